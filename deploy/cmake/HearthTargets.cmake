@@ -1,0 +1,33 @@
+# Compiler settings and the one function with which every folder declares its library.
+
+add_library(hearth_options INTERFACE)
+target_compile_options(hearth_options INTERFACE -Wall -Wextra -Wno-unused-parameter -fno-math-errno -ffp-contract=off)
+target_include_directories(hearth_options INTERFACE ${CMAKE_SOURCE_DIR})
+if(HEARTH_SANITIZE)
+  target_compile_options(hearth_options INTERFACE -fsanitize=${HEARTH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(hearth_options INTERFACE -fsanitize=${HEARTH_SANITIZE})
+endif()
+
+# hearth_library(NAME SOURCES a.cc b.cc DEPENDS other targets): a static library of one folder. What it may
+# include follows from DEPENDS alone; tests/structure_test checks the folders against DESIGN's arrows.
+function(hearth_library name)
+  cmake_parse_arguments(LIB "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  add_library(${name} STATIC ${LIB_SOURCES})
+  target_link_libraries(${name} PUBLIC hearth_options ${LIB_DEPENDS} PRIVATE ${LIB_PRIVATE_DEPENDS})
+endfunction()
+
+# hearth_test(NAME SOURCES a_test.cc DEPENDS targets [LABELS unit]): a GoogleTest program, one ctest entry.
+function(hearth_test name)
+  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  add_executable(${name} ${TEST_SOURCES})
+  target_link_libraries(${name} PRIVATE ${TEST_DEPENDS} GTest::gmock GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  if(NOT TEST_LABELS)
+    set(TEST_LABELS unit)
+  endif()
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 300)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
+endfunction()

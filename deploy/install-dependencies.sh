@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what Hearth is built and tested with, from Debian's own packages (Debian 12 or newer).
+# Usage: deploy/install-dependencies.sh        (as root, or as a user who may use sudo)
+set -euo pipefail
+
+packages=(
+  build-essential cmake ninja-build pkg-config git ca-certificates
+  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+  libabsl-dev libhwy-dev libpcre2-dev libssl-dev
+  nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libspdlog-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
+  python3 python3-numpy python3-grpcio python3-protobuf
+)
+
+installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
+
+missing=()
+for package in "${packages[@]}"; do
+  installed "$package" || missing+=("$package")
+done
+boost=yes
+installed libboost1.81-dev || boost=no
+if [ ${#missing[@]} -eq 0 ] && [ "$boost" = yes ]; then
+  echo "All packages are installed."
+  exit 0
+fi
+
+run=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "Run this as root, or install sudo. Missing packages: ${missing[*]}" >&2; exit 1; }
+  run=(sudo)
+fi
+"${run[@]}" apt-get update -qq
+# Debian 12 has Boost 1.81 beside its default 1.74; later releases have a newer default.
+if [ "$boost" = no ]; then
+  if apt-cache show libboost1.81-dev >/dev/null 2>&1; then missing+=(libboost1.81-dev); else missing+=(libboost-dev); fi
+fi
+echo "Installing: ${missing[*]}"
+"${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -1,0 +1,58 @@
+#ifndef HEARTH_ENGINE_BASE_THREAD_POOL_H_
+#define HEARTH_ENGINE_BASE_THREAD_POOL_H_
+
+#include <cstddef>
+#include <memory>
+#include <type_traits>
+
+namespace hearth {
+
+// A fixed set of threads for the short parallel sections of one device's decode loop. The calling thread is
+// thread 0 and works too. A section costs microseconds: the others spin shortly for the next one before they
+// sleep. One caller at a time; sections do not nest.
+class ThreadPool {
+ public:
+  // `threads` >= 1, the caller included; 0 stands for the number of cores this process may use.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const;
+
+  // Calls fn(thread) once for each thread in [0, threads()) and returns when all calls have returned.
+  template <class F>
+  void Run(F&& fn) {
+    using Fn = std::remove_reference_t<F>;
+    RunErased([](void* context, int thread) { (*static_cast<Fn*>(context))(thread); },
+              const_cast<void*>(static_cast<const void*>(&fn)));
+  }
+
+  // Calls fn(begin, end, thread) for pieces of [0, count) until all is covered; pieces hold `grain` items
+  // (the last may hold fewer) and go to whichever thread is free, which suits cores of unequal speed. What is
+  // computed must not depend on which thread gets which piece.
+  template <class F>
+  void ParallelFor(size_t count, size_t grain, F&& fn) {
+    using Fn = std::remove_reference_t<F>;
+    ParallelForErased(
+        count, grain,
+        [](void* context, size_t begin, size_t end, int thread) {
+          (*static_cast<Fn*>(context))(begin, end, thread);
+        },
+        const_cast<void*>(static_cast<const void*>(&fn)));
+  }
+
+  // The number of cores this process may use (its affinity mask), at least 1.
+  static int AvailableCores();
+
+ private:
+  void RunErased(void (*fn)(void*, int), void* context);
+  void ParallelForErased(size_t count, size_t grain, void (*fn)(void*, size_t, size_t, int), void* context);
+
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_BASE_THREAD_POOL_H_

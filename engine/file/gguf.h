@@ -1,0 +1,114 @@
+#ifndef HEARTH_ENGINE_FILE_GGUF_H_
+#define HEARTH_ENGINE_FILE_GGUF_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/base/mapped_file.h"
+#include "engine/quant/types.h"
+
+namespace hearth {
+
+// Metadata of a model file: typed values under names such as "llama.block_count".
+class GgufMetadata {
+ public:
+  // Integers are widened to 64 bits, float64 is kept as double; arrays hold one kind (nested arrays are
+  // refused).
+  using Value =
+      std::variant<bool, uint64_t, int64_t, double, std::string, std::vector<bool>, std::vector<uint64_t>,
+                   std::vector<int64_t>, std::vector<float>, std::vector<double>, std::vector<std::string>>;
+
+  bool Has(std::string_view key) const;
+  const Value* Find(std::string_view key) const;
+  // The value of `key`: nullopt when absent; INVALID_ARGUMENT (naming the key) when it is of another kind or
+  // does not fit. Any integer kind converts where the value fits, integers convert to float; a bool counts as
+  // the integer 0 or 1 and the other way round.
+  absl::StatusOr<std::optional<uint64_t>> GetUint(std::string_view key) const;
+  absl::StatusOr<std::optional<int64_t>> GetInt(std::string_view key) const;
+  absl::StatusOr<std::optional<float>> GetFloat(std::string_view key) const;
+  absl::StatusOr<std::optional<bool>> GetBool(std::string_view key) const;
+  absl::StatusOr<std::optional<std::string>> GetString(std::string_view key) const;
+  // Arrays; nullopt when absent. A scalar gives an array of one element; elements convert as scalars do.
+  absl::StatusOr<std::optional<std::vector<uint64_t>>> GetUints(std::string_view key) const;
+  absl::StatusOr<std::optional<std::vector<int64_t>>> GetInts(std::string_view key) const;
+  absl::StatusOr<std::optional<std::vector<float>>> GetFloats(std::string_view key) const;
+  // A borrowed array of strings (vocabularies are large); nullptr when absent or of another kind.
+  const std::vector<std::string>* FindStrings(std::string_view key) const;
+
+  // Keys in the order of the file.
+  const std::vector<std::string>& keys() const { return keys_; }
+  // Replaces or adds; for the reader and for tests.
+  void Set(std::string key, Value value);
+
+ private:
+  std::vector<std::string> keys_;
+  absl::flat_hash_map<std::string, Value> values_;
+};
+
+// A tensor of the file: dimensions as in the file, ne[0] is contiguous ("columns"), ne[1] counts rows, ne[2]
+// counts matrices (experts). Unused dimensions are 1.
+struct GgufTensor {
+  std::string name;
+  TensorType type = TensorType::kF32;
+  std::array<uint64_t, 4> ne = {1, 1, 1, 1};
+  int dimensions = 1;
+  absl::Span<const uint8_t> data;  // borrowed from the mapping
+
+  uint64_t cols() const { return ne[0]; }
+  uint64_t rows() const { return ne[1] * ne[2] * ne[3]; }
+  // Bytes of one row of ne[0] values.
+  uint64_t row_bytes() const { return data.size() / rows(); }
+  uint64_t values() const { return ne[0] * rows(); }
+};
+
+// A model file in GGUF v2 or v3, or a PowerInfer file (the same with magic "PWRI"), memory-mapped. Immutable
+// and thread-safe. Everything is validated before use: counts against the size of the file, offsets,
+// alignment, overflow, overlap with the header, known types, unique names.
+class GgufFile {
+ public:
+  // Error: one line that says what is wrong with which part of which file and what to do (INVALID_ARGUMENT,
+  // NOT_FOUND, or UNIMPLEMENTED for versions and types that Hearth does not know, listing those that it
+  // does).
+  static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
+  // Parses bytes that outlive the object (tests, fuzzing).
+  static absl::StatusOr<std::unique_ptr<GgufFile>> Parse(absl::Span<const uint8_t> bytes, std::string name);
+
+  const GgufMetadata& metadata() const { return metadata_; }
+  // The entries as they lie in the file (key, kind, value), parallel to metadata().keys(): for exact copies.
+  const std::vector<absl::Span<const uint8_t>>& metadata_entries() const { return metadata_entries_; }
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }
+  const GgufTensor* FindTensor(std::string_view name) const;
+  bool is_powerinfer() const { return is_powerinfer_; }
+  uint32_t version() const { return version_; }
+  const std::string& name() const { return name_; }
+  absl::Span<const uint8_t> bytes() const { return bytes_; }
+  // See MappedFile::Release; does nothing for Parse'd bytes.
+  void Release(absl::Span<const uint8_t> part) const;
+
+ private:
+  GgufFile() = default;
+  friend class GgufReader;
+
+  std::optional<MappedFile> mapping_;
+  absl::Span<const uint8_t> bytes_;
+  std::string name_;
+  uint32_t version_ = 0;
+  bool is_powerinfer_ = false;
+  GgufMetadata metadata_;
+  std::vector<absl::Span<const uint8_t>> metadata_entries_;
+  std::vector<GgufTensor> tensors_;
+  absl::flat_hash_map<std::string, size_t> tensor_index_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_FILE_GGUF_H_
