@@ -1,0 +1,38 @@
+// Where the sums of a panel go. Compiled once per instruction set.
+#if defined(HEARTH_ENGINE_KERNEL_PANEL_RESULTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HEARTH_ENGINE_KERNEL_PANEL_RESULTS_INL_H_
+#undef HEARTH_ENGINE_KERNEL_PANEL_RESULTS_INL_H_
+#else
+#define HEARTH_ENGINE_KERNEL_PANEL_RESULTS_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstddef>
+
+#include "engine/kernel/fixed_point.h"
+#include "engine/kernel/panels.h"
+#include "engine/kernel/simd-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hearth {
+namespace HWY_NAMESPACE {
+
+// Delivers the sums of one group of columns: those of `token` and 16 rows from panel's first on.
+HWY_INLINE void DeliverSums(const PanelTask& task, size_t panel, size_t token, const float* sums) {
+  const size_t row = panel * kPanelRows;
+  const size_t rows = std::min(kPanelRows, task.weights->rows() - row);
+  if (task.out != nullptr) {
+    std::copy_n(sums, rows, task.out + token * task.out_stride + row);
+    return;
+  }
+  int64_t* totals = task.sums + token * task.sums_stride + row;
+  for (size_t r = 0; r < rows; ++r) totals[r] = AddFixedPoint(totals[r], ToFixedPoint(sums[r]));
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace hearth
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

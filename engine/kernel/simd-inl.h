@@ -1,0 +1,118 @@
+// Vector helpers that several kernel files share. Compiled once per instruction set (Highway's -inl scheme).
+#if defined(HEARTH_ENGINE_KERNEL_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HEARTH_ENGINE_KERNEL_SIMD_INL_H_
+#undef HEARTH_ENGINE_KERNEL_SIMD_INL_H_
+#else
+#define HEARTH_ENGINE_KERNEL_SIMD_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hearth {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// At most 16 lanes, so that 16 or 32 values are always a whole number of vectors.
+using F32 = hn::CappedTag<float, 16>;
+using VF32 = hn::Vec<F32>;
+using I32 = hn::Rebind<int32_t, F32>;
+using VI32 = hn::Vec<I32>;
+inline constexpr size_t kLanes = hn::MaxLanes(F32());
+
+// Sums run in 32 partial sums whatever the vector size: value i belongs to partial sum i % 32, and the partial
+// sums are folded in halves. Machines with different vectors thus add in the same order.
+inline constexpr size_t kPartials = 32;
+inline constexpr size_t kPartialVectors = kPartials / kLanes;
+
+struct Partials {
+  VF32 v[kPartialVectors];
+
+  HWY_INLINE Partials() {
+    for (VF32& sum : v) sum = hn::Zero(F32());
+  }
+
+  HWY_INLINE float Sum() const {
+    HWY_ALIGN float lanes[kPartials];
+    for (size_t i = 0; i < kPartialVectors; ++i) hn::Store(v[i], F32(), lanes + i * kLanes);
+    for (size_t half = kPartials / 2; half > 0; half /= 2) {
+      for (size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+    }
+    return lanes[0];
+  }
+};
+
+// A vector from bytes of any alignment: one instruction once compiled.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadBytes(D d, const void* p) {
+  HWY_ALIGN hn::TFromD<D> lanes[hn::MaxLanes(d)];
+  std::memcpy(lanes, p, sizeof(lanes));
+  return hn::Load(d, lanes);
+}
+
+HWY_INLINE VF32 LoadFloat(const void* p) { return LoadBytes(F32(), p); }
+
+HWY_INLINE VF32 LoadHalf(const void* p) {
+  return hn::PromoteTo(F32(), LoadBytes(hn::Rebind<hwy::float16_t, F32>(), p));
+}
+
+HWY_INLINE VF32 LoadBFloat16(const void* p) {
+  const hn::Rebind<uint32_t, F32> du32;
+  const auto wide = hn::PromoteTo(du32, LoadBytes(hn::Rebind<uint16_t, F32>(), p));
+  return hn::BitCast(F32(), hn::ShiftLeft<16>(wide));
+}
+
+HWY_INLINE VF32 LoadInt8(const void* p) {
+  return hn::ConvertTo(F32(), hn::PromoteTo(I32(), LoadBytes(hn::Rebind<int8_t, F32>(), p)));
+}
+
+// out[i] = op(a[i], b[i]); reads and writes nothing beyond n.
+template <class Op>
+HWY_INLINE void Transform(const float* a, const float* b, size_t n, float* out, const Op& op) {
+  const F32 d;
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(op(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, out + i);
+  if (i == n) return;
+  HWY_ALIGN float tail_a[kLanes] = {};
+  HWY_ALIGN float tail_b[kLanes] = {};
+  std::memcpy(tail_a, a + i, (n - i) * sizeof(float));
+  std::memcpy(tail_b, b + i, (n - i) * sizeof(float));
+  hn::Store(op(hn::Load(d, tail_a), hn::Load(d, tail_b)), d, tail_a);
+  std::memcpy(out + i, tail_a, (n - i) * sizeof(float));
+}
+
+// Adds op(sum, a[i], b[i]) into partial sum i % 32. Past the end both stand for `pad`.
+template <class Op>
+HWY_INLINE void Accumulate(const float* a, const float* b, size_t n, float pad, const Op& op, Partials& sums) {
+  const F32 d;
+  size_t i = 0;
+  for (; i + kPartials <= n; i += kPartials) {
+    for (size_t v = 0; v < kPartialVectors; ++v) {
+      sums.v[v] = op(sums.v[v], hn::LoadU(d, a + i + v * kLanes), hn::LoadU(d, b + i + v * kLanes));
+    }
+  }
+  if (i == n) return;
+  HWY_ALIGN float tail_a[kPartials];
+  HWY_ALIGN float tail_b[kPartials];
+  std::fill(std::copy(a + i, a + n, tail_a), tail_a + kPartials, pad);
+  std::fill(std::copy(b + i, b + n, tail_b), tail_b + kPartials, pad);
+  for (size_t v = 0; v < kPartialVectors; ++v) {
+    sums.v[v] = op(sums.v[v], hn::Load(d, tail_a + v * kLanes), hn::Load(d, tail_b + v * kLanes));
+  }
+}
+
+HWY_INLINE void AccumulateDot(const float* a, const float* b, size_t n, Partials& sums) {
+  Accumulate(a, b, n, 0.0f, [](VF32 sum, VF32 x, VF32 y) HWY_ATTR { return hn::MulAdd(x, y, sum); }, sums);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace hearth
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

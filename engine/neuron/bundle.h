@@ -1,0 +1,58 @@
+#ifndef HEARTH_ENGINE_NEURON_BUNDLE_H_
+#define HEARTH_ENGINE_NEURON_BUNDLE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/neuron/ffn_spec.h"
+#include "engine/neuron/neuron_group.h"
+
+namespace hearth {
+
+// The weights of one neuron group as one run of bytes: what is read from disk, sent to a host and kept in its
+// cache. The parts follow one another in this order, each row in the file's own format.
+enum class BundlePart : uint8_t {
+  kGate,         // (neurons, n_embd)
+  kUp,           // (neurons, n_embd)
+  kDown,         // neuron_major: (neurons, n_embd); else (n_embd, neurons)
+  kPredictor,    // fc2: (neurons, rank)
+  kGateBias,     // float32 (neurons)
+  kUpBias,       // float32 (neurons)
+  kNeuronScale,  // float32 (neurons)
+  kDownBias,     // float32 (n_embd); only in the first group of a block
+};
+
+struct BundleEntry {
+  BundlePart part;
+  TensorType type;
+  uint64_t rows = 0;
+  uint64_t cols = 0;
+  uint64_t offset = 0;  // bytes from the start of the bundle, a multiple of 64
+  uint64_t bytes = 0;
+};
+
+struct BundleLayout {
+  std::vector<BundleEntry> entries;
+  uint64_t bytes = 0;
+
+  const BundleEntry* Find(BundlePart part) const;
+};
+
+// The layout of a group with `neurons` neurons. INVALID_ARGUMENT when the spec or the count cannot be (the
+// values may come from a peer): zero, overflow, more than the block has, no multiple of the alignment.
+absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, uint32_t block, uint32_t neurons,
+                                              bool first_of_block);
+
+// Whether `group` is the one that carries its block's down_bias: it holds neuron 0.
+bool IsFirstOfBlock(const NeuronGroup& group);
+
+// Copies a group's weights from the model file into `out` (layout.bytes long; CHECK).
+void ExtractBundle(const FfnLayerSpec& spec, const FfnLayerSource& source, const NeuronGroup& group,
+                   const BundleLayout& layout, absl::Span<uint8_t> out);
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_NEURON_BUNDLE_H_

@@ -1,0 +1,290 @@
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+#include "engine/kernel/fixed_point.h"
+#include "engine/kernel/vector_ops.h"
+#include "engine/neuron/cpu_shard.h"
+#include "engine/neuron/row_choices.h"
+
+namespace hearth {
+namespace {
+
+// Elementwise work on h is cut into pieces of this many values.
+constexpr size_t kPiece = 1024;
+
+// A matrix and, where its kernel reads the file's layout as it is, the bytes it borrows.
+struct OwnedMatrix {
+  Matrix matrix;
+  std::vector<uint8_t> bytes;
+
+  static absl::StatusOr<OwnedMatrix> Pack(TensorType type, size_t rows, size_t cols,
+                                          std::vector<uint8_t> bytes, ThreadPool& pool,
+                                          Arithmetic arithmetic) {
+    OwnedMatrix owned;
+    owned.bytes = std::move(bytes);
+    HEARTH_ASSIGN_OR_RETURN(owned.matrix, Matrix::Pack(type, rows, cols, owned.bytes, pool, arithmetic));
+    if (owned.matrix.owns_memory()) std::vector<uint8_t>().swap(owned.bytes);
+    return owned;
+  }
+};
+
+// The groups of one block that this shard holds, joined: neurons one after another in the order of the
+// groups.
+struct DenseBlock {
+  uint32_t block = 0;
+  uint32_t neurons = 0;
+  std::vector<uint32_t> group_ends;
+  OwnedMatrix gate, up;                                 // (neurons, n_embd); gate is empty without gating
+  OwnedMatrix down;                                     // (n_embd, neurons)
+  std::vector<float> gate_bias, up_bias, neuron_scale;  // (neurons) or empty
+  std::vector<float> down_bias;                         // (n_embd) or empty
+
+  uint64_t bytes() const { return gate.matrix.bytes() + up.matrix.bytes() + down.matrix.bytes(); }
+};
+
+std::vector<uint8_t> JoinRows(absl::Span<const LoadedGroup> groups, BundlePart part) {
+  std::vector<uint8_t> joined;
+  for (const LoadedGroup& group : groups) {
+    const absl::Span<const uint8_t> bytes = group.Part(part);
+    joined.insert(joined.end(), bytes.begin(), bytes.end());
+  }
+  return joined;
+}
+
+std::vector<float> JoinVectors(absl::Span<const LoadedGroup> groups, BundlePart part) {
+  const std::vector<uint8_t> bytes = JoinRows(groups, part);
+  std::vector<float> values(bytes.size() / sizeof(float));
+  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+// Sets the groups' column ranges of `down` side by side in each row.
+std::vector<uint8_t> JoinColumns(absl::Span<const LoadedGroup> groups, size_t rows) {
+  std::vector<uint8_t> joined;
+  size_t row_bytes = 0;
+  for (const LoadedGroup& group : groups) row_bytes += group.Part(BundlePart::kDown).size() / rows;
+  joined.resize(row_bytes * rows);
+  size_t offset = 0;
+  for (const LoadedGroup& group : groups) {
+    const absl::Span<const uint8_t> part = group.Part(BundlePart::kDown);
+    const size_t part_row_bytes = part.size() / rows;
+    for (size_t r = 0; r < rows; ++r) {
+      std::memcpy(joined.data() + r * row_bytes + offset, part.data() + r * part_row_bytes, part_row_bytes);
+    }
+    offset += part_row_bytes;
+  }
+  return joined;
+}
+
+absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<LoadedGroup> groups,
+                                     ThreadPool& pool, Arithmetic arithmetic) {
+  DenseBlock block;
+  block.block = groups[0].group.block;
+  for (const LoadedGroup& group : groups) {
+    block.neurons += static_cast<uint32_t>(group.group.neurons.size());
+    block.group_ends.push_back(block.neurons);
+  }
+  block.gate_bias = JoinVectors(groups, BundlePart::kGateBias);
+  block.up_bias = JoinVectors(groups, BundlePart::kUpBias);
+  block.neuron_scale = JoinVectors(groups, BundlePart::kNeuronScale);
+  block.down_bias = JoinVectors(groups, BundlePart::kDownBias);
+  if (spec.gate.present) {
+    HEARTH_ASSIGN_OR_RETURN(block.gate,
+                            OwnedMatrix::Pack(spec.gate.type, block.neurons, spec.n_embd,
+                                              JoinRows(groups, BundlePart::kGate), pool, arithmetic));
+  }
+  HEARTH_ASSIGN_OR_RETURN(block.up, OwnedMatrix::Pack(spec.up.type, block.neurons, spec.n_embd,
+                                                      JoinRows(groups, BundlePart::kUp), pool, arithmetic));
+  std::vector<uint8_t> down = JoinColumns(groups, spec.n_embd);
+  for (LoadedGroup& group : groups) std::vector<uint8_t>().swap(group.bytes);
+  HEARTH_ASSIGN_OR_RETURN(block.down, OwnedMatrix::Pack(spec.down.type, spec.n_embd, block.neurons,
+                                                        std::move(down), pool, arithmetic));
+  return block;
+}
+
+class DenseShard : public CpuShard {
+ public:
+  DenseShard(const FfnLayerSpec& spec, std::vector<DenseBlock> blocks)
+      : spec_(spec), blocks_(std::move(blocks)) {
+    for (const DenseBlock& block : blocks_) {
+      weight_bytes_ += block.bytes();
+      neurons_ += block.neurons;
+    }
+  }
+
+  ShardWork Run(const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) override {
+    ShardWork work;
+    choices_.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
+    for (const DenseBlock& block : blocks_) {
+      const absl::Span<const ChosenRow> rows = choices_.rows(block.block);
+      if (rows.empty()) continue;
+      RunBlock(block, rows, request, pool, sums);
+      work.neurons_computed += uint64_t{block.neurons} * rows.size();
+      work.bytes_touched += block.bytes();
+    }
+    return work;
+  }
+
+  uint64_t weight_bytes() const override { return weight_bytes_; }
+  uint64_t neurons() const override { return neurons_; }
+
+ private:
+  void RunBlock(const DenseBlock& block, absl::Span<const ChosenRow> rows, const FfnRequest& request,
+                ThreadPool& pool, absl::Span<int64_t> sums) {
+    SetInput(rows, request);
+    ComputeHidden(block, rows, pool);
+    const bool all_rows = rows.size() == request.rows;
+    int64_t* out = sums.data();
+    if (!all_rows) {
+      gathered_sums_.assign(rows.size() * spec_.output_values(), 0);
+      out = gathered_sums_.data();
+    }
+    hidden_input_.Set(up_.data(), rows.size(), block.neurons, block.neurons);
+    MatMulFixedPoint(pool, hidden_input_, block.down.matrix, block.group_ends, out, spec_.output_values());
+    AddExtras(block, rows, out);
+    if (!all_rows) ScatterSums(rows, sums);
+  }
+
+  // The rows of x that chose the block, scaled where the block's weight belongs to the input.
+  void SetInput(absl::Span<const ChosenRow> rows, const FfnRequest& request) {
+    const size_t n = spec_.n_embd;
+    if (rows.size() == request.rows && !spec_.weight_on_input) {
+      input_.Set(request.x, request.rows, n, n);
+      return;
+    }
+    gathered_x_.resize(rows.size() * n);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      float* to = gathered_x_.data() + i * n;
+      std::memcpy(to, request.x + rows[i].row * n, n * sizeof(float));
+      if (spec_.weight_on_input) Scale(rows[i].weight, n, to);
+    }
+    input_.Set(gathered_x_.data(), rows.size(), n, n);
+  }
+
+  // up_ = h, (rows, neurons), with every factor that `down` is linear in already applied.
+  void ComputeHidden(const DenseBlock& block, absl::Span<const ChosenRow> rows, ThreadPool& pool) {
+    const size_t values = rows.size() * block.neurons;
+    up_.resize(values);
+    Product products[2] = {{&block.up.matrix, up_.data(), block.neurons}, {}};
+    if (spec_.gate.present) {
+      gate_.resize(values);
+      products[1] = {&block.gate.matrix, gate_.data(), block.neurons};
+    }
+    MatMul(pool, input_, absl::MakeConstSpan(products, spec_.gate.present ? 2 : 1));
+
+    squares_.assign(rows.size(), 0);
+    if (spec_.normalize_hidden) {
+      pool.ParallelFor(rows.size(), 1, [&](size_t begin, size_t end, int) {
+        for (size_t i = begin; i < end; ++i) {
+          ActivatePiece(block, i, 0, block.neurons);
+          squares_[i] = SumOfSquares(block, i);
+          FinishPiece(block, rows[i].weight, i, 0, block.neurons);
+        }
+      });
+      return;
+    }
+    const size_t pieces = (block.neurons + kPiece - 1) / kPiece;
+    pool.ParallelFor(rows.size() * pieces, 1, [&](size_t begin, size_t end, int) {
+      for (size_t item = begin; item < end; ++item) {
+        const size_t i = item / pieces;
+        const size_t first = item % pieces * kPiece;
+        const size_t count = std::min(kPiece, block.neurons - first);
+        ActivatePiece(block, i, first, count);
+        FinishPiece(block, rows[i].weight, i, first, count);
+      }
+    });
+  }
+
+  void ActivatePiece(const DenseBlock& block, size_t i, size_t first, size_t count) {
+    float* up = up_.data() + i * block.neurons + first;
+    if (spec_.up_scale != 1) Scale(spec_.up_scale, count, up);
+    if (!block.up_bias.empty()) Add(block.up_bias.data() + first, count, up);
+    if (!spec_.gate.present) {
+      Activate(spec_.activation, spec_.activation_parameters, up, count, up);
+      return;
+    }
+    float* gate = gate_.data() + i * block.neurons + first;
+    if (spec_.gate_scale != 1) Scale(spec_.gate_scale, count, gate);
+    if (!block.gate_bias.empty()) Add(block.gate_bias.data() + first, count, gate);
+    ActivateGated(spec_.activation, spec_.activation_parameters, spec_.relu_up, gate, up, count, up);
+  }
+
+  void FinishPiece(const DenseBlock& block, float weight, size_t i, size_t first, size_t count) {
+    float* h = up_.data() + i * block.neurons + first;
+    if (!block.neuron_scale.empty()) {
+      for (size_t c = 0; c < count; ++c) h[c] *= block.neuron_scale[first + c];
+    }
+    const float factor = (spec_.weight_on_input ? 1.0f : weight) * spec_.down_scale;
+    if (factor != 1) Scale(factor, count, h);
+  }
+
+  // sum(h^2) in fixed point, one float32 sum per group.
+  int64_t SumOfSquares(const DenseBlock& block, size_t i) const {
+    const float* h = up_.data() + i * block.neurons;
+    int64_t total = 0;
+    uint32_t begin = 0;
+    for (uint32_t end : block.group_ends) {
+      total = AddFixedPoint(total, ToFixedPoint(Dot(h + begin, h + begin, end - begin)));
+      begin = end;
+    }
+    return total;
+  }
+
+  void AddExtras(const DenseBlock& block, absl::Span<const ChosenRow> rows, int64_t* out) const {
+    for (size_t i = 0; i < rows.size(); ++i, out += spec_.output_values()) {
+      const float weight = spec_.weight_on_input ? 1.0f : rows[i].weight;
+      for (size_t c = 0; c < block.down_bias.size(); ++c) {
+        out[c] = AddFixedPoint(out[c], ToFixedPoint(weight * block.down_bias[c]));
+      }
+      if (spec_.normalize_hidden) out[spec_.n_embd] = AddFixedPoint(out[spec_.n_embd], squares_[i]);
+    }
+  }
+
+  void ScatterSums(absl::Span<const ChosenRow> rows, absl::Span<int64_t> sums) const {
+    const size_t n = spec_.output_values();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      int64_t* to = sums.data() + rows[i].row * n;
+      const int64_t* from = gathered_sums_.data() + i * n;
+      for (size_t c = 0; c < n; ++c) to[c] = AddFixedPoint(to[c], from[c]);
+    }
+  }
+
+  const FfnLayerSpec spec_;
+  std::vector<DenseBlock> blocks_;
+  uint64_t weight_bytes_ = 0;
+  uint64_t neurons_ = 0;
+
+  // Scratch, reused from call to call.
+  RowChoices choices_;
+  Activations input_, hidden_input_;
+  std::vector<float> gathered_x_;  // (rows, n_embd)
+  std::vector<float> gate_, up_;   // (rows, neurons); up_ becomes h
+  std::vector<int64_t> squares_;   // (rows)
+  std::vector<int64_t> gathered_sums_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeDenseShard(const FfnLayerSpec& spec,
+                                                         std::vector<LoadedGroup> groups, ThreadPool& pool,
+                                                         Arithmetic arithmetic) {
+  HEARTH_CHECK(!spec.neuron_major);
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const LoadedGroup& a, const LoadedGroup& b) { return a.group.block < b.group.block; });
+  std::vector<DenseBlock> blocks;
+  for (size_t begin = 0; begin < groups.size();) {
+    size_t end = begin;
+    while (end < groups.size() && groups[end].group.block == groups[begin].group.block) ++end;
+    HEARTH_ASSIGN_OR_RETURN(
+        DenseBlock block,
+        MakeBlock(spec, absl::MakeSpan(groups).subspan(begin, end - begin), pool, arithmetic));
+    blocks.push_back(std::move(block));
+    begin = end;
+  }
+  return std::make_unique<DenseShard>(spec, std::move(blocks));
+}
+
+}  // namespace hearth

@@ -1,0 +1,271 @@
+#include "engine/neuron/cpu_device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/kernel/fixed_point.h"
+#include "engine/kernel/neuron_rows.h"
+#include "engine/neuron/async_device.h"
+#include "tests/engine/neuron/ffn_fixture.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr uint32_t kEmbd = 48;
+constexpr uint32_t kRows = 3;
+
+FfnLayerSpec GatedSpec(Activation activation) {
+  FfnLayerSpec spec;
+  spec.n_embd = kEmbd;
+  spec.activation = activation;
+  spec.gate.present = true;
+  return spec;
+}
+
+// Runs a request on devices and returns the sums.
+std::vector<int64_t> Sums(const FfnLayerSpec& spec, std::vector<FfnDevice*> devices,
+                          const std::vector<float>& x, absl::Span<const BlockChoice> choices = {},
+                          const float* hidden = nullptr) {
+  FfnRequest request;
+  request.rows = static_cast<uint32_t>(x.size() / kEmbd);
+  request.x = x.data();
+  request.hidden = hidden;
+  request.choices = choices;
+  request.choices_per_row = static_cast<uint32_t>(choices.size() / request.rows);
+  request.output_values = spec.output_values();
+  std::vector<int64_t> sums(request.rows * spec.output_values());
+  const absl::Status status = RunFfn(devices, request, absl::MakeSpan(sums));
+  EXPECT_TRUE(status.ok()) << status;
+  return sums;
+}
+
+void ExpectRowsNear(const FfnFixture& ffn, const std::vector<int64_t>& sums, const std::vector<float>& x,
+                    absl::Span<const BlockChoice> choices) {
+  const size_t per_row = choices.size() / kRows;
+  for (uint32_t row = 0; row < kRows; ++row) {
+    const std::vector<double> expected =
+        ffn.Expected(x.data() + row * kEmbd, choices.subspan(row * per_row, per_row),
+                     [](uint32_t, uint32_t) { return true; });
+    std::vector<float> y(kEmbd);
+    FixedPointToFloat(sums.data() + row * ffn.spec().output_values(), kEmbd, y.data());
+    for (uint32_t c = 0; c < kEmbd; ++c)
+      EXPECT_NEAR(y[c], expected[c], 2e-4) << "row " << row << " value " << c;
+  }
+}
+
+const std::vector<BlockChoice> kWholeBlock(kRows, BlockChoice{0, 1.0f});
+
+// Every mechanism of the spec, dense and sparse.
+struct Case {
+  const char* name;
+  FfnLayerSpec spec;
+  SparsityMode mode;
+};
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  cases.push_back({"silu", GatedSpec(Activation::kSilu), SparsityMode::kDense});
+  FfnLayerSpec biased = GatedSpec(Activation::kSilu);
+  biased.gate_bias = biased.up_bias = biased.down_bias = true;
+  cases.push_back({"silu_biased", biased, SparsityMode::kDense});
+  FfnLayerSpec plain = GatedSpec(Activation::kReluSquared);
+  plain.gate.present = false;
+  plain.up_bias = true;
+  cases.push_back({"relu2_ungated", plain, SparsityMode::kDense});
+  cases.push_back({"relu2_ungated_exact", plain, SparsityMode::kExact});
+  FfnLayerSpec bamboo = GatedSpec(Activation::kRelu);
+  bamboo.relu_up = bamboo.neuron_major = bamboo.down_bias = true;
+  cases.push_back({"bamboo", bamboo, SparsityMode::kDense});
+  cases.push_back({"bamboo_exact", bamboo, SparsityMode::kExact});
+  cases.push_back({"relu_exact", GatedSpec(Activation::kRelu), SparsityMode::kExact});
+  return cases;
+}
+
+class CpuDeviceCase : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Specs, CpuDeviceCase, ::testing::ValuesIn(Cases()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(CpuDeviceCase, ComputesTheLayer) {
+  const FfnFixture ffn(GetParam().spec, 1, 100);
+  ThreadPool pool(2);
+  const auto groups = MakeNeuronGroups(ffn.spec(), {});
+  const auto device = ffn.Device(pool, GetParam().mode, groups, [](size_t) { return true; });
+  const std::vector<float> x = RandomRows(kRows * kEmbd, 7);
+  ExpectRowsNear(ffn, Sums(ffn.spec(), {device.get()}, x), x, kWholeBlock);
+}
+
+TEST_P(CpuDeviceCase, SplitOverDevicesGivesTheSameBits) {
+  const FfnFixture ffn(GetParam().spec, 1, 100);
+  ThreadPool one(1), three(3);
+  const auto groups = MakeNeuronGroups(ffn.spec(), {});
+  const auto whole = ffn.Device(one, GetParam().mode, groups, [](size_t) { return true; });
+  const auto even = ffn.Device(one, GetParam().mode, groups, [](size_t g) { return g % 2 == 0; });
+  const auto odd = ffn.Device(three, GetParam().mode, groups, [](size_t g) { return g % 2 == 1; });
+  const std::vector<float> x = RandomRows(kRows * kEmbd, 8);
+  const auto expected = Sums(ffn.spec(), {whole.get()}, x);
+  EXPECT_EQ(Sums(ffn.spec(), {even.get(), odd.get()}, x), expected);
+  EXPECT_EQ(Sums(ffn.spec(), {odd.get(), even.get()}, x), expected);
+}
+
+TEST(CpuDevice, ExactGivesTheBitsOfDenseAndComputesFewerNeurons) {
+  FfnLayerSpec spec = GatedSpec(Activation::kRelu);
+  spec.neuron_major = true;
+  const FfnFixture ffn(spec, 1, 96);
+  ThreadPool pool(2);
+  const auto groups = MakeNeuronGroups(ffn.spec(), {});
+  const auto dense = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t) { return true; });
+  const auto exact = ffn.Device(pool, SparsityMode::kExact, groups, [](size_t) { return true; });
+  const std::vector<float> x = RandomRows(kRows * kEmbd, 9);
+  EXPECT_EQ(Sums(ffn.spec(), {dense.get()}, x), Sums(ffn.spec(), {exact.get()}, x));
+  EXPECT_EQ(dense->counters().neurons_computed[0], kRows * 96u);
+  EXPECT_LT(exact->counters().neurons_computed[0], kRows * 70u);
+  EXPECT_GT(exact->counters().neurons_computed[0], kRows * 25u);
+}
+
+TEST(CpuDevice, PredictedComputesOnlyWhatThePredictorKeeps) {
+  FfnLayerSpec spec = GatedSpec(Activation::kRelu);
+  spec.neuron_major = true;
+  spec.predictor_rank = 5;
+  spec.sparse_threshold = 0.25f;
+  const FfnFixture ffn(spec, 1, 64);
+  ThreadPool pool(2);
+  const auto device = ffn.Device(pool, SparsityMode::kPredicted, MakeNeuronGroups(ffn.spec(), {}),
+                                 [](size_t) { return true; });
+  const std::vector<float> x = RandomRows(kEmbd, 10);
+  const std::vector<float> hidden = RandomRows(5, 11);
+  const auto sums = Sums(ffn.spec(), {device.get()}, x, {}, hidden.data());
+  const auto kept = [&](uint32_t, uint32_t i) {
+    double logit = 0;
+    for (uint32_t r = 0; r < 5; ++r) logit += ffn.At(ffn.source().blocks[0].predictor, i, r) * hidden[r];
+    return logit >= 0.25;
+  };
+  const std::vector<double> expected = ffn.Expected(x.data(), {{0, 1.0f}}, kept);
+  for (uint32_t c = 0; c < kEmbd; ++c) EXPECT_NEAR(FromFixedPoint(sums[c]), expected[c], 2e-4);
+}
+
+TEST(CpuDevice, RoutedRowsUseTheirOwnExpertsAndWeights) {
+  for (const bool weight_on_input : {false, true}) {
+    FfnLayerSpec spec = GatedSpec(Activation::kSilu);
+    spec.weight_on_input = weight_on_input;
+    spec.down_bias = true;
+    const FfnFixture ffn(spec, 4, 40);
+    ThreadPool pool(2);
+    const auto groups = MakeNeuronGroups(ffn.spec(), {});
+    const auto first = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t g) { return g < 2; });
+    const auto second = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t g) { return g >= 2; });
+    const std::vector<float> x = RandomRows(kRows * kEmbd, 12);
+    const std::vector<BlockChoice> choices = {{1, 0.7f}, {3, 0.3f}, {0, 1.0f},
+                                              {2, 0.5f}, {3, 0.9f}, {1, 0.1f}};
+    ExpectRowsNear(ffn, Sums(ffn.spec(), {first.get(), second.get()}, x, choices), x, choices);
+  }
+}
+
+TEST(CpuDevice, NormalisedHiddenReturnsItsSumOfSquares) {
+  FfnLayerSpec spec = GatedSpec(Activation::kReluSquared);
+  spec.normalize_hidden = true;
+  const FfnFixture ffn(spec, 1, 64);
+  ThreadPool pool(2);
+  const auto groups = MakeNeuronGroups(ffn.spec(), {});
+  const auto whole = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t) { return true; });
+  const auto even = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t g) { return g % 2 == 0; });
+  const auto odd = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t g) { return g % 2 == 1; });
+  const std::vector<float> x = RandomRows(kEmbd, 13);
+  const auto sums = Sums(ffn.spec(), {whole.get()}, x);
+  EXPECT_GT(FromFixedPoint(sums[kEmbd]), 0.0f);
+  EXPECT_EQ(Sums(ffn.spec(), {even.get(), odd.get()}, x), sums);
+}
+
+TEST(CpuDevice, BatchGivesTheBitsOfSingleRows) {
+  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 100);
+  ThreadPool pool(2);
+  const auto device =
+      ffn.Device(pool, SparsityMode::kDense, MakeNeuronGroups(ffn.spec(), {}), [](size_t) { return true; });
+  const std::vector<float> x = RandomRows(kRows * kEmbd, 14);
+  const auto batch = Sums(ffn.spec(), {device.get()}, x);
+  for (uint32_t row = 0; row < kRows; ++row) {
+    const std::vector<float> one(x.begin() + row * kEmbd, x.begin() + (row + 1) * kEmbd);
+    const auto sums = Sums(ffn.spec(), {device.get()}, one);
+    EXPECT_TRUE(std::equal(sums.begin(), sums.end(), batch.begin() + row * kEmbd));
+  }
+}
+
+TEST(CpuDevice, AsyncDevicesWorkBesideTheCaller) {
+  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 100);
+  ThreadPool pool(1), other(1);
+  const auto groups = MakeNeuronGroups(ffn.spec(), {});
+  const auto whole = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t) { return true; });
+  const auto even = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t g) { return g % 2 == 0; });
+  AsyncDevice odd(ffn.Device(other, SparsityMode::kDense, groups, [](size_t g) { return g % 2 == 1; }));
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const std::vector<float> x = RandomRows(kEmbd, seed);
+    EXPECT_EQ(Sums(ffn.spec(), {&odd, even.get()}, x), Sums(ffn.spec(), {whole.get()}, x));
+  }
+  EXPECT_GT(odd.counters().neurons_computed[0], 0u);
+}
+
+TEST(CpuDevice, RefusesABundleOfTheWrongSize) {
+  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
+  ThreadPool pool(1);
+  CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
+  const NeuronGroup group = MakeNeuronGroups(ffn.spec(), {})[0];
+  std::vector<uint8_t> bytes = ffn.Bundle(group);
+  bytes.pop_back();
+  const absl::Status status = device.LoadLayer(0, ffn.spec(), {group}, {bytes});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("bytes of weights"));
+  EXPECT_FALSE(device.HoldsLayer(0));
+}
+
+TEST(CpuDevice, RefusesNeuronsOutsideTheBlockAndOutOfOrder) {
+  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
+  ThreadPool pool(1);
+  CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
+  const NeuronGroup good{0, {3, 4}, 1};
+  const std::vector<uint8_t> bytes = ffn.Bundle(good);
+  EXPECT_TRUE(device.LoadLayer(0, ffn.spec(), {good}, {bytes}).ok());
+  EXPECT_FALSE(device.LoadLayer(0, ffn.spec(), {{0, {3, 64}, 1}}, {bytes}).ok());
+  EXPECT_FALSE(device.LoadLayer(0, ffn.spec(), {{0, {4, 3}, 1}}, {bytes}).ok());
+  EXPECT_FALSE(device.LoadLayer(0, ffn.spec(), {{7, {3, 4}, 1}}, {bytes}).ok());
+}
+
+TEST(CpuDevice, RefusesALayerTheModelDoesNotHave) {
+  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
+  ThreadPool pool(1);
+  CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
+  const NeuronGroup group{0, {3, 4}, 1};
+  EXPECT_FALSE(device.LoadLayer(1, ffn.spec(), {group}, {ffn.Bundle(group)}).ok());
+}
+
+// A device that is lost when asked.
+class LostDevice : public FfnDevice {
+ public:
+  const std::string& name() const override { return name_; }
+  bool HoldsLayer(uint32_t) const override { return true; }
+  absl::Status Submit(const FfnRequest&) override { return absl::OkStatus(); }
+  absl::Status Collect(absl::Span<int64_t>) override { return absl::UnavailableError("host b is lost"); }
+  FfnCounters counters() const override { return {}; }
+
+ private:
+  std::string name_ = "lost";
+};
+
+TEST(RunFfn, LostDeviceIsReportedAndTheOthersAreCollected) {
+  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
+  ThreadPool pool(1);
+  AsyncDevice local(
+      ffn.Device(pool, SparsityMode::kDense, MakeNeuronGroups(ffn.spec(), {}), [](size_t) { return true; }));
+  LostDevice lost;
+  const std::vector<float> x = RandomRows(kEmbd, 3);
+  FfnRequest request{.rows = 1, .x = x.data(), .output_values = kEmbd};
+  std::vector<int64_t> sums(kEmbd);
+  std::vector<FfnDevice*> devices = {&lost, &local};
+  EXPECT_EQ(RunFfn(devices, request, absl::MakeSpan(sums)).code(), absl::StatusCode::kUnavailable);
+  // The local device is idle again and usable.
+  devices = {&local};
+  EXPECT_TRUE(RunFfn(devices, request, absl::MakeSpan(sums)).ok());
+}
+
+}  // namespace
+}  // namespace hearth
