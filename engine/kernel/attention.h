@@ -18,7 +18,8 @@ size_t KvBytes(KvType type, size_t count);
 void StoreKv(KvType type, const float* values, size_t count, void* out);
 
 // The cached keys and values of one sequence in one layer. Position p's keys of all KV heads lie at
-// keys + p * key_stride_bytes, head h's from value h * key_dim on; values likewise. Values may alias keys (MLA).
+// keys + p * key_stride_bytes, head h's from value h * key_dim on; values likewise. Values may alias keys
+// (MLA).
 struct KvView {
   KvType type = KvType::kF32;
   const uint8_t* keys = nullptr;
@@ -35,11 +36,11 @@ struct AttentionShape {
   uint32_t kv_heads = 0;  // divides query_heads; query head h reads KV head h / (query_heads / kv_heads)
   uint32_t key_dim = 0;   // per head
   uint32_t value_dim = 0;
-  float scale = 0;                       // of q.k
-  float softcap = 0;                     // > 0: s = softcap * tanh(s / softcap)
-  const float* alibi_slopes = nullptr;   // (query_heads): s += slope * (key position - query position)
-  const float* sinks = nullptr;          // (query_heads): one more logit in the softmax that has no value
-  uint32_t far_distance = 0;             // ReRoPE: see KvView; 0: off
+  float scale = 0;                      // of q.k
+  float softcap = 0;                    // > 0: s = softcap * tanh(s / softcap)
+  const float* alibi_slopes = nullptr;  // (query_heads): s += slope * (key position - query position)
+  const float* sinks = nullptr;         // (query_heads): one more logit in the softmax that has no value
+  uint32_t far_distance = 0;            // ReRoPE: see KvView; 0: off
 };
 
 // One query row: all heads of one token. It sees key positions [first, last].
@@ -52,8 +53,9 @@ struct AttentionRow {
   uint32_t last = 0;
 };
 
-// out = softmax(scale * q.k ...) v for every row; rows may belong to several sequences. Reads each key and value
-// once per KV head and group of rows that share a sequence where it can. The same bits for any number of threads.
+// out = softmax(scale * q.k ...) v for every row; rows may belong to several sequences. Reads each key and
+// value once per KV head and group of rows that share a sequence where it can. The same bits for any number
+// of threads.
 void Attention(ThreadPool& pool, const AttentionShape& shape, absl::Span<const AttentionRow> rows);
 
 }  // namespace hearth

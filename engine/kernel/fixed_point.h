@@ -7,11 +7,11 @@
 
 namespace hearth {
 
-// Partial sums of an FFN are added as 64-bit fixed point. Integer addition is associative, so the total does not
-// depend on which device or thread computed which neuron group, nor on the order in which they answer: a plan never
-// changes the text. Each group's own sum is float32 in a fixed order; only sums of groups are fixed point.
-// 2^-32 is finer than float32 from |y| = 2^-8 up; |y| < 2^31 fits.
-inline constexpr float kFixedPointScale = 4294967296.0f;         // 2^32
+// Partial sums of an FFN are added as 64-bit fixed point. Integer addition is associative, so the total does
+// not depend on which device or thread computed which neuron group, nor on the order in which they answer: a
+// plan never changes the text. Each group's own sum is float32 in a fixed order; only sums of groups are
+// fixed point. 2^-32 is finer than float32 from |y| = 2^-8 up; |y| < 2^31 fits.
+inline constexpr float kFixedPointScale = 4294967296.0f;          // 2^32
 inline constexpr double kFixedPointInverse = 1.0 / 4294967296.0;  // 2^-32
 
 // Rounds to nearest even; NaN and values out of range become INT64_MIN, as the x86 conversion gives.

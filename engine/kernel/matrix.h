@@ -13,19 +13,21 @@
 namespace hearth {
 
 // How products round the activations. kFloat32 multiplies dequantised weights with float32 activations: slow,
-// and as close to the exact result as float32 gets. kFast lets quantised weights multiply activations in 8-bit
-// blocks of 32 (F32, F16 and BF16 weights keep float32 activations).
+// and as close to the exact result as float32 gets. kFast lets quantised weights multiply activations in
+// 8-bit blocks of 32 (F32, F16 and BF16 weights keep float32 activations).
 enum class Arithmetic { kFast, kFloat32 };
 
-// A weight matrix W, (rows, cols), in the layout its kernel wants. It either owns packed weights (about as many
-// bytes as the file has for them) or borrows the bytes it was made from, where the kernel reads the file's layout
-// as it is (owns_memory() tells: borrowed bytes must outlive the matrix, packed-from bytes may be released).
-// Immutable and thread-safe after construction. Movable.
+// A weight matrix W, (rows, cols), in the layout its kernel wants. It either owns packed weights (about as
+// many bytes as the file has for them) or borrows the bytes it was made from, where the kernel reads the
+// file's layout as it is (owns_memory() tells: borrowed bytes must outlive the matrix, packed-from bytes may
+// be released). Immutable and thread-safe after construction. Movable.
 class Matrix {
  public:
-  // `blocks`: row-major rows of `type`, exactly rows * RowBytes(type, cols) bytes (INVALID_ARGUMENT otherwise).
-  static absl::StatusOr<Matrix> Pack(TensorType type, size_t rows, size_t cols, absl::Span<const uint8_t> blocks,
-                                     ThreadPool& pool, Arithmetic arithmetic = Arithmetic::kFast);
+  // `blocks`: row-major rows of `type`, exactly rows * RowBytes(type, cols) bytes (INVALID_ARGUMENT
+  // otherwise).
+  static absl::StatusOr<Matrix> Pack(TensorType type, size_t rows, size_t cols,
+                                     absl::Span<const uint8_t> blocks, ThreadPool& pool,
+                                     Arithmetic arithmetic = Arithmetic::kFast);
 
   Matrix();
   Matrix(Matrix&&) noexcept;
@@ -50,9 +52,9 @@ class Matrix {
   std::unique_ptr<Storage> storage_;
 };
 
-// The activations of a batch, X (rows, cols): borrowed float32 plus, made when first needed, the 8-bit blocks of
-// integer kernels, so that several products with the same X convert it once. Reusable; its buffers only grow.
-// Not thread-safe.
+// The activations of a batch, X (rows, cols): borrowed float32 plus, made when first needed, the 8-bit blocks
+// of integer kernels, so that several products with the same X convert it once. Reusable; its buffers only
+// grow. Not thread-safe.
 class Activations {
  public:
   Activations();
@@ -88,13 +90,14 @@ struct Product {
   size_t out_stride;
 };
 
-// out[t][r] = sum_c W[r][c] * X[t][c] for every product, one parallel section for all. All have X's cols (CHECK).
-// Each result is the same bits whatever the number of threads, of rows of X and of other products in the call.
+// out[t][r] = sum_c W[r][c] * X[t][c] for every product, one parallel section for all. All have X's cols
+// (CHECK). Each result is the same bits whatever the number of threads, of rows of X and of other products in
+// the call.
 void MatMul(ThreadPool& pool, const Activations& x, absl::Span<const Product> products);
 
-// sums[t * sums_stride + r] += sum over g of fixed(sum over c in group g of W[r][c] * X[t][c]) in fixed point (see
-// fixed_point.h). Group g holds the columns [group_ends[g-1], group_ends[g]); the ends are multiples of the
-// type's block (CHECK), the last is cols. Same promise on bits.
+// sums[t * sums_stride + r] += sum over g of fixed(sum over c in group g of W[r][c] * X[t][c]) in fixed point
+// (see fixed_point.h). Group g holds the columns [group_ends[g-1], group_ends[g]); the ends are multiples of
+// the type's block (CHECK), the last is cols. Same promise on bits.
 void MatMulFixedPoint(ThreadPool& pool, const Activations& x, const Matrix& weights,
                       absl::Span<const uint32_t> group_ends, int64_t* sums, size_t sums_stride);
 

@@ -9,31 +9,77 @@
 #include "absl/types/span.h"
 #include "engine/kernel/matrix.h"
 #include "engine/kernel/weight_memory.h"
+#include "hwy/aligned_allocator.h"
 
 namespace hearth {
 
-// Packed weights lie in panels of 16 rows, column after column, the 16 rows side by side: a vector register holds
-// one column of 16 rows, every lane sums one row, and no kernel ever adds across lanes. A last panel that is not
-// full has zeros for the missing rows.
+// Packed weights lie in panels of 16 rows, column after column, the 16 rows side by side: a vector register
+// holds one column of 16 rows, every lane sums one row, and no kernel ever adds across lanes. A last panel
+// that is not full has zeros for the missing rows.
 inline constexpr size_t kPanelRows = 16;
+
+// Quantised weights and activations meet in units of 32 columns, which share one scale (or two, for 16
+// columns each). A strip is up to 8 units: a super-block of the K types. Quantised panels lie strip after
+// strip.
+inline constexpr size_t kUnitCols = 32;
+inline constexpr size_t kStripUnits = 8;
+inline constexpr size_t kStripCols = kStripUnits * kUnitCols;
 
 enum class Layout {
   kRows,         // the file's rows, borrowed; dequantised at every use
   kFloatPanels,  // F32, F16, BF16: [panel][column][16 values]
+  kQuantPanels,  // [panel][strip], see quant_pack.h
 };
 
 struct Matrix::Storage {
   Layout layout = Layout::kRows;
   const uint8_t* data = nullptr;
-  size_t stride = 0;    // bytes from one row (kRows) or panel to the next
-  WeightMemory memory;  // empty where `data` is borrowed
+  size_t stride = 0;       // bytes from one row (kRows) or panel to the next
+  size_t strip_bytes = 0;  // of a whole strip (kQuantPanels)
+  WeightMemory memory;     // empty where `data` is borrowed
 };
+
+// An array that only grows and keeps nothing when it does.
+template <class T>
+class Scratch {
+ public:
+  T* Reserve(size_t count) {
+    if (count > capacity_) {
+      data_ = hwy::AllocateAligned<T>(count);
+      capacity_ = count;
+    }
+    return data_.get();
+  }
+  T* data() const { return data_.get(); }
+
+ private:
+  hwy::AlignedFreeUniquePtr<T[]> data_;
+  size_t capacity_ = 0;
+};
+
+// Every row in units of 32 values: value = scale * code, codes in [-127, 127], rounded to nearest. The sums
+// of the codes correct for weights whose codes have an offset. The same unit of all rows lies together:
+// kernels that take several rows find them at fixed distances.
+struct Activations::Blocks {
+  size_t rows = 0;
+  size_t units = 0;               // per row
+  Scratch<int8_t> codes;          // (units, rows, 32)
+  Scratch<float> scales;          // (units, rows)
+  Scratch<int32_t> minus_sums;    // (units, rows): minus the sum of the codes
+  Scratch<int32_t> minus_halves;  // (2 * units, rows): of 16 columns each
+  Scratch<float> scaled_sums;     // scale * sum of the codes
+  Scratch<float> scaled_halves;
+};
+
+// Fills rows [begin, end) of blocks, whose arrays have room for them.
+void QuantizeActivations(const Activations& x, size_t begin, size_t end, Activations::Blocks& blocks);
 
 // One product as the kernels see it: float results in `out`, or group sums added to `sums`.
 struct PanelTask {
   const Matrix* weights;
   const Activations* x;
-  absl::Span<const uint32_t> group_ends;  // see MatMulFixedPoint; {cols} for a plain product
+  const Activations::Blocks* blocks = nullptr;  // of x, for kQuantPanels
+  absl::Span<const uint32_t> group_ends;        // see MatMulFixedPoint; {cols} for a plain product
   float* out = nullptr;
   size_t out_stride = 0;
   int64_t* sums = nullptr;
@@ -43,6 +89,7 @@ struct PanelTask {
 // Each computes the rows of the panels [begin, end), for all tokens.
 void MultiplyRows(const PanelTask& task, size_t begin, size_t end);
 void MultiplyFloatPanels(const PanelTask& task, size_t begin, size_t end);
+void MultiplyQuantPanels(const PanelTask& task, size_t begin, size_t end);
 
 }  // namespace hearth
 

@@ -25,8 +25,8 @@ using I32 = hn::Rebind<int32_t, F32>;
 using VI32 = hn::Vec<I32>;
 inline constexpr size_t kLanes = hn::MaxLanes(F32());
 
-// Sums run in 32 partial sums whatever the vector size: value i belongs to partial sum i % 32, and the partial
-// sums are folded in halves. Machines with different vectors thus add in the same order.
+// Sums run in 32 partial sums whatever the vector size: value i belongs to partial sum i % 32, and the
+// partial sums are folded in halves. Machines with different vectors thus add in the same order.
 inline constexpr size_t kPartials = 32;
 inline constexpr size_t kPartialVectors = kPartials / kLanes;
 
@@ -88,7 +88,8 @@ HWY_INLINE void Transform(const float* a, const float* b, size_t n, float* out, 
 
 // Adds op(sum, a[i], b[i]) into partial sum i % 32. Past the end both stand for `pad`.
 template <class Op>
-HWY_INLINE void Accumulate(const float* a, const float* b, size_t n, float pad, const Op& op, Partials& sums) {
+HWY_INLINE void Accumulate(const float* a, const float* b, size_t n, float pad, const Op& op,
+                           Partials& sums) {
   const F32 d;
   size_t i = 0;
   for (; i + kPartials <= n; i += kPartials) {
@@ -107,7 +108,8 @@ HWY_INLINE void Accumulate(const float* a, const float* b, size_t n, float pad, 
 }
 
 HWY_INLINE void AccumulateDot(const float* a, const float* b, size_t n, Partials& sums) {
-  Accumulate(a, b, n, 0.0f, [](VF32 sum, VF32 x, VF32 y) HWY_ATTR { return hn::MulAdd(x, y, sum); }, sums);
+  Accumulate(
+      a, b, n, 0.0f, [](VF32 sum, VF32 x, VF32 y) HWY_ATTR { return hn::MulAdd(x, y, sum); }, sums);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

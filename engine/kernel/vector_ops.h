@@ -19,7 +19,8 @@ enum class Activation {
   kRelu,         // max(0, x)
   kReluSquared,  // max(0, x)^2
   kXielu,        // apertus: x > 0 ? a_p x^2 + beta x : a_n (expm1(min(x, eps)) - x) + beta x
-  kSwigluOai,    // gpt-oss, gated only: g = min(gate, limit), u = clamp(up, +-limit); g / (1 + exp(-alpha g)) (u + 1)
+  kSwigluOai,    // gpt-oss, gated only: g = min(gate, limit), u = clamp(up, +-limit); g / (1 + exp(-alpha g))
+                 // (u + 1)
 };
 
 // Constants of the activations that have any.

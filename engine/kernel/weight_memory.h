@@ -8,8 +8,8 @@
 
 namespace hearth {
 
-// Zeroed memory for packed weights, aligned to cache lines. Large pieces come in huge pages where the system has
-// them: reading gigabytes per token through 4 KiB pages costs bandwidth. Movable.
+// Zeroed memory for packed weights, aligned to cache lines. Large pieces come in huge pages where the system
+// has them: reading gigabytes per token through 4 KiB pages costs bandwidth. Movable.
 class WeightMemory {
  public:
   // RESOURCE_EXHAUSTED when the system has no such memory.

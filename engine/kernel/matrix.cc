@@ -1,0 +1,242 @@
+#include "engine/kernel/matrix.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/absl_view.h"
+#include "engine/base/check.h"
+#include "engine/base/checked.h"
+#include "engine/base/status_macros.h"
+#include "engine/kernel/panels.h"
+#include "engine/kernel/quant_pack.h"
+
+namespace hearth {
+namespace {
+
+size_t PanelCount(size_t rows) { return rows / kPanelRows + (rows % kPanelRows != 0); }
+
+bool IsFloatType(TensorType type) {
+  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+}
+
+// Interleaves `rows` (at most 16) rows of cols values, each Value bytes wide: out[column][row].
+template <class Value>
+void PackFloatPanel(const uint8_t* source, size_t rows, size_t cols, uint8_t* out) {
+  for (size_t r = 0; r < rows; ++r) {
+    const uint8_t* row = source + r * cols * sizeof(Value);
+    for (size_t c = 0; c < cols; ++c) {
+      std::memcpy(out + (c * kPanelRows + r) * sizeof(Value), row + c * sizeof(Value), sizeof(Value));
+    }
+  }
+}
+
+// Memory for panels of rows of row_bytes, each panel starting at a cache line.
+absl::Status AllocatePanels(size_t rows, size_t row_bytes, Matrix::Storage& storage) {
+  constexpr size_t kCacheLine = 64;
+  const std::optional<size_t> packed = CheckedMul(row_bytes, kPanelRows);
+  const std::optional<size_t> padded = packed ? CheckedAdd(*packed, kCacheLine - 1) : std::nullopt;
+  const size_t stride = padded ? *padded / kCacheLine * kCacheLine : 0;
+  const std::optional<size_t> bytes = padded ? CheckedMul(stride, PanelCount(rows)) : std::nullopt;
+  if (!bytes) return absl::ResourceExhaustedError("a matrix too large for the address space");
+  HEARTH_ASSIGN_OR_RETURN(storage.memory, WeightMemory::Allocate(*bytes));
+  storage.data = storage.memory.data();
+  storage.stride = stride;
+  return absl::OkStatus();
+}
+
+absl::Status PackFloat(TensorType type, size_t rows, size_t cols, absl::Span<const uint8_t> blocks,
+                       ThreadPool& pool, Matrix::Storage& storage) {
+  const size_t panels = PanelCount(rows);
+  const size_t row_bytes = blocks.size() / rows;
+  HEARTH_RETURN_IF_ERROR(AllocatePanels(rows, row_bytes, storage));
+  storage.layout = Layout::kFloatPanels;
+  pool.ParallelFor(panels, 1, [&](size_t begin, size_t end, int) {
+    for (size_t panel = begin; panel < end; ++panel) {
+      const size_t count = std::min(kPanelRows, rows - panel * kPanelRows);
+      const uint8_t* source = blocks.data() + panel * kPanelRows * row_bytes;
+      uint8_t* out = storage.memory.data() + panel * storage.stride;
+      if (type == TensorType::kF32) {
+        PackFloatPanel<uint32_t>(source, count, cols, out);
+      } else {
+        PackFloatPanel<uint16_t>(source, count, cols, out);
+      }
+    }
+  });
+  return absl::OkStatus();
+}
+
+absl::Status PackQuantised(TensorType type, size_t rows, size_t cols, absl::Span<const uint8_t> blocks,
+                           ThreadPool& pool, Matrix::Storage& storage) {
+  const size_t row_bytes = blocks.size() / rows;
+  HEARTH_RETURN_IF_ERROR(AllocatePanels(rows, row_bytes, storage));
+  const TypeInfo& info = GetTypeInfo(type);
+  storage.layout = Layout::kQuantPanels;
+  storage.strip_bytes = kStripCols / info.block_values * info.block_bytes * kPanelRows;
+  pool.ParallelFor(PanelCount(rows), 1, [&](size_t begin, size_t end, int) {
+    for (size_t panel = begin; panel < end; ++panel) {
+      const size_t count = std::min(kPanelRows, rows - panel * kPanelRows);
+      PackQuantPanel(type, blocks.data() + panel * kPanelRows * row_bytes, row_bytes, count, cols,
+                     storage.memory.data() + panel * storage.stride);
+    }
+  });
+  return absl::OkStatus();
+}
+
+// The kernel of a layout.
+void Multiply(const PanelTask& task, size_t begin, size_t end) {
+  switch (task.weights->storage().layout) {
+    case Layout::kRows:
+      return MultiplyRows(task, begin, end);
+    case Layout::kFloatPanels:
+      return MultiplyFloatPanels(task, begin, end);
+    case Layout::kQuantPanels:
+      return MultiplyQuantPanels(task, begin, end);
+  }
+}
+
+// Panels per piece of a parallel section: several pieces per thread, so that a slow core takes fewer of them,
+// each a multiple of the panels that kernels take together.
+size_t Grain(size_t panels, int threads) {
+  constexpr size_t kPiecesPerThread = 8;
+  constexpr size_t kTogether = 4;
+  const size_t even = panels / (static_cast<size_t>(threads) * kPiecesPerThread);
+  return std::max(kTogether, even / kTogether * kTogether);
+}
+
+}  // namespace
+
+Matrix::Matrix() = default;
+Matrix::Matrix(Matrix&&) noexcept = default;
+Matrix& Matrix::operator=(Matrix&&) noexcept = default;
+Matrix::~Matrix() = default;
+
+absl::StatusOr<Matrix> Matrix::Pack(TensorType type, size_t rows, size_t cols,
+                                    absl::Span<const uint8_t> blocks, ThreadPool& pool,
+                                    Arithmetic arithmetic) {
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, cols));
+  const std::optional<uint64_t> bytes = CheckedMul<uint64_t>(rows, row_bytes);
+  if (!bytes || *bytes != blocks.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("a ", AbslView(GetTypeInfo(type).name), " matrix of ",
+                                                   rows, " x ", cols, " does not have ", blocks.size(),
+                                                   " bytes"));
+  }
+  Matrix matrix;
+  matrix.rows_ = rows;
+  matrix.cols_ = cols;
+  matrix.type_ = type;
+  matrix.storage_ = std::make_unique<Storage>();
+  Storage& storage = *matrix.storage_;
+  if (blocks.empty()) return matrix;
+  if (IsFloatType(type)) {
+    HEARTH_RETURN_IF_ERROR(PackFloat(type, rows, cols, blocks, pool, storage));
+  } else if (arithmetic == Arithmetic::kFast && HasQuantPanels(type)) {
+    HEARTH_RETURN_IF_ERROR(PackQuantised(type, rows, cols, blocks, pool, storage));
+  } else {
+    storage.data = blocks.data();
+    storage.stride = row_bytes;
+  }
+  return matrix;
+}
+
+bool Matrix::owns_memory() const { return storage_ == nullptr || storage_->layout != Layout::kRows; }
+
+size_t Matrix::bytes() const {
+  if (storage_ == nullptr) return 0;
+  if (storage_->layout == Layout::kRows) return rows_ * storage_->stride;
+  return PanelCount(rows_) * storage_->stride;
+}
+
+Activations::Activations() : blocks_(std::make_unique<Blocks>()) {}
+Activations::~Activations() = default;
+Activations::Activations(Activations&&) noexcept = default;
+Activations& Activations::operator=(Activations&&) noexcept = default;
+
+void Activations::Set(const float* values, size_t rows, size_t cols, size_t stride) {
+  values_ = values;
+  rows_ = rows;
+  cols_ = cols;
+  stride_ = stride;
+  quantized_ = false;
+}
+
+const Activations::Blocks& Activations::Quantized(ThreadPool& pool) const {
+  if (quantized_) return *blocks_;
+  Blocks& blocks = *blocks_;
+  blocks.rows = rows_;
+  blocks.units = cols_ / kUnitCols + (cols_ % kUnitCols != 0);
+  const size_t units = rows_ * blocks.units;
+  blocks.codes.Reserve(units * kUnitCols);
+  blocks.scales.Reserve(units);
+  blocks.minus_sums.Reserve(units);
+  blocks.minus_halves.Reserve(2 * units);
+  blocks.scaled_sums.Reserve(units);
+  blocks.scaled_halves.Reserve(2 * units);
+  // A few rows are done before other threads would have started.
+  constexpr size_t kRowsPerPiece = 4;
+  pool.ParallelFor(rows_, kRowsPerPiece,
+                   [&](size_t begin, size_t end, int) { QuantizeActivations(*this, begin, end, blocks); });
+  quantized_ = true;
+  return blocks;
+}
+
+namespace {
+
+// The 8-bit form of x, if one of the matrices needs it.
+const Activations::Blocks* BlocksFor(const Matrix& weights, const Activations& x, ThreadPool& pool) {
+  const bool needed = !weights.empty() && weights.storage().layout == Layout::kQuantPanels;
+  return needed ? &x.Quantized(pool) : nullptr;
+}
+
+}  // namespace
+
+void MatMul(ThreadPool& pool, const Activations& x, absl::Span<const Product> products) {
+  size_t panels = 0;
+  const Activations::Blocks* blocks = nullptr;
+  for (const Product& product : products) {
+    HEARTH_CHECK(product.weights->cols() == x.cols());
+    if (blocks == nullptr) blocks = BlocksFor(*product.weights, x, pool);
+    panels += PanelCount(product.weights->rows());
+  }
+  const uint32_t group_end = static_cast<uint32_t>(x.cols());
+  pool.ParallelFor(panels, Grain(panels, pool.threads()), [&](size_t begin, size_t end, int) {
+    size_t first = 0;  // of the product's panels among all
+    for (const Product& product : products) {
+      const size_t count = PanelCount(product.weights->rows());
+      const size_t from = std::clamp(begin, first, first + count);
+      const size_t to = std::clamp(end, first, first + count);
+      const PanelTask task = {.weights = product.weights,
+                              .x = &x,
+                              .blocks = blocks,
+                              .group_ends = {&group_end, 1},
+                              .out = product.out,
+                              .out_stride = product.out_stride};
+      if (from < to) Multiply(task, from - first, to - first);
+      first += count;
+    }
+  });
+}
+
+void MatMulFixedPoint(ThreadPool& pool, const Activations& x, const Matrix& weights,
+                      absl::Span<const uint32_t> group_ends, int64_t* sums, size_t sums_stride) {
+  HEARTH_CHECK(weights.cols() == x.cols());
+  HEARTH_CHECK(!group_ends.empty() && group_ends.back() == weights.cols());
+  const uint32_t block = GetTypeInfo(weights.type()).block_values;
+  for (size_t g = 0; g < group_ends.size(); ++g) {
+    HEARTH_CHECK(group_ends[g] % block == 0 && (g == 0 || group_ends[g - 1] <= group_ends[g]));
+  }
+  const PanelTask task = {.weights = &weights,
+                          .x = &x,
+                          .blocks = BlocksFor(weights, x, pool),
+                          .group_ends = group_ends,
+                          .sums = sums,
+                          .sums_stride = sums_stride};
+  const size_t panels = PanelCount(weights.rows());
+  pool.ParallelFor(panels, Grain(panels, pool.threads()),
+                   [&](size_t begin, size_t end, int) { Multiply(task, begin, end); });
+}
+
+}  // namespace hearth
