@@ -1,0 +1,82 @@
+#include "engine/token/special_tokens.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+
+namespace hearth {
+namespace {
+
+std::string_view WithoutTrailingSpace(std::string_view text) {
+  while (!text.empty() && absl::ascii_isspace(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+std::string_view WithoutLeadingSpace(std::string_view text) {
+  while (!text.empty() && absl::ascii_isspace(text.front())) text.remove_prefix(1);
+  return text;
+}
+
+// Appends `fragment` cut at every place where it contains token `id`.
+void CutAt(TokenId id, const Vocabulary& vocabulary, std::string_view text,
+           std::vector<TextFragment>* fragments) {
+  const std::string& token = vocabulary.tokens[id];
+  for (size_t found = text.find(token); found != std::string_view::npos; found = text.find(token)) {
+    std::string_view left = text.substr(0, found);
+    if (vocabulary.Has(id, kStripsLeft)) left = WithoutTrailingSpace(left);
+    if (!left.empty()) fragments->push_back({kNoToken, left});
+    fragments->push_back({id, {}});
+    text.remove_prefix(found + token.size());
+    if (vocabulary.Has(id, kStripsRight)) text = WithoutLeadingSpace(text);
+  }
+  if (!text.empty()) fragments->push_back({kNoToken, text});
+}
+
+}  // namespace
+
+SpecialTokens::SpecialTokens(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {
+  for (TokenId id = 0; id < vocabulary.size(); ++id) {
+    if (vocabulary.Has(id, kControlToken | kUserDefinedToken | kUnknownToken)) tokens_.push_back(id);
+  }
+  std::stable_sort(tokens_.begin(), tokens_.end(), [&](TokenId a, TokenId b) {
+    return vocabulary.tokens[a].size() > vocabulary.tokens[b].size();
+  });
+  for (uint32_t i = 0; i < tokens_.size(); ++i) trie_.Insert(vocabulary.tokens[tokens_[i]], i);
+}
+
+// Vocabularies have up to thousands of special tokens and texts nearly none of them: one pass finds which.
+std::vector<uint32_t> SpecialTokens::Occurring(std::string_view text) const {
+  std::vector<bool> occurs(tokens_.size());
+  for (size_t at = 0; at < text.size(); ++at) {
+    trie_.VisitPrefixes(text.substr(at), [&](size_t, uint32_t index) { occurs[index] = true; });
+  }
+  std::vector<uint32_t> indices;
+  for (uint32_t i = 0; i < occurs.size(); ++i) {
+    if (occurs[i]) indices.push_back(i);
+  }
+  return indices;
+}
+
+std::vector<TextFragment> SpecialTokens::Split(std::string_view text, bool parse_special) const {
+  std::vector<TextFragment> fragments;
+  if (!text.empty()) fragments.push_back({kNoToken, text});
+  std::vector<TextFragment> finer;
+  for (uint32_t index : Occurring(text)) {
+    const TokenId id = tokens_[index];
+    if (!parse_special && vocabulary_.Has(id, kControlToken | kUnknownToken)) continue;
+    finer.clear();
+    for (const TextFragment& fragment : fragments) {
+      if (fragment.token != kNoToken) {
+        finer.push_back(fragment);
+      } else {
+        CutAt(id, vocabulary_, fragment.text, &finer);
+      }
+    }
+    fragments.swap(finer);
+  }
+  return fragments;
+}
+
+}  // namespace hearth
