@@ -8,8 +8,8 @@ namespace hearth {
 
 // The blocks of the quantised types as they lie in a file: little-endian, without padding or alignment, so
 // that a pointer into mapped bytes may be cast to them. kValues is the number of values in a block; uint16_t
-// scales and minima are half precision. "Halves" of nibbles: the low nibbles hold the first values, the high
-// ones the values that follow. What the fields mean as numbers stands in dequantize_*.cc.
+// scales and minima are half precision. A group of nibbles holds its first values in the low and the others
+// in the high nibbles. What the fields mean as numbers stands in dequantize_*.cc.
 #define HEARTH_PACKED __attribute__((packed))
 
 // Blocks of 32: one scale.
