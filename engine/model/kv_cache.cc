@@ -1,0 +1,113 @@
+#include "engine/model/kv_cache.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/checked.h"
+#include "engine/base/status_macros.h"
+#include "engine/model/decoder.h"
+
+namespace hearth {
+
+absl::StatusOr<KvLayerLayout> MakeKvLayerLayout(const ModelSpec& spec, const LayerSpec& layer, KvType type) {
+  KvLayerLayout layout;
+  layout.type = type;
+  if (layer.mixer == MixerKind::kShortConvolution) {
+    layout.state_values = uint64_t{spec.n_embd} * (std::max(1u, spec.convolution_length) - 1);
+    return layout;
+  }
+  const uint32_t keys = layer.cached_key_values();
+  const uint32_t values = layer.cached_value_values();
+  // Heads and, with latent attention, the latent are read from their own first value on.
+  const uint32_t key_part = layer.mixer == MixerKind::kAttention ? layer.attention.key_dim : layer.attention.latent_rank;
+  if (type == KvType::kQ8_0 && (keys % 32 != 0 || key_part % 32 != 0 || layer.attention.value_dim % 32 != 0)) {
+    return absl::InvalidArgumentError(
+        "a Q8_0 cache needs heads of a multiple of 32 values, which this model has not; use an F16 or F32 cache");
+  }
+  layout.key_bytes = KvBytes(type, keys);
+  layout.value_bytes = KvBytes(type, values);
+  if (layer.attention.rope && spec.ropes[*layer.attention.rope].rectified_window > 0) {
+    layout.far_key_bytes = layout.key_bytes;
+  }
+  return layout;
+}
+
+absl::StatusOr<uint64_t> KvCacheBytes(const ModelSpec& spec, const DecoderOptions& options) {
+  const uint64_t positions = uint64_t{options.sequences} * options.context_length;
+  uint64_t total = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    HEARTH_ASSIGN_OR_RETURN(const KvLayerLayout layout, MakeKvLayerLayout(spec, layer, options.kv_type));
+    const std::optional<uint64_t> cached = CheckedMul(positions, layout.position_bytes());
+    const std::optional<uint64_t> state = CheckedMul(layout.state_values, uint64_t{options.sequences} * sizeof(float));
+    const std::optional<uint64_t> sum = cached && state ? CheckedAdd(*cached, *state) : std::nullopt;
+    const std::optional<uint64_t> next = sum ? CheckedAdd(total, *sum) : std::nullopt;
+    if (!next) {
+      return absl::InvalidArgumentError(absl::StrCat("a cache for ", options.sequences, " sequences of ",
+                                                     options.context_length, " positions is larger than any memory"));
+    }
+    total = *next;
+  }
+  return total;
+}
+
+absl::StatusOr<KvLayer> KvLayer::Create(const KvLayerLayout& layout, uint32_t sequences, uint32_t context_length) {
+  const uint64_t positions = uint64_t{sequences} * context_length;
+  KvLayer layer;
+  layer.layout_ = layout;
+  layer.context_length_ = context_length;
+  HEARTH_ASSIGN_OR_RETURN(layer.keys_, Allocate(layout.key_bytes * positions));
+  HEARTH_ASSIGN_OR_RETURN(layer.far_keys_, Allocate(layout.far_key_bytes * positions));
+  HEARTH_ASSIGN_OR_RETURN(layer.values_, Allocate(layout.value_bytes * positions));
+  layer.state_.resize(layout.state_values * sequences);
+  return layer;
+}
+
+void KvLayer::Free::operator()(uint8_t* memory) const { std::free(memory); }
+
+absl::StatusOr<KvLayer::Memory> KvLayer::Allocate(uint64_t bytes) {
+  if (bytes == 0) return Memory();
+  constexpr uint64_t kAlignment = 64;
+  const uint64_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  auto* memory = static_cast<uint8_t*>(std::aligned_alloc(kAlignment, padded));
+  if (memory == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the system refuses ", bytes, " bytes for a layer's KV cache; use a shorter context"));
+  }
+  return Memory(memory);
+}
+
+uint8_t* KvLayer::At(const Memory& memory, uint64_t stride, uint32_t sequence, uint32_t position) const {
+  return memory.get() + (static_cast<uint64_t>(sequence) * context_length_ + position) * stride;
+}
+
+KvView KvLayer::View(uint32_t sequence) const {
+  KvView view;
+  view.type = layout_.type;
+  view.keys = At(keys_, layout_.key_bytes, sequence, 0);
+  view.key_stride_bytes = layout_.key_bytes;
+  if (far_keys_) view.far_keys = At(far_keys_, layout_.far_key_bytes, sequence, 0);
+  // Without values of its own (latent attention) the first part of each key is the value.
+  view.values = values_ ? At(values_, layout_.value_bytes, sequence, 0) : view.keys;
+  view.value_stride_bytes = values_ ? layout_.value_bytes : layout_.key_bytes;
+  return view;
+}
+
+void KvLayer::StoreKey(uint32_t sequence, uint32_t position, const float* values, size_t count) {
+  StoreKv(layout_.type, values, count, At(keys_, layout_.key_bytes, sequence, position));
+}
+
+void KvLayer::StoreFarKey(uint32_t sequence, uint32_t position, const float* values, size_t count) {
+  StoreKv(layout_.type, values, count, At(far_keys_, layout_.far_key_bytes, sequence, position));
+}
+
+void KvLayer::StoreValue(uint32_t sequence, uint32_t position, const float* values, size_t count) {
+  StoreKv(layout_.type, values, count, At(values_, layout_.value_bytes, sequence, position));
+}
+
+void KvLayer::ClearState(uint32_t sequence) {
+  std::fill_n(state_.begin() + sequence * layout_.state_values, layout_.state_values, 0.0f);
+}
+
+}  // namespace hearth

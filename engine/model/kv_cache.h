@@ -1,0 +1,67 @@
+#ifndef HEARTH_ENGINE_MODEL_KV_CACHE_H_
+#define HEARTH_ENGINE_MODEL_KV_CACHE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/kernel/attention.h"
+#include "engine/model/spec.h"
+
+namespace hearth {
+
+// How the cache of one layer is laid out, per position: `key_bytes` of keys, then, in memory of its own, as many far
+// keys (ReRoPE), then values.
+struct KvLayerLayout {
+  KvType type = KvType::kF32;
+  uint64_t key_bytes = 0;
+  uint64_t far_key_bytes = 0;
+  uint64_t value_bytes = 0;
+  uint64_t state_values = 0;  // float32 values of recurrent state per sequence
+
+  uint64_t position_bytes() const { return key_bytes + far_key_bytes + value_bytes; }
+};
+
+// INVALID_ARGUMENT when the type cannot hold the layer's values (Q8_0 stores blocks of 32).
+absl::StatusOr<KvLayerLayout> MakeKvLayerLayout(const ModelSpec& spec, const LayerSpec& layer, KvType type);
+
+// The cache of one layer for all sequences. Owns its memory, which the system provides as it is written.
+class KvLayer {
+ public:
+  // RESOURCE_EXHAUSTED when the system refuses the memory. The layout's sizes times sequences and context have been
+  // checked (KvCacheBytes).
+  static absl::StatusOr<KvLayer> Create(const KvLayerLayout& layout, uint32_t sequences, uint32_t context_length);
+
+  // What attention reads of a sequence.
+  KvView View(uint32_t sequence) const;
+
+  // Stores what a position adds; as many values as the layer caches.
+  void StoreKey(uint32_t sequence, uint32_t position, const float* values, size_t count);
+  void StoreFarKey(uint32_t sequence, uint32_t position, const float* values, size_t count);
+  void StoreValue(uint32_t sequence, uint32_t position, const float* values, size_t count);
+
+  // The recurrent state of a sequence, (layout.state_values).
+  float* state(uint32_t sequence) { return state_.data() + sequence * layout_.state_values; }
+  void ClearState(uint32_t sequence);
+
+  const KvLayerLayout& layout() const { return layout_; }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* memory) const;
+  };
+  using Memory = std::unique_ptr<uint8_t, Free>;
+  KvLayer() = default;
+  static absl::StatusOr<Memory> Allocate(uint64_t bytes);
+  uint8_t* At(const Memory& memory, uint64_t stride, uint32_t sequence, uint32_t position) const;
+
+  KvLayerLayout layout_;
+  uint32_t context_length_ = 0;
+  Memory keys_, far_keys_, values_;
+  std::vector<float> state_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_MODEL_KV_CACHE_H_

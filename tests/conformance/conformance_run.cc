@@ -1,0 +1,145 @@
+// Runs every model of the reference pack and prints a table: how far its logits are from the reference's, and whether
+// its greedy continuations are the same. Exits with 1 when a model fails, 77 (skipped) without a pack.
+//
+// Which tolerance applies: models whose activations stay float32 (float32 arithmetic, or unquantised weights) are held
+// to f32_activations; with fast arithmetic, quantised weights meet activations in 8-bit blocks: rounded_activations.
+// Continuations must be those of the high precision run. Rounded activations decide a race between two logits that are
+// closer than rounding moves them either way, so there only the clear races count.
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "engine/quant/types.h"
+#include "tests/conformance/model_runner.h"
+#include "tests/conformance/reference.h"
+#include "tests/support/conformance_pack.h"
+
+namespace hearth {
+namespace {
+
+constexpr int kSkipped = 77;
+
+struct Options {
+  std::string filter;
+  int devices = 1;
+  int threads = 0;
+  uint32_t chunk = 512;
+  Arithmetic arithmetic = Arithmetic::kFloat32;
+};
+
+struct Verdict {
+  LogitDifference difference;
+  bool rounded = false;
+  size_t continuations = 0;
+  size_t same_continuations = 0;
+  std::string failure;  // empty: passed
+};
+
+bool HasQuantisedWeights(const GgufFile& file) {
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (GetTypeInfo(tensor.type).block_values > 1) return true;
+  }
+  return false;
+}
+
+std::string CheckTolerance(const LogitDifference& difference, const ReferenceTolerance& tolerance) {
+  if (!(difference.max_abs <= tolerance.max_abs)) return "max abs";
+  if (tolerance.rms > 0 && !(difference.rms <= tolerance.rms)) return "rms";
+  if (tolerance.kl_mean > 0 && !(difference.kl_mean <= tolerance.kl_mean)) return "KL";
+  return "";
+}
+
+// Whether every choice on the way is wider than the difference that the pack allows two logits to move apart.
+bool IsClearRace(const ReferenceModel& reference, const ReferencePrompt& prompt) {
+  return prompt.greedy == prompt.greedy_hp && prompt.min_gap >= 2 * reference.rounded_activations.rms;
+}
+
+absl::StatusOr<Verdict> RunModel(const ReferenceModel& reference, const Options& options, ThreadPool& pool) {
+  RunOptions run;
+  run.devices = options.devices;
+  run.chunk = options.chunk;
+  run.arithmetic = options.arithmetic;
+  run.context_length = reference.context_length;
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(reference.file.string()));
+  if (file->is_powerinfer()) run.sparsity = SparsityMode::kPredicted;
+  HEARTH_ASSIGN_OR_RETURN(ModelRunner runner, ModelRunner::Open(reference.file.string(), run, pool));
+
+  Verdict verdict;
+  verdict.rounded = options.arithmetic == Arithmetic::kFast && HasQuantisedWeights(*file);
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<float> logits, runner.Evaluate(reference.prompts[0].tokens));
+  if (logits.size() != reference.logits.values.size()) return absl::InternalError("the vocabularies differ in size");
+  verdict.difference = CompareLogits(reference.logits, logits);
+  verdict.failure = CheckTolerance(
+      verdict.difference, verdict.rounded ? reference.rounded_activations : reference.f32_activations);
+  for (const ReferencePrompt& prompt : reference.prompts) {
+    if (prompt.greedy.empty() || (verdict.rounded && !IsClearRace(reference, prompt))) continue;
+    HEARTH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, runner.Continue(prompt.tokens, prompt.greedy.size()));
+    ++verdict.continuations;
+    if (tokens == prompt.greedy_hp) {
+      ++verdict.same_continuations;
+    } else if (verdict.failure.empty()) {
+      verdict.failure = "continuation";
+    }
+  }
+  return verdict;
+}
+
+void PrintRow(const std::string& name, const Verdict& verdict) {
+  const LogitDifference& d = verdict.difference;
+  std::printf("%-28s %9.2e %9.2e %9.2e %6.1f %% %4zu/%zu  %-7s %s\n", name.c_str(), d.max_abs, d.rms, d.kl_mean,
+              100 * d.argmax_agreement, verdict.same_continuations, verdict.continuations,
+              verdict.rounded ? "rounded" : "f32", verdict.failure.empty() ? "ok" : ("FAILED: " + verdict.failure).c_str());
+}
+
+// The number of models that fail.
+int RunPack(const std::filesystem::path& pack, const Options& options) {
+  ThreadPool pool(options.threads);
+  int models = 0;
+  int failures = 0;
+  std::printf("%-28s %9s %9s %9s %8s %6s  %-7s %s\n", "model", "max abs", "rms", "KL", "argmax", "greedy", "limit",
+              "verdict");
+  for (const char* folder : {"models", "quants", "powerinfer"}) {
+    for (const std::filesystem::path& json : ListReferenceModels(pack / folder)) {
+      const std::string name = json.stem().string();
+      if (name.find(options.filter) == std::string::npos) continue;
+      ++models;
+      absl::StatusOr<ReferenceModel> reference = ReadReferenceModel(json);
+      absl::StatusOr<Verdict> verdict =
+          reference.ok() ? RunModel(*reference, options, pool) : absl::StatusOr<Verdict>(reference.status());
+      if (!verdict.ok()) {
+        std::printf("%-28s FAILED: %s\n", name.c_str(), verdict.status().ToString().c_str());
+        ++failures;
+        continue;
+      }
+      PrintRow(name, *verdict);
+      failures += verdict->failure.empty() ? 0 : 1;
+    }
+  }
+  std::printf("%d of %d models pass\n", models - failures, models);
+  return models == 0 ? 1 : failures;
+}
+
+}  // namespace
+}  // namespace hearth
+
+int main(int argc, char** argv) {
+  hearth::Options options;
+  std::string pack = hearth::ConformancePack().string();
+  CLI::App app("Compares Hearth with the reference pack, model by model");
+  app.add_option("--pack", pack, "folder of the pack");
+  app.add_option("--filter", options.filter, "only models with this in their name");
+  app.add_option("--devices", options.devices, "devices that share the neurons")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads, "threads; 0: as many as there are cores");
+  app.add_option("--chunk", options.chunk, "prompt tokens evaluated at once")->check(CLI::Range(1, 512));
+  app.add_option("--arithmetic", options.arithmetic, "float32 or fast")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, hearth::Arithmetic>{
+          {"float32", hearth::Arithmetic::kFloat32}, {"fast", hearth::Arithmetic::kFast}}));
+  CLI11_PARSE(app, argc, argv);
+  if (!std::filesystem::is_directory(pack)) {
+    std::printf("skipped: no reference pack at %s; set HEARTH_CONFORMANCE_DIR to its folder\n", pack.c_str());
+    return hearth::kSkipped;
+  }
+  return hearth::RunPack(pack, options) == 0 ? 0 : 1;
+}

@@ -1,0 +1,110 @@
+#include "tests/conformance/reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "nlohmann/json.hpp"
+
+namespace hearth {
+namespace {
+
+ReferenceTolerance ReadTolerance(const nlohmann::json& json) {
+  return {json.at("max_abs"), json.value("rms", 0.0), json.value("kl_mean", 0.0)};
+}
+
+ReferencePrompt ReadPrompt(const nlohmann::json& json) {
+  ReferencePrompt prompt;
+  prompt.tokens = json.at("tokens").get<std::vector<int32_t>>();
+  prompt.greedy = json.value("greedy", std::vector<int32_t>());
+  prompt.greedy_hp = json.value("greedy_hp", prompt.greedy);
+  prompt.min_gap = json.value("min_gap", 0.0);
+  prompt.min_gap = std::min(prompt.min_gap, json.value("min_gap_hp", prompt.min_gap));
+  return prompt;
+}
+
+// log(sum(exp(x))).
+double LogSumExp(const float* x, size_t n) {
+  const double largest = *std::max_element(x, x + n);
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += std::exp(x[i] - largest);
+  return largest + std::log(sum);
+}
+
+double KlDivergence(const float* reference, const float* ours, size_t n) {
+  const double reference_log_sum = LogSumExp(reference, n);
+  const double log_sum = LogSumExp(ours, n);
+  double divergence = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double log_p = reference[i] - reference_log_sum;
+    divergence += std::exp(log_p) * (log_p - (ours[i] - log_sum));
+  }
+  return divergence;
+}
+
+}  // namespace
+
+absl::StatusOr<ReferenceModel> ReadReferenceModel(const std::filesystem::path& path) {
+  ReferenceModel model;
+  model.name = path.stem().string();
+  try {
+    std::ifstream stream(path);
+    const nlohmann::json json = nlohmann::json::parse(stream);
+    model.file = path.parent_path() / json.at("file").get<std::string>();
+    // The runs of the reference had this context; shorter values in the pack only bound its prompts.
+    model.context_length = std::max(512u, json.at("n_ctx").get<uint32_t>());
+    model.logits_std = json.at("logits_std");
+    model.f32_activations = ReadTolerance(json.at("tolerance").at("f32_activations"));
+    model.rounded_activations = ReadTolerance(json.at("tolerance").at("rounded_activations"));
+    for (const nlohmann::json& prompt : json.at("prompts")) model.prompts.push_back(ReadPrompt(prompt));
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", error.what()));
+  }
+  const std::string base = (path.parent_path() / model.name).string();
+  const std::string exact = base + ".logits_hp.npy";
+  HEARTH_ASSIGN_OR_RETURN(model.logits, ReadNpy(std::filesystem::exists(exact) ? exact : base + ".logits.npy"));
+  if (model.prompts.empty() || model.logits.rows != model.prompts[0].tokens.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": the first prompt and its logits differ in length"));
+  }
+  return model;
+}
+
+std::vector<std::filesystem::path> ListReferenceModels(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> models;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".json") models.push_back(entry.path());
+  }
+  std::sort(models.begin(), models.end());
+  return models;
+}
+
+LogitDifference CompareLogits(const NpyArray& reference, const std::vector<float>& ours) {
+  LogitDifference difference;
+  std::vector<double> largest;
+  double squares = 0;
+  for (size_t t = 0; t < reference.rows; ++t) {
+    const float* theirs = reference.values.data() + t * reference.cols;
+    const float* mine = ours.data() + t * reference.cols;
+    double most = 0;
+    for (size_t i = 0; i < reference.cols; ++i) {
+      const double delta = std::fabs(static_cast<double>(theirs[i]) - mine[i]);
+      // Written so that NaN counts as the largest difference there is.
+      most = delta <= most ? most : std::isnan(delta) ? INFINITY : delta;
+      squares += delta * delta;
+    }
+    largest.push_back(most);
+    difference.kl_mean += KlDivergence(theirs, mine, reference.cols) / reference.rows;
+    const bool same = std::max_element(theirs, theirs + reference.cols) - theirs ==
+                      std::max_element(mine, mine + reference.cols) - mine;
+    difference.argmax_agreement += (same ? 1.0 : 0.0) / reference.rows;
+  }
+  difference.rms = std::sqrt(squares / static_cast<double>(reference.values.size()));
+  std::sort(largest.begin(), largest.end());
+  difference.max_abs = largest.back();
+  difference.median_of_max = largest[largest.size() / 2];
+  return difference;
+}
+
+}  // namespace hearth

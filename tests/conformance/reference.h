@@ -1,0 +1,57 @@
+#ifndef HEARTH_TESTS_CONFORMANCE_REFERENCE_H_
+#define HEARTH_TESTS_CONFORMANCE_REFERENCE_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/base/npy.h"
+
+namespace hearth {
+
+// What the reference pack says about one model; the pack's README explains every field.
+struct ReferencePrompt {
+  std::vector<int32_t> tokens;
+  std::vector<int32_t> greedy;     // by the reference
+  std::vector<int32_t> greedy_hp;  // in high precision; as greedy where the pack has none
+  double min_gap = 0;              // smallest distance between the best two logits on the way, of both
+};
+
+struct ReferenceTolerance {
+  double max_abs = 0;
+  double rms = 0;      // 0: not limited
+  double kl_mean = 0;  // 0: not limited
+};
+
+struct ReferenceModel {
+  std::string name;
+  std::filesystem::path file;
+  uint32_t context_length = 512;
+  double logits_std = 0;
+  ReferenceTolerance f32_activations;
+  ReferenceTolerance rounded_activations;
+  std::vector<ReferencePrompt> prompts;
+  NpyArray logits;  // (positions of prompts[0], vocabulary), in high precision where the pack has it
+};
+
+// The model that `json` describes. Error: the file is not as the README says.
+absl::StatusOr<ReferenceModel> ReadReferenceModel(const std::filesystem::path& json);
+
+// The descriptions of a folder of the pack, sorted by name.
+std::vector<std::filesystem::path> ListReferenceModels(const std::filesystem::path& folder);
+
+// How far logits are from a reference's, both (positions, vocabulary).
+struct LogitDifference {
+  double max_abs = 0;
+  double rms = 0;
+  double kl_mean = 0;           // of KL(reference || ours)
+  double argmax_agreement = 0;  // share of positions with the same best token
+  double median_of_max = 0;     // over positions, of the largest difference there
+};
+LogitDifference CompareLogits(const NpyArray& reference, const std::vector<float>& ours);
+
+}  // namespace hearth
+
+#endif  // HEARTH_TESTS_CONFORMANCE_REFERENCE_H_
