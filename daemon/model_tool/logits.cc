@@ -1,0 +1,53 @@
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/model_tool/command.h"
+#include "daemon/model_tool/model_flags.h"
+#include "daemon/model_tool/session.h"
+#include "engine/base/npy.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth::model_tool {
+namespace {
+
+struct LogitsFlags {
+  ModelFlags model;
+  std::string tokens;
+  std::string out;
+};
+
+absl::Status Logits(const LogitsFlags& flags) {
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, ParseTokenIds(flags.tokens));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Open(flags.model, tokens.size()));
+  const size_t vocab = session->vocab_size();
+  HEARTH_RETURN_IF_ERROR(CheckTokenIds(tokens, session->vocab_size()));
+  std::vector<float> all(tokens.size() * vocab);
+  HEARTH_RETURN_IF_ERROR(session->Append(tokens, true, [&](size_t index, absl::Span<float> logits) {
+    std::copy(logits.begin(), logits.end(), all.begin() + static_cast<ptrdiff_t>(index * vocab));
+    return absl::OkStatus();
+  }));
+  HEARTH_RETURN_IF_ERROR(WriteNpy(flags.out, tokens.size(), vocab, all));
+  if (flags.model.json) {
+    std::cout << nlohmann::json{{"tokens", tokens.size()}, {"vocab", vocab}, {"out", flags.out}} << "\n";
+  } else {
+    std::cout << absl::StrCat(flags.out, ": float32 [", tokens.size(), ", ", vocab, "]\n");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddLogits(CLI::App& app, Job& job) {
+  auto flags = std::make_shared<LogitsFlags>();
+  CLI::App* command = app.add_subcommand("logits", "writes the logits at every position as a .npy file");
+  AddModelFlags(*command, flags->model);
+  command->add_option("--tokens", flags->tokens, "token ids, for example 1,2,3")->required();
+  command->add_option("--out", flags->out, "the file to write: float32 [tokens, vocab]")->required();
+  command->callback([flags, &job] { job = [flags] { return Logits(*flags); }; });
+}
+
+}  // namespace hearth::model_tool

@@ -1,0 +1,104 @@
+#include "placement/plan.h"
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/model_tool/command.h"
+#include "daemon/model_tool/session.h"
+#include "daemon/planning/cluster_file.h"
+#include "daemon/planning/model_description.h"
+#include "daemon/planning/plan_output.h"
+#include "engine/base/status_macros.h"
+#include "engine/model/decoder.h"
+#include "engine/model/model.h"
+
+namespace hearth::model_tool {
+namespace {
+
+struct PlanFlags {
+  std::string cluster_path;
+  std::string model_path;
+  std::string profile_path;
+  std::string sparsity;
+  std::string kv_type = "f16";
+  uint32_t context = 4096;
+  uint32_t sequences = 1;
+  bool use_every_host = false;
+  bool json = false;
+};
+
+// Puts the profile of another file in place of the model's own and cuts the layers anew.
+absl::Status UseProfile(const std::string& path, ModelOutline& outline) {
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  std::vector<uint64_t> neurons;
+  for (const FfnLayerSpec& spec : outline.ffn_specs) {
+    uint64_t& count = neurons.emplace_back(0);
+    for (uint32_t block : spec.block_neurons) count += block;
+  }
+  HEARTH_ASSIGN_OR_RETURN(outline.profile, ReadProfile(file->metadata(), neurons));
+  bool any = false;
+  for (const std::vector<float>& layer : outline.profile.frequencies) any |= !layer.empty();
+  if (!any) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": holds no profile of this model"));
+  }
+  for (size_t i = 0; i < neurons.size(); ++i) {
+    outline.neuron_groups[i] = MakeNeuronGroups(outline.ffn_specs[i], outline.profile.frequencies[i]);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
+  HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster, ReadClusterFile(flags.cluster_path));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model_path));
+  ModelOptions options;
+  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity(flags.sparsity, *file));
+  options.context_length = flags.context;
+  HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*file, options));
+  if (!flags.profile_path.empty()) HEARTH_RETURN_IF_ERROR(UseProfile(flags.profile_path, outline));
+
+  ModelFlags kv_flags;
+  kv_flags.kv_type = flags.kv_type;
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t kv_bytes,
+                          KvCacheBytes(outline.spec, {.sequences = flags.sequences,
+                                                      .context_length = flags.context,
+                                                      .kv_type = kv_flags.kv()}));
+  HEARTH_ASSIGN_OR_RETURN(const placement::Model model, DescribeModel(outline, options.sparsity, kv_bytes));
+  HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan,
+                          placement::MakePlan(cluster, model, {.use_every_host = flags.use_every_host}));
+  std::cout << (flags.json ? PlanToJson(cluster, plan) + "\n" : PlanToText(cluster, plan));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddPlan(CLI::App& app, Job& job) {
+  auto flags = std::make_shared<PlanFlags>();
+  CLI::App* command = app.add_subcommand("plan", "plans a model for a described cluster, without machines");
+  command->footer(std::string(ClusterFileHelp()));
+  command->add_option("--cluster", flags->cluster_path, "the description of the cluster, see below")
+      ->required();
+  command->add_option("--model", flags->model_path, "the model file")->required();
+  command->add_option("--profile", flags->profile_path,
+                      "activation frequencies; the model's own unless given");
+  command->add_option("--sparsity", flags->sparsity, "as for logits")
+      ->check(CLI::IsMember({"dense", "exact", "predicted"}));
+  command->add_option("--kv-type", flags->kv_type, "type of cached keys and values")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
+      ->capture_default_str();
+  command->add_option("--context", flags->context, "positions per sequence")
+      ->check(CLI::Range(1u, 1u << 24))
+      ->capture_default_str();
+  command->add_option("--sequences", flags->sequences, "sequences that can be in flight")
+      ->check(CLI::Range(1u, 65536u))
+      ->capture_default_str();
+  command->add_flag("--use-every-host", flags->use_every_host,
+                    "give every host a share even if that is slower");
+  command->add_flag("--json", flags->json, "print one JSON object");
+  command->callback([flags, &job] { job = [flags] { return MakeAndPrintPlan(*flags); }; });
+}
+
+}  // namespace hearth::model_tool

@@ -1,0 +1,183 @@
+#include "daemon/model_tool/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/planning/device_option.h"
+#include "daemon/planning/model_description.h"
+#include "engine/base/status_macros.h"
+#include "engine/model/spec.h"
+#include "placement/plan.h"
+
+namespace hearth::model_tool {
+namespace {
+
+constexpr uint64_t kDefaultContext = 512;
+constexpr uint32_t kMaxRows = 512;
+// Rows whose logits are wanted at once: with large vocabularies these are the largest buffer.
+constexpr size_t kMaxLogitRows = 64;
+constexpr uint64_t kNoLimit = uint64_t{1} << 50;
+// Devices of unknown speed count alike; only the ratio matters.
+constexpr double kAssumedBytesPerSecond = 1e10;
+constexpr double kAmpleOperationsPerSecond = 1e15;
+
+absl::StatusOr<uint32_t> ContextLength(const ModelFlags& flags, uint64_t positions) {
+  const uint64_t context = flags.context > 0 ? flags.context : std::max(kDefaultContext, positions);
+  if (positions > context) {
+    return absl::OutOfRangeError(absl::StrCat(positions, " tokens do not fit the context of ", context,
+                                              "; give a larger --context or fewer tokens"));
+  }
+  if (context > (uint64_t{1} << 24)) {
+    return absl::OutOfRangeError(absl::StrCat(positions, " tokens are more than a context can hold"));
+  }
+  return static_cast<uint32_t>(context);
+}
+
+// One CPU device with all threads, or those of --devices: threads that are not given are shared out evenly.
+absl::StatusOr<std::vector<DeviceOption>> ChooseDevices(const std::string& spec, int threads) {
+  std::vector<DeviceOption> options(1);
+  options[0].name = "cpu";
+  if (!spec.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(options, ParseDeviceOptions(spec));
+  }
+  int free_threads = threads, open = 0;
+  for (const DeviceOption& option : options) {
+    if (option.kind != placement::DeviceKind::kCpu) {
+      return absl::UnimplementedError(
+          absl::StrCat("--devices: ", option.name, " is a gpu; hearth-model computes on CPU devices"));
+    }
+    free_threads -= option.threads.value_or(0);
+    open += option.threads ? 0 : 1;
+  }
+  for (DeviceOption& option : options) {
+    if (option.threads) continue;
+    option.threads = std::max(1, free_threads / open);
+    free_threads -= *option.threads;
+    --open;
+  }
+  return options;
+}
+
+placement::Cluster OneHost(const std::vector<DeviceOption>& options) {
+  placement::Host host{"local", {}, {}};
+  for (const DeviceOption& option : options) {
+    host.devices.push_back({.name = option.name,
+                            .kind = option.kind,
+                            .memory_bytes = option.memory_bytes.value_or(kNoLimit),
+                            .read_bytes_per_s = option.read_bytes_per_s.value_or(kAssumedBytesPerSecond),
+                            .operations_per_s = kAmpleOperationsPerSecond});
+  }
+  return {{std::move(host)}, 0};
+}
+
+}  // namespace
+
+absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file) {
+  if (name == "dense") return SparsityMode::kDense;
+  if (name == "exact") return SparsityMode::kExact;
+  if (name == "predicted") return SparsityMode::kPredicted;
+  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(file, {}));
+  return DefaultSparsity(spec);
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, uint64_t positions,
+                                                       uint32_t sequences) {
+  std::unique_ptr<Session> session(new Session());
+  HEARTH_ASSIGN_OR_RETURN(session->file_, GgufFile::Open(flags.path));
+  session->threads_ = flags.threads > 0 ? flags.threads : ThreadPool::AvailableCores();
+  HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ContextLength(flags, positions));
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<DeviceOption> options,
+                          ChooseDevices(flags.devices, session->threads_));
+  session->pool_ = std::make_unique<ThreadPool>(*options.front().threads);
+
+  ModelOptions model_options;
+  HEARTH_ASSIGN_OR_RETURN(model_options.sparsity, ChooseSparsity(flags.sparsity, *session->file_));
+  model_options.arithmetic = flags.arithmetic_mode();
+  model_options.context_length = context;
+  model_options.rope_scaling = flags.rope_scaling;
+  HEARTH_ASSIGN_OR_RETURN(session->model_, Model::Load(session->file_, model_options, *session->pool_));
+  HEARTH_RETURN_IF_ERROR(session->MakeDevices(flags));
+
+  const DecoderOptions decoder_options{
+      .sequences = sequences,
+      .context_length = context,
+      .max_rows = std::max(sequences, std::min(kMaxRows, context)),
+      .kv_type = flags.kv(),
+  };
+  HEARTH_ASSIGN_OR_RETURN(session->decoder_,
+                          Decoder::Create(session->model_, decoder_options, *session->pool_));
+  session->decoder_->SetDevices(session->devices_->devices());
+  return session;
+}
+
+absl::Status Session::MakeDevices(const ModelFlags& flags) {
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<DeviceOption> options, ChooseDevices(flags.devices, threads_));
+  HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(*file_, model_->options()));
+  HEARTH_ASSIGN_OR_RETURN(placement::Model description,
+                          DescribeModel(outline, model_->options().sparsity, 0));
+  description.leader_memory_bytes = 0;  // budgets limit the neuron groups alone
+  HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan, placement::MakePlan(OneHost(options), description));
+
+  std::vector<LocalDeviceSpec> specs;
+  std::vector<DeviceShare> shares;
+  for (uint32_t d = 0; d < options.size(); ++d) {
+    specs.push_back({options[d].name, *options[d].threads});
+    shares.push_back(ShareOf(plan.assignment, d));
+  }
+  devices_ = std::make_unique<LocalDevices>(specs, *pool_, model_->spec().n_layers,
+                                            model_->options().sparsity, model_->options().arithmetic);
+  return devices_->Load(*model_, shares);
+}
+
+absl::StatusOr<const Tokenizer*> Session::tokenizer() {
+  if (!tokenizer_) {
+    HEARTH_ASSIGN_OR_RETURN(tokenizer_, Tokenizer::FromMetadata(file_->metadata()));
+  }
+  return tokenizer_.get();
+}
+
+absl::Status Session::Append(absl::Span<const TokenId> tokens, bool every_token, const OnLogits& on_logits) {
+  const size_t step_rows = every_token ? std::min<size_t>(kMaxLogitRows, decoder_->options().max_rows)
+                                       : decoder_->options().max_rows;
+  logits_.resize((every_token ? std::min(step_rows, tokens.size()) : 1) * vocab_size());
+  for (size_t begin = 0; begin < tokens.size(); begin += step_rows) {
+    const size_t end = std::min(begin + step_rows, tokens.size());
+    const uint32_t position = decoder_->SequenceLength(0);
+    rows_.clear();
+    size_t first_wanted = end;
+    for (size_t i = begin; i < end; ++i) {
+      const bool wanted = every_token || i + 1 == tokens.size();
+      rows_.push_back({0, position + static_cast<uint32_t>(i - begin), tokens[i], wanted});
+      if (wanted) first_wanted = std::min(first_wanted, i);
+    }
+    const absl::Span<float> logits = absl::MakeSpan(logits_.data(), (end - first_wanted) * vocab_size());
+    HEARTH_RETURN_IF_ERROR(decoder_->Step(rows_, logits));
+    for (size_t i = first_wanted; i < end; ++i) {
+      HEARTH_RETURN_IF_ERROR(on_logits(i, logits.subspan((i - first_wanted) * vocab_size(), vocab_size())));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::Clear() { return decoder_->Truncate(0, 0); }
+
+uint64_t Session::bytes_touched() const {
+  uint64_t bytes = decoder_->bytes_touched();
+  for (const FfnCounters& counters : device_counters()) bytes += counters.bytes_touched;
+  return bytes;
+}
+
+std::vector<FfnCounters> Session::device_counters() const {
+  std::vector<FfnCounters> counters;
+  for (const FfnDevice* device : devices_->devices()) counters.push_back(device->counters());
+  return counters;
+}
+
+std::vector<std::string> Session::device_names() const {
+  std::vector<std::string> names;
+  for (const FfnDevice* device : devices_->devices()) names.push_back(device->name());
+  return names;
+}
+
+}  // namespace hearth::model_tool

@@ -1,0 +1,99 @@
+#include "daemon/planning/plan_output.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "placement/units.h"
+
+namespace hearth {
+namespace {
+
+using nlohmann::json;
+
+std::string NameOf(const placement::Cluster& cluster, const placement::DeviceRef& ref) {
+  return absl::StrCat(cluster.hosts[ref.host].name, "/", cluster.hosts[ref.host].devices[ref.device].name);
+}
+
+json DeviceJson(const placement::Cluster& cluster, const placement::DeviceUse& use) {
+  const placement::Host& host = cluster.hosts[use.device.host];
+  const placement::Device& device = host.devices[use.device.device];
+  return {{"host", host.name},
+          {"device", device.name},
+          {"kind", std::string(placement::DeviceKindName(device.kind))},
+          {"memory_bytes", use.memory_bytes},
+          {"memory_budget_bytes", use.memory_budget_bytes},
+          {"groups", use.groups},
+          {"expected_bytes_per_token", use.expected_bytes},
+          {"neurons", use.neurons}};
+}
+
+json LayerJson(const placement::Cluster& cluster, const placement::Plan& plan, size_t layer) {
+  const placement::LayerTime& time = plan.time.layers[layer];
+  json groups = json::array();
+  for (uint32_t d : plan.assignment[layer]) groups.push_back(NameOf(cluster, plan.devices[d].device));
+  return {{"time_us", time.total_us},
+          {"compute_us", time.compute_us},
+          {"link_us", time.link_us},
+          {"slowest", NameOf(cluster, plan.devices[time.slowest_device].device)},
+          {"round_trips", time.round_trips},
+          {"devices", std::move(groups)}};
+}
+
+// One line of the table: neurons on each device in one layer, and its time.
+std::string TableRow(const placement::Plan& plan, const std::vector<size_t>& widths, size_t layer) {
+  std::string row;
+  for (size_t d = 0; d < plan.devices.size(); ++d) {
+    absl::StrAppendFormat(&row, "  %*d", static_cast<int>(widths[d]), plan.devices[d].neurons[layer]);
+  }
+  absl::StrAppendFormat(&row, "  %10s", placement::FormatTime(plan.time.layers[layer].total_us));
+  return row;
+}
+
+std::string LayerRange(size_t first, size_t last) {
+  return first == last ? absl::StrCat(first) : absl::StrCat(first, "-", last);
+}
+
+}  // namespace
+
+std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan) {
+  json document = {{"time_per_token_us", plan.time.total_us},
+                   {"tokens_per_second", 1e6 / std::max(plan.time.total_us, 1e-3)},
+                   {"leader_us", plan.time.leader_us},
+                   {"ffn_us", plan.time.ffn_us},
+                   {"link_us", plan.time.link_us},
+                   {"round_trips_per_token", plan.time.round_trips},
+                   {"devices", json::array()},
+                   {"layers", json::array()},
+                   {"explanation", plan.explanation}};
+  for (const placement::DeviceUse& use : plan.devices)
+    document["devices"].push_back(DeviceJson(cluster, use));
+  for (size_t i = 0; i < plan.assignment.size(); ++i)
+    document["layers"].push_back(LayerJson(cluster, plan, i));
+  return document.dump();
+}
+
+std::string PlanToText(const placement::Cluster& cluster, const placement::Plan& plan) {
+  std::string text;
+  for (const std::string& line : plan.explanation) absl::StrAppend(&text, line, "\n");
+  absl::StrAppend(&text, "\nNeurons per layer:\n");
+  absl::StrAppendFormat(&text, "%-9s", "layer");
+  std::vector<size_t> widths;
+  for (const placement::DeviceUse& use : plan.devices) {
+    const std::string name = NameOf(cluster, use.device);
+    widths.push_back(std::max(name.size(), size_t{8}));
+    absl::StrAppendFormat(&text, "  %*s", static_cast<int>(widths.back()), name);
+  }
+  absl::StrAppendFormat(&text, "  %10s\n", "time");
+  for (size_t first = 0; first < plan.assignment.size();) {
+    const std::string row = TableRow(plan, widths, first);
+    size_t last = first;
+    while (last + 1 < plan.assignment.size() && TableRow(plan, widths, last + 1) == row) ++last;
+    absl::StrAppendFormat(&text, "%-9s%s\n", LayerRange(first, last), row);
+    first = last + 1;
+  }
+  return text;
+}
+
+}  // namespace hearth

@@ -1,0 +1,25 @@
+#ifndef HEARTH_DAEMON_PLANNING_PLAN_OUTPUT_H_
+#define HEARTH_DAEMON_PLANNING_PLAN_OUTPUT_H_
+
+#include <string>
+
+#include "placement/cluster.h"
+#include "placement/plan.h"
+
+namespace hearth {
+
+// The plan as one JSON object:
+//   time_per_token_us, leader_us, ffn_us, link_us, round_trips_per_token, tokens_per_second,
+//   devices: [{host, device, kind, memory_bytes, memory_budget_bytes, groups, expected_bytes_per_token,
+//              neurons: [per layer]}],
+//   layers: [{time_us, compute_us, link_us, slowest: {host, device}, round_trips, devices: [host/device per
+//   group]}], explanation: [sentences]
+std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan);
+
+// The plan for people: the explanation, then a table of neurons per device and layer (layers alike are
+// joined).
+std::string PlanToText(const placement::Cluster& cluster, const placement::Plan& plan);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_PLANNING_PLAN_OUTPUT_H_

@@ -1,0 +1,187 @@
+#include "placement/candidate.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <utility>
+
+#include "placement/exchange.h"
+#include "placement/layer_split.h"
+
+namespace hearth::placement {
+namespace {
+
+// How often layers are split again with the memory that is left over, and memory is exchanged between layers.
+constexpr int kImprovements = 2;
+
+double ExpectedBytes(const Layer& layer) {
+  double bytes = 0;
+  for (const Group& group : layer.groups) bytes += group.expected_bytes();
+  return bytes;
+}
+
+uint64_t LayerBytes(const Layer& layer) {
+  uint64_t bytes = 0;
+  for (const Group& group : layer.groups) bytes += group.memory_bytes();
+  return bytes;
+}
+
+uint64_t LargestGroup(const Layer& layer) {
+  uint64_t bytes = 0;
+  for (const Group& group : layer.groups) bytes = std::max(bytes, group.memory_bytes());
+  return bytes;
+}
+
+}  // namespace
+
+struct CandidateMaker::State {
+  Assignment assignment;
+  std::vector<uint64_t> free_bytes;  // per device
+  // Bytes of the layers that are yet to be placed and in which a device may take part.
+  std::vector<uint64_t> waiting_bytes;
+};
+
+CandidateMaker::CandidateMaker(const Cluster& cluster, const Model& model, std::vector<uint64_t> memory_bytes)
+    : cluster_(cluster),
+      model_(model),
+      devices_(ListDevices(cluster)),
+      memory_bytes_(std::move(memory_bytes)),
+      busiest_first_(model.layers.size()) {
+  for (const Layer& layer : model.layers) layer_bytes_.push_back(LayerBytes(layer));
+  std::iota(busiest_first_.begin(), busiest_first_.end(), size_t{0});
+  std::stable_sort(busiest_first_.begin(), busiest_first_.end(), [&](size_t a, size_t b) {
+    return ExpectedBytes(model.layers[a]) > ExpectedBytes(model.layers[b]);
+  });
+}
+
+bool CandidateMaker::MayTake(uint32_t device, bool shared, const Choices& choices) const {
+  const uint32_t host = devices_[device].host;
+  return host == cluster_.leader || (shared && choices.hosts[host]);
+}
+
+std::vector<bool> CandidateMaker::SharedLayers(const Choices& choices) const {
+  std::vector<bool> shared(model_.layers.size(), false);
+  for (size_t i = 0; i < choices.shared_layers; ++i) shared[busiest_first_[i]] = true;
+  return shared;
+}
+
+std::optional<Assignment> CandidateMaker::Make(const Choices& choices) const {
+  State state{Assignment(model_.layers.size()), memory_bytes_, std::vector<uint64_t>(devices_.size(), 0)};
+  const std::vector<bool> shared = SharedLayers(choices);
+  for (size_t i = 0; i < busiest_first_.size(); ++i) {
+    for (uint32_t d = 0; d < devices_.size(); ++d) {
+      if (MayTake(d, shared[busiest_first_[i]], choices))
+        state.waiting_bytes[d] += layer_bytes_[busiest_first_[i]];
+    }
+  }
+  // Layers that the leader's host keeps for itself come first: the others can still go elsewhere.
+  for (size_t i = busiest_first_.size(); i-- > 0;) {
+    if (!PlaceLayer(busiest_first_[i], shared[busiest_first_[i]], choices, state)) return std::nullopt;
+  }
+  return std::move(state.assignment);
+}
+
+void CandidateMaker::Improve(const Choices& choices, Assignment& assignment) const {
+  State state{std::move(assignment), memory_bytes_, {}};
+  for (size_t i = 0; i < model_.layers.size(); ++i) {
+    for (size_t g = 0; g < state.assignment[i].size(); ++g) {
+      state.free_bytes[state.assignment[i][g]] -= model_.layers[i].groups[g].memory_bytes();
+    }
+  }
+  const std::vector<bool> shared = SharedLayers(choices);
+  // By now links have their price in every layer: any layer may be shared where that pays.
+  const std::function<bool(size_t, uint32_t)> may_take = [&](size_t, uint32_t device) {
+    return MayTake(device, true, choices);
+  };
+  for (int pass = 0; pass < kImprovements; ++pass) {
+    for (size_t layer : busiest_first_) SplitAgain(layer, shared[layer], choices, state);
+    ImproveByExchange(cluster_, model_, may_take, state.assignment, state.free_bytes);
+  }
+  assignment = std::move(state.assignment);
+}
+
+// Each device offers a layer its proportional part of what it has left, so that every layer finds room on the
+// fast devices; where these parts together are too small for the layer they grow.
+std::vector<uint64_t> CandidateMaker::Quotas(size_t layer, const std::vector<uint32_t>& takers,
+                                             const State& state) const {
+  std::vector<uint64_t> quotas;
+  uint64_t offered = 0;
+  for (uint32_t d : takers) {
+    const double part = state.waiting_bytes[d] == 0 ? 1.0
+                                                    : static_cast<double>(layer_bytes_[layer]) /
+                                                          static_cast<double>(state.waiting_bytes[d]);
+    const auto quota = static_cast<uint64_t>(static_cast<double>(state.free_bytes[d]) * std::min(part, 1.0));
+    quotas.push_back(std::min(quota, state.free_bytes[d]));
+    offered += quotas.back();
+  }
+  // One group per device is lost to rounding at most.
+  const uint64_t wanted = layer_bytes_[layer] + takers.size() * LargestGroup(model_.layers[layer]);
+  while (offered < wanted) {
+    size_t roomiest = 0;
+    for (size_t i = 1; i < takers.size(); ++i) {
+      if (state.free_bytes[takers[i]] - quotas[i] > state.free_bytes[takers[roomiest]] - quotas[roomiest])
+        roomiest = i;
+    }
+    const uint64_t more = std::min(wanted - offered, state.free_bytes[takers[roomiest]] - quotas[roomiest]);
+    if (more == 0) break;
+    quotas[roomiest] += more;
+    offered += more;
+  }
+  return quotas;
+}
+
+std::optional<std::vector<uint32_t>> CandidateMaker::Split(size_t layer, const std::vector<uint32_t>& takers,
+                                                           const std::vector<uint64_t>& memory_bytes) const {
+  std::vector<Participant> participants;
+  for (size_t i = 0; i < takers.size(); ++i) {
+    const DeviceRef ref = devices_[takers[i]];
+    const Host& host = cluster_.hosts[ref.host];
+    const double link_us = ref.host == cluster_.leader ? 0 : LinkUs(host, model_.layers[layer]);
+    const Device& device = host.devices[ref.device];
+    participants.push_back({takers[i], &device, link_us + device.dispatch_us, memory_bytes[i]});
+  }
+  return SplitLayer(model_.layers[layer], participants);
+}
+
+bool CandidateMaker::PlaceLayer(size_t layer, bool shared, const Choices& choices, State& state) const {
+  std::vector<uint32_t> takers;
+  std::vector<uint64_t> all_free;
+  for (uint32_t d = 0; d < devices_.size(); ++d) {
+    if (!MayTake(d, shared, choices)) continue;
+    takers.push_back(d);
+    all_free.push_back(state.free_bytes[d]);
+  }
+  std::optional<std::vector<uint32_t>> placed = Split(layer, takers, Quotas(layer, takers, state));
+  if (!placed) placed = Split(layer, takers, all_free);
+  if (!placed) return false;
+  for (size_t g = 0; g < placed->size(); ++g) {
+    state.free_bytes[(*placed)[g]] -= model_.layers[layer].groups[g].memory_bytes();
+  }
+  for (uint32_t d : takers) state.waiting_bytes[d] -= layer_bytes_[layer];
+  state.assignment[layer] = *std::move(placed);
+  return true;
+}
+
+void CandidateMaker::SplitAgain(size_t layer, bool shared, const Choices& choices, State& state) const {
+  const std::vector<Group>& groups = model_.layers[layer].groups;
+  std::vector<uint32_t>& now = state.assignment[layer];
+  std::vector<uint64_t> free_bytes = state.free_bytes;
+  for (size_t g = 0; g < groups.size(); ++g) free_bytes[now[g]] += groups[g].memory_bytes();
+  std::vector<uint32_t> takers;
+  std::vector<uint64_t> offered;
+  for (uint32_t d = 0; d < devices_.size(); ++d) {
+    if (!MayTake(d, shared, choices)) continue;
+    takers.push_back(d);
+    offered.push_back(free_bytes[d]);
+  }
+  const auto again = Split(layer, takers, offered);
+  if (!again) return;
+  const double now_us = ExpectedLayerTime(cluster_, devices_, model_.layers[layer], now).total_us;
+  const double again_us = ExpectedLayerTime(cluster_, devices_, model_.layers[layer], *again).total_us;
+  if (!(again_us < now_us * (1 - 1e-9))) return;
+  now = *again;
+  for (size_t g = 0; g < groups.size(); ++g) free_bytes[now[g]] -= groups[g].memory_bytes();
+  state.free_bytes = std::move(free_bytes);
+}
+
+}  // namespace hearth::placement

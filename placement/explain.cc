@@ -1,0 +1,221 @@
+#include "placement/explain.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "placement/plan_time.h"
+#include "placement/units.h"
+
+namespace hearth::placement {
+namespace {
+
+class Explainer {
+ public:
+  Explainer(const Cluster& cluster, const Model& model, const Plan& plan, const Comparisons& comparisons)
+      : cluster_(cluster), model_(model), plan_(plan), comparisons_(comparisons) {
+    for (const Layer& layer : model.layers) group_count_ += layer.groups.size();
+  }
+
+  std::vector<std::string> Run() {
+    lines_.push_back(TimeLine());
+    for (const DeviceUse& use : plan_.devices) {
+      if (use.groups > 0 || IsLeaderDevice(use)) lines_.push_back(DeviceLine(use));
+    }
+    if (comparisons_.unforced_us) {
+      lines_.push_back(ForcedLine());
+    } else if (!comparisons_.alone_us) {
+      lines_.push_back(NoMemoryLine());
+    } else if (AnyRemoteShare()) {
+      lines_.push_back(SavingLine());
+    }
+    for (size_t h = 0; h < cluster_.hosts.size(); ++h) {
+      if (h != cluster_.leader && GroupsOf(h) == 0) lines_.push_back(UnusedHostLine(h));
+    }
+    for (const DeviceUse& use : plan_.devices) {
+      const bool host_is_used = use.device.host == cluster_.leader || GroupsOf(use.device.host) > 0;
+      if (use.groups == 0 && host_is_used) lines_.push_back(UnusedDeviceLine(use));
+    }
+    return std::move(lines_);
+  }
+
+ private:
+  const std::string& LeaderName() const { return cluster_.hosts[cluster_.leader].name; }
+
+  const Device& DeviceOf(const DeviceUse& use) const {
+    return cluster_.hosts[use.device.host].devices[use.device.device];
+  }
+
+  std::string NameOf(const DeviceUse& use) const {
+    return absl::StrCat(cluster_.hosts[use.device.host].name, "/", DeviceOf(use).name);
+  }
+
+  bool IsLeaderDevice(const DeviceUse& use) const {
+    return use.device.host == cluster_.leader && use.device.device == 0;
+  }
+
+  uint64_t GroupsOf(size_t host) const {
+    uint64_t groups = 0;
+    for (const DeviceUse& use : plan_.devices) groups += use.device.host == host ? use.groups : 0;
+    return groups;
+  }
+
+  bool AnyRemoteShare() const { return GroupsOf(cluster_.leader) < group_count_; }
+
+  std::string TimeLine() const {
+    const PlanTime& time = plan_.time;
+    std::string line = absl::StrFormat(
+        "One token is expected to take %s (%.1f tokens/s): %s on the leader %s/%s and %s in the FFNs of %s",
+        FormatTime(time.total_us), 1e6 / std::max(time.total_us, 1e-3), FormatTime(time.leader_us),
+        LeaderName(), cluster_.hosts[cluster_.leader].devices.front().name, FormatTime(time.ffn_us),
+        FormatCount(time.layers.size(), "layer"));
+    if (time.link_us > 0) absl::StrAppend(&line, ", of which ", FormatTime(time.link_us), " wait for links");
+    if (time.round_trips > 0) absl::StrAppend(&line, "; ", FormatCount(time.round_trips, "round trip"));
+    if (time.round_trips > 0 && time.link_us == 0) absl::StrAppend(&line, ", all hidden behind local work");
+    return line + ".";
+  }
+
+  // Whether some group that is elsewhere would fit no more.
+  bool IsFull(const DeviceUse& use) const {
+    uint64_t smallest = UINT64_MAX;
+    for (size_t i = 0; i < plan_.assignment.size(); ++i) {
+      for (size_t g = 0; g < plan_.assignment[i].size(); ++g) {
+        if (plan_.devices[plan_.assignment[i][g]].device == use.device) continue;
+        smallest = std::min(smallest, model_.layers[i].groups[g].memory_bytes());
+      }
+    }
+    return smallest != UINT64_MAX && use.memory_budget_bytes - use.memory_bytes < smallest;
+  }
+
+  double MeanFrequency(const DeviceUse& use) const {
+    double sum = 0;
+    for (size_t i = 0; i < plan_.assignment.size(); ++i) {
+      for (size_t g = 0; g < plan_.assignment[i].size(); ++g) {
+        if (plan_.devices[plan_.assignment[i][g]].device == use.device)
+          sum += model_.layers[i].groups[g].frequency;
+      }
+    }
+    return use.groups == 0 ? 0 : sum / static_cast<double>(use.groups);
+  }
+
+  bool HasFrequencies() const {
+    for (const Layer& layer : model_.layers) {
+      for (const Group& group : layer.groups) {
+        if (group.frequency < 1) return true;
+      }
+    }
+    return false;
+  }
+
+  std::string DeviceLine(const DeviceUse& use) const {
+    std::string line = absl::StrFormat("%s (%s) holds %d of %s in %s of the %s it offers", NameOf(use),
+                                       DeviceKindName(DeviceOf(use).kind), use.groups,
+                                       FormatCount(group_count_, "neuron group"),
+                                       FormatBytes(use.memory_bytes), FormatBytes(use.memory_budget_bytes));
+    if (IsLeaderDevice(use) && model_.leader_memory_bytes > 0) {
+      absl::StrAppend(&line, " (", FormatBytes(model_.leader_memory_bytes), " for the leader's part)");
+    }
+    if (use.groups > 0 && HasFrequencies()) {
+      absl::StrAppend(
+          &line, absl::StrFormat("; its neurons fire for %.1f %% of the tokens", 100 * MeanFrequency(use)));
+    }
+    if (IsFull(use)) absl::StrAppend(&line, "; its memory is full");
+    return line + ".";
+  }
+
+  std::string Difference(double us, double than_us) const {
+    if (std::abs(us - than_us) < 0.05) return "no time";
+    return FormatTime(std::abs(us - than_us));
+  }
+
+  std::string ForcedLine() const {
+    const double unforced_us = *comparisons_.unforced_us;
+    const bool faster = plan_.time.total_us < unforced_us;
+    return absl::StrCat("Every host was asked to take part: this ", faster ? "saves " : "costs ",
+                        Difference(plan_.time.total_us, unforced_us),
+                        " per token against the plan without that wish (", FormatTime(unforced_us), ").");
+  }
+
+  std::string NoMemoryLine() const {
+    const double slower_us = plan_.time.total_us - comparisons_.alone_with_memory_us;
+    std::string line = absl::StrCat("The neuron groups need ", FormatBytes(GroupBytes(model_)), " and host ",
+                                    LeaderName(), " has ", FormatBytes(comparisons_.leader_host_bytes),
+                                    " for them: other hosts have to help");
+    if (slower_us > 0) {
+      absl::StrAppend(&line, " although generation is ", FormatTime(slower_us),
+                      " per token slower than host ", LeaderName(), " would be with enough memory (",
+                      FormatTime(comparisons_.alone_with_memory_us), ")");
+    } else {
+      absl::StrAppend(&line, ", and generation is ",
+                      Difference(plan_.time.total_us, comparisons_.alone_with_memory_us),
+                      " per token faster than host ", LeaderName(), " would be with enough memory");
+    }
+    return line + ".";
+  }
+
+  std::string SavingLine() const {
+    std::string helpers;
+    for (size_t h = 0; h < cluster_.hosts.size(); ++h) {
+      if (h == cluster_.leader || GroupsOf(h) == 0) continue;
+      absl::StrAppend(&helpers, helpers.empty() ? "" : " and ", cluster_.hosts[h].name);
+    }
+    const bool several = helpers.find(" and ") != std::string::npos;
+    return absl::StrCat(several ? "Hosts " : "Host ", helpers, several ? " save " : " saves ",
+                        Difference(*comparisons_.alone_us, plan_.time.total_us), " per token: host ",
+                        LeaderName(), " alone would take ", FormatTime(*comparisons_.alone_us), ".");
+  }
+
+  // The layer in which a host would help most: where the others take longest.
+  size_t SlowestLayer() const {
+    const auto& layers = plan_.time.layers;
+    return static_cast<size_t>(
+        std::max_element(layers.begin(), layers.end(),
+                         [](const LayerTime& a, const LayerTime& b) { return a.total_us < b.total_us; }) -
+        layers.begin());
+  }
+
+  std::string UnusedHostLine(size_t h) const {
+    const Host& host = cluster_.hosts[h];
+    const std::string start = absl::StrCat("Host ", host.name, " gets nothing: ");
+    if (!comparisons_.with_host_us[h]) return start + "it offers no memory for even one neuron group.";
+    const size_t layer = SlowestLayer();
+    const double layer_us = plan_.time.layers[layer].total_us;
+    const double link_us = LinkUs(host, model_.layers[layer]);
+    if (link_us >= layer_us) {
+      return absl::StrCat(start, "a round trip of ", FormatTime(link_us), " per layer costs more than the ",
+                          FormatTime(layer_us),
+                          " it could save at most, which is all that a layer takes without it.");
+    }
+    return absl::StrCat(start, "with even one neuron group of each layer there a token would take ",
+                        FormatTime(*comparisons_.with_host_us[h]), " instead of ",
+                        FormatTime(plan_.time.total_us), " (a round trip of ", FormatTime(link_us),
+                        " per layer).");
+  }
+
+  std::string UnusedDeviceLine(const DeviceUse& use) const {
+    if (IsFull(use)) {
+      return absl::StrCat("Device ", NameOf(use), " gets nothing: the ",
+                          FormatBytes(use.memory_budget_bytes - use.memory_bytes),
+                          " it offers hold no neuron group.");
+    }
+    return absl::StrCat("Device ", NameOf(use),
+                        " gets nothing: the other devices finish each layer sooner without it.");
+  }
+
+  const Cluster& cluster_;
+  const Model& model_;
+  const Plan& plan_;
+  const Comparisons& comparisons_;
+  uint64_t group_count_ = 0;
+  std::vector<std::string> lines_;
+};
+
+}  // namespace
+
+std::vector<std::string> Explain(const Cluster& cluster, const Model& model, const Plan& plan,
+                                 const Comparisons& comparisons) {
+  return Explainer(cluster, model, plan, comparisons).Run();
+}
+
+}  // namespace hearth::placement

@@ -1,0 +1,297 @@
+#include "placement/plan.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "placement/candidate.h"
+#include "placement/explain.h"
+#include "placement/units.h"
+
+namespace hearth::placement {
+namespace {
+
+// Numbers of shared layers that are tried between none and all.
+constexpr size_t kSharedLayerSteps = 8;
+
+struct Candidate {
+  Assignment assignment;
+  double total_us = 0;
+};
+
+using Found = std::optional<Candidate>;
+
+bool IsFaster(const Found& a, const Found& b) { return a && (!b || a->total_us < b->total_us * (1 - 1e-9)); }
+
+// Searches the choices (see candidate.h) for the fastest plan.
+class Search {
+ public:
+  Search(const Cluster& cluster, const Model& model, const std::vector<uint64_t>& memory_bytes)
+      : cluster_(cluster), model_(model), maker_(cluster, model, memory_bytes) {}
+
+  Found Alone() const { return Try({std::vector<bool>(cluster_.hosts.size(), false), 0}); }
+
+  Found EveryHost() const {
+    return Try({std::vector<bool>(cluster_.hosts.size(), true), model_.layers.size()});
+  }
+
+  // Adds hosts to the leader's as long as one makes generation faster, and takes hosts away from all of them
+  // as long as that does; the faster of the two, fewer hosts where they are equal.
+  Found Best() const {
+    Found few = Grow(std::vector<bool>(cluster_.hosts.size(), false), true);
+    Found many = Grow(std::vector<bool>(cluster_.hosts.size(), true), false);
+    return IsFaster(many, few) ? many : few;
+  }
+
+ private:
+  Found Grow(std::vector<bool> hosts, bool value) const {
+    Found best = WithHosts(hosts);
+    while (true) {
+      Found better = best;
+      size_t chosen = hosts.size();
+      for (size_t h = 0; h < hosts.size(); ++h) {
+        if (h == cluster_.leader || hosts[h] == value) continue;
+        hosts[h] = value;
+        Found found = WithHosts(hosts);
+        hosts[h] = !value;
+        if (!IsFaster(found, better)) continue;
+        better = std::move(found);
+        chosen = h;
+      }
+      if (chosen == hosts.size()) return best;
+      hosts[chosen] = value;
+      best = std::move(better);
+    }
+  }
+
+  // The fastest in which only these hosts may take part.
+  Found WithHosts(const std::vector<bool>& hosts) const {
+    Found best;
+    Choices choices{hosts, 0};
+    for (size_t shared : SharedLayerCounts(hosts)) {
+      Found found = Try({hosts, shared});
+      if (!IsFaster(found, best)) continue;
+      best = std::move(found);
+      choices.shared_layers = shared;
+    }
+    if (best) {
+      maker_.Improve(choices, best->assignment);
+      best->total_us = ExpectedTime(cluster_, model_, best->assignment).total_us;
+    }
+    return best;
+  }
+
+  std::vector<size_t> SharedLayerCounts(const std::vector<bool>& hosts) const {
+    const size_t layers = model_.layers.size();
+    bool any_remote = false;
+    for (size_t h = 0; h < hosts.size(); ++h) any_remote |= hosts[h] && h != cluster_.leader;
+    if (!any_remote) return {0};
+    std::vector<size_t> counts = {0};
+    for (size_t step = 1; step <= kSharedLayerSteps; ++step) {
+      const size_t count = (layers * step + kSharedLayerSteps - 1) / kSharedLayerSteps;
+      if (count != counts.back()) counts.push_back(count);
+    }
+    const size_t fewest = FewestSharedLayers(hosts);
+    if (std::find(counts.begin(), counts.end(), fewest) == counts.end()) counts.push_back(fewest);
+    return counts;
+  }
+
+  // The smallest number of shared layers with which the model fits: least round trips.
+  size_t FewestSharedLayers(const std::vector<bool>& hosts) const {
+    size_t low = 0, high = model_.layers.size();
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      if (maker_.Make({hosts, middle})) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return high;
+  }
+
+  Found Try(const Choices& choices) const {
+    std::optional<Assignment> assignment = maker_.Make(choices);
+    if (!assignment) return std::nullopt;
+    const double total_us = ExpectedTime(cluster_, model_, *assignment).total_us;
+    return Candidate{*std::move(assignment), total_us};
+  }
+
+  const Cluster& cluster_;
+  const Model& model_;
+  CandidateMaker maker_;
+};
+
+// What neuron groups may take of each device: the leader's part comes out of its first device.
+absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const Model& model) {
+  std::vector<uint64_t> memory;
+  for (const DeviceRef& ref : ListDevices(cluster)) {
+    const Host& host = cluster.hosts[ref.host];
+    const Device& device = host.devices[ref.device];
+    uint64_t bytes = device.memory_bytes;
+    if (ref.host == cluster.leader && ref.device == 0) {
+      if (bytes < model.leader_memory_bytes) {
+        return absl::ResourceExhaustedError(absl::StrCat(
+            "the leader's part of the model (attention, output, KV cache) needs ",
+            FormatBytes(model.leader_memory_bytes), ", but device ", host.name, "/", device.name, " offers ",
+            FormatBytes(bytes), ": ", FormatBytes(model.leader_memory_bytes - bytes),
+            " are missing; offer more memory, or use a shorter context or a smaller quantisation"));
+      }
+      bytes -= model.leader_memory_bytes;
+    }
+    memory.push_back(bytes);
+  }
+  return memory;
+}
+
+uint64_t Sum(const std::vector<uint64_t>& values) {
+  uint64_t sum = 0;
+  for (uint64_t value : values) {
+    if (__builtin_add_overflow(sum, value, &sum)) return std::numeric_limits<uint64_t>::max();
+  }
+  return sum;
+}
+
+absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory) {
+  const uint64_t needed = GroupBytes(model);
+  const uint64_t offered = Sum(memory);
+  const std::string start = absl::StrCat("the model's neuron groups need ", FormatBytes(needed),
+                                         ", all devices offer ", FormatBytes(offered), " for them");
+  if (needed > offered) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(start, ": ", FormatBytes(needed - offered),
+                     " are missing; offer more memory, add a host, or use a smaller "
+                     "quantisation"));
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      start, " but in pieces that are too small: the groups cannot be divided; offer a little more memory"));
+}
+
+Cluster WithFreeLinks(Cluster cluster) {
+  for (Host& host : cluster.hosts) {
+    host.link = {.round_trip_us = 0, .bytes_per_s = std::numeric_limits<double>::max()};
+    for (Device& device : host.devices) device.dispatch_us = 0;
+  }
+  return cluster;
+}
+
+// Gives each of the hosts that has no part of a layer one group of it: the one with the fewest expected bytes
+// that another host can spare and that fits.
+void GiveHostsAGroup(const Cluster& cluster, const Model& model, const std::vector<bool>& hosts,
+                     std::vector<uint64_t> free_bytes, Assignment& assignment) {
+  const std::vector<DeviceRef> devices = ListDevices(cluster);
+  for (size_t i = 0; i < assignment.size(); ++i) {
+    for (size_t g = 0; g < assignment[i].size(); ++g) {
+      free_bytes[assignment[i][g]] -= model.layers[i].groups[g].memory_bytes();
+    }
+  }
+  for (size_t i = 0; i < assignment.size(); ++i) {
+    const std::vector<Group>& groups = model.layers[i].groups;
+    std::vector<size_t> held(cluster.hosts.size(), 0);
+    for (uint32_t d : assignment[i]) ++held[devices[d].host];
+    for (uint32_t d = 0; d < devices.size(); ++d) {
+      if (!hosts[devices[d].host] || held[devices[d].host] > 0) continue;
+      size_t chosen = groups.size();
+      for (size_t g = 0; g < groups.size(); ++g) {
+        if (held[devices[assignment[i][g]].host] < 2 || groups[g].memory_bytes() > free_bytes[d]) continue;
+        if (chosen == groups.size() || groups[g].expected_bytes() < groups[chosen].expected_bytes())
+          chosen = g;
+      }
+      if (chosen == groups.size()) continue;
+      --held[devices[assignment[i][chosen]].host];
+      free_bytes[assignment[i][chosen]] += groups[chosen].memory_bytes();
+      ++held[devices[d].host];
+      free_bytes[d] -= groups[chosen].memory_bytes();
+      assignment[i][chosen] = d;
+    }
+  }
+}
+
+std::vector<DeviceUse> CountUse(const Cluster& cluster, const Model& model, const Assignment& assignment) {
+  std::vector<DeviceUse> uses;
+  for (const DeviceRef& ref : ListDevices(cluster)) {
+    DeviceUse& use = uses.emplace_back();
+    use.device = ref;
+    use.memory_budget_bytes = cluster.hosts[ref.host].devices[ref.device].memory_bytes;
+    use.memory_bytes = ref.host == cluster.leader && ref.device == 0 ? model.leader_memory_bytes : 0;
+    use.neurons.assign(model.layers.size(), 0);
+  }
+  for (size_t i = 0; i < assignment.size(); ++i) {
+    for (size_t g = 0; g < assignment[i].size(); ++g) {
+      const Group& group = model.layers[i].groups[g];
+      DeviceUse& use = uses[assignment[i][g]];
+      use.memory_bytes += group.memory_bytes();
+      use.neurons[i] += group.neurons;
+      use.expected_bytes += group.expected_bytes();
+      ++use.groups;
+    }
+  }
+  return uses;
+}
+
+// The leader's host alone if memory were no matter: shows what its lack costs.
+double AloneWithMemoryUs(const Cluster& cluster, const Model& model, std::vector<uint64_t> memory) {
+  const std::vector<DeviceRef> devices = ListDevices(cluster);
+  for (uint32_t d = 0; d < devices.size(); ++d) {
+    if (devices[d].host == cluster.leader) memory[d] += GroupBytes(model);
+  }
+  const Found found = Search(cluster, model, memory).Alone();
+  return found ? found->total_us : 0;
+}
+
+// Per remote host that the plan leaves out: what a token would take if it held just the coldest group of each
+// layer.
+std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const Model& model,
+                                                  const std::vector<uint64_t>& memory, const Plan& plan) {
+  std::vector<uint64_t> groups(cluster.hosts.size(), 0);
+  for (const DeviceUse& use : plan.devices) groups[use.device.host] += use.groups;
+  std::vector<std::optional<double>> with_host_us(cluster.hosts.size());
+  for (size_t h = 0; h < cluster.hosts.size(); ++h) {
+    if (h == cluster.leader || groups[h] > 0) continue;
+    std::vector<bool> only_this(cluster.hosts.size(), false);
+    only_this[h] = true;
+    Assignment assignment = plan.assignment;
+    GiveHostsAGroup(cluster, model, only_this, memory, assignment);
+    if (assignment != plan.assignment) with_host_us[h] = ExpectedTime(cluster, model, assignment).total_us;
+  }
+  return with_host_us;
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const PlanOptions& options) {
+  absl::Status status = ValidateCluster(cluster);
+  if (status.ok()) status = ValidateModel(model);
+  if (!status.ok()) return status;
+  const absl::StatusOr<std::vector<uint64_t>> memory = GroupMemory(cluster, model);
+  if (!memory.ok()) return memory.status();
+
+  const Search search(cluster, model, *memory);
+  Found found = search.Best();
+  if (!found) return DoesNotFit(model, *memory);
+
+  Comparisons comparisons;
+  if (const Found alone = search.Alone()) comparisons.alone_us = alone->total_us;
+  comparisons.alone_with_memory_us = AloneWithMemoryUs(cluster, model, *memory);
+  Plan plan;
+  plan.assignment = std::move(found->assignment);
+  if (options.use_every_host) {
+    comparisons.unforced_us = found->total_us;
+    const Cluster free_links = WithFreeLinks(cluster);
+    if (Found forced = Search(free_links, model, *memory).EveryHost())
+      plan.assignment = std::move(forced->assignment);
+    GiveHostsAGroup(cluster, model, std::vector<bool>(cluster.hosts.size(), true), *memory, plan.assignment);
+  }
+  plan.time = ExpectedTime(cluster, model, plan.assignment);
+  plan.devices = CountUse(cluster, model, plan.assignment);
+  for (uint32_t d = 0; d < plan.devices.size(); ++d) {
+    if (plan.devices[d].device.host == cluster.leader) comparisons.leader_host_bytes += (*memory)[d];
+  }
+  comparisons.with_host_us = TryUnusedHosts(cluster, model, *memory, plan);
+  plan.explanation = Explain(cluster, model, plan, comparisons);
+  return plan;
+}
+
+}  // namespace hearth::placement

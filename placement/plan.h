@@ -1,0 +1,56 @@
+#ifndef HEARTH_PLACEMENT_PLAN_H_
+#define HEARTH_PLACEMENT_PLAN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "placement/cluster.h"
+#include "placement/model.h"
+#include "placement/plan_time.h"
+
+namespace hearth::placement {
+
+struct PlanOptions {
+  // Every host gets a share of every layer in proportion to its speed, as if links cost nothing, even where
+  // that makes generation slower: for demonstrations and tests of the split. The explanation says what it
+  // costs.
+  bool use_every_host = false;
+};
+
+// What one device holds under a plan.
+struct DeviceUse {
+  DeviceRef device;
+  uint64_t memory_bytes = 0;         // neuron groups, and the leader's own memory on its first device
+  uint64_t memory_budget_bytes = 0;  // Device::memory_bytes
+  uint64_t groups = 0;
+  std::vector<uint64_t> neurons;  // per layer
+  double expected_bytes = 0;      // of neuron groups, read per token
+
+  bool operator==(const DeviceUse&) const = default;
+};
+
+// A complete placement: every group of every layer is on exactly one device, within all memory budgets.
+struct Plan {
+  Assignment assignment;
+  PlanTime time;
+  std::vector<DeviceUse> devices;        // one per device of the cluster, as ListDevices numbers them
+  std::vector<std::string> explanation;  // sentences for people
+
+  bool operator==(const Plan&) const = default;
+};
+
+// The plan with the smallest expected time per token that the heuristic finds; never slower than what the
+// leader's host reaches alone where it can hold the model (unless use_every_host asks for it). The same input
+// gives the same plan on every machine; where two choices are equal the device with the lower number gets the
+// group.
+//
+// INVALID_ARGUMENT: see ValidateCluster and ValidateModel. RESOURCE_EXHAUSTED: the model does not fit all
+// devices together, or the leader's own part does not fit its first device; the message says how much is
+// missing and where.
+absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const PlanOptions& options = {});
+
+}  // namespace hearth::placement
+
+#endif  // HEARTH_PLACEMENT_PLAN_H_

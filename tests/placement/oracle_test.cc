@@ -1,0 +1,133 @@
+// How far the heuristic is from the best placement there is, found by trying them all.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <random>
+
+#include "placement/plan.h"
+#include "tests/placement/examples.h"
+
+namespace hearth::placement {
+namespace {
+
+// The smallest time of all assignments within memory; nullopt when none is.
+class BruteForce {
+ public:
+  BruteForce(const Cluster& cluster, const Model& model)
+      : cluster_(cluster), model_(model), devices_(ListDevices(cluster)), assignment_(model.layers.size()) {
+    for (const DeviceRef& ref : devices_)
+      room_.push_back(cluster.hosts[ref.host].devices[ref.device].memory_bytes);
+  }
+
+  std::optional<double> BestUs() {
+    PlaceFrom(0, 0);
+    if (best_us_ == std::numeric_limits<double>::infinity()) return std::nullopt;
+    return best_us_;
+  }
+
+ private:
+  void PlaceFrom(size_t layer, double us) {
+    if (us >= best_us_) return;
+    if (layer == model_.layers.size()) {
+      best_us_ = us;
+      return;
+    }
+    std::vector<uint32_t>& placed = assignment_[layer];
+    const std::vector<Group>& groups = model_.layers[layer].groups;
+    if (placed.size() == groups.size()) {
+      PlaceFrom(layer + 1, us + ExpectedLayerTime(cluster_, devices_, model_.layers[layer], placed).total_us);
+      return;
+    }
+    const uint64_t bytes = groups[placed.size()].memory_bytes();
+    for (uint32_t d = 0; d < devices_.size(); ++d) {
+      if (bytes > room_[d]) continue;
+      room_[d] -= bytes;
+      placed.push_back(d);
+      PlaceFrom(layer, us);
+      placed.pop_back();
+      room_[d] += bytes;
+    }
+  }
+
+  const Cluster& cluster_;
+  const Model& model_;
+  std::vector<DeviceRef> devices_;
+  std::vector<uint64_t> room_;
+  Assignment assignment_;
+  double best_us_ = std::numeric_limits<double>::infinity();
+};
+
+struct Case {
+  Cluster cluster;
+  Model model;
+};
+
+// Two layers of five groups on three devices: 3^10 assignments. Budgets between far too small and ample.
+Case RandomCase(std::mt19937& random) {
+  const auto draw = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
+  Case c;
+  for (int layer = 0; layer < 2; ++layer) {
+    Layer& l = c.model.layers.emplace_back(Layer{{}, 100, 200});
+    for (int g = 0; g < 5; ++g) {
+      l.groups.push_back({16, static_cast<uint64_t>(draw(0, 2000)), static_cast<uint64_t>(draw(1000, 9000)),
+                          draw(0, 1) * draw(0, 1), 2});
+    }
+  }
+  const double all = static_cast<double>(GroupBytes(c.model));
+  const auto memory = [&](double low, double high) { return static_cast<uint64_t>(all * draw(low, high)); };
+  c.cluster.hosts = {
+      LeaderHost("a", {Cpu("cpu", memory(0.3, 1.2)), Gpu("gpu", memory(0.1, 0.6), draw(2, 10))}),
+      RemoteHost("b", {Cpu("cpu", memory(0.2, 1.2), draw(0.5, 3))}, draw(0, 8))};
+  return c;
+}
+
+TEST(OracleTest, HeuristicStaysCloseToTheOptimum) {
+  std::mt19937 random(20);
+  double sum = 0, worst = 1;
+  int compared = 0, missed = 0;
+  for (int i = 0; i < 300; ++i) {
+    const Case c = RandomCase(random);
+    const std::optional<double> best_us = BruteForce(c.cluster, c.model).BestUs();
+    const absl::StatusOr<Plan> plan = MakePlan(c.cluster, c.model);
+    if (!best_us) {
+      EXPECT_FALSE(plan.ok());
+      continue;
+    }
+    if (!plan.ok()) {
+      ++missed;
+      continue;
+    }
+    const double ratio = plan->time.total_us / *best_us;
+    EXPECT_GE(ratio, 1 - 1e-6);
+    sum += ratio;
+    worst = std::max(worst, ratio);
+    ++compared;
+  }
+  std::printf("%d cases: %.3f x the optimum on average, %.3f x at worst, %d without a plan\n", compared,
+              sum / compared, worst, missed);
+  EXPECT_GT(compared, 200);
+  EXPECT_LT(sum / compared, 1.08);
+  EXPECT_LT(worst, 1.9);
+  EXPECT_LE(missed, 3);
+}
+
+TEST(OracleTest, PlanIsNeverSlowerThanTheLeaderAlone) {
+  std::mt19937 random(21);
+  for (int i = 0; i < 300; ++i) {
+    Case c = RandomCase(random);
+    for (Device& device : c.cluster.hosts[0].devices) device.memory_bytes = kGiB;
+    Cluster alone = c.cluster;
+    alone.hosts.pop_back();
+    const absl::StatusOr<Plan> with = MakePlan(c.cluster, c.model), without = MakePlan(alone, c.model);
+    ASSERT_TRUE(with.ok() && without.ok());
+    EXPECT_LE(with->time.total_us, without->time.total_us * (1 + 1e-9));
+  }
+}
+
+}  // namespace
+}  // namespace hearth::placement
