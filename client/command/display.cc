@@ -1,0 +1,180 @@
+#include "client/command/display.h"
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/command/proto_json.h"
+
+namespace hearth {
+namespace {
+
+std::string StateName(const google::protobuf::Message& message) {
+  return ToJson(message).at("state").get<std::string>();
+}
+
+double Percent(uint64_t part, uint64_t whole) {
+  return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::string ProgressText(uint64_t done, uint64_t total) {
+  return absl::StrCat(BytesText(done), " of ", BytesText(total),
+                      absl::StrFormat(" (%.0f %%)", Percent(done, total)));
+}
+
+std::string DeviceLine(const v1::DeviceStatus& device) {
+  std::string line =
+      absl::StrFormat("    %-12s %s, %s of %s used", device.name(), device.kind(),
+                      BytesText(device.memory_used_bytes()), BytesText(device.memory_budget_bytes()));
+  if (device.threads() > 0) absl::StrAppend(&line, ", ", device.threads(), " threads");
+  if (device.read_bytes_per_second() > 0) {
+    absl::StrAppendFormat(&line, ", reads %.1f GB/s", device.read_bytes_per_second() / 1e9);
+  }
+  if (device.operations_per_second() > 0) {
+    absl::StrAppendFormat(&line, ", %.1f GFLOP/s", device.operations_per_second() / 1e9);
+  }
+  return line + "\n";
+}
+
+std::string HostText(const v1::HostStatus& host) {
+  std::string text = absl::StrFormat("  %-14s %s, %s", host.name(),
+                                     host.coordinator() ? "coordinator" : "worker", StateName(host));
+  if (!host.coordinator())
+    absl::StrAppendFormat(&text, ", last heard of %.1f s ago", host.last_sync_ms() / 1e3);
+  absl::StrAppend(&text, ", ", host.cores(), " cores, ", BytesText(host.memory_free_bytes()), " of ",
+                  BytesText(host.memory_bytes()), " memory free");
+  if (!host.detail().empty()) absl::StrAppend(&text, "; ", host.detail());
+  text += "\n";
+  for (const v1::DeviceStatus& device : host.devices()) text += DeviceLine(device);
+  return text;
+}
+
+std::string LinkLine(const v1::LinkStatus& link) {
+  return absl::StrFormat("  %s - %s: round trip %.0f us, %.0f MB/s\n", link.from(), link.to(),
+                         link.round_trip_us(), link.bytes_per_second() / 1e6);
+}
+
+const char* ReasonText(v1::FinishReason reason) {
+  switch (reason) {
+    case v1::FINISH_REASON_STOP_TOKEN:
+      return "ended by the model";
+    case v1::FINISH_REASON_STOP_STRING:
+      return "ended by a stop string";
+    case v1::FINISH_REASON_LENGTH:
+      return "ended by the length limit";
+    case v1::FINISH_REASON_DEADLINE:
+      return "ended by the deadline";
+    case v1::FINISH_REASON_CANCELLED:
+      return "cancelled";
+    default:
+      return "ended";
+  }
+}
+
+}  // namespace
+
+std::string BytesText(uint64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return unit == 0 ? absl::StrCat(bytes, " B") : absl::StrFormat("%.1f %s", value, kUnits[unit]);
+}
+
+std::string ModelLine(const v1::ModelStatus& model) {
+  std::string line = absl::StrCat(model.name(), "  ", StateName(model));
+  if (model.state() == v1::MODEL_STATE_LOADING && model.bytes_total() > 0) {
+    absl::StrAppend(&line, " ", ProgressText(model.bytes_done(), model.bytes_total()));
+  }
+  if (!model.detail().empty()) absl::StrAppend(&line, ": ", model.detail());
+  if (!model.architecture().empty()) {
+    absl::StrAppend(&line, "  (", model.architecture(), ", ", model.quantisation(), ", ", model.sparsity(),
+                    ", context ", model.context_length(), ")");
+  }
+  return line;
+}
+
+std::string ProgressBar(const v1::ModelStatus& model, int columns) {
+  constexpr int kWidth = 30;
+  const double percent = Percent(std::min(model.bytes_done(), model.bytes_total()), model.bytes_total());
+  const int filled = static_cast<int>(percent / 100 * kWidth);
+  std::string bar = absl::StrCat("[", std::string(filled, '#'), std::string(kWidth - filled, '.'), "]",
+                                 absl::StrFormat(" %3.0f %%", percent));
+  if (model.bytes_total() > 0) {
+    absl::StrAppend(&bar, "  ", BytesText(model.bytes_done()), " of ", BytesText(model.bytes_total()));
+  }
+  if (!model.detail().empty()) absl::StrAppend(&bar, "  ", model.detail());
+  if (bar.size() > static_cast<size_t>(std::max(columns, 0))) bar.resize(std::max(columns, 0));
+  return bar;
+}
+
+std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
+  std::string text = "Hosts\n";
+  for (const v1::HostStatus& host : cluster.hosts()) text += HostText(host);
+  if (cluster.links_size() > 0) text += "Links\n";
+  for (const v1::LinkStatus& link : cluster.links()) text += LinkLine(link);
+  if (cluster.transfers_size() > 0) text += "Transfers\n";
+  for (const v1::TransferStatus& transfer : cluster.transfers()) {
+    absl::StrAppend(&text, "  ", transfer.model(), " to ", transfer.host(), ": ",
+                    ProgressText(transfer.bytes_done(), transfer.bytes_total()),
+                    transfer.detail().empty() ? "" : "; ", transfer.detail(), "\n");
+  }
+  text += "Models\n";
+  for (const v1::ModelStatus& model : models.models()) absl::StrAppend(&text, "  ", ModelLine(model), "\n");
+  if (models.models_size() == 0) text += "  none; load one with `hearth load FILE.gguf`\n";
+  for (const v1::PlanStatus& plan : cluster.plans()) text += NeuronsText(plan);
+  return text;
+}
+
+std::string NeuronsText(const v1::PlanStatus& plan) {
+  std::string text =
+      absl::StrCat("Neurons of ", plan.model(), " computed with plan ", plan.epoch(), "\n  layer");
+  for (const v1::DeviceShare& share : plan.shares()) {
+    absl::StrAppendFormat(&text, "  %26s", absl::StrCat(share.host(), "/", share.device()));
+  }
+  text += "\n";
+  for (uint32_t layer = 0; layer < plan.layers(); ++layer) {
+    absl::StrAppendFormat(&text, "  %5d", layer);
+    for (const v1::DeviceShare& share : plan.shares()) {
+      const auto at = [layer](const auto& values) {
+        return layer < static_cast<uint32_t>(values.size()) ? values[static_cast<int>(layer)] : 0;
+      };
+      const uint64_t computed = at(share.neurons_computed());
+      const uint64_t offered = at(share.neurons_offered());
+      absl::StrAppendFormat(
+          &text, "  %26s",
+          absl::StrFormat("%d (%.1f %% of %d)", computed, Percent(computed, offered), offered));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string PlanText(const v1::PlanStatus& plan) {
+  std::string text =
+      absl::StrFormat("Plan %d of %s, %s, %.2f ms per token expected\n", plan.epoch(), plan.model(),
+                      plan.active() ? "in use" : "being set up", plan.expected_token_ms());
+  text += plan.explanation();
+  if (!text.ends_with('\n')) text += '\n';
+  return text;
+}
+
+std::string SummaryText(const v1::Finished& finished) {
+  const v1::Usage& usage = finished.usage();
+  const v1::Timings& timings = finished.timings();
+  std::string text = absl::StrCat(usage.generated_tokens(), " tokens");
+  // The first token belongs to the prompt's time.
+  if (usage.generated_tokens() > 1 && timings.generate_ms() > 0) {
+    absl::StrAppendFormat(&text, " at %.1f tokens/s",
+                          (usage.generated_tokens() - 1) / timings.generate_ms() * 1e3);
+  }
+  absl::StrAppendFormat(&text, "; prompt of %d tokens read in %.2f s; %s", usage.prompt_tokens(),
+                        timings.prompt_ms() / 1e3, ReasonText(finished.reason()));
+  return text;
+}
+
+}  // namespace hearth

@@ -1,0 +1,38 @@
+#ifndef HEARTH_CLIENT_COMMAND_DISPLAY_H_
+#define HEARTH_CLIENT_COMMAND_DISPLAY_H_
+
+#include <cstdint>
+#include <string>
+
+#include "proto/hearth/v1/cluster.pb.h"
+#include "proto/hearth/v1/generation.pb.h"
+#include "proto/hearth/v1/models.pb.h"
+
+namespace hearth {
+
+// What `hearth` shows to people; all pure. Several lines end with a line feed each, a single line has none.
+
+// "512 B", "1.5 GiB".
+std::string BytesText(uint64_t bytes);
+
+// One line about a model: name, state, progress, kind.
+std::string ModelLine(const v1::ModelStatus& model);
+
+// "[########............]  40 %  1.6 GiB of 4.0 GiB  sending weights", at most `columns` wide.
+std::string ProgressBar(const v1::ModelStatus& model, int columns);
+
+// Hosts with their devices, links, transfers and models.
+std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models);
+
+// How many neurons of each layer every device has computed, one line per layer.
+std::string NeuronsText(const v1::PlanStatus& plan);
+
+// The plan in words, with its figures.
+std::string PlanText(const v1::PlanStatus& plan);
+
+// "42 tokens at 31.5 tokens/s; prompt of 12 tokens read in 0.10 s; ended by the length limit".
+std::string SummaryText(const v1::Finished& finished);
+
+}  // namespace hearth
+
+#endif  // HEARTH_CLIENT_COMMAND_DISPLAY_H_

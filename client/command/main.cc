@@ -1,0 +1,239 @@
+// `hearth`: talks to a hearthd.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/command/commands.h"
+#include "client/command/interrupt.h"
+
+namespace hearth {
+namespace {
+
+constexpr char kDescription[] =
+    "hearth talks to hearthd, the daemon that runs a language model on the computers of a home.\n\n"
+    "Examples:\n"
+    "  hearth generate 'In the beginning' -n 100\n"
+    "  hearth generate --temperature 0 --json < prompt.txt\n"
+    "  hearth chat\n"
+    "  hearth load ~/models/demo.gguf\n"
+    "  hearth status\n"
+    "  hearth plan";
+
+constexpr int kFailureExit = 1;
+constexpr int kUsageExit = 2;
+constexpr int kInterruptedExit = 130;
+
+using Command = std::function<absl::Status(Client&)>;
+
+struct Common {
+  std::string server = "127.0.0.1:7770";
+  bool json = false;
+};
+
+// Binds options to a proto's optional fields, so that what is not given keeps the daemon's default.
+template <typename T, typename Message>
+void AddField(CLI::App& app, const std::string& name, Message* message, void (Message::*set)(T),
+              const std::string& help) {
+  app.add_option_function<T>(
+      name, [message, set](const T& value) { (message->*set)(value); }, help);
+}
+
+void AddSampling(CLI::App& app, v1::GenerateRequest& request) {
+  v1::Sampling* sampling = request.mutable_sampling();
+  AddField<float>(app, "--temperature", sampling, &v1::Sampling::set_temperature,
+                  "0: always the likeliest token; default: 0.8");
+  AddField<uint32_t>(app, "--top-k", sampling, &v1::Sampling::set_top_k,
+                     "Draw from so many tokens, 0: all; default: 40");
+  AddField<float>(app, "--top-p", sampling, &v1::Sampling::set_top_p,
+                  "Draw from tokens of this total probability; default: 0.95");
+  AddField<float>(app, "--min-p", sampling, &v1::Sampling::set_min_p,
+                  "Leave out tokens below this share of the likeliest; default: 0.05");
+  AddField<float>(app, "--repetition-penalty", sampling, &v1::Sampling::set_repetition_penalty,
+                  "Above 1: fewer repetitions; default: 1");
+  AddField<float>(app, "--frequency-penalty", sampling, &v1::Sampling::set_frequency_penalty,
+                  "Per occurrence; default: 0");
+  AddField<float>(app, "--presence-penalty", sampling, &v1::Sampling::set_presence_penalty,
+                  "Once if seen; default: 0");
+  AddField<uint32_t>(app, "--penalty-window", sampling, &v1::Sampling::set_penalty_window,
+                     "Tokens that count as seen, 0: all; default: 64");
+  AddField<uint64_t>(app, "--seed", sampling, &v1::Sampling::set_seed,
+                     "The same seed gives the same text; default: a random one");
+}
+
+void AddGeneration(CLI::App& app, v1::GenerateRequest& request) {
+  app.add_option_function<std::string>(
+      "--model", [&](const std::string& name) { request.set_model(name); },
+      "Model to ask; default: the only one");
+  AddField<uint32_t>(app, "-n,--max-tokens", &request, &v1::GenerateRequest::set_max_tokens,
+                     "Most tokens to generate; default: what the context has room for");
+  app.add_option_function<std::vector<std::string>>(
+         "--stop",
+         [&](const std::vector<std::string>& stops) {
+           *request.mutable_stop() = {stops.begin(), stops.end()};
+         },
+         "Text before which generation ends; may be repeated")
+      ->expected(1);
+  app.add_flag_function(
+      "--ignore-eos", [&](int64_t) { request.set_ignore_eos(true); },
+      "Go on after the token that ends a text");
+  app.add_flag_function(
+      "--parse-special", [&](int64_t) { request.set_parse_special(true); },
+      "Special tokens written in the prompt become tokens");
+  AddSampling(app, request);
+}
+
+std::string ReadStdin() {
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+void AddGenerate(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& app = *main.add_subcommand("generate", "Continue a text");
+  auto options = std::make_shared<GenerateOptions>();
+  auto prompt = std::make_shared<std::string>();
+  auto tokens = std::make_shared<std::vector<int32_t>>();
+  auto timeout = std::make_shared<double>(0);
+  CLI::Option* text = app.add_option("prompt", *prompt, "Text to continue; default: stdin");
+  app.add_option("--tokens", *tokens, "Token ids to continue, such as 1,2,3, instead of a text")
+      ->delimiter(',')
+      ->excludes(text);
+  AddGeneration(app, options->request);
+  AddField<uint32_t>(app, "--logprobs", &options->request, &v1::GenerateRequest::set_logprobs,
+                     "With --json: report so many log probabilities per token");
+  app.add_option("--timeout", *timeout, "Seconds all of it may take")->check(CLI::PositiveNumber);
+  app.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      options->json = common.json;
+      if (*timeout > 0) options->timeout = absl::Seconds(*timeout);
+      if (!tokens->empty()) {
+        *options->request.mutable_tokens()->mutable_ids() = {tokens->begin(), tokens->end()};
+      } else {
+        options->request.set_text(text->count() > 0 ? *prompt : ReadStdin());
+      }
+      return RunGenerate(client, *options);
+    };
+  });
+}
+
+void AddChat(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& app =
+      *main.add_subcommand("chat", "Talk: each line of stdin is a turn, the model sees all turns before");
+  auto options = std::make_shared<ChatOptions>();
+  AddGeneration(app, options->request);
+  app.add_flag("--raw", options->raw,
+               "Let the model go on from the bare text, without 'User:' and 'Assistant:'");
+  app.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      options->json = common.json;
+      return RunChat(client, *options);
+    };
+  });
+}
+
+void AddInspection(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& status =
+      *main.add_subcommand("status", "Hosts, devices, links, models and what each device has computed");
+  auto watch = std::make_shared<bool>(false);
+  status.add_flag("--watch", *watch, "Show it again whenever it changes");
+  status.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunStatus(client, *watch, common.json); };
+  });
+
+  CLI::App& plan = *main.add_subcommand("plan", "Which device holds what of a model, and why");
+  auto model = std::make_shared<std::string>();
+  plan.add_option("model", *model, "Model; default: the only one");
+  plan.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunPlan(client, *model, common.json); };
+  });
+
+  main.add_subcommand("models", "Models that are loaded or loading")->callback([&common, &command] {
+    command = [&common](Client& client) { return RunModels(client, common.json); };
+  });
+}
+
+void AddWait(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& app =
+      *main.add_subcommand("wait", "Wait until hosts have joined and models are ready; for scripts");
+  auto options = std::make_shared<WaitOptions>();
+  auto timeout = std::make_shared<double>(0);
+  app.add_option("--hosts", options->hosts, "Hosts that must be alive; default: 1");
+  app.add_option("--sharing", options->sharing, "Hosts that must hold a part of the model");
+  app.add_option("--model", options->model, "Model that must be ready; default: all, at least one");
+  app.add_option("--timeout", *timeout, "Seconds to wait; default: for ever")->check(CLI::PositiveNumber);
+  app.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      options->json = common.json;
+      if (*timeout > 0) options->timeout = absl::Seconds(*timeout);
+      return RunWait(client, *options);
+    };
+  });
+}
+
+void AddLoading(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& load = *main.add_subcommand("load", "Load a model; the file lies on the coordinator's host");
+  auto request = std::make_shared<v1::LoadModelRequest>();
+  load.add_option_function<std::string>(
+          "file", [=](const std::string& path) { request->set_path(path); }, "GGUF or PowerInfer file")
+      ->required();
+  load.add_option_function<std::string>(
+      "--name", [=](const std::string& name) { request->set_name(name); },
+      "What clients call it; default: the file's name");
+  load.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      // The daemon has another working directory.
+      if (!request->path().starts_with('/')) request->set_path(std::filesystem::absolute(request->path()));
+      return RunLoad(client, *request, common.json);
+    };
+  });
+
+  CLI::App& unload = *main.add_subcommand("unload", "Unload a model");
+  auto name = std::make_shared<std::string>();
+  unload.add_option("model", *name, "Model")->required();
+  unload.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunUnload(client, *name, common.json); };
+  });
+}
+
+int Main(int argc, char** argv) {
+  Interrupt::Block();
+  Common common;
+  Command command;
+  CLI::App app(kDescription, "hearth");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", std::string("hearth " HEARTH_VERSION));
+  app.add_option("--server", common.server, "Any host of the cluster")
+      ->type_name("HOST:PORT")
+      ->envname("HEARTH_SERVER")
+      ->capture_default_str();
+  app.add_flag("--json", common.json, "Print JSON, for programs");
+  AddGenerate(app, common, command);
+  AddChat(app, common, command);
+  AddInspection(app, common, command);
+  AddWait(app, common, command);
+  AddLoading(app, common, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& wanted) {
+    return app.exit(wanted);  // --help, --version
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "hearth: %s; see hearth --help\n", error.what());
+    return kUsageExit;
+  }
+  Interrupt::Get();
+  Client client(common.server);
+  const absl::Status status = command(client);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "hearth: %s\n", std::string(status.message()).c_str());
+  return absl::IsCancelled(status) ? kInterruptedExit : kFailureExit;
+}
+
+}  // namespace
+}  // namespace hearth
+
+int main(int argc, char** argv) { return hearth::Main(argc, argv); }

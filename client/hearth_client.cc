@@ -1,0 +1,184 @@
+#include "client/hearth_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "proto/hearth/v1/cluster.grpc.pb.h"
+#include "proto/hearth/v1/generation.grpc.pb.h"
+#include "proto/hearth/v1/models.grpc.pb.h"
+
+namespace hearth {
+namespace {
+
+// gRPC's own words for a server that is not there.
+bool NotReached(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         (absl::StartsWith(status.error_message(), "failed to connect") ||
+          absl::StartsWith(status.error_message(), "DNS resolution failed") ||
+          absl::StartsWith(status.error_message(), "connections to all backends failing"));
+}
+
+absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
+  if (status.ok()) return absl::OkStatus();
+  if (NotReached(status)) {
+    return absl::UnavailableError(absl::StrCat(
+        "no hearthd answers at ", server,
+        "; start one with `hearthd --model FILE.gguf`, or name another one with --server HOST:PORT"));
+  }
+  // The codes of both have the same numbers.
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
+  if (timeout != absl::InfiniteDuration()) context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+}
+
+class Stream final : public GenerationStream {
+ public:
+  Stream(v1::Generation::Stub& stub, const v1::GenerateRequest& request, absl::Duration timeout,
+         std::string server)
+      : server_(std::move(server)) {
+    SetTimeout(context_, timeout);
+    reader_ = stub.Generate(&context_, request);
+  }
+
+  ~Stream() override {
+    if (status_) return;
+    context_.TryCancel();
+    while (Next()) {
+    }
+  }
+
+  std::optional<v1::GenerateResponse> Next() override {
+    v1::GenerateResponse event;
+    if (status_) return std::nullopt;
+    if (reader_->Read(&event)) return event;
+    status_ = FromGrpc(reader_->Finish(), server_);
+    return std::nullopt;
+  }
+
+  absl::Status Finish() override {
+    return status_.value_or(absl::FailedPreconditionError("the stream goes on"));
+  }
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  const std::string server_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
+  std::optional<absl::Status> status_;  // at the end
+};
+
+}  // namespace
+
+struct Client::Stubs {
+  explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
+      : generation(channel), models(channel), cluster(channel) {}
+
+  // Calls a unary method.
+  template <typename Stub, typename Request, typename Response>
+  static absl::StatusOr<Response> Call(Stub& stub, const std::string& server,
+                                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                    Response*),
+                                       const Request& request) {
+    grpc::ClientContext context;
+    Response response;
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (!status.ok()) return FromGrpc(status, server);
+    return response;
+  }
+
+  v1::Generation::Stub generation;
+  v1::Models::Stub models;
+  v1::Cluster::Stub cluster;
+};
+
+Client::Client(const std::string& server)
+    : server_(server),
+      stubs_(std::make_unique<Stubs>(grpc::CreateChannel(server, grpc::InsecureChannelCredentials()))) {}
+
+Client::~Client() = default;
+
+std::unique_ptr<GenerationStream> Client::StartGenerate(const v1::GenerateRequest& request,
+                                                        absl::Duration timeout) {
+  return std::make_unique<Stream>(stubs_->generation, request, timeout, server_);
+}
+
+absl::StatusOr<v1::Finished> Client::Generate(
+    const v1::GenerateRequest& request, const std::function<void(const v1::GenerateResponse&)>& on_event) {
+  const auto stream = StartGenerate(request);
+  v1::Finished finished;
+  while (const auto event = stream->Next()) {
+    if (event->has_finished()) finished = event->finished();
+    on_event(*event);
+  }
+  if (absl::Status status = stream->Finish(); !status.ok()) return status;
+  return finished;
+}
+
+absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request) {
+  return Stubs::Call(stubs_->generation, server_, &v1::Generation::Stub::Tokenize, request);
+}
+
+absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(const v1::DetokenizeRequest& request) {
+  return Stubs::Call(stubs_->generation, server_, &v1::Generation::Stub::Detokenize, request);
+}
+
+absl::StatusOr<v1::ListModelsResponse> Client::ListModels() {
+  return Stubs::Call(stubs_->models, server_, &v1::Models::Stub::List, v1::ListModelsRequest());
+}
+
+absl::StatusOr<v1::ModelStatus> Client::GetModel(const std::string& name) {
+  v1::GetModelRequest request;
+  request.set_name(name);
+  return Stubs::Call(stubs_->models, server_, &v1::Models::Stub::Get, request);
+}
+
+absl::StatusOr<v1::ModelStatus> Client::LoadModel(
+    const v1::LoadModelRequest& request, const std::function<void(const v1::ModelStatus&)>& on_progress) {
+  grpc::ClientContext context;
+  const auto reader = stubs_->models.Load(&context, request);
+  v1::ModelStatus update, model;
+  while (reader->Read(&update)) {
+    on_progress(update);
+    model = update;
+  }
+  if (absl::Status status = FromGrpc(reader->Finish(), server_); !status.ok()) return status;
+  return model;
+}
+
+absl::Status Client::UnloadModel(const std::string& name) {
+  v1::UnloadModelRequest request;
+  request.set_name(name);
+  return Stubs::Call(stubs_->models, server_, &v1::Models::Stub::Unload, request).status();
+}
+
+absl::StatusOr<v1::ClusterStatus> Client::GetCluster() {
+  return Stubs::Call(stubs_->cluster, server_, &v1::Cluster::Stub::Get, v1::GetClusterRequest());
+}
+
+absl::Status Client::WatchCluster(const std::function<bool(const v1::ClusterStatus&)>& on_update,
+                                  absl::Duration timeout) {
+  grpc::ClientContext context;
+  SetTimeout(context, timeout);
+  const auto reader = stubs_->cluster.Watch(&context, v1::WatchClusterRequest());
+  v1::ClusterStatus cluster;
+  bool more = true;
+  while (more && reader->Read(&cluster)) more = on_update(cluster);
+  if (more) return FromGrpc(reader->Finish(), server_);
+  context.TryCancel();
+  reader->Finish();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::PlanStatus> Client::GetPlan(const std::string& model) {
+  v1::PlanRequest request;
+  request.set_model(model);
+  return Stubs::Call(stubs_->cluster, server_, &v1::Cluster::Stub::Plan, request);
+}
+
+}  // namespace hearth

@@ -1,0 +1,78 @@
+#ifndef HEARTH_CLIENT_HEARTH_CLIENT_H_
+#define HEARTH_CLIENT_HEARTH_CLIENT_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "proto/hearth/v1/cluster.pb.h"
+#include "proto/hearth/v1/generation.pb.h"
+#include "proto/hearth/v1/models.pb.h"
+
+namespace hearth {
+
+// A generation that is under way. Destroying it cancels what is left.
+class GenerationStream {
+ public:
+  virtual ~GenerationStream() = default;
+
+  // Waits for the next event; nullopt at the end. For one thread.
+  virtual std::optional<v1::GenerateResponse> Next() = 0;
+  // After Next has returned nullopt: OK when there was a Finished event, else why there was none.
+  virtual absl::Status Finish() = 0;
+  // Ends the stream, with CANCELLED unless it has ended already. From any thread.
+  virtual void Cancel() = 0;
+};
+
+// Talks to a hearthd, any host of a cluster. The messages and what the daemon's errors mean are in
+// proto/hearth/v1. When the daemon cannot be reached the error is UNAVAILABLE and says how to start it.
+// Thread-safe; calls block.
+//
+//   hearth::Client client("127.0.0.1:7770");
+//   hearth::v1::GenerateRequest request;
+//   request.set_text("Once upon a time");
+//   auto finished = client.Generate(request, [](const hearth::v1::GenerateResponse& event) {
+//     std::cout << event.delta().text() << std::flush;
+//   });
+class Client {
+ public:
+  // `server`: HOST:PORT. Connects at the first call.
+  explicit Client(const std::string& server);
+  ~Client();
+
+  // Starts a generation. `timeout`: how long all of it may take.
+  std::unique_ptr<GenerationStream> StartGenerate(const v1::GenerateRequest& request,
+                                                  absl::Duration timeout = absl::InfiniteDuration());
+  // Generates and shows each event on the way.
+  absl::StatusOr<v1::Finished> Generate(const v1::GenerateRequest& request,
+                                        const std::function<void(const v1::GenerateResponse&)>& on_event);
+  absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request);
+  absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request);
+
+  absl::StatusOr<v1::ListModelsResponse> ListModels();
+  absl::StatusOr<v1::ModelStatus> GetModel(const std::string& name);
+  // Loads and waits until the model is ready; returns its last status.
+  absl::StatusOr<v1::ModelStatus> LoadModel(const v1::LoadModelRequest& request,
+                                            const std::function<void(const v1::ModelStatus&)>& on_progress);
+  absl::Status UnloadModel(const std::string& name);
+
+  absl::StatusOr<v1::ClusterStatus> GetCluster();
+  // Shows the cluster now and after each change, until `on_update` returns false or `timeout` has passed
+  // (DEADLINE_EXCEEDED).
+  absl::Status WatchCluster(const std::function<bool(const v1::ClusterStatus&)>& on_update,
+                            absl::Duration timeout = absl::InfiniteDuration());
+  absl::StatusOr<v1::PlanStatus> GetPlan(const std::string& model);
+
+ private:
+  struct Stubs;
+  const std::string server_;
+  const std::unique_ptr<Stubs> stubs_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_CLIENT_HEARTH_CLIENT_H_

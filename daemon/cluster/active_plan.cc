@@ -1,0 +1,102 @@
+#include "daemon/cluster/active_plan.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_join.h"
+
+namespace hearth {
+namespace {
+
+const Roster::Host* FindHost(const std::vector<Roster::Host>& hosts, const std::string& name) {
+  const auto found =
+      std::find_if(hosts.begin(), hosts.end(), [&](const Roster::Host& host) { return host.name == name; });
+  return found == hosts.end() ? nullptr : &*found;
+}
+
+uint64_t BytesOn(const ShardDescription& shard, const std::string& device) {
+  uint64_t bytes = 0;
+  for (const ShardLayer& share : shard.shares) {
+    for (const PlacedGroup& group : share.groups) bytes += group.device == device ? group.bytes : 0;
+  }
+  return bytes;
+}
+
+void AddLocalWork(const LocalShard& shard, DeviceShareView& view) {
+  view.weight_bytes = BytesOn(shard.description(), view.device);
+  for (const ShardDevice* device : shard.shard_devices()) {
+    if (device->name() != view.device) continue;
+    FfnCounters counters = device->counters();
+    view.neurons_computed = std::move(counters.neurons_computed);
+    view.neurons_offered = std::move(counters.neurons_held);
+    view.bytes_touched = counters.bytes_touched;
+  }
+}
+
+// `first` marks the host's first share, which gets what belongs to the whole host.
+void AddRemoteWork(const ActivePlan::Remote& remote, uint64_t epoch, const Roster::Host* host, bool first,
+                   DeviceShareView& view) {
+  view.weight_bytes = BytesOn(remote.shard, view.device);
+  if (first) {
+    const FfnCounters counters = remote.device->counters();
+    view.round_trips = counters.round_trips;
+    view.wait_us = counters.wait_us;
+  }
+  const ShardStatus* status = host == nullptr ? nullptr : host->Shard(epoch);
+  if (status == nullptr) return;
+  for (const DeviceWork& work : status->devices) {
+    if (work.device != view.device) continue;
+    view.neurons_computed = work.neurons_computed;
+    view.neurons_offered = work.neurons_offered;
+    view.bytes_touched = work.bytes_touched;
+  }
+}
+
+}  // namespace
+
+std::vector<FfnDevice*> ActivePlan::devices() const {
+  std::vector<FfnDevice*> devices;
+  for (const Remote& remote : remotes) devices.push_back(remote.device.get());
+  devices.insert(devices.end(), local->devices().begin(), local->devices().end());
+  return devices;
+}
+
+bool ActivePlan::UsesSessions(const std::vector<Roster::Host>& hosts) const {
+  return std::all_of(remotes.begin(), remotes.end(), [&](const Remote& remote) {
+    const Roster::Host* host = FindHost(hosts, remote.host);
+    return host != nullptr && host->session == remote.session;
+  });
+}
+
+PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vector<Roster::Host>& hosts) {
+  PlanView view;
+  view.model = model;
+  view.epoch = plan.epoch;
+  view.active = !plan.broken;
+  view.expected_token_ms = plan.plan.plan.time.total_us / 1000;
+  view.explanation = absl::StrJoin(plan.plan.plan.explanation, "\n");
+  view.layers = static_cast<uint32_t>(plan.plan.plan.assignment.size());
+  const placement::Cluster& cluster = plan.plan.cluster;
+  std::string last_host;
+  for (const placement::DeviceUse& use : plan.plan.plan.devices) {
+    if (use.groups == 0) continue;
+    const placement::Host& host = cluster.hosts[use.device.host];
+    DeviceShareView share;
+    share.host = host.name;
+    share.device = host.devices[use.device.device].name;
+    share.neurons = use.neurons;
+    const auto remote = std::find_if(plan.remotes.begin(), plan.remotes.end(),
+                                     [&](const ActivePlan::Remote& other) { return other.host == host.name; });
+    if (remote == plan.remotes.end()) {
+      AddLocalWork(*plan.local, share);
+    } else {
+      AddRemoteWork(*remote, plan.epoch, FindHost(hosts, host.name), last_host != host.name, share);
+    }
+    share.neurons_computed.resize(view.layers);
+    share.neurons_offered.resize(view.layers);
+    last_host = host.name;
+    view.shares.push_back(std::move(share));
+  }
+  return view;
+}
+
+}  // namespace hearth

@@ -1,0 +1,45 @@
+#ifndef HEARTH_DAEMON_CLUSTER_ACTIVE_PLAN_H_
+#define HEARTH_DAEMON_CLUSTER_ACTIVE_PLAN_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/cluster/cluster_plan.h"
+#include "daemon/cluster/local_shard.h"
+#include "daemon/cluster/remote_device.h"
+#include "daemon/cluster/roster.h"
+#include "daemon/cluster_view.h"
+
+namespace hearth {
+
+// A plan whose shards are all loaded: the leader's own devices and a connection to every other host that takes part.
+// Immutable but for `broken`; the devices are used by the scheduler's thread.
+struct ActivePlan {
+  struct Remote {
+    std::string host;
+    Roster::Session session = 0;
+    ShardDescription shard;
+    std::shared_ptr<RemoteDevice> device;
+  };
+
+  uint64_t epoch = 0;
+  ClusterPlan plan;
+  std::unique_ptr<LocalShard> local;
+  std::vector<Remote> remotes;
+  // One of its hosts is lost: it can never be used again.
+  std::atomic<bool> broken{false};
+
+  std::vector<FfnDevice*> devices() const;
+  // Whether the plan relies on exactly these sessions of its remote hosts.
+  bool UsesSessions(const std::vector<Roster::Host>& hosts) const;
+};
+
+// What the plan's devices hold and have done. `hosts` have the workers' reports.
+PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vector<Roster::Host>& hosts);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CLUSTER_ACTIVE_PLAN_H_

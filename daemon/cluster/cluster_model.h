@@ -1,0 +1,138 @@
+#ifndef HEARTH_DAEMON_CLUSTER_CLUSTER_MODEL_H_
+#define HEARTH_DAEMON_CLUSTER_CLUSTER_MODEL_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "daemon/cluster/active_plan.h"
+#include "daemon/cluster/bundle_catalog.h"
+#include "daemon/cluster/cluster_plan.h"
+#include "daemon/cluster/model_file.h"
+#include "daemon/cluster/node.h"
+#include "daemon/cluster/roster.h"
+#include "daemon/model_host.h"
+#include "engine/base/thread_pool.h"
+
+namespace hearth {
+
+// What a coordinator's models have in common.
+struct ClusterModelContext {
+  NodeOptions options;
+  std::vector<HostDeviceSpec> devices;  // of the coordinator's host
+  std::shared_ptr<Roster> roster;
+  std::function<HostCapacity()> own_capacity;
+  std::function<uint64_t()> next_epoch;
+  // Makes a plan while no other model does, within what the others leave (see ClusterModel::Use).
+  std::function<absl::StatusOr<ClusterPlan>(const std::string& model, const std::vector<PlanningHost>& hosts,
+                                            const placement::Model& description)>
+      make_plan;
+  std::function<void()> changed;  // models or plans have changed; called without locks
+};
+
+// A model of the coordinator, from its file to its newest plan. Three parties:
+//  - the keeper, the thread that calls Run: loads the file, plans, prepares each plan's shards here and on the workers,
+//    and when all are ready leaves the plan for
+//  - the scheduler's thread, which takes it over between two steps (PrepareStep) and computes with it;
+//  - any thread: Info, View, Kick, Stop.
+class ClusterModel : public LoadedModel {
+ public:
+  ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
+               std::shared_ptr<const ClusterModelContext> context);
+  ~ClusterModel() override;
+
+  // The keeper's work; returns after Stop.
+  void Run();
+  // Something has changed that plans depend on: hosts, or what they report.
+  void Kick();
+  // Ends Run and makes every later step fail with UNAVAILABLE.
+  void Stop();
+
+  ModelInfo Info() const;
+  // The newest plan that is ready; nullopt while there is none.
+  std::optional<PlanView> View(const std::vector<Roster::Host>& hosts) const;
+  // The bundle of a hash that one of this model's plans names.
+  absl::StatusOr<std::vector<uint8_t>> FindBundle(const Sha256Digest& sha256) const;
+  // What the plans in use and in preparation take of each device's memory.
+  ReservedBytes Use() const;
+  void SetUse(const ReservedBytes& use);
+
+  // LoadedModel; all but PrepareStep, AwaitReady and ReportLostDevice only once Info says kReady.
+  const std::string& name() const override { return name_; }
+  const std::string& digest() const override { return digest_; }
+  const Tokenizer& tokenizer() const override { return *file_.tokenizer; }
+  Decoder& decoder() override { return *decoder_; }
+  absl::Status PrepareStep() override;
+  void AwaitReady(int timeout_ms) override;
+  void ReportLostDevice(const absl::Status& status) override;
+
+ private:
+  // What a plan depends on: a plan is made anew when it changes.
+  struct Situation {
+    std::vector<std::pair<std::string, Roster::Session>> hosts;  // that may take part
+    uint64_t broken_epoch = 0;                                   // of the newest plan if it cannot be used any more
+
+    bool operator==(const Situation&) const = default;
+  };
+
+  absl::Status OpenFile();
+  absl::Status LoadLeader();
+  void Keep();
+  Situation CurrentSituation() const;
+  std::vector<Roster::Host> UsableHosts() const;
+  absl::Status Replan();
+  absl::Status Activate(ClusterPlan plan, const std::vector<Roster::Host>& hosts);
+  absl::Status LoadLocal(ActivePlan& plan);
+  absl::StatusOr<ShardDescription> DescribeRemote(const ClusterPlan& plan, size_t host, const ShardDescription& base);
+  absl::Status AwaitWorkers(ActivePlan& plan);
+  absl::Status Connect(ActivePlan& plan);
+  void Publish(std::shared_ptr<ActivePlan> plan);
+  void WantShards(const ActivePlan* preparing);
+  void ReleaseRetired();
+  std::shared_ptr<ActivePlan> Newest() const;
+  bool StillPossible(const ActivePlan& plan) const;
+  void SetState(ModelState state, const std::string& detail);
+  void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
+
+  const std::string name_;
+  const std::string path_;
+  const std::shared_ptr<const ClusterModelContext> context_;
+
+  // The keeper's; those that others read are set before the state becomes kReady.
+  std::string digest_;
+  ModelFile file_;
+  std::shared_ptr<BundleCatalog> catalog_;
+  placement::Model description_;
+  std::unique_ptr<ThreadPool> pool_;  // the leader's
+  std::unique_ptr<HostDevices> devices_;
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Decoder> decoder_;
+  Situation planned_for_;
+  std::map<Roster::Session, std::string> refused_;  // hosts that could not load their shard, and why
+
+  std::atomic<bool> stop_{false};
+  mutable std::mutex mutex_;
+  std::condition_variable kicked_;
+  bool kick_ ABSL_GUARDED_BY(mutex_) = false;
+  std::condition_variable ready_;
+  ModelInfo info_ ABSL_GUARDED_BY(mutex_);
+  ReservedBytes use_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);   // the decoder computes with it
+  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);     // ready; the next step takes it over
+  std::vector<std::shared_ptr<ActivePlan>> retired_ ABSL_GUARDED_BY(mutex_);  // no step uses them any more
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CLUSTER_CLUSTER_MODEL_H_

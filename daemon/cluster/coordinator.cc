@@ -1,0 +1,279 @@
+#include "daemon/cluster/coordinator.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "daemon/cluster/host_view.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+std::string PhaseName(ShardPhase phase) {
+  switch (phase) {
+    case ShardPhase::kFetching:
+      return "fetching weights";
+    case ShardPhase::kLoading:
+      return "loading weights";
+    case ShardPhase::kReady:
+      return "ready";
+    case ShardPhase::kFailed:
+      return "failed";
+  }
+  return "";
+}
+
+HostView ShowHost(const Roster::Host& host) {
+  HostView view;
+  view.name = host.name;
+  view.address = host.tensor_address;
+  view.state = host.state;
+  view.detail = host.detail;
+  view.last_sync_ms = host.silent_ms;
+  view.version = host.report.version;
+  ShowCapacity(host.report.capacity, view);
+  return view;
+}
+
+// The shards that are on their way to a host.
+void ShowTransfers(const Roster::Host& host, std::vector<TransferView>& transfers) {
+  if (host.state == HostState::kLost) return;
+  for (const ShardStatus& shard : host.report.shards) {
+    if (shard.phase == ShardPhase::kReady) continue;
+    TransferView transfer;
+    transfer.host = host.name;
+    transfer.model = shard.model;
+    transfer.bytes_done = shard.bytes_done;
+    transfer.bytes_total = shard.bytes_total;
+    transfer.detail = shard.detail.empty() ? PhaseName(shard.phase)
+                                           : absl::StrCat(PhaseName(shard.phase), ": ", shard.detail);
+    transfers.push_back(std::move(transfer));
+  }
+}
+
+}  // namespace
+
+Coordinator::Coordinator(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity)
+    : options_(options),
+      capacity_(std::move(capacity)),
+      roster_(std::make_shared<Roster>(Roster::Options{.version = options.version})) {
+  auto context = std::make_shared<ClusterModelContext>();
+  context->options = options_;
+  context->devices = std::move(devices);
+  context->roster = roster_;
+  context->own_capacity = [this] { return capacity_; };
+  context->next_epoch = [this] { return ++last_epoch_; };
+  context->make_plan = [this](const std::string& model, const std::vector<PlanningHost>& hosts,
+                              const placement::Model& description) { return MakePlan(model, hosts, description); };
+  context->changed = [this] { OnModelsChanged(); };
+  context_ = std::move(context);
+}
+
+Coordinator::~Coordinator() { Stop(); }
+
+void Coordinator::Start() {
+  roster_->Start([this] { OnHostsChanged(); });
+  reaper_ = std::thread([this] { Reap(); });
+}
+
+void Coordinator::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    stopped_ = true;
+    for (const auto& entry : entries_) {
+      entry->unloading = true;
+      entry->model->Stop();
+    }
+  }
+  unloaded_.notify_all();
+  if (reaper_.joinable()) reaper_.join();
+  roster_->Stop();
+}
+
+void Coordinator::OnModelsChanged() {
+  models_listener_.Call();
+  cluster_listener_.Call();
+}
+
+void Coordinator::OnHostsChanged() {
+  for (const auto& model : Models()) model->Kick();
+  cluster_listener_.Call();
+}
+
+std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<ClusterModel>> models;
+  for (const auto& entry : entries_) models.push_back(entry->model);
+  return models;
+}
+
+absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model, const std::vector<PlanningHost>& hosts,
+                                                  const placement::Model& description) {
+  std::lock_guard lock(planning_mutex_);
+  ReservedBytes reserved;
+  std::shared_ptr<ClusterModel> planned;
+  for (const auto& other : Models()) {
+    if (other->name() == model) {
+      planned = other;
+      continue;
+    }
+    for (const auto& [device, bytes] : other->Use()) reserved[device] += bytes;
+  }
+  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanCluster(hosts, description, reserved, options_.use_every_host));
+  if (planned != nullptr) planned->SetUse(plan.Use());
+  return plan;
+}
+
+// ---- Models.
+
+absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std::string& path) {
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  const std::string chosen = name.empty() ? std::filesystem::path(path).stem().string() : name;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return absl::UnavailableError("the daemon stops");
+    for (const auto& entry : entries_) {
+      if (entry->model->name() != chosen) continue;
+      return absl::AlreadyExistsError(
+          absl::StrCat("a model called ", chosen, " is here already; unload it or choose another name"));
+    }
+    auto entry = std::make_unique<Entry>();
+    entry->model = std::make_shared<ClusterModel>(chosen, path, std::move(file), context_);
+    entry->keeper = std::thread([model = entry->model] { model->Run(); });
+    entries_.push_back(std::move(entry));
+  }
+  spdlog::info("model {}: loading {}", chosen, path);
+  OnModelsChanged();
+  return chosen;
+}
+
+absl::Status Coordinator::Unload(const std::string& name) {
+  std::shared_ptr<ClusterModel> model;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& entry : entries_) {
+      if (entry->model->name() != name) continue;
+      entry->unloading = true;
+      model = entry->model;
+    }
+  }
+  if (model == nullptr) {
+    return absl::NotFoundError(absl::StrCat("there is no model called \"", name, "\""));
+  }
+  model->Stop();
+  unloaded_.notify_all();
+  return absl::OkStatus();
+}
+
+// Waits for the keepers of unloaded models and forgets the models; at the end of all models.
+void Coordinator::Reap() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const auto found =
+        std::find_if(entries_.begin(), entries_.end(), [](const auto& entry) { return entry->unloading; });
+    if (found == entries_.end()) {
+      if (stopped_) return;
+      unloaded_.wait(lock);
+      continue;
+    }
+    Entry* entry = found->get();
+    lock.unlock();
+    entry->keeper.join();
+    lock.lock();
+    const auto joined = std::find_if(entries_.begin(), entries_.end(),
+                                     [entry](const auto& other) { return other.get() == entry; });
+    const std::unique_ptr<Entry> finished = std::move(*joined);
+    entries_.erase(joined);
+    lock.unlock();
+    spdlog::info("model {}: unloaded", finished->model->name());
+    OnModelsChanged();
+    lock.lock();
+  }
+}
+
+std::vector<ModelInfo> Coordinator::List() const {
+  std::vector<ModelInfo> infos;
+  for (const auto& model : Models()) infos.push_back(model->Info());
+  return infos;
+}
+
+absl::StatusOr<std::shared_ptr<LoadedModel>> Coordinator::Find(const std::string& name) const {
+  const std::vector<std::shared_ptr<ClusterModel>> models = Models();
+  std::vector<std::string> names;
+  for (const auto& model : models) {
+    names.push_back(model->name());
+    if (model->name() != name && !(name.empty() && models.size() == 1)) continue;
+    const ModelInfo info = model->Info();
+    if (info.state == ModelState::kReady) return model;
+    if (info.state == ModelState::kFailed) {
+      return absl::UnavailableError(absl::StrCat("model ", info.name, " could not be loaded: ", info.detail));
+    }
+    const uint64_t percent = info.bytes_total == 0 ? 0 : 100 * info.bytes_done / info.bytes_total;
+    return absl::UnavailableError(info.state == ModelState::kUnloading
+                                      ? absl::StrCat("model ", info.name, " is being unloaded")
+                                      : absl::StrCat("model ", info.name, " is loading: ", info.detail, ", ", percent,
+                                                     " %; please try again in a moment"));
+  }
+  if (names.empty()) return absl::NotFoundError("no model is loaded: use `hearth load FILE`");
+  return absl::NotFoundError(absl::StrCat(name.empty() ? "several models are loaded, name one"
+                                                       : absl::StrCat("there is no model called \"", name, "\""),
+                                          ": ", absl::StrJoin(names, ", ")));
+}
+
+absl::StatusOr<std::vector<uint8_t>> Coordinator::FindBundle(const std::string& model_digest,
+                                                             const Sha256Digest& sha256) const {
+  for (const auto& model : Models()) {
+    if (model->Info().digest != model_digest) continue;
+    absl::StatusOr<std::vector<uint8_t>> bundle = model->FindBundle(sha256);
+    if (bundle.ok()) return bundle;
+  }
+  return absl::NotFoundError(absl::StrCat("no current plan has the bundle ", Sha256Hex(sha256)));
+}
+
+// ---- What the cluster shows.
+
+HostView Coordinator::OwnHost() const {
+  HostView view;
+  view.name = options_.name;
+  view.state = HostState::kAlive;
+  view.coordinator = true;
+  view.version = options_.version;
+  HostCapacity capacity = capacity_;
+  UpdateFreeBytes(options_.state_dir, capacity);
+  ReservedBytes used;
+  for (const auto& model : Models()) {
+    for (const auto& [device, bytes] : model->Use()) used[device] += bytes;
+  }
+  for (DeviceCapacity& device : capacity.devices) {
+    if (const auto found = used.find({options_.name, device.name}); found != used.end()) {
+      device.memory_used_bytes = found->second;
+    }
+  }
+  ShowCapacity(capacity, view);
+  return view;
+}
+
+ClusterSnapshot Coordinator::Snapshot() const {
+  ClusterSnapshot snapshot;
+  snapshot.hosts.push_back(OwnHost());
+  const std::vector<Roster::Host> hosts = roster_->hosts();
+  for (const auto& model : Models()) {
+    if (std::optional<PlanView> plan = model->View(hosts)) snapshot.plans.push_back(*std::move(plan));
+  }
+  for (const Roster::Host& host : hosts) {
+    snapshot.hosts.push_back(ShowHost(host));
+    if (host.state == HostState::kAlive) {
+      snapshot.links.push_back({options_.name, host.name, host.link.round_trip_us, host.link.bytes_per_s});
+    }
+    ShowTransfers(host, snapshot.transfers);
+  }
+  return snapshot;
+}
+
+}  // namespace hearth

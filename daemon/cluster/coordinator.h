@@ -1,0 +1,92 @@
+#ifndef HEARTH_DAEMON_CLUSTER_COORDINATOR_H_
+#define HEARTH_DAEMON_CLUSTER_COORDINATOR_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "daemon/cluster/cluster_model.h"
+#include "daemon/cluster/listener.h"
+#include "daemon/cluster/node.h"
+#include "daemon/cluster/roster.h"
+#include "daemon/cluster_view.h"
+#include "daemon/model_host.h"
+
+namespace hearth {
+
+// The models of a cluster and what it shows of itself. Each model has a thread, its keeper (see ClusterModel); another
+// one joins the keepers of models that were unloaded. Thread-safe.
+class Coordinator : public ModelHost {
+ public:
+  // `devices` and `capacity` are this host's.
+  Coordinator(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity);
+  ~Coordinator() override;
+
+  void Start();
+  // Ends the streams of workers and all threads; steps of models fail from now on. Idempotent.
+  void Stop();
+
+  Roster& roster() { return *roster_; }
+  ClusterView& view() { return view_; }
+  // A bundle of the model with this digest. NOT_FOUND when there is no such model or bundle.
+  absl::StatusOr<std::vector<uint8_t>> FindBundle(const std::string& model_digest, const Sha256Digest& sha256) const;
+
+  absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override;
+  absl::Status Unload(const std::string& name) override;
+  std::vector<ModelInfo> List() const override;
+  absl::StatusOr<std::shared_ptr<LoadedModel>> Find(const std::string& name) const override;
+  void SetListener(std::function<void()> listener) override { models_listener_.Set(std::move(listener)); }
+
+ private:
+  class View : public ClusterView {
+   public:
+    explicit View(Coordinator& coordinator) : coordinator_(coordinator) {}
+    ClusterSnapshot Snapshot() const override { return coordinator_.Snapshot(); }
+    void SetListener(std::function<void()> listener) override {
+      coordinator_.cluster_listener_.Set(std::move(listener));
+    }
+
+   private:
+    Coordinator& coordinator_;
+  };
+  struct Entry {
+    std::shared_ptr<ClusterModel> model;
+    std::thread keeper;
+    bool unloading = false;
+  };
+
+  ClusterSnapshot Snapshot() const;
+  HostView OwnHost() const;
+  std::vector<std::shared_ptr<ClusterModel>> Models() const;
+  absl::StatusOr<ClusterPlan> MakePlan(const std::string& model, const std::vector<PlanningHost>& hosts,
+                                       const placement::Model& description);
+  void Reap();
+  void OnModelsChanged();
+  void OnHostsChanged();
+
+  const NodeOptions options_;
+  const HostCapacity capacity_;
+  const std::shared_ptr<Roster> roster_;
+  View view_{*this};
+  Listener models_listener_;
+  Listener cluster_listener_;
+  std::atomic<uint64_t> last_epoch_{0};
+  std::mutex planning_mutex_;  // one plan at a time, so that two models do not get the same memory
+
+  mutable std::mutex mutex_;
+  std::condition_variable unloaded_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::unique_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const ClusterModelContext> context_;
+  std::thread reaper_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CLUSTER_COORDINATOR_H_

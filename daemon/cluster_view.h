@@ -1,0 +1,102 @@
+#ifndef HEARTH_DAEMON_CLUSTER_VIEW_H_
+#define HEARTH_DAEMON_CLUSTER_VIEW_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace hearth {
+
+// What the cluster half of the daemon shows of itself: the hosts, what they measured, and who holds what. The
+// serving half turns it into the messages of proto/hearth/v1/cluster.proto, whose fields carry the same names
+// and meanings.
+
+enum class HostState { kJoining, kAlive, kLost };
+
+struct DeviceView {
+  std::string name;  // unique on its host
+  std::string kind;  // "cpu", "gpu"
+  uint64_t memory_budget_bytes = 0;
+  uint64_t memory_used_bytes = 0;
+  uint32_t threads = 0;  // 0 for a GPU
+  double read_bytes_per_second = 0;
+  double operations_per_second = 0;  // a multiply-add is two
+};
+
+struct HostView {
+  std::string name;     // unique in the cluster
+  std::string address;  // of the tensor channel, HOST:PORT; empty where it has none
+  HostState state = HostState::kJoining;
+  bool coordinator = false;
+  std::string detail;         // why it is in this state, in words
+  uint64_t last_sync_ms = 0;  // time since its last sync; 0 for the coordinator
+  uint32_t cores = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t memory_free_bytes = 0;
+  std::string version;
+  std::vector<DeviceView> devices;
+};
+
+struct LinkView {
+  std::string from;
+  std::string to;
+  double round_trip_us = 0;
+  double bytes_per_second = 0;
+};
+
+// Weights on their way to a worker.
+struct TransferView {
+  std::string host;
+  std::string model;
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+  std::string detail;
+};
+
+// What one device holds of a model and what it has computed since the plan came into use. Vectors: one entry
+// per layer.
+struct DeviceShareView {
+  std::string host;
+  std::string device;
+  uint64_t weight_bytes = 0;
+  std::vector<uint64_t> neurons;           // held
+  std::vector<uint64_t> neurons_computed;  // summed over tokens
+  std::vector<uint64_t> neurons_offered;   // held, summed over tokens
+  uint64_t bytes_touched = 0;
+  uint64_t round_trips = 0;
+  uint64_t wait_us = 0;
+};
+
+struct PlanView {
+  std::string model;
+  uint64_t epoch = 0;
+  bool active = false;  // every device holds its shards and the plan is in use
+  double expected_token_ms = 0;
+  std::string explanation;  // in words, several lines
+  uint32_t layers = 0;
+  std::vector<DeviceShareView> shares;
+};
+
+struct ClusterSnapshot {
+  std::vector<HostView> hosts;  // the coordinator first, then by name
+  std::vector<LinkView> links;
+  std::vector<TransferView> transfers;
+  std::vector<PlanView> plans;  // one per loaded model that has one
+};
+
+// Thread-safe.
+class ClusterView {
+ public:
+  virtual ~ClusterView() = default;
+
+  // The cluster as it is now. Cheap enough to be called a few times per second; never waits for the network.
+  virtual ClusterSnapshot Snapshot() const = 0;
+  // Called (from any thread, quickly, without locks held) when a later Snapshot would differ in more than
+  // counters and ages. An empty listener removes it; when SetListener returns the old one runs no more.
+  virtual void SetListener(std::function<void()> listener) = 0;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CLUSTER_VIEW_H_

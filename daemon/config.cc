@@ -1,0 +1,327 @@
+#include "daemon/config.h"
+
+#include <arpa/inet.h>
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+constexpr char kDescription[] =
+    "hearthd lets the computers of a home run one large language model together.\n\n"
+    "Examples:\n"
+    "  hearthd --model ~/models/demo.gguf\n"
+    "      one machine alone; then: hearth generate 'Once upon a time'\n"
+    "  hearthd --model big.gguf --listen 192.168.1.10:7770 --insecure-network\n"
+    "  hearthd --join 192.168.1.10:7770 --listen 192.168.1.11:7770 --tensor-listen 192.168.1.11:0 "
+    "--insecure-network\n"
+    "      the same model on two machines: the second one helps the first\n"
+    "  hearthd --model m.gguf --device a,memory=4GiB,threads=4 --device b,memory=2GiB,threads=2\n"
+    "      offers parts of this machine as devices of their own";
+
+constexpr char kFooter[] =
+    "Every flag but --help, --version and --config may be a key of the file that --config names, without its "
+    "dashes:\n"
+    "  listen = \"127.0.0.1:7770\"\n"
+    "  model = [\"/models/demo.gguf\"]\n"
+    "  slots = 4";
+
+// What the command line says beyond Config itself.
+struct Flags {
+  std::string config_file;
+  bool version = false;
+  std::vector<std::string> devices;
+  std::string cache_size;
+  std::string sparsity;
+};
+
+// Binds the flags to `config` and `flags`; only flags that are given change anything.
+void AddFlags(CLI::App& app, Config& config, Flags& flags) {
+  const std::map<std::string, KvType> kv_types = {
+      {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}};
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.add_flag("--version", flags.version, "Print the version and exit");
+  app.add_option("--config", flags.config_file, "TOML file with settings; flags win over it")
+      ->type_name("FILE");
+
+  constexpr char kNetwork[] = "Network";
+  app.add_option("--listen", config.listen, "Where clients and workers connect; port 0 takes any free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str()
+      ->group(kNetwork);
+  app.add_option("--join", config.join, "Be a worker of the coordinator at this address")
+      ->type_name("HOST:PORT")
+      ->group(kNetwork);
+  app.add_option("--tensor-listen", config.tensor_listen,
+                 "Where a worker takes activations from its coordinator")
+      ->type_name("HOST:PORT")
+      ->capture_default_str()
+      ->group(kNetwork);
+  app.add_flag(
+         "--insecure-network", config.insecure_network,
+         "Allow addresses of other machines: nothing is encrypted and whoever reaches the port may use it")
+      ->group(kNetwork);
+  app.add_option("--name", config.name, "Name of this host in the cluster; default: the machine's name")
+      ->group(kNetwork);
+
+  constexpr char kModels[] = "Models";
+  app.add_option("--model", config.models, "GGUF or PowerInfer file to load at the start; may be repeated")
+      ->type_name("FILE")
+      ->group(kModels);
+  app.add_option("--model-name", config.model_name, "What clients call it; default: the file's name")
+      ->group(kModels);
+  app.add_option("--context", config.context, "Most tokens of one sequence, prompt and output together")
+      ->check(CLI::Range(2u, 1u << 24))
+      ->capture_default_str()
+      ->group(kModels);
+  app.add_option("--kv-type", config.kv_type, "How attention remembers: f32, f16 or q8_0; default: f16")
+      ->transform(CLI::CheckedTransformer(kv_types).description(""))
+      ->group(kModels);
+  app.add_option(
+         "--sparsity", flags.sparsity,
+         "auto, dense, exact (skips neurons that cannot fire) or predicted (with the model's predictors)")
+      ->check(CLI::IsMember({"auto", "dense", "exact", "predicted"}).description(""))
+      ->group(kModels);
+
+  constexpr char kDevices[] = "Devices and requests";
+  app.add_option(
+         "--device", flags.devices,
+         "Device to offer: NAME,memory=4GiB,kind=cpu,threads=2; may be repeated; default: all there are")
+      ->type_name("SPEC")
+      ->group(kDevices);
+  app.add_option("--threads", config.threads, "Threads that compute; default: one per core")
+      ->check(CLI::Range(0u, 1024u))
+      ->group(kDevices);
+  app.add_option("--slots", config.slots, "Sequences generated at the same time")
+      ->check(CLI::Range(1u, 256u))
+      ->capture_default_str()
+      ->group(kDevices);
+  app.add_option("--queue", config.queue, "Requests that may wait for a slot")
+      ->check(CLI::Range(0u, 1u << 20))
+      ->capture_default_str()
+      ->group(kDevices);
+  app.add_flag("--use-every-host", config.use_every_host,
+               "Give every host a share, even where that is slower")
+      ->group(kDevices);
+
+  constexpr char kRunning[] = "Running";
+  app.add_option("--state-dir", config.state_dir, "Directory of this daemon; default: ~/.local/state/hearth")
+      ->type_name("DIR")
+      ->group(kRunning);
+  app.add_option("--cache-size", flags.cache_size,
+                 "Most disk space for weights fetched from the coordinator; default: half of what is free")
+      ->type_name("BYTES")
+      ->group(kRunning);
+  app.add_option("--log-level", config.log_level, "trace, debug, info, warning, error or off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}).description(""))
+      ->capture_default_str()
+      ->group(kRunning);
+  app.add_option("--log-format", config.log_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}).description(""))
+      ->capture_default_str()
+      ->group(kRunning);
+}
+
+absl::Status ApplyFlags(const Flags& flags, Config& config) {
+  if (!flags.devices.empty()) {
+    config.devices.clear();
+    for (const std::string& text : flags.devices) {
+      HEARTH_ASSIGN_OR_RETURN(DeviceOption device, ParseDeviceOption(text));
+      for (const DeviceOption& other : config.devices) {
+        if (other.name == device.name) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("--device: two devices are called '", device.name, "'"));
+        }
+      }
+      config.devices.push_back(std::move(device));
+    }
+  }
+  if (!flags.cache_size.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(config.cache_bytes, ParseByteCount(flags.cache_size));
+  }
+  if (flags.sparsity == "auto") config.sparsity.reset();
+  for (SparsityMode mode : {SparsityMode::kDense, SparsityMode::kExact, SparsityMode::kPredicted}) {
+    if (flags.sparsity == SparsityModeName(mode)) config.sparsity = mode;
+  }
+  return absl::OkStatus();
+}
+
+// Parses `arguments` on top of `config`. A message is returned for --help and --version.
+absl::StatusOr<std::string> ParseFlags(std::vector<std::string> arguments, Config& config, Flags& flags) {
+  CLI::App app(kDescription, "hearthd");
+  app.footer(kFooter);
+  AddFlags(app, config, flags);
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    return app.help();
+  } catch (const CLI::Error& error) {
+    return absl::InvalidArgumentError(absl::StrCat(error.what(), "; see hearthd --help"));
+  }
+  if (flags.version) return std::string("hearthd " HEARTH_VERSION "\n");
+  HEARTH_RETURN_IF_ERROR(ApplyFlags(flags, config));
+  return std::string();
+}
+
+// The values of a key, as a flag would have them.
+absl::StatusOr<std::vector<std::string>> FlagValues(const toml::node& node) {
+  if (const auto* array = node.as_array()) {
+    std::vector<std::string> values;
+    for (const toml::node& element : *array) {
+      if (element.is_array()) return absl::InvalidArgumentError("lists within lists are not allowed");
+      HEARTH_ASSIGN_OR_RETURN(const auto value, FlagValues(element));
+      values.insert(values.end(), value.begin(), value.end());
+    }
+    return values;
+  }
+  if (const auto text = node.value_exact<std::string>()) return std::vector<std::string>{*text};
+  if (const auto number = node.value_exact<int64_t>()) return std::vector<std::string>{absl::StrCat(*number)};
+  if (const auto truth = node.value_exact<bool>()) return std::vector<std::string>{*truth ? "true" : "false"};
+  return absl::InvalidArgumentError("a text, a whole number, true, false or a list of them is wanted");
+}
+
+absl::Status ApplyKey(std::string_view key, const toml::node& node, Config& config) {
+  constexpr std::array<std::string_view, 4> kNotInFiles = {"config", "help", "version", "h"};
+  if (std::find(kNotInFiles.begin(), kNotInFiles.end(), key) != kNotInFiles.end() || key.starts_with('-')) {
+    return absl::InvalidArgumentError("is a flag only");
+  }
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<std::string> values, FlagValues(node));
+  std::vector<std::string> arguments;
+  for (const std::string& value : values) arguments.push_back("--" + std::string(key) + "=" + value);
+  Flags flags;
+  return ParseFlags(std::move(arguments), config, flags).status();
+}
+
+// A file's keys are flags: each is parsed the way its flag is.
+absl::Status ApplyFile(const std::string& path, Config& config) {
+  if (access(path.c_str(), R_OK) != 0) {
+    return absl::NotFoundError(absl::StrCat("--config: cannot read '", path, "'"));
+  }
+  toml::table table;
+  try {
+    table = toml::parse_file(path);
+  } catch (const toml::parse_error& error) {
+    const std::string what(error.description());
+    return absl::InvalidArgumentError(absl::StrCat(path, ":", error.source().begin.line, ": ", what));
+  }
+  for (const auto& [key, node] : table) {
+    if (absl::Status status = ApplyKey(key.str(), node, config); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ":", node.source().begin.line, ": ",
+                                                     std::string(key.str()), ": ", status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// HOST:PORT or [IPV6]:PORT.
+absl::Status CheckAddress(const char* flag, const std::string& address, int lowest_port) {
+  const size_t colon = address.rfind(':');
+  int port = -1;
+  const bool good = colon != std::string::npos && colon > 0 &&
+                    absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= lowest_port &&
+                    port <= 65535 &&
+                    (address.find(':') == colon || (address.front() == '[' && address[colon - 1] == ']'));
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(flag, ": '", address, "' is no HOST:PORT with a port from ",
+                                                 lowest_port, " to 65535, such as 127.0.0.1:7770"));
+}
+
+absl::Status CheckNetwork(const Config& config) {
+  HEARTH_RETURN_IF_ERROR(CheckAddress("--listen", config.listen, 0));
+  HEARTH_RETURN_IF_ERROR(CheckAddress("--tensor-listen", config.tensor_listen, 0));
+  if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckAddress("--join", config.join, 1));
+  const std::array<std::pair<const char*, const std::string*>, 3> addresses = {
+      {{"--listen", &config.listen}, {"--tensor-listen", &config.tensor_listen}, {"--join", &config.join}}};
+  for (const auto& [flag, address] : addresses) {
+    if (config.insecure_network || address->empty() || IsLoopbackAddress(*address)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        flag, ": ", *address,
+        " can be reached from other machines, and connections are neither encrypted nor checked; ",
+        "use a loopback address such as 127.0.0.1:7770, or add --insecure-network if everyone on the network "
+        "may use it"));
+  }
+  if (!config.join.empty() && !IsLoopbackAddress(config.join) && IsLoopbackAddress(config.tensor_listen)) {
+    return absl::InvalidArgumentError(absl::StrCat("--tensor-listen: the coordinator ", config.join,
+                                                   " cannot reach ", config.tensor_listen,
+                                                   "; give an address of this host, such as 192.168.1.11:0"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckModels(const Config& config) {
+  if (!config.join.empty() && !config.models.empty()) {
+    return absl::InvalidArgumentError(
+        "--model: a worker gets its weights from the coordinator; give --model there");
+  }
+  if (!config.model_name.empty() && config.models.size() != 1) {
+    return absl::InvalidArgumentError("--model-name: needs exactly one --model");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FillDefaults(Config& config) {
+  if (config.name.empty()) {
+    std::array<char, 256> host{};
+    if (gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') {
+      return absl::InvalidArgumentError("--name: this machine has no name; give one");
+    }
+    config.name = host.data();
+  }
+  if (!config.state_dir.empty()) return absl::OkStatus();
+  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && *state == '/') {
+    config.state_dir = absl::StrCat(state, "/hearth");
+  } else if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
+    config.state_dir = absl::StrCat(home, "/.local/state/hearth");
+  } else {
+    return absl::InvalidArgumentError("--state-dir: there is no home directory to choose one in; give one");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments) {
+  const std::vector<std::string> flag_list(arguments.begin(), arguments.end());
+  ParsedConfig parsed;
+  Flags flags;
+  HEARTH_ASSIGN_OR_RETURN(parsed.message, ParseFlags(flag_list, parsed.config, flags));
+  if (!parsed.message.empty()) return parsed;
+  if (!flags.config_file.empty()) {
+    // The file goes first, then the flags once more on top of it.
+    parsed.config = Config();
+    HEARTH_RETURN_IF_ERROR(ApplyFile(flags.config_file, parsed.config));
+    Flags again;
+    HEARTH_RETURN_IF_ERROR(ParseFlags(flag_list, parsed.config, again).status());
+  }
+  HEARTH_RETURN_IF_ERROR(CheckNetwork(parsed.config));
+  HEARTH_RETURN_IF_ERROR(CheckModels(parsed.config));
+  HEARTH_RETURN_IF_ERROR(FillDefaults(parsed.config));
+  return parsed;
+}
+
+bool IsLoopbackAddress(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  const bool has_port =
+      colon != std::string_view::npos && (address.find(':') == colon || address.front() == '[');
+  std::string_view host = has_port ? address.substr(0, colon) : address;
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host == "localhost" || host == "::1") return true;
+  // Only a full dotted quad: "127.example.org" is a name that may lead anywhere.
+  in_addr quad;
+  return host.starts_with("127.") && inet_pton(AF_INET, std::string(host).c_str(), &quad) == 1;
+}
+
+}  // namespace hearth

@@ -1,0 +1,62 @@
+#ifndef HEARTH_DAEMON_CONFIG_H_
+#define HEARTH_DAEMON_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "daemon/planning/device_option.h"
+#include "engine/kernel/attention.h"
+#include "engine/neuron/ffn_spec.h"
+
+namespace hearth {
+
+// Everything hearthd can be told, by flags or by a TOML file whose keys are the long names of the flags. A
+// flag wins over the file, the file over the default.
+struct Config {
+  // Clients and workers.
+  std::string listen = "127.0.0.1:7770";      // HOST:PORT of the gRPC port; port 0 takes any free one
+  std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of the tensor channel
+  bool insecure_network = false;              // allows addresses that other machines can reach
+  std::string join;          // HOST:PORT of the coordinator; empty: this host is the coordinator
+  std::string name;          // of this host, unique in the cluster
+  std::string state_dir;     // cache of weights, port file; for one daemon at a time
+  uint64_t cache_bytes = 0;  // of weights fetched from the coordinator; 0: half of the free disk
+
+  // Models that are loaded at the start.
+  std::vector<std::string> models;  // paths
+  std::string model_name;           // what clients call it; for a single model only
+  uint32_t context = 4096;          // positions per sequence; at most what the model was made for
+  KvType kv_type = KvType::kF16;
+  std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
+
+  // Devices and requests.
+  std::vector<DeviceOption> devices;  // empty: all that the host has
+  uint32_t threads = 0;               // 0: one per core
+  uint32_t slots = 8;                 // sequences generated at the same time
+  uint32_t queue = 256;               // requests that may wait for a slot
+  bool use_every_host = false;        // gives every host a share even where that is slower
+
+  std::string log_level = "info";   // "trace", "debug", "info", "warning", "error", "off"
+  std::string log_format = "text";  // "text", "json"
+};
+
+struct ParsedConfig {
+  Config config;
+  std::string message;  // not empty: print it and exit with success (--help, --version)
+};
+
+// Reads the flags (without the program's name) and the file that --config names. INVALID_ARGUMENT with one
+// line that names the flag or the file's line and says what is allowed; NOT_FOUND for a missing file.
+absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments);
+
+// Whether only this machine can reach the HOST:PORT (or HOST): "localhost", 127.0.0.0/8 and ::1.
+bool IsLoopbackAddress(std::string_view address);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CONFIG_H_

@@ -1,0 +1,145 @@
+// hearthd: joins the cluster half (hosts, plans, weights) and the serving half (requests, text) of the
+// daemon.
+#include <fcntl.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/cluster/node.h"
+#include "daemon/config.h"
+#include "daemon/logging.h"
+#include "daemon/serving/server.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+namespace fs = std::filesystem;
+
+// How long calls may go on after the daemon was told to stop; generations end at once.
+constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
+
+// From now on SIGTERM and SIGINT wait for AwaitSignal. Before any thread is started, so that all inherit it.
+sigset_t BlockStopSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+int AwaitSignal(const sigset_t& signals) {
+  int signal = 0;
+  sigwait(&signals, &signal);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the daemon the hard way
+  return signal;
+}
+
+// Makes the state directory and takes it for this process; the lock ends with the process.
+absl::Status TakeStateDirectory(const std::string& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error)
+    return absl::InvalidArgumentError(absl::StrCat("--state-dir: ", directory, ": ", error.message()));
+  const int lock = open((directory + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock < 0) return absl::InvalidArgumentError(absl::StrCat("--state-dir: cannot write to ", directory));
+  if (flock(lock, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  close(lock);
+  return absl::UnavailableError(absl::StrCat("another hearthd uses the directory ", directory,
+                                             "; stop it or choose another --state-dir"));
+}
+
+// Leaves the port in STATE_DIR/port, whole or not at all, for scripts that start the daemon with port 0.
+absl::Status WritePortFile(const Config& config, const std::string& address) {
+  const fs::path path = fs::path(config.state_dir) / "port";
+  const fs::path draft = fs::path(config.state_dir) / "port.new";
+  std::ofstream file(draft);
+  file << address.substr(address.rfind(':') + 1) << '\n';
+  file.close();
+  std::error_code error;
+  if (file) fs::rename(draft, path, error);
+  if (!file || error) return absl::UnavailableError(absl::StrCat("cannot write ", path.string()));
+  return absl::OkStatus();
+}
+
+NodeOptions ToNodeOptions(const Config& config) {
+  NodeOptions options;
+  options.name = config.name;
+  options.state_dir = config.state_dir;
+  options.join = config.join;
+  options.tensor_listen = config.tensor_listen;
+  options.version = HEARTH_VERSION;
+  options.devices = config.devices;
+  options.threads = config.threads;
+  options.cache_bytes = config.cache_bytes;
+  options.context_length = config.context;
+  options.slots = config.slots;
+  options.kv_type = config.kv_type;
+  options.sparsity = config.sparsity;
+  options.use_every_host = config.use_every_host;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& node) {
+  ServerOptions options;
+  options.listen = config.listen;
+  options.scheduler.queue = config.queue;
+  options.register_services = [&node](grpc::ServerBuilder& builder) { node.RegisterServices(builder); };
+  if (node.model_host() == nullptr) return Server::StartForwarding(options, config.join);
+  return Server::Start(options, *node.model_host(), node.cluster_view());
+}
+
+absl::Status Run(const Config& config) {
+  const sigset_t signals = BlockStopSignals();
+  HEARTH_RETURN_IF_ERROR(TakeStateDirectory(config.state_dir));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Create(ToNodeOptions(config)));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, StartServer(config, *node));
+  node->Start();
+  for (const std::string& path : config.models) {
+    HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
+  }
+  HEARTH_RETURN_IF_ERROR(WritePortFile(config, server->address()));
+  // Scripts wait for this line; everything else goes to the log on stderr.
+  std::printf("hearthd ready on %s\n", server->address().c_str());
+  std::fflush(stdout);
+  spdlog::info("{} listens on {}{}", config.name, server->address(),
+               config.join.empty() ? "" : " as a worker of " + config.join);
+
+  const int signal = AwaitSignal(signals);
+  spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  server->EndGenerations();
+  node->Stop();
+  server->Shutdown(kShutdownGrace);
+  return absl::OkStatus();
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  const absl::StatusOr<ParsedConfig> parsed = ParseConfig(arguments);
+  if (parsed.ok() && !parsed->message.empty()) {
+    std::fputs(parsed->message.c_str(), stdout);
+    return 0;
+  }
+  absl::Status status = parsed.status();
+  if (status.ok()) {
+    SetUpLogging(parsed->config.log_level, parsed->config.log_format);
+    status = Run(parsed->config);
+  }
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "hearthd: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace
+}  // namespace hearth
+
+int main(int argc, char** argv) { return hearth::Main(std::vector<std::string>(argv + 1, argv + argc)); }

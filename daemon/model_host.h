@@ -1,0 +1,80 @@
+#ifndef HEARTH_DAEMON_MODEL_HOST_H_
+#define HEARTH_DAEMON_MODEL_HOST_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/model/decoder.h"
+#include "engine/token/tokenizer.h"
+
+namespace hearth {
+
+// The border between the two halves of the daemon: serving (requests, batches, text) and cluster (hosts,
+// plans, weights). The cluster half implements these interfaces, the serving half calls them.
+
+// A loaded model with the devices of the current plan behind its decoder.
+class LoadedModel {
+ public:
+  virtual ~LoadedModel() = default;
+
+  virtual const std::string& name() const = 0;    // as clients name it
+  virtual const std::string& digest() const = 0;  // "sha256:..." of the model file
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual Decoder& decoder() = 0;  // used by one scheduler thread only; its options() by any
+  // Values of one row of logits: more than tokens where the file pads its output matrix.
+  virtual int32_t vocab_size() const { return tokenizer().vocab_size(); }
+
+  // Called by the scheduler's thread before each step: switches the decoder to the newest plan whose shards
+  // are ready. UNAVAILABLE while there is none, with a message for the client. Never blocks for the network.
+  virtual absl::Status PrepareStep() = 0;
+  // Blocks until PrepareStep may succeed or `timeout_ms` has passed.
+  virtual void AwaitReady(int timeout_ms) = 0;
+  // The step failed: the plan's lost host is dropped and a new plan is made. Returns at once.
+  virtual void ReportLostDevice(const absl::Status& status) = 0;
+};
+
+enum class ModelState { kLoading, kReady, kFailed, kUnloading };
+
+struct ModelInfo {
+  std::string name;
+  std::string path;
+  std::string digest;
+  std::string architecture;
+  ModelState state = ModelState::kLoading;
+  std::string detail;       // "reading weights", "sending 12 groups to host b", an error
+  absl::Status error;       // kFailed: why, with the code for the client that asked for it
+  uint64_t bytes_done = 0;  // progress of loading: local and on all workers
+  uint64_t bytes_total = 0;
+  uint64_t context_length = 0;
+  uint64_t vocab_size = 0;
+  std::string sparsity;      // "dense", "exact", "predicted"
+  std::string quantisation;  // most common weight type
+  uint64_t plan_epoch = 0;
+};
+
+// The models of this cluster. Thread-safe.
+class ModelHost {
+ public:
+  virtual ~ModelHost() = default;
+
+  // Starts loading `path` under `name` (empty: the file's stem) and returns at once; progress shows in List.
+  // ALREADY_EXISTS for a name in use, NOT_FOUND, INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
+  virtual absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) = 0;
+  // Starts unloading; running sequences end with UNAVAILABLE.
+  virtual absl::Status Unload(const std::string& name) = 0;
+  virtual std::vector<ModelInfo> List() const = 0;
+  // The model called `name`, or the only one loaded when empty. NOT_FOUND lists what is there; UNAVAILABLE
+  // while it is loading, with the progress in the message.
+  virtual absl::StatusOr<std::shared_ptr<LoadedModel>> Find(const std::string& name) const = 0;
+  // Called (from any thread) when the list changes.
+  virtual void SetListener(std::function<void()> listener) = 0;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_MODEL_HOST_H_

@@ -1,0 +1,52 @@
+#ifndef HEARTH_DAEMON_SERVING_CHANGE_NOTIFIER_H_
+#define HEARTH_DAEMON_SERVING_CHANGE_NOTIFIER_H_
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace hearth {
+
+// Wants to know when models or the cluster change.
+class ChangeListener {
+ public:
+  virtual ~ChangeListener() = default;
+  // Called by the notifier's thread, one call at a time.
+  virtual void OnChange() = 0;
+};
+
+// Tells listeners of changes from a thread of its own, so that who notices a change is never held up: at most
+// once per `interval` however many changes there are, and once per `heartbeat` when there are none.
+// Thread-safe.
+class ChangeNotifier {
+ public:
+  ChangeNotifier(absl::Duration interval, absl::Duration heartbeat);
+  ~ChangeNotifier() { Stop(); }
+
+  // When it returns no listener is being called or will be. Not from a listener.
+  void Stop();
+  void Notify();
+  // Until the listener is destroyed.
+  void Add(std::weak_ptr<ChangeListener> listener);
+
+ private:
+  void Run();
+  std::vector<std::shared_ptr<ChangeListener>> Listeners();
+
+  const absl::Duration interval_;
+  const absl::Duration heartbeat_;
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  bool changed_ = false;
+  bool stopping_ = false;
+  std::vector<std::weak_ptr<ChangeListener>> listeners_;
+  std::thread thread_;  // last: starts when all else is there
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_CHANGE_NOTIFIER_H_

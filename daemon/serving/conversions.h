@@ -1,0 +1,30 @@
+#ifndef HEARTH_DAEMON_SERVING_CONVERSIONS_H_
+#define HEARTH_DAEMON_SERVING_CONVERSIONS_H_
+
+#include "absl/status/status.h"
+#include "daemon/cluster_view.h"
+#include "daemon/model_host.h"
+#include "daemon/serving/generation.h"
+#include "proto/hearth/v1/cluster.pb.h"
+#include "proto/hearth/v1/generation.pb.h"
+#include "proto/hearth/v1/models.pb.h"
+
+namespace grpc {
+class Status;
+}
+
+namespace hearth {
+
+// The one place where the daemon's structs become messages of the public API.
+
+grpc::Status ToGrpcStatus(const absl::Status& status);
+
+v1::ModelStatus ToProto(const ModelInfo& model);
+v1::PlanStatus ToProto(const PlanView& plan);
+v1::ClusterStatus ToProto(const ClusterSnapshot& cluster);
+v1::Delta ToProto(GenerationDelta delta);
+v1::Finished ToProto(const GenerationSummary& summary);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_CONVERSIONS_H_

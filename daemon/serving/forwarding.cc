@@ -1,0 +1,133 @@
+#include "daemon/serving/forwarding.h"
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace hearth {
+namespace {
+
+// Marks a forwarded call, so that workers which take each other for the coordinator do not forward in
+// circles.
+constexpr char kForwardedBy[] = "hearth-forwarded";
+
+bool IsPublic(const std::string& method) {
+  constexpr std::array<std::string_view, 4> kServices = {"/hearth.v1.Generation/", "/hearth.v1.Models/",
+                                                         "/hearth.v1.Cluster/",
+                                                         "/grpc.reflection.v1alpha.ServerReflection/"};
+  for (std::string_view service : kServices) {
+    if (method.starts_with(service)) return true;
+  }
+  return false;
+}
+
+class RejectedCall final : public grpc::ServerGenericBidiReactor {
+ public:
+  explicit RejectedCall(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+// One forwarded call: a server's side towards the client and a client's side towards the coordinator. At most
+// one message is under way in each direction, so a slow reader at one end slows the other end down.
+//
+// Messages of the client are pumped by server OnReadDone -> upstream OnWriteDone -> ..., those of the
+// coordinator by upstream OnReadDone -> server OnWriteDone -> .... As each pump starts upstream operations
+// from the server's callbacks, it keeps a hold on the upstream call until it has run dry; upstream OnDone,
+// which ends the client's call, is therefore the last upstream callback, and the server's OnDone the last of
+// all.
+class ForwardedCall final : public grpc::ServerGenericBidiReactor {
+ public:
+  ForwardedCall(grpc::GenericStub& stub, const grpc::GenericCallbackServerContext& context,
+                std::string coordinator)
+      : coordinator_(std::move(coordinator)), upstream_(*this) {
+    upstream_context_.set_deadline(context.deadline());
+    upstream_context_.AddMetadata(kForwardedBy, "1");
+    stub.PrepareBidiStreamingCall(&upstream_context_, context.method(), grpc::StubOptions(), &upstream_);
+    upstream_.AddMultipleHolds(2);
+    upstream_.StartRead(&response_);
+    upstream_.StartCall();
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (ok) return upstream_.StartWrite(&request_);
+    upstream_.StartWritesDone();
+    upstream_.RemoveHold();
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) return upstream_.StartRead(&response_);
+    upstream_context_.TryCancel();
+    upstream_.RemoveHold();
+  }
+  void OnCancel() override { upstream_context_.TryCancel(); }
+  void OnDone() override { delete this; }
+
+ private:
+  class Upstream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+   public:
+    explicit Upstream(ForwardedCall& call) : call_(call) {}
+
+    void OnWriteDone(bool ok) override {
+      if (ok) return call_.StartRead(&call_.request_);
+      RemoveHold();
+    }
+    void OnReadDone(bool ok) override {
+      if (ok) return call_.StartWrite(&call_.response_);
+      RemoveHold();
+    }
+    void OnDone(const grpc::Status& status) override { call_.Finish(call_.Explained(status)); }
+
+   private:
+    ForwardedCall& call_;
+  };
+
+  grpc::Status Explained(const grpc::Status& status) const {
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
+    return grpc::Status(status.error_code(),
+                        absl::StrCat("from the coordinator ", coordinator_, ": ", status.error_message()));
+  }
+
+  const std::string coordinator_;
+  grpc::ClientContext upstream_context_;
+  grpc::ByteBuffer request_;   // on its way up
+  grpc::ByteBuffer response_;  // on its way down
+  Upstream upstream_;
+};
+
+class Forwarder final : public grpc::CallbackGenericService {
+ public:
+  explicit Forwarder(const std::string& coordinator)
+      : coordinator_(coordinator),
+        stub_(grpc::CreateChannel(coordinator, grpc::InsecureChannelCredentials())) {}
+
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    if (!IsPublic(context->method())) {
+      return new RejectedCall(
+          {grpc::StatusCode::UNIMPLEMENTED, absl::StrCat("no such method: ", context->method())});
+    }
+    if (context->client_metadata().count(kForwardedBy) > 0) {
+      return new RejectedCall(
+          {grpc::StatusCode::UNAVAILABLE,
+           absl::StrCat("this host is a worker of ", coordinator_,
+                        " and no coordinator; start the other worker with --join ", coordinator_)});
+    }
+    return new ForwardedCall(stub_, *context, coordinator_);
+  }
+
+ private:
+  const std::string coordinator_;
+  grpc::GenericStub stub_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator) {
+  return std::make_unique<Forwarder>(coordinator);
+}
+
+}  // namespace hearth

@@ -1,0 +1,20 @@
+#ifndef HEARTH_DAEMON_SERVING_FORWARDING_H_
+#define HEARTH_DAEMON_SERVING_FORWARDING_H_
+
+#include <memory>
+#include <string>
+
+namespace grpc {
+class CallbackGenericService;
+}
+
+namespace hearth {
+
+// Passes every call of the public API that reaches a worker on to its coordinator, byte by byte and with its
+// deadline and cancellation: clients may talk to any host. Other methods are UNIMPLEMENTED. UNAVAILABLE names
+// the coordinator when it does not answer, or when it turns out to be a worker itself.
+std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_FORWARDING_H_

@@ -1,0 +1,83 @@
+#include "daemon/serving/generation.h"
+
+#include <utility>
+
+namespace hearth {
+
+Generation::Generation(GenerationRequest request, Sampler sampler, const Tokenizer& tokenizer,
+                       std::shared_ptr<GenerationSink> sink)
+    : request_(std::move(request)),
+      sampler_(std::move(sampler)),
+      tokenizer_(tokenizer),
+      text_(tokenizer, request_.stops),
+      sink_(std::move(sink)) {
+  for (TokenId token : request_.prompt) sampler_.Accept(token);
+}
+
+void Generation::Start(absl::Time now) {
+  started_ = now;
+  sink_->Started();
+}
+
+Generation::Choice Generation::Advance(absl::Span<float> logits, absl::Time now) {
+  std::vector<TokenLogprob> top;
+  std::vector<float> distribution;
+  // Sample overwrites the logits, but what is reported is the model's own distribution.
+  if (request_.logprobs) {
+    distribution.assign(logits.begin(), logits.end());
+    top = TopLogprobs(distribution, *request_.logprobs);
+  }
+  const TokenId token = sampler_.Sample(logits);
+  sampler_.Accept(token);
+  ++generated_;
+  if (!first_token_) first_token_ = now;
+
+  delta_.tokens.push_back(token);
+  if (request_.logprobs) {
+    delta_.logprobs.push_back({{token, LogprobOf(distribution, token)}, std::move(top)});
+  }
+  if (!request_.ignore_eos && tokenizer_.IsEndOfGeneration(token)) return {token, EndReason::kStopToken};
+  delta_.text += text_.Push(token);
+  if (text_.matched_stop() != nullptr) return {token, EndReason::kStopString};
+  return {token, std::nullopt};
+}
+
+void Generation::Emit() { sink_->Delta(std::exchange(delta_, {})); }
+
+void Generation::End(EndReason reason, absl::Time now) {
+  switch (reason) {
+    case EndReason::kCancelled:
+      return Fail(absl::CancelledError("the request was cancelled"));
+    case EndReason::kSlowReader:
+      return Fail(
+          absl::ResourceExhaustedError("the client has not read its stream for too long and its place was "
+                                       "given to others; read faster or ask for "
+                                       "fewer tokens"));
+    case EndReason::kDeadline:
+      if (started_) break;
+      return Fail(absl::DeadlineExceededError(
+          "the deadline passed while the request waited in the queue; allow more time or try again later"));
+    default:
+      break;
+  }
+  delta_.text += text_.Flush();
+  // Bytes that were still missing may have completed a stop string.
+  if (text_.matched_stop() != nullptr) reason = EndReason::kStopString;
+  if (!delta_.tokens.empty() || !delta_.text.empty()) Emit();
+  sink_->Finished(Summary(reason, now));
+}
+
+GenerationSummary Generation::Summary(EndReason reason, absl::Time now) const {
+  GenerationSummary summary;
+  summary.reason = reason;
+  if (const std::string* stop = text_.matched_stop()) summary.stop = *stop;
+  summary.prompt_tokens = static_cast<uint32_t>(request_.prompt.size());
+  summary.generated_tokens = generated_;
+  const absl::Time started = started_.value_or(now);
+  summary.queued = started - request_.arrived;
+  summary.reading_prompt = first_token_.value_or(now) - started;
+  summary.generating = now - first_token_.value_or(now);
+  return summary;
+}
+
+}  // namespace hearth

@@ -1,0 +1,236 @@
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "daemon/serving/conversions.h"
+#include "daemon/serving/reactors.h"
+#include "daemon/serving/request_checks.h"
+#include "daemon/serving/services.h"
+#include "daemon/serving/text_stream.h"
+#include "engine/base/status_macros.h"
+#include "proto/hearth/v1/generation.grpc.pb.h"
+
+namespace hearth {
+namespace {
+
+// A generation ends a little before its RPC's deadline, so that Finished still reaches the client.
+absl::Time GenerationDeadline(std::chrono::system_clock::time_point rpc_deadline, absl::Time now) {
+  if (rpc_deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
+  const absl::Time deadline = absl::FromChrono(rpc_deadline);
+  return deadline - std::min(absl::Milliseconds(100), (deadline - now) / 10);
+}
+
+void Append(GenerationDelta& to, GenerationDelta from) {
+  to.text += from.text;
+  to.tokens.insert(to.tokens.end(), from.tokens.begin(), from.tokens.end());
+  std::move(from.logprobs.begin(), from.logprobs.end(), std::back_inserter(to.logprobs));
+}
+
+// One Generate RPC. Events come from the scheduler's thread, which never waits for the client: what cannot be
+// written yet is kept and joined into one Delta. gRPC holds a reference until OnDone, the scheduler one until
+// the last event.
+class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
+                             public GenerationSink,
+                             public std::enable_shared_from_this<GenerateStream> {
+ public:
+  GenerateStream(std::weak_ptr<Scheduler> scheduler, RequestId id, v1::Started started)
+      : scheduler_(std::move(scheduler)), id_(id), started_(std::move(started)) {}
+
+  void HoldUntilDone() { self_ = shared_from_this(); }
+
+  void Started() override {
+    std::lock_guard lock(mutex_);
+    started_pending_ = !client_gone_;
+    Pump();
+  }
+
+  void Delta(GenerationDelta delta) override {
+    std::lock_guard lock(mutex_);
+    if (client_gone_) return;
+    Append(delta_, std::move(delta));
+    Pump();
+  }
+
+  void Finished(const GenerationSummary& summary) override {
+    std::lock_guard lock(mutex_);
+    spdlog::debug("request {}: {} prompt tokens, {} generated", started_.request_id(), summary.prompt_tokens,
+                  summary.generated_tokens);
+    if (client_gone_) return;
+    finished_ = ToProto(summary);
+    status_ = grpc::Status::OK;
+    Pump();
+  }
+
+  void Failed(const absl::Status& status) override {
+    std::lock_guard lock(mutex_);
+    spdlog::debug("request {}: {}", started_.request_id(), status.ToString());
+    if (client_gone_) return;
+    status_ = ToGrpcStatus(status);
+    Pump();
+  }
+
+  bool Blocked() const override {
+    std::lock_guard lock(mutex_);
+    return delta_.tokens.size() >= kMaxUnreadTokens;
+  }
+
+  void OnWriteDone(bool ok) override {
+    bool was_blocked = false;
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = false;
+      if (!ok) Abandon();
+      was_blocked = delta_.tokens.size() >= kMaxUnreadTokens;
+      Pump();
+    }
+    const auto scheduler = scheduler_.lock();
+    if (scheduler == nullptr) return;
+    if (!ok) scheduler->Cancel(id_);
+    if (was_blocked) scheduler->Wake();
+  }
+
+  void OnCancel() override {
+    {
+      std::lock_guard lock(mutex_);
+      Abandon();
+      Pump();
+    }
+    if (const auto scheduler = scheduler_.lock()) scheduler->Cancel(id_);
+  }
+
+  void OnDone() override { self_.reset(); }
+
+ private:
+  // The client will not hear of anything any more.
+  void Abandon() {
+    client_gone_ = true;
+    started_pending_ = false;
+    delta_ = {};
+    finished_.reset();
+    status_ = grpc::Status::CANCELLED;
+  }
+
+  // Starts the next write, or ends the RPC when all is written. With mutex_ held.
+  void Pump() {
+    if (writing_ || closed_) return;
+    response_.Clear();
+    if (started_pending_) {
+      *response_.mutable_started() = started_;
+      started_pending_ = false;
+    } else if (!delta_.tokens.empty() || !delta_.text.empty()) {
+      *response_.mutable_delta() = ToProto(std::exchange(delta_, {}));
+    } else if (finished_) {
+      *response_.mutable_finished() = *std::exchange(finished_, std::nullopt);
+    } else if (status_) {
+      closed_ = true;
+      return Finish(*status_);
+    } else {
+      return;
+    }
+    writing_ = true;
+    StartWrite(&response_);
+  }
+
+  const std::weak_ptr<Scheduler> scheduler_;
+  const RequestId id_;
+  const v1::Started started_;
+  std::shared_ptr<GenerateStream> self_;
+
+  mutable std::mutex mutex_;       // guards what follows
+  v1::GenerateResponse response_;  // being written
+  bool writing_ = false;           // StartWrite was called, OnWriteDone not yet
+  bool closed_ = false;            // Finish was called
+  bool client_gone_ = false;       // nothing can be written any more
+  bool started_pending_ = false;   // this and the next three: not written yet, in this order
+  GenerationDelta delta_;
+  std::optional<v1::Finished> finished_;
+  std::optional<grpc::Status> status_;
+};
+
+class GenerationService final : public v1::Generation::CallbackService {
+ public:
+  explicit GenerationService(SchedulerPool& schedulers) : schedulers_(schedulers) {}
+
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
+                                                           const v1::GenerateRequest* request) override {
+    auto stream = Accept(*context, *request);
+    if (!stream.ok()) return new RejectedStream<v1::GenerateResponse>(ToGrpcStatus(stream.status()));
+    return *stream;
+  }
+
+  grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
+                                     v1::TokenizeResponse* response) override {
+    return Answer(context, [&]() -> absl::Status {
+      HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request->model()));
+      const bool add_special = !request->has_add_special() || request->add_special();
+      const std::vector<TokenId> tokens = scheduler->model().tokenizer().Encode(
+          request->text(), {.add_special = add_special, .parse_special = request->parse_special()});
+      response->mutable_tokens()->Assign(tokens.begin(), tokens.end());
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Detokenize(grpc::CallbackServerContext* context,
+                                       const v1::DetokenizeRequest* request,
+                                       v1::DetokenizeResponse* response) override {
+    return Answer(context, [&]() -> absl::Status {
+      HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request->model()));
+      const Tokenizer& tokenizer = scheduler->model().tokenizer();
+      const std::vector<TokenId> tokens(request->tokens().begin(), request->tokens().end());
+      HEARTH_RETURN_IF_ERROR(CheckTokens(tokens, tokenizer));
+      const std::string bytes =
+          tokenizer.Decode(tokens, {.remove_special = true, .unparse_special = request->unparse_special()});
+      response->set_text(ToValidUtf8(bytes));
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  absl::StatusOr<GenerateStream*> Accept(const grpc::CallbackServerContext& context,
+                                         const v1::GenerateRequest& request) {
+    const absl::Time now = absl::Now();
+    HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request.model()));
+    const LoadedModel& model = scheduler->model();
+    HEARTH_ASSIGN_OR_RETURN(CheckedRequest checked,
+                            CheckRequest(request, model.tokenizer(), scheduler->context_length()));
+    checked.request.id = ++last_id_;
+    checked.request.arrived = now;
+    checked.request.deadline = GenerationDeadline(context.deadline(), now);
+
+    v1::Started started;
+    started.set_request_id(absl::StrCat("r", checked.request.id));
+    started.set_model(model.name());
+    started.set_digest(model.digest());
+    started.set_seed(checked.sampler.options().seed);
+    started.set_prompt_tokens(static_cast<uint32_t>(checked.request.prompt.size()));
+    started.set_max_tokens(checked.request.max_tokens);
+    auto stream = std::make_shared<GenerateStream>(scheduler, checked.request.id, std::move(started));
+    stream->HoldUntilDone();
+    absl::Status submitted =
+        scheduler->Submit(std::move(checked.request), std::move(checked.sampler), stream);
+    if (!submitted.ok()) {
+      stream->OnDone();  // gRPC never saw it
+      return submitted;
+    }
+    return stream.get();
+  }
+
+  SchedulerPool& schedulers_;
+  std::atomic<RequestId> last_id_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers) {
+  return std::make_unique<GenerationService>(schedulers);
+}
+
+}  // namespace hearth

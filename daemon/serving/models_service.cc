@@ -1,0 +1,104 @@
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "daemon/serving/conversions.h"
+#include "daemon/serving/reactors.h"
+#include "daemon/serving/services.h"
+#include "engine/base/status_macros.h"
+#include "proto/hearth/v1/models.grpc.pb.h"
+
+namespace hearth {
+namespace {
+
+absl::StatusOr<ModelInfo> FindModel(const ModelHost& host, const std::string& name) {
+  std::vector<ModelInfo> models = host.List();
+  if (name.empty() && models.size() == 1) return std::move(models.front());
+  std::vector<std::string> names;
+  for (ModelInfo& model : models) {
+    if (model.name == name && !name.empty()) return std::move(model);
+    names.push_back(model.name);
+  }
+  const std::string there = names.empty() ? "no model is loaded; load one with `hearth load PATH`"
+                                          : absl::StrCat("there are: ", absl::StrJoin(names, ", "));
+  return absl::NotFoundError(name.empty() ? absl::StrCat("which model is meant? ", there)
+                                          : absl::StrCat("no model is called '", name, "'; ", there));
+}
+
+using LoadStream = UpdateStream<v1::ModelStatus>;
+
+// The progress of a model's loading, and its end.
+LoadStream::Update LoadUpdate(const ModelHost& host, const std::string& name) {
+  const absl::StatusOr<ModelInfo> model = FindModel(host, name);
+  if (!model.ok() || model->state == ModelState::kUnloading) {
+    const auto gone =
+        absl::UnavailableError(absl::StrCat("the model '", name, "' was unloaded while it was loading"));
+    return {std::nullopt, ToGrpcStatus(gone)};
+  }
+  LoadStream::Update update{ToProto(*model), std::nullopt};
+  if (model->state == ModelState::kReady) update.end = grpc::Status::OK;
+  if (model->state == ModelState::kFailed) {
+    update.end = ToGrpcStatus(model->error.ok() ? absl::InternalError(model->detail) : model->error);
+  }
+  return update;
+}
+
+class ModelsService final : public v1::Models::CallbackService {
+ public:
+  ModelsService(ModelHost& host, ChangeNotifier& notifier) : host_(host), notifier_(notifier) {}
+
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListModelsRequest*,
+                                 v1::ListModelsResponse* response) override {
+    return Answer(context, [&] {
+      for (const ModelInfo& model : host_.List()) *response->add_models() = ToProto(model);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetModelRequest* request,
+                                v1::ModelStatus* response) override {
+    return Answer(context, [&]() -> absl::Status {
+      HEARTH_ASSIGN_OR_RETURN(const ModelInfo model, FindModel(host_, request->name()));
+      *response = ToProto(model);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::ServerWriteReactor<v1::ModelStatus>* Load(grpc::CallbackServerContext*,
+                                                  const v1::LoadModelRequest* request) override {
+    if (request->path().empty()) {
+      return new RejectedStream<v1::ModelStatus>(ToGrpcStatus(absl::InvalidArgumentError(
+          "the request has no path; give the path of a GGUF file on the coordinator's host")));
+    }
+    absl::StatusOr<std::string> name = host_.Load(request->name(), request->path());
+    if (!name.ok()) return new RejectedStream<v1::ModelStatus>(ToGrpcStatus(name.status()));
+    return LoadStream::Start(notifier_,
+                             [&host = host_, name = *std::move(name)] { return LoadUpdate(host, name); });
+  }
+
+  grpc::ServerUnaryReactor* Unload(grpc::CallbackServerContext* context,
+                                   const v1::UnloadModelRequest* request, v1::UnloadModelResponse*) override {
+    return Answer(context, [&]() -> absl::Status {
+      if (request->name().empty())
+        return absl::InvalidArgumentError("the request has no name; say which model");
+      return host_.Unload(request->name());
+    });
+  }
+
+ private:
+  ModelHost& host_;
+  ChangeNotifier& notifier_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, ChangeNotifier& notifier) {
+  return std::make_unique<ModelsService>(models, notifier);
+}
+
+}  // namespace hearth

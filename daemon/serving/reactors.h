@@ -1,0 +1,115 @@
+#ifndef HEARTH_DAEMON_SERVING_REACTORS_H_
+#define HEARTH_DAEMON_SERVING_REACTORS_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "daemon/serving/change_notifier.h"
+#include "daemon/serving/conversions.h"
+
+namespace hearth {
+
+// A unary RPC that is answered at once by `handler`: () -> absl::Status.
+template <typename Handler>
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, Handler handler) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(handler()));
+  return reactor;
+}
+
+// A stream that ends before its first message.
+template <typename Message>
+class RejectedStream final : public grpc::ServerWriteReactor<Message> {
+ public:
+  explicit RejectedStream(const grpc::Status& status) { this->Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+// A stream that sends the newest state now and after each change. A slow client misses states in between, so
+// at most one message is kept in memory.
+template <typename Message>
+class UpdateStream final : public grpc::ServerWriteReactor<Message>,
+                           public ChangeListener,
+                           public std::enable_shared_from_this<UpdateStream<Message>> {
+ public:
+  struct Update {
+    std::optional<Message> message;
+    std::optional<grpc::Status> end;  // ends the stream after the message
+  };
+  using Source = std::function<Update()>;
+
+  // The reactor deletes itself. `source` is called by one thread at a time.
+  static UpdateStream* Start(ChangeNotifier& notifier, Source source) {
+    auto stream = std::make_shared<UpdateStream>(std::move(source));
+    stream->self_ = stream;
+    notifier.Add(stream);
+    stream->OnChange();
+    return stream.get();
+  }
+  explicit UpdateStream(Source source) : source_(std::move(source)) {}
+
+  void OnChange() override {
+    std::lock_guard lock(mutex_);
+    changed_ = true;
+    Pump();
+  }
+  void OnWriteDone(bool ok) override {
+    std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok) end_ = grpc::Status::CANCELLED;
+    Pump();
+  }
+  void OnCancel() override {
+    std::lock_guard lock(mutex_);
+    end_ = grpc::Status::CANCELLED;
+    Pump();
+  }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  // Starts a write or ends the RPC where there is reason to. With mutex_ held.
+  void Pump() {
+    if (writing_ || closed_) return;
+    if (!end_ && changed_) {
+      changed_ = false;
+      Update update = source_();
+      end_ = std::move(update.end);
+      if (update.message && Differs(*update.message)) {
+        message_ = *std::move(update.message);
+        writing_ = true;
+        return this->StartWrite(&message_);
+      }
+    }
+    if (!end_) return;
+    closed_ = true;
+    this->Finish(*end_);
+  }
+
+  bool Differs(const Message& message) {
+    std::string serialized = message.SerializeAsString();
+    if (sent_ == serialized) return false;
+    sent_ = std::move(serialized);
+    return true;
+  }
+
+  const Source source_;
+  std::shared_ptr<UpdateStream> self_;  // gRPC's reference, until OnDone
+
+  std::mutex mutex_;                 // guards what follows
+  Message message_;                  // being written
+  std::optional<std::string> sent_;  // the last message
+  bool changed_ = false;             // since the source was last asked
+  bool writing_ = false;             // StartWrite was called, OnWriteDone not yet
+  bool closed_ = false;              // Finish was called
+  std::optional<grpc::Status> end_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_REACTORS_H_

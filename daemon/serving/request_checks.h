@@ -1,0 +1,30 @@
+#ifndef HEARTH_DAEMON_SERVING_REQUEST_CHECKS_H_
+#define HEARTH_DAEMON_SERVING_REQUEST_CHECKS_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "daemon/serving/generation.h"
+#include "engine/sample/sampler.h"
+#include "engine/token/tokenizer.h"
+#include "proto/hearth/v1/generation.pb.h"
+
+namespace hearth {
+
+struct CheckedRequest {
+  GenerationRequest request;  // id, arrived and deadline are the caller's to set
+  Sampler sampler;
+};
+
+// What a client asks for, with its text as tokens and all defaults filled in. INVALID_ARGUMENT names what is
+// wrong; OUT_OF_RANGE says by how much the request is larger than the context.
+absl::StatusOr<CheckedRequest> CheckRequest(const v1::GenerateRequest& request, const Tokenizer& tokenizer,
+                                            uint32_t context_length);
+
+// INVALID_ARGUMENT names the first id that is outside the vocabulary.
+absl::Status CheckTokens(absl::Span<const TokenId> tokens, const Tokenizer& tokenizer);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_REQUEST_CHECKS_H_

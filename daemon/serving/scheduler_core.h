@@ -1,0 +1,129 @@
+#ifndef HEARTH_DAEMON_SERVING_SCHEDULER_CORE_H_
+#define HEARTH_DAEMON_SERVING_SCHEDULER_CORE_H_
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/model/decoder.h"
+#include "engine/token/tokenizer.h"
+
+namespace hearth {
+
+using RequestId = uint64_t;
+
+struct SchedulerLimits {
+  uint32_t slots = 1;               // sequences in flight; the decoder's sequences
+  uint32_t queue = 256;             // requests that wait for a slot
+  uint32_t max_rows = 512;          // rows of one step; at least 2
+  uint32_t min_prefill_rows = 8;    // prompt rows of one step: at least so many, ...
+  uint32_t max_prefill_rows = 256;  // ... at most so many, and between them as many as ...
+  absl::Duration step_target = absl::Milliseconds(100);  // ... keep a step about this short
+  absl::Duration slow_reader = absl::Seconds(30);        // how long a request may stay blocked
+};
+
+enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, kSlowReader };
+
+// Decides which request goes into the next step of one model, who gets a slot and whose time is over. Pure:
+// no thread, clock, model or text; time is passed in. Not thread-safe.
+//
+// Every step holds one row for each sequence that generates and a bounded number of prompt rows, shared
+// evenly among the sequences that still read their prompt and dealt round robin: no request waits for another
+// one's long prompt. How many prompt rows there are follows the measured time of the steps, so that a step
+// stays short and with it the time until a cancellation or a deadline takes effect.
+class SchedulerCore {
+ public:
+  struct Request {
+    RequestId id = 0;
+    std::vector<TokenId> prompt;  // at least one
+    uint32_t max_tokens = 1;      // at least one
+    absl::Time deadline = absl::InfiniteFuture();
+  };
+  struct Admitted {
+    RequestId id;
+    uint32_t slot;  // its decoder sequence, which may still hold a former request's positions
+  };
+  struct Ended {
+    RequestId id;
+    EndReason reason;
+  };
+  struct Step {
+    std::vector<BatchRow> rows;
+    std::vector<RequestId> sampled;  // whose logits the step gives, in row order
+    std::vector<Admitted> admitted;  // who got a slot now
+    std::vector<Ended> ended;        // whose time was over before the step; forgotten by now
+  };
+
+  explicit SchedulerCore(SchedulerLimits limits);
+
+  // The request waits from now on. RESOURCE_EXHAUSTED when the queue is full.
+  absl::Status Submit(Request request);
+  // Ends with the next step; unknown ids are ignored (the request has just ended).
+  void Cancel(RequestId id);
+  // A blocked sequence (its reader is behind) keeps its slot but is left out of steps.
+  void SetBlocked(RequestId id, bool blocked, absl::Time now);
+
+  // Ends whose time is over, gives free slots to the longest waiting and forms the next step. A step that is
+  // not evaluated after all is simply planned anew by the next call. The result is valid until then.
+  const Step& Next(absl::Time now);
+  // The step of the last Next was evaluated and took so long; each request in `sampled` then gets Accept or
+  // End.
+  void Complete(absl::Duration took);
+  // A generated token: true when the request goes on, false when it was its last one (call End).
+  bool Accept(RequestId id, TokenId token);
+  // Forgets a running request and frees its slot.
+  void End(RequestId id);
+
+  // The evaluation of the last step failed: forgets the requests that had rows in it and returns them.
+  std::vector<RequestId> FailStep();
+  // Forgets the requests whose evaluation has begun, or all, and returns them.
+  std::vector<RequestId> EndBegun();
+  std::vector<RequestId> EndAll();
+
+  // When Next will have something to do even if nothing else is called: now, at a deadline, or never.
+  absl::Time NextEvent(absl::Time now) const;
+  uint32_t waiting() const { return static_cast<uint32_t>(queue_.size()); }
+  uint32_t running() const;
+  uint32_t prefill_rows() const { return prefill_rows_; }
+
+ private:
+  struct Sequence {
+    Request request;
+    std::vector<TokenId> tokens;  // prompt and what was generated
+    uint32_t evaluated = 0;       // tokens the decoder holds
+    uint32_t rows_in_step = 0;
+    bool cancelled = false;
+    absl::Time blocked_since = absl::InfiniteFuture();
+
+    bool blocked() const { return blocked_since != absl::InfiniteFuture(); }
+    uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - evaluated; }
+  };
+
+  Sequence* FindRunning(RequestId id);
+  template <typename Predicate>
+  std::vector<RequestId> EndWhere(Predicate predicate);
+  std::optional<EndReason> Expired(const Sequence& sequence, absl::Time now) const;
+  void EndExpired(absl::Time now);
+  void Admit();
+  void AddGeneratingRows();
+  void AddPromptRows();
+  void AddRows(uint32_t slot, uint32_t count);
+  // Slots that can have rows, from `first` on around, with one pending token or with more.
+  std::vector<uint32_t> Runnable(uint32_t first, bool reading_prompt) const;
+
+  const SchedulerLimits limits_;
+  std::deque<Sequence> queue_;
+  std::vector<std::optional<Sequence>> slots_;
+  uint32_t first_generating_ = 0;  // slot that is served first
+  uint32_t first_prompt_ = 0;
+  uint32_t prefill_rows_;
+  Step step_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_SCHEDULER_CORE_H_

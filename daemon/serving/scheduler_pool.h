@@ -1,0 +1,41 @@
+#ifndef HEARTH_DAEMON_SERVING_SCHEDULER_POOL_H_
+#define HEARTH_DAEMON_SERVING_SCHEDULER_POOL_H_
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "daemon/model_host.h"
+#include "daemon/serving/change_notifier.h"
+#include "daemon/serving/scheduler.h"
+
+namespace hearth {
+
+// The schedulers of the loaded models: made at a model's first request, stopped when the model is gone.
+// Thread-safe.
+class SchedulerPool : public ChangeListener {
+ public:
+  // `host` outlives this.
+  SchedulerPool(ModelHost& host, SchedulerOptions options) : host_(host), options_(options) {}
+
+  // The scheduler of the model called `name`. Errors as ModelHost::Find; UNAVAILABLE after StopAll.
+  absl::StatusOr<std::shared_ptr<Scheduler>> Find(const std::string& name);
+  // Stops the schedulers of models that were unloaded; their requests fail with UNAVAILABLE.
+  void OnChange() override;
+  // Stops all for good: their requests, and those to come, fail with `reason`.
+  void StopAll(const absl::Status& reason);
+
+ private:
+  ModelHost& host_;
+  const SchedulerOptions options_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Scheduler>> schedulers_;
+  absl::Status stopped_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_SCHEDULER_POOL_H_

@@ -1,0 +1,163 @@
+#include "daemon/serving/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "daemon/serving/change_notifier.h"
+#include "daemon/serving/forwarding.h"
+#include "daemon/serving/scheduler_pool.h"
+#include "daemon/serving/services.h"
+
+namespace hearth {
+namespace {
+
+constexpr absl::Duration kChangeInterval = absl::Milliseconds(200);
+constexpr absl::Duration kHeartbeat = absl::Seconds(1);
+
+// Health of hearth.v1.Generation: whether a model is there to answer.
+class HealthUpdater : public ChangeListener {
+ public:
+  HealthUpdater(const ModelHost& models, grpc::HealthCheckServiceInterface& health)
+      : models_(models), health_(health) {}
+
+  void OnChange() override {
+    const std::vector<ModelInfo> models = models_.List();
+    const bool ready = std::any_of(models.begin(), models.end(),
+                                   [](const ModelInfo& model) { return model.state == ModelState::kReady; });
+    health_.SetServingStatus("hearth.v1.Generation", ready);
+  }
+
+ private:
+  const ModelHost& models_;
+  grpc::HealthCheckServiceInterface& health_;
+};
+
+// The gRPC server itself: what a coordinator's and a worker's have in common.
+class Listener {
+ public:
+  absl::Status Start(const ServerOptions& options, grpc::ServerBuilder& builder) {
+    int port = 0;
+    // Without this two daemons could share a port, and each would get some of the calls.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+    if (options.register_services) options.register_services(builder);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", options.listen,
+                       ": the address is in use or not one of this host; stop the other "
+                       "daemon or choose another --listen"));
+    }
+    address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
+    return absl::OkStatus();
+  }
+
+  void Shutdown(absl::Duration grace) {
+    if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  }
+
+  grpc::HealthCheckServiceInterface& health() { return *server_->GetHealthCheckService(); }
+  const std::string& address() const { return address_; }
+
+ private:
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+class CoordinatorServer final : public Server {
+ public:
+  CoordinatorServer(const ServerOptions& options, ModelHost& models, ClusterView& cluster)
+      : models_(models),
+        cluster_(cluster),
+        notifier_(kChangeInterval, kHeartbeat),
+        schedulers_(std::make_shared<SchedulerPool>(models, options.scheduler)),
+        services_{MakeGenerationService(*schedulers_), MakeModelsService(models, notifier_),
+                  MakeClusterService(cluster, notifier_)} {}
+
+  ~CoordinatorServer() override {
+    models_.SetListener(nullptr);
+    cluster_.SetListener(nullptr);
+    notifier_.Stop();
+    Shutdown(absl::ZeroDuration());
+  }
+
+  absl::Status Listen(const ServerOptions& options) {
+    grpc::ServerBuilder builder;
+    for (const auto& service : services_) builder.RegisterService(service.get());
+    if (absl::Status status = listener_.Start(options, builder); !status.ok()) return status;
+    health_ = std::make_shared<HealthUpdater>(models_, listener_.health());
+    health_->OnChange();
+    notifier_.Add(schedulers_);
+    notifier_.Add(health_);
+    models_.SetListener([this] { notifier_.Notify(); });
+    cluster_.SetListener([this] { notifier_.Notify(); });
+    return absl::OkStatus();
+  }
+
+  const std::string& address() const override { return listener_.address(); }
+
+  void Shutdown(absl::Duration grace) override {
+    schedulers_->StopAll(
+        absl::UnavailableError("the daemon is stopping; send the request again once it is back"));
+    listener_.Shutdown(grace);
+  }
+
+ private:
+  ModelHost& models_;
+  ClusterView& cluster_;
+  ChangeNotifier notifier_;
+  std::shared_ptr<SchedulerPool> schedulers_;
+  const std::array<std::unique_ptr<grpc::Service>, 3> services_;
+  Listener listener_;
+  std::shared_ptr<HealthUpdater> health_;
+};
+
+class WorkerServer final : public Server {
+ public:
+  explicit WorkerServer(const std::string& coordinator) : forwarder_(MakeForwarder(coordinator)) {}
+  ~WorkerServer() override { Shutdown(absl::ZeroDuration()); }
+
+  absl::Status Listen(const ServerOptions& options) {
+    grpc::ServerBuilder builder;
+    builder.RegisterCallbackGenericService(forwarder_.get());
+    return listener_.Start(options, builder);
+  }
+
+  const std::string& address() const override { return listener_.address(); }
+  void EndGenerations() override {}  // they are the coordinator's
+  void Shutdown(absl::Duration grace) override { listener_.Shutdown(grace); }
+
+ private:
+  std::unique_ptr<grpc::CallbackGenericService> forwarder_;
+  Listener listener_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, ModelHost& models,
+                                                      ClusterView& cluster) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  auto server = std::make_unique<CoordinatorServer>(options, models, cluster);
+  if (absl::Status status = server->Listen(options); !status.ok()) return status;
+  return server;
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::StartForwarding(const ServerOptions& options,
+                                                                const std::string& coordinator) {
+  grpc::EnableDefaultHealthCheckService(true);
+  auto server = std::make_unique<WorkerServer>(coordinator);
+  if (absl::Status status = server->Listen(options); !status.ok()) return status;
+  return server;
+}
+
+}  // namespace hearth

@@ -1,0 +1,50 @@
+#ifndef HEARTH_DAEMON_SERVING_SERVER_H_
+#define HEARTH_DAEMON_SERVING_SERVER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "daemon/cluster_view.h"
+#include "daemon/model_host.h"
+#include "daemon/serving/scheduler.h"
+
+namespace grpc {
+class ServerBuilder;
+}
+
+namespace hearth {
+
+struct ServerOptions {
+  std::string listen = "127.0.0.1:7770";  // HOST:PORT; port 0 takes any free one
+  SchedulerOptions scheduler;
+  // Adds further services; called once, before the server starts.
+  std::function<void(grpc::ServerBuilder&)> register_services;
+};
+
+// hearthd's gRPC port: the public API, Health v1 and reflection. On a coordinator the services answer
+// themselves, on a worker calls go on to its coordinator.
+class Server {
+ public:
+  // A coordinator's. `models` and `cluster` outlive the server. UNAVAILABLE when the port cannot be had.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, ModelHost& models,
+                                                       ClusterView& cluster);
+  // A worker's.
+  static absl::StatusOr<std::unique_ptr<Server>> StartForwarding(const ServerOptions& options,
+                                                                 const std::string& coordinator);
+  // Shuts down at once.
+  virtual ~Server() = default;
+
+  // HOST:PORT with the port that is really in use.
+  virtual const std::string& address() const = 0;
+  // Ends all generations with UNAVAILABLE, as well as those to come.
+  virtual void EndGenerations() = 0;
+  // Takes no more calls, ends generations and, after `grace`, the other calls.
+  virtual void Shutdown(absl::Duration grace) = 0;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_SERVER_H_

@@ -1,0 +1,30 @@
+#ifndef HEARTH_DAEMON_SERVING_SERVICES_H_
+#define HEARTH_DAEMON_SERVING_SERVICES_H_
+
+#include <memory>
+
+#include "daemon/cluster_view.h"
+#include "daemon/model_host.h"
+#include "daemon/serving/change_notifier.h"
+#include "daemon/serving/scheduler_pool.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace hearth {
+
+// The gRPC services of proto/hearth/v1, all with the callback API: no RPC holds a thread. What is passed in
+// outlives the service. The notifier has to be told of changes of the models and the cluster.
+
+// A stream whose client does not read keeps at most kMaxUnreadTokens in memory: then its sequence is left out
+// of steps until the client catches up, and ends with RESOURCE_EXHAUSTED where that takes too long.
+inline constexpr size_t kMaxUnreadTokens = 1024;
+std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers);
+
+std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, ChangeNotifier& notifier);
+std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, ChangeNotifier& notifier);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_SERVICES_H_

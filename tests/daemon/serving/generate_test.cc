@@ -1,0 +1,335 @@
+// Generation over gRPC, in process.
+#include <limits>
+
+#include "daemon/serving/services.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/daemon/serving/served.h"
+
+namespace hearth {
+namespace {
+
+using grpc::StatusCode;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+DecoderOptions Slots(uint32_t slots) {
+  DecoderOptions options = FakeModel::SmallOptions();
+  options.sequences = slots;
+  return options;
+}
+
+// A model whose steps wait for the gate.
+std::shared_ptr<FakeModel> GatedModel(Gate& gate, uint32_t slots) {
+  auto model = std::make_shared<FakeModel>(Bytes("abcdefghij"), Slots(slots));
+  model->decoder().set_before_step([&gate](absl::Span<const BatchRow>) {
+    gate.Pass();
+    return absl::OkStatus();
+  });
+  return model;
+}
+
+TEST(GenerateTest, StreamsStartedDeltasAndFinished) {
+  Served served;
+  auto request = TextRequest("xy", 4);  // BOS, x, y
+  request.mutable_sampling()->set_seed(42);
+  const Outcome outcome = Generate(*served.generation, request);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+  EXPECT_EQ(outcome.started.model(), "fake");
+  EXPECT_EQ(outcome.started.digest(), "sha256:00ff");
+  EXPECT_EQ(outcome.started.seed(), 42u);
+  EXPECT_EQ(outcome.started.prompt_tokens(), 3u);
+  EXPECT_FALSE(outcome.started.request_id().empty());
+  EXPECT_EQ(outcome.text, "cdef");
+  EXPECT_THAT(outcome.tokens, ElementsAre('c', 'd', 'e', 'f'));
+  EXPECT_EQ(outcome.finished.reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_EQ(outcome.finished.usage().prompt_tokens(), 3u);
+  EXPECT_EQ(outcome.finished.usage().generated_tokens(), 4u);
+  EXPECT_GE(outcome.finished.timings().prompt_ms(), 0);
+}
+
+TEST(GenerateTest, TokenIdsAreTakenAsTheyAre) {
+  Served served;
+  v1::GenerateRequest request = TextRequest("", 2);
+  request.mutable_tokens()->add_ids('x');
+  const Outcome outcome = Generate(*served.generation, request);
+  EXPECT_EQ(outcome.started.prompt_tokens(), 1u);
+  EXPECT_EQ(outcome.text, "ab");
+}
+
+TEST(GenerateTest, WithoutMaxTokensTheContextIsFilled) {
+  Served served;
+  auto request = TextRequest("xy", 1);
+  request.clear_max_tokens();
+  const Outcome outcome = Generate(*served.generation, request);
+  EXPECT_EQ(outcome.started.max_tokens(), 997u);
+  EXPECT_EQ(outcome.tokens.size(), 997u);
+  EXPECT_EQ(outcome.finished.reason(), v1::FINISH_REASON_LENGTH);
+}
+
+TEST(GenerateTest, RandomSeedIsReportedAndGivesTheSameTextAgain) {
+  Served served;
+  auto request = TextRequest("x", 50);
+  request.mutable_sampling()->set_temperature(100);  // nearly even
+  request.mutable_sampling()->set_top_k(0);
+  request.mutable_sampling()->set_min_p(0);
+  request.set_ignore_eos(true);
+  const Outcome first = Generate(*served.generation, request);
+  request.mutable_sampling()->set_seed(first.started.seed());
+  const Outcome second = Generate(*served.generation, request);
+  EXPECT_EQ(first.tokens, second.tokens);
+  request.mutable_sampling()->set_seed(first.started.seed() + 1);
+  EXPECT_NE(Generate(*served.generation, request).tokens, first.tokens);
+}
+
+TEST(GenerateTest, StopStringIsNamed) {
+  Served served;
+  auto request = TextRequest("x", 100);
+  request.add_stop("efg");
+  const Outcome outcome = Generate(*served.generation, request);
+  EXPECT_EQ(outcome.text, "bcd");
+  EXPECT_EQ(outcome.finished.reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(outcome.finished.stop(), "efg");
+}
+
+struct BadRequest {
+  const char* name;
+  std::function<void(v1::GenerateRequest&)> spoil;
+  StatusCode code;
+  const char* message;
+};
+
+class BadRequestTest : public testing::TestWithParam<BadRequest> {};
+
+TEST_P(BadRequestTest, IsRefusedWithAMessage) {
+  Served served;
+  auto request = TextRequest("x", 4);
+  GetParam().spoil(request);
+  const Outcome outcome = Generate(*served.generation, request);
+  EXPECT_EQ(outcome.status.error_code(), GetParam().code);
+  EXPECT_THAT(outcome.status.error_message(), HasSubstr(GetParam().message));
+  EXPECT_EQ(outcome.text, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    GenerateTest, BadRequestTest,
+    testing::Values(
+        BadRequest{"NoPrompt", [](auto& r) { r.clear_prompt(); }, StatusCode::INVALID_ARGUMENT, "no prompt"},
+        BadRequest{"NoTokens", [](auto& r) { r.mutable_tokens(); }, StatusCode::INVALID_ARGUMENT, "empty"},
+        BadRequest{"TokenTooLarge", [](auto& r) { r.mutable_tokens()->add_ids(258); },
+                   StatusCode::INVALID_ARGUMENT, "258 at position 0"},
+        BadRequest{"TokenNegative", [](auto& r) { r.mutable_tokens()->add_ids(-1); },
+                   StatusCode::INVALID_ARGUMENT, "outside the vocabulary of 0 to 257"},
+        BadRequest{"MaxTokensZero", [](auto& r) { r.set_max_tokens(0); }, StatusCode::INVALID_ARGUMENT,
+                   "at least 1"},
+        BadRequest{"EmptyStop", [](auto& r) { r.add_stop(""); }, StatusCode::INVALID_ARGUMENT, "stop string"},
+        BadRequest{"LongStop", [](auto& r) { r.add_stop(std::string(257, 's')); },
+                   StatusCode::INVALID_ARGUMENT, "257 bytes"},
+        BadRequest{"ManyStops",
+                   [](auto& r) {
+                     for (int i = 0; i < 17; ++i) r.add_stop("s");
+                   },
+                   StatusCode::INVALID_ARGUMENT, "17 stop strings"},
+        BadRequest{"ManyLogprobs", [](auto& r) { r.set_logprobs(21); }, StatusCode::INVALID_ARGUMENT,
+                   "logprobs"},
+        BadRequest{"NegativeTemperature", [](auto& r) { r.mutable_sampling()->set_temperature(-1); },
+                   StatusCode::INVALID_ARGUMENT, "temperature"},
+        BadRequest{"NanTopP",
+                   [](auto& r) { r.mutable_sampling()->set_top_p(std::numeric_limits<float>::quiet_NaN()); },
+                   StatusCode::INVALID_ARGUMENT, "top_p"},
+        BadRequest{"UnknownModel", [](auto& r) { r.set_model("other"); }, StatusCode::NOT_FOUND, "'other'"},
+        BadRequest{"TooMuch", [](auto& r) { r.set_max_tokens(999); }, StatusCode::OUT_OF_RANGE,
+                   "2 tokens leave room for 998"},
+        BadRequest{"MuchTooMuch", [](auto& r) { r.set_max_tokens(0xFFFFFFFF); }, StatusCode::OUT_OF_RANGE,
+                   "4294967295"},
+        BadRequest{"PromptFillsContext", [](auto& r) { r.set_text(std::string(999, 'x')); },
+                   StatusCode::OUT_OF_RANGE, "1000 tokens"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(GenerateTest, FullQueueIsRefused) {
+  Gate gate;
+  SchedulerOptions options;
+  options.queue = 1;
+  Served served(GatedModel(gate, 1), options);
+  const auto running = Start(*served.generation, TextRequest("x", 2));
+  gate.AwaitArrival();
+  // Of several more requests one finds room in the queue, the others do not.
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 4; ++i) calls.push_back(Start(*served.generation, TextRequest("x", 2)));
+  int refused = 0;
+  v1::GenerateResponse event;
+  gate.Open();
+  for (const auto& call : calls) {
+    const Outcome outcome = ReadAll(*call);
+    if (outcome.status.ok()) continue;
+    EXPECT_EQ(outcome.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+    ++refused;
+  }
+  EXPECT_LE(refused, 3);
+  EXPECT_TRUE(ReadAll(*running).status.ok());
+}
+
+TEST(GenerateTest, CancelledStreamGivesItsSlotToTheNext) {
+  Served served(std::make_shared<FakeModel>(Bytes("abcdefghij"), Slots(1)));
+  auto endless = TextRequest("x", 998);
+  const auto first = Start(*served.generation, endless);
+  v1::GenerateResponse event;
+  ASSERT_TRUE(first->reader->Read(&event));
+  first->context.TryCancel();
+  EXPECT_EQ(Generate(*served.generation, TextRequest("x", 3)).text, "bcd");
+  while (first->reader->Read(&event)) {
+  }
+  first->reader->Finish();
+}
+
+TEST(GenerateTest, StreamThatEndsByItsDeadlineFreesItsSlot) {
+  Gate gate;
+  Served served(GatedModel(gate, 1));
+  auto call = std::make_unique<Call>();
+  call->context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+  call->reader = served.generation->Generate(&call->context, TextRequest("x", 500));
+  v1::GenerateResponse event;
+  while (call->reader->Read(&event)) {
+  }
+  EXPECT_EQ(call->reader->Finish().error_code(), StatusCode::DEADLINE_EXCEEDED);
+  gate.Open();
+  EXPECT_EQ(Generate(*served.generation, TextRequest("x", 3)).text, "bcd");
+}
+
+TEST(GenerateTest, ReaderThatFallsBehindGetsEverythingInBoundedPieces) {
+  DecoderOptions options = Slots(2);
+  options.context_length = 300000;
+  Served served(std::make_shared<FakeModel>(Bytes("abcdefghij"), options));
+  const auto slow = Start(*served.generation, TextRequest("x", 200000));
+  v1::GenerateResponse event;
+  ASSERT_TRUE(slow->reader->Read(&event));  // Started; and then nothing is read for a while
+  EXPECT_EQ(Generate(*served.generation, TextRequest("x", 5000)).tokens.size(), 5000u);
+  size_t tokens = 0;
+  while (slow->reader->Read(&event)) {
+    EXPECT_LE(static_cast<size_t>(event.delta().tokens_size()), kMaxUnreadTokens);
+    for (int32_t token : event.delta().tokens()) ASSERT_EQ(token, "abcdefghij"[(1 + tokens++) % 10]);
+  }
+  EXPECT_TRUE(slow->reader->Finish().ok());
+  EXPECT_EQ(tokens, 200000u);
+}
+
+TEST(GenerateTest, TwoHundredStreamsAtOnceFinish) {
+  Served served;
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 200; ++i) calls.push_back(Start(*served.generation, TextRequest("x", 20)));
+  for (const auto& call : calls) EXPECT_EQ(ReadAll(*call).text, "bcdefghijabcdefghija");
+}
+
+TEST(GenerateTest, FiveHundredCancelledStreamsLeaveTheDaemonFree) {
+  Served served;
+  for (int i = 0; i < 500; ++i) {
+    const auto call = Start(*served.generation, TextRequest(std::string(i % 50, 'x'), 900));
+    v1::GenerateResponse event;
+    if (i % 2 == 0) call->reader->Read(&event);  // some in the queue, some running
+    call->context.TryCancel();
+    while (call->reader->Read(&event)) {
+    }
+    EXPECT_FALSE(call->reader->Finish().ok());
+  }
+  EXPECT_EQ(Generate(*served.generation, TextRequest("x", 5)).text, "bcdef");
+}
+
+TEST(GenerateTest, LostWorkerEndsTheStreamAndTheNextRequestWorks) {
+  auto model = std::make_shared<FakeModel>();
+  bool lost = false;
+  model->decoder().set_before_step([&lost](absl::Span<const BatchRow> rows) {
+    if (rows[0].position < 5 || lost) return absl::OkStatus();
+    lost = true;
+    return absl::UnavailableError("host b does not answer");
+  });
+  Served served(model);
+  const Outcome outcome = Generate(*served.generation, TextRequest("x", 100));
+  EXPECT_EQ(outcome.status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_THAT(outcome.status.error_message(),
+              HasSubstr("a worker was lost while generating; send the request again"));
+  EXPECT_FALSE(outcome.text.empty());
+  EXPECT_TRUE(Generate(*served.generation, TextRequest("x", 100)).status.ok());
+}
+
+TEST(GenerateTest, UnloadingTheModelEndsItsStreams) {
+  Gate gate;
+  Served served(GatedModel(gate, 1));
+  const auto call = Start(*served.generation, TextRequest("x", 998));
+  gate.AwaitArrival();
+  const auto waiting = Start(*served.generation, TextRequest("x", 998));
+  ASSERT_TRUE(served.models.Unload("fake").ok());
+  gate.Open();
+  // The first may have finished before the scheduler heard of it; what happens to the second is certain.
+  ReadAll(*call);
+  const Outcome outcome = ReadAll(*waiting);
+  if (!outcome.status.ok()) {
+    EXPECT_THAT(outcome.status.error_code(), testing::AnyOf(StatusCode::UNAVAILABLE, StatusCode::NOT_FOUND));
+  }
+  EXPECT_EQ(Generate(*served.generation, TextRequest("x", 1)).status.error_code(), StatusCode::NOT_FOUND);
+}
+
+TEST(GenerateTest, StoppingDaemonEndsStreamsWithUnavailable) {
+  auto blocked = std::make_shared<FakeModel>();
+  blocked->SetReady(absl::UnavailableError("no plan"));
+  Served served(blocked);
+  const auto call = Start(*served.generation, TextRequest("x", 998));
+  v1::GenerateResponse event;
+  ASSERT_TRUE(call->reader->Read(&event));
+  served.server->Shutdown(absl::Seconds(5));
+  while (call->reader->Read(&event)) {
+  }
+  const grpc::Status status = call->reader->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("the daemon is stopping"));
+}
+
+TEST(TokenizeTest, GivesIdsAndTheirTextBack) {
+  Served served;
+  v1::TokenizeRequest request;
+  request.set_text("hé");
+  v1::TokenizeResponse tokens;
+  grpc::ClientContext first;
+  ASSERT_TRUE(served.generation->Tokenize(&first, request, &tokens).ok());
+  EXPECT_THAT(tokens.tokens(), ElementsAre(ByteTokenizer::kBos, 'h', 0xC3, 0xA9));
+  v1::DetokenizeRequest back;
+  *back.mutable_tokens() = tokens.tokens();
+  v1::DetokenizeResponse text;
+  grpc::ClientContext second;
+  ASSERT_TRUE(served.generation->Detokenize(&second, back, &text).ok());
+  EXPECT_EQ(text.text(), "hé");
+}
+
+TEST(TokenizeTest, SpecialTokensCanBeLeftOut) {
+  Served served;
+  v1::TokenizeRequest request;
+  request.set_text("h");
+  request.set_add_special(false);
+  v1::TokenizeResponse tokens;
+  grpc::ClientContext context;
+  ASSERT_TRUE(served.generation->Tokenize(&context, request, &tokens).ok());
+  EXPECT_THAT(tokens.tokens(), ElementsAre('h'));
+}
+
+TEST(TokenizeTest, BytesThatAreNoTextBecomeReplacementCharacters) {
+  Served served;
+  v1::DetokenizeRequest request;
+  request.add_tokens(0xC3);
+  v1::DetokenizeResponse text;
+  grpc::ClientContext context;
+  ASSERT_TRUE(served.generation->Detokenize(&context, request, &text).ok());
+  EXPECT_EQ(text.text(), "\uFFFD");
+}
+
+TEST(TokenizeTest, UnknownIdIsRefused) {
+  Served served;
+  v1::DetokenizeRequest request;
+  request.add_tokens(1000);
+  v1::DetokenizeResponse text;
+  grpc::ClientContext context;
+  const grpc::Status status = served.generation->Detokenize(&context, request, &text);
+  EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("1000"));
+}
+
+}  // namespace
+}  // namespace hearth

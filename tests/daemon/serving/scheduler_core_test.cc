@@ -1,0 +1,382 @@
+#include "daemon/serving/scheduler_core.h"
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace hearth {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+using Step = SchedulerCore::Step;
+
+constexpr absl::Duration kFast = absl::Milliseconds(1);
+
+absl::Time At(int64_t ms) { return absl::FromUnixMillis(ms); }
+
+SchedulerLimits Limits(uint32_t slots, uint32_t queue = 100) {
+  SchedulerLimits limits;
+  limits.slots = slots;
+  limits.queue = queue;
+  return limits;
+}
+
+SchedulerCore::Request Request(RequestId id, uint32_t prompt_tokens, uint32_t max_tokens = 4) {
+  SchedulerCore::Request request;
+  request.id = id;
+  for (uint32_t i = 0; i < prompt_tokens; ++i) request.prompt.push_back(static_cast<TokenId>(i));
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+uint32_t RowsOfSlot(const Step& step, uint32_t slot) {
+  return static_cast<uint32_t>(std::count_if(step.rows.begin(), step.rows.end(),
+                                             [&](const BatchRow& row) { return row.sequence == slot; }));
+}
+
+std::vector<RequestId> AdmittedIds(const Step& step) {
+  std::vector<RequestId> ids;
+  for (const auto& admitted : step.admitted) ids.push_back(admitted.id);
+  return ids;
+}
+
+// One whole step: everyone sampled gets token 7. Returns a copy, as Accept and End follow.
+Step RunStep(SchedulerCore& core, absl::Time now = At(0), absl::Duration took = kFast) {
+  const Step step = core.Next(now);
+  core.Complete(took);
+  for (RequestId id : step.sampled) {
+    if (!core.Accept(id, 7)) core.End(id);
+  }
+  return step;
+}
+
+TEST(SchedulerCoreTest, NothingToDoGivesAnEmptyStep) {
+  SchedulerCore core(Limits(2));
+  EXPECT_THAT(core.Next(At(0)).rows, IsEmpty());
+  EXPECT_EQ(core.NextEvent(At(0)), absl::InfiniteFuture());
+}
+
+TEST(SchedulerCoreTest, WholeShortPromptGoesIntoOneStepAndGivesLogitsOfItsLastToken) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 3)).ok());
+  const Step step = core.Next(At(0));
+  ASSERT_THAT(step.rows, SizeIs(3));
+  for (uint32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(step.rows[i].position, i);
+    EXPECT_EQ(step.rows[i].token, static_cast<TokenId>(i));
+    EXPECT_EQ(step.rows[i].want_logits, i == 2);
+  }
+  EXPECT_THAT(step.sampled, ElementsAre(1));
+}
+
+TEST(SchedulerCoreTest, GeneratedTokenIsTheNextStepsRow) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 3)).ok());
+  RunStep(core);
+  const Step step = core.Next(At(0));
+  ASSERT_THAT(step.rows, SizeIs(1));
+  EXPECT_EQ(step.rows[0].position, 3u);
+  EXPECT_EQ(step.rows[0].token, 7);
+  EXPECT_TRUE(step.rows[0].want_logits);
+}
+
+TEST(SchedulerCoreTest, MaxTokensEndTheRequestWithoutEvaluatingTheLastOne) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 2)).ok());
+  RunStep(core);
+  EXPECT_EQ(core.running(), 1u);
+  RunStep(core);
+  EXPECT_EQ(core.running(), 0u);
+  EXPECT_THAT(core.Next(At(0)).rows, IsEmpty());
+}
+
+TEST(SchedulerCoreTest, FreeSlotsGoToTheLongestWaiting) {
+  SchedulerCore core(Limits(2));
+  for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(core.Submit(Request(id, 1, 1)).ok());
+  EXPECT_THAT(AdmittedIds(RunStep(core)), ElementsAre(1, 2));
+  EXPECT_THAT(AdmittedIds(RunStep(core)), ElementsAre(3));
+}
+
+TEST(SchedulerCoreTest, FullQueueRefusesAndSaysWhatToDo) {
+  SchedulerCore core(Limits(1, 2));
+  ASSERT_TRUE(core.Submit(Request(1, 1)).ok());
+  ASSERT_TRUE(core.Submit(Request(2, 1)).ok());
+  const absl::Status refused = core.Submit(Request(3, 1));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("--queue"));
+  RunStep(core);  // 1 leaves the queue
+  EXPECT_TRUE(core.Submit(Request(3, 1)).ok());
+}
+
+TEST(SchedulerCoreTest, GeneratingSequencesHaveARowInEveryStepOfALongPrompt) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 1000)).ok());
+  RunStep(core);
+  ASSERT_TRUE(core.Submit(Request(2, 2000, 1)).ok());
+  int steps = 0;
+  while (core.running() == 2 || steps == 0) {
+    const Step step = RunStep(core);
+    ++steps;
+    EXPECT_EQ(RowsOfSlot(step, 0), 1u);
+    EXPECT_LE(step.rows.size(), 512u);
+  }
+  EXPECT_GE(steps, 2000 / 256);
+}
+
+TEST(SchedulerCoreTest, ShortPromptDoesNotWaitForALongOne) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 4000)).ok());
+  RunStep(core);
+  ASSERT_TRUE(core.Submit(Request(2, 10)).ok());
+  EXPECT_THAT(RunStep(core).sampled, ElementsAre(2));
+}
+
+TEST(SchedulerCoreTest, WhatAShortPromptLeavesOverGoesToTheLongOne) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 4000)).ok());
+  ASSERT_TRUE(core.Submit(Request(2, 4)).ok());
+  const uint32_t budget = core.prefill_rows();
+  const Step step = core.Next(At(0));
+  EXPECT_EQ(RowsOfSlot(step, 0), budget - 4);
+  EXPECT_EQ(RowsOfSlot(step, 1), 4u);
+}
+
+TEST(SchedulerCoreTest, MorePromptsThanRowsAreServedInTurn) {
+  SchedulerLimits limits = Limits(8);
+  limits.min_prefill_rows = limits.max_prefill_rows = 2;
+  SchedulerCore core(limits);
+  for (RequestId id = 1; id <= 8; ++id) ASSERT_TRUE(core.Submit(Request(id, 100)).ok());
+  std::map<uint32_t, uint32_t> rows;
+  for (int i = 0; i < 8; ++i) {
+    for (const BatchRow& row : RunStep(core).rows) ++rows[row.sequence];
+  }
+  EXPECT_THAT(rows, SizeIs(8));
+  for (const auto& [slot, count] : rows) EXPECT_EQ(count, 2u) << "slot " << slot;
+}
+
+TEST(SchedulerCoreTest, MoreGeneratingSequencesThanRowsAreServedInTurn) {
+  SchedulerLimits limits = Limits(6);
+  limits.max_rows = 2;
+  SchedulerCore core(limits);
+  for (RequestId id = 1; id <= 6; ++id) ASSERT_TRUE(core.Submit(Request(id, 1, 100)).ok());
+  std::map<uint32_t, uint32_t> rows;
+  for (int i = 0; i < 6; ++i) {
+    const Step step = RunStep(core);
+    EXPECT_THAT(step.rows, SizeIs(2));
+    for (const BatchRow& row : step.rows) ++rows[row.sequence];
+  }
+  for (uint32_t slot = 0; slot < 6; ++slot) EXPECT_EQ(rows[slot], 2u) << "slot " << slot;
+}
+
+TEST(SchedulerCoreTest, APromptGetsARowEvenWhenGeneratingSequencesFillTheStep) {
+  SchedulerLimits limits = Limits(3);
+  limits.max_rows = 2;
+  SchedulerCore core(limits);
+  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
+  ASSERT_TRUE(core.Submit(Request(2, 1, 100)).ok());
+  RunStep(core);
+  ASSERT_TRUE(core.Submit(Request(3, 50, 100)).ok());
+  EXPECT_EQ(RowsOfSlot(RunStep(core), 2), 1u);
+}
+
+TEST(SchedulerCoreTest, CancelInTheMiddleOfAPromptFreesTheSlotWithTheNextStep) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 4000)).ok());
+  ASSERT_TRUE(core.Submit(Request(2, 1)).ok());
+  RunStep(core);
+  core.Cancel(1);
+  const Step step = core.Next(At(0));
+  ASSERT_THAT(step.ended, SizeIs(1));
+  EXPECT_EQ(step.ended[0].id, 1u);
+  EXPECT_EQ(step.ended[0].reason, EndReason::kCancelled);
+  EXPECT_THAT(AdmittedIds(step), ElementsAre(2));
+  EXPECT_EQ(step.admitted[0].slot, 0u);
+}
+
+TEST(SchedulerCoreTest, CancelBetweenStepAndTokenKeepsTheRequestUntilTheNextStep) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 1)).ok());
+  core.Next(At(0));
+  core.Cancel(1);
+  core.Complete(kFast);
+  EXPECT_TRUE(core.Accept(1, 7));
+  EXPECT_THAT(core.Next(At(0)).ended, SizeIs(1));
+}
+
+TEST(SchedulerCoreTest, CancelWhileWaitingNeedsNoSlot) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 1)).ok());
+  ASSERT_TRUE(core.Submit(Request(2, 1)).ok());
+  RunStep(core);
+  core.Cancel(2);
+  EXPECT_EQ(core.NextEvent(At(5)), At(5));
+  EXPECT_THAT(core.Next(At(5)).ended, SizeIs(1));
+  EXPECT_EQ(core.waiting(), 0u);
+}
+
+TEST(SchedulerCoreTest, CancelOfAnUnknownRequestIsIgnored) {
+  SchedulerCore core(Limits(1));
+  core.Cancel(99);
+  EXPECT_THAT(core.Next(At(0)).ended, IsEmpty());
+}
+
+TEST(SchedulerCoreTest, DeadlineEndsRunningAndWaitingRequests) {
+  SchedulerCore core(Limits(1));
+  for (RequestId id : {1, 2}) {
+    auto request = Request(id, 4000);
+    request.deadline = At(100);
+    ASSERT_TRUE(core.Submit(std::move(request)).ok());
+  }
+  EXPECT_THAT(core.Next(At(99)).ended, IsEmpty());
+  const Step& step = core.Next(At(100));
+  ASSERT_THAT(step.ended, SizeIs(2));
+  for (const auto& ended : step.ended) EXPECT_EQ(ended.reason, EndReason::kDeadline);
+  EXPECT_EQ(core.running() + core.waiting(), 0u);
+}
+
+TEST(SchedulerCoreTest, BlockedSequenceIsLeftOutAndGoesOnWhereItWas) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
+  ASSERT_TRUE(core.Submit(Request(2, 1, 100)).ok());
+  RunStep(core);
+  core.SetBlocked(1, true, At(0));
+  EXPECT_THAT(RunStep(core).sampled, ElementsAre(2));
+  core.SetBlocked(1, false, At(1));
+  EXPECT_THAT(RunStep(core).sampled, testing::UnorderedElementsAre(1, 2));
+}
+
+TEST(SchedulerCoreTest, SequenceBlockedForTooLongLosesItsSlot) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
+  RunStep(core);
+  core.SetBlocked(1, true, At(1000));
+  core.SetBlocked(1, true, At(20000));  // the first time counts
+  EXPECT_EQ(core.NextEvent(At(2000)), At(31000));
+  EXPECT_THAT(core.Next(At(30999)).ended, IsEmpty());
+  const Step& step = core.Next(At(31000));
+  ASSERT_THAT(step.ended, SizeIs(1));
+  EXPECT_EQ(step.ended[0].reason, EndReason::kSlowReader);
+}
+
+TEST(SchedulerCoreTest, FailedStepEndsOnlyWhoWasInIt) {
+  SchedulerCore core(Limits(2));
+  for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(core.Submit(Request(id, 1, 100)).ok());
+  RunStep(core);
+  core.SetBlocked(1, true, At(0));
+  core.Next(At(0));
+  EXPECT_THAT(core.FailStep(), ElementsAre(2));
+  EXPECT_EQ(core.running(), 1u);
+  EXPECT_THAT(AdmittedIds(core.Next(At(0))), ElementsAre(3));
+}
+
+TEST(SchedulerCoreTest, EndBegunSparesWhoHasNotBeenEvaluated) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
+  RunStep(core);
+  ASSERT_TRUE(core.Submit(Request(2, 1, 100)).ok());
+  core.Next(At(0));
+  EXPECT_THAT(core.EndBegun(), ElementsAre(1));
+  EXPECT_THAT(core.EndAll(), ElementsAre(2));
+  EXPECT_EQ(core.running() + core.waiting(), 0u);
+}
+
+TEST(SchedulerCoreTest, StepThatWasNotEvaluatedIsPlannedAnew) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 5)).ok());
+  const Step first = core.Next(At(0));
+  const Step second = core.Next(At(1));
+  EXPECT_EQ(first.rows.size(), second.rows.size());
+  EXPECT_EQ(second.rows[0].position, 0u);
+}
+
+TEST(SchedulerCoreTest, SlowStepsShrinkTheShareOfPromptsDownToTheLeast) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 100000)).ok());
+  const uint32_t before = core.prefill_rows();
+  RunStep(core, At(0), absl::Milliseconds(500));
+  EXPECT_EQ(core.prefill_rows(), before / 2);
+  for (int i = 0; i < 20; ++i) RunStep(core, At(0), absl::Milliseconds(500));
+  EXPECT_EQ(core.prefill_rows(), 8u);
+  EXPECT_THAT(RunStep(core).rows, SizeIs(8));
+}
+
+TEST(SchedulerCoreTest, FastStepsLetPromptsGrowUpToTheMost) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 100000)).ok());
+  for (int i = 0; i < 20; ++i) RunStep(core, At(0), kFast);
+  EXPECT_EQ(core.prefill_rows(), 256u);
+}
+
+TEST(SchedulerCoreTest, SlowGenerationAloneDoesNotShrinkPrompts) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
+  const uint32_t before = core.prefill_rows();
+  for (int i = 0; i < 5; ++i) RunStep(core, At(0), absl::Seconds(1));
+  EXPECT_EQ(core.prefill_rows(), before);
+}
+
+// Plays the decoder and checks what it is owed: rows of a sequence without gaps, from the front of a fresh
+// slot on.
+class StrictDecoder {
+ public:
+  void Check(const Step& step, const SchedulerLimits& limits) {
+    for (const auto& [id, slot] : step.admitted) length_[slot] = 0;
+    ASSERT_LE(step.rows.size(), limits.max_rows);
+    size_t logits = 0;
+    for (const BatchRow& row : step.rows) {
+      ASSERT_LT(row.sequence, limits.slots);
+      ASSERT_EQ(row.position, length_[row.sequence]++);
+      logits += row.want_logits;
+    }
+    ASSERT_EQ(logits, step.sampled.size());
+  }
+
+ private:
+  std::map<uint32_t, uint32_t> length_;
+};
+
+TEST(SchedulerCoreTest, TwoHundredStreamsAndFiveHundredCancelledOnesFreeEverySlot) {
+  const SchedulerLimits limits = Limits(8, 1000);
+  SchedulerCore core(limits);
+  StrictDecoder decoder;
+  std::mt19937 random(1);
+  std::set<RequestId> open;
+  std::vector<RequestId> to_cancel;
+  for (RequestId id = 1; id <= 700; ++id) {
+    ASSERT_TRUE(core.Submit(Request(id, 1 + random() % 300, 1 + random() % 40)).ok());
+    open.insert(id);
+    if (id > 200) to_cancel.push_back(id);
+  }
+  std::shuffle(to_cancel.begin(), to_cancel.end(), random);
+  std::map<RequestId, int> cancelled;
+  for (int steps = 0; !open.empty(); ++steps) {
+    ASSERT_LT(steps, 100000) << open.size() << " requests never end";
+    for (int i = 0; i < 3 && !to_cancel.empty(); ++i, to_cancel.pop_back()) core.Cancel(to_cancel.back());
+    const Step step = core.Next(At(0));
+    decoder.Check(step, limits);
+    ASSERT_FALSE(HasFatalFailure());
+    core.Complete(kFast);
+    for (const auto& [id, reason] : step.ended) {
+      EXPECT_EQ(reason, EndReason::kCancelled);
+      EXPECT_GT(id, 200u);
+      EXPECT_EQ(open.erase(id), 1u);
+    }
+    for (RequestId id : step.sampled) {
+      if (core.Accept(id, 7)) continue;
+      core.End(id);
+      EXPECT_EQ(open.erase(id), 1u);
+    }
+  }
+  EXPECT_EQ(core.running(), 0u);
+  EXPECT_EQ(core.waiting(), 0u);
+  EXPECT_EQ(core.NextEvent(At(0)), absl::InfiniteFuture());
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,397 @@
+#include "daemon/serving/scheduler.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/daemon/serving/fakes.h"
+
+namespace hearth {
+namespace {
+
+using testing::HasSubstr;
+
+// Collects a stream's events; the test waits for them.
+class Collector final : public GenerationSink {
+ public:
+  void Started() override {
+    std::lock_guard lock(mutex_);
+    started_ = true;
+    changed_.notify_all();
+  }
+  void Delta(GenerationDelta delta) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_TRUE(started_);
+    EXPECT_FALSE(ended());
+    text_ += delta.text;
+    tokens_.insert(tokens_.end(), delta.tokens.begin(), delta.tokens.end());
+    logprobs_.insert(logprobs_.end(), delta.logprobs.begin(), delta.logprobs.end());
+    changed_.notify_all();
+  }
+  void Finished(const GenerationSummary& summary) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_FALSE(ended());
+    summary_ = summary;
+    changed_.notify_all();
+  }
+  void Failed(const absl::Status& status) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_FALSE(ended());
+    failure_ = status;
+    changed_.notify_all();
+  }
+  bool Blocked() const override { return blocked_; }
+  void set_blocked(bool blocked) { blocked_ = blocked; }
+
+  void AwaitEnd() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return ended(); });
+  }
+  void AwaitTokens(size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return tokens_.size() >= count || ended(); });
+  }
+
+  // To be read after AwaitEnd.
+  const std::string& text() const { return text_; }
+  const std::vector<TokenId>& tokens() const { return tokens_; }
+  const std::vector<GenerationDelta::Logprobs>& logprobs() const { return logprobs_; }
+  const std::optional<GenerationSummary>& summary() const { return summary_; }
+  const absl::Status& failure() const { return failure_; }
+
+ private:
+  bool ended() const { return summary_.has_value() || !failure_.ok(); }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<bool> blocked_ = false;
+  bool started_ = false;
+  std::string text_;
+  std::vector<TokenId> tokens_;
+  std::vector<GenerationDelta::Logprobs> logprobs_;
+  std::optional<GenerationSummary> summary_;
+  absl::Status failure_;
+};
+
+class SchedulerTest : public testing::Test {
+ protected:
+  GenerationRequest Request(RequestId id, std::string_view prompt = "x", uint32_t max_tokens = 5) {
+    GenerationRequest request;
+    request.id = id;
+    request.prompt = Bytes(prompt);
+    request.max_tokens = max_tokens;
+    request.arrived = absl::Now();
+    return request;
+  }
+  static Sampler Greedy() {
+    SamplingOptions options;
+    options.temperature = 0;
+    return *Sampler::Create(options, 258);
+  }
+  std::shared_ptr<Collector> Submit(Scheduler& scheduler, GenerationRequest request) {
+    auto sink = std::make_shared<Collector>();
+    const absl::Status status = scheduler.Submit(std::move(request), Greedy(), sink);
+    EXPECT_TRUE(status.ok()) << status;
+    return sink;
+  }
+
+  std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>();
+};
+
+TEST_F(SchedulerTest, GeneratesUntilTheLengthIsReached) {
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, "xyz", 5));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "cdefg");  // what follows positions 2 to 6
+  ASSERT_TRUE(sink->summary());
+  EXPECT_EQ(sink->summary()->reason, EndReason::kLength);
+  EXPECT_EQ(sink->summary()->prompt_tokens, 3u);
+  EXPECT_EQ(sink->summary()->generated_tokens, 5u);
+}
+
+TEST_F(SchedulerTest, StopTokenEndsAndAddsNoText) {
+  model_ = std::make_shared<FakeModel>(std::vector<TokenId>{'h', 'i', ByteTokenizer::kEos});
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, "x", 100));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "hi");
+  EXPECT_THAT(sink->tokens(), testing::ElementsAre('h', 'i', ByteTokenizer::kEos));
+  EXPECT_EQ(sink->summary()->reason, EndReason::kStopToken);
+}
+
+TEST_F(SchedulerTest, IgnoredStopTokenGoesOn) {
+  model_ = std::make_shared<FakeModel>(std::vector<TokenId>{'h', 'i', ByteTokenizer::kEos});
+  Scheduler scheduler(model_, {});
+  auto request = Request(1, "x", 6);
+  request.ignore_eos = true;
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "hihi");
+  EXPECT_EQ(sink->summary()->reason, EndReason::kLength);
+}
+
+TEST_F(SchedulerTest, StopStringAcrossTokensIsReportedAndLeftOut) {
+  Scheduler scheduler(model_, {});
+  auto request = Request(1, "x", 100);
+  request.stops = {"zz", "efg"};
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "abcd");
+  EXPECT_EQ(sink->summary()->reason, EndReason::kStopString);
+  EXPECT_EQ(sink->summary()->stop, "efg");
+}
+
+TEST_F(SchedulerTest, HeldBackTextComesOutAtTheLengthLimit) {
+  Scheduler scheduler(model_, {});
+  auto request = Request(1, "x", 3);
+  request.stops = {"bcX"};
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "abc");
+}
+
+TEST_F(SchedulerTest, TextIsSentInWholeCharacters) {
+  model_ = std::make_shared<FakeModel>(Bytes("世界"));
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, "x", 5));  // cuts the second character
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "世\uFFFD");
+}
+
+TEST_F(SchedulerTest, LogprobsAreOfTheModelsDistribution) {
+  Scheduler scheduler(model_, {});
+  auto request = Request(1, "x", 2);
+  request.logprobs = 2;
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  ASSERT_EQ(sink->logprobs().size(), 2u);
+  const auto& first = sink->logprobs()[0];
+  EXPECT_EQ(first.chosen.token, 'a');
+  // One logit of 10 among 257 of 0.
+  EXPECT_NEAR(first.chosen.logprob, 10 - std::log(std::exp(10) + 257), 1e-4);
+  ASSERT_EQ(first.top.size(), 2u);
+  EXPECT_EQ(first.top[0].token, 'a');
+}
+
+TEST_F(SchedulerTest, TwoHundredConcurrentStreamsAllGetTheirOwnText) {
+  Scheduler scheduler(model_, {});
+  std::vector<std::shared_ptr<Collector>> sinks;
+  for (RequestId id = 1; id <= 200; ++id) {
+    sinks.push_back(Submit(scheduler, Request(id, std::string(1 + id % 7, 'x'), 10)));
+  }
+  for (RequestId id = 1; id <= 200; ++id) {
+    sinks[id - 1]->AwaitEnd();
+    const std::string twice = "abcdefghijabcdefghij";
+    EXPECT_EQ(sinks[id - 1]->text(), twice.substr(id % 7, 10)) << id;
+  }
+}
+
+TEST_F(SchedulerTest, FiveHundredCancelledRequestsFreeEverySlot) {
+  Gate gate;
+  model_->decoder().set_before_step([&](absl::Span<const BatchRow>) {
+    gate.Pass();
+    return absl::OkStatus();
+  });
+  SchedulerOptions options;
+  options.queue = 500;
+  Scheduler scheduler(model_, options);
+  std::vector<std::shared_ptr<Collector>> sinks;
+  for (RequestId id = 1; id <= 500; ++id) {
+    sinks.push_back(Submit(scheduler, Request(id, std::string(500, 'x'), 400)));
+    scheduler.Cancel(id);
+  }
+  gate.Open();
+  for (const auto& sink : sinks) {
+    sink->AwaitEnd();
+    EXPECT_TRUE(absl::IsCancelled(sink->failure()));
+  }
+  const auto after = Submit(scheduler, Request(1000));
+  after->AwaitEnd();
+  EXPECT_EQ(after->text(), "abcde");
+  EXPECT_EQ(scheduler.usage().running + scheduler.usage().waiting, 0u);
+}
+
+TEST_F(SchedulerTest, CancelWhileThePromptIsReadTakesEffectAfterTheStep) {
+  Gate gate;
+  model_->decoder().set_before_step([&](absl::Span<const BatchRow>) {
+    gate.Pass();
+    return absl::OkStatus();
+  });
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, std::string(900, 'x')));
+  gate.AwaitArrival();
+  scheduler.Cancel(1);
+  gate.Open();
+  sink->AwaitEnd();
+  EXPECT_TRUE(absl::IsCancelled(sink->failure()));
+  EXPECT_TRUE(sink->tokens().empty());
+  EXPECT_EQ(model_->decoder().steps(), 1);
+}
+
+TEST_F(SchedulerTest, DeadlineInTheQueueIsAFailureThatSaysSo) {
+  Scheduler scheduler(model_, {});
+  auto request = Request(1);
+  request.deadline = absl::Now() - absl::Seconds(1);
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(sink->failure()));
+}
+
+TEST_F(SchedulerTest, DeadlineWhileGeneratingFinishesWithWhatThereIs) {
+  Scheduler scheduler(model_, {});
+  auto request = Request(1, "x", 900);
+  request.deadline = absl::Now() + absl::Seconds(1);
+  model_->decoder().set_before_step([deadline = request.deadline](absl::Span<const BatchRow> rows) {
+    // Time passes in the second step.
+    while (rows[0].position > 0 && absl::Now() < deadline) std::this_thread::yield();
+    return absl::OkStatus();
+  });
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  ASSERT_TRUE(sink->summary()) << sink->failure();
+  EXPECT_EQ(sink->summary()->reason, EndReason::kDeadline);
+  EXPECT_EQ(sink->text(), "ab");
+}
+
+TEST_F(SchedulerTest, LostWorkerFailsTheStreamsOfTheStepAndTheNextRequestWorks) {
+  bool fail = true;
+  model_->decoder().set_before_step([&](absl::Span<const BatchRow> rows) {
+    return rows[0].position == 3 && std::exchange(fail, false) ? absl::UnavailableError("host b is gone")
+                                                               : absl::OkStatus();
+  });
+  Scheduler scheduler(model_, {});
+  const auto lost = Submit(scheduler, Request(1, "x", 100));
+  lost->AwaitEnd();
+  EXPECT_TRUE(absl::IsUnavailable(lost->failure()));
+  EXPECT_THAT(std::string(lost->failure().message()), HasSubstr("a worker was lost while generating"));
+  EXPECT_THAT(std::string(lost->failure().message()), HasSubstr("host b is gone"));
+  const auto next = Submit(scheduler, Request(2));
+  next->AwaitEnd();
+  EXPECT_EQ(next->text(), "abcde");
+  EXPECT_THAT(std::string(model_->reported().message()), HasSubstr("host b is gone"));
+}
+
+TEST_F(SchedulerTest, ErrorOfTheDecoderItselfIsNoLostWorker) {
+  model_->decoder().set_before_step([](absl::Span<const BatchRow>) { return absl::InternalError("broken"); });
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->failure().code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(model_->reported().ok());
+}
+
+TEST_F(SchedulerTest, RequestWaitsForAPlan) {
+  model_->SetReady(absl::UnavailableError("weights are being sent"));
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1));
+  model_->SetReady(absl::OkStatus());
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "abcde");
+}
+
+TEST_F(SchedulerTest, RequestThatWaitsForAPlanForTooLongFails) {
+  model_->SetReady(absl::UnavailableError("weights are being sent"));
+  SchedulerOptions options;
+  options.queued_grace = absl::ZeroDuration();
+  Scheduler scheduler(model_, options);
+  const auto sink = Submit(scheduler, Request(1));
+  sink->AwaitEnd();
+  EXPECT_TRUE(absl::IsUnavailable(sink->failure()));
+  EXPECT_THAT(std::string(sink->failure().message()), HasSubstr("weights are being sent"));
+}
+
+TEST_F(SchedulerTest, RunningRequestFailsSoonWithoutAPlanWhileQueuedOnesWait) {
+  DecoderOptions one_slot = FakeModel::SmallOptions();
+  one_slot.sequences = 1;
+  model_ = std::make_shared<FakeModel>(Bytes("abc"), one_slot);
+  model_->decoder().set_before_step([this](absl::Span<const BatchRow> rows) {
+    if (rows[0].position == 2) model_->SetReady(absl::UnavailableError("no plan"));
+    return absl::OkStatus();
+  });
+  SchedulerOptions options;
+  options.begun_grace = absl::ZeroDuration();
+  Scheduler scheduler(model_, options);
+  const auto running = Submit(scheduler, Request(1, "x", 100));
+  const auto queued = Submit(scheduler, Request(2, "x", 2));
+  running->AwaitEnd();
+  EXPECT_TRUE(absl::IsUnavailable(running->failure()));
+  model_->SetReady(absl::OkStatus());
+  queued->AwaitEnd();
+  EXPECT_EQ(queued->text(), "ab");
+}
+
+TEST_F(SchedulerTest, CancelTakesEffectWhileThereIsNoPlan) {
+  model_->SetReady(absl::UnavailableError("no plan"));
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1));
+  scheduler.Cancel(1);
+  sink->AwaitEnd();
+  EXPECT_TRUE(absl::IsCancelled(sink->failure()));
+}
+
+TEST_F(SchedulerTest, BlockedStreamPausesAloneAndGoesOnWhenWoken) {
+  Scheduler scheduler(model_, {});
+  auto slow = std::make_shared<Collector>();
+  slow->set_blocked(true);
+  ASSERT_TRUE(scheduler.Submit(Request(1), Greedy(), slow).ok());
+  const auto other = Submit(scheduler, Request(2));
+  other->AwaitEnd();
+  EXPECT_EQ(scheduler.usage().running, 1u);
+  slow->set_blocked(false);
+  scheduler.Wake();
+  slow->AwaitEnd();
+  EXPECT_EQ(slow->text(), "abcde");
+}
+
+TEST_F(SchedulerTest, StreamBlockedForTooLongFails) {
+  SchedulerOptions options;
+  options.slow_reader = absl::Milliseconds(1);
+  Scheduler scheduler(model_, options);
+  auto slow = std::make_shared<Collector>();
+  slow->set_blocked(true);
+  ASSERT_TRUE(scheduler.Submit(Request(1), Greedy(), slow).ok());
+  const auto other = Submit(scheduler, Request(2));
+  slow->AwaitEnd();
+  EXPECT_TRUE(absl::IsResourceExhausted(slow->failure()));
+  other->AwaitEnd();
+}
+
+TEST_F(SchedulerTest, StopFailsRunningAndWaitingAndRefusesLaterRequests) {
+  Scheduler scheduler(model_, {});
+  std::vector<std::shared_ptr<Collector>> sinks;
+  for (RequestId id = 1; id <= 10; ++id) {
+    sinks.push_back(std::make_shared<Collector>());
+    sinks.back()->set_blocked(true);  // keeps its slot, or its place in the queue
+    ASSERT_TRUE(scheduler.Submit(Request(id), Greedy(), sinks.back()).ok());
+  }
+  scheduler.Stop(absl::UnavailableError("the daemon is stopping"));
+  for (const auto& sink : sinks) {
+    sink->AwaitEnd();
+    EXPECT_TRUE(absl::IsUnavailable(sink->failure()));
+  }
+  EXPECT_TRUE(absl::IsUnavailable(scheduler.Submit(Request(11), Greedy(), std::make_shared<Collector>())));
+}
+
+TEST_F(SchedulerTest, FullQueueRefusesWithoutAnEvent) {
+  Gate gate;
+  model_->decoder().set_before_step([&](absl::Span<const BatchRow>) {
+    gate.Pass();
+    return absl::OkStatus();
+  });
+  SchedulerOptions options;
+  options.queue = 1;
+  Scheduler scheduler(model_, options);
+  const auto first = Submit(scheduler, Request(1));
+  gate.AwaitArrival();  // it has its slot
+  const auto second = Submit(scheduler, Request(2));
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(scheduler.Submit(Request(3), Greedy(), std::make_shared<Collector>())));
+  gate.Open();
+  second->AwaitEnd();
+}
+
+}  // namespace
+}  // namespace hearth
