@@ -22,6 +22,24 @@ bool WantsSparseShard(const FfnLayerSpec& spec, SparsityMode mode) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeCpuShard(const FfnLayerSpec& spec, std::vector<NeuronGroup> groups,
+                                                       std::vector<std::vector<uint8_t>> bundles, SparsityMode mode,
+                                                       ThreadPool& pool, Arithmetic arithmetic) {
+  if (groups.size() != bundles.size() || groups.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(groups.size(), " neuron groups with ", bundles.size(), " bundles of weights"));
+  }
+  std::vector<LoadedGroup> loaded;
+  loaded.reserve(groups.size());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    HEARTH_ASSIGN_OR_RETURN(LoadedGroup group,
+                            MakeLoadedGroup(spec, std::move(groups[i]), std::move(bundles[i])));
+    loaded.push_back(std::move(group));
+  }
+  if (WantsSparseShard(spec, mode)) return MakeSparseShard(spec, std::move(loaded), mode);
+  return MakeDenseShard(spec, std::move(loaded), pool, arithmetic);
+}
+
 CpuDevice::CpuDevice(std::string name, ThreadPool& pool, uint32_t layers, SparsityMode mode,
                      Arithmetic arithmetic)
     : name_(std::move(name)), pool_(pool), mode_(mode), arithmetic_(arithmetic), shards_(layers) {
@@ -37,22 +55,8 @@ absl::Status CpuDevice::LoadLayer(uint32_t layer, const FfnLayerSpec& spec, std:
     return absl::InvalidArgumentError(
         absl::StrCat("layer ", layer, " of a model with ", shards_.size(), " layers"));
   }
-  if (groups.size() != bundles.size() || groups.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(groups.size(), " neuron groups with ", bundles.size(), " bundles of weights"));
-  }
-  std::vector<LoadedGroup> loaded;
-  loaded.reserve(groups.size());
-  for (size_t i = 0; i < groups.size(); ++i) {
-    HEARTH_ASSIGN_OR_RETURN(LoadedGroup group,
-                            MakeLoadedGroup(spec, std::move(groups[i]), std::move(bundles[i])));
-    loaded.push_back(std::move(group));
-  }
-  if (WantsSparseShard(spec, mode_)) {
-    shards_[layer] = MakeSparseShard(spec, std::move(loaded), mode_);
-  } else {
-    HEARTH_ASSIGN_OR_RETURN(shards_[layer], MakeDenseShard(spec, std::move(loaded), pool_, arithmetic_));
-  }
+  HEARTH_ASSIGN_OR_RETURN(
+      shards_[layer], MakeCpuShard(spec, std::move(groups), std::move(bundles), mode_, pool_, arithmetic_));
   return absl::OkStatus();
 }
 

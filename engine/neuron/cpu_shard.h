@@ -49,6 +49,12 @@ struct LoadedGroup {
 absl::StatusOr<LoadedGroup> MakeLoadedGroup(const FfnLayerSpec& spec, NeuronGroup group,
                                             std::vector<uint8_t> bytes);
 
+// The shard of whichever kind suits spec and mode. `bundles[i]` has groups[i]'s weights (see bundle.h); `pool` is used
+// for loading only. INVALID_ARGUMENT when sizes do not fit.
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeCpuShard(const FfnLayerSpec& spec, std::vector<NeuronGroup> groups,
+                                                       std::vector<std::vector<uint8_t>> bundles, SparsityMode mode,
+                                                       ThreadPool& pool, Arithmetic arithmetic);
+
 // A shard for whole matrices: every neuron is computed, groups of a block are joined to one matrix each for
 // gate, up and down. For kDense, and for kExact where `down` cannot be read by neuron.
 absl::StatusOr<std::unique_ptr<CpuShard>> MakeDenseShard(const FfnLayerSpec& spec,
