@@ -56,7 +56,7 @@ def learn(model, passages, seed, requantize):
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % 50 == 0:
+        if step % 100 == 0:
             print(f"predictors: step {step} loss {loss.item() / config.n_layer:.4f}", flush=True)
     pairs = [(a.detach() * s, b.detach()) for a, b, s in zip(fc1, fc2, scales)]
     return _calibrated(model, passages, seed, pairs, requantize)

@@ -50,7 +50,7 @@ PROMPTS = (
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("/tmp/hearth-demo-model"))
+    parser.add_argument("--work", type=pathlib.Path, default=FOLDER.parents[1] / "build" / "demo_model")
     parser.add_argument("--out", type=pathlib.Path, default=FOLDER)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--minutes", type=float, default=30.0, help="a slow machine stops after these, having cooled down")
