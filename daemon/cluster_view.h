@@ -35,6 +35,8 @@ struct HostView {
   uint64_t memory_bytes = 0;
   uint64_t memory_free_bytes = 0;
   std::string version;
+  uint64_t weights_fetched_bytes = 0;  // since its daemon started
+  uint64_t groups_from_cache = 0;      // neuron groups whose weights its own cache held
   std::vector<DeviceView> devices;
 };
 

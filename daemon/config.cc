@@ -134,11 +134,17 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kRunning);
 }
 
+absl::Status OfFlag(const char* flag, const absl::Status& status) {
+  return absl::InvalidArgumentError(absl::StrCat(flag, ": ", status.message()));
+}
+
 absl::Status ApplyFlags(const Flags& flags, Config& config) {
   if (!flags.devices.empty()) {
     config.devices.clear();
     for (const std::string& text : flags.devices) {
-      HEARTH_ASSIGN_OR_RETURN(DeviceOption device, ParseDeviceOption(text));
+      absl::StatusOr<DeviceOption> parsed = ParseDeviceOption(text);
+      if (!parsed.ok()) return OfFlag("--device", parsed.status());
+      DeviceOption device = *std::move(parsed);
       for (const DeviceOption& other : config.devices) {
         if (other.name == device.name) {
           return absl::InvalidArgumentError(
@@ -149,7 +155,9 @@ absl::Status ApplyFlags(const Flags& flags, Config& config) {
     }
   }
   if (!flags.cache_size.empty()) {
-    HEARTH_ASSIGN_OR_RETURN(config.cache_bytes, ParseByteCount(flags.cache_size));
+    const absl::StatusOr<uint64_t> bytes = ParseByteCount(flags.cache_size);
+    if (!bytes.ok()) return OfFlag("--cache-size", bytes.status());
+    config.cache_bytes = *bytes;
   }
   if (flags.sparsity == "auto") config.sparsity.reset();
   for (SparsityMode mode : {SparsityMode::kDense, SparsityMode::kExact, SparsityMode::kPredicted}) {

@@ -32,19 +32,19 @@ struct ChatOptions {
 // other.
 absl::Status RunChat(Client& client, const ChatOptions& options);
 
-absl::Status RunStatus(Client& client, bool watch, bool json);
-absl::Status RunPlan(Client& client, const std::string& model, bool json);
-absl::Status RunModels(Client& client, bool json);
-
-struct WaitOptions {
-  uint32_t hosts = 1;               // that are alive
-  std::optional<uint32_t> sharing;  // hosts that hold a share of the model in the plan in use
-  std::string model;                // to be ready; empty: all there are, at least one
+struct StatusOptions {
+  bool neurons = false;  // shows how many neurons each device has computed
+  bool watch = false;    // shows it again whenever it changes
+  // First waits until so many hosts are alive, and until so many hold a part of every model in use, at least
+  // one. After `timeout` DEADLINE_EXCEEDED says what is still missing.
+  uint32_t wait_alive = 0;
+  uint32_t wait_hosts = 0;
   absl::Duration timeout = absl::InfiniteDuration();
   bool json = false;
 };
-// Waits until the cluster is as wanted. DEADLINE_EXCEEDED says what is still missing.
-absl::Status RunWait(Client& client, const WaitOptions& options);
+absl::Status RunStatus(Client& client, const StatusOptions& options);
+absl::Status RunPlan(Client& client, const std::string& model, bool json);
+absl::Status RunModels(Client& client, bool json);
 
 // Loads with a progress bar where stderr is a terminal.
 absl::Status RunLoad(Client& client, const v1::LoadModelRequest& request, bool json);

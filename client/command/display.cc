@@ -46,6 +46,10 @@ std::string HostText(const v1::HostStatus& host) {
                   BytesText(host.memory_bytes()), " memory free");
   if (!host.detail().empty()) absl::StrAppend(&text, "; ", host.detail());
   text += "\n";
+  if (host.weights_fetched_bytes() > 0 || host.groups_from_cache() > 0) {
+    absl::StrAppend(&text, "    fetched ", BytesText(host.weights_fetched_bytes()), " of weights, had ",
+                    host.groups_from_cache(), " neuron groups in its cache\n");
+  }
   for (const v1::DeviceStatus& device : host.devices()) text += DeviceLine(device);
   return text;
 }
@@ -126,7 +130,6 @@ std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsRes
   text += "Models\n";
   for (const v1::ModelStatus& model : models.models()) absl::StrAppend(&text, "  ", ModelLine(model), "\n");
   if (models.models_size() == 0) text += "  none; load one with `hearth load FILE.gguf`\n";
-  for (const v1::PlanStatus& plan : cluster.plans()) text += NeuronsText(plan);
   return text;
 }
 

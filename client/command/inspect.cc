@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "client/command/commands.h"
 #include "client/command/display.h"
-#include "client/command/interrupt.h"
 #include "client/command/proto_json.h"
 
 namespace hearth {
@@ -23,61 +22,89 @@ std::string StatusJson(const v1::ClusterStatus& cluster, const v1::ListModelsRes
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-// Hosts that hold neurons in plans in use, of all plans or of the model's.
-size_t SharingHosts(const v1::ClusterStatus& cluster, const std::string& model) {
+uint32_t AliveHosts(const v1::ClusterStatus& cluster) {
+  uint32_t alive = 0;
+  for (const v1::HostStatus& host : cluster.hosts()) alive += host.state() == v1::HOST_STATE_ALIVE;
+  return alive;
+}
+
+// Hosts that hold a part of the model in the plan in use.
+uint32_t SharingHosts(const v1::ClusterStatus& cluster, const std::string& model) {
   std::set<std::string> hosts;
   for (const v1::PlanStatus& plan : cluster.plans()) {
-    if (!plan.active() || (!model.empty() && plan.model() != model)) continue;
+    if (!plan.active() || plan.model() != model) continue;
     for (const v1::DeviceShare& share : plan.shares()) {
       if (share.weight_bytes() > 0) hosts.insert(share.host());
     }
   }
-  return hosts.size();
+  return static_cast<uint32_t>(hosts.size());
 }
 
 // What is missing until the cluster is as wanted; empty when nothing is.
 std::string Missing(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models,
-                    const WaitOptions& options) {
-  uint32_t alive = 0;
-  for (const v1::HostStatus& host : cluster.hosts()) alive += host.state() == v1::HOST_STATE_ALIVE;
-  if (alive < options.hosts) return absl::StrCat(alive, " of ", options.hosts, " hosts are alive");
-  bool found = false;
+                    const StatusOptions& options) {
+  if (const uint32_t alive = AliveHosts(cluster); alive < options.wait_alive) {
+    return absl::StrCat(alive, " of ", options.wait_alive, " hosts are alive");
+  }
+  if (options.wait_hosts == 0) return "";
+  if (models.models_size() == 0) return "no model is loaded";
   for (const v1::ModelStatus& model : models.models()) {
-    if (!options.model.empty() && model.name() != options.model) continue;
-    found = true;
     if (model.state() != v1::MODEL_STATE_READY)
       return absl::StrCat("a model is not ready: ", ModelLine(model));
-  }
-  if (!found)
-    return options.model.empty() ? "no model is loaded" : absl::StrCat("there is no model ", options.model);
-  if (options.sharing && SharingHosts(cluster, options.model) < *options.sharing) {
-    return absl::StrCat(SharingHosts(cluster, options.model), " of ", *options.sharing,
-                        " hosts share the model");
+    if (const uint32_t sharing = SharingHosts(cluster, model.name()); sharing < options.wait_hosts) {
+      return absl::StrCat(sharing, " of ", options.wait_hosts, " hosts hold a part of ", model.name());
+    }
   }
   return "";
 }
 
+absl::Status Wait(Client& client, const StatusOptions& options) {
+  std::string missing = "the daemon has not answered";
+  absl::Status failure;
+  const absl::Status status = client.WatchCluster(
+      [&](const v1::ClusterStatus& cluster) {
+        const auto models = client.ListModels();
+        failure = models.status();
+        if (models.ok()) missing = Missing(cluster, *models, options);
+        return models.ok() && !missing.empty();
+      },
+      options.timeout);
+  if (!failure.ok()) return failure;
+  if (!absl::IsDeadlineExceeded(status)) return status;
+  return absl::DeadlineExceededError(absl::StrCat("waited in vain: ", missing));
+}
+
+absl::Status Show(Client& client, const v1::ClusterStatus& cluster, const StatusOptions& options) {
+  const auto models = client.ListModels();
+  if (!models.ok()) return models.status();
+  if (options.json) {
+    Print(StatusJson(cluster, *models));
+    return absl::OkStatus();
+  }
+  std::string text = StatusText(cluster, *models);
+  if (options.neurons) {
+    for (const v1::PlanStatus& plan : cluster.plans()) text += NeuronsText(plan);
+  }
+  Print(options.watch ? text + "\n" : text);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::Status RunStatus(Client& client, bool watch, bool json) {
-  absl::Status failure;
-  const auto show = [&](const v1::ClusterStatus& cluster) {
-    const auto models = client.ListModels();
-    if (!models.ok()) {
-      failure = models.status();
-      return false;
-    }
-    Print(json ? StatusJson(cluster, *models) : StatusText(cluster, *models) + (watch ? "\n" : ""));
-    return true;
-  };
-  if (watch) {
-    const absl::Status status = client.WatchCluster(show);
-    return failure.ok() ? status : failure;
+absl::Status RunStatus(Client& client, const StatusOptions& options) {
+  if (options.wait_alive > 0 || options.wait_hosts > 0) {
+    if (absl::Status status = Wait(client, options); !status.ok()) return status;
   }
-  const auto cluster = client.GetCluster();
-  if (!cluster.ok()) return cluster.status();
-  show(*cluster);
-  return failure;
+  if (!options.watch) {
+    const auto cluster = client.GetCluster();
+    return cluster.ok() ? Show(client, *cluster, options) : cluster.status();
+  }
+  absl::Status shown;
+  const absl::Status watched = client.WatchCluster([&](const v1::ClusterStatus& cluster) {
+    shown = Show(client, cluster, options);
+    return shown.ok();
+  });
+  return shown.ok() ? watched : shown;
 }
 
 absl::Status RunPlan(Client& client, const std::string& model, bool json) {
@@ -98,27 +125,6 @@ absl::Status RunModels(Client& client, bool json) {
     std::fprintf(stderr, "No model is loaded; load one with `hearth load FILE.gguf`.\n");
   for (const v1::ModelStatus& model : models->models()) Print(ModelLine(model) + "\n");
   return absl::OkStatus();
-}
-
-absl::Status RunWait(Client& client, const WaitOptions& options) {
-  std::string missing = "the daemon has not answered";
-  absl::Status failure;
-  const absl::Status status = client.WatchCluster(
-      [&](const v1::ClusterStatus& cluster) {
-        const auto models = client.ListModels();
-        failure = models.status();
-        if (!models.ok()) return false;
-        missing = Missing(cluster, *models, options);
-        if (!missing.empty()) return true;
-        if (options.json) Print(StatusJson(cluster, *models));
-        return false;
-      },
-      options.timeout);
-  if (!failure.ok()) return failure;
-  if (absl::IsDeadlineExceeded(status)) {
-    return absl::DeadlineExceededError(absl::StrCat("waited in vain: ", missing));
-  }
-  return status;
 }
 
 }  // namespace hearth

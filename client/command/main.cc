@@ -1,4 +1,6 @@
 // `hearth`: talks to a hearthd.
+#include <grpc/support/log.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -136,12 +138,22 @@ void AddChat(CLI::App& main, const Common& common, Command& command) {
 }
 
 void AddInspection(CLI::App& main, const Common& common, Command& command) {
-  CLI::App& status =
-      *main.add_subcommand("status", "Hosts, devices, links, models and what each device has computed");
-  auto watch = std::make_shared<bool>(false);
-  status.add_flag("--watch", *watch, "Show it again whenever it changes");
+  CLI::App& status = *main.add_subcommand("status", "Hosts, devices, links and models");
+  auto options = std::make_shared<StatusOptions>();
+  auto timeout = std::make_shared<double>(0);
+  status.add_flag("--neurons", options->neurons,
+                  "Show how many neurons of each layer each device has computed");
+  status.add_flag("--watch", options->watch, "Show it again whenever it changes");
+  status.add_option("--wait-hosts", options->wait_hosts,
+                    "First wait until models are ready and so many hosts hold a part of each");
+  status.add_option("--wait-alive", options->wait_alive, "First wait until so many hosts are alive");
+  status.add_option("--timeout", *timeout, "Seconds to wait; default: for ever")->check(CLI::PositiveNumber);
   status.callback([=, &common, &command] {
-    command = [=, &common](Client& client) { return RunStatus(client, *watch, common.json); };
+    command = [=, &common](Client& client) {
+      options->json = common.json;
+      if (*timeout > 0) options->timeout = absl::Seconds(*timeout);
+      return RunStatus(client, *options);
+    };
   });
 
   CLI::App& plan = *main.add_subcommand("plan", "Which device holds what of a model, and why");
@@ -153,24 +165,6 @@ void AddInspection(CLI::App& main, const Common& common, Command& command) {
 
   main.add_subcommand("models", "Models that are loaded or loading")->callback([&common, &command] {
     command = [&common](Client& client) { return RunModels(client, common.json); };
-  });
-}
-
-void AddWait(CLI::App& main, const Common& common, Command& command) {
-  CLI::App& app =
-      *main.add_subcommand("wait", "Wait until hosts have joined and models are ready; for scripts");
-  auto options = std::make_shared<WaitOptions>();
-  auto timeout = std::make_shared<double>(0);
-  app.add_option("--hosts", options->hosts, "Hosts that must be alive; default: 1");
-  app.add_option("--sharing", options->sharing, "Hosts that must hold a part of the model");
-  app.add_option("--model", options->model, "Model that must be ready; default: all, at least one");
-  app.add_option("--timeout", *timeout, "Seconds to wait; default: for ever")->check(CLI::PositiveNumber);
-  app.callback([=, &common, &command] {
-    command = [=, &common](Client& client) {
-      options->json = common.json;
-      if (*timeout > 0) options->timeout = absl::Seconds(*timeout);
-      return RunWait(client, *options);
-    };
   });
 }
 
@@ -201,6 +195,7 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
 
 int Main(int argc, char** argv) {
   Interrupt::Block();
+  gpr_set_log_function([](gpr_log_func_args*) {});  // what went wrong is in the status of the call
   Common common;
   Command command;
   CLI::App app(kDescription, "hearth");
@@ -215,7 +210,6 @@ int Main(int argc, char** argv) {
   AddGenerate(app, common, command);
   AddChat(app, common, command);
   AddInspection(app, common, command);
-  AddWait(app, common, command);
   AddLoading(app, common, command);
   try {
     app.parse(argc, argv);

@@ -84,8 +84,9 @@ PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vec
     share.host = host.name;
     share.device = host.devices[use.device.device].name;
     share.neurons = use.neurons;
-    const auto remote = std::find_if(plan.remotes.begin(), plan.remotes.end(),
-                                     [&](const ActivePlan::Remote& other) { return other.host == host.name; });
+    const auto remote =
+        std::find_if(plan.remotes.begin(), plan.remotes.end(),
+                     [&](const ActivePlan::Remote& other) { return other.host == host.name; });
     if (remote == plan.remotes.end()) {
       AddLocalWork(*plan.local, share);
     } else {

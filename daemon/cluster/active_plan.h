@@ -15,8 +15,8 @@
 
 namespace hearth {
 
-// A plan whose shards are all loaded: the leader's own devices and a connection to every other host that takes part.
-// Immutable but for `broken`; the devices are used by the scheduler's thread.
+// A plan whose shards are all loaded: the leader's own devices and a connection to every other host that
+// takes part. Immutable but for `broken`; the devices are used by the scheduler's thread.
 struct ActivePlan {
   struct Remote {
     std::string host;

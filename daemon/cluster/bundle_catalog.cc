@@ -7,7 +7,8 @@
 
 namespace hearth {
 
-BundleCatalog::BundleCatalog(std::shared_ptr<const GgufFile> file, std::shared_ptr<const ModelOutline> outline)
+BundleCatalog::BundleCatalog(std::shared_ptr<const GgufFile> file,
+                             std::shared_ptr<const ModelOutline> outline)
     : file_(std::move(file)), outline_(std::move(outline)) {}
 
 absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Extract(uint32_t layer, uint32_t group) const {

@@ -16,7 +16,8 @@
 
 namespace hearth {
 
-// The bundles of a model file: makes them from the file when they are asked for and knows their hashes. Thread-safe.
+// The bundles of a model file: makes them from the file when they are asked for and knows their hashes.
+// Thread-safe.
 class BundleCatalog {
  public:
   struct Identity {

@@ -59,7 +59,8 @@ bool ReadAll(int fd, absl::Span<uint8_t> out) {
   return true;
 }
 
-// The hash of a file of exactly `bytes` bytes, read in pieces; false when it cannot be read or has another size.
+// The hash of a file of exactly `bytes` bytes, read in pieces; false when it cannot be read or has another
+// size.
 bool HashFile(int fd, uint64_t bytes, Sha256Digest* digest) {
   Sha256 sha;
   std::vector<uint8_t> piece(1 << 20);
@@ -83,7 +84,8 @@ void SyncDirectory(const std::string& path) {
 
 // The time as files have it.
 int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -105,7 +107,9 @@ std::string BundleStore::EntryPath(const std::string& hex) const {
   return absl::StrCat(dir_, "/sha256/", hex.substr(0, 2), "/", hex);
 }
 
-std::string BundleStore::PartialPath(const std::string& hex) const { return absl::StrCat(dir_, "/partial/", hex); }
+std::string BundleStore::PartialPath(const std::string& hex) const {
+  return absl::StrCat(dir_, "/partial/", hex);
+}
 
 absl::Status BundleStore::Scan() {
   std::error_code error;
@@ -117,7 +121,8 @@ absl::Status BundleStore::Scan() {
     const std::string name = it->path().filename().string();
     struct stat info;
     if (!IsHexDigest(name) || ::stat(it->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
-    entries_[name] = {static_cast<uint64_t>(info.st_size), info.st_mtim.tv_sec * 1000000000LL + info.st_mtim.tv_nsec};
+    entries_[name] = {static_cast<uint64_t>(info.st_size),
+                      info.st_mtim.tv_sec * 1000000000LL + info.st_mtim.tv_nsec};
     stored_bytes_ += static_cast<uint64_t>(info.st_size);
   }
   if (error) return absl::UnavailableError(absl::StrCat("cache: cannot read ", dir_, ": ", error.message()));
@@ -159,7 +164,8 @@ uint64_t BundleStore::PartialBytes(const Sha256Digest& sha256) const {
   return static_cast<uint64_t>(info.st_size);
 }
 
-absl::Status BundleStore::Append(const Sha256Digest& sha256, uint64_t offset, absl::Span<const uint8_t> data) {
+absl::Status BundleStore::Append(const Sha256Digest& sha256, uint64_t offset,
+                                 absl::Span<const uint8_t> data) {
   const std::string hex = Sha256Hex(sha256);
   const std::string path = PartialPath(hex);
   if (offset != PartialBytes(sha256)) {
@@ -208,8 +214,8 @@ absl::Status BundleStore::MakeRoom(uint64_t bytes) {
       if (oldest == entries_.end() || it->second.last_use_ns < oldest->second.last_use_ns) oldest = it;
     }
     if (oldest == entries_.end()) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the cache in ", dir_, " may hold ", max_bytes_, " bytes, all in use; it needs ", bytes, " more"));
+      return absl::ResourceExhaustedError(absl::StrCat("the cache in ", dir_, " may hold ", max_bytes_,
+                                                       " bytes, all in use; it needs ", bytes, " more"));
     }
     Discard(std::string(oldest->first));
   }

@@ -25,9 +25,9 @@ struct BundleStoreCounters {
 // A host's cache of weights on disk, by content:
 //   DIR/sha256/ab/abcdef...        a bundle, named by its SHA-256
 //   DIR/partial/abcdef...          one that is still arriving
-// Whatever is in the directory is checked before it is used: a damaged entry is thrown away and counts as absent. When
-// the cache is full the entries go that were not read for longest, but none that is protected. Not thread-safe; one object
-// per directory.
+// Whatever is in the directory is checked before it is used: a damaged entry is thrown away and counts as
+// absent. When the cache is full the entries go that were not read for longest, but none that is protected.
+// Not thread-safe; one object per directory.
 class BundleStore {
  public:
   // Creates the directory. UNAVAILABLE with the path and the reason. `max_bytes` 0: no bound.
@@ -43,11 +43,11 @@ class BundleStore {
 
   // How many bytes of a bundle have arrived already.
   uint64_t PartialBytes(const Sha256Digest& sha256) const;
-  // Adds the next bytes of a bundle. INVALID_ARGUMENT when `offset` is not PartialBytes; UNAVAILABLE when the disk does
-  // not take them; RESOURCE_EXHAUSTED when the bundle does not fit the bound.
+  // Adds the next bytes of a bundle. INVALID_ARGUMENT when `offset` is not PartialBytes; UNAVAILABLE when the
+  // disk does not take them; RESOURCE_EXHAUSTED when the bundle does not fit the bound.
   absl::Status Append(const Sha256Digest& sha256, uint64_t offset, absl::Span<const uint8_t> data);
-  // All bytes have arrived: makes the entry, durably. DATA_LOSS when they do not have that hash or size; what arrived is
-  // then thrown away.
+  // All bytes have arrived: makes the entry, durably. DATA_LOSS when they do not have that hash or size; what
+  // arrived is then thrown away.
   absl::Status Finish(const Sha256Digest& sha256, uint64_t bytes);
 
   const BundleStoreCounters& counters() const { return counters_; }

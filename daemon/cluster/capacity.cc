@@ -28,8 +28,8 @@ constexpr std::chrono::milliseconds kProbeTime{120};
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-// Runs a kernel again and again for kProbeTime and returns the seconds of one run: the best, since whatever else the
-// machine does only makes it slower.
+// Runs a kernel again and again for kProbeTime and returns the seconds of one run: the best, since whatever
+// else the machine does only makes it slower.
 template <class Fn>
 double BestSeconds(Fn run) {
   double best = 1e9;
@@ -86,7 +86,8 @@ uint64_t MemoryInfo(const std::string& key) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options, uint32_t threads) {
+absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
+                                                          uint32_t threads) {
   if (threads == 0) threads = static_cast<uint32_t>(ThreadPool::AvailableCores());
   std::vector<DeviceOption> wanted = options;
   if (wanted.empty()) wanted.emplace_back().name = "cpu";
@@ -120,7 +121,8 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
   return devices;
 }
 
-HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices, const std::vector<DeviceOption>& options) {
+HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
+                         const std::vector<DeviceOption>& options) {
   HostCapacity host;
   host.cores = static_cast<uint32_t>(ThreadPool::AvailableCores());
   for (const HostDeviceSpec& spec : devices) {

@@ -35,16 +35,19 @@ struct HostCapacity {
   bool operator==(const HostCapacity&) const = default;
 };
 
-// The devices that a host offers: what the options leave out is shared out equally (threads among `threads`, 0: all
-// cores; memory: 80 % of what is free now). No options: one device "cpu". INVALID_ARGUMENT for a GPU, which this version
-// cannot compute on, and for more devices than threads.
-absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options, uint32_t threads);
+// The devices that a host offers: what the options leave out is shared out equally (threads among `threads`,
+// 0: all cores; memory: 80 % of what is free now). No options: one device "cpu". INVALID_ARGUMENT for a GPU,
+// which this version cannot compute on, and for more devices than threads.
+absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
+                                                          uint32_t threads);
 
-// Measures the devices with the engine's kernels, all at the same time (about half a second); bandwidths named in the
-// options are taken as they are. GPUs that NVML knows of are listed too.
-HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices, const std::vector<DeviceOption>& options);
+// Measures the devices with the engine's kernels, all at the same time (about half a second); bandwidths
+// named in the options are taken as they are. GPUs that NVML knows of are listed too.
+HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
+                         const std::vector<DeviceOption>& options);
 
-// Memory of the machine and what of it is free, free bytes of the disk that has `directory`: the figures that change.
+// Memory of the machine and what of it is free, free bytes of the disk that has `directory`: the figures that
+// change.
 void UpdateFreeBytes(const std::string& directory, HostCapacity& capacity);
 
 }  // namespace hearth

@@ -68,7 +68,7 @@ void ClusterModel::Run() {
     Keep();
   } else if (!stop_) {
     spdlog::error("model {}: {}", name_, std::string(status.message()));
-    SetState(ModelState::kFailed, std::string(status.message()));
+    SetState(ModelState::kFailed, std::string(status.message()), status);
   }
   std::unique_lock lock(mutex_);
   kicked_.wait(lock, [this] { return stop_.load(); });
@@ -81,12 +81,12 @@ void ClusterModel::Run() {
 
 absl::Status ClusterModel::OpenFile() {
   const uint64_t file_bytes = file_.file->bytes().size();
-  HEARTH_ASSIGN_OR_RETURN(digest_, DigestOfFile(path_, context_->options.state_dir + "/digests", stop_,
-                                                [&](uint64_t done) {
-                                                  SetProgress("computing the file's digest", done, file_bytes);
-                                                }));
-  HEARTH_ASSIGN_OR_RETURN(file_, ReadModelFile(file_.file, context_->options.sparsity,
-                                               context_->options.context_length));
+  HEARTH_ASSIGN_OR_RETURN(
+      digest_, DigestOfFile(path_, context_->options.state_dir + "/digests", stop_, [&](uint64_t done) {
+        SetProgress("computing the file's digest", done, file_bytes);
+      }));
+  HEARTH_ASSIGN_OR_RETURN(
+      file_, ReadModelFile(file_.file, context_->options.sparsity, context_->options.context_length));
   DecoderOptions decoder;
   decoder.sequences = context_->options.slots;
   decoder.context_length = file_.options.context_length;
@@ -148,14 +148,16 @@ void ClusterModel::Keep() {
     spdlog::error("model {}: {}", name_, std::string(status.message()));
     const std::shared_ptr<ActivePlan> newest = Newest();
     const bool usable = newest != nullptr && !newest->broken;
-    SetState(usable ? ModelState::kReady : ModelState::kFailed, std::string(status.message()));
+    SetState(usable ? ModelState::kReady : ModelState::kFailed, std::string(status.message()),
+             usable ? absl::OkStatus() : status);
   }
 }
 
 std::vector<Roster::Host> ClusterModel::UsableHosts() const {
   std::vector<Roster::Host> usable;
   for (Roster::Host& host : context_->roster->hosts()) {
-    if (host.state == HostState::kAlive && !refused_.contains(host.session)) usable.push_back(std::move(host));
+    if (host.state == HostState::kAlive && !refused_.contains(host.session))
+      usable.push_back(std::move(host));
   }
   return usable;
 }
@@ -170,7 +172,7 @@ ClusterModel::Situation ClusterModel::CurrentSituation() const {
 
 std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
   std::lock_guard lock(mutex_);
-  return next_ ? next_ : active_;
+  return next_ != nullptr && (active_ == nullptr || !next_->broken) ? next_ : active_;
 }
 
 absl::Status ClusterModel::Replan() {
@@ -180,7 +182,8 @@ absl::Status ClusterModel::Replan() {
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, context_->make_plan(name_, planning, description_));
 
   const std::shared_ptr<ActivePlan> newest = Newest();
-  if (newest != nullptr && !newest->broken && SamePlacement(newest->plan, plan) && newest->UsesSessions(hosts)) {
+  if (newest != nullptr && !newest->broken && SamePlacement(newest->plan, plan) &&
+      newest->UsesSessions(hosts)) {
     SetState(ModelState::kReady, "");
     return absl::OkStatus();
   }
@@ -206,8 +209,8 @@ absl::Status ClusterModel::Activate(ClusterPlan cluster_plan, const std::vector<
   }
   plan->local =
       std::make_unique<LocalShard>(DescribeShard(PlacesOf(plan->plan, 0), *file_.outline, base), *devices_);
-  spdlog::info("model {}: preparing plan {} with {} of {} other hosts", name_, plan->epoch, plan->remotes.size(),
-               hosts.size());
+  spdlog::info("model {}: preparing plan {} with {} of {} other hosts", name_, plan->epoch,
+               plan->remotes.size(), hosts.size());
   WantShards(plan.get());
   absl::Status status = LoadLocal(*plan);
   if (status.ok()) status = AwaitWorkers(*plan);
@@ -264,11 +267,12 @@ absl::Status ClusterModel::LoadLocal(ActivePlan& plan) {
   HEARTH_RETURN_IF_ERROR(shard.Check());
   uint64_t missing = 0;
   for (const PlacedGroup* group : shard.missing()) missing += group->bytes;
-  if (const uint64_t free = FreeMemory(); former != nullptr && !former->broken && missing + kMemoryMargin > free) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("keeps plan ", former->epoch, ": another one would need ", placement::FormatBytes(missing),
-                     " of memory beside it and ", placement::FormatBytes(free),
-                     " are free; unload the model and load it again to use the hosts that have joined"));
+  if (const uint64_t free = FreeMemory();
+      former != nullptr && !former->broken && missing + kMemoryMargin > free) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "keeps plan ", former->epoch, ": another one would need ", placement::FormatBytes(missing),
+        " of memory beside it and ", placement::FormatBytes(free),
+        " are free; unload the model and load it again to use the hosts that have joined"));
   }
   const uint64_t total = GroupBytes(description_);
   ThreadPool pool(std::max(1, ThreadPool::AvailableCores()));
@@ -308,7 +312,8 @@ absl::Status ClusterModel::AwaitWorkers(ActivePlan& plan) {
       const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
       if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
         refused_[remote.session] = shard->detail;
-        return absl::AbortedError(absl::StrCat("host ", remote.host, " cannot load its shard: ", shard->detail));
+        return absl::AbortedError(
+            absl::StrCat("host ", remote.host, " cannot load its shard: ", shard->detail));
       }
       if (shard != nullptr) done += shard->bytes_done;
       if (shard == nullptr || shard->phase != ShardPhase::kReady) waiting_for = remote.host;
@@ -345,11 +350,11 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
     info_.bytes_total = info_.bytes_done = GroupBytes(description_);
   }
   for (const ActivePlan::Remote& remote : plan->remotes) {
-    context_->roster->OnLost(remote.session,
-                             [weak = std::weak_ptr(plan), device = std::weak_ptr(remote.device)](const auto& reason) {
-                               if (const auto locked = device.lock()) locked->Close(reason);
-                               if (const auto locked = weak.lock()) locked->broken = true;
-                             });
+    context_->roster->OnLost(remote.session, [weak = std::weak_ptr(plan),
+                                              device = std::weak_ptr(remote.device)](const auto& reason) {
+      if (const auto locked = device.lock()) locked->Close(reason);
+      if (const auto locked = weak.lock()) locked->broken = true;
+    });
   }
   spdlog::info("model {}: plan {} is ready", name_, plan->epoch);
   SetState(ModelState::kReady, "");
@@ -391,9 +396,8 @@ absl::Status ClusterModel::PrepareStep() {
 
 void ClusterModel::AwaitReady(int timeout_ms) {
   std::unique_lock lock(mutex_);
-  ready_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] {
-    return stop_ || (next_ && !next_->broken) || (active_ && !active_->broken);
-  });
+  ready_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                  [this] { return stop_ || (next_ && !next_->broken) || (active_ && !active_->broken); });
 }
 
 void ClusterModel::ReportLostDevice(const absl::Status& status) {
@@ -413,13 +417,14 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
 
 // ---- For any thread.
 
-void ClusterModel::SetState(ModelState state, const std::string& detail) {
+void ClusterModel::SetState(ModelState state, const std::string& detail, const absl::Status& error) {
   {
     std::lock_guard lock(mutex_);
     if (info_.state == ModelState::kUnloading) return;
     if (info_.state == state && info_.detail == detail) return;
     info_.state = state;
     info_.detail = detail;
+    info_.error = error;
   }
   context_->changed();
 }

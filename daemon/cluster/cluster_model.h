@@ -41,7 +41,8 @@ struct ClusterModelContext {
 };
 
 // A model of the coordinator, from its file to its newest plan. Three parties:
-//  - the keeper, the thread that calls Run: loads the file, plans, prepares each plan's shards here and on the workers,
+//  - the keeper, the thread that calls Run: loads the file, plans, prepares each plan's shards here and on
+//  the workers,
 //    and when all are ready leaves the plan for
 //  - the scheduler's thread, which takes it over between two steps (PrepareStep) and computes with it;
 //  - any thread: Info, View, Kick, Stop.
@@ -72,6 +73,7 @@ class ClusterModel : public LoadedModel {
   const std::string& digest() const override { return digest_; }
   const Tokenizer& tokenizer() const override { return *file_.tokenizer; }
   Decoder& decoder() override { return *decoder_; }
+  int32_t vocab_size() const override { return static_cast<int32_t>(file_.outline->spec.n_vocab); }
   absl::Status PrepareStep() override;
   void AwaitReady(int timeout_ms) override;
   void ReportLostDevice(const absl::Status& status) override;
@@ -80,7 +82,7 @@ class ClusterModel : public LoadedModel {
   // What a plan depends on: a plan is made anew when it changes.
   struct Situation {
     std::vector<std::pair<std::string, Roster::Session>> hosts;  // that may take part
-    uint64_t broken_epoch = 0;                                   // of the newest plan if it cannot be used any more
+    uint64_t broken_epoch = 0;  // of the newest plan if it cannot be used any more
 
     bool operator==(const Situation&) const = default;
   };
@@ -93,7 +95,8 @@ class ClusterModel : public LoadedModel {
   absl::Status Replan();
   absl::Status Activate(ClusterPlan plan, const std::vector<Roster::Host>& hosts);
   absl::Status LoadLocal(ActivePlan& plan);
-  absl::StatusOr<ShardDescription> DescribeRemote(const ClusterPlan& plan, size_t host, const ShardDescription& base);
+  absl::StatusOr<ShardDescription> DescribeRemote(const ClusterPlan& plan, size_t host,
+                                                  const ShardDescription& base);
   absl::Status AwaitWorkers(ActivePlan& plan);
   absl::Status Connect(ActivePlan& plan);
   void Publish(std::shared_ptr<ActivePlan> plan);
@@ -101,7 +104,7 @@ class ClusterModel : public LoadedModel {
   void ReleaseRetired();
   std::shared_ptr<ActivePlan> Newest() const;
   bool StillPossible(const ActivePlan& plan) const;
-  void SetState(ModelState state, const std::string& detail);
+  void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
   void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
 
   const std::string name_;
@@ -128,8 +131,8 @@ class ClusterModel : public LoadedModel {
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
   ReservedBytes use_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);   // the decoder computes with it
-  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);     // ready; the next step takes it over
+  std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);  // the decoder computes with it
+  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);    // ready; the next step takes it over
   std::vector<std::shared_ptr<ActivePlan>> retired_ ABSL_GUARDED_BY(mutex_);  // no step uses them any more
 };
 

@@ -43,7 +43,8 @@ ReservedBytes ClusterPlan::Use() const {
   ReservedBytes use;
   for (const placement::DeviceUse& device : plan.devices) {
     const placement::Host& host = cluster.hosts[device.device.host];
-    if (device.memory_bytes > 0) use[{host.name, host.devices[device.device.device].name}] = device.memory_bytes;
+    if (device.memory_bytes > 0)
+      use[{host.name, host.devices[device.device.device].name}] = device.memory_bytes;
   }
   return use;
 }
@@ -58,7 +59,8 @@ absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, 
                                         const ReservedBytes& reserved, bool use_every_host) {
   ClusterPlan plan;
   for (const PlanningHost& host : hosts) plan.cluster.hosts.push_back(DescribeHost(host, reserved));
-  HEARTH_ASSIGN_OR_RETURN(plan.plan, placement::MakePlan(plan.cluster, model, {.use_every_host = use_every_host}));
+  HEARTH_ASSIGN_OR_RETURN(plan.plan,
+                          placement::MakePlan(plan.cluster, model, {.use_every_host = use_every_host}));
   return plan;
 }
 
@@ -86,10 +88,11 @@ ShardDescription DescribeShard(const std::vector<GroupPlace>& places, const Mode
     placed.device = place.device;
     placed.group = outline.neuron_groups[place.layer][place.group];
     // The plan was made from these layouts.
-    placed.bytes = MakeBundleLayout(outline.ffn_specs[place.layer], placed.group.block,
-                                    static_cast<uint32_t>(placed.group.neurons.size()), IsFirstOfBlock(placed.group))
-                       .value()
-                       .bytes;
+    placed.bytes =
+        MakeBundleLayout(outline.ffn_specs[place.layer], placed.group.block,
+                         static_cast<uint32_t>(placed.group.neurons.size()), IsFirstOfBlock(placed.group))
+            .value()
+            .bytes;
     shard.shares.back().groups.push_back(std::move(placed));
   }
   return shard;

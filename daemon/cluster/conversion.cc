@@ -103,6 +103,11 @@ v1::FfnLayer LayerToProto(const FfnLayerSpec& spec) {
   proto.set_predictor_rank(spec.predictor_rank);
   proto.set_predictor_type(static_cast<uint32_t>(spec.predictor_type));
   proto.set_sparse_threshold(spec.sparse_threshold);
+  if (spec.shared_types) {
+    proto.mutable_shared_gate()->set_type(static_cast<uint32_t>(spec.shared_gate_type));
+    proto.mutable_shared_up()->set_type(static_cast<uint32_t>(spec.shared_up_type));
+    proto.mutable_shared_down()->set_type(static_cast<uint32_t>(spec.shared_down_type));
+  }
   return proto;
 }
 
@@ -138,6 +143,10 @@ absl::StatusOr<FfnLayerSpec> LayerFromProto(const v1::FfnLayer& proto) {
   spec.predictor_rank = proto.predictor_rank();
   HEARTH_ASSIGN_OR_RETURN(spec.predictor_type, TypeFromProto(proto.predictor_type(), "predictor_type"));
   spec.sparse_threshold = proto.sparse_threshold();
+  spec.shared_types = proto.has_shared_up();
+  HEARTH_ASSIGN_OR_RETURN(spec.shared_gate_type, TypeFromProto(proto.shared_gate().type(), "shared_gate"));
+  HEARTH_ASSIGN_OR_RETURN(spec.shared_up_type, TypeFromProto(proto.shared_up().type(), "shared_up"));
+  HEARTH_ASSIGN_OR_RETURN(spec.shared_down_type, TypeFromProto(proto.shared_down().type(), "shared_down"));
   return spec;
 }
 
@@ -327,7 +336,8 @@ absl::StatusOr<ShardDescription> FromProto(const v1::Shard& proto) {
   shard.epoch = proto.epoch();
   shard.model = proto.model();
   shard.model_digest = proto.model_digest();
-  HEARTH_ASSIGN_OR_RETURN(shard.sparsity, EnumFromProto(proto.sparsity(), SparsityMode::kPredicted, "sparsity"));
+  HEARTH_ASSIGN_OR_RETURN(shard.sparsity,
+                          EnumFromProto(proto.sparsity(), SparsityMode::kPredicted, "sparsity"));
   shard.layers = proto.layers();
   shard.max_rows = proto.max_rows();
   for (const v1::ShardLayer& share : proto.shares()) {
@@ -371,8 +381,8 @@ absl::StatusOr<WorkerReport> FromProto(const v1::WorkerState& proto) {
     HEARTH_ASSIGN_OR_RETURN(ShardStatus status, StatusFromProto(shard));
     report.shards.push_back(std::move(status));
   }
-  report.store = {proto.store().fetched_bytes(), proto.store().fetched_bundles(), proto.store().cached_bundles(),
-                  proto.store().discarded_bundles()};
+  report.store = {proto.store().fetched_bytes(), proto.store().fetched_bundles(),
+                  proto.store().cached_bundles(), proto.store().discarded_bundles()};
   return report;
 }
 
@@ -395,7 +405,8 @@ absl::StatusOr<DesiredShards> FromProto(const v1::DesiredState& proto) {
   desired.unchanged = proto.unchanged();
   // Bounds that keep a worker from flooding its coordinator or from never giving it up.
   if (proto.sync_interval_ms() < 10 || proto.sync_interval_ms() > 10000) return Invalid("sync_interval_ms");
-  if (proto.lost_after_ms() < proto.sync_interval_ms() || proto.lost_after_ms() > 60000) return Invalid("lost_after_ms");
+  if (proto.lost_after_ms() < proto.sync_interval_ms() || proto.lost_after_ms() > 60000)
+    return Invalid("lost_after_ms");
   desired.sync_interval_ms = proto.sync_interval_ms();
   desired.lost_after_ms = proto.lost_after_ms();
   if (desired.unchanged) return desired;

@@ -8,9 +8,9 @@
 
 namespace hearth {
 
-// Between the structs of the cluster half and the messages of worker.proto. What comes from a peer is checked here, once:
-// after From... every size, count, index and enum is within its bounds (worker.proto names them), so that the rest of the
-// daemon can rely on it. INVALID_ARGUMENT names the field that cannot be.
+// Between the structs of the cluster half and the messages of worker.proto. What comes from a peer is checked
+// here, once: after From... every size, count, index and enum is within its bounds (worker.proto names them),
+// so that the rest of the daemon can rely on it. INVALID_ARGUMENT names the field that cannot be.
 
 v1::WorkerState ToProto(const WorkerReport& report);
 absl::StatusOr<WorkerReport> FromProto(const v1::WorkerState& proto);

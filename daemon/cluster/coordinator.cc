@@ -36,6 +36,8 @@ HostView ShowHost(const Roster::Host& host) {
   view.detail = host.detail;
   view.last_sync_ms = host.silent_ms;
   view.version = host.report.version;
+  view.weights_fetched_bytes = host.report.store.fetched_bytes;
+  view.groups_from_cache = host.report.store.cached_bundles;
   ShowCapacity(host.report.capacity, view);
   return view;
 }
@@ -58,7 +60,8 @@ void ShowTransfers(const Roster::Host& host, std::vector<TransferView>& transfer
 
 }  // namespace
 
-Coordinator::Coordinator(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity)
+Coordinator::Coordinator(const NodeOptions& options, std::vector<HostDeviceSpec> devices,
+                         HostCapacity capacity)
     : options_(options),
       capacity_(std::move(capacity)),
       roster_(std::make_shared<Roster>(Roster::Options{.version = options.version})) {
@@ -69,7 +72,9 @@ Coordinator::Coordinator(const NodeOptions& options, std::vector<HostDeviceSpec>
   context->own_capacity = [this] { return capacity_; };
   context->next_epoch = [this] { return ++last_epoch_; };
   context->make_plan = [this](const std::string& model, const std::vector<PlanningHost>& hosts,
-                              const placement::Model& description) { return MakePlan(model, hosts, description); };
+                              const placement::Model& description) {
+    return MakePlan(model, hosts, description);
+  };
   context->changed = [this] { OnModelsChanged(); };
   context_ = std::move(context);
 }
@@ -113,7 +118,8 @@ std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
   return models;
 }
 
-absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model, const std::vector<PlanningHost>& hosts,
+absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
+                                                  const std::vector<PlanningHost>& hosts,
                                                   const placement::Model& description) {
   std::lock_guard lock(planning_mutex_);
   ReservedBytes reserved;
@@ -125,7 +131,8 @@ absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model, cons
     }
     for (const auto& [device, bytes] : other->Use()) reserved[device] += bytes;
   }
-  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanCluster(hosts, description, reserved, options_.use_every_host));
+  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan,
+                          PlanCluster(hosts, description, reserved, options_.use_every_host));
   if (planned != nullptr) planned->SetUse(plan.Use());
   return plan;
 }
@@ -217,12 +224,13 @@ absl::StatusOr<std::shared_ptr<LoadedModel>> Coordinator::Find(const std::string
     const uint64_t percent = info.bytes_total == 0 ? 0 : 100 * info.bytes_done / info.bytes_total;
     return absl::UnavailableError(info.state == ModelState::kUnloading
                                       ? absl::StrCat("model ", info.name, " is being unloaded")
-                                      : absl::StrCat("model ", info.name, " is loading: ", info.detail, ", ", percent,
-                                                     " %; please try again in a moment"));
+                                      : absl::StrCat("model ", info.name, " is loading: ", info.detail, ", ",
+                                                     percent, " %; please try again in a moment"));
   }
   if (names.empty()) return absl::NotFoundError("no model is loaded: use `hearth load FILE`");
-  return absl::NotFoundError(absl::StrCat(name.empty() ? "several models are loaded, name one"
-                                                       : absl::StrCat("there is no model called \"", name, "\""),
+  return absl::NotFoundError(absl::StrCat(name.empty()
+                                              ? "several models are loaded, name one"
+                                              : absl::StrCat("there is no model called \"", name, "\""),
                                           ": ", absl::StrJoin(names, ", ")));
 }
 

@@ -20,8 +20,8 @@
 
 namespace hearth {
 
-// The models of a cluster and what it shows of itself. Each model has a thread, its keeper (see ClusterModel); another
-// one joins the keepers of models that were unloaded. Thread-safe.
+// The models of a cluster and what it shows of itself. Each model has a thread, its keeper (see
+// ClusterModel); another one joins the keepers of models that were unloaded. Thread-safe.
 class Coordinator : public ModelHost {
  public:
   // `devices` and `capacity` are this host's.
@@ -35,7 +35,8 @@ class Coordinator : public ModelHost {
   Roster& roster() { return *roster_; }
   ClusterView& view() { return view_; }
   // A bundle of the model with this digest. NOT_FOUND when there is no such model or bundle.
-  absl::StatusOr<std::vector<uint8_t>> FindBundle(const std::string& model_digest, const Sha256Digest& sha256) const;
+  absl::StatusOr<std::vector<uint8_t>> FindBundle(const std::string& model_digest,
+                                                  const Sha256Digest& sha256) const;
 
   absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override;
   absl::Status Unload(const std::string& name) override;

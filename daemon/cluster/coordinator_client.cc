@@ -26,8 +26,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
-// A hold keeps the call open for writes that are started from outside of its reactions; it is released when reading ends,
-// after which gRPC calls OnDone with the reason.
+// A hold keeps the call open for writes that are started from outside of its reactions; it is released when
+// reading ends, after which gRPC calls OnDone with the reason.
 class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::WorkerState, v1::DesiredState> {
  public:
   SyncCallImpl(v1::Membership::Stub& stub, std::function<void()> wake) : wake_(std::move(wake)) {
@@ -101,8 +101,8 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
 
   const std::function<void()> wake_;
   grpc::ClientContext context_;
-  v1::WorkerState sent_;         // of the write that is on its way
-  v1::DesiredState received_;    // of the read that is on its way
+  v1::WorkerState sent_;       // of the write that is on its way
+  v1::DesiredState received_;  // of the read that is on its way
 
   std::mutex mutex_;
   std::condition_variable ended_;

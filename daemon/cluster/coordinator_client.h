@@ -21,8 +21,8 @@ class SyncCall {
   virtual ~SyncCall() = default;
   // Sends a report; false (and nothing is sent) while the last one is still on its way.
   virtual bool Send(const WorkerReport& report) = 0;
-  // The newest answer since the last call. INVALID_ARGUMENT when it makes no sense, or the status with which the stream
-  // has ended (UNAVAILABLE where the coordinator ended it without an error).
+  // The newest answer since the last call. INVALID_ARGUMENT when it makes no sense, or the status with which
+  // the stream has ended (UNAVAILABLE where the coordinator ended it without an error).
   virtual absl::StatusOr<std::optional<DesiredShards>> Take() = 0;
 };
 
@@ -41,7 +41,8 @@ class CoordinatorClient {
     uint64_t offset = 0;
   };
   // Called with the next bytes of ranges[range]; an error ends the call.
-  using ChunkSink = std::function<absl::Status(size_t range, uint64_t offset, absl::Span<const uint8_t> data)>;
+  using ChunkSink =
+      std::function<absl::Status(size_t range, uint64_t offset, absl::Span<const uint8_t> data)>;
   // Fetches bundles and blocks until all bytes were given to `sink`. Returns its error or the call's.
   virtual absl::Status FetchBundles(const SessionToken& token, const std::string& model_digest,
                                     const std::vector<Range>& ranges, const ChunkSink& sink) = 0;

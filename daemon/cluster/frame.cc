@@ -22,7 +22,8 @@ class Writer {
   explicit Writer(uint8_t* out) : out_(out) {}
   template <class T>
   void Put(T value) {
-    for (size_t i = 0; i < sizeof(T); ++i) *out_++ = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i));
+    for (size_t i = 0; i < sizeof(T); ++i)
+      *out_++ = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i));
   }
 
  private:
@@ -51,8 +52,8 @@ absl::Status ExpectOperation(const FrameHeader& header, FrameOperation operation
 
 absl::Status ExpectPayload(const FrameHeader& header, FrameType type, uint64_t bytes) {
   if (header.type != type) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("payload of type ", static_cast<int>(header.type), " instead of ", static_cast<int>(type)));
+    return absl::InvalidArgumentError(absl::StrCat("payload of type ", static_cast<int>(header.type),
+                                                   " instead of ", static_cast<int>(type)));
   }
   if (header.payload_bytes != bytes) {
     return absl::InvalidArgumentError(
@@ -89,10 +90,12 @@ FrameHeaderBytes EncodeFrameHeader(const FrameHeader& header) {
 
 absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes) {
   Reader reader(bytes.data());
-  if (reader.Take<uint32_t>() != kMagic) return absl::InvalidArgumentError("not a message of Hearth's tensor channel");
+  if (reader.Take<uint32_t>() != kMagic)
+    return absl::InvalidArgumentError("not a message of Hearth's tensor channel");
   if (const auto version = reader.Take<uint16_t>(); version != kVersion) {
-    return absl::InvalidArgumentError(absl::StrCat("tensor channel version ", version, ", this host speaks version ",
-                                                   kVersion, ": install the same hearthd on both hosts"));
+    return absl::InvalidArgumentError(absl::StrCat("tensor channel version ", version,
+                                                   ", this host speaks version ", kVersion,
+                                                   ": install the same hearthd on both hosts"));
   }
   FrameHeader header;
   const auto operation = reader.Take<uint16_t>();
@@ -149,11 +152,13 @@ absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape) {
   HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kFfn, "ffn"));
   HEARTH_RETURN_IF_ERROR(ExpectEpoch(header, shape.epoch));
   if (header.layer >= shape.layers.size() || !shape.layers[header.layer].held) {
-    return absl::InvalidArgumentError(absl::StrCat("layer ", header.layer, ", of which this host holds nothing"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("layer ", header.layer, ", of which this host holds nothing"));
   }
   const LayerShape& layer = shape.layers[header.layer];
   if (header.rows == 0 || header.rows > shape.max_rows) {
-    return absl::InvalidArgumentError(absl::StrCat(header.rows, " rows where 1 to ", shape.max_rows, " are allowed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(header.rows, " rows where 1 to ", shape.max_rows, " are allowed"));
   }
   if (header.choices > layer.blocks) {
     return absl::InvalidArgumentError(

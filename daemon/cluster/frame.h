@@ -12,9 +12,9 @@
 
 namespace hearth {
 
-// The tensor channel's messages: a header of fixed size and a payload whose length follows from the header and the plan.
-// All numbers are little-endian. This file is pure: it turns bytes into headers and checks them, before anything is
-// allocated or read for a payload.
+// The tensor channel's messages: a header of fixed size and a payload whose length follows from the header
+// and the plan. All numbers are little-endian. This file is pure: it turns bytes into headers and checks
+// them, before anything is allocated or read for a payload.
 //
 //   leader                                      worker
 //   hello(epoch, payload: session token)  ->
@@ -24,9 +24,9 @@ namespace hearth {
 //   ffn(step, layer, rows, payload)       ->                       epoch other than 0 only
 //                                         <-    sums(the same step, layer, rows; payload)
 //
-// The payload of `ffn` is x, float32 (rows, n_embd); then, if `hidden` says so, the predictor's hidden values, float32
-// (rows, predictor_rank); then the block choices, (rows, choices) pairs of uint32 block and float32 weight. The payload of
-// `sums` is int64 (rows, output_values), see engine/kernel/fixed_point.h.
+// The payload of `ffn` is x, float32 (rows, n_embd); then, if `hidden` says so, the predictor's hidden
+// values, float32 (rows, predictor_rank); then the block choices, (rows, choices) pairs of uint32 block and
+// float32 weight. The payload of `sums` is int64 (rows, output_values), see engine/kernel/fixed_point.h.
 
 enum class FrameOperation : uint16_t {
   kHello = 1,
@@ -46,9 +46,9 @@ enum class FrameType : uint8_t {
 struct FrameHeader {
   FrameOperation operation = FrameOperation::kHello;
   FrameType type = FrameType::kBytes;
-  bool hidden = false;   // ffn: the predictor's values follow x
-  uint64_t epoch = 0;    // of the plan; 0 on connections that only measure
-  uint64_t step = 0;     // counts the requests of a connection
+  bool hidden = false;  // ffn: the predictor's values follow x
+  uint64_t epoch = 0;   // of the plan; 0 on connections that only measure
+  uint64_t step = 0;    // counts the requests of a connection
   uint32_t layer = 0;
   uint32_t rows = 0;
   uint32_t choices = 0;  // ffn: block choices per row
@@ -57,8 +57,8 @@ struct FrameHeader {
   bool operator==(const FrameHeader&) const = default;
 };
 
-// magic u32, version u16, operation u16, epoch u64, step u64, layer u32, rows u32, choices u32, type u8, hidden u8,
-// 2 zero bytes, payload_bytes u64
+// magic u32, version u16, operation u16, epoch u64, step u64, layer u32, rows u32, choices u32, type u8,
+// hidden u8, 2 zero bytes, payload_bytes u64
 inline constexpr size_t kFrameHeaderBytes = 48;
 inline constexpr size_t kSessionTokenBytes = 32;
 inline constexpr uint64_t kMaxPingBytes = 1 << 20;
@@ -97,8 +97,8 @@ struct FfnPayload {
 // Sizes of an `ffn` message and its answer. The counts are within the shape's limits (CHECK).
 FfnPayload FfnPayloadOf(const ShardShape& shape, const FrameHeader& header);
 
-// Whether a worker may read this message's payload: each returns INVALID_ARGUMENT, or FAILED_PRECONDITION for another
-// epoch, and says what is wrong.
+// Whether a worker may read this message's payload: each returns INVALID_ARGUMENT, or FAILED_PRECONDITION for
+// another epoch, and says what is wrong.
 absl::Status ValidateHello(const FrameHeader& header);
 absl::Status ValidatePing(const FrameHeader& header);
 absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape);

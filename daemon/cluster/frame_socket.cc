@@ -23,7 +23,8 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using Clock = FrameSocket::Clock;
 
-// About what waking a sleeping thread costs: spinning longer gains nothing, and takes the core from whoever computes.
+// About what waking a sleeping thread costs: spinning longer gains nothing, and takes the core from whoever
+// computes.
 constexpr std::chrono::microseconds kSpin{30};
 
 absl::Status Lost(const std::string& peer, const std::string& reason) {
@@ -41,14 +42,16 @@ int PollTimeoutMs(Clock::time_point deadline) {
 absl::StatusOr<HostPort> ParseHostPort(const std::string& address) {
   const size_t colon = address.rfind(':');
   uint32_t port = 0;
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port > 65535) {
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port > 65535) {
     return absl::InvalidArgumentError(absl::StrCat("\"", address, "\" is no address HOST:PORT"));
   }
   std::string host = address.substr(0, colon);
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
   if (!bracketed && host.find(':') != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", address, "\": write an IPv6 address as [ADDRESS]:PORT"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", address, "\": write an IPv6 address as [ADDRESS]:PORT"));
   }
   return HostPort{host, static_cast<uint16_t>(port)};
 }
@@ -68,8 +71,9 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> FrameSocket::Connect(const std::str
   if (error) return Lost(address, error.message());
   tcp::socket socket(*context);
   error = asio::error::timed_out;
-  asio::async_connect(socket, endpoints,
-                      [&error](const boost::system::error_code& result, const tcp::endpoint&) { error = result; });
+  asio::async_connect(
+      socket, endpoints,
+      [&error](const boost::system::error_code& result, const tcp::endpoint&) { error = result; });
   context->run_until(deadline);
   if (!context->stopped()) {
     socket.close();
@@ -92,8 +96,8 @@ FrameSocket::FrameSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
 
 FrameSocket::~FrameSocket() = default;
 
-// shutdown, not close: the descriptor stays ours until destruction, so that no other file can get its number while the
-// other thread still uses it.
+// shutdown, not close: the descriptor stays ours until destruction, so that no other file can get its number
+// while the other thread still uses it.
 void FrameSocket::Close() { ::shutdown(impl_->socket.native_handle(), SHUT_RDWR); }
 
 absl::Status FrameSocket::AwaitReady(short events, Clock::time_point deadline) {

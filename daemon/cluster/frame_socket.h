@@ -13,17 +13,19 @@
 
 namespace hearth {
 
-// A TCP connection that carries frames. Waiting for bytes first spins for some microseconds, since the next message of a
-// decode loop usually follows at once, and then sleeps.
+// A TCP connection that carries frames. Waiting for bytes first spins for some microseconds, since the next
+// message of a decode loop usually follows at once, and then sleeps.
 //
-// One thread at a time sends and one receives; Close may be called by any thread at any time and makes both fail at once.
+// One thread at a time sends and one receives; Close may be called by any thread at any time and makes both
+// fail at once.
 class FrameSocket {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr Clock::time_point kNoDeadline = Clock::time_point::max();
 
   // Connects to HOST:PORT. UNAVAILABLE with the address and the reason; INVALID_ARGUMENT for no address.
-  static absl::StatusOr<std::unique_ptr<FrameSocket>> Connect(const std::string& address, Clock::time_point deadline);
+  static absl::StatusOr<std::unique_ptr<FrameSocket>> Connect(const std::string& address,
+                                                              Clock::time_point deadline);
   // Takes over a connected socket.
   struct Impl;
   explicit FrameSocket(std::unique_ptr<Impl> impl);

@@ -9,8 +9,8 @@
 
 namespace hearth {
 
-// A function that may be exchanged while others call it; when Set returns the former one runs no more. It must neither
-// block nor call Set. Thread-safe.
+// A function that may be exchanged while others call it; when Set returns the former one runs no more. It
+// must neither block nor call Set. Thread-safe.
 class Listener {
  public:
   void Set(std::function<void()> function) {

@@ -11,10 +11,13 @@
 namespace hearth {
 namespace {
 
-bool SameGroup(const NeuronGroup& a, const NeuronGroup& b) { return a.block == b.block && a.neurons == b.neurons; }
+bool SameGroup(const NeuronGroup& a, const NeuronGroup& b) {
+  return a.block == b.block && a.neurons == b.neurons;
+}
 
 bool Contains(const std::vector<NeuronGroup>& groups, const NeuronGroup& group) {
-  return std::any_of(groups.begin(), groups.end(), [&](const NeuronGroup& other) { return SameGroup(group, other); });
+  return std::any_of(groups.begin(), groups.end(),
+                     [&](const NeuronGroup& other) { return SameGroup(group, other); });
 }
 
 // The groups that a device is to hold of a layer.
@@ -42,7 +45,8 @@ bool HoldsAnything(const ShardDevice& device) {
 
 }  // namespace
 
-HostDevices::HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool) : specs_(std::move(specs)) {
+HostDevices::HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool)
+    : specs_(std::move(specs)) {
   HEARTH_CHECK(!specs_.empty());
   for (size_t i = 0; i < specs_.size(); ++i) {
     if (i == 0 && first_pool != nullptr) {
@@ -84,8 +88,8 @@ absl::Status LocalShard::Check() const {
   }
   for (size_t i = 0; i < bytes.size(); ++i) {
     if (bytes[i] > host_.specs()[i].memory_bytes) {
-      return absl::ResourceExhaustedError(absl::StrCat("device ", host_.specs()[i].name, " is to hold ", bytes[i],
-                                                       " bytes of weights, its budget is ",
+      return absl::ResourceExhaustedError(absl::StrCat("device ", host_.specs()[i].name, " is to hold ",
+                                                       bytes[i], " bytes of weights, its budget is ",
                                                        host_.specs()[i].memory_bytes, " bytes"));
     }
   }
@@ -123,7 +127,8 @@ std::vector<const PlacedGroup*> LocalShard::missing() const {
   for (const ShardLayer& share : description_.shares) {
     for (const PlacedGroup& placed : share.groups) {
       const size_t device = DeviceIndex(placed.device);
-      if (device < shard_devices_.size() && !Holds(device, share.layer, placed.group)) missing.push_back(&placed);
+      if (device < shard_devices_.size() && !Holds(device, share.layer, placed.group))
+        missing.push_back(&placed);
     }
   }
   return missing;

@@ -27,8 +27,8 @@ struct HostDeviceSpec {
 // The threads of a host's devices, used by all shards that it holds.
 class HostDevices {
  public:
-  // The first device computes on `first_pool` where one is given (a leader's, which is idle while FFNs run), else on a
-  // pool of its own, as the others do. `first_pool` outlives this.
+  // The first device computes on `first_pool` where one is given (a leader's, which is idle while FFNs run),
+  // else on a pool of its own, as the others do. `first_pool` outlives this.
   explicit HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool = nullptr);
 
   const std::vector<HostDeviceSpec>& specs() const { return specs_; }
@@ -43,13 +43,13 @@ class HostDevices {
   std::mutex compute_mutex_;
 };
 
-// What a host holds of a model under one plan: its devices with their weights. Made in three steps, by one thread: the
-// constructor, Adopt, Load; immutable afterwards, except that its devices compute.
+// What a host holds of a model under one plan: its devices with their weights. Made in three steps, by one
+// thread: the constructor, Adopt, Load; immutable afterwards, except that its devices compute.
 class LocalShard {
  public:
   // The bundle of shard.shares[share].groups[group].
-  using BundleSource = std::function<absl::StatusOr<std::vector<uint8_t>>(const ShardLayer& share,
-                                                                          const PlacedGroup& group)>;
+  using BundleSource =
+      std::function<absl::StatusOr<std::vector<uint8_t>>(const ShardLayer& share, const PlacedGroup& group)>;
   // Called after each layer of a device with the bytes of bundles loaded by then; an error ends Load.
   using Progress = std::function<absl::Status(uint64_t bytes_loaded)>;
 
@@ -57,15 +57,15 @@ class LocalShard {
   LocalShard(ShardDescription description, HostDevices& devices);
   ~LocalShard();
 
-  // INVALID_ARGUMENT when a group is on a device that the host does not have, RESOURCE_EXHAUSTED when a device would
-  // hold more than its budget.
+  // INVALID_ARGUMENT when a group is on a device that the host does not have, RESOURCE_EXHAUSTED when a
+  // device would hold more than its budget.
   absl::Status Check() const;
   // Takes over what `former`, a shard of the same host, holds of the same groups.
   void Adopt(const LocalShard& former);
   // The groups that Load is still to load; borrowed.
   std::vector<const PlacedGroup*> missing() const;
-  // Loads the groups that are still missing, layer by layer. `pool` is for loading: the devices may compute for other
-  // shards meanwhile.
+  // Loads the groups that are still missing, layer by layer. `pool` is for loading: the devices may compute
+  // for other shards meanwhile.
   absl::Status Load(const BundleSource& source, ThreadPool& pool, const Progress& progress);
 
   const ShardDescription& description() const { return description_; }
@@ -75,7 +75,8 @@ class LocalShard {
   // The same as they are named; counters of any thread.
   const std::vector<ShardDevice*>& shard_devices() const { return shard_devices_; }
 
-  // Computes a layer, (rows, output_values) sums. Several threads may call it, for several shards of one HostDevices.
+  // Computes a layer, (rows, output_values) sums. Several threads may call it, for several shards of one
+  // HostDevices.
   absl::Status Run(const FfnRequest& request, absl::Span<int64_t> sums);
 
  private:
@@ -87,8 +88,8 @@ class LocalShard {
   const ShardDescription description_;
   const ShardShape shape_;
   HostDevices& host_;
-  std::vector<ShardDevice*> shard_devices_;         // one per device of the host; owned below
-  std::vector<std::unique_ptr<FfnDevice>> owned_;   // the devices, all but the first inside an AsyncDevice
+  std::vector<ShardDevice*> shard_devices_;        // one per device of the host; owned below
+  std::vector<std::unique_ptr<FfnDevice>> owned_;  // the devices, all but the first inside an AsyncDevice
   std::vector<FfnDevice*> used_;
 };
 

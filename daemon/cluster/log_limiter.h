@@ -17,7 +17,8 @@ class LogLimiter {
   explicit LogLimiter(std::chrono::seconds interval) : interval_(interval) {}
 
   // Whether to write a line now, and how many were left out since the last one.
-  std::optional<uint64_t> Allow(std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now()) {
+  std::optional<uint64_t> Allow(
+      std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now()) {
     std::lock_guard lock(mutex_);
     if (last_ && now - *last_ < interval_) {
       ++left_out_;

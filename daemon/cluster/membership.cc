@@ -6,6 +6,12 @@
 #include "absl/strings/str_cat.h"
 
 namespace hearth {
+namespace {
+
+// Lost hosts stay in the list; a caller that invents names must not fill the memory.
+constexpr size_t kMaxMembers = 256;
+
+}  // namespace
 
 std::string HostStateName(HostState state) {
   switch (state) {
@@ -21,6 +27,10 @@ std::string HostStateName(HostState state) {
 
 absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, uint64_t now_ms) {
   if (name.empty()) return absl::InvalidArgumentError("a host needs a name: set --name");
+  if (!members_.contains(name) && members_.size() >= kMaxMembers) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the cluster has seen ", kMaxMembers, " hosts already; restart the coordinator"));
+  }
   Member& member = members_[name];
   if (member.joins > 0 && member.state != HostState::kLost) {
     return absl::AlreadyExistsError(
@@ -30,7 +40,8 @@ absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, ui
   member.session = ++last_session_;
   member.last_sync_ms = now_ms;
   ++member.joins;
-  Change(member, HostState::kJoining, member.joins == 1 ? "new; measuring the link" : "back; measuring the link");
+  Change(member, HostState::kJoining,
+         member.joins == 1 ? "new; measuring the link" : "back; measuring the link");
   return member.session;
 }
 

@@ -13,8 +13,8 @@
 
 namespace hearth {
 
-// Who is in the cluster and who is lost. Pure: no clock, thread or socket; times are passed in, in milliseconds of any
-// clock that never goes back. Not thread-safe.
+// Who is in the cluster and who is lost. Pure: no clock, thread or socket; times are passed in, in
+// milliseconds of any clock that never goes back. Not thread-safe.
 //
 //                  Join                LinkMeasured
 //   (unknown) ------------> joining ---------------> alive
@@ -22,8 +22,8 @@ namespace hearth {
 //                         Join |  v  for lost_after_ms  |
 //                             lost <--------------------+
 //
-// Every Join starts a session with a number of its own: what arrives late from a former session of the same host is told
-// apart by it and ignored.
+// Every Join starts a session with a number of its own: what arrives late from a former session of the same
+// host is told apart by it and ignored.
 class Membership {
  public:
   using Session = uint64_t;
@@ -48,8 +48,8 @@ class Membership {
   // `lost_after_ms`: how long a host may be silent.
   explicit Membership(uint64_t lost_after_ms) : lost_after_ms_(lost_after_ms) {}
 
-  // A host calls: new, or one that was lost. INVALID_ARGUMENT for an empty name, ALREADY_EXISTS when a member of that
-  // name is not lost.
+  // A host calls: new, or one that was lost. INVALID_ARGUMENT for an empty name, ALREADY_EXISTS when a member
+  // of that name is not lost, RESOURCE_EXHAUSTED when there have been 256 hosts.
   absl::StatusOr<Session> Join(const std::string& name, uint64_t now_ms);
   // It has sent its state. False when the session is over: its host was taken for lost or has joined anew.
   bool Sync(Session session, uint64_t now_ms);

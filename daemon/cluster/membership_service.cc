@@ -19,8 +19,8 @@ grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
 }
 
-// One worker's Synchronize stream. gRPC calls the On... functions one at a time, but Push and End come from other
-// threads; mutex_ orders them all. Deletes itself in OnDone.
+// One worker's Synchronize stream. gRPC calls the On... functions one at a time, but Push and End come from
+// other threads; mutex_ orders them all. Deletes itself in OnDone.
 class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredState> {
  public:
   SyncReactor(Roster& roster, std::string peer) : roster_(roster), peer_(std::move(peer)) {
@@ -137,8 +137,8 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
   Roster& roster_;
   const std::string peer_;
   std::shared_ptr<Handle> handle_;
-  v1::WorkerState state_;      // of the read that is on its way
-  v1::DesiredState desired_;   // of the write that is on its way
+  v1::WorkerState state_;     // of the read that is on its way
+  v1::DesiredState desired_;  // of the write that is on its way
 
   std::mutex mutex_;
   std::optional<Roster::Session> session_ ABSL_GUARDED_BY(mutex_);
@@ -149,7 +149,8 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;        // Finish was called
 };
 
-// One FetchBundles call: sends the bundles of the request chunk by chunk. One is in memory at a time. Deletes itself.
+// One FetchBundles call: sends the bundles of the request chunk by chunk. One is in memory at a time. Deletes
+// itself.
 class FetchReactor : public grpc::ServerWriteReactor<v1::BundleChunk> {
  public:
   FetchReactor(const BundleFinder& bundles, const v1::FetchBundlesRequest& request, absl::Status refused)
@@ -228,8 +229,9 @@ class MembershipService : public v1::Membership::CallbackService {
                                                           const v1::FetchBundlesRequest* request) override {
     const absl::StatusOr<SessionToken> token = BytesFromProto(request->session_token(), "session_token");
     const bool known = token.ok() && roster_.KnowsToken(*token);
-    return new FetchReactor(bundles_, *request,
-                            known ? absl::OkStatus() : absl::PermissionDeniedError("session_token: not of a member"));
+    return new FetchReactor(
+        bundles_, *request,
+        known ? absl::OkStatus() : absl::PermissionDeniedError("session_token: not of a member"));
   }
 
  private:

@@ -17,11 +17,11 @@ class Service;
 namespace hearth {
 
 // Finds a bundle of the model with the digest; see BundleCatalog::Find.
-using BundleFinder =
-    std::function<absl::StatusOr<std::vector<uint8_t>>(const std::string& model_digest, const Sha256Digest& sha256)>;
+using BundleFinder = std::function<absl::StatusOr<std::vector<uint8_t>>(const std::string& model_digest,
+                                                                        const Sha256Digest& sha256)>;
 
-// The coordinator's end of worker.proto: hands what workers send to the roster and what it wants to the workers, and
-// serves bundles. `roster` outlives the service; Roster::Stop ends its Synchronize streams.
+// The coordinator's end of worker.proto: hands what workers send to the roster and what it wants to the
+// workers, and serves bundles. `roster` outlives the service; Roster::Stop ends its Synchronize streams.
 std::unique_ptr<grpc::Service> MakeMembershipService(Roster& roster, BundleFinder bundles);
 
 }  // namespace hearth

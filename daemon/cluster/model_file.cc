@@ -35,10 +35,12 @@ absl::Status CheckSparsity(const ModelOutline& outline, SparsityMode sparsity) {
   const auto any = [&](auto allows) {
     return std::any_of(outline.ffn_specs.begin(), outline.ffn_specs.end(), allows);
   };
-  if (sparsity == SparsityMode::kPredicted && !any([](const FfnLayerSpec& spec) { return spec.predictor_rank > 0; })) {
+  if (sparsity == SparsityMode::kPredicted &&
+      !any([](const FfnLayerSpec& spec) { return spec.predictor_rank > 0; })) {
     return absl::InvalidArgumentError("--sparsity predicted: the file has no predictors; use exact or dense");
   }
-  if (sparsity == SparsityMode::kExact && !any([](const FfnLayerSpec& spec) { return spec.is_relu_family(); })) {
+  if (sparsity == SparsityMode::kExact &&
+      !any([](const FfnLayerSpec& spec) { return spec.is_relu_family(); })) {
     return absl::InvalidArgumentError("--sparsity exact: the model's neurons have no ReLU; use dense");
   }
   return absl::OkStatus();
@@ -70,8 +72,8 @@ void KeepDigest(const std::string& cache_path, const std::string& digest) {
 
 }  // namespace
 
-absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file, std::optional<SparsityMode> sparsity,
-                                        uint32_t context_length) {
+absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
+                                        std::optional<SparsityMode> sparsity, uint32_t context_length) {
   ModelFile model;
   model.file = std::move(file);
   HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(*model.file, {context_length, ""}));
@@ -105,7 +107,8 @@ absl::StatusOr<std::string> DigestOfFile(const std::string& path, const std::str
     done += count;
     progress(done);
   }
-  if (!file.eof()) return absl::UnavailableError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  if (!file.eof())
+    return absl::UnavailableError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
   digest = absl::StrCat("sha256:", Sha256Hex(sha.Finish()));
   if (!cache_path.empty()) KeepDigest(cache_path, digest);
   return digest;

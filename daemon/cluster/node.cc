@@ -52,7 +52,8 @@ class WorkerNode : public Node {
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Create(const NodeOptions& options) {
   if (options.name.empty()) return absl::InvalidArgumentError("a host needs a name: set --name");
-  HEARTH_ASSIGN_OR_RETURN(std::vector<HostDeviceSpec> devices, ChooseDevices(options.devices, options.threads));
+  HEARTH_ASSIGN_OR_RETURN(std::vector<HostDeviceSpec> devices,
+                          ChooseDevices(options.devices, options.threads));
   HostCapacity capacity = MeasureHost(devices, options.devices);
   if (options.join.empty()) {
     return std::make_unique<CoordinatorNode>(options, std::move(devices), std::move(capacity));

@@ -9,8 +9,8 @@
 namespace hearth {
 namespace {
 
-// The part of NVML's stable C interface that is used here. The library comes with the driver and is loaded when it is
-// there, so that Hearth needs neither to be built nor to run.
+// The part of NVML's stable C interface that is used here. The library comes with the driver and is loaded
+// when it is there, so that Hearth needs neither to be built nor to run.
 using Return = int;  // 0 is success
 using Device = void*;
 struct Memory {
@@ -47,8 +47,9 @@ std::vector<NvmlDevice> ListNvmlDevices() {
   Return (*get_memory)(Device, Memory*);
   if (!library.Find("nvmlInit_v2", init) || !library.Find("nvmlShutdown", shutdown) ||
       !library.Find("nvmlDeviceGetCount_v2", get_count) ||
-      !library.Find("nvmlDeviceGetHandleByIndex_v2", get_device) || !library.Find("nvmlDeviceGetName", get_name) ||
-      !library.Find("nvmlDeviceGetMemoryInfo", get_memory) || init() != 0) {
+      !library.Find("nvmlDeviceGetHandleByIndex_v2", get_device) ||
+      !library.Find("nvmlDeviceGetName", get_name) || !library.Find("nvmlDeviceGetMemoryInfo", get_memory) ||
+      init() != 0) {
     return devices;
   }
   unsigned int count = 0;
@@ -57,7 +58,8 @@ std::vector<NvmlDevice> ListNvmlDevices() {
     Device device = nullptr;
     char name[96] = "";
     Memory memory{};
-    if (get_device(i, &device) != 0 || get_name(device, name, sizeof(name)) != 0 || get_memory(device, &memory) != 0) {
+    if (get_device(i, &device) != 0 || get_name(device, name, sizeof(name)) != 0 ||
+        get_memory(device, &memory) != 0) {
       continue;
     }
     devices.push_back({absl::StrCat("gpu", i, " ", name), memory.total, memory.used});

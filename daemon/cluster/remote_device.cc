@@ -31,7 +31,8 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::str
   HEARTH_RETURN_IF_ERROR(socket->Send(hello, {AsBytes(token.data(), token.size())}, deadline));
   HEARTH_ASSIGN_OR_RETURN(const FrameHeader welcome, socket->ReceiveHeader(deadline));
   if (welcome.operation != FrameOperation::kWelcome || welcome.epoch != epoch || welcome.payload_bytes != 0) {
-    return absl::UnavailableError(absl::StrCat("tensor connection with ", address, ": unexpected answer to hello"));
+    return absl::UnavailableError(
+        absl::StrCat("tensor connection with ", address, ": unexpected answer to hello"));
   }
   return socket;
 }
@@ -54,7 +55,8 @@ absl::Status RemoteDevice::Fail(const absl::Status& status) {
   lost_ = true;
   std::lock_guard lock(mutex_);
   const std::string reason = close_reason_.empty() ? std::string(status.message()) : close_reason_;
-  failed_ = absl::UnavailableError(absl::StrCat("host ", name_, " was lost (", reason, "); please try again"));
+  failed_ =
+      absl::UnavailableError(absl::StrCat("host ", name_, " was lost (", reason, "); please try again"));
   return failed_;
 }
 

@@ -16,21 +16,22 @@
 
 namespace hearth {
 
-// Connects to a worker's tensor channel and says hello; epoch 0 opens a connection that only measures. UNAVAILABLE with
-// the address and the reason.
+// Connects to a worker's tensor channel and says hello; epoch 0 opens a connection that only measures.
+// UNAVAILABLE with the address and the reason.
 absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::string& address,
                                                                   const SessionToken& token, uint64_t epoch,
                                                                   FrameSocket::Clock::time_point deadline);
 
-// A worker's share of a plan as a device of its leader: Submit writes the layer's input to the worker, Collect waits for
-// its sums. Once a message has failed the device stays lost. The worker's own counters of neurons come with its state
-// (worker.proto); this class counts round trips, waiting and the network's bytes.
+// A worker's share of a plan as a device of its leader: Submit writes the layer's input to the worker,
+// Collect waits for its sums. Once a message has failed the device stays lost. The worker's own counters of
+// neurons come with its state (worker.proto); this class counts round trips, waiting and the network's bytes.
 class RemoteDevice : public FfnDevice {
  public:
   // `name` is the host's; `socket` was opened with shape.epoch.
   RemoteDevice(std::string name, ShardShape shape, std::unique_ptr<FrameSocket> socket);
 
-  // Makes Submit and Collect fail at once, now and from now on. From any thread: membership calls it for a lost host.
+  // Makes Submit and Collect fail at once, now and from now on. From any thread: membership calls it for a
+  // lost host.
   void Close(const std::string& reason);
   // Whether a message has failed. From any thread.
   bool lost() const { return lost_; }

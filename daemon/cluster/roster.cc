@@ -22,9 +22,9 @@ namespace {
 constexpr uint64_t kProbeAgainMs = 1000;
 
 uint64_t NowMs() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
-          .count());
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
 }
 
 SessionToken NewToken() {
@@ -33,7 +33,8 @@ SessionToken NewToken() {
   return token;
 }
 
-// The host part of what gRPC calls a peer: "ipv4:192.168.1.5:4711", "ipv6:%5B::1%5D:4711" or "ipv6:[::1]:4711".
+// The host part of what gRPC calls a peer: "ipv4:192.168.1.5:4711", "ipv6:%5B::1%5D:4711" or
+// "ipv6:[::1]:4711".
 std::string PeerHost(std::string peer) {
   const size_t scheme = peer.find(':');
   if (scheme != std::string::npos) peer.erase(0, scheme + 1);
@@ -44,7 +45,8 @@ std::string PeerHost(std::string peer) {
   return address.ok() ? address->host : "127.0.0.1";
 }
 
-// Where the coordinator reaches a worker's tensor channel: an unspecified host stands for where the worker calls from.
+// Where the coordinator reaches a worker's tensor channel: an unspecified host stands for where the worker
+// calls from.
 absl::StatusOr<std::string> ReachableAddress(const std::string& tensor_address, const std::string& peer) {
   HEARTH_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(tensor_address));
   if (address.host == "0.0.0.0" || address.host == "::") address.host = PeerHost(peer);
@@ -92,7 +94,8 @@ void Roster::Stop() {
     if (stopped_) return;
     stopped_ = true;
     for (auto& [name, entry] : entries_) {
-      if (entry.stream) calls.ended.emplace_back(std::move(entry.stream), absl::UnavailableError("the coordinator stops"));
+      if (entry.stream)
+        calls.ended.emplace_back(std::move(entry.stream), absl::UnavailableError("the coordinator stops"));
     }
   }
   changed_.notify_all();
@@ -142,7 +145,8 @@ absl::Status Roster::Report(Session session, WorkerReport report) {
       return absl::InvalidArgumentError("a host's name and tensor address cannot change during a session");
     }
     calls.changed = ShardsDiffer(entry->report, report);
-    if (entry->report.revision == 0 && report.revision != 0) changed_.notify_all();  // its link can be measured now
+    if (entry->report.revision == 0 && report.revision != 0)
+      changed_.notify_all();  // its link can be measured now
     entry->report = std::move(report);
   }
   Run(calls);
@@ -192,7 +196,8 @@ bool Roster::KnowsToken(const SessionToken& token) const {
 std::vector<Roster::Host> Roster::hosts() const {
   std::lock_guard lock(mutex_);
   std::vector<Host> hosts;
-  for (const auto& [name, member] : membership_.members()) hosts.push_back(MakeHost(member, entries_.at(name)));
+  for (const auto& [name, member] : membership_.members())
+    hosts.push_back(MakeHost(member, entries_.at(name)));
   return hosts;
 }
 
@@ -218,7 +223,8 @@ Roster::Host Roster::MakeHost(const Membership::Member& member, const Entry& ent
   return host;
 }
 
-void Roster::SetShards(const std::string& model, std::map<std::string, std::vector<ShardDescription>> shards) {
+void Roster::SetShards(const std::string& model,
+                       std::map<std::string, std::vector<ShardDescription>> shards) {
   Calls calls;
   {
     std::lock_guard lock(mutex_);
@@ -227,11 +233,12 @@ void Roster::SetShards(const std::string& model, std::map<std::string, std::vect
       const bool nothing_wanted = wanted == shards.end() || wanted->second.empty();
       std::vector<ShardDescription>& current = entry.shards[model];
       // A model and an epoch say what a shard is.
-      const bool same = nothing_wanted ? current.empty()
-                                       : std::equal(current.begin(), current.end(), wanted->second.begin(),
-                                                    wanted->second.end(), [](const auto& a, const auto& b) {
-                                                      return a.epoch == b.epoch && a.model_digest == b.model_digest;
-                                                    });
+      const bool same = nothing_wanted
+                            ? current.empty()
+                            : std::equal(current.begin(), current.end(), wanted->second.begin(),
+                                         wanted->second.end(), [](const auto& a, const auto& b) {
+                                           return a.epoch == b.epoch && a.model_digest == b.model_digest;
+                                         });
       if (same) continue;
       current = nothing_wanted ? std::vector<ShardDescription>() : std::move(wanted->second);
       entry.revision = ++last_revision_;
@@ -276,8 +283,9 @@ void Roster::Apply(Calls& calls) {
     if (event.state != HostState::kLost || entry == nullptr) continue;
     entry->shards.clear();
     if (entry->stream) {
-      calls.ended.emplace_back(std::move(entry->stream),
-                               absl::UnavailableError(absl::StrCat("this host was taken for lost: ", event.detail)));
+      calls.ended.emplace_back(
+          std::move(entry->stream),
+          absl::UnavailableError(absl::StrCat("this host was taken for lost: ", event.detail)));
     }
     for (auto& close : entry->on_lost) calls.lost.emplace_back(std::move(close), event.detail);
     entry->on_lost.clear();
@@ -309,7 +317,8 @@ void Roster::WatchLoop() {
       lock.lock();
       continue;
     }
-    // Nobody can be found lost before the deadline, except hosts that join meanwhile: they come with a notification.
+    // Nobody can be found lost before the deadline, except hosts that join meanwhile: they come with a
+    // notification.
     const uint64_t wait_ms = membership_.NextDeadline().value_or(now + 60000) - now;
     changed_.wait_for(lock, std::chrono::milliseconds(std::max<uint64_t>(wait_ms, 1)));
   }
@@ -323,7 +332,8 @@ void Roster::ProbeLoop() {
     const uint64_t now = NowMs();
     for (auto& [name, member] : membership_.members()) {
       Entry& entry = entries_.at(name);
-      // A worker learns the session's token with the first desired state; before that it would refuse the connection.
+      // A worker learns the session's token with the first desired state; before that it would refuse the
+      // connection.
       if (member.state != HostState::kJoining || entry.link_probed || entry.report.revision == 0) continue;
       if (entry.probe_after_ms <= now) {
         next = &entry;

@@ -30,9 +30,9 @@ class SessionStream {
   virtual void End(const absl::Status& status) = 0;
 };
 
-// The workers of a cluster as its coordinator sees them: the shell around Membership with clock, threads and streams.
-// Keeps what workers report and what is wanted of them. Two threads: one finds out who is lost, one measures links.
-// Thread-safe.
+// The workers of a cluster as its coordinator sees them: the shell around Membership with clock, threads and
+// streams. Keeps what workers report and what is wanted of them. Two threads: one finds out who is lost, one
+// measures links. Thread-safe.
 class Roster {
  public:
   using Session = Membership::Session;
@@ -52,8 +52,8 @@ class Roster {
     uint64_t silent_ms = 0;      // time since its last sync
     std::string tensor_address;  // as the coordinator reaches it
     SessionToken token{};
-    placement::Link link;  // measured, once it is alive
-    WorkerReport report;   // the last
+    placement::Link link;   // measured, once it is alive
+    WorkerReport report;    // the last
     uint64_t revision = 0;  // of what is wanted of it
 
     // Whether the report is about what is wanted of it now.

@@ -37,7 +37,8 @@ Sha256Digest Sha256Of(absl::Span<const uint8_t> bytes) {
 }
 
 std::string Sha256Hex(const Sha256Digest& digest) {
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
 }
 
 }  // namespace hearth

@@ -15,16 +15,16 @@
 
 namespace hearth {
 
-// Groups of one layer in the memory of one device. Plans share pieces: what a device holds of a layer is a list of them,
-// and because sums are exact (engine/kernel/fixed_point.h) it does not matter how the groups are cut into pieces. So a
-// new plan keeps what is there already and loads only the rest.
+// Groups of one layer in the memory of one device. Plans share pieces: what a device holds of a layer is a
+// list of them, and because sums are exact (engine/kernel/fixed_point.h) it does not matter how the groups
+// are cut into pieces. So a new plan keeps what is there already and loads only the rest.
 struct ShardPiece {
   std::vector<NeuronGroup> groups;
   std::unique_ptr<CpuShard> shard;
 };
 
-// A CPU device under one plan. Computes in Collect, on the caller's thread and the pool's. counters() may be called from
-// any thread; it waits for a computation that runs, a layer's at most.
+// A CPU device under one plan. Computes in Collect, on the caller's thread and the pool's. counters() may be
+// called from any thread; it waits for a computation that runs, a layer's at most.
 class ShardDevice : public FfnDevice {
  public:
   // `pool` outlives this and is used by one device at a time.

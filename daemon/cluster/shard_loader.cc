@@ -120,8 +120,8 @@ ShardLoader::Job* ShardLoader::NextJob() {
   return next;
 }
 
-// Makes the jobs those of the newest desired state. Shards that it does not name go, after others have taken over from
-// them what they want too; so do all shards of another session, whose epochs mean something else.
+// Makes the jobs those of the newest desired state. Shards that it does not name go, after others have taken
+// over from them what they want too; so do all shards of another session, whose epochs mean something else.
 void ShardLoader::TakeDesired() {
   DesiredShards desired;
   std::map<uint64_t, Job> jobs;
@@ -180,7 +180,8 @@ void ShardLoader::Work(Job& job) {
   }
   if (absl::IsAborted(status)) return;  // the desired state has changed
   const std::string reason(status.message());
-  // These pass by themselves: a coordinator that is gone for the moment, bytes that were damaged on their way.
+  // These pass by themselves: a coordinator that is gone for the moment, bytes that were damaged on their
+  // way.
   const bool passes = absl::IsUnavailable(status) || absl::IsDataLoss(status) || absl::IsNotFound(status) ||
                       absl::IsPermissionDenied(status) || absl::IsCancelled(status) ||
                       absl::IsDeadlineExceeded(status);
@@ -204,8 +205,8 @@ absl::Status ShardLoader::Prepare(Job& job) {
   if (!to_fetch.empty()) SetPhase(job, ShardPhase::kFetching, "");
   HEARTH_RETURN_IF_ERROR(FetchMissing(job, to_fetch));
   SetPhase(job, ShardPhase::kLoading, "");
-  return shard.Load([&](const ShardLayer&, const PlacedGroup& group) { return ReadBundle(job, group); }, pool_,
-                    [this](uint64_t) { return StillWanted(); });
+  return shard.Load([&](const ShardLayer&, const PlacedGroup& group) { return ReadBundle(job, group); },
+                    pool_, [this](uint64_t) { return StillWanted(); });
 }
 
 // Fetches groups, several with one call; what has arrived of a bundle is kept when the call breaks.
@@ -222,8 +223,9 @@ absl::Status ShardLoader::FetchMissing(Job& job, const std::vector<const PlacedG
     }
     std::vector<uint64_t> sizes;
     for (const CoordinatorClient::Range& range : ranges) {
-      const auto group = std::find_if(groups.begin(), groups.end(),
-                                      [&](const PlacedGroup* other) { return other->sha256 == range.sha256; });
+      const auto group = std::find_if(groups.begin(), groups.end(), [&](const PlacedGroup* other) {
+        return other->sha256 == range.sha256;
+      });
       sizes.push_back((*group)->bytes);
     }
     if (ranges.empty()) continue;
@@ -231,7 +233,8 @@ absl::Status ShardLoader::FetchMissing(Job& job, const std::vector<const PlacedG
         token_, job.shard->description().model_digest, ranges,
         [&](size_t range, uint64_t offset, absl::Span<const uint8_t> data) -> absl::Status {
           HEARTH_RETURN_IF_ERROR(StillWanted());
-          if (offset + data.size() > sizes[range]) return absl::DataLossError("a bundle is longer than announced");
+          if (offset + data.size() > sizes[range])
+            return absl::DataLossError("a bundle is longer than announced");
           HEARTH_RETURN_IF_ERROR(store_->Append(ranges[range].sha256, offset, data));
           SetBytesDone(job, job.status.bytes_done + data.size());
           if (offset + data.size() < sizes[range]) return absl::OkStatus();

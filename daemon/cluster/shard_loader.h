@@ -20,15 +20,16 @@
 
 namespace hearth {
 
-// Brings a worker to the state that its coordinator wants, with a thread of its own: fetches bundles that the store
-// lacks, loads shards into the devices, lets the tensor server answer for those that are ready, and drops the others.
-// What was loaded for a former plan is taken over where the new one wants it too. Thread-safe.
+// Brings a worker to the state that its coordinator wants, with a thread of its own: fetches bundles that the
+// store lacks, loads shards into the devices, lets the tensor server answer for those that are ready, and
+// drops the others. What was loaded for a former plan is taken over where the new one wants it too.
+// Thread-safe.
 class ShardLoader {
  public:
-  // All are borrowed but the store. `changed` is called (from the loader's thread, without locks) when a shard enters
-  // another phase.
-  ShardLoader(HostDevices& devices, TensorServer& server, CoordinatorClient& client, std::unique_ptr<BundleStore> store,
-              std::function<void()> changed);
+  // All are borrowed but the store. `changed` is called (from the loader's thread, without locks) when a
+  // shard enters another phase.
+  ShardLoader(HostDevices& devices, TensorServer& server, CoordinatorClient& client,
+              std::unique_ptr<BundleStore> store, std::function<void()> changed);
   ~ShardLoader();
 
   // The newest desired state, in place of the former.
@@ -70,7 +71,7 @@ class ShardLoader {
   const std::unique_ptr<BundleStore> store_;  // the loader's thread's
   const std::function<void()> changed_;
   ThreadPool pool_;
-  SessionToken token_{};      // of the jobs; the loader's thread's
+  SessionToken token_{};  // of the jobs; the loader's thread's
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -26,8 +26,11 @@ constexpr std::chrono::seconds kHelloTimeout{2};
 constexpr std::chrono::seconds kPayloadTimeout{10};
 // A leader needs one connection per plan and one for measuring.
 constexpr size_t kMaxConnections = 64;
+constexpr std::chrono::milliseconds kAcceptAgain{100};
 
-bool Equal(const SessionToken& a, const SessionToken& b) { return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
+bool Equal(const SessionToken& a, const SessionToken& b) {
+  return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 absl::Span<uint8_t> Bytes(std::vector<uint8_t>& buffer, uint64_t bytes) {
   if (buffer.size() < bytes) buffer.resize(bytes);
@@ -74,7 +77,8 @@ absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::stri
   auto acceptor = std::make_unique<Acceptor>();
   boost::system::error_code error;
   tcp::resolver resolver(*acceptor->context);
-  const auto endpoints = resolver.resolve(where.host, absl::StrCat(where.port), tcp::resolver::passive, error);
+  const auto endpoints =
+      resolver.resolve(where.host, absl::StrCat(where.port), tcp::resolver::passive, error);
   if (!error) {
     const tcp::endpoint endpoint = endpoints.begin()->endpoint();
     acceptor->acceptor.open(endpoint.protocol(), error);
@@ -101,6 +105,7 @@ TensorServer::~TensorServer() {
     stopped_ = true;
     for (const auto& connection : connections_) connection->socket->Close();
   }
+  stop_.notify_all();
   ::shutdown(acceptor_->acceptor.native_handle(), SHUT_RDWR);  // wakes accept()
   thread_.join();
   Reap(/*all=*/true);
@@ -144,10 +149,10 @@ void TensorServer::Accept() {
     acceptor_->acceptor.accept(socket, error);
     Reap(/*all=*/false);
     if (error) {
-      if (Stopped()) return;
       // Out of descriptors, or a caller that was gone before it was accepted: both pass.
-      if (const auto left_out = limiter_.Allow()) spdlog::warn("tensor channel: accept: {}", error.message());
-      std::this_thread::yield();
+      std::unique_lock lock(mutex_);
+      if (!stopped_ && limiter_.Allow()) spdlog::warn("tensor channel: accept: {}", error.message());
+      stop_.wait_for(lock, kAcceptAgain, [this] { return stopped_; });
       continue;
     }
     auto connection = std::make_unique<Connection>(std::make_unique<FrameSocket>(
@@ -207,11 +212,13 @@ absl::Status TensorServer::Greet(Connection& connection) {
   HEARTH_RETURN_IF_ERROR(connection.socket->Receive(absl::MakeSpan(token), deadline));
   {
     std::lock_guard lock(mutex_);
-    if (!token_ || !Equal(*token_, token)) return absl::PermissionDeniedError("it does not know the session's token");
+    if (!token_ || !Equal(*token_, token))
+      return absl::PermissionDeniedError("it does not know the session's token");
     if (hello.epoch != 0) {
       const auto found = shards_.find(hello.epoch);
       if (found == shards_.end()) {
-        return absl::FailedPreconditionError(absl::StrCat("no shard of plan epoch ", hello.epoch, " is ready here"));
+        return absl::FailedPreconditionError(
+            absl::StrCat("no shard of plan epoch ", hello.epoch, " is ready here"));
       }
       connection.shard = found->second;
       connection.epoch = hello.epoch;
@@ -227,7 +234,8 @@ absl::Status TensorServer::Greet(Connection& connection) {
 absl::Status TensorServer::ServePings(Connection& connection) {
   std::vector<uint8_t> payload(kMaxPingBytes);
   for (;;) {
-    HEARTH_ASSIGN_OR_RETURN(const FrameHeader ping, connection.socket->ReceiveHeader(FrameSocket::kNoDeadline));
+    HEARTH_ASSIGN_OR_RETURN(const FrameHeader ping,
+                            connection.socket->ReceiveHeader(FrameSocket::kNoDeadline));
     HEARTH_RETURN_IF_ERROR(ValidatePing(ping));
     const Clock::time_point deadline = Clock::now() + kPayloadTimeout;
     HEARTH_RETURN_IF_ERROR(connection.socket->Receive(Bytes(payload, ping.payload_bytes), deadline));
@@ -243,7 +251,8 @@ absl::Status TensorServer::ServeFfn(Connection& connection, LocalShard& shard) {
   std::vector<uint8_t> payload;
   std::vector<int64_t> sums;
   for (;;) {
-    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, connection.socket->ReceiveHeader(FrameSocket::kNoDeadline));
+    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header,
+                            connection.socket->ReceiveHeader(FrameSocket::kNoDeadline));
     HEARTH_RETURN_IF_ERROR(ValidateFfn(header, shard.shape()));
     HEARTH_RETURN_IF_ERROR(
         connection.socket->Receive(Bytes(payload, header.payload_bytes), Clock::now() + kPayloadTimeout));
@@ -257,7 +266,8 @@ absl::Status TensorServer::ServeFfn(Connection& connection, LocalShard& shard) {
     answer.hidden = false;
     answer.choices = 0;
     answer.payload_bytes = sums.size() * sizeof(int64_t);
-    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(sums.data()), answer.payload_bytes);
+    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(sums.data()),
+                                          answer.payload_bytes);
     HEARTH_RETURN_IF_ERROR(connection.socket->Send(answer, {bytes}, Clock::now() + kPayloadTimeout));
   }
 }

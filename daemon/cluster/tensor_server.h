@@ -2,6 +2,7 @@
 #define HEARTH_DAEMON_CLUSTER_TENSOR_SERVER_H_
 
 #include <array>
+#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -21,11 +22,12 @@ namespace hearth {
 
 using SessionToken = std::array<uint8_t, kSessionTokenBytes>;
 
-// The worker's end of the tensor channel: answers its leader's requests with the shards that are published. Each
-// connection has a thread, which computes too; there is one per plan in use, and one that measures now and then.
+// The worker's end of the tensor channel: answers its leader's requests with the shards that are published.
+// Each connection has a thread, which computes too; there is one per plan in use, and one that measures now
+// and then.
 //
-// Whoever sends anything but what frame.h and the connection's plan allow is disconnected, with one line in the log;
-// nothing is allocated for such a message. Thread-safe.
+// Whoever sends anything but what frame.h and the connection's plan allow is disconnected, with one line in
+// the log; nothing is allocated for such a message. Thread-safe.
 class TensorServer {
  public:
   // Opens HOST:PORT (port 0: any free one). UNAVAILABLE with the address and the reason.
@@ -41,7 +43,8 @@ class TensorServer {
   void SetSession(const SessionToken& token);
   // Answers messages of this shard's epoch, in place of a former shard of the same epoch.
   void Publish(std::shared_ptr<LocalShard> shard);
-  // Stops that and closes the epoch's connections. The shard is let go when its last message has been answered.
+  // Stops that and closes the epoch's connections. The shard is let go when its last message has been
+  // answered.
   void Withdraw(uint64_t epoch);
 
   // Connections that were closed because of what came in.
@@ -65,6 +68,7 @@ class TensorServer {
   LogLimiter limiter_{std::chrono::seconds(5)};
 
   mutable std::mutex mutex_;
+  std::condition_variable stop_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<SessionToken> token_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::shared_ptr<LocalShard>> shards_ ABSL_GUARDED_BY(mutex_);

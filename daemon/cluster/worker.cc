@@ -28,10 +28,12 @@ uint64_t CacheBytes(const NodeOptions& options, const std::string& directory) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const NodeOptions& options,
-                                                       std::vector<HostDeviceSpec> devices, HostCapacity capacity) {
+                                                       std::vector<HostDeviceSpec> devices,
+                                                       HostCapacity capacity) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<TensorServer> server, TensorServer::Open(options.tensor_listen));
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<BundleStore> store,
-                          BundleStore::Open(options.state_dir + "/cache", CacheBytes(options, options.state_dir)));
+  HEARTH_ASSIGN_OR_RETURN(
+      std::unique_ptr<BundleStore> store,
+      BundleStore::Open(options.state_dir + "/cache", CacheBytes(options, options.state_dir)));
   return std::unique_ptr<Worker>(
       new Worker(options, std::move(devices), std::move(capacity), std::move(server), std::move(store)));
 }
@@ -103,7 +105,8 @@ bool Worker::Synchronize() {
     }
     const Clock::time_point now = Clock::now();
     // Before the first answer gRPC may still be connecting, which has its own bounds.
-    if (ended.ok() && answered && now - last_answer > lost_after_) ended = absl::UnavailableError("no answer");
+    if (ended.ok() && answered && now - last_answer > lost_after_)
+      ended = absl::UnavailableError("no answer");
     if (!ended.ok()) {
       SetConnected(false, absl::StrCat("calling ", options_.join, ": ", ended.message()));
       return answered;

@@ -22,13 +22,14 @@
 
 namespace hearth {
 
-// A host that holds shards for a coordinator elsewhere: calls it, again and again, reports what it is and has, and lets
-// its ShardLoader work towards what the coordinator wants. See worker.proto. Thread-safe.
+// A host that holds shards for a coordinator elsewhere: calls it, again and again, reports what it is and
+// has, and lets its ShardLoader work towards what the coordinator wants. See worker.proto. Thread-safe.
 class Worker : public ClusterView {
  public:
   // Opens the tensor port and the store. UNAVAILABLE when either cannot be had.
   static absl::StatusOr<std::unique_ptr<Worker>> Create(const NodeOptions& options,
-                                                        std::vector<HostDeviceSpec> devices, HostCapacity capacity);
+                                                        std::vector<HostDeviceSpec> devices,
+                                                        HostCapacity capacity);
   ~Worker() override;
 
   void Start();
@@ -67,8 +68,8 @@ class Worker : public ClusterView {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;          // something is to be looked at
-  bool report_now_ ABSL_GUARDED_BY(mutex_) = false;     // before the interval is over
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;       // something is to be looked at
+  bool report_now_ ABSL_GUARDED_BY(mutex_) = false;  // before the interval is over
   bool connected_ ABSL_GUARDED_BY(mutex_) = false;
   std::string detail_ ABSL_GUARDED_BY(mutex_) = "calling the coordinator";
   ShardLoader loader_;  // after what it borrows

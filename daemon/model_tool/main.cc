@@ -19,6 +19,13 @@ int Fail(int code, std::string message) {
   return code;
 }
 
+bool IsCommand(const CLI::App& app, const std::string& name) {
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == name) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -34,6 +41,9 @@ int main(int argc, char** argv) {
   hearth::model_tool::AddBench(app, job);
   hearth::model_tool::AddQuantize(app, job);
   hearth::model_tool::AddPlan(app, job);
+  if (argc > 1 && argv[1][0] != '-' && !IsCommand(app, argv[1])) {
+    return Fail(kUsageError, std::string("unknown command ") + argv[1] + "; see hearth-model --help");
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

@@ -79,9 +79,12 @@ std::optional<double> UnitFactor(std::string_view unit) {
   return std::nullopt;
 }
 
-std::optional<std::vector<DeviceOption>> EqualDevices(std::string_view spec) {
+absl::StatusOr<std::vector<DeviceOption>> EqualDevices(absl::string_view spec) {
   size_t count = 0;
-  if (!absl::SimpleAtoi(AbslView(spec), &count) || count < 1 || count > kMaxDevices) return std::nullopt;
+  if (!absl::SimpleAtoi(spec, &count) || count < 1 || count > kMaxDevices) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("devices \"", spec, "\": the number of devices is from 1 to ", kMaxDevices));
+  }
   std::vector<DeviceOption> options(count);
   for (size_t i = 0; i < count; ++i) options[i].name = absl::StrCat("cpu", i);
   return options;
@@ -126,7 +129,8 @@ absl::StatusOr<DeviceOption> ParseDeviceOption(std::string_view spec) {
 }
 
 absl::StatusOr<std::vector<DeviceOption>> ParseDeviceOptions(std::string_view spec) {
-  if (std::optional<std::vector<DeviceOption>> equal = EqualDevices(spec)) return *std::move(equal);
+  if (!spec.empty() && spec.find_first_not_of("0123456789") == std::string_view::npos)
+    return EqualDevices(AbslView(spec));
   std::vector<DeviceOption> options;
   std::set<std::string> names;
   for (const absl::string_view part : absl::StrSplit(AbslView(spec), ';')) {

@@ -26,7 +26,7 @@ struct DeviceOption {
 absl::StatusOr<DeviceOption> ParseDeviceOption(std::string_view text);
 
 // --devices SPEC: a list of the above separated by ';', or just a number N for N equal CPU devices
-// "cpu0".."cpuN-1". INVALID_ARGUMENT also for names that occur twice and for more than 64 devices.
+// "cpu0".."cpuN-1". INVALID_ARGUMENT also for names that occur twice, for no devices and for more than 64.
 absl::StatusOr<std::vector<DeviceOption>> ParseDeviceOptions(std::string_view spec);
 
 // "1.5GiB", "800M", "4096": a number with an optional suffix K, M, G, T (powers of 1000) or KiB, MiB, GiB,

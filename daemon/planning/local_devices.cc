@@ -126,7 +126,8 @@ absl::Status LocalDevices::LoadLayer(const Model& model, uint32_t layer, const s
       ExtractBundle(spec, model.ffn_sources()[layer], held[i], layouts[i], absl::MakeSpan(bundles[i]));
     }
   });
-  if (const absl::Status status = slot.cpu->LoadLayer(layer, spec, std::move(held), std::move(bundles)); !status.ok()) {
+  if (const absl::Status status = slot.cpu->LoadLayer(layer, spec, std::move(held), std::move(bundles));
+      !status.ok()) {
     return absl::Status(status.code(), absl::StrCat("layer ", layer, ": ", status.message()));
   }
   slot.held[layer] = groups;

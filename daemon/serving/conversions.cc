@@ -75,6 +75,8 @@ v1::HostStatus ToProto(const HostView& host) {
   result.set_memory_bytes(host.memory_bytes);
   result.set_memory_free_bytes(host.memory_free_bytes);
   result.set_version(host.version);
+  result.set_weights_fetched_bytes(host.weights_fetched_bytes);
+  result.set_groups_from_cache(host.groups_from_cache);
   for (const DeviceView& device : host.devices) *result.add_devices() = ToProto(device);
   return result;
 }

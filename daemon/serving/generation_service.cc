@@ -185,7 +185,7 @@ class GenerationService final : public v1::Generation::CallbackService {
       HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request->model()));
       const Tokenizer& tokenizer = scheduler->model().tokenizer();
       const std::vector<TokenId> tokens(request->tokens().begin(), request->tokens().end());
-      HEARTH_RETURN_IF_ERROR(CheckTokens(tokens, tokenizer));
+      HEARTH_RETURN_IF_ERROR(CheckTokens(tokens, scheduler->vocab_size()));
       const std::string bytes =
           tokenizer.Decode(tokens, {.remove_special = true, .unparse_special = request->unparse_special()});
       response->set_text(ToValidUtf8(bytes));
@@ -199,8 +199,9 @@ class GenerationService final : public v1::Generation::CallbackService {
     const absl::Time now = absl::Now();
     HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request.model()));
     const LoadedModel& model = scheduler->model();
-    HEARTH_ASSIGN_OR_RETURN(CheckedRequest checked,
-                            CheckRequest(request, model.tokenizer(), scheduler->context_length()));
+    HEARTH_ASSIGN_OR_RETURN(
+        CheckedRequest checked,
+        CheckRequest(request, model.tokenizer(), scheduler->vocab_size(), scheduler->context_length()));
     checked.request.id = ++last_id_;
     checked.request.arrived = now;
     checked.request.deadline = GenerationDeadline(context.deadline(), now);

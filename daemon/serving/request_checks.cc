@@ -15,7 +15,7 @@ constexpr size_t kMaxStopBytes = 256;
 constexpr uint32_t kMaxLogprobs = 20;
 
 absl::StatusOr<std::vector<TokenId>> PromptTokens(const v1::GenerateRequest& request,
-                                                  const Tokenizer& tokenizer) {
+                                                  const Tokenizer& tokenizer, int32_t vocab_size) {
   std::vector<TokenId> tokens;
   switch (request.prompt_case()) {
     case v1::GenerateRequest::kText:
@@ -24,7 +24,7 @@ absl::StatusOr<std::vector<TokenId>> PromptTokens(const v1::GenerateRequest& req
       break;
     case v1::GenerateRequest::kTokens:
       tokens.assign(request.tokens().ids().begin(), request.tokens().ids().end());
-      HEARTH_RETURN_IF_ERROR(CheckTokens(tokens, tokenizer));
+      HEARTH_RETURN_IF_ERROR(CheckTokens(tokens, vocab_size));
       break;
     case v1::GenerateRequest::PROMPT_NOT_SET:
       return absl::InvalidArgumentError("the request has no prompt; set `text` or `tokens`");
@@ -86,20 +86,19 @@ SamplingOptions ToSamplingOptions(const v1::Sampling& sampling) {
 
 }  // namespace
 
-absl::Status CheckTokens(absl::Span<const TokenId> tokens, const Tokenizer& tokenizer) {
+absl::Status CheckTokens(absl::Span<const TokenId> tokens, int32_t vocab_size) {
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] >= 0 && tokens[i] < tokenizer.vocab_size()) continue;
+    if (tokens[i] >= 0 && tokens[i] < vocab_size) continue;
     return absl::InvalidArgumentError(absl::StrCat("token ", tokens[i], " at position ", i,
-                                                   " is outside the vocabulary of 0 to ",
-                                                   tokenizer.vocab_size() - 1));
+                                                   " is outside the vocabulary of 0 to ", vocab_size - 1));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<CheckedRequest> CheckRequest(const v1::GenerateRequest& request, const Tokenizer& tokenizer,
-                                            uint32_t context_length) {
+                                            int32_t vocab_size, uint32_t context_length) {
   GenerationRequest checked;
-  HEARTH_ASSIGN_OR_RETURN(checked.prompt, PromptTokens(request, tokenizer));
+  HEARTH_ASSIGN_OR_RETURN(checked.prompt, PromptTokens(request, tokenizer, vocab_size));
   HEARTH_ASSIGN_OR_RETURN(checked.stops, Stops(request));
   HEARTH_ASSIGN_OR_RETURN(checked.max_tokens, MaxTokens(request, checked.prompt.size(), context_length));
   checked.ignore_eos = request.ignore_eos();
@@ -111,7 +110,7 @@ absl::StatusOr<CheckedRequest> CheckRequest(const v1::GenerateRequest& request, 
     checked.logprobs = request.logprobs();
   }
   HEARTH_ASSIGN_OR_RETURN(Sampler sampler,
-                          Sampler::Create(ToSamplingOptions(request.sampling()), tokenizer.vocab_size()));
+                          Sampler::Create(ToSamplingOptions(request.sampling()), vocab_size));
   return CheckedRequest{std::move(checked), std::move(sampler)};
 }
 

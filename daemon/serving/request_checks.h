@@ -19,11 +19,12 @@ struct CheckedRequest {
 
 // What a client asks for, with its text as tokens and all defaults filled in. INVALID_ARGUMENT names what is
 // wrong; OUT_OF_RANGE says by how much the request is larger than the context.
+// Tokens are ids below `vocab_size`.
 absl::StatusOr<CheckedRequest> CheckRequest(const v1::GenerateRequest& request, const Tokenizer& tokenizer,
-                                            uint32_t context_length);
+                                            int32_t vocab_size, uint32_t context_length);
 
 // INVALID_ARGUMENT names the first id that is outside the vocabulary.
-absl::Status CheckTokens(absl::Span<const TokenId> tokens, const Tokenizer& tokenizer);
+absl::Status CheckTokens(absl::Span<const TokenId> tokens, int32_t vocab_size);
 
 }  // namespace hearth
 

@@ -145,7 +145,7 @@ bool Scheduler::Ready() {
 }
 
 void Scheduler::Evaluate() {
-  const size_t vocab = model_->vocab_size();
+  const size_t vocab = model_->vocab_size();  // of a row, which may be padded
   const size_t sampled = step_->sampled.size();
   if (logits_.size() < sampled * vocab) logits_.resize(sampled * vocab);
   const absl::Time start = absl::Now();
@@ -164,7 +164,7 @@ void Scheduler::Evaluate() {
   for (RequestId id : step_->sampled) generations.push_back(Find(id));
   lock.unlock();
   for (size_t i = 0; i < sampled; ++i) {
-    Advance(*generations[i], absl::MakeSpan(logits_.data() + i * vocab, vocab));
+    Advance(*generations[i], absl::MakeSpan(logits_.data() + i * vocab, vocab_size()));
   }
 }
 

@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_SERVING_SCHEDULER_H_
 #define HEARTH_DAEMON_SERVING_SCHEDULER_H_
 
+#include <algorithm>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -46,6 +47,8 @@ class Scheduler {
   const LoadedModel& model() const { return *model_; }
   const std::shared_ptr<LoadedModel>& shared_model() const { return model_; }
   uint32_t context_length() const;
+  // Ids below this are tokens that have a text and a logit.
+  int32_t vocab_size() const { return std::min(model_->vocab_size(), model_->tokenizer().vocab_size()); }
 
   struct Usage {
     uint32_t waiting;

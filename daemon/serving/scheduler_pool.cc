@@ -9,15 +9,14 @@
 namespace hearth {
 namespace {
 
-// A model that is being loaded anew under the same name is another LoadedModel, so both have to fit.
+// A model that was loaded anew under the same name is another LoadedModel, so both have to fit.
 bool StillLoaded(const ModelHost& host, const LoadedModel& model) {
   const auto found = host.Find(model.name());
   if (found.ok()) return found->get() == &model;
   // While a plan is missing the model cannot be found, but is there.
   const std::vector<ModelInfo> models = host.List();
   return std::any_of(models.begin(), models.end(), [&](const ModelInfo& info) {
-    return info.name == model.name() && info.digest == model.digest() &&
-           (info.state == ModelState::kReady || info.state == ModelState::kLoading);
+    return info.name == model.name() && info.digest == model.digest() && info.state != ModelState::kUnloading;
   });
 }
 

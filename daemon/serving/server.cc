@@ -105,9 +105,13 @@ class CoordinatorServer final : public Server {
 
   const std::string& address() const override { return listener_.address(); }
 
-  void Shutdown(absl::Duration grace) override {
+  void EndGenerations() override {
     schedulers_->StopAll(
         absl::UnavailableError("the daemon is stopping; send the request again once it is back"));
+  }
+
+  void Shutdown(absl::Duration grace) override {
+    EndGenerations();
     listener_.Shutdown(grace);
   }
 

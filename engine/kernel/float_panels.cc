@@ -14,6 +14,7 @@
 // clang-format off: this include has to be the first of Highway's.
 #include "hwy/foreach_target.h"
 // clang-format on
+#include "engine/kernel/float_tile-inl.h"
 #include "engine/kernel/panel_results-inl.h"
 #include "engine/kernel/simd-inl.h"
 #include "hwy/highway.h"
@@ -25,70 +26,12 @@ namespace HWY_NAMESPACE {
 // Every sum runs over pieces of 256 columns from its group's start, which are then added up: a shorter chain
 // of roundings than one long sum, and a piece of a few panels stays in the L1 cache for all tokens.
 constexpr size_t kPieceCols = 256;
-constexpr size_t kPanelVectors = kPanelRows / kLanes;
-// Sums that fit the registers beside the operands: 32 registers with AVX-512 and NEON, else 16.
-constexpr size_t kSumVectors = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 24 : 12;
-
-struct FloatWeight {
-  static constexpr size_t kBytes = 4;
-  static HWY_INLINE VF32 Load(const uint8_t* p) { return LoadFloat(p); }
-};
-struct HalfWeight {
-  static constexpr size_t kBytes = 2;
-  static HWY_INLINE VF32 Load(const uint8_t* p) { return LoadHalf(p); }
-};
-struct BFloat16Weight {
-  static constexpr size_t kBytes = 2;
-  static HWY_INLINE VF32 Load(const uint8_t* p) { return LoadBFloat16(p); }
-};
-
-// The weights of one piece of columns: panel p's from data + p * stride on.
-struct Piece {
-  const uint8_t* data;
-  size_t stride;
-  size_t cols;
-};
-
-// totals[t][p][16] += piece (P panels) times X (T tokens).
-template <class Weight, size_t P, size_t T>
-HWY_INLINE void MultiplyTile(const Piece& piece, const float* x, size_t x_stride, float* totals) {
-  constexpr size_t kVectors = P * kPanelVectors;
-  const F32 d;
-  VF32 sums[T][kVectors];
-  for (size_t t = 0; t < T; ++t) {
-    for (size_t v = 0; v < kVectors; ++v) sums[t][v] = hn::Zero(d);
-  }
-  for (size_t c = 0; c < piece.cols; ++c) {
-    VF32 w[kVectors];
-    for (size_t v = 0; v < kVectors; ++v) {
-      const size_t lane = c * kPanelRows + v % kPanelVectors * kLanes;
-      w[v] = Weight::Load(piece.data + v / kPanelVectors * piece.stride + lane * Weight::kBytes);
-    }
-    for (size_t t = 0; t < T; ++t) {
-      const VF32 value = hn::Set(d, x[t * x_stride + c]);
-      for (size_t v = 0; v < kVectors; ++v) sums[t][v] = hn::MulAdd(w[v], value, sums[t][v]);
-    }
-  }
-  for (size_t t = 0; t < T; ++t) {
-    for (size_t v = 0; v < kVectors; ++v) {
-      float* total = totals + t * P * kPanelRows + v * kLanes;
-      hn::Store(hn::Add(hn::Load(d, total), sums[t][v]), d, total);
-    }
-  }
-}
-
-// As MultiplyTile for any number of tokens up to T.
-template <class Weight, size_t P, size_t T>
-HWY_INLINE void MultiplyTileOf(size_t tokens, const Piece& piece, const float* x, size_t x_stride,
-                               float* totals) {
-  if (tokens == T) return MultiplyTile<Weight, P, T>(piece, x, x_stride, totals);
-  if constexpr (T > 1) MultiplyTileOf<Weight, P, T - 1>(tokens, piece, x, x_stride, totals);
-}
+// How far ahead of its use each panel's memory is asked for.
+constexpr size_t kPrefetchBytes = 2048;
 
 // P panels from `panel` on, all tokens. source.At(column, cols) gives the weights of a piece.
 template <class Weight, size_t P, size_t kTokens, class Source>
 void MultiplyPanels(const PanelTask& task, size_t panel, Source& source) {
-  constexpr size_t kTile = std::max<size_t>(1, kSumVectors / (P * kPanelVectors));
   HWY_ALIGN float totals[kTokens * P * kPanelRows];
   const Activations& x = *task.x;
   for (size_t first = 0; first < x.rows(); first += kTokens) {
@@ -98,10 +41,8 @@ void MultiplyPanels(const PanelTask& task, size_t panel, Source& source) {
       std::fill_n(totals, tokens * P * kPanelRows, 0.0f);
       for (; column < group_end; column += std::min<size_t>(kPieceCols, group_end - column)) {
         const Piece piece = source.At(column, std::min<size_t>(kPieceCols, group_end - column));
-        for (size_t t = 0; t < tokens; t += kTile) {
-          MultiplyTileOf<Weight, P, kTile>(std::min(kTile, tokens - t), piece, x.row(first + t) + column,
-                                           x.stride(), totals + t * P * kPanelRows);
-        }
+        MultiplyFloatTiles<Weight, P>(piece, tokens, {x.row(first) + column, x.stride()},
+                                      {totals, P * kPanelRows});
       }
       for (size_t t = 0; t < tokens; ++t) {
         for (size_t p = 0; p < P; ++p) {
@@ -117,7 +58,9 @@ struct PackedSource {
   const uint8_t* data;
   size_t stride;
   size_t column_bytes;
-  Piece At(size_t column, size_t cols) const { return {data + column * column_bytes, stride, cols}; }
+  Piece At(size_t column, size_t cols) const {
+    return {data + column * column_bytes, stride, column_bytes, cols, kPrefetchBytes};
+  }
 };
 
 // One panel of rows in the file's layout, dequantised piece by piece.
@@ -143,7 +86,7 @@ struct RowSource {
     for (size_t c = 0; c < cols; ++c) {
       for (size_t r = 0; r < kPanelRows; ++r) columns[c][r] = rows[r][c];
     }
-    return {reinterpret_cast<const uint8_t*>(columns), 0, cols};
+    return {reinterpret_cast<const uint8_t*>(columns), 0, sizeof(columns[0]), cols, 0};
   }
 };
 
@@ -152,8 +95,8 @@ void MultiplyPackedOf(const PanelTask& task, size_t begin, size_t end) {
   // Four panels together: enough independent sums to hide the latency of multiply-add with one token. Vectors
   // that hold less than a panel have them already, and registers for fewer rows.
   constexpr size_t kTogether = 4;
-  constexpr size_t kFew = kPanelVectors == 1 ? kTogether : 1;
-  constexpr size_t kTokens = 64;
+  constexpr size_t kFew = kTileVectors == 1 ? kTogether : 1;
+  constexpr size_t kTokens = 64;  // whose sums fit the L1 cache beside a piece
   const Matrix::Storage& storage = task.weights->storage();
   size_t panel = begin;
   const auto source = [&] {

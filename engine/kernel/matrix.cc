@@ -36,7 +36,6 @@ void PackFloatPanel(const uint8_t* source, size_t rows, size_t cols, uint8_t* ou
 
 // Memory for panels of rows of row_bytes, each panel starting at a cache line.
 absl::Status AllocatePanels(size_t rows, size_t row_bytes, Matrix::Storage& storage) {
-  constexpr size_t kCacheLine = 64;
   const std::optional<size_t> packed = CheckedMul(row_bytes, kPanelRows);
   const std::optional<size_t> padded = packed ? CheckedAdd(*packed, kCacheLine - 1) : std::nullopt;
   const size_t stride = padded ? *padded / kCacheLine * kCacheLine : 0;
@@ -169,12 +168,14 @@ const Activations::Blocks& Activations::Quantized(ThreadPool& pool) const {
   blocks.rows = rows_;
   blocks.units = cols_ / kUnitCols + (cols_ % kUnitCols != 0);
   const size_t units = rows_ * blocks.units;
-  blocks.codes.Reserve(units * kUnitCols);
-  blocks.scales.Reserve(units);
-  blocks.minus_sums.Reserve(units);
-  blocks.minus_halves.Reserve(2 * units);
-  blocks.scaled_sums.Reserve(units);
-  blocks.scaled_halves.Reserve(2 * units);
+  // Kernels that take 16 rows at a time may read past the last row.
+  const size_t padded = units + kPanelRows;
+  blocks.codes.Reserve(padded * kUnitCols);
+  blocks.scales.Reserve(padded);
+  blocks.minus_sums.Reserve(padded);
+  blocks.minus_halves.Reserve(2 * padded);
+  blocks.scaled_sums.Reserve(padded);
+  blocks.scaled_halves.Reserve(2 * padded);
   // A few rows are done before other threads would have started.
   constexpr size_t kRowsPerPiece = 4;
   pool.ParallelFor(rows_, kRowsPerPiece,

@@ -8,8 +8,8 @@
 
 #include "absl/types/span.h"
 #include "engine/kernel/matrix.h"
+#include "engine/kernel/scratch.h"
 #include "engine/kernel/weight_memory.h"
-#include "hwy/aligned_allocator.h"
 
 namespace hearth {
 
@@ -37,24 +37,6 @@ struct Matrix::Storage {
   size_t stride = 0;       // bytes from one row (kRows) or panel to the next
   size_t strip_bytes = 0;  // of a whole strip (kQuantPanels)
   WeightMemory memory;     // empty where `data` is borrowed
-};
-
-// An array that only grows and keeps nothing when it does.
-template <class T>
-class Scratch {
- public:
-  T* Reserve(size_t count) {
-    if (count > capacity_) {
-      data_ = hwy::AllocateAligned<T>(count);
-      capacity_ = count;
-    }
-    return data_.get();
-  }
-  T* data() const { return data_.get(); }
-
- private:
-  hwy::AlignedFreeUniquePtr<T[]> data_;
-  size_t capacity_ = 0;
 };
 
 // Every row in units of 32 values: value = scale * code, codes in [-127, 127], rounded to nearest. The sums

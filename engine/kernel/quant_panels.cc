@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "engine/base/check.h"
+#include "engine/kernel/matrix_tiles.h"
 #include "engine/kernel/panels.h"
 #include "engine/kernel/simd_targets.h"
 
@@ -28,7 +29,7 @@ namespace hearth {
 namespace HWY_NAMESPACE {
 
 // Tokens whose sums (integer and float) fit the registers together.
-constexpr size_t kTogether = HWY_TARGET <= HWY_AVX3 ? 8 : HWY_TARGET == HWY_AVX2 ? 4 : 2;
+constexpr size_t kTogether = HWY_TARGET <= HWY_AVX3 ? 8 : HWY_TARGET == HWY_AVX2 ? 4 : 1;
 // Tokens for which a strip is expanded once.
 constexpr size_t kTokenTile = 128;
 // How far ahead of their use weights are asked for: about what a memory with 100 ns latency delivers
@@ -43,11 +44,9 @@ void MultiplyUnits(const Strip& strip, size_t begin, size_t end, const Activatio
   constexpr size_t kParts = kHalves ? 2 : 1;  // of a unit, with a scale each
   constexpr size_t kPartQuads = kQuads / kParts;
   const F32 d;
-  VF32 total[T][kPanelVectors];
-  for (size_t t = 0; t < T; ++t) {
-    for (size_t v = 0; v < kPanelVectors; ++v)
-      total[t][v] = hn::Load(d, totals + t * kPanelRows + v * kLanes);
-  }
+  VF32 total[T * kPanelVectors];  // of token i / kPanelVectors, rows from i % kPanelVectors * kLanes on
+  Repeat<T * kPanelVectors>([&](auto i)
+                                HEARTH_INLINE_LAMBDA { total[i] = hn::Load(d, totals + i * kLanes); });
   for (size_t u = begin; u < end; ++u) {
     const size_t unit = (first_unit + u) * x.rows + token;
     const int8_t* x_codes = x.codes.data() + unit * kUnitCols;
@@ -56,36 +55,36 @@ void MultiplyUnits(const Strip& strip, size_t begin, size_t end, const Activatio
       const size_t x_part = kHalves ? (kParts * (first_unit + u) + part) * x.rows + token : unit;
       const int32_t* minus_sums = (kHalves ? x.minus_halves : x.minus_sums).data() + x_part;
       const float* scaled_sums = (kHalves ? x.scaled_halves : x.scaled_sums).data() + x_part;
-      VI32 sums[T][kPanelVectors];
-      for (size_t t = 0; t < T; ++t) {
-        VI32 start = hn::Zero(I32());
-        if constexpr (kOffsetBits > 0) start = hn::ShiftLeft<kOffsetBits>(hn::Set(I32(), minus_sums[t]));
-        for (size_t v = 0; v < kPanelVectors; ++v) sums[t][v] = start;
-      }
+      VI32 sums[T * kPanelVectors];
+      Repeat<T * kPanelVectors>([&](auto i) HEARTH_INLINE_LAMBDA {
+        sums[i] = hn::Zero(I32());
+        if constexpr (kOffsetBits > 0) {
+          sums[i] = hn::ShiftLeft<kOffsetBits>(hn::Set(I32(), minus_sums[i / kPanelVectors]));
+        }
+      });
       for (size_t quad = part * kPartQuads; quad < (part + 1) * kPartQuads; ++quad) {
-        for (size_t v = 0; v < kPanelVectors; ++v) {
-          const VI32 w = LoadBytes(I32(), strip.codes[u][quad] + 4 * v * kLanes);
-          for (size_t t = 0; t < T; ++t) AddQuad(w, x_codes + t * kUnitCols + 4 * quad, sums[t][v]);
-        }
+        VI32 w[kPanelVectors];
+        Repeat<kPanelVectors>([&](auto v) HEARTH_INLINE_LAMBDA {
+          w[v] = LoadBytes(I32(), strip.codes[u][quad] + 4 * v * kLanes);
+        });
+        Repeat<T * kPanelVectors>([&](auto i) HEARTH_INLINE_LAMBDA {
+          AddQuad(w[i % kPanelVectors], x_codes + i / kPanelVectors * kUnitCols + 4 * quad, sums[i]);
+        });
       }
-      for (size_t v = 0; v < kPanelVectors; ++v) {
-        const VF32 scale = hn::Load(d, strip.scales[kParts * u + part] + v * kLanes);
-        for (size_t t = 0; t < T; ++t) {
-          const VF32 factor = hn::Mul(scale, hn::Set(d, x_scales[t]));
-          total[t][v] = hn::MulAdd(hn::ConvertTo(d, sums[t][v]), factor, total[t][v]);
+      Repeat<T * kPanelVectors>([&](auto i) HEARTH_INLINE_LAMBDA {
+        const size_t lane = i % kPanelVectors * kLanes;
+        const VF32 scale = hn::Load(d, strip.scales[kParts * u + part] + lane);
+        const VF32 factor = hn::Mul(scale, hn::Set(d, x_scales[i / kPanelVectors]));
+        total[i] = hn::MulAdd(hn::ConvertTo(d, sums[i]), factor, total[i]);
+        if constexpr (kMinima) {
+          const VF32 minimum = hn::Load(d, strip.minima[kParts * u + part] + lane);
+          total[i] = hn::NegMulAdd(minimum, hn::Set(d, scaled_sums[i / kPanelVectors]), total[i]);
         }
-        if constexpr (!kMinima) continue;
-        const VF32 minimum = hn::Load(d, strip.minima[kParts * u + part] + v * kLanes);
-        for (size_t t = 0; t < T; ++t) {
-          total[t][v] = hn::NegMulAdd(minimum, hn::Set(d, scaled_sums[t]), total[t][v]);
-        }
-      }
+      });
     }
   }
-  for (size_t t = 0; t < T; ++t) {
-    for (size_t v = 0; v < kPanelVectors; ++v)
-      hn::Store(total[t][v], d, totals + t * kPanelRows + v * kLanes);
-  }
+  Repeat<T * kPanelVectors>([&](auto i)
+                                HEARTH_INLINE_LAMBDA { hn::Store(total[i], d, totals + i * kLanes); });
 }
 
 // As MultiplyUnits for any number of tokens.
@@ -106,13 +105,161 @@ void MultiplyAllTokens(const Strip& strip, size_t begin, size_t end, const Activ
   multiply(std::integral_constant<size_t, 1>());
 }
 
-// Asks for the cache lines of [begin, end) before they are needed. Hardware prefetchers stop at pages.
-HWY_INLINE void PrefetchLines(const uint8_t* begin, const uint8_t* end) {
-  for (; begin < end; begin += HWY_ALIGNMENT) hwy::Prefetch(begin);
+#if HWY_TARGET == HWY_AVX3_DL
+
+// Tile registers: 0-3 hold sums (16 tokens x 16 rows), 4-5 activations (16 tokens x columns), 6-7 weights
+// (quads x 16 rows). The compiler's intrinsics need targets that Highway does not set, so these are the
+// instructions.
+constexpr size_t kTileTokens = 16;
+
+struct TileShape {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// Sets the shapes for products over `quads` quads of columns.
+void ConfigureTiles(size_t quads) {
+  TileShape shape;
+  for (size_t tile = 0; tile < 8; ++tile) {
+    shape.rows[tile] = tile < 6 ? kTileTokens : static_cast<uint8_t>(quads);
+    shape.row_bytes[tile] = tile == 4 || tile == 5 ? static_cast<uint16_t>(4 * quads) : kQuadBytes;
+  }
+  asm volatile("ldtilecfg %0" : : "m"(shape));
 }
 
+// Tiles in use make every switch of threads save 8 KiB.
+void ReleaseTiles() { asm volatile("tilerelease" : : :); }
+
+// Sum register kSlot (0 to 3) = activations (16 tokens) times weights.
+template <int kSlot>
+HWY_INLINE void MultiplyTile(const int8_t* activations, const uint8_t* weights) {
+  const size_t x_stride = kUnitCols, w_stride = kQuadBytes;
+  asm volatile(
+      "tilezero %%tmm%c0\n\t"
+      "tileloadd (%1,%2,1), %%tmm%c5\n\t"
+      "tileloadd (%3,%4,1), %%tmm%c6\n\t"
+      "tdpbssd %%tmm%c6, %%tmm%c5, %%tmm%c0"
+      :
+      : "i"(kSlot), "r"(activations), "r"(x_stride), "r"(weights), "r"(w_stride), "i"(4 + kSlot % 2),
+        "i"(6 + kSlot % 2)
+      : "memory");
+}
+
+template <int kSlot>
+HWY_INLINE void StoreTile(int32_t* out) {
+  const size_t stride = kPanelRows * sizeof(int32_t);
+  asm volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(kSlot), "r"(out), "r"(stride) : "memory");
+}
+
+// f(number % 4) with the remainder as a constant.
+template <class F>
+HWY_INLINE void WithSlot(size_t number, const F& f) {
+  switch (number % 4) {
+    case 0:
+      return f(std::integral_constant<int, 0>());
+    case 1:
+      return f(std::integral_constant<int, 1>());
+    case 2:
+      return f(std::integral_constant<int, 2>());
+    default:
+      return f(std::integral_constant<int, 3>());
+  }
+}
+
+// As MultiplyUnits for any number of tokens, 16 at a time; those past the last row of x give numbers that
+// nobody reads. The products run ahead of what follows them, since each takes 50 cycles: product `step` is
+// started, the one kStoreBehind before it is stored, and the one kScaleBehind before it is scaled and added
+// to the totals.
+template <bool kHalves, bool kMinima>
+void MultiplyUnitsWithTiles(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
+                            size_t first, size_t tokens, size_t first_unit, float* HWY_RESTRICT totals) {
+  constexpr size_t kParts = kHalves ? 2 : 1;
+  constexpr size_t kPartQuads = kQuads / kParts;
+  constexpr size_t kStoreBehind = 2, kScaleBehind = 6, kStored = 8;
+  HWY_ALIGN int32_t sums[kStored][kTileTokens][kPanelRows];
+  const F32 d;
+  const size_t parts = (end - begin) * kParts;
+  const size_t steps = (tokens + kTileTokens - 1) / kTileTokens * parts;
+  const auto multiply = [&](size_t step) HEARTH_INLINE_LAMBDA {
+    const size_t part = begin * kParts + step % parts, token = first + step / parts * kTileTokens;
+    const size_t unit = (first_unit + part / kParts) * x.rows + token, quad = part % kParts * kPartQuads;
+    WithSlot(step, [&](auto slot) HEARTH_INLINE_LAMBDA {
+      MultiplyTile<slot>(x.codes.data() + unit * kUnitCols + 4 * quad, strip.codes[part / kParts][quad]);
+    });
+  };
+  const auto store = [&](size_t step) HEARTH_INLINE_LAMBDA {
+    WithSlot(step, [&](auto slot) HEARTH_INLINE_LAMBDA { StoreTile<slot>(sums[step % kStored][0]); });
+  };
+  size_t step = 0;
+  for (; step < kScaleBehind; ++step) {
+    if (step < steps) multiply(step);
+    if (step >= kStoreBehind && step - kStoreBehind < steps) store(step - kStoreBehind);
+  }
+  VF32 total[kTileTokens];
+  for (size_t token = 0; token < tokens; token += kTileTokens) {
+    float* tile_totals = totals + token * kPanelRows;
+    Repeat<kTileTokens>([&](auto t)
+                            HEARTH_INLINE_LAMBDA { total[t] = hn::Load(d, tile_totals + t * kPanelRows); });
+    for (size_t part = begin * kParts; part < end * kParts; ++part, ++step) {
+      if (step < steps) multiply(step);
+      if (step - kStoreBehind < steps) store(step - kStoreBehind);
+      const int32_t(*tile)[kPanelRows] = sums[(step - kScaleBehind) % kStored];
+      const size_t unit = (first_unit + part / kParts) * x.rows + first + token;
+      const float* x_scales = x.scales.data() + unit;
+      const VF32 scale = hn::Load(d, strip.scales[part]);
+      Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
+        const VF32 factor = hn::Mul(scale, hn::Set(d, x_scales[t]));
+        total[t] = hn::MulAdd(hn::ConvertTo(d, hn::Load(I32(), tile[t])), factor, total[t]);
+      });
+      if constexpr (!kMinima) continue;
+      const float* scaled_sums =
+          kHalves ? x.scaled_halves.data() + (kParts * first_unit + part) * x.rows + first + token
+                  : x.scaled_sums.data() + unit;
+      const VF32 minimum = hn::Load(d, strip.minima[part]);
+      Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
+        total[t] = hn::NegMulAdd(minimum, hn::Set(d, scaled_sums[t]), total[t]);
+      });
+    }
+    Repeat<kTileTokens>([&](auto t)
+                            HEARTH_INLINE_LAMBDA { hn::Store(total[t], d, tile_totals + t * kPanelRows); });
+  }
+}
+
+// Below this the tiles, which always hold 16 tokens, are slower than vectors.
+constexpr size_t kFewestTileTokens = 10;
+
+struct TileMethod {
+  static constexpr bool kSigned = true;
+  template <class Format>
+  static void Multiply(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
+                       size_t first, size_t tokens, size_t first_unit, float* totals) {
+    MultiplyUnitsWithTiles<Format::kHalves, Format::kMinima>(strip, begin, end, x, first, tokens, first_unit,
+                                                             totals);
+  }
+};
+
+#endif  // HWY_TARGET == HWY_AVX3_DL
+
+// Asks for the cache lines of [begin, end) before they are needed. Hardware prefetchers stop at pages.
+HWY_INLINE void PrefetchLines(const uint8_t* begin, const uint8_t* end) {
+  for (; begin < end; begin += kCacheLine) hwy::Prefetch(begin);
+}
+
+// Vector instructions.
+struct VectorMethod {
+  static constexpr bool kSigned = kSignedCodes;
+  template <class Format>
+  static void Multiply(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
+                       size_t first, size_t tokens, size_t first_unit, float* totals) {
+    MultiplyAllTokens<Format>(strip, begin, end, x, first, tokens, first_unit, totals);
+  }
+};
+
 // One panel and tokens [first, first + tokens).
-template <class Format>
+template <class Format, class Method>
 void MultiplyPanel(const PanelTask& task, size_t panel, size_t first, size_t tokens) {
   HWY_ALIGN float totals[kTokenTile * kPanelRows];
   Strip strip;
@@ -132,10 +279,10 @@ void MultiplyPanel(const PanelTask& task, size_t panel, size_t first, size_t tok
   for (size_t base = 0; base < units; base += kStripUnits, data += strip_bytes) {
     const size_t count = std::min(kStripUnits, units - base);
     PrefetchLines(data + kPrefetchBytes, data + kPrefetchBytes + strip_bytes);
-    Format::template Expand<kSignedCodes>(data, count, strip);
+    Format::template Expand<Method::kSigned>(data, count, strip);
     for (size_t unit = base; unit < base + count;) {
       const size_t end = std::min(base + count, *group_end / kUnitCols);
-      MultiplyAllTokens<Format>(strip, unit - base, end - base, x, first, tokens, base, totals);
+      Method::template Multiply<Format>(strip, unit - base, end - base, x, first, tokens, base, totals);
       unit = end;
       deliver_finished_groups(unit);
     }
@@ -146,7 +293,19 @@ template <class Format>
 void MultiplyPanels(const PanelTask& task, size_t begin, size_t end) {
   for (size_t first = 0; first < task.x->rows(); first += kTokenTile) {
     const size_t tokens = std::min(kTokenTile, task.x->rows() - first);
-    for (size_t panel = begin; panel < end; ++panel) MultiplyPanel<Format>(task, panel, first, tokens);
+#if HWY_TARGET == HWY_AVX3_DL
+    if (tokens >= kFewestTileTokens && HasMatrixTiles()) {
+      ConfigureTiles(Format::kHalves ? kQuads / 2 : kQuads);
+      for (size_t panel = begin; panel < end; ++panel) {
+        MultiplyPanel<Format, TileMethod>(task, panel, first, tokens);
+      }
+      ReleaseTiles();
+      continue;
+    }
+#endif
+    for (size_t panel = begin; panel < end; ++panel) {
+      MultiplyPanel<Format, VectorMethod>(task, panel, first, tokens);
+    }
   }
 }
 

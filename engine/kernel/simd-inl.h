@@ -10,8 +10,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "hwy/highway.h"
+
+// Behind the parameters of a lambda inside a kernel.
+#ifndef HEARTH_INLINE_LAMBDA
+#define HEARTH_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth {
@@ -24,6 +31,16 @@ using VF32 = hn::Vec<F32>;
 using I32 = hn::Rebind<int32_t, F32>;
 using VI32 = hn::Vec<I32>;
 inline constexpr size_t kLanes = hn::MaxLanes(F32());
+
+// f(0), f(1) .. f(N - 1) with the number as a constant. Arrays of vectors that are only indexed with
+// constants stay in registers; in a loop the compiler may keep a copy in memory.
+template <size_t kCount, class F>
+HWY_INLINE void Repeat(const F& f) {
+  [&]<size_t... i>(std::index_sequence<i...>) HEARTH_INLINE_LAMBDA {
+    (f(std::integral_constant<size_t, i>()), ...);
+  }
+  (std::make_index_sequence<kCount>());
+}
 
 // Sums run in 32 partial sums whatever the vector size: value i belongs to partial sum i % 32, and the
 // partial sums are folded in halves. Machines with different vectors thus add in the same order.

@@ -53,7 +53,8 @@ uint32_t ArchitectureMetadata::SizeOr(std::string_view key, uint32_t otherwise) 
 float ArchitectureMetadata::Float(std::string_view key) const {
   const std::optional<float> value = Take(metadata_.GetFloat(FullKey(key)));
   if (!value) {
-    Fail(absl::InvalidArgumentError(absl::StrCat("the file has no ", FullKey(key), "; it is damaged or incomplete")));
+    Fail(absl::InvalidArgumentError(
+        absl::StrCat("the file has no ", FullKey(key), "; it is damaged or incomplete")));
   }
   return value.value_or(0);
 }
@@ -75,7 +76,8 @@ std::vector<uint32_t> ArchitectureMetadata::SizePerLayer(std::string_view key, u
   const std::optional<std::vector<uint64_t>> values = Take(metadata_.GetUints(FullKey(key)));
   if (!values) {
     if (!otherwise) {
-      Fail(absl::InvalidArgumentError(absl::StrCat("the file has no ", FullKey(key), "; it is damaged or incomplete")));
+      Fail(absl::InvalidArgumentError(
+          absl::StrCat("the file has no ", FullKey(key), "; it is damaged or incomplete")));
     }
     return std::vector<uint32_t>(layers, otherwise.value_or(0));
   }
@@ -86,7 +88,8 @@ std::vector<uint32_t> ArchitectureMetadata::SizePerLayer(std::string_view key, u
   }
   std::vector<uint32_t> result;
   result.reserve(layers);
-  for (uint32_t i = 0; i < layers; ++i) result.push_back(Narrow(key, values->size() == 1 ? (*values)[0] : (*values)[i]));
+  for (uint32_t i = 0; i < layers; ++i)
+    result.push_back(Narrow(key, values->size() == 1 ? (*values)[0] : (*values)[i]));
   return result;
 }
 
@@ -94,8 +97,8 @@ std::vector<float> ArchitectureMetadata::FloatPerLayer(std::string_view key, uin
   std::vector<float> values = Take(metadata_.GetFloats(FullKey(key))).value_or(std::vector<float>());
   if (values.size() == 1) values.resize(layers, values[0]);
   if (values.size() != layers) {
-    Fail(absl::InvalidArgumentError(
-        absl::StrCat(FullKey(key), " needs one value per layer, it has ", values.size(), " for ", layers, " layers")));
+    Fail(absl::InvalidArgumentError(absl::StrCat(FullKey(key), " needs one value per layer, it has ",
+                                                 values.size(), " for ", layers, " layers")));
     values.resize(layers, 0);
   }
   return values;

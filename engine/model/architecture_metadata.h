@@ -12,9 +12,9 @@
 
 namespace hearth {
 
-// Reads the keys of one architecture ("llama.block_count" as "block_count"). Readers return a default where something
-// is wrong and remember the first error, so that a spec reads as a list of keys; status() tells at the end.
-// Not thread-safe.
+// Reads the keys of one architecture ("llama.block_count" as "block_count"). Readers return a default where
+// something is wrong and remember the first error, so that a spec reads as a list of keys; status() tells at
+// the end. Not thread-safe.
 class ArchitectureMetadata {
  public:
   ArchitectureMetadata(const GgufMetadata& metadata, std::string architecture);
@@ -28,7 +28,8 @@ class ArchitectureMetadata {
   bool BoolOr(std::string_view key, bool otherwise) const;
   std::string StringOr(std::string_view key, std::string otherwise) const;
   // One value per layer: an array of `layers` values, or one value for all of them.
-  std::vector<uint32_t> SizePerLayer(std::string_view key, uint32_t layers, std::optional<uint32_t> otherwise) const;
+  std::vector<uint32_t> SizePerLayer(std::string_view key, uint32_t layers,
+                                     std::optional<uint32_t> otherwise) const;
   std::vector<float> FloatPerLayer(std::string_view key, uint32_t layers) const;
 
   const std::string& architecture() const { return architecture_; }

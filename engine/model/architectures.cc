@@ -66,7 +66,8 @@ absl::Status AdjustGemma3(const ArchitectureMetadata&, const GgufFile&, ModelSpe
 }
 
 absl::Status AdjustJais(const ArchitectureMetadata&, const GgufFile&, ModelSpec& spec) {
-  for (LayerSpec& layer : spec.layers) layer.attention.scale = 1 / static_cast<float>(layer.attention.key_dim);
+  for (LayerSpec& layer : spec.layers)
+    layer.attention.scale = 1 / static_cast<float>(layer.attention.key_dim);
   return absl::OkStatus();
 }
 
@@ -75,8 +76,8 @@ absl::Status AdjustQwen(const ArchitectureMetadata&, const GgufFile&, ModelSpec&
   return absl::OkStatus();
 }
 
-// Layers without rope see everything and sharpen their scores with the distance from the start; the others normalise
-// queries and keys, except in the 128-expert model.
+// Layers without rope see everything and sharpen their scores with the distance from the start; the others
+// normalise queries and keys, except in the 128-expert model.
 absl::Status AdjustLlama4(const ArchitectureMetadata& metadata, const GgufFile&, ModelSpec& spec) {
   const bool norms = metadata.SizeOr("expert_count", 0) != 128;
   for (LayerSpec& layer : spec.layers) {
@@ -105,7 +106,8 @@ absl::Status AdjustMistral3(const ArchitectureMetadata& metadata, const GgufFile
 absl::Status AdjustMiniCpm(const ArchitectureMetadata& metadata, const GgufFile&, ModelSpec& spec) {
   const float n_embd = static_cast<float>(spec.n_embd);
   spec.embedding_scale = metadata.FloatOr("embedding_scale", 12);
-  spec.residual_scale = metadata.FloatOr("residual_scale", 1.4f / std::sqrt(static_cast<float>(spec.n_layers)));
+  spec.residual_scale =
+      metadata.FloatOr("residual_scale", 1.4f / std::sqrt(static_cast<float>(spec.n_layers)));
   spec.logit_scale = 1 / metadata.FloatOr("logit_scale", n_embd / 256);
   return absl::OkStatus();
 }
@@ -163,14 +165,15 @@ constexpr std::array kArchitectures = {
     // Llama and what differs from it in details.
     Architecture{.name = "llama", .normalize_expert_weights = true},
     Architecture{.name = "mistral3", .normalize_expert_weights = true, .adjust = AdjustMistral3},
-    Architecture{.name = "llama4",
-                 .rope_on_windows_only = true,
-                 .qk_norm_after_rope = true,
-                 .window = {.kind = WindowKind::kChunked, .period = 4, .default_size = 8192, .fixed_size = true},
-                 .gating = Gating::kSigmoid,
-                 .weight_on_input = true,
-                 .shared_expert = true,
-                 .adjust = AdjustLlama4},
+    Architecture{
+        .name = "llama4",
+        .rope_on_windows_only = true,
+        .qk_norm_after_rope = true,
+        .window = {.kind = WindowKind::kChunked, .period = 4, .default_size = 8192, .fixed_size = true},
+        .gating = Gating::kSigmoid,
+        .weight_on_input = true,
+        .shared_expert = true,
+        .adjust = AdjustLlama4},
     Architecture{.name = "arcee", .activation = Activation::kReluSquared, .gated = false},
     Architecture{.name = "smollm3", .no_rope_period = 4},
     Architecture{.name = "internlm2"},
@@ -194,19 +197,18 @@ constexpr std::array kArchitectures = {
                  .normalize_expert_weights = true},
     Architecture{.name = "seed_oss", .ffn_norm = "post_attention_norm", .rope = kHalfSplit},
     Architecture{.name = "exaone", .rope = kHalfSplit},
-    Architecture{.name = "exaone4",
-                 .attention_norm = kNoNorm,
-                 .attention_post_norm = "post_attention_norm",
-                 .ffn_norm = kNoNorm,
-                 .ffn_post_norm = "post_ffw_norm",
-                 .rope = kHalfSplit,
-                 .rope_on_windows_only = true,
-                 .qk_norm = QkNorm::kPerHead,
-                 .window = {.kind = WindowKind::kSliding, .period = 4, .default_size = 4096, .only_with_layers = 64}},
-    Architecture{.name = "hunyuan-dense",
-                 .rope = kHalfSplit,
-                 .qk_norm = QkNorm::kPerHead,
-                 .qk_norm_after_rope = true},
+    Architecture{
+        .name = "exaone4",
+        .attention_norm = kNoNorm,
+        .attention_post_norm = "post_attention_norm",
+        .ffn_norm = kNoNorm,
+        .ffn_post_norm = "post_ffw_norm",
+        .rope = kHalfSplit,
+        .rope_on_windows_only = true,
+        .qk_norm = QkNorm::kPerHead,
+        .window = {.kind = WindowKind::kSliding, .period = 4, .default_size = 4096, .only_with_layers = 64}},
+    Architecture{
+        .name = "hunyuan-dense", .rope = kHalfSplit, .qk_norm = QkNorm::kPerHead, .qk_norm_after_rope = true},
     Architecture{.name = "hunyuan-moe",
                  .rope = kHalfSplit,
                  .qk_norm = QkNorm::kPerHead,
@@ -247,7 +249,8 @@ constexpr std::array kArchitectures = {
                  .window = {.kind = WindowKind::kSliding, .period = 2},
                  .activation = Activation::kSwigluOai,
                  .gating = Gating::kSoftmaxOfChosen},
-    Architecture{.name = "lfm2", .output_norm = "token_embd_norm", .rope = kHalfSplit, .qk_norm = QkNorm::kPerHead},
+    Architecture{
+        .name = "lfm2", .output_norm = "token_embd_norm", .rope = kHalfSplit, .qk_norm = QkNorm::kPerHead},
     Architecture{.name = "lfm2moe",
                  .output_norm = "token_embd_norm",
                  .rope = kHalfSplit,
@@ -306,7 +309,8 @@ constexpr std::array kArchitectures = {
 
     // GLM.
     Architecture{.name = "chatglm"},
-    Architecture{.name = "glm4", .attention_post_norm = "post_attention_norm", .ffn_post_norm = "post_ffw_norm"},
+    Architecture{
+        .name = "glm4", .attention_post_norm = "post_attention_norm", .ffn_post_norm = "post_ffw_norm"},
     Architecture{.name = "glm4moe",
                  .ffn_norm = "post_attention_norm",
                  .rope = kHalfSplit,

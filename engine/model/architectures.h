@@ -13,22 +13,22 @@
 
 namespace hearth {
 
-// Which layers of an architecture see only a window of the positions before them. In each run of `period` layers all
-// but the last (or, with full_first, the first) do.
+// Which layers of an architecture see only a window of the positions before them. In each run of `period`
+// layers all but the last (or, with full_first, the first) do.
 struct WindowTraits {
   WindowKind kind = WindowKind::kNone;
   uint32_t period = 0;
   bool full_first = false;
-  uint32_t default_size = 0;       // where the file gives no size; 0: then there are no windows
-  bool fixed_size = false;         // the size is default_size whatever the file gives
-  bool needs_key = false;          // no windows in files without attention.sliding_window
-  uint32_t only_with_layers = 0;   // windows only in models of this many layers
-  float rope_base = 0;             // > 0: layers with a window rotate with this base (or rope.freq_base_swa)
-  bool rope_unscaled = false;      // and without the model's rope scaling
+  uint32_t default_size = 0;      // where the file gives no size; 0: then there are no windows
+  bool fixed_size = false;        // the size is default_size whatever the file gives
+  bool needs_key = false;         // no windows in files without attention.sliding_window
+  uint32_t only_with_layers = 0;  // windows only in models of this many layers
+  float rope_base = 0;            // > 0: layers with a window rotate with this base (or rope.freq_base_swa)
+  bool rope_unscaled = false;     // and without the model's rope scaling
 };
 
-// What an architecture is beyond the values in its files. The defaults are Llama's: an entry says what differs.
-// Adding an architecture is adding an entry to architectures.cc; ARCHITECTURE.md walks through one.
+// What an architecture is beyond the values in its files. The defaults are Llama's: an entry says what
+// differs. Adding an architecture is adding an entry to architectures.cc; ARCHITECTURE.md walks through one.
 struct Architecture {
   std::string_view name;  // "general.architecture" of the file
 
@@ -44,7 +44,7 @@ struct Architecture {
 
   // Positions.
   std::optional<RopeStyle> rope = RopeStyle::kInterleaved;
-  uint32_t no_rope_period = 0;       // every n-th layer has no rope
+  uint32_t no_rope_period = 0;        // every n-th layer has no rope
   bool rope_on_windows_only = false;  // where the model has windows, only layers with one have rope
   bool learned_positions = false;
   uint32_t position_offset = 0;
@@ -79,13 +79,15 @@ struct Architecture {
   bool shared_gate = false;
 
   // Scales.
-  float logit_scale_exponent = 0;  // logits *= logit_scale ^ this: 1 (Cohere), -1 (Granite); 0: the key is not read
-  float attention_softcap = 0;     // defaults of the keys
+  float logit_scale_exponent =
+      0;  // logits *= logit_scale ^ this: 1 (Cohere), -1 (Granite); 0: the key is not read
+  float attention_softcap = 0;  // defaults of the keys
   float logit_softcap = 0;
   bool embedding_scale_is_root = false;  // Gemma: embeddings * sqrt(n_embd)
 
   // What no field above can say; called last.
-  absl::Status (*adjust)(const ArchitectureMetadata& metadata, const GgufFile& file, ModelSpec& spec) = nullptr;
+  absl::Status (*adjust)(const ArchitectureMetadata& metadata, const GgufFile& file,
+                         ModelSpec& spec) = nullptr;
 };
 
 // The entry of `name`, or nullptr.

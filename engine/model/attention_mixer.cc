@@ -14,7 +14,8 @@ void Clamp(float limit, size_t n, float* x) {
 }
 
 // Normalises the heads of one row of queries or keys as the spec says.
-void NormalizeHeads(const ModelSpec& model, const AttentionSpec& attention, const Norm& norm, uint32_t heads, float* x) {
+void NormalizeHeads(const ModelSpec& model, const AttentionSpec& attention, const Norm& norm, uint32_t heads,
+                    float* x) {
   if (!norm.present) return;
   const uint32_t dim = attention.key_dim;
   const float* weight = norm.weight.empty() ? nullptr : norm.weight.data();
@@ -33,8 +34,8 @@ void NormalizeHeads(const ModelSpec& model, const AttentionSpec& attention, cons
 
 // Norm and rotation, in the spec's order.
 template <class Rotation>
-void FinishHeads(const ModelSpec& model, const AttentionSpec& attention, const Norm& norm, uint32_t heads, float* x,
-                 Rotation rotate) {
+void FinishHeads(const ModelSpec& model, const AttentionSpec& attention, const Norm& norm, uint32_t heads,
+                 float* x, Rotation rotate) {
   if (!attention.qk_norm_after_rope) NormalizeHeads(model, attention, norm, heads, x);
   rotate(x);
   if (attention.qk_norm_after_rope) NormalizeHeads(model, attention, norm, heads, x);
@@ -147,11 +148,13 @@ void RunAttention(const LayerSpec& layer, const AttentionShape& shape, const KvL
   Attention(step.pool, shape, step.attention_rows);
 }
 
-void Attend(const ModelSpec& model, const LayerSpec& layer, const AttentionWeights& weights, const float* input,
-            KvLayer& cache, Step& step, float* out) {
+void Attend(const ModelSpec& model, const LayerSpec& layer, const AttentionWeights& weights,
+            const float* input, KvLayer& cache, Step& step, float* out) {
   const AttentionSpec& attention = layer.attention;
   step.activations.Set(input, step.row_count(), model.n_embd, model.n_embd);
-  ApplyLinear(step, {{&weights.query, step.query.data()}, {&weights.key, step.key.data()}, {&weights.value, step.value.data()}});
+  ApplyLinear(step, {{&weights.query, step.query.data()},
+                     {&weights.key, step.key.data()},
+                     {&weights.value, step.value.data()}});
 
   RowFinisher finisher(model, layer, weights, cache, step);
   step.ForEachRow([&](uint32_t t) { finisher.Finish(t); });
@@ -169,8 +172,8 @@ void Attend(const ModelSpec& model, const LayerSpec& layer, const AttentionWeigh
   RunAttention(layer, shape, cache, step);
 
   const size_t results = size_t{attention.heads} * attention.value_dim;
-  const float* attended = ApplyNorm(step, model, weights.output_norm, step.row_count(), results, step.attended.data(),
-                                    step.attended.data());
+  const float* attended = ApplyNorm(step, model, weights.output_norm, step.row_count(), results,
+                                    step.attended.data(), step.attended.data());
   ApplyLinear(step, weights.output, attended, out);
 }
 

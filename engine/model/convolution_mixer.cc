@@ -5,8 +5,8 @@
 namespace hearth {
 namespace {
 
-// One position of all channels: y = c * conv(b * z). `state`, (taps - 1, n), holds b * z of the positions before,
-// oldest first, and moves on by one.
+// One position of all channels: y = c * conv(b * z). `state`, (taps - 1, n), holds b * z of the positions
+// before, oldest first, and moves on by one.
 void ConvolveRow(const float* bcz, const float* taps, size_t tap_count, size_t n, float* state, float* y) {
   const float* b = bcz;
   const float* c = bcz + n;
@@ -25,8 +25,8 @@ void ConvolveRow(const float* bcz, const float* taps, size_t tap_count, size_t n
 
 }  // namespace
 
-void ConvolveShort(const ModelSpec& model, const ShortConvolutionWeights& weights, const float* input, KvLayer& cache,
-                   Step& step, float* out) {
+void ConvolveShort(const ModelSpec& model, const ShortConvolutionWeights& weights, const float* input,
+                   KvLayer& cache, Step& step, float* out) {
   const size_t n = model.n_embd;
   ApplyLinear(step, weights.input, input, step.projected.data());
   // Rows of a sequence follow one another: each needs the state that the one before leaves.

@@ -152,7 +152,8 @@ absl::Status LayeredDecoder::Truncate(uint32_t sequence, uint32_t length) {
   }
   if (length > 0 && length < lengths_[sequence] && spec_.has_recurrent_state()) {
     return absl::InvalidArgumentError(
-        "this model keeps a state that cannot go back to an earlier position: forget the whole sequence instead");
+        "this model keeps a state that cannot go back to an earlier position: forget the whole sequence "
+        "instead");
   }
   if (length == 0) {
     for (KvLayer& cache : caches_) cache.ClearState(sequence);
@@ -166,17 +167,17 @@ absl::Status CheckOptions(const ModelSpec& spec, const DecoderOptions& options) 
     return absl::InvalidArgumentError("a decoder needs at least one sequence, one position and one row");
   }
   if (spec.learned_positions > 0 && options.context_length > spec.learned_positions - spec.position_offset) {
-    return absl::InvalidArgumentError(absl::StrCat("the model knows ", spec.learned_positions - spec.position_offset,
-                                                   " positions, a context of ", options.context_length,
-                                                   " is too long for it"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model knows ", spec.learned_positions - spec.position_offset,
+                     " positions, a context of ", options.context_length, " is too long for it"));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const Model> model, DecoderOptions options,
-                                                         ThreadPool& pool) {
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const Model> model,
+                                                         DecoderOptions options, ThreadPool& pool) {
   const ModelSpec& spec = model->spec();
   HEARTH_RETURN_IF_ERROR(CheckOptions(spec, options));
   HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, KvCacheBytes(spec, options));
@@ -189,7 +190,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const M
   std::vector<KvLayer> caches;
   for (const LayerSpec& layer : spec.layers) {
     HEARTH_ASSIGN_OR_RETURN(const KvLayerLayout layout, MakeKvLayerLayout(spec, layer, options.kv_type));
-    HEARTH_ASSIGN_OR_RETURN(KvLayer cache, KvLayer::Create(layout, options.sequences, options.context_length));
+    HEARTH_ASSIGN_OR_RETURN(KvLayer cache,
+                            KvLayer::Create(layout, options.sequences, options.context_length));
     caches.push_back(std::move(cache));
   }
   return std::make_unique<LayeredDecoder>(std::move(model), options, std::move(caches), bytes, pool);

@@ -23,8 +23,8 @@ struct DecoderOptions {
   KvType kv_type = KvType::kF32;
 };
 
-// One row of a step: a token of a sequence at a position. The rows of a sequence come in rising positions without gaps,
-// starting at what the sequence holds already.
+// One row of a step: a token of a sequence at a position. The rows of a sequence come in rising positions
+// without gaps, starting at what the sequence holds already.
 struct BatchRow {
   uint32_t sequence = 0;
   uint32_t position = 0;
@@ -32,25 +32,28 @@ struct BatchRow {
   bool want_logits = false;
 };
 
-// The decode loop: leads the model's layers, keeps residual streams and the KV cache of every sequence, and asks
-// devices for the FFNs. Used by one thread at a time.
+// The decode loop: leads the model's layers, keeps residual streams and the KV cache of every sequence, and
+// asks devices for the FFNs. Used by one thread at a time.
 class Decoder {
  public:
-  // `model` is shared and immutable; `pool` outlives the decoder. RESOURCE_EXHAUSTED when the KV cache does not fit
-  // the memory of the machine (says how much it needs), INVALID_ARGUMENT for options the model cannot have.
-  static absl::StatusOr<std::unique_ptr<Decoder>> Create(std::shared_ptr<const Model> model, DecoderOptions options,
-                                                         ThreadPool& pool);
+  // `model` is shared and immutable; `pool` outlives the decoder. RESOURCE_EXHAUSTED when the KV cache does
+  // not fit the memory of the machine (says how much it needs), INVALID_ARGUMENT for options the model cannot
+  // have.
+  static absl::StatusOr<std::unique_ptr<Decoder>> Create(std::shared_ptr<const Model> model,
+                                                         DecoderOptions options, ThreadPool& pool);
   virtual ~Decoder() = default;
 
-  // The devices that hold the FFN shards, together every group of every layer. Borrowed; may change between steps.
+  // The devices that hold the FFN shards, together every group of every layer. Borrowed; may change between
+  // steps.
   virtual void SetDevices(std::vector<FfnDevice*> devices) = 0;
 
-  // Evaluates the rows and writes the logits, (rows with want_logits, vocab), in row order; logits has room for them
-  // (CHECK). INVALID_ARGUMENT for bad rows, UNAVAILABLE when a device was lost: sequences in the step are then to be
-  // cleared. Allocates nothing after the first step of the largest size.
+  // Evaluates the rows and writes the logits, (rows with want_logits, vocab), in row order; logits has room
+  // for them (CHECK). INVALID_ARGUMENT for bad rows, UNAVAILABLE when a device was lost: sequences in the
+  // step are then to be cleared. Allocates nothing after the first step of the largest size.
   virtual absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) = 0;
 
-  // Forgets a sequence, or its positions from `length` on (models with recurrent state only allow 0: INVALID_ARGUMENT).
+  // Forgets a sequence, or its positions from `length` on (models with recurrent state only allow 0:
+  // INVALID_ARGUMENT).
   virtual absl::Status Truncate(uint32_t sequence, uint32_t length) = 0;
   virtual uint32_t SequenceLength(uint32_t sequence) const = 0;
 

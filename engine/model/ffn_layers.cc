@@ -135,25 +135,26 @@ class FfnBinder {
     if (loader_.ok()) spec_.predictor_type = source_.blocks[0].predictor.tensor->type;
   }
 
-  // A spec describes all blocks at once, by the types of the first.
+  // Types and biases are those of the first block, except that a shared expert may have types of its own.
   void TakeTypes() {
     const FfnBlockSource& first = source_.blocks.front();
-    for (const FfnBlockSource& block : source_.blocks) {
-      const bool same = (!ffn_.gated || block.gate.tensor->type == first.gate.tensor->type) &&
-                        block.up.tensor->type == first.up.tensor->type &&
-                        block.down.tensor->type == first.down.tensor->type;
-      if (!same) {
-        loader_.Fail(absl::UnimplementedError(absl::StrCat(
-            "layer ", index_, " stores its shared expert in other types than its experts, which is not supported")));
-        return;
-      }
-    }
+    const FfnBlockSource& last = source_.blocks.back();
     if (ffn_.gated) spec_.gate = {true, first.gate.tensor->type};
     spec_.up = {true, first.up.tensor->type};
     spec_.down = {true, first.down.tensor->type};
     spec_.gate_bias = first.gate_bias.tensor != nullptr;
     spec_.up_bias = first.up_bias.tensor != nullptr;
     spec_.down_bias = first.down_bias.tensor != nullptr;
+    if (ffn_.shared_neurons == 0) return;
+    if (ffn_.gated) spec_.shared_gate_type = last.gate.tensor->type;
+    spec_.shared_up_type = last.up.tensor->type;
+    spec_.shared_down_type = last.down.tensor->type;
+    spec_.shared_types = (ffn_.gated && spec_.shared_gate_type != spec_.gate.type) ||
+                         spec_.shared_up_type != spec_.up.type || spec_.shared_down_type != spec_.down.type;
+    if (spec_.gate_bias || spec_.up_bias || spec_.down_bias) {
+      loader_.Fail(absl::UnimplementedError(
+          absl::StrCat("layer ", index_, " has biases beside a shared expert, which is not supported")));
+    }
   }
 
   const FfnSpec& ffn_;
@@ -166,7 +167,8 @@ class FfnBinder {
 
 }  // namespace
 
-FfnLayers BindFfnLayers(const ModelSpec& spec, SparsityMode sparsity, float sparse_threshold, WeightLoader& loader) {
+FfnLayers BindFfnLayers(const ModelSpec& spec, SparsityMode sparsity, float sparse_threshold,
+                        WeightLoader& loader) {
   FfnLayers layers;
   for (uint32_t i = 0; i < spec.n_layers && loader.ok(); ++i) {
     FfnBinder binder(spec, i, loader);
@@ -184,7 +186,8 @@ absl::Status CheckSparsity(const ModelSpec& spec, SparsityMode sparsity) {
         layer.ffn.activation == Activation::kRelu || layer.ffn.activation == Activation::kReluSquared;
     if (sparsity == SparsityMode::kExact && !relu) {
       return absl::InvalidArgumentError(
-          "exact sparsity needs a model with ReLU in its feed-forward layers, this one has none: its neurons always "
+          "exact sparsity needs a model with ReLU in its feed-forward layers, this one has none: its neurons "
+          "always "
           "fire; use dense");
     }
     if (sparsity == SparsityMode::kPredicted && layer.ffn.predictor_rank == 0) {

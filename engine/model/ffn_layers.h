@@ -10,16 +10,18 @@
 
 namespace hearth {
 
-// The feed-forward networks of a model as devices see them: what they compute and where their weights lie. A layer
-// without one has no blocks. Errors stay in the loader.
+// The feed-forward networks of a model as devices see them: what they compute and where their weights lie. A
+// layer without one has no blocks. Errors stay in the loader.
 struct FfnLayers {
   std::vector<FfnLayerSpec> specs;      // by layer
   std::vector<FfnLayerSource> sources;  // by layer
 };
 
-FfnLayers BindFfnLayers(const ModelSpec& spec, SparsityMode sparsity, float sparse_threshold, WeightLoader& loader);
+FfnLayers BindFfnLayers(const ModelSpec& spec, SparsityMode sparsity, float sparse_threshold,
+                        WeightLoader& loader);
 
-// Whether the model's layers can be computed in this mode: INVALID_ARGUMENT, saying why and what works, otherwise.
+// Whether the model's layers can be computed in this mode: INVALID_ARGUMENT, saying why and what works,
+// otherwise.
 absl::Status CheckSparsity(const ModelSpec& spec, SparsityMode sparsity);
 
 }  // namespace hearth

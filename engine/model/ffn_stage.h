@@ -14,9 +14,9 @@
 
 namespace hearth {
 
-// The leader's part of the feed-forward networks: chooses experts, computes what predictors need, hands the input to
-// the devices and turns their sums into values. For each layer: Begin, Observe with what the router or predictor may
-// read, Submit, Collect. Allocated once for the largest step.
+// The leader's part of the feed-forward networks: chooses experts, computes what predictors need, hands the
+// input to the devices and turns their sums into values. For each layer: Begin, Observe with what the router
+// or predictor may read, Submit, Collect. Allocated once for the largest step.
 class FfnStage {
  public:
   FfnStage(const ModelSpec& model, const std::vector<FfnLayerSpec>& specs, uint32_t max_rows);
@@ -24,7 +24,8 @@ class FfnStage {
   void SetDevices(std::vector<FfnDevice*> devices) { devices_ = std::move(devices); }
 
   void Begin(uint32_t layer, const LayerWeights& weights, Step& step);
-  // Tells what `place` holds now, (rows, n_embd). The router and the predictor take it if it is what they read.
+  // Tells what `place` holds now, (rows, n_embd). The router and the predictor take it if it is what they
+  // read.
   void Observe(FfnSideInput place, const float* x);
   // Starts the devices on input, (rows, n_embd), which stays until Collect has returned.
   void Submit(const float* input);

@@ -21,10 +21,13 @@ absl::StatusOr<KvLayerLayout> MakeKvLayerLayout(const ModelSpec& spec, const Lay
   const uint32_t keys = layer.cached_key_values();
   const uint32_t values = layer.cached_value_values();
   // Heads and, with latent attention, the latent are read from their own first value on.
-  const uint32_t key_part = layer.mixer == MixerKind::kAttention ? layer.attention.key_dim : layer.attention.latent_rank;
-  if (type == KvType::kQ8_0 && (keys % 32 != 0 || key_part % 32 != 0 || layer.attention.value_dim % 32 != 0)) {
+  const uint32_t key_part =
+      layer.mixer == MixerKind::kAttention ? layer.attention.key_dim : layer.attention.latent_rank;
+  if (type == KvType::kQ8_0 &&
+      (keys % 32 != 0 || key_part % 32 != 0 || layer.attention.value_dim % 32 != 0)) {
     return absl::InvalidArgumentError(
-        "a Q8_0 cache needs heads of a multiple of 32 values, which this model has not; use an F16 or F32 cache");
+        "a Q8_0 cache needs heads of a multiple of 32 values, which this model has not; use an F16 or F32 "
+        "cache");
   }
   layout.key_bytes = KvBytes(type, keys);
   layout.value_bytes = KvBytes(type, values);
@@ -40,19 +43,22 @@ absl::StatusOr<uint64_t> KvCacheBytes(const ModelSpec& spec, const DecoderOption
   for (const LayerSpec& layer : spec.layers) {
     HEARTH_ASSIGN_OR_RETURN(const KvLayerLayout layout, MakeKvLayerLayout(spec, layer, options.kv_type));
     const std::optional<uint64_t> cached = CheckedMul(positions, layout.position_bytes());
-    const std::optional<uint64_t> state = CheckedMul(layout.state_values, uint64_t{options.sequences} * sizeof(float));
+    const std::optional<uint64_t> state =
+        CheckedMul(layout.state_values, uint64_t{options.sequences} * sizeof(float));
     const std::optional<uint64_t> sum = cached && state ? CheckedAdd(*cached, *state) : std::nullopt;
     const std::optional<uint64_t> next = sum ? CheckedAdd(total, *sum) : std::nullopt;
     if (!next) {
       return absl::InvalidArgumentError(absl::StrCat("a cache for ", options.sequences, " sequences of ",
-                                                     options.context_length, " positions is larger than any memory"));
+                                                     options.context_length,
+                                                     " positions is larger than any memory"));
     }
     total = *next;
   }
   return total;
 }
 
-absl::StatusOr<KvLayer> KvLayer::Create(const KvLayerLayout& layout, uint32_t sequences, uint32_t context_length) {
+absl::StatusOr<KvLayer> KvLayer::Create(const KvLayerLayout& layout, uint32_t sequences,
+                                        uint32_t context_length) {
   const uint64_t positions = uint64_t{sequences} * context_length;
   KvLayer layer;
   layer.layout_ = layout;

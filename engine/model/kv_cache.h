@@ -11,8 +11,8 @@
 
 namespace hearth {
 
-// How the cache of one layer is laid out, per position: `key_bytes` of keys, then, in memory of its own, as many far
-// keys (ReRoPE), then values.
+// How the cache of one layer is laid out, per position: `key_bytes` of keys, then, in memory of its own, as
+// many far keys (ReRoPE), then values.
 struct KvLayerLayout {
   KvType type = KvType::kF32;
   uint64_t key_bytes = 0;
@@ -29,9 +29,10 @@ absl::StatusOr<KvLayerLayout> MakeKvLayerLayout(const ModelSpec& spec, const Lay
 // The cache of one layer for all sequences. Owns its memory, which the system provides as it is written.
 class KvLayer {
  public:
-  // RESOURCE_EXHAUSTED when the system refuses the memory. The layout's sizes times sequences and context have been
-  // checked (KvCacheBytes).
-  static absl::StatusOr<KvLayer> Create(const KvLayerLayout& layout, uint32_t sequences, uint32_t context_length);
+  // RESOURCE_EXHAUSTED when the system refuses the memory. The layout's sizes times sequences and context
+  // have been checked (KvCacheBytes).
+  static absl::StatusOr<KvLayer> Create(const KvLayerLayout& layout, uint32_t sequences,
+                                        uint32_t context_length);
 
   // What attention reads of a sequence.
   KvView View(uint32_t sequence) const;

@@ -41,7 +41,8 @@ class LatentAttention {
         angles_->RotateFarKey(t, 1, static_cast<uint32_t>(dims_.cached()), attention_.latent_rank, far_key);
         cache.StoreFarKey(row.sequence, row.position, far_key, dims_.cached());
       }
-      if (angles_ != nullptr) angles_->Rotate(t, 1, static_cast<uint32_t>(dims_.cached()), attention_.latent_rank, key);
+      if (angles_ != nullptr)
+        angles_->Rotate(t, 1, static_cast<uint32_t>(dims_.cached()), attention_.latent_rank, key);
       cache.StoreKey(row.sequence, row.position, key, dims_.cached());
     });
   }
@@ -94,7 +95,9 @@ class LatentAttention {
     AccumulateRows(up.type, rows, up.row_bytes, up.cols, Ids(dims_.plain), from, query);
   }
 
-  absl::Span<const uint32_t> Ids(size_t count) const { return absl::MakeConstSpan(step_.row_ids).first(count); }
+  absl::Span<const uint32_t> Ids(size_t count) const {
+    return absl::MakeConstSpan(step_.row_ids).first(count);
+  }
 
   const AttentionSpec& attention_;
   const LatentAttentionWeights& weights_;
@@ -113,7 +116,8 @@ void AttendLatent(const ModelSpec& model, const LayerSpec& layer, const LatentAt
   if (attention.query_rank > 0) {
     float* compressed = projected + size_t{step.row_count()} * attention.heads * attention.key_dim;
     ApplyLinear(step, {{&weights.query_down, compressed}, {&weights.kv_down, step.key.data()}});
-    ApplyNorm(step, model, weights.query_down_norm, step.row_count(), attention.query_rank, compressed, compressed);
+    ApplyNorm(step, model, weights.query_down_norm, step.row_count(), attention.query_rank, compressed,
+              compressed);
     ApplyLinear(step, weights.query, compressed, projected);
   } else {
     ApplyLinear(step, {{&weights.query, projected}, {&weights.kv_down, step.key.data()}});

@@ -32,8 +32,8 @@ void AddToResidual(const ModelSpec& model, Step& step, const float* branch) {
   });
 }
 
-// Norm, router or predictor, and the devices' start. `shared_input` is what a parallel layer without a norm of its own
-// for the FFN reads: the normed input of its attention.
+// Norm, router or predictor, and the devices' start. `shared_input` is what a parallel layer without a norm
+// of its own for the FFN reads: the normed input of its attention.
 void StartFfn(const ModelSpec& model, const LayerWeights& weights, const float* shared_input, FfnStage& ffn,
               Step& step) {
   ffn.Observe(FfnSideInput::kResidual, step.x.data());

@@ -12,8 +12,9 @@
 
 namespace hearth {
 
-// One layer of any supported architecture on the rows of a step: step.x, the residual stream, goes in and comes out
-// changed; `cache` takes up the rows' keys and values. UNAVAILABLE when a device was lost: x is undefined then.
+// One layer of any supported architecture on the rows of a step: step.x, the residual stream, goes in and
+// comes out changed; `cache` takes up the rows' keys and values. UNAVAILABLE when a device was lost: x is
+// undefined then.
 absl::Status RunLayer(const ModelSpec& model, uint32_t index, const LayerWeights& weights, KvLayer& cache,
                       FfnStage& ffn, Step& step);
 

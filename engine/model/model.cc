@@ -87,8 +87,8 @@ SparsityMode DefaultSparsity(const ModelSpec& spec) {
   return CheckSparsity(spec, SparsityMode::kPredicted).ok() ? SparsityMode::kPredicted : SparsityMode::kDense;
 }
 
-absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file, ModelOptions options,
-                                                         ThreadPool& pool) {
+absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
+                                                         ModelOptions options, ThreadPool& pool) {
   HEARTH_ASSIGN_OR_RETURN(Parts parts, ReadParts(*file, options, &pool));
   return std::make_shared<const LoadedModel>(std::move(file), std::move(options), std::move(parts));
 }

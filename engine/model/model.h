@@ -24,17 +24,18 @@ struct ModelOptions {
   Arithmetic arithmetic = Arithmetic::kFast;
   // The context length decoders will use: some rope scalings (LongRoPE) depend on it.
   uint32_t context_length = 512;
-  std::string rope_scaling;  // override, e.g. "rerope:window=256"; empty: as the file says
+  std::string rope_scaling = {};  // override, e.g. "rerope:window=256"; empty: as the file says
 };
 
-// A model as its leader holds it: the spec, every weight but those of the FFN blocks (embedding, attention, norms,
-// routers, predictors' fc1, output), and for each layer the FFN's spec, its place in the file and its neuron groups.
-// Immutable after Load, thread-safe.
+// A model as its leader holds it: the spec, every weight but those of the FFN blocks (embedding, attention,
+// norms, routers, predictors' fc1, output), and for each layer the FFN's spec, its place in the file and its
+// neuron groups. Immutable after Load, thread-safe.
 class Model {
  public:
-  // Loads the leader's weights. Errors name what is missing, unknown (listing what is supported) or of wrong shape.
-  static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file, ModelOptions options,
-                                                           ThreadPool& pool);
+  // Loads the leader's weights. Errors name what is missing, unknown (listing what is supported) or of wrong
+  // shape.
+  static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file,
+                                                           ModelOptions options, ThreadPool& pool);
   virtual ~Model() = default;
 
   virtual const ModelSpec& spec() const = 0;

@@ -11,11 +11,12 @@ namespace {
 
 // The pair that turns `turns` times over the original context, as a real number.
 double PairOfTurns(const RopeSpec& spec, double turns) {
-  return spec.dims * std::log(spec.original_context / (turns * 2 * std::numbers::pi)) / (2 * std::log(spec.base));
+  return spec.dims * std::log(spec.original_context / (turns * 2 * std::numbers::pi)) /
+         (2 * std::log(spec.base));
 }
 
-// YaRN keeps pairs that turn often within the original context and stretches those that turn rarely, with a ramp
-// between. The share of the unstretched frequency for pair i.
+// YaRN keeps pairs that turn often within the original context and stretches those that turn rarely, with a
+// ramp between. The share of the unstretched frequency for pair i.
 double YarnShare(const RopeSpec& spec, uint32_t pair) {
   const double low = std::max(0.0, std::floor(PairOfTurns(spec, spec.yarn_beta_fast)));
   const double high = std::min(spec.dims - 1.0, std::ceil(PairOfTurns(spec, spec.yarn_beta_slow)));
@@ -56,7 +57,8 @@ void RopeAngles::Fill(uint32_t row, double position, Table& table) const {
 
 void RopeAngles::Set(absl::Span<const uint32_t> positions) {
   HEARTH_CHECK(positions.size() * spec_.dims <= near_.size());
-  // A far query and a far key at distance d turn apart by window + (d - window) / interval, or by window alone.
+  // A far query and a far key at distance d turn apart by window + (d - window) / interval, or by window
+  // alone.
   const double window = spec_.rectified_window;
   const double slope = spec_.rectified_interval == 0 ? 0 : 1.0 / spec_.rectified_interval;
   for (uint32_t t = 0; t < positions.size(); ++t) {
@@ -92,11 +94,13 @@ void RopeAngles::Rotate(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_
   Turn(near_, row, heads, head_dim, offset, x);
 }
 
-void RopeAngles::RotateFarQuery(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const {
+void RopeAngles::RotateFarQuery(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset,
+                                float* x) const {
   Turn(far_query_, row, heads, head_dim, offset, x);
 }
 
-void RopeAngles::RotateFarKey(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const {
+void RopeAngles::RotateFarKey(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset,
+                              float* x) const {
   Turn(far_key_, row, heads, head_dim, offset, x);
 }
 

@@ -18,11 +18,12 @@ class RopeAngles {
   // Sets row t's angles for positions[t].
   void Set(absl::Span<const uint32_t> positions);
 
-  // Rotates `heads` heads of `head_dim` values each in place, as row `row`. The rotated values are the `dims` from
-  // `offset` on in each head.
+  // Rotates `heads` heads of `head_dim` values each in place, as row `row`. The rotated values are the `dims`
+  // from `offset` on in each head.
   void Rotate(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const;
 
-  // ReRoPE: what queries and keys are rotated with where they are at least `window` apart. Only with a window.
+  // ReRoPE: what queries and keys are rotated with where they are at least `window` apart. Only with a
+  // window.
   void RotateFarQuery(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const;
   void RotateFarKey(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const;
 
@@ -34,7 +35,8 @@ class RopeAngles {
   // (rows, dims / 2) pairs of cosine and sine, both times the magnitude.
   using Table = std::vector<float>;
   void Fill(uint32_t row, double position, Table& table) const;
-  void Turn(const Table& table, uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const;
+  void Turn(const Table& table, uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset,
+            float* x) const;
 
   RopeSpec spec_;
   std::vector<double> frequencies_;

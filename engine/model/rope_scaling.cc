@@ -28,9 +28,9 @@ struct ScalingText {
 };
 
 absl::Status NotUnderstood(std::string_view text) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("rope scaling \"", AbslView(text),
-                   "\" is not understood; use none, linear:factor=F, yarn:factor=F or rerope:window=W[,interval=K]"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "rope scaling \"", AbslView(text),
+      "\" is not understood; use none, linear:factor=F, yarn:factor=F or rerope:window=W[,interval=K]"));
 }
 
 absl::StatusOr<ScalingText> ParseScaling(std::string_view text) {
@@ -40,7 +40,8 @@ absl::StatusOr<ScalingText> ParseScaling(std::string_view text) {
     const std::pair<std::string, std::string> pair = absl::StrSplit(item, absl::MaxSplits('=', 1));
     double value = 0;
     const bool known = pair.first == "factor" || pair.first == "window" || pair.first == "interval";
-    if (!known || !absl::SimpleAtod(pair.second, &value) || !(value >= 1 && value <= 1e9)) return NotUnderstood(text);
+    if (!known || !absl::SimpleAtod(pair.second, &value) || !(value >= 1 && value <= 1e9))
+      return NotUnderstood(text);
     scaling.values.emplace_back(pair.first, value);
   }
   return scaling;
@@ -95,7 +96,8 @@ absl::Status ApplyOverride(const ArchitectureMetadata& metadata, std::string_vie
 
 }  // namespace
 
-absl::Status ReadRopeScaling(const ArchitectureMetadata& metadata, std::string_view override, RopeSpec& rope) {
+absl::Status ReadRopeScaling(const ArchitectureMetadata& metadata, std::string_view override,
+                             RopeSpec& rope) {
   const float magnitude = metadata.FloatOr("rope.scaling.attn_factor", 1);
   rope.magnitude = magnitude == 0 ? 1 : magnitude;
   if (!override.empty()) return ApplyOverride(metadata, override, rope);
@@ -103,15 +105,16 @@ absl::Status ReadRopeScaling(const ArchitectureMetadata& metadata, std::string_v
   float factor = metadata.FloatOr("rope.scaling.factor", metadata.FloatOr("rope.scale_linear", 1));
   if (factor == 0) factor = 1;
   if (!(factor > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("rope.scaling.factor is ", factor, "; it must be positive"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("rope.scaling.factor is ", factor, "; it must be positive"));
   }
   if (type == "yarn") {
     SetYarn(metadata, factor, rope);
   } else if (type == "linear" || type == "longrope") {
     rope.frequency_scale = 1 / factor;
   } else if (type != "none") {
-    return absl::UnimplementedError(
-        absl::StrCat("rope.scaling.type \"", type, "\" is not supported; supported are none, linear, yarn, longrope"));
+    return absl::UnimplementedError(absl::StrCat(
+        "rope.scaling.type \"", type, "\" is not supported; supported are none, linear, yarn, longrope"));
   }
   return absl::OkStatus();
 }
@@ -124,7 +127,8 @@ void RemoveRopeScaling(RopeSpec& rope) {
 
 float YarnAttentionFactor(const ArchitectureMetadata& metadata, const RopeSpec& rope) {
   if (!rope.yarn) return 1;
-  const float factor = rope.magnitude * (1 + 0.1f * LogMultiplier(metadata) * std::log(1 / rope.frequency_scale));
+  const float factor =
+      rope.magnitude * (1 + 0.1f * LogMultiplier(metadata) * std::log(1 / rope.frequency_scale));
   return factor * factor;
 }
 

@@ -9,8 +9,8 @@
 
 namespace hearth {
 
-// Fills the scaling of a rope from the file's keys or, where `override` is not empty, from it (see SpecOptions).
-// INVALID_ARGUMENT, saying what is understood, for an override that is not.
+// Fills the scaling of a rope from the file's keys or, where `override` is not empty, from it (see
+// SpecOptions). INVALID_ARGUMENT, saying what is understood, for an override that is not.
 absl::Status ReadRopeScaling(const ArchitectureMetadata& metadata, std::string_view override, RopeSpec& rope);
 
 // The same rope with unscaled frequencies.

@@ -58,7 +58,8 @@ void Router::ExcludeWeakGroups(const RouterSpec& spec) {
     group_scores_[g] = TwoLargest(absl::MakeConstSpan(selection_).subspan(g * size, size));
   }
   for (uint32_t excluded = spec.groups_used; excluded < spec.groups; ++excluded) {
-    const size_t weakest = std::min_element(group_scores_.begin(), group_scores_.end()) - group_scores_.begin();
+    const size_t weakest =
+        std::min_element(group_scores_.begin(), group_scores_.end()) - group_scores_.begin();
     std::fill_n(selection_.begin() + weakest * size, size, kExcluded);
     group_scores_[weakest] = std::numeric_limits<float>::infinity();
   }

@@ -12,8 +12,8 @@ namespace hearth {
 // Chooses the experts of one token. Reusable; its buffers only grow. Not thread-safe.
 class Router {
  public:
-  // `logits`, one per expert, are overwritten. `selection_bias` (empty, or one per expert) counts for the choice but
-  // not for the weights. Writes spec.chosen different experts with their weights to `out`.
+  // `logits`, one per expert, are overwritten. `selection_bias` (empty, or one per expert) counts for the
+  // choice but not for the weights. Writes spec.chosen different experts with their weights to `out`.
   void Choose(const RouterSpec& spec, absl::Span<float> logits, absl::Span<const float> selection_bias,
               BlockChoice* out);
 

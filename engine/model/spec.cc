@@ -18,7 +18,8 @@ std::string LayerTensor(uint32_t layer, std::string_view name) {
   return absl::StrCat("blk.", layer, ".", AbslView(name), ".weight");
 }
 
-// Fills a spec in the order in which values depend on one another. Errors are collected by the metadata reader.
+// Fills a spec in the order in which values depend on one another. Errors are collected by the metadata
+// reader.
 class SpecReader {
  public:
   SpecReader(const GgufFile& file, const Architecture& architecture, const SpecOptions& options)
@@ -47,8 +48,8 @@ class SpecReader {
     const uint32_t extra = metadata_.SizeOr("nextn_predict_layers", 0);
     if (extra < spec_.n_layers) spec_.n_layers -= extra;
     if (spec_.n_layers > file_.tensors().size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("block_count is ", spec_.n_layers, ", but the file has only ", file_.tensors().size(), " tensors"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "block_count is ", spec_.n_layers, ", but the file has only ", file_.tensors().size(), " tensors"));
     }
     spec_.n_embd = metadata_.Size("embedding_length");
     spec_.context_length = metadata_.SizeOr("context_length", 0);
@@ -79,7 +80,8 @@ class SpecReader {
   void ReadPositions() {
     const GgufTensor* positions = file_.FindTensor("position_embd.weight");
     if (positions == nullptr || positions->ne[1] <= traits_.position_offset || positions->ne[1] > INT32_MAX) {
-      metadata_.Fail(absl::InvalidArgumentError("the file has no tensor position_embd.weight with a row per position"));
+      metadata_.Fail(
+          absl::InvalidArgumentError("the file has no tensor position_embd.weight with a row per position"));
       return;
     }
     spec_.learned_positions = static_cast<uint32_t>(positions->ne[1]);
@@ -165,20 +167,23 @@ class SpecReader {
   void ReadAttention(uint32_t i, uint32_t heads, uint32_t kv_heads, LayerSpec& layer) {
     AttentionSpec& attention = layer.attention;
     if (heads == 0 || kv_heads == 0 || heads % kv_heads != 0) {
-      return metadata_.Fail(absl::InvalidArgumentError(
-          absl::StrCat("layer ", i, " has ", heads, " query heads and ", kv_heads, " KV heads; the first must be a multiple")));
+      return metadata_.Fail(
+          absl::InvalidArgumentError(absl::StrCat("layer ", i, " has ", heads, " query heads and ", kv_heads,
+                                                  " KV heads; the first must be a multiple")));
     }
     attention.heads = heads;
     attention.kv_heads = kv_heads;
     const bool latent = layer.mixer == MixerKind::kLatentAttention;
     const uint32_t even = spec_.n_embd / heads;
-    attention.key_dim = latent && metadata_.Has("attention.key_length_mla") ? metadata_.Size("attention.key_length_mla")
-                                                                            : metadata_.SizeOr("attention.key_length", even);
+    attention.key_dim = latent && metadata_.Has("attention.key_length_mla")
+                            ? metadata_.Size("attention.key_length_mla")
+                            : metadata_.SizeOr("attention.key_length", even);
     attention.value_dim = latent && metadata_.Has("attention.value_length_mla")
                               ? metadata_.Size("attention.value_length_mla")
                               : metadata_.SizeOr("attention.value_length", even);
     if (attention.key_dim == 0 || attention.value_dim == 0) {
-      return metadata_.Fail(absl::InvalidArgumentError(absl::StrCat("the heads of layer ", i, " have no values")));
+      return metadata_.Fail(
+          absl::InvalidArgumentError(absl::StrCat("the heads of layer ", i, " have no values")));
     }
     attention.scale = metadata_.FloatOr("attention.scale", 0);
     if (attention.scale == 0) attention.scale = 1 / std::sqrt(static_cast<float>(attention.key_dim));
@@ -198,7 +203,8 @@ class SpecReader {
     }
     if (latent) ReadLatent(attention);
     ReadLayerRope(i, attention);
-    if (latent && attention.rope) attention.scale *= YarnAttentionFactor(metadata_, spec_.ropes[*attention.rope]);
+    if (latent && attention.rope)
+      attention.scale *= YarnAttentionFactor(metadata_, spec_.ropes[*attention.rope]);
   }
 
   void ReadLatent(AttentionSpec& attention) {
@@ -208,8 +214,8 @@ class SpecReader {
     attention.split_kv_b = file_.FindTensor(LayerTensor(0, "attn_k_b")) != nullptr;
     attention.rotated_dim = metadata_.Size("rope.dimension_count");
     if (attention.rotated_dim >= attention.key_dim) {
-      metadata_.Fail(absl::InvalidArgumentError(absl::StrCat("rope.dimension_count is ", attention.rotated_dim,
-                                                             " of ", attention.key_dim, " values of a key")));
+      metadata_.Fail(absl::InvalidArgumentError(absl::StrCat(
+          "rope.dimension_count is ", attention.rotated_dim, " of ", attention.key_dim, " values of a key")));
     }
   }
 
@@ -241,11 +247,13 @@ class SpecReader {
       ffn.neurons = width;
       ffn.present = width > 0;
       const GgufTensor* fc1 = file_.FindTensor(LayerTensor(i, "fc1"));
-      if (fc1 != nullptr) ffn.predictor_rank = static_cast<uint32_t>(std::min<uint64_t>(fc1->ne[1], UINT32_MAX));
+      if (fc1 != nullptr)
+        ffn.predictor_rank = static_cast<uint32_t>(std::min<uint64_t>(fc1->ne[1], UINT32_MAX));
     }
   }
 
-  // Files may say that their gate is another one than their architecture's: PowerInfer files always have ReLU.
+  // Files may say that their gate is another one than their architecture's: PowerInfer files always have
+  // ReLU.
   void ReadActivation(FfnSpec& ffn) {
     const std::string name = metadata_.StringOr("hearth.ffn_activation", file_.is_powerinfer() ? "relu" : "");
     if (name.empty()) return;
@@ -254,8 +262,8 @@ class SpecReader {
     } else if (name == "silu") {
       ffn.activation = Activation::kSilu;
     } else {
-      metadata_.Fail(
-          absl::UnimplementedError(absl::StrCat("hearth.ffn_activation is \"", name, "\"; supported: relu, silu")));
+      metadata_.Fail(absl::UnimplementedError(
+          absl::StrCat("hearth.ffn_activation is \"", name, "\"; supported: relu, silu")));
     }
   }
 
@@ -278,18 +286,20 @@ class SpecReader {
     router.groups_used = std::max(1u, metadata_.SizeOr("expert_group_used_count", 1));
     router.input = traits_.router_input;
     router.weight_on_input = traits_.weight_on_input;
-    if (router.chosen > router.experts || router.experts % router.groups != 0 || router.groups_used > router.groups ||
+    if (router.chosen > router.experts || router.experts % router.groups != 0 ||
+        router.groups_used > router.groups ||
         router.chosen > router.experts / router.groups * router.groups_used) {
       metadata_.Fail(absl::InvalidArgumentError(
-          absl::StrCat("cannot choose ", router.chosen, " of ", router.experts, " experts from ", router.groups_used,
-                       " of ", router.groups, " groups")));
+          absl::StrCat("cannot choose ", router.chosen, " of ", router.experts, " experts from ",
+                       router.groups_used, " of ", router.groups, " groups")));
     }
     const uint32_t expert_width = metadata_.SizeOr("expert_feed_forward_length", 0);
     ffn.neurons = expert_width > 0 && !traits_.experts_of_full_width ? expert_width : width;
     ffn.shared_neurons = SharedWidth(ffn.neurons);
     ffn.shared_gate = traits_.shared_gate && ffn.shared_neurons > 0;
     if (ffn.neurons == 0) {
-      metadata_.Fail(absl::InvalidArgumentError("the file gives no width of its experts (expert_feed_forward_length)"));
+      metadata_.Fail(
+          absl::InvalidArgumentError("the file gives no width of its experts (expert_feed_forward_length)"));
     }
   }
 
@@ -324,7 +334,8 @@ class SpecReader {
       if (layer.mixer == MixerKind::kShortConvolution || !layer.attention.rope) continue;
       const RopeSpec& rope = spec_.ropes[*layer.attention.rope];
       if (rope.dims == 0 || rope.dims % 2 != 0 || rope.dims > layer.attention.key_dim || !(rope.base > 0)) {
-        return absl::InvalidArgumentError(absl::StrCat("cannot rotate ", rope.dims, " of ", layer.attention.key_dim,
+        return absl::InvalidArgumentError(absl::StrCat("cannot rotate ", rope.dims, " of ",
+                                                       layer.attention.key_dim,
                                                        " values of a head with base ", rope.base));
       }
     }
@@ -366,14 +377,16 @@ bool ModelSpec::has_recurrent_state() const {
 }
 
 absl::StatusOr<ModelSpec> ReadModelSpec(const GgufFile& file, const SpecOptions& options) {
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> name, file.metadata().GetString("general.architecture"));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> name,
+                          file.metadata().GetString("general.architecture"));
   if (!name) {
-    return absl::InvalidArgumentError("the file has no general.architecture; it is no language model or damaged");
+    return absl::InvalidArgumentError(
+        "the file has no general.architecture; it is no language model or damaged");
   }
   const Architecture* architecture = FindArchitecture(*name);
   if (architecture == nullptr) {
-    return absl::UnimplementedError(absl::StrCat("architecture \"", *name, "\" is not supported; supported are ",
-                                                 SupportedArchitectures()));
+    return absl::UnimplementedError(absl::StrCat(
+        "architecture \"", *name, "\" is not supported; supported are ", SupportedArchitectures()));
   }
   return SpecReader(file, *architecture, options).Read();
 }

@@ -13,8 +13,9 @@
 
 namespace hearth {
 
-// A decoder as data: what the one generic layer (layer.h) needs to know to compute any supported architecture.
-// architectures.h says how an architecture fills it; weights.h what the tensors that belong to it are called.
+// A decoder as data: what the one generic layer (layer.h) needs to know to compute any supported
+// architecture. architectures.h says how an architecture fills it; weights.h what the tensors that belong to
+// it are called.
 
 enum class NormKind {
   kRms,    // x / sqrt(mean(x^2) + epsilon)
@@ -30,7 +31,8 @@ enum class RopeStyle {
 // The tensor that divides the rotation frequencies (Llama 3, LongRoPE).
 enum class RopeFactors { kNone, kFrequencies, kLongRopeShort, kLongRopeLong };
 
-// One rotary position embedding. Pair i of `dims` / 2 turns by position * base^(-2i / dims), changed by the scaling.
+// One rotary position embedding. Pair i of `dims` / 2 turns by position * base^(-2i / dims), changed by the
+// scaling.
 struct RopeSpec {
   RopeStyle style = RopeStyle::kInterleaved;
   uint32_t dims = 0;
@@ -43,8 +45,8 @@ struct RopeSpec {
   uint32_t original_context = 0;
   float magnitude = 1;  // rotated values are multiplied by this
   RopeFactors factors = RopeFactors::kNone;
-  // ReRoPE: relative distances are exact below the window. Beyond it they grow by 1 / interval per token, or not at
-  // all when the interval is 0. Window 0: off.
+  // ReRoPE: relative distances are exact below the window. Beyond it they grow by 1 / interval per token, or
+  // not at all when the interval is 0. Window 0: off.
   uint32_t rectified_window = 0;
   uint32_t rectified_interval = 0;
 
@@ -87,7 +89,8 @@ struct AttentionSpec {
   std::optional<uint32_t> rope;  // index in ModelSpec::ropes
   QkNorm qk_norm = QkNorm::kNone;
   bool qk_norm_after_rope = false;
-  // Temperature tuning: q *= 1 + temperature_scale * ln(1 + floor((position + temperature_offset) / temperature_floor)).
+  // Temperature tuning: q *= 1 + temperature_scale * ln(1 + floor((position + temperature_offset) /
+  // temperature_floor)).
   float temperature_scale = 0;
   uint32_t temperature_floor = 0;
   uint32_t temperature_offset = 0;
@@ -95,7 +98,7 @@ struct AttentionSpec {
   // Latent attention: ranks of the compressed query (0: not compressed) and of the cached latent.
   uint32_t query_rank = 0;
   uint32_t latent_rank = 0;
-  bool split_kv_b = false;  // attn_k_b and attn_v_b instead of attn_kv_b
+  bool split_kv_b = false;   // attn_k_b and attn_v_b instead of attn_kv_b
   uint32_t rotated_dim = 0;  // the last values of each query head; their key is shared by all heads
 };
 
@@ -117,9 +120,9 @@ struct RouterSpec {
   uint32_t experts = 0;
   uint32_t chosen = 0;
   Gating gating = Gating::kSoftmax;
-  bool normalize = false;   // the weights of the chosen experts are divided by their sum
-  float scale = 1;          // and multiplied by this
-  uint32_t groups = 1;      // DeepSeek V3: experts are chosen from the best groups only
+  bool normalize = false;  // the weights of the chosen experts are divided by their sum
+  float scale = 1;         // and multiplied by this
+  uint32_t groups = 1;     // DeepSeek V3: experts are chosen from the best groups only
   uint32_t groups_used = 1;
   FfnSideInput input = FfnSideInput::kNormed;
   bool weight_on_input = false;
@@ -131,13 +134,13 @@ struct FfnSpec {
   ActivationParameters activation_parameters;
   bool gated = true;
   bool relu_up = false;
-  uint32_t neurons = 0;                // dense: of the layer; MoE: of one expert
-  bool hidden_norm = false;            // bitnet
-  std::optional<RouterSpec> router;    // MoE
-  uint32_t shared_neurons = 0;         // MoE: of the expert that every token uses; 0: none
-  bool shared_gate = false;            // its output is multiplied by a sigmoid gate
+  uint32_t neurons = 0;              // dense: of the layer; MoE: of one expert
+  bool hidden_norm = false;          // bitnet
+  std::optional<RouterSpec> router;  // MoE
+  uint32_t shared_neurons = 0;       // MoE: of the expert that every token uses; 0: none
+  bool shared_gate = false;          // its output is multiplied by a sigmoid gate
   FfnSideInput predictor_input = FfnSideInput::kResidual;
-  uint32_t predictor_rank = 0;         // 0: the file has no predictor for this layer
+  uint32_t predictor_rank = 0;  // 0: the file has no predictor for this layer
 };
 
 // One layer. Norms are named by their tensors ("blk.N." and ".weight" left out); empty: there is none.
@@ -182,11 +185,12 @@ struct ModelSpec {
 
 struct SpecOptions {
   uint32_t context_length = 512;  // LongRoPE takes its factors by it
-  std::string rope_scaling;       // override: "", "none", "linear:factor=F", "yarn:factor=F", "rerope:window=W[,interval=K]"
+  std::string rope_scaling = {};       // override: "", "none", "linear:factor=F", "yarn:factor=F",
+                                  // "rerope:window=W[,interval=K]"
 };
 
-// Reads the spec from the metadata. UNIMPLEMENTED for an unknown architecture (names it and lists those there are);
-// INVALID_ARGUMENT, naming the key, for missing or impossible values.
+// Reads the spec from the metadata. UNIMPLEMENTED for an unknown architecture (names it and lists those there
+// are); INVALID_ARGUMENT, naming the key, for missing or impossible values.
 absl::StatusOr<ModelSpec> ReadModelSpec(const GgufFile& file, const SpecOptions& options);
 
 }  // namespace hearth

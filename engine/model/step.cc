@@ -12,7 +12,8 @@ namespace {
 
 // Values per row that the widest layer needs in each buffer of the mixers.
 struct MixerWidths {
-  size_t query = 0, far_query = 0, key = 0, far_key = 0, value = 0, projected = 0, attended = 0, decompressed = 0;
+  size_t query = 0, far_query = 0, key = 0, far_key = 0, value = 0, projected = 0, attended = 0,
+         decompressed = 0;
   size_t row_ids = 0;
 
   void Include(const ModelSpec& spec, const LayerSpec& layer) {
@@ -48,7 +49,8 @@ struct MixerWidths {
 
 }  // namespace
 
-Step::Step(const ModelSpec& spec, const ModelWeights& weights, uint32_t max_rows, ThreadPool& pool) : pool(pool) {
+Step::Step(const ModelSpec& spec, const ModelWeights& weights, uint32_t max_rows, ThreadPool& pool)
+    : pool(pool) {
   MixerWidths widths;
   for (const LayerSpec& layer : spec.layers) widths.Include(spec, layer);
   const size_t stream = static_cast<size_t>(max_rows) * spec.n_embd;
@@ -65,7 +67,8 @@ Step::Step(const ModelSpec& spec, const ModelWeights& weights, uint32_t max_rows
   positions_.reserve(max_rows);
   row_ids.resize(widths.row_ids);
   std::iota(row_ids.begin(), row_ids.end(), 0u);
-  for (size_t i = 0; i < spec.ropes.size(); ++i) ropes.emplace_back(spec.ropes[i], weights.rope_factors[i], max_rows);
+  for (size_t i = 0; i < spec.ropes.size(); ++i)
+    ropes.emplace_back(spec.ropes[i], weights.rope_factors[i], max_rows);
 }
 
 void Step::Begin(absl::Span<const BatchRow> new_rows) {
@@ -101,8 +104,8 @@ void ApplyLinear(Step& step, const Linear& linear, const float* input, float* ou
   ApplyLinear(step, absl::MakeConstSpan(&product, 1));
 }
 
-void NormalizeVector(NormKind kind, float epsilon, const float* weight, const float* bias, size_t size, const float* x,
-                     float* out) {
+void NormalizeVector(NormKind kind, float epsilon, const float* weight, const float* bias, size_t size,
+                     const float* x, float* out) {
   if (kind == NormKind::kLayer) return LayerNorm(x, weight, bias, epsilon, size, out);
   RmsNorm(x, weight, epsilon, size, out);
   if (bias != nullptr) Add(bias, size, out);

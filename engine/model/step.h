@@ -15,8 +15,8 @@
 
 namespace hearth {
 
-// Everything that changes while a step runs, except the caches: the residual stream and buffers that layers share.
-// Allocated once for the largest step.
+// Everything that changes while a step runs, except the caches: the residual stream and buffers that layers
+// share. Allocated once for the largest step.
 struct Step {
   Step(const ModelSpec& spec, const ModelWeights& weights, uint32_t max_rows, ThreadPool& pool);
 
@@ -71,13 +71,13 @@ void ApplyLinear(Step& step, absl::Span<const LinearProduct> products);
 // The same for one product with an input of (rows, cols).
 void ApplyLinear(Step& step, const Linear& linear, const float* input, float* out);
 
-// Applies a norm to each of `count` vectors of `size` values, one after another. Returns out; where the norm is
-// absent nothing happens and the input is returned.
+// Applies a norm to each of `count` vectors of `size` values, one after another. Returns out; where the norm
+// is absent nothing happens and the input is returned.
 const float* ApplyNorm(Step& step, const ModelSpec& spec, const Norm& norm, size_t count, size_t size,
                        const float* input, float* out);
 // One vector; `norm` is present.
-void NormalizeVector(NormKind kind, float epsilon, const float* weight, const float* bias, size_t size, const float* x,
-                     float* out);
+void NormalizeVector(NormKind kind, float epsilon, const float* weight, const float* bias, size_t size,
+                     const float* x, float* out);
 
 }  // namespace hearth
 

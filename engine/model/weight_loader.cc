@@ -29,13 +29,15 @@ const GgufTensor* WeightLoader::Optional(const std::string& name, Shape shape) {
   used_.insert(tensor);
   if (HasShape(*tensor, shape)) return tensor;
   Fail(absl::InvalidArgumentError(absl::StrCat("tensor ", name, " is {", absl::StrJoin(tensor->ne, ", "),
-                                               "}, but the file's metadata make it {", absl::StrJoin(shape, ", "), "}")));
+                                               "}, but the file's metadata make it {",
+                                               absl::StrJoin(shape, ", "), "}")));
   return nullptr;
 }
 
 const GgufTensor* WeightLoader::Require(const std::string& name, Shape shape) {
   if (!Has(name)) {
-    Fail(absl::InvalidArgumentError(absl::StrCat("the file has no tensor ", name, ", {", absl::StrJoin(shape, ", "), "}")));
+    Fail(absl::InvalidArgumentError(
+        absl::StrCat("the file has no tensor ", name, ", {", absl::StrJoin(shape, ", "), "}")));
     return nullptr;
   }
   return Optional(name, shape);
@@ -48,7 +50,8 @@ Matrix WeightLoader::Pack(const GgufTensor& tensor, uint64_t first_row, uint64_t
   const absl::Span<const uint8_t> data = tensor.data.subspan(first_row * row_bytes, rows * row_bytes);
   absl::StatusOr<Matrix> matrix = Matrix::Pack(tensor.type, rows, tensor.cols(), data, *pool_, arithmetic_);
   if (!matrix.ok()) {
-    Fail(absl::Status(matrix.status().code(), absl::StrCat("tensor ", tensor.name, ": ", matrix.status().message())));
+    Fail(absl::Status(matrix.status().code(),
+                      absl::StrCat("tensor ", tensor.name, ": ", matrix.status().message())));
     return Matrix();
   }
   if (matrix->owns_memory()) file_.Release(data);
@@ -127,9 +130,9 @@ absl::Status WeightLoader::Finish() const {
       return absl::StartsWith(tensor.name, prefix);
     });
     if (!ignored) {
-      return absl::UnimplementedError(absl::StrCat(
-          "the file has a tensor ", tensor.name,
-          " that its architecture, as this version knows it, does not use: the result would be wrong without it"));
+      return absl::UnimplementedError(absl::StrCat("the file has a tensor ", tensor.name,
+                                                   " that its architecture, as this version knows it, does "
+                                                   "not use: the result would be wrong without it"));
     }
   }
   return absl::OkStatus();

@@ -17,8 +17,9 @@
 
 namespace hearth {
 
-// Finds tensors by name, checks their shapes and brings them into memory. The first error is kept and everything
-// after it comes back empty, so that a model's weights read as a list; Finish() tells in the end. Not thread-safe.
+// Finds tensors by name, checks their shapes and brings them into memory. The first error is kept and
+// everything after it comes back empty, so that a model's weights read as a list; Finish() tells in the end.
+// Not thread-safe.
 class WeightLoader {
  public:
   // Without a pool it only checks and counts: matrices stay empty, nothing is read.
@@ -36,13 +37,15 @@ class WeightLoader {
   // name.weight (rows, cols) with name.bias and name.scale where the file has them.
   Linear LoadLinear(const std::string& name, uint64_t rows, uint64_t cols);
   // Rows [first, first + rows) of a tensor `name` that stacks several matrices, `total` rows in all.
-  Linear LoadLinearPart(const std::string& name, uint64_t first, uint64_t rows, uint64_t total, uint64_t cols);
+  Linear LoadLinearPart(const std::string& name, uint64_t first, uint64_t rows, uint64_t total,
+                        uint64_t cols);
   // name.weight and, where it is there, name.bias.
   Norm LoadNorm(const std::string& name, Shape shape);
   // A tensor as float32 values.
   std::vector<float> LoadVector(const std::string& tensor, Shape shape);
   std::vector<float> LoadOptionalVector(const std::string& tensor, Shape shape);
-  // Borrow a tensor as it is in the file: a table of which a token reads a row, or a matrix that it reads whole.
+  // Borrow a tensor as it is in the file: a table of which a token reads a row, or a matrix that it reads
+  // whole.
   RowTable BorrowRows(const std::string& tensor, Shape shape);
   RowTable BorrowMatrix(const std::string& tensor, Shape shape);
 

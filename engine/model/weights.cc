@@ -116,7 +116,8 @@ class LayerLoader {
       weights.key_up = loader_.BorrowMatrix(Name("attn_k_b.weight"), {plain, latent, heads});
       weights.value_up = loader_.BorrowMatrix(Name("attn_v_b.weight"), {latent, attention.value_dim, heads});
     } else {
-      weights.key_up = loader_.BorrowMatrix(Name("attn_kv_b.weight"), {latent, heads * (plain + attention.value_dim)});
+      weights.key_up =
+          loader_.BorrowMatrix(Name("attn_kv_b.weight"), {latent, heads * (plain + attention.value_dim)});
       weights.value_up = weights.key_up;
     }
     weights.output = loader_.LoadLinear(Name("attn_output"), spec_.n_embd, heads * attention.value_dim);
@@ -126,7 +127,8 @@ class LayerLoader {
   ShortConvolutionWeights LoadShortConvolution() {
     ShortConvolutionWeights weights;
     weights.input = loader_.LoadLinear(Name("shortconv.in_proj"), uint64_t{3} * spec_.n_embd, spec_.n_embd);
-    weights.taps = loader_.LoadVector(Name("shortconv.conv.weight"), {spec_.convolution_length, spec_.n_embd});
+    weights.taps =
+        loader_.LoadVector(Name("shortconv.conv.weight"), {spec_.convolution_length, spec_.n_embd});
     weights.output = loader_.LoadLinear(Name("shortconv.out_proj"), spec_.n_embd, spec_.n_embd);
     return weights;
   }

@@ -12,8 +12,8 @@
 
 namespace hearth {
 
-// The weights that the leader of a model's layers holds: all but those of the feed-forward blocks. Immutable after
-// loading. Vectors that an architecture or a file does not have are empty.
+// The weights that the leader of a model's layers holds: all but those of the feed-forward blocks. Immutable
+// after loading. Vectors that an architecture or a file does not have are empty.
 
 // y = scale * W x + bias.
 struct Linear {
@@ -50,12 +50,12 @@ struct AttentionWeights {
 struct LatentAttentionWeights {
   Linear query_down;  // empty where queries are not compressed
   Norm query_down_norm;
-  Linear query;     // (heads * key_dim)
-  Linear kv_down;   // (latent_rank + rotated_dim)
+  Linear query;    // (heads * key_dim)
+  Linear kv_down;  // (latent_rank + rotated_dim)
   Norm kv_down_norm;
   // The projections that absorption moves to the query and to the result. With split_kv_b key_up's rows are
-  // (heads * latent_rank) of key_dim - rotated_dim values; without, both tables are the same tensor, whose rows are
-  // (heads * (key_dim - rotated_dim + value_dim)) of latent_rank values.
+  // (heads * latent_rank) of key_dim - rotated_dim values; without, both tables are the same tensor, whose
+  // rows are (heads * (key_dim - rotated_dim + value_dim)) of latent_rank values.
   RowTable key_up, value_up;
   Linear output;
 };
@@ -84,7 +84,7 @@ struct ModelWeights {
   RowTable positions;  // learned positions
   Norm embedding_norm;
   Norm output_norm;
-  Linear output;                               // (n_vocab)
+  Linear output;                                 // (n_vocab)
   std::vector<std::vector<float>> rope_factors;  // by rope; empty where a rope has none
   std::vector<LayerWeights> layers;
 };
@@ -94,8 +94,8 @@ class WeightLoader;
 // Loads (or, with a checking loader, just checks) everything. Errors stay in the loader.
 ModelWeights LoadWeights(const ModelSpec& spec, bool with_predictors, WeightLoader& loader);
 
-// ALiBi's slope of each head: a geometric series; for a number of heads that is no power of two a second series with
-// half the step fills the rest.
+// ALiBi's slope of each head: a geometric series; for a number of heads that is no power of two a second
+// series with half the step fills the rest.
 std::vector<float> AlibiSlopes(uint32_t heads, float max_bias);
 
 }  // namespace hearth

@@ -123,11 +123,11 @@ absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, uint32_t
                                 uint64_t cols) {
     return present ? Append(layout, part, type, rows, cols) : absl::OkStatus();
   };
-  HEARTH_RETURN_IF_ERROR(append(spec.gate.present, BundlePart::kGate, spec.gate.type, neurons, spec.n_embd));
-  HEARTH_RETURN_IF_ERROR(append(true, BundlePart::kUp, spec.up.type, neurons, spec.n_embd));
+  HEARTH_RETURN_IF_ERROR(append(spec.gate.present, BundlePart::kGate, spec.gate_type(block), neurons, spec.n_embd));
+  HEARTH_RETURN_IF_ERROR(append(true, BundlePart::kUp, spec.up_type(block), neurons, spec.n_embd));
   const uint64_t down_rows = spec.neuron_major ? neurons : spec.n_embd;
   const uint64_t down_cols = spec.neuron_major ? spec.n_embd : neurons;
-  HEARTH_RETURN_IF_ERROR(append(true, BundlePart::kDown, spec.down.type, down_rows, down_cols));
+  HEARTH_RETURN_IF_ERROR(append(true, BundlePart::kDown, spec.down_type(block), down_rows, down_cols));
   HEARTH_RETURN_IF_ERROR(append(spec.predictor_rank > 0, BundlePart::kPredictor, spec.predictor_type, neurons,
                                 std::max(1u, spec.predictor_rank)));
   HEARTH_RETURN_IF_ERROR(append(spec.gate_bias, BundlePart::kGateBias, TensorType::kF32, 1, neurons));

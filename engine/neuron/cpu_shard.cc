@@ -10,7 +10,7 @@ namespace {
 
 // Ids are unique, rising and inside the block; whole quantised blocks where `down` is stored by output row.
 absl::Status CheckNeurons(const FfnLayerSpec& spec, const NeuronGroup& group) {
-  const uint32_t alignment = spec.neuron_alignment();
+  const uint32_t alignment = spec.neuron_alignment(group.block);
   const std::vector<uint32_t>& neurons = group.neurons;
   for (size_t i = 0; i < neurons.size(); ++i) {
     if (neurons[i] >= spec.block_neurons[group.block] || (i > 0 && neurons[i] <= neurons[i - 1])) {

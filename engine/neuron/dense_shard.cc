@@ -93,14 +93,14 @@ absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<Loaded
   block.down_bias = JoinVectors(groups, BundlePart::kDownBias);
   if (spec.gate.present) {
     HEARTH_ASSIGN_OR_RETURN(block.gate,
-                            OwnedMatrix::Pack(spec.gate.type, block.neurons, spec.n_embd,
+                            OwnedMatrix::Pack(spec.gate_type(block.block), block.neurons, spec.n_embd,
                                               JoinRows(groups, BundlePart::kGate), pool, arithmetic));
   }
-  HEARTH_ASSIGN_OR_RETURN(block.up, OwnedMatrix::Pack(spec.up.type, block.neurons, spec.n_embd,
+  HEARTH_ASSIGN_OR_RETURN(block.up, OwnedMatrix::Pack(spec.up_type(block.block), block.neurons, spec.n_embd,
                                                       JoinRows(groups, BundlePart::kUp), pool, arithmetic));
   std::vector<uint8_t> down = JoinColumns(groups, spec.n_embd);
   for (LoadedGroup& group : groups) std::vector<uint8_t>().swap(group.bytes);
-  HEARTH_ASSIGN_OR_RETURN(block.down, OwnedMatrix::Pack(spec.down.type, spec.n_embd, block.neurons,
+  HEARTH_ASSIGN_OR_RETURN(block.down, OwnedMatrix::Pack(spec.down_type(block.block), spec.n_embd, block.neurons,
                                                         std::move(down), pool, arithmetic));
   return block;
 }

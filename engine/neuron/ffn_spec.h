@@ -51,6 +51,11 @@ struct FfnLayerSpec {
   float gate_scale = 1, up_scale = 1, down_scale = 1;
 
   NeuronMatrix gate, up, down;  // up is always present
+  // The last block, where it is a shared expert, may be stored in types of its own: quantisers choose by width.
+  bool shared_types = false;
+  TensorType shared_gate_type = TensorType::kF32;
+  TensorType shared_up_type = TensorType::kF32;
+  TensorType shared_down_type = TensorType::kF32;
   bool neuron_major = false;
   bool gate_bias = false, up_bias = false, down_bias = false;
 
@@ -65,9 +70,13 @@ struct FfnLayerSpec {
   bool is_relu_family() const {
     return activation == Activation::kRelu || activation == Activation::kReluSquared;
   }
-  // Neurons must be placed in runs of this many: the columns of `down` that one quantised block packs.
-  uint32_t neuron_alignment() const {
-    return neuron_major || !down.present ? 1 : GetTypeInfo(down.type).block_values;
+  bool has_shared_types(uint32_t block) const { return shared_types && block + 1 == block_neurons.size(); }
+  TensorType gate_type(uint32_t block) const { return has_shared_types(block) ? shared_gate_type : gate.type; }
+  TensorType up_type(uint32_t block) const { return has_shared_types(block) ? shared_up_type : up.type; }
+  TensorType down_type(uint32_t block) const { return has_shared_types(block) ? shared_down_type : down.type; }
+  // Neurons of a block must be placed in runs of this many: the columns of `down` that one quantised block packs.
+  uint32_t neuron_alignment(uint32_t block = 0) const {
+    return neuron_major || !down.present ? 1 : GetTypeInfo(down_type(block)).block_values;
   }
 };
 

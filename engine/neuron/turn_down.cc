@@ -67,9 +67,11 @@ std::vector<uint8_t> TurnBlocks(TensorType type, const uint8_t* from, size_t n_e
 }  // namespace
 
 bool CanTurnDown(const FfnLayerSpec& spec) {
-  const TensorType type = spec.down.type;
-  if (GetTypeInfo(type).block_values == 1) return true;
-  return (type == TensorType::kQ8_0 || type == TensorType::kQ4_0) && spec.n_embd % kTurnedBlock == 0;
+  const auto can_turn = [&spec](TensorType type) {
+    if (GetTypeInfo(type).block_values == 1) return true;
+    return (type == TensorType::kQ8_0 || type == TensorType::kQ4_0) && spec.n_embd % kTurnedBlock == 0;
+  };
+  return can_turn(spec.down.type) && (!spec.shared_types || can_turn(spec.shared_down_type));
 }
 
 std::vector<float> TurnDown(LoadedGroup& group) {

@@ -91,9 +91,6 @@ class Merger {
   std::priority_queue<Candidate> candidates_;
 };
 
-// Offsets into a text are 32 bits wide; a longer one is cut.
-constexpr size_t kLongestText = size_t{1} << 30;
-
 }  // namespace
 
 SpmTokenizer::SpmTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {
@@ -106,12 +103,11 @@ SpmTokenizer::SpmTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::mov
 }
 
 size_t SpmTokenizer::WordEnd(std::string_view text, size_t begin) const {
-  const size_t limit = std::min(text.size(), begin + kLongestText);
   size_t end = begin;
   do {  // character by character: a mark may be swallowed by the cut-off character before it
     end += Utf8Length(static_cast<uint8_t>(text[end]));
-  } while (end < limit && (text.substr(end, kSpaceMark.size()) != kSpaceMark ||
-                           joins_next_word_[static_cast<uint8_t>(text[end - 1])]));
+  } while (end < text.size() && (text.substr(end, kSpaceMark.size()) != kSpaceMark ||
+                                 joins_next_word_[static_cast<uint8_t>(text[end - 1])]));
   return std::min(end, text.size());
 }
 

@@ -1,7 +1,6 @@
 #include "engine/token/token_roles.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "absl/container/btree_set.h"

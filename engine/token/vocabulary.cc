@@ -98,14 +98,16 @@ absl::Status ReadTokens(const GgufMetadata& metadata, Vocabulary* vocabulary) {
 }
 
 absl::Status ReadTypes(const GgufMetadata& metadata, Vocabulary* vocabulary) {
-  HEARTH_ASSIGN_OR_RETURN(auto types, metadata.GetInts(kTypesKey));
   vocabulary->attributes.assign(vocabulary->tokens.size(), kNormalToken);
-  if (!types.has_value()) return absl::OkStatus();
-  if (types->size() != vocabulary->tokens.size()) {
-    return Invalid(kTypesKey, " has ", types->size(), " entries for ", vocabulary->tokens.size(), " tokens");
+  const auto read = metadata.GetInts(kTypesKey);
+  HEARTH_RETURN_IF_ERROR(read.status());
+  if (!read->has_value()) return absl::OkStatus();
+  const std::vector<int64_t>& types = **read;
+  if (types.size() != vocabulary->tokens.size()) {
+    return Invalid(kTypesKey, " has ", types.size(), " entries for ", vocabulary->tokens.size(), " tokens");
   }
   for (TokenId id = 0; id < vocabulary->size(); ++id) {
-    vocabulary->attributes[id] = AttributesOfType((*types)[id]);
+    vocabulary->attributes[id] = AttributesOfType(types[id]);
     if (vocabulary->Has(id, kByteToken) && !IsByteText(vocabulary->tokens[id])) {
       return Invalid("byte token ", id, " is written \"", vocabulary->tokens[id], "\", not <0xHH>");
     }

@@ -15,6 +15,9 @@ std::string UnescapeSpaces(const std::string& text) {
   return absl::StrReplaceAll(text, {{AbslView(kSpaceMark), " "}});
 }
 
+// Kinds count positions in 31 bits, and a byte may become three (a space its mark): a longer text is cut.
+constexpr size_t kLongestText = size_t{1} << 29;
+
 // The byte of "<0xHH>", which the vocabulary has checked.
 char ByteOfText(const std::string& text) {
   return static_cast<char>(std::stoi(text.substr(3, 2), nullptr, 16));
@@ -48,10 +51,9 @@ std::vector<TokenId> VocabularyTokenizer::Encode(std::string_view text, EncodeOp
   bool after_token = true;
   for (const TextFragment& fragment : special_tokens_.Split(text, options.parse_special)) {
     after_token = after_token || fragment.token != kNoToken;
-    if (fragment.token != kNoToken) {
-      ids.push_back(fragment.token);
-    } else {
-      EncodeText(fragment.text, after_token, &ids);
+    if (fragment.token != kNoToken) ids.push_back(fragment.token);
+    for (size_t at = 0; at < fragment.text.size(); at += kLongestText) {
+      EncodeText(fragment.text.substr(at, kLongestText), after_token, &ids);
       after_token = false;
     }
   }

@@ -1,10 +1,12 @@
-// Runs every model of the reference pack and prints a table: how far its logits are from the reference's, and whether
-// its greedy continuations are the same. Exits with 1 when a model fails, 77 (skipped) without a pack.
+// Runs every model of the reference pack and prints a table: how far its logits are from the reference's, and
+// whether its greedy continuations are the same. Exits with 1 when a model fails, 77 (skipped) without a
+// pack.
 //
-// Which tolerance applies: models whose activations stay float32 (float32 arithmetic, or unquantised weights) are held
-// to f32_activations; with fast arithmetic, quantised weights meet activations in 8-bit blocks: rounded_activations.
-// Continuations must be those of the high precision run. Rounded activations decide a race between two logits that are
-// closer than rounding moves them either way, so there only the clear races count.
+// Which tolerance applies: models whose activations stay float32 (float32 arithmetic, or unquantised weights)
+// are held to f32_activations; with fast arithmetic, quantised weights meet activations in 8-bit blocks:
+// rounded_activations. Continuations must be those of the high precision run. Rounded activations decide a
+// race between two logits that are closer than rounding moves them either way, so there only the clear races
+// count.
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -69,13 +71,15 @@ absl::StatusOr<Verdict> RunModel(const ReferenceModel& reference, const Options&
   Verdict verdict;
   verdict.rounded = options.arithmetic == Arithmetic::kFast && HasQuantisedWeights(*file);
   HEARTH_ASSIGN_OR_RETURN(const std::vector<float> logits, runner.Evaluate(reference.prompts[0].tokens));
-  if (logits.size() != reference.logits.values.size()) return absl::InternalError("the vocabularies differ in size");
+  if (logits.size() != reference.logits.values.size())
+    return absl::InternalError("the vocabularies differ in size");
   verdict.difference = CompareLogits(reference.logits, logits);
   verdict.failure = CheckTolerance(
       verdict.difference, verdict.rounded ? reference.rounded_activations : reference.f32_activations);
   for (const ReferencePrompt& prompt : reference.prompts) {
     if (prompt.greedy.empty() || (verdict.rounded && !IsClearRace(reference, prompt))) continue;
-    HEARTH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, runner.Continue(prompt.tokens, prompt.greedy.size()));
+    HEARTH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                            runner.Continue(prompt.tokens, prompt.greedy.size()));
     ++verdict.continuations;
     if (tokens == prompt.greedy_hp) {
       ++verdict.same_continuations;
@@ -88,9 +92,10 @@ absl::StatusOr<Verdict> RunModel(const ReferenceModel& reference, const Options&
 
 void PrintRow(const std::string& name, const Verdict& verdict) {
   const LogitDifference& d = verdict.difference;
-  std::printf("%-28s %9.2e %9.2e %9.2e %6.1f %% %4zu/%zu  %-7s %s\n", name.c_str(), d.max_abs, d.rms, d.kl_mean,
-              100 * d.argmax_agreement, verdict.same_continuations, verdict.continuations,
-              verdict.rounded ? "rounded" : "f32", verdict.failure.empty() ? "ok" : ("FAILED: " + verdict.failure).c_str());
+  std::printf("%-28s %9.2e %9.2e %9.2e %6.1f %% %4zu/%zu  %-7s %s\n", name.c_str(), d.max_abs, d.rms,
+              d.kl_mean, 100 * d.argmax_agreement, verdict.same_continuations, verdict.continuations,
+              verdict.rounded ? "rounded" : "f32",
+              verdict.failure.empty() ? "ok" : ("FAILED: " + verdict.failure).c_str());
 }
 
 // The number of models that fail.
@@ -98,8 +103,8 @@ int RunPack(const std::filesystem::path& pack, const Options& options) {
   ThreadPool pool(options.threads);
   int models = 0;
   int failures = 0;
-  std::printf("%-28s %9s %9s %9s %8s %6s  %-7s %s\n", "model", "max abs", "rms", "KL", "argmax", "greedy", "limit",
-              "verdict");
+  std::printf("%-28s %9s %9s %9s %8s %6s  %-7s %s\n", "model", "max abs", "rms", "KL", "argmax", "greedy",
+              "limit", "verdict");
   for (const char* folder : {"models", "quants", "powerinfer"}) {
     for (const std::filesystem::path& json : ListReferenceModels(pack / folder)) {
       const std::string name = json.stem().string();

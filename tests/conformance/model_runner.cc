@@ -8,7 +8,8 @@
 
 namespace hearth {
 
-absl::StatusOr<ModelRunner> ModelRunner::Open(const std::string& path, const RunOptions& options, ThreadPool& pool) {
+absl::StatusOr<ModelRunner> ModelRunner::Open(const std::string& path, const RunOptions& options,
+                                              ThreadPool& pool) {
   ModelRunner runner(options);
   HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> file, GgufFile::Open(path));
   ModelOptions model_options;

@@ -23,12 +23,14 @@ struct RunOptions {
 // A model with devices and a decoder for one sequence.
 class ModelRunner {
  public:
-  static absl::StatusOr<ModelRunner> Open(const std::string& path, const RunOptions& options, ThreadPool& pool);
+  static absl::StatusOr<ModelRunner> Open(const std::string& path, const RunOptions& options,
+                                          ThreadPool& pool);
 
   const Model& model() const { return *model_; }
   // The logits at every position of the tokens, evaluated from position 0: (tokens, vocabulary).
   absl::StatusOr<std::vector<float>> Evaluate(const std::vector<int32_t>& tokens);
-  // The `count` tokens that follow the prompt when the largest logit (the lowest id on a tie) is taken each time.
+  // The `count` tokens that follow the prompt when the largest logit (the lowest id on a tie) is taken each
+  // time.
   absl::StatusOr<std::vector<int32_t>> Continue(const std::vector<int32_t>& prompt, size_t count);
 
  private:

@@ -64,9 +64,11 @@ absl::StatusOr<ReferenceModel> ReadReferenceModel(const std::filesystem::path& p
   }
   const std::string base = (path.parent_path() / model.name).string();
   const std::string exact = base + ".logits_hp.npy";
-  HEARTH_ASSIGN_OR_RETURN(model.logits, ReadNpy(std::filesystem::exists(exact) ? exact : base + ".logits.npy"));
+  HEARTH_ASSIGN_OR_RETURN(model.logits,
+                          ReadNpy(std::filesystem::exists(exact) ? exact : base + ".logits.npy"));
   if (model.prompts.empty() || model.logits.rows != model.prompts[0].tokens.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": the first prompt and its logits differ in length"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path.string(), ": the first prompt and its logits differ in length"));
   }
   return model;
 }

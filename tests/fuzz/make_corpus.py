@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes seeds for the fuzz targets: make_corpus.py DIR gives DIR/fuzz_gguf/* and DIR/fuzz_dequantize/*."""
+"""Writes seeds for the fuzz targets: make_corpus.py DIR gives DIR/fuzz_gguf/*, DIR/fuzz_dequantize/* and
+DIR/fuzz_tokenizer/*."""
 
 import pathlib
 import struct
@@ -53,9 +54,15 @@ def block_files():
         yield f"{name}_{number}", bytes([number % 28]) + bytes.fromhex(block) * 2
 
 
+def texts():
+    text = "It's the  12345th\ttest~/. Ça va? 今天，好。\r\n\n    <|im_end|>aaaa<u> IMGIMGABZ<sentinel:1>\u3000½é"
+    for vocabulary in range(128):  # the first byte chooses the vocabulary, the second the options
+        yield f"vocabulary_{vocabulary}", bytes([vocabulary, vocabulary & 15]) + text.encode() + b"\xf0\x9f \xff\xed\xa0\x80"
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target, files in (("fuzz_gguf", model_files()), ("fuzz_dequantize", block_files())):
+    for target, files in (("fuzz_gguf", model_files()), ("fuzz_dequantize", block_files()), ("fuzz_tokenizer", texts())):
         (folder / target).mkdir(parents=True, exist_ok=True)
         for name, content in files:
             (folder / target / name).write_bytes(content)

@@ -21,8 +21,8 @@ class LocalDevices {
     LocalDevices local;
     const uint32_t layers = model.spec().n_layers;
     for (int d = 0; d < count; ++d) {
-      local.devices_.push_back(std::make_unique<CpuDevice>("cpu" + std::to_string(d), pool, layers,
-                                                           model.options().sparsity, model.options().arithmetic));
+      local.devices_.push_back(std::make_unique<CpuDevice>(
+          "cpu" + std::to_string(d), pool, layers, model.options().sparsity, model.options().arithmetic));
       for (uint32_t layer = 0; layer < layers; ++layer) {
         HEARTH_RETURN_IF_ERROR(LoadShare(model, layer, d, count, *local.devices_.back()));
       }
@@ -38,7 +38,8 @@ class LocalDevices {
   CpuDevice& device(size_t i) { return *devices_[i]; }
 
  private:
-  static absl::Status LoadShare(const Model& model, uint32_t layer, size_t d, size_t count, CpuDevice& device) {
+  static absl::Status LoadShare(const Model& model, uint32_t layer, size_t d, size_t count,
+                                CpuDevice& device) {
     const FfnLayerSpec& spec = model.ffn_specs()[layer];
     std::vector<NeuronGroup> groups;
     std::vector<std::vector<uint8_t>> bundles;

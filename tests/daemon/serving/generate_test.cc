@@ -1,5 +1,8 @@
 // Generation over gRPC, in process.
+#include <atomic>
+#include <latch>
 #include <limits>
+#include <thread>
 
 #include "daemon/serving/services.h"
 #include "gmock/gmock.h"
@@ -72,6 +75,7 @@ TEST(GenerateTest, RandomSeedIsReportedAndGivesTheSameTextAgain) {
   auto request = TextRequest("x", 50);
   request.mutable_sampling()->set_temperature(100);  // nearly even
   request.mutable_sampling()->set_top_k(0);
+  request.mutable_sampling()->set_top_p(1);
   request.mutable_sampling()->set_min_p(0);
   request.set_ignore_eos(true);
   const Outcome first = Generate(*served.generation, request);
@@ -153,19 +157,21 @@ TEST(GenerateTest, FullQueueIsRefused) {
   Served served(GatedModel(gate, 1), options);
   const auto running = Start(*served.generation, TextRequest("x", 2));
   gate.AwaitArrival();
-  // Of several more requests one finds room in the queue, the others do not.
-  std::vector<std::unique_ptr<Call>> calls;
-  for (int i = 0; i < 4; ++i) calls.push_back(Start(*served.generation, TextRequest("x", 2)));
-  int refused = 0;
-  v1::GenerateResponse event;
-  gate.Open();
-  for (const auto& call : calls) {
-    const Outcome outcome = ReadAll(*call);
-    if (outcome.status.ok()) continue;
-    EXPECT_EQ(outcome.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
-    ++refused;
+  // Of four more requests one finds room in the queue.
+  std::latch three_refused(3);
+  std::atomic<int> finished = 0;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] {
+      const Outcome outcome = Generate(*served.generation, TextRequest("x", 2));
+      finished += outcome.status.ok();
+      if (outcome.status.error_code() == StatusCode::RESOURCE_EXHAUSTED) three_refused.count_down();
+    });
   }
-  EXPECT_LE(refused, 3);
+  three_refused.wait();
+  gate.Open();
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(finished, 1);
   EXPECT_TRUE(ReadAll(*running).status.ok());
 }
 
@@ -252,19 +258,17 @@ TEST(GenerateTest, LostWorkerEndsTheStreamAndTheNextRequestWorks) {
 }
 
 TEST(GenerateTest, UnloadingTheModelEndsItsStreams) {
-  Gate gate;
-  Served served(GatedModel(gate, 1));
+  auto model = std::make_shared<FakeModel>();
+  model->SetReady(absl::UnavailableError("no plan"));  // keeps the stream from ending by itself
+  Served served(model);
   const auto call = Start(*served.generation, TextRequest("x", 998));
-  gate.AwaitArrival();
-  const auto waiting = Start(*served.generation, TextRequest("x", 998));
+  v1::GenerateResponse event;
+  ASSERT_TRUE(call->reader->Read(&event));
   ASSERT_TRUE(served.models.Unload("fake").ok());
-  gate.Open();
-  // The first may have finished before the scheduler heard of it; what happens to the second is certain.
-  ReadAll(*call);
-  const Outcome outcome = ReadAll(*waiting);
-  if (!outcome.status.ok()) {
-    EXPECT_THAT(outcome.status.error_code(), testing::AnyOf(StatusCode::UNAVAILABLE, StatusCode::NOT_FOUND));
-  }
+  EXPECT_FALSE(call->reader->Read(&event));
+  const grpc::Status status = call->reader->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("'fake' was unloaded"));
   EXPECT_EQ(Generate(*served.generation, TextRequest("x", 1)).status.error_code(), StatusCode::NOT_FOUND);
 }
 

@@ -101,6 +101,11 @@ TEST(PreTokenizer, ExaoneMoeJoinsWordsAcrossSpaces) {
   EXPECT_THAT(Words("exaone-moe", "one two  three"), ElementsAre("one two", " ", " three"));
 }
 
+TEST(PreTokenizer, Jais2CutsLongWhitespaceInPowersOfTwo) {
+  EXPECT_THAT(Words("jais-2", "a       b"), ElementsAre("a", "    ", "  ", " b"));
+  EXPECT_THAT(Words("jais-2", "!\n \n  \nx"), ElementsAre("!\n", " \n  \n", "x"));
+}
+
 TEST(PreTokenizer, ChameleonCutsImageTokensOut) {
   EXPECT_THAT(Words("chameleon", "xIMGIMGABZy  z"), ElementsAre("x", "IMGIMGABZ", "y", "  ", "z"));
 }

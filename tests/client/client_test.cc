@@ -1,0 +1,119 @@
+// The client library against a daemon's server with a fake model.
+#include <thread>
+
+#include "client/hearth_client.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/daemon/serving/served.h"
+
+namespace hearth {
+namespace {
+
+using testing::HasSubstr;
+
+class ClientTest : public testing::Test {
+ protected:
+  Served served_;
+  Client client_{served_.server->address()};
+};
+
+TEST_F(ClientTest, GenerateShowsEventsAndReturnsFinished) {
+  std::string text;
+  const auto finished = client_.Generate(
+      TextRequest("x", 4), [&](const v1::GenerateResponse& event) { text += event.delta().text(); });
+  ASSERT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(text, "bcde");
+  EXPECT_EQ(finished->usage().generated_tokens(), 4u);
+}
+
+TEST_F(ClientTest, ErrorsKeepCodeAndMessage) {
+  const auto finished = client_.Generate(TextRequest("x", 5000), [](const auto&) {});
+  EXPECT_TRUE(absl::IsOutOfRange(finished.status()));
+  EXPECT_THAT(std::string(finished.status().message()), HasSubstr("5000"));
+}
+
+TEST_F(ClientTest, CancelFromAnotherThreadEndsTheStream) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetReady(absl::UnavailableError("no plan"));  // the stream would last
+  Served served(model);
+  Client client(served.server->address());
+  const auto stream = client.StartGenerate(TextRequest("x", 900));
+  ASSERT_TRUE(stream->Next().has_value());
+  std::thread other([&] { stream->Cancel(); });
+  while (stream->Next()) {
+  }
+  other.join();
+  EXPECT_TRUE(absl::IsCancelled(stream->Finish()));
+}
+
+TEST_F(ClientTest, DroppedStreamIsCancelled) {
+  client_.StartGenerate(TextRequest("x", 900))->Next();
+  EXPECT_TRUE(client_.Generate(TextRequest("x", 1), [](const auto&) {}).ok());
+}
+
+TEST_F(ClientTest, TimeoutEndsTheStream) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetReady(absl::UnavailableError("no plan"));
+  Served served(model);
+  Client client(served.server->address());
+  const auto stream = client.StartGenerate(TextRequest("x", 900), absl::Milliseconds(500));
+  v1::Finished finished;
+  while (const auto event = stream->Next()) finished = event->finished();
+  // The daemon ends it just before the deadline; where it is too slow, gRPC does at the deadline.
+  if (stream->Finish().ok()) {
+    EXPECT_EQ(finished.reason(), v1::FINISH_REASON_DEADLINE);
+  } else {
+    EXPECT_TRUE(absl::IsDeadlineExceeded(stream->Finish()));
+  }
+}
+
+TEST_F(ClientTest, TokenizeAndBack) {
+  v1::TokenizeRequest request;
+  request.set_text("ab");
+  const auto tokens = client_.Tokenize(request);
+  ASSERT_TRUE(tokens.ok());
+  v1::DetokenizeRequest back;
+  *back.mutable_tokens() = tokens->tokens();
+  EXPECT_EQ(client_.Detokenize(back)->text(), "ab");
+}
+
+TEST_F(ClientTest, ModelsAreListedLoadedAndUnloaded) {
+  EXPECT_EQ(client_.ListModels()->models_size(), 1);
+  EXPECT_EQ(client_.GetModel("fake")->digest(), "sha256:00ff");
+  v1::LoadModelRequest request;
+  request.set_name("m");
+  request.set_path("/m.gguf");
+  const auto loaded = client_.LoadModel(request, [&](const v1::ModelStatus& model) {
+    if (model.state() != v1::MODEL_STATE_LOADING) return;
+    ModelInfo ready;
+    ready.name = "m";
+    ready.state = ModelState::kReady;
+    served_.models.Update(ready);
+  });
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->state(), v1::MODEL_STATE_READY);
+  EXPECT_TRUE(client_.UnloadModel("m").ok());
+  EXPECT_TRUE(absl::IsNotFound(client_.UnloadModel("m")));
+}
+
+TEST_F(ClientTest, WatchEndsWhenTheCallerHasSeenEnough) {
+  int updates = 0;
+  EXPECT_TRUE(client_.WatchCluster([&](const v1::ClusterStatus&) { return ++updates < 1; }).ok());
+  EXPECT_EQ(updates, 1);
+}
+
+TEST_F(ClientTest, WatchEndsAtItsTimeout) {
+  const absl::Status status = client_.WatchCluster([](const auto&) { return true; }, absl::Milliseconds(100));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status));
+}
+
+TEST(ClientWithoutDaemonTest, SaysHowToStartOne) {
+  Client client("127.0.0.1:1");
+  const auto models = client.ListModels();
+  EXPECT_TRUE(absl::IsUnavailable(models.status()));
+  EXPECT_THAT(std::string(models.status().message()), HasSubstr("no hearthd answers at 127.0.0.1:1"));
+  EXPECT_THAT(std::string(models.status().message()), HasSubstr("hearthd --model"));
+}
+
+}  // namespace
+}  // namespace hearth

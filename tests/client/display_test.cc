@@ -1,0 +1,141 @@
+#include "client/command/display.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace hearth {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(BytesTextTest, UsesTheLargestUnitThatGivesAtLeastOne) {
+  EXPECT_EQ(BytesText(0), "0 B");
+  EXPECT_EQ(BytesText(1023), "1023 B");
+  EXPECT_EQ(BytesText(1536), "1.5 KiB");
+  EXPECT_EQ(BytesText(uint64_t{4} << 30), "4.0 GiB");
+  EXPECT_EQ(BytesText(~uint64_t{0}), "16777216.0 TiB");
+}
+
+v1::ModelStatus Loading(uint64_t done, uint64_t total) {
+  v1::ModelStatus model;
+  model.set_name("demo");
+  model.set_state(v1::MODEL_STATE_LOADING);
+  model.set_bytes_done(done);
+  model.set_bytes_total(total);
+  model.set_detail("reading weights");
+  return model;
+}
+
+TEST(ProgressBarTest, ShowsShareBytesAndWhatIsDone) {
+  EXPECT_EQ(ProgressBar(Loading(512, 1024), 80),
+            "[###############...............]  50 %  512 B of 1.0 KiB  reading weights");
+}
+
+TEST(ProgressBarTest, UnknownTotalIsAnEmptyBar) {
+  EXPECT_EQ(ProgressBar(Loading(512, 0), 80), "[..............................]   0 %  reading weights");
+}
+
+TEST(ProgressBarTest, MoreThanAllIsAFullBar) {
+  EXPECT_THAT(ProgressBar(Loading(2000, 1000), 80), HasSubstr("[##############################] 100 %"));
+}
+
+TEST(ProgressBarTest, IsCutToTheTerminal) {
+  EXPECT_EQ(ProgressBar(Loading(1, 2), 10).size(), 10u);
+  EXPECT_EQ(ProgressBar(Loading(1, 2), -1), "");
+}
+
+TEST(ModelLineTest, FailedModelSaysWhy) {
+  v1::ModelStatus model = Loading(0, 0);
+  model.set_state(v1::MODEL_STATE_FAILED);
+  model.set_detail("3 GiB are missing");
+  EXPECT_EQ(ModelLine(model), "demo  failed: 3 GiB are missing");
+}
+
+v1::ClusterStatus TwoHosts() {
+  v1::ClusterStatus cluster;
+  v1::HostStatus* a = cluster.add_hosts();
+  a->set_name("a");
+  a->set_state(v1::HOST_STATE_ALIVE);
+  a->set_coordinator(true);
+  v1::DeviceStatus* device = a->add_devices();
+  device->set_name("cpu0");
+  device->set_kind("cpu");
+  device->set_threads(4);
+  device->set_read_bytes_per_second(18.2e9);
+  v1::HostStatus* b = cluster.add_hosts();
+  b->set_name("b");
+  b->set_state(v1::HOST_STATE_LOST);
+  b->set_last_sync_ms(4200);
+  b->set_detail("no sync");
+  v1::PlanStatus* plan = cluster.add_plans();
+  plan->set_model("demo");
+  plan->set_epoch(3);
+  plan->set_layers(2);
+  v1::DeviceShare* share = plan->add_shares();
+  share->set_host("a");
+  share->set_device("cpu0");
+  share->add_neurons_computed(10);
+  share->add_neurons_offered(40);
+  share->add_neurons_computed(0);
+  share->add_neurons_offered(0);
+  return cluster;
+}
+
+TEST(StatusTextTest, ShowsHostsAndDevices) {
+  const std::string text = StatusText(TwoHosts(), {});
+  for (const char* part : {"coordinator, alive", "cpu0", "reads 18.2 GB/s",
+                           "worker, lost, last heard of 4.2 s ago", "no sync"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+}
+
+TEST(NeuronsTextTest, ShowsEveryLayerOfEveryDevice) {
+  const std::string text = NeuronsText(TwoHosts().plans(0));
+  for (const char* part :
+       {"Neurons of demo computed with plan 3", "a/cpu0", "10 (25.0 % of 40)", "0 (0.0 % of 0)"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+}
+
+TEST(StatusTextTest, EmptyClusterSaysHowToLoadAModel) {
+  const std::string text = StatusText({}, {});
+  EXPECT_THAT(text, HasSubstr("hearth load"));
+  EXPECT_THAT(text, Not(HasSubstr("Links")));
+}
+
+TEST(NeuronsTextTest, MissingFiguresCountAsNone) {
+  v1::PlanStatus plan;
+  plan.set_layers(1);
+  plan.add_shares()->set_host("b");  // has reported nothing yet
+  EXPECT_THAT(NeuronsText(plan), HasSubstr("0 (0.0 % of 0)"));
+}
+
+TEST(PlanTextTest, ExplanationEndsWithALineFeed) {
+  v1::PlanStatus plan;
+  plan.set_model("demo");
+  plan.set_epoch(2);
+  plan.set_expected_token_ms(1.5);
+  plan.set_explanation("all on a");
+  EXPECT_EQ(PlanText(plan), "Plan 2 of demo, being set up, 1.50 ms per token expected\nall on a\n");
+}
+
+TEST(SummaryTextTest, SpeedLeavesOutTheFirstToken) {
+  v1::Finished finished;
+  finished.set_reason(v1::FINISH_REASON_LENGTH);
+  finished.mutable_usage()->set_prompt_tokens(12);
+  finished.mutable_usage()->set_generated_tokens(11);
+  finished.mutable_timings()->set_prompt_ms(100);
+  finished.mutable_timings()->set_generate_ms(500);
+  EXPECT_EQ(SummaryText(finished),
+            "11 tokens at 20.0 tokens/s; prompt of 12 tokens read in 0.10 s; ended by the length limit");
+}
+
+TEST(SummaryTextTest, OneTokenHasNoSpeed) {
+  v1::Finished finished;
+  finished.mutable_usage()->set_generated_tokens(1);
+  EXPECT_THAT(SummaryText(finished), Not(HasSubstr("tokens/s")));
+}
+
+}  // namespace
+}  // namespace hearth

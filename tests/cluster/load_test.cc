@@ -1,0 +1,101 @@
+// Many clients at once: all are served, cancelled ones leave nothing behind.
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/cluster/daemon_process.h"
+
+namespace hearth {
+namespace {
+
+constexpr char kPrompt[] = "And God said";
+
+class Load : public ::testing::Test {
+ protected:
+  Load()
+      : daemon_(folder_.path(), "alone",
+                {"--model", kSparseModel, "--context", "512", "--slots", "8", "--queue", "600"}),
+        client_(daemon_.address()) {
+    EXPECT_TRUE(AwaitCluster(client_, [](const auto& status) { return HostHasShare(status, "alone"); }));
+  }
+
+  // Runs `count` streams at the same time, 20 threads driving them; each stream goes through `use`.
+  void RunStreams(int count, const std::function<void(GenerationStream&)>& use) {
+    constexpr int kThreads = 20;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        std::vector<std::unique_ptr<GenerationStream>> streams;
+        for (int i = t; i < count; i += kThreads)
+          streams.push_back(client_.StartGenerate(GreedyRequest(kPrompt, 8)));
+        for (auto& stream : streams) use(*stream);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  TemporaryFolder folder_;
+  DaemonProcess daemon_;
+  Client client_;
+};
+
+TEST_F(Load, TwoHundredStreamsAtOnceAllFinishWithTheSameText) {
+  const std::vector<int> expected = GenerateTokens(client_, GreedyRequest(kPrompt, 8));
+  std::atomic<int> same = 0;
+  RunStreams(200, [&](GenerationStream& stream) {
+    std::vector<int> tokens;
+    while (const auto event = stream.Next()) {
+      tokens.insert(tokens.end(), event->delta().tokens().begin(), event->delta().tokens().end());
+    }
+    const absl::Status status = stream.Finish();
+    EXPECT_TRUE(status.ok()) << status;
+    same += tokens == expected;
+  });
+  EXPECT_EQ(same, 200);
+}
+
+TEST_F(Load, FiveHundredCancelledStreamsFreeEverySlotAndTheMemory) {
+  const auto cancel_all = [&](int count) {
+    RunStreams(count, [](GenerationStream& stream) {
+      stream.Cancel();
+      while (stream.Next()) {
+      }
+    });
+  };
+  cancel_all(100);  // buffers reach the size they keep
+  EXPECT_EQ(GenerateTokens(client_, GreedyRequest(kPrompt, 8)).size(), 8u);
+  const uint64_t before = daemon_.ResidentBytes();
+  cancel_all(500);
+  // Every slot works: as many long generations as there are slots run at the same time.
+  RunStreams(8, [](GenerationStream& stream) {
+    while (stream.Next()) {
+    }
+    EXPECT_TRUE(stream.Finish().ok());
+  });
+  const uint64_t after = daemon_.ResidentBytes();
+  EXPECT_LT(after, before + (32u << 20)) << "grew from " << before << " to " << after << " bytes";
+}
+
+TEST_F(Load, MoreRequestsThanTheQueueHoldsAreRefusedWithAnExplanation) {
+  TemporaryFolder folder;
+  DaemonProcess small(folder.path(), "small",
+                      {"--model", kSparseModel, "--context", "512", "--slots", "1", "--queue", "2"});
+  Client client(small.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "small"); }));
+  std::vector<std::unique_ptr<GenerationStream>> streams;
+  for (int i = 0; i < 12; ++i) streams.push_back(client.StartGenerate(GreedyRequest(kPrompt, 400)));
+  int refused = 0;
+  for (auto& stream : streams) {
+    if (refused > 0) stream->Cancel();  // one is enough
+    while (stream->Next()) {
+    }
+    const absl::Status status = stream->Finish();
+    if (status.code() != absl::StatusCode::kResourceExhausted) continue;
+    ++refused;
+    EXPECT_NE(status.message().find("queue"), std::string::npos) << status;
+  }
+  EXPECT_GT(refused, 0);
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,85 @@
+// A worker dies in the middle of a stream, and comes back.
+#include <gtest/gtest.h>
+
+#include "tests/cluster/daemon_process.h"
+
+namespace hearth {
+namespace {
+
+const v1::HostStatus* FindHost(const v1::ClusterStatus& status, const std::string& name) {
+  for (const v1::HostStatus& host : status.hosts()) {
+    if (host.name() == name) return &host;
+  }
+  return nullptr;
+}
+
+class LostWorker : public ::testing::Test {
+ protected:
+  LostWorker()
+      : coordinator_(folder_.path(), "coordinator",
+                     {"--model", kSparseModel, "--context", "512", "--use-every-host"}),
+        client_(coordinator_.address()) {
+    StartWorker();
+  }
+
+  void StartWorker() {
+    worker_ = std::make_unique<DaemonProcess>(folder_.path(), "worker",
+                                              std::vector<std::string>{"--join", coordinator_.address()});
+    EXPECT_TRUE(AwaitCluster(client_, [](const auto& status) { return HostHasShare(status, "worker"); }));
+  }
+
+  // Starts a stream that is long enough to be interrupted and waits for its first text.
+  std::unique_ptr<GenerationStream> StartStream() {
+    auto stream = client_.StartGenerate(GreedyRequest("And it came to pass", 480));
+    while (const auto event = stream->Next()) {
+      if (event->has_delta()) return stream;
+    }
+    ADD_FAILURE() << "the stream ended before its first token: " << stream->Finish();
+    return stream;
+  }
+
+  TemporaryFolder folder_;
+  DaemonProcess coordinator_;
+  Client client_;
+  std::unique_ptr<DaemonProcess> worker_;
+};
+
+TEST_F(LostWorker, StreamEndsWithinTwoSecondsAndTheNextRequestWorks) {
+  auto stream = StartStream();
+  worker_->Kill();
+  const absl::Time killed = absl::Now();
+  while (stream->Next()) {
+  }
+  const absl::Status status = stream->Finish();
+  EXPECT_LE(absl::Now() - killed, absl::Seconds(2));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_FALSE(status.message().empty());
+  EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 20)).size(), 20u);
+  EXPECT_TRUE(AwaitCluster(client_, [](const auto& s) { return OnlyCoordinatorHasShare(s, "coordinator"); }));
+  EXPECT_TRUE(coordinator_.IsRunning());
+}
+
+TEST_F(LostWorker, StoppedCleanlyItsShareMovesToTheCoordinator) {
+  EXPECT_EQ(worker_->Terminate(), 0);
+  EXPECT_TRUE(AwaitCluster(client_, [](const auto& s) { return OnlyCoordinatorHasShare(s, "coordinator"); }));
+  EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 20)).size(), 20u);
+}
+
+TEST_F(LostWorker, RestartedItTakesItsShareFromItsCacheWithoutATransfer) {
+  const auto first = client_.GetCluster();
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_GT(FindHost(*first, "worker")->weights_fetched_bytes(), 0u);
+  const auto expected = GenerateTokens(client_, GreedyRequest("And God said", 40));
+
+  worker_->Kill();
+  ASSERT_TRUE(AwaitCluster(client_, [](const auto& s) { return OnlyCoordinatorHasShare(s, "coordinator"); }));
+  StartWorker();
+  const auto status = client_.GetCluster();
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(FindHost(*status, "worker")->weights_fetched_bytes(), 0u);
+  EXPECT_GT(FindHost(*status, "worker")->groups_from_cache(), 0u);
+  EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 40)), expected);
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,78 @@
+// Two daemons share a model: the text is that of one process, whatever the split.
+#include <gtest/gtest.h>
+
+#include "tests/cluster/daemon_process.h"
+
+namespace hearth {
+namespace {
+
+constexpr char kPrompt[] = "In the beginning";
+constexpr uint32_t kTokens = 200;
+
+struct Case {
+  const char* name;
+  const char* model;
+  const char* sparsity;
+};
+
+class Sharing : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Modes, Sharing,
+                         ::testing::Values(Case{"plain_dense", kPlainModel, "dense"},
+                                           Case{"plain_exact", kPlainModel, "exact"},
+                                           Case{"sparse_dense", kSparseModel, "dense"},
+                                           Case{"sparse_exact", kSparseModel, "exact"},
+                                           Case{"sparse_predicted", kSparseModel, "predicted"}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+std::vector<std::string> CoordinatorArguments(const Case& mode) {
+  return {"--model", mode.model,  "--sparsity", mode.sparsity,     "--context",
+          "512",     "--kv-type", "f32",        "--use-every-host"};
+}
+
+TEST_P(Sharing, TwoDaemonsGenerateTheTokensOfOneProcess) {
+  const auto expected =
+      ReferenceTokens(GetParam().model, kPrompt, kTokens, {"--sparsity", GetParam().sparsity});
+  ASSERT_EQ(expected.size(), kTokens);
+  TemporaryFolder folder;
+  DaemonProcess coordinator(folder.path(), "coordinator", CoordinatorArguments(GetParam()));
+  DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
+  Client client(coordinator.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kPrompt, kTokens)), expected);
+  // The worker forwards clients to its coordinator.
+  Client through_worker(worker.address());
+  EXPECT_EQ(GenerateTokens(through_worker, GreedyRequest(kPrompt, 20)),
+            std::vector<int>(expected.begin(), expected.begin() + 20));
+  EXPECT_EQ(worker.Terminate(), 0);
+  EXPECT_EQ(coordinator.Terminate(), 0);
+}
+
+TEST_P(Sharing, TwoAndFourDevicesGenerateTheTokensOfOne) {
+  const auto expected =
+      ReferenceTokens(GetParam().model, kPrompt, kTokens, {"--sparsity", GetParam().sparsity});
+  for (const char* devices : {"2", "4"}) {
+    EXPECT_EQ(ReferenceTokens(GetParam().model, kPrompt, kTokens,
+                              {"--sparsity", GetParam().sparsity, "--devices", devices}),
+              expected)
+        << devices << " devices";
+  }
+}
+
+TEST(SharingDevices, DaemonsWithTwoDevicesEachGenerateTheTokensOfOneProcess) {
+  const auto expected = ReferenceTokens(kSparseModel, kPrompt, kTokens, {"--sparsity", "exact"});
+  TemporaryFolder folder;
+  std::vector<std::string> arguments = CoordinatorArguments({"", kSparseModel, "exact"});
+  const std::vector<std::string> devices = {"--device", "fast,memory=64M,kind=cpu", "--device",
+                                            "large,memory=1G,kind=cpu"};
+  arguments.insert(arguments.end(), devices.begin(), devices.end());
+  DaemonProcess coordinator(folder.path(), "coordinator", arguments);
+  std::vector<std::string> join = {"--join", coordinator.address()};
+  join.insert(join.end(), devices.begin(), devices.end());
+  DaemonProcess worker(folder.path(), "worker", join);
+  Client client(coordinator.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kPrompt, kTokens)), expected);
+}
+
+}  // namespace
+}  // namespace hearth

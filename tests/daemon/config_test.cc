@@ -1,0 +1,231 @@
+#include "daemon/config.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace hearth {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+absl::StatusOr<ParsedConfig> Parse(std::vector<std::string> arguments) { return ParseConfig(arguments); }
+
+// The message of an INVALID_ARGUMENT; "" for anything else.
+std::string Refusal(std::vector<std::string> arguments) {
+  const auto parsed = ParseConfig(arguments);
+  return absl::IsInvalidArgument(parsed.status()) ? std::string(parsed.status().message()) : "";
+}
+
+class ConfigFileTest : public testing::Test {
+ protected:
+  std::string Write(const std::string& text) {
+    std::ofstream(path_) << text;
+    return path_;
+  }
+  void TearDown() override { std::remove(path_.c_str()); }
+
+  const std::string path_ = testing::TempDir() + "/config_test_" + std::to_string(::getpid()) + ".toml";
+};
+
+TEST(ConfigTest, DefaultsAreALoopbackCoordinator) {
+  const auto parsed = Parse({});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.listen, "127.0.0.1:7770");
+  EXPECT_TRUE(parsed->config.join.empty());
+  EXPECT_FALSE(parsed->config.name.empty());
+  EXPECT_FALSE(parsed->config.state_dir.empty());
+  EXPECT_EQ(parsed->message, "");
+}
+
+TEST(ConfigTest, FlagsSetEveryField) {
+  const auto parsed = Parse({"--listen",
+                             "127.0.0.1:0",
+                             "--name=a",
+                             "--state-dir",
+                             "/tmp/s",
+                             "--model",
+                             "x.gguf",
+                             "--model-name",
+                             "m",
+                             "--context",
+                             "512",
+                             "--kv-type",
+                             "f32",
+                             "--sparsity",
+                             "exact",
+                             "--threads",
+                             "3",
+                             "--slots",
+                             "2",
+                             "--queue",
+                             "9",
+                             "--use-every-host",
+                             "--log-level",
+                             "debug",
+                             "--log-format",
+                             "json",
+                             "--cache-size",
+                             "2GiB",
+                             "--device",
+                             "a,memory=1GiB,threads=2",
+                             "--device",
+                             "b,memory=2GiB"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const Config& config = parsed->config;
+  EXPECT_EQ(config.listen, "127.0.0.1:0");
+  EXPECT_EQ(config.name, "a");
+  EXPECT_EQ(config.state_dir, "/tmp/s");
+  EXPECT_THAT(config.models, ElementsAre("x.gguf"));
+  EXPECT_EQ(config.model_name, "m");
+  EXPECT_EQ(config.context, 512u);
+  EXPECT_EQ(config.kv_type, KvType::kF32);
+  EXPECT_EQ(config.sparsity, SparsityMode::kExact);
+  EXPECT_EQ(config.threads, 3u);
+  EXPECT_EQ(config.slots, 2u);
+  EXPECT_EQ(config.queue, 9u);
+  EXPECT_TRUE(config.use_every_host);
+  EXPECT_EQ(config.log_level, "debug");
+  EXPECT_EQ(config.log_format, "json");
+  EXPECT_EQ(config.cache_bytes, uint64_t{2} << 30);
+  ASSERT_EQ(config.devices.size(), 2u);
+  EXPECT_EQ(config.devices[0].name, "a");
+  EXPECT_EQ(config.devices[1].memory_bytes, uint64_t{2} << 30);
+}
+
+TEST(ConfigTest, HelpShowsExamplesAndFlags) {
+  const auto parsed = Parse({"--help"});
+  ASSERT_TRUE(parsed.ok());
+  for (const char* part : {"Examples:", "--listen", "--join", "--insecure-network", "7770"}) {
+    EXPECT_THAT(parsed->message, HasSubstr(part));
+  }
+}
+
+TEST(ConfigTest, VersionIsOneLine) {
+  EXPECT_THAT(Parse({"--version"})->message, testing::StartsWith("hearthd "));
+}
+
+TEST(ConfigTest, UnknownFlagIsNamed) { EXPECT_THAT(Refusal({"--modle", "x"}), HasSubstr("--modle")); }
+
+TEST(ConfigTest, BadValuesNameTheirFlag) {
+  EXPECT_THAT(Refusal({"--threads", "many"}), HasSubstr("--threads"));
+  EXPECT_THAT(Refusal({"--threads", "-1"}), HasSubstr("--threads"));
+  EXPECT_THAT(Refusal({"--slots", "0"}), HasSubstr("--slots"));
+  EXPECT_THAT(Refusal({"--context", "1"}), HasSubstr("--context"));
+  EXPECT_THAT(Refusal({"--kv-type", "f64"}), HasSubstr("--kv-type"));
+  EXPECT_THAT(Refusal({"--sparsity", "some"}), HasSubstr("--sparsity"));
+  EXPECT_THAT(Refusal({"--log-level", "loud"}), HasSubstr("--log-level"));
+  EXPECT_THAT(Refusal({"--log-format", "xml"}), HasSubstr("--log-format"));
+  EXPECT_THAT(Refusal({"--cache-size", "big"}), HasSubstr("--cache-size"));
+  EXPECT_THAT(Refusal({"--device", "a,memory=much"}), HasSubstr("--device"));
+  EXPECT_THAT(Refusal({"--listen"}), HasSubstr("--listen"));
+}
+
+TEST(ConfigTest, TwoDevicesOfOneNameAreRefused) {
+  EXPECT_THAT(Refusal({"--device", "a", "--device", "a"}), HasSubstr("'a'"));
+}
+
+TEST(ConfigTest, AddressOfOtherMachinesNeedsInsecureNetwork) {
+  for (const char* address :
+       {"0.0.0.0:7770", "192.168.1.10:7770", "[::]:7770", "example.org:7770", "127.evil.org:7770"}) {
+    EXPECT_THAT(Refusal({"--listen", address}), HasSubstr("--insecure-network")) << address;
+    EXPECT_THAT(Refusal({"--tensor-listen", address}), HasSubstr("--insecure-network")) << address;
+    EXPECT_THAT(Refusal({"--join", address}), HasSubstr("--insecure-network")) << address;
+    EXPECT_TRUE(Parse({"--listen", address, "--insecure-network"}).ok()) << address;
+  }
+}
+
+TEST(ConfigTest, LoopbackNeedsNothing) {
+  for (const char* address : {"127.0.0.1:7770", "127.1.2.3:1", "localhost:7770", "[::1]:7770"}) {
+    EXPECT_TRUE(Parse({"--listen", address}).ok()) << address;
+  }
+}
+
+TEST(ConfigTest, AddressWithoutUsablePortIsRefused) {
+  for (const char* address :
+       {"127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", ":7770", "::1:7770", ""}) {
+    EXPECT_THAT(Refusal({"--listen", address}), HasSubstr("--listen")) << address;
+  }
+  EXPECT_THAT(Refusal({"--join", "127.0.0.1:0"}), HasSubstr("--join"));
+}
+
+TEST(ConfigTest, WorkerOfAnotherMachineNeedsAReachableTensorPort) {
+  EXPECT_THAT(Refusal({"--join", "192.168.1.10:7770", "--insecure-network"}), HasSubstr("--tensor-listen"));
+  EXPECT_TRUE(
+      Parse({"--join", "192.168.1.10:7770", "--insecure-network", "--tensor-listen", "192.168.1.11:0"}).ok());
+}
+
+TEST(ConfigTest, WorkerTakesNoModel) {
+  EXPECT_THAT(Refusal({"--join", "127.0.0.1:7770", "--model", "m.gguf"}), HasSubstr("--model"));
+}
+
+TEST(ConfigTest, OneNameForTwoModelsIsRefused) {
+  EXPECT_THAT(Refusal({"--model", "a.gguf", "--model", "b.gguf", "--model-name", "m"}),
+              HasSubstr("--model-name"));
+}
+
+TEST_F(ConfigFileTest, FileSetsWhatFlagsWould) {
+  const auto parsed = Parse({"--config", Write("listen = \"127.0.0.1:1\"\n"
+                                               "model = [\"a.gguf\", \"b.gguf\"]\n"
+                                               "slots = 3\n"
+                                               "use-every-host = true\n"
+                                               "kv-type = \"f32\"\n"
+                                               "device = \"a,memory=1GiB\"\n")});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.listen, "127.0.0.1:1");
+  EXPECT_THAT(parsed->config.models, ElementsAre("a.gguf", "b.gguf"));
+  EXPECT_EQ(parsed->config.slots, 3u);
+  EXPECT_TRUE(parsed->config.use_every_host);
+  EXPECT_EQ(parsed->config.kv_type, KvType::kF32);
+  EXPECT_EQ(parsed->config.devices.size(), 1u);
+}
+
+TEST_F(ConfigFileTest, FlagsWinOverTheFile) {
+  const auto parsed = Parse({"--slots", "5", "--config",
+                             Write("slots = 3\nqueue = 7\nmodel = [\"a\", \"b\"]\ndevice = \"a\"\n"),
+                             "--model", "c", "--device", "d"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.slots, 5u);
+  EXPECT_EQ(parsed->config.queue, 7u);
+  EXPECT_THAT(parsed->config.models, ElementsAre("c"));
+  ASSERT_EQ(parsed->config.devices.size(), 1u);
+  EXPECT_EQ(parsed->config.devices[0].name, "d");
+}
+
+TEST_F(ConfigFileTest, MissingFileIsNotFound) {
+  EXPECT_TRUE(absl::IsNotFound(Parse({"--config", "/nonexistent.toml"}).status()));
+}
+
+TEST_F(ConfigFileTest, BrokenFileNamesTheLine) {
+  EXPECT_THAT(Refusal({"--config", Write("slots = 3\nqueue = \n")}), HasSubstr(path_ + ":2: "));
+}
+
+TEST_F(ConfigFileTest, UnknownKeyNamesTheLine) {
+  EXPECT_THAT(Refusal({"--config", Write("slots = 3\n\ncolour = \"red\"\n")}),
+              testing::AllOf(HasSubstr(path_ + ":3: "), HasSubstr("colour")));
+}
+
+TEST_F(ConfigFileTest, BadValueNamesTheLine) {
+  EXPECT_THAT(Refusal({"--config", Write("slots = \"many\"\n")}), HasSubstr(path_ + ":1: slots"));
+  EXPECT_THAT(Refusal({"--config", Write("slots = 1.5\n")}), HasSubstr(path_ + ":1: slots"));
+  EXPECT_THAT(Refusal({"--config", Write("[slots]\nx = 1\n")}), HasSubstr("slots"));
+}
+
+TEST_F(ConfigFileTest, FlagsThatAreNoSettingsAreRefusedInFiles) {
+  EXPECT_THAT(Refusal({"--config", Write("config = \"other.toml\"\n")}), HasSubstr("is a flag only"));
+  EXPECT_THAT(Refusal({"--config", Write("help = true\n")}), HasSubstr("is a flag only"));
+}
+
+TEST_F(ConfigFileTest, FileCannotOpenTheNetworkByItselfUnlessItSaysSo) {
+  EXPECT_THAT(Refusal({"--config", Write("listen = \"0.0.0.0:7770\"\n")}), HasSubstr("--insecure-network"));
+  EXPECT_TRUE(Parse({"--config", Write("listen = \"0.0.0.0:7770\"\ninsecure-network = true\n")}).ok());
+}
+
+}  // namespace
+}  // namespace hearth
