@@ -78,6 +78,7 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
 
   constexpr char kModels[] = "Models";
   app.add_option("--model", config.models, "GGUF or PowerInfer file to load at the start; may be repeated")
+      ->allow_extra_args(false)
       ->type_name("FILE")
       ->group(kModels);
   app.add_option("--model-name", config.model_name, "What clients call it; default: the file's name")
@@ -99,6 +100,7 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   app.add_option(
          "--device", flags.devices,
          "Device to offer: NAME,memory=4GiB,kind=cpu,threads=2; may be repeated; default: all there are")
+      ->allow_extra_args(false)
       ->type_name("SPEC")
       ->group(kDevices);
   app.add_option("--threads", config.threads, "Threads that compute; default: one per core")

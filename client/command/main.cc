@@ -1,5 +1,6 @@
 // `hearth`: talks to a hearthd.
 #include <grpc/support/log.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -80,7 +81,7 @@ void AddGeneration(CLI::App& app, v1::GenerateRequest& request) {
            *request.mutable_stop() = {stops.begin(), stops.end()};
          },
          "Text before which generation ends; may be repeated")
-      ->expected(1);
+      ->allow_extra_args(false);
   app.add_flag_function(
       "--ignore-eos", [&](int64_t) { request.set_ignore_eos(true); },
       "Go on after the token that ends a text");
@@ -91,6 +92,7 @@ void AddGeneration(CLI::App& app, v1::GenerateRequest& request) {
 }
 
 std::string ReadStdin() {
+  if (isatty(STDIN_FILENO) != 0) std::fprintf(stderr, "Type the text to continue, then Ctrl-D.\n");
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
@@ -223,8 +225,9 @@ int Main(int argc, char** argv) {
   Client client(common.server);
   const absl::Status status = command(client);
   if (status.ok()) return 0;
-  std::fprintf(stderr, "hearth: %s\n", std::string(status.message()).c_str());
-  return absl::IsCancelled(status) ? kInterruptedExit : kFailureExit;
+  const bool cancelled = absl::IsCancelled(status);
+  std::fprintf(stderr, "hearth: %s\n", cancelled ? "cancelled" : std::string(status.message()).c_str());
+  return cancelled ? kInterruptedExit : kFailureExit;
 }
 
 }  // namespace

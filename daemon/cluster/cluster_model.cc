@@ -9,32 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
-#include "placement/units.h"
 
 namespace hearth {
-namespace {
-
-// The time a worker has to answer the hello of a plan that it says is ready.
-constexpr std::chrono::seconds kConnectTimeout{2};
-// Memory that must stay free when a plan is prepared beside the one in use.
-constexpr uint64_t kMemoryMargin = uint64_t{256} << 20;
-
-uint64_t FreeMemory() {
-  HostCapacity capacity;
-  UpdateFreeBytes("/", capacity);
-  return capacity.memory_free_bytes;
-}
-
-// The number of a host's group in the outline.
-uint32_t GroupNumber(const ModelOutline& outline, uint32_t layer, const NeuronGroup& group) {
-  const std::vector<NeuronGroup>& groups = outline.neuron_groups[layer];
-  const auto found = std::find_if(groups.begin(), groups.end(), [&](const NeuronGroup& other) {
-    return other.block == group.block && other.neurons.front() == group.neurons.front();
-  });
-  return static_cast<uint32_t>(found - groups.begin());
-}
-
-}  // namespace
 
 ClusterModel::ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
                            std::shared_ptr<const ClusterModelContext> context)
@@ -53,6 +29,12 @@ void ClusterModel::Kick() {
     kick_ = true;
   }
   kicked_.notify_all();
+}
+
+void ClusterModel::AwaitKick() {
+  std::unique_lock lock(mutex_);
+  kicked_.wait(lock, [this] { return kick_; });
+  kick_ = false;
 }
 
 void ClusterModel::Stop() {
@@ -97,6 +79,7 @@ absl::Status ClusterModel::OpenFile() {
   catalog_ = std::make_shared<BundleCatalog>(file_.file, file_.outline);
   pool_ = std::make_unique<ThreadPool>(context_->devices.front().threads);
   devices_ = std::make_unique<HostDevices>(context_->devices, pool_.get());
+  preparer_ = MakePreparer();
 
   std::lock_guard lock(mutex_);
   shared_catalog_ = catalog_;
@@ -107,6 +90,27 @@ absl::Status ClusterModel::OpenFile() {
   info_.sparsity = std::string(SparsityModeName(file_.options.sparsity));
   info_.quantisation = file_.quantisation;
   return absl::OkStatus();
+}
+
+std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
+  PlanPreparer::Subject subject;
+  subject.shard.model = name_;
+  subject.shard.model_digest = digest_;
+  subject.shard.sparsity = file_.options.sparsity;
+  subject.shard.layers = file_.outline->spec.n_layers;
+  subject.shard.max_rows = context_->options.max_rows;
+  subject.outline = file_.outline.get();
+  subject.group_bytes = GroupBytes(description_);
+  subject.catalog = catalog_.get();
+  subject.devices = devices_.get();
+  PlanPreparer::Hooks hooks;
+  hooks.want = [this](const ActivePlan& plan) { WantShards(&plan); };
+  hooks.progress = [this](const std::string& detail, uint64_t done, uint64_t total) {
+    SetProgress(detail, done, total);
+  };
+  hooks.await_change = [this] { AwaitKick(); };
+  hooks.stopped = [this] { return stop_.load(); };
+  return std::make_unique<PlanPreparer>(*context_->roster, std::move(subject), std::move(hooks));
 }
 
 // The leader's own weights and its decoder; once, when a first plan shows that the model fits.
@@ -132,9 +136,7 @@ void ClusterModel::Keep() {
     ReleaseRetired();
     const Situation situation = CurrentSituation();
     if (!first && situation == planned_for_) {
-      std::unique_lock lock(mutex_);
-      kicked_.wait(lock, [this] { return kick_; });
-      kick_ = false;
+      AwaitKick();
       continue;
     }
     first = false;
@@ -156,7 +158,7 @@ void ClusterModel::Keep() {
 std::vector<Roster::Host> ClusterModel::UsableHosts() const {
   std::vector<Roster::Host> usable;
   for (Roster::Host& host : context_->roster->hosts()) {
-    if (host.state == HostState::kAlive && !refused_.contains(host.session))
+    if (host.state == HostState::kAlive && !preparer_->refused().contains(host.session))
       usable.push_back(std::move(host));
   }
   return usable;
@@ -178,7 +180,7 @@ std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
 absl::Status ClusterModel::Replan() {
   const std::vector<Roster::Host> hosts = UsableHosts();
   std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
-  for (const Roster::Host& host : hosts) planning.push_back({host.name, host.report.capacity, host.link});
+  for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, context_->make_plan(name_, planning, description_));
 
   const std::shared_ptr<ActivePlan> newest = Newest();
@@ -188,58 +190,13 @@ absl::Status ClusterModel::Replan() {
     return absl::OkStatus();
   }
   HEARTH_RETURN_IF_ERROR(LoadLeader());
-  return Activate(std::move(plan), hosts);
-}
-
-absl::Status ClusterModel::Activate(ClusterPlan cluster_plan, const std::vector<Roster::Host>& hosts) {
-  auto plan = std::make_shared<ActivePlan>();
-  plan->epoch = context_->next_epoch();
-  plan->plan = std::move(cluster_plan);
-  ShardDescription base;
-  base.epoch = plan->epoch;
-  base.model = name_;
-  base.model_digest = digest_;
-  base.sparsity = file_.options.sparsity;
-  base.layers = file_.outline->spec.n_layers;
-  base.max_rows = context_->options.max_rows;
-  for (size_t i = 0; i < hosts.size(); ++i) {
-    if (!plan->plan.Uses(i + 1)) continue;
-    HEARTH_ASSIGN_OR_RETURN(ShardDescription shard, DescribeRemote(plan->plan, i + 1, base));
-    plan->remotes.push_back({hosts[i].name, hosts[i].session, std::move(shard), nullptr});
-  }
-  plan->local =
-      std::make_unique<LocalShard>(DescribeShard(PlacesOf(plan->plan, 0), *file_.outline, base), *devices_);
-  spdlog::info("model {}: preparing plan {} with {} of {} other hosts", name_, plan->epoch,
-               plan->remotes.size(), hosts.size());
-  WantShards(plan.get());
-  absl::Status status = LoadLocal(*plan);
-  if (status.ok()) status = AwaitWorkers(*plan);
-  if (status.ok()) status = Connect(*plan);
-  if (!status.ok()) {
+  auto prepared = preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, newest.get());
+  if (!prepared.ok()) {
     WantShards(nullptr);
-    return status;
+    return prepared.status();
   }
-  Publish(std::move(plan));
+  Publish(*std::move(prepared));
   return absl::OkStatus();
-}
-
-absl::StatusOr<ShardDescription> ClusterModel::DescribeRemote(const ClusterPlan& plan, size_t host,
-                                                              const ShardDescription& base) {
-  const std::vector<GroupPlace> places = PlacesOf(plan, host);
-  ShardDescription shard = DescribeShard(places, *file_.outline, base);
-  size_t place = 0;
-  for (ShardLayer& share : shard.shares) {
-    for (PlacedGroup& group : share.groups) {
-      HEARTH_ASSIGN_OR_RETURN(const BundleCatalog::Identity identity,
-                              catalog_->Identify(places[place].layer, places[place].group));
-      group.sha256 = identity.sha256;
-      group.bytes = identity.bytes;
-      ++place;
-    }
-    catalog_->ReleaseLayer(share.layer);
-    if (stop_) return absl::AbortedError("stopped");
-  }
-  return shard;
 }
 
 // Tells the workers what to hold: the plan in use and the one that is being prepared.
@@ -258,87 +215,6 @@ void ClusterModel::WantShards(const ActivePlan* preparing) {
     for (const ActivePlan::Remote& remote : preparing->remotes) wanted[remote.host].push_back(remote.shard);
   }
   context_->roster->SetShards(name_, std::move(wanted));
-}
-
-absl::Status ClusterModel::LoadLocal(ActivePlan& plan) {
-  LocalShard& shard = *plan.local;
-  const std::shared_ptr<ActivePlan> former = Newest();
-  if (former != nullptr) shard.Adopt(*former->local);
-  HEARTH_RETURN_IF_ERROR(shard.Check());
-  uint64_t missing = 0;
-  for (const PlacedGroup* group : shard.missing()) missing += group->bytes;
-  if (const uint64_t free = FreeMemory();
-      former != nullptr && !former->broken && missing + kMemoryMargin > free) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "keeps plan ", former->epoch, ": another one would need ", placement::FormatBytes(missing),
-        " of memory beside it and ", placement::FormatBytes(free),
-        " are free; unload the model and load it again to use the hosts that have joined"));
-  }
-  const uint64_t total = GroupBytes(description_);
-  ThreadPool pool(std::max(1, ThreadPool::AvailableCores()));
-  uint32_t last_layer = 0;
-  const auto source = [&](const ShardLayer& share, const PlacedGroup& group) {
-    if (share.layer != last_layer) catalog_->ReleaseLayer(last_layer);
-    last_layer = share.layer;
-    return catalog_->Extract(share.layer, GroupNumber(*file_.outline, share.layer, group.group));
-  };
-  const absl::Status loaded = shard.Load(source, pool, [&](uint64_t bytes) {
-    SetProgress("reading weights", bytes, total);
-    return StillPossible(plan) ? absl::OkStatus() : absl::AbortedError("a host was lost meanwhile");
-  });
-  catalog_->ReleaseLayer(last_layer);
-  return loaded;
-}
-
-// Whether all hosts of a plan in preparation are still there.
-bool ClusterModel::StillPossible(const ActivePlan& plan) const {
-  if (stop_) return false;
-  return std::all_of(plan.remotes.begin(), plan.remotes.end(), [&](const ActivePlan::Remote& remote) {
-    const std::optional<Roster::Host> host = context_->roster->Find(remote.session);
-    return host && host->state == HostState::kAlive;
-  });
-}
-
-absl::Status ClusterModel::AwaitWorkers(ActivePlan& plan) {
-  const uint64_t total = GroupBytes(description_);
-  for (;;) {
-    uint64_t done = plan.local->description().bytes();
-    std::string waiting_for;
-    for (const ActivePlan::Remote& remote : plan.remotes) {
-      const std::optional<Roster::Host> host = context_->roster->Find(remote.session);
-      if (stop_ || !host || host->state != HostState::kAlive) {
-        return absl::AbortedError(absl::StrCat("host ", remote.host, " was lost while it got its shard"));
-      }
-      const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
-      if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
-        refused_[remote.session] = shard->detail;
-        return absl::AbortedError(
-            absl::StrCat("host ", remote.host, " cannot load its shard: ", shard->detail));
-      }
-      if (shard != nullptr) done += shard->bytes_done;
-      if (shard == nullptr || shard->phase != ShardPhase::kReady) waiting_for = remote.host;
-    }
-    if (waiting_for.empty()) return absl::OkStatus();
-    SetProgress(absl::StrCat("waiting for the weights of host ", waiting_for), done, total);
-    std::unique_lock lock(mutex_);
-    kicked_.wait(lock, [this] { return kick_; });
-    kick_ = false;
-  }
-}
-
-absl::Status ClusterModel::Connect(ActivePlan& plan) {
-  for (ActivePlan::Remote& remote : plan.remotes) {
-    const std::optional<Roster::Host> host = context_->roster->Find(remote.session);
-    if (!host) return absl::AbortedError(absl::StrCat("host ", remote.host, " was lost"));
-    auto socket = OpenTensorConnection(host->tensor_address, host->token, plan.epoch,
-                                       FrameSocket::Clock::now() + kConnectTimeout);
-    if (!socket.ok()) {
-      context_->roster->ReportLost(remote.session, std::string(socket.status().message()));
-      return absl::AbortedError(std::string(socket.status().message()));
-    }
-    remote.device = std::make_shared<RemoteDevice>(remote.host, ShapeOf(remote.shard), *std::move(socket));
-  }
-  return absl::OkStatus();
 }
 
 void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {

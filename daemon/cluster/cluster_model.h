@@ -20,6 +20,7 @@
 #include "daemon/cluster/cluster_plan.h"
 #include "daemon/cluster/model_file.h"
 #include "daemon/cluster/node.h"
+#include "daemon/cluster/plan_preparer.h"
 #include "daemon/cluster/roster.h"
 #include "daemon/model_host.h"
 #include "engine/base/thread_pool.h"
@@ -88,22 +89,17 @@ class ClusterModel : public LoadedModel {
   };
 
   absl::Status OpenFile();
+  std::unique_ptr<PlanPreparer> MakePreparer();
   absl::Status LoadLeader();
   void Keep();
+  void AwaitKick();
   Situation CurrentSituation() const;
   std::vector<Roster::Host> UsableHosts() const;
   absl::Status Replan();
-  absl::Status Activate(ClusterPlan plan, const std::vector<Roster::Host>& hosts);
-  absl::Status LoadLocal(ActivePlan& plan);
-  absl::StatusOr<ShardDescription> DescribeRemote(const ClusterPlan& plan, size_t host,
-                                                  const ShardDescription& base);
-  absl::Status AwaitWorkers(ActivePlan& plan);
-  absl::Status Connect(ActivePlan& plan);
   void Publish(std::shared_ptr<ActivePlan> plan);
   void WantShards(const ActivePlan* preparing);
   void ReleaseRetired();
   std::shared_ptr<ActivePlan> Newest() const;
-  bool StillPossible(const ActivePlan& plan) const;
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
   void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
 
@@ -121,7 +117,7 @@ class ClusterModel : public LoadedModel {
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Decoder> decoder_;
   Situation planned_for_;
-  std::map<Roster::Session, std::string> refused_;  // hosts that could not load their shard, and why
+  std::unique_ptr<PlanPreparer> preparer_;
 
   std::atomic<bool> stop_{false};
   mutable std::mutex mutex_;

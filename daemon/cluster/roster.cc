@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/cluster/frame_socket.h"
 #include "daemon/cluster/link_probe.h"
+#include "daemon/cluster/steady_figures.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 
@@ -124,6 +125,11 @@ absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const s
     entry.token = NewToken();
     entry.tensor_address = address;
     entry.report = report;
+    entry.capacity = report.capacity;
+    if (const auto known = entries_.find(report.host); known != entries_.end()) {
+      entry.link = known->second.link;
+      entry.capacity = SteadyCapacity(known->second.capacity, report.capacity);
+    }
     entry.revision = ++last_revision_;
     entries_[report.host] = std::move(entry);
     Apply(calls);
@@ -218,6 +224,7 @@ Roster::Host Roster::MakeHost(const Membership::Member& member, const Entry& ent
   host.tensor_address = entry.tensor_address;
   host.token = entry.token;
   host.link = entry.link;
+  host.capacity = entry.capacity;
   host.report = entry.report;
   host.revision = entry.revision;
   return host;
@@ -355,7 +362,7 @@ void Roster::ProbeLoop() {
     if (Entry* entry = FindEntry(session)) {
       entry->link_probed = link.ok();
       entry->probe_after_ms = NowMs() + kProbeAgainMs;
-      if (link.ok()) entry->link = *link;
+      if (link.ok()) entry->link = SteadyLink(entry->link, *link);
     }
     membership_.LinkMeasured(session, std::string(link.status().message()));
     Apply(calls);

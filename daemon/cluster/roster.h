@@ -52,7 +52,8 @@ class Roster {
     uint64_t silent_ms = 0;      // time since its last sync
     std::string tensor_address;  // as the coordinator reaches it
     SessionToken token{};
-    placement::Link link;   // measured, once it is alive
+    placement::Link link;        // measured, once it is alive
+    HostCapacity capacity;       // what plans use: steady over sessions, see steady_figures.h
     WorkerReport report;    // the last
     uint64_t revision = 0;  // of what is wanted of it
 
@@ -101,7 +102,8 @@ class Roster {
     std::shared_ptr<SessionStream> stream;
     SessionToken token{};
     std::string tensor_address;
-    placement::Link link;
+    placement::Link link;  // the last measured, also in an earlier session
+    HostCapacity capacity;
     bool link_probed = false;  // or being probed
     uint64_t probe_after_ms = 0;
     WorkerReport report;

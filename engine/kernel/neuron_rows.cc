@@ -173,6 +173,8 @@ void AccumulateRows(TensorType type, const uint8_t* rows, size_t row_bytes, size
   }
 }
 
+void AddToFixedPoint(const float* y, size_t count, int64_t* sums) { AddFixedPoints(y, count, sums); }
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace hearth
@@ -183,6 +185,7 @@ namespace hearth {
 
 HWY_EXPORT(DotRows);
 HWY_EXPORT(AccumulateRows);
+HWY_EXPORT(AddToFixedPoint);
 
 void DotRows(TensorType type, const uint8_t* rows, size_t row_bytes, size_t cols,
              absl::Span<const uint32_t> ids, const float* x, float* out) {
@@ -194,7 +197,7 @@ void AccumulateRows(TensorType type, const uint8_t* rows, size_t row_bytes, size
 }
 
 void AddToFixedPoint(const float* y, size_t count, int64_t* sums) {
-  for (size_t c = 0; c < count; ++c) sums[c] = AddFixedPoint(sums[c], ToFixedPoint(y[c]));
+  HWY_DYNAMIC_DISPATCH(AddToFixedPoint)(y, count, sums);
 }
 void FixedPointToFloat(const int64_t* sums, size_t count, float* y) {
   for (size_t c = 0; c < count; ++c) y[c] = FromFixedPoint(sums[c]);

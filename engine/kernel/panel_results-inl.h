@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "engine/kernel/fixed_point.h"
 #include "engine/kernel/panels.h"
 #include "engine/kernel/simd-inl.h"
 #include "hwy/highway.h"
@@ -26,8 +25,7 @@ HWY_INLINE void DeliverSums(const PanelTask& task, size_t panel, size_t token, c
     std::copy_n(sums, rows, task.out + token * task.out_stride + row);
     return;
   }
-  int64_t* totals = task.sums + token * task.sums_stride + row;
-  for (size_t r = 0; r < rows; ++r) totals[r] = AddFixedPoint(totals[r], ToFixedPoint(sums[r]));
+  AddFixedPoints(sums, rows, task.sums + token * task.sums_stride + row);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

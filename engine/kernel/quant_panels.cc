@@ -2,6 +2,7 @@
 // in float32, always in the order of the columns.
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -347,14 +348,14 @@ HWY_INLINE void QuantizeUnit(const float* values, size_t row, size_t number, Act
   const size_t unit = number * blocks.rows + row;
   const F32 d;
   constexpr size_t kVectors = kUnitCols / kLanes;
-  VF32 largest = hn::Zero(d), poison = hn::Zero(d);
+  // As integers the magnitudes compare as they do as floats, and a NaN is larger than everything: it becomes
+  // the scale and thus the result.
+  VI32 largest = hn::Zero(I32());
   for (size_t v = 0; v < kVectors; ++v) {
-    const VF32 value = hn::LoadU(d, values + v * kLanes);
-    largest = hn::Max(largest, hn::Abs(value));
-    // Maxima may drop a NaN, but a NaN must not look like a result: it makes the scale NaN.
-    poison = hn::MulAdd(value, hn::Zero(d), poison);
+    const VI32 bits = hn::BitCast(I32(), hn::LoadU(d, values + v * kLanes));
+    largest = hn::Max(largest, hn::And(bits, hn::Set(I32(), 0x7fffffff)));
   }
-  const float magnitude = hn::GetLane(hn::MaxOfLanes(d, largest)) + hn::GetLane(hn::SumOfLanes(d, poison));
+  const float magnitude = std::bit_cast<float>(hn::GetLane(hn::MaxOfLanes(I32(), largest)));
   const VF32 inverse = hn::Set(d, magnitude > 0 ? 127.0f / magnitude : 0.0f);
   const float scale = magnitude / 127.0f;
   const hn::Rebind<int8_t, I32> bytes;

@@ -10,9 +10,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
+#include "engine/kernel/fixed_point.h"
 #include "hwy/highway.h"
 
 // Behind the parameters of a lambda inside a kernel.
@@ -127,6 +129,26 @@ HWY_INLINE void Accumulate(const float* a, const float* b, size_t n, float pad, 
 HWY_INLINE void AccumulateDot(const float* a, const float* b, size_t n, Partials& sums) {
   Accumulate(
       a, b, n, 0.0f, [](VF32 sum, VF32 x, VF32 y) HWY_ATTR { return hn::MulAdd(x, y, sum); }, sums);
+}
+
+// sums[i] += ToFixedPoint(values[i]), wrapping.
+HWY_INLINE void AddFixedPoints(const float* values, size_t count, int64_t* sums) {
+  const hn::CappedTag<double, 8> d;
+  const hn::Rebind<float, decltype(d)> narrow;
+  const hn::Rebind<int64_t, decltype(d)> integer;
+  constexpr size_t kStep = hn::MaxLanes(d);
+  const auto limit = hn::Set(d, 9223372036854775808.0), none = hn::Set(d, 0.0);
+  const auto smallest = hn::Set(integer, std::numeric_limits<int64_t>::min());
+  size_t i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    const auto scaled =
+        hn::Mul(hn::PromoteTo(d, hn::LoadU(narrow, values + i)), hn::Set(d, double{kFixedPointScale}));
+    const auto fits = hn::Lt(hn::Abs(scaled), limit);
+    const auto fixed = hn::ConvertTo(integer, hn::IfThenElse(fits, hn::Round(scaled), none));
+    const auto added = hn::IfThenElse(hn::RebindMask(integer, fits), fixed, smallest);
+    hn::StoreU(hn::Add(hn::LoadU(integer, sums + i), added), integer, sums + i);
+  }
+  for (; i < count; ++i) sums[i] = AddFixedPoint(sums[i], ToFixedPoint(values[i]));
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

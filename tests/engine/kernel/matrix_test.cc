@@ -7,6 +7,7 @@
 
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/fixed_point.h"
+#include "engine/kernel/matrix_tiles.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernel/kernel_test_util.h"
@@ -223,6 +224,36 @@ TEST_P(MatMulBits, DoNotDependOnTheNumberOfTokens) {
       token += tokens;
     }
   });
+}
+
+TEST_P(MatMulBits, DoNotDependOnMatrixTiles) {
+  ThreadPool pool(1);
+  const TestMatrix m = Random(37, 1280, 21);
+  const Matrix weights = Pack(m, pool);
+  const std::vector<float> x = RandomFloats(150 * 1280, 22);
+  const std::vector<float> with = Multiply(pool, weights, x.data(), 150, 1280);
+  DisableMatrixTilesForTest(true);
+  const std::vector<float> without = Multiply(pool, weights, x.data(), 150, 1280);
+  DisableMatrixTilesForTest(false);
+  EXPECT_EQ(with, without);
+}
+
+TEST_P(MatMulBits, OfFixedPointSumsDoNotDependOnMatrixTiles) {
+  ThreadPool pool(2);
+  const TestMatrix m = Random(18, 1024, 23);
+  const Matrix weights = Pack(m, pool);
+  const std::vector<float> x = RandomFloats(20 * 1024, 24);
+  // Groups of one unit, of less than a strip and of several strips, where the type's block allows.
+  const uint32_t block = std::max<uint32_t>(32, GetTypeInfo(m.type).block_values);
+  const std::vector<uint32_t> ends = {block, block, 2 * block, 1024 - block, 1024};
+  Activations activations;
+  activations.Set(x.data(), 20, 1024, 1024);
+  std::vector<int64_t> with(20 * 18), without(20 * 18);
+  MatMulFixedPoint(pool, activations, weights, ends, with.data(), 18);
+  DisableMatrixTilesForTest(true);
+  MatMulFixedPoint(pool, activations, weights, ends, without.data(), 18);
+  DisableMatrixTilesForTest(false);
+  EXPECT_EQ(with, without);
 }
 
 TEST_P(MatMulBits, DoNotDependOnOtherProductsOfTheCall) {

@@ -1,0 +1,71 @@
+#ifndef HEARTH_DAEMON_CLUSTER_PLAN_PREPARER_H_
+#define HEARTH_DAEMON_CLUSTER_PLAN_PREPARER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "daemon/cluster/active_plan.h"
+#include "daemon/cluster/bundle_catalog.h"
+#include "daemon/cluster/cluster_plan.h"
+#include "daemon/cluster/local_shard.h"
+#include "daemon/cluster/roster.h"
+
+namespace hearth {
+
+// Turns a plan on paper into one that a decoder can use: describes every host's shard, loads the leader's
+// own, waits until the workers have theirs and connects to them. Blocks; used by one thread.
+class PlanPreparer {
+ public:
+  struct Hooks {
+    // Tells the workers to hold the shards of this plan, besides those in use.
+    std::function<void(const ActivePlan& plan)> want;
+    std::function<void(const std::string& detail, uint64_t bytes_done, uint64_t bytes_total)> progress;
+    // Blocks until hosts or their reports may have changed, or the model is to stop.
+    std::function<void()> await_change;
+    std::function<bool()> stopped;
+  };
+
+  // What the plan is for; all but the name and the numbers is borrowed.
+  struct Subject {
+    ShardDescription shard;  // model, digest, sparsity, layers, max_rows; no shares
+    const ModelOutline* outline = nullptr;
+    uint64_t group_bytes = 0;  // of all neuron groups
+    BundleCatalog* catalog = nullptr;
+    HostDevices* devices = nullptr;  // the leader's
+  };
+
+  PlanPreparer(Roster& roster, Subject subject, Hooks hooks);
+
+  // Prepares `plan`, made for the leader and `hosts` in this order. The leader takes over what it holds for
+  // `former` (null: there is none). ABORTED when a host was lost meanwhile or cannot load its shard (it is
+  // then in refused()): plan anew. RESOURCE_EXHAUSTED when the leader has no memory for the plan besides a
+  // former one that is in use.
+  absl::StatusOr<std::shared_ptr<ActivePlan>> Prepare(uint64_t epoch, ClusterPlan plan,
+                                                      const std::vector<Roster::Host>& hosts,
+                                                      const ActivePlan* former);
+
+  // Sessions of hosts that could not load their shard, with the reason.
+  const std::map<Roster::Session, std::string>& refused() const { return refused_; }
+
+ private:
+  absl::StatusOr<ShardDescription> DescribeRemote(const ClusterPlan& plan, size_t host, uint64_t epoch);
+  absl::Status LoadLocal(ActivePlan& plan, const ActivePlan* former);
+  absl::Status AwaitWorkers(const ActivePlan& plan);
+  absl::Status Connect(ActivePlan& plan);
+  bool StillPossible(const ActivePlan& plan) const;
+
+  Roster& roster_;
+  const Subject subject_;
+  const Hooks hooks_;
+  std::map<Roster::Session, std::string> refused_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CLUSTER_PLAN_PREPARER_H_
