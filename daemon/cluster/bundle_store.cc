@@ -149,7 +149,7 @@ absl::StatusOr<std::vector<uint8_t>> BundleStore::Read(const Sha256Digest& sha25
     if (file.ok() && ReadAll(file.fd(), absl::MakeSpan(data)) && Sha256Of(data) == sha256) {
       ::futimens(file.fd(), nullptr);  // for the order in which entries go
       found->second.last_use_ns = NowNs();
-      ++counters_.cached_bundles;
+      if (!found->second.fetched) ++counters_.cached_bundles;
       return data;
     }
   }
@@ -199,8 +199,9 @@ absl::Status BundleStore::Finish(const Sha256Digest& sha256, uint64_t bytes) {
   fs::create_directories(directory, error);
   if (error || ::rename(partial.c_str(), path.c_str()) != 0) return DiskError("make", path);
   SyncDirectory(directory);
-  entries_[hex] = {bytes, NowNs()};
+  entries_[hex] = {bytes, NowNs(), true};
   stored_bytes_ += bytes;
+  fetched_.insert(hex);
   ++counters_.fetched_bundles;
   return absl::OkStatus();
 }

@@ -18,7 +18,7 @@ namespace hearth {
 struct BundleStoreCounters {
   uint64_t fetched_bytes = 0;      // appended
   uint64_t fetched_bundles = 0;    // finished
-  uint64_t cached_bundles = 0;     // read back whole
+  uint64_t cached_bundles = 0;     // read whole that were here from earlier
   uint64_t discarded_bundles = 0;  // found damaged
 };
 
@@ -57,6 +57,7 @@ class BundleStore {
   struct Entry {
     uint64_t bytes = 0;
     int64_t last_use_ns = 0;  // of the file
+    bool fetched = false;     // since the daemon started
   };
 
   BundleStore(std::string dir, uint64_t max_bytes);
@@ -70,6 +71,7 @@ class BundleStore {
   const uint64_t max_bytes_;
   std::map<std::string, Entry> entries_;  // by hexadecimal hash
   absl::flat_hash_set<std::string> protected_;
+  absl::flat_hash_set<std::string> fetched_;  // finished by this object
   uint64_t stored_bytes_ = 0;
   BundleStoreCounters counters_;
 };

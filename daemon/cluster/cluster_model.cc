@@ -255,9 +255,13 @@ absl::Status ClusterModel::PrepareStep() {
   {
     std::lock_guard lock(mutex_);
     if (stop_) return absl::UnavailableError(absl::StrCat("model ", name_, " is being unloaded"));
-    if (next_ != nullptr && !next_->broken) {
+    // Whoever was being computed with the lost host is told so, even where the next plan is ready by now:
+    // with that the sequences that have begun end, and with the next call the others go on.
+    const bool tell_loss = active_ != nullptr && active_->broken && !std::exchange(loss_told_, true);
+    if (!tell_loss && next_ != nullptr && !next_->broken) {
       if (active_ != nullptr) retired_.push_back(std::move(active_));
       active_ = std::exchange(next_, nullptr);
+      loss_told_ = false;
       decoder_->SetDevices(active_->devices());
       switched = true;
     }
@@ -281,6 +285,7 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
   {
     std::lock_guard lock(mutex_);
     plan = active_;
+    loss_told_ = true;  // the step that failed has told it
   }
   if (plan == nullptr) return;
   for (const ActivePlan::Remote& remote : plan->remotes) {

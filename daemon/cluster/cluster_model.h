@@ -128,7 +128,8 @@ class ClusterModel : public LoadedModel {
   ReservedBytes use_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);  // the decoder computes with it
-  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);    // ready; the next step takes it over
+  bool loss_told_ ABSL_GUARDED_BY(mutex_) = false;  // PrepareStep has returned that active_ lost a host
+  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);  // ready; the next step takes it over
   std::vector<std::shared_ptr<ActivePlan>> retired_ ABSL_GUARDED_BY(mutex_);  // no step uses them any more
 };
 

@@ -135,7 +135,7 @@ bool Scheduler::Ready() {
   const absl::Duration waited = now - not_ready_since_;
   std::unique_lock lock(mutex_);
   const Generations failed = waited > options_.queued_grace  ? Take(core_.EndAll())
-                             : waited > options_.begun_grace ? Take(core_.EndBegun())
+                             : waited >= options_.begun_grace ? Take(core_.EndBegun())
                                                              : Generations();
   lock.unlock();
   FailEach(failed, absl::UnavailableError(absl::StrCat("the model cannot be used at present: ",

@@ -22,7 +22,7 @@ struct SchedulerOptions {
   absl::Duration slow_reader = absl::Seconds(30);
   // While no plan can be used: how long requests that have begun wait for the next one, and how long those do
   // that have not. Then they fail with UNAVAILABLE.
-  absl::Duration begun_grace = absl::Milliseconds(1500);
+  absl::Duration begun_grace = absl::ZeroDuration();
   absl::Duration queued_grace = absl::Seconds(30);
 };
 

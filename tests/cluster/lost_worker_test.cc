@@ -69,6 +69,7 @@ TEST_F(LostWorker, RestartedItTakesItsShareFromItsCacheWithoutATransfer) {
   const auto first = client_.GetCluster();
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_GT(FindHost(*first, "worker")->weights_fetched_bytes(), 0u);
+  EXPECT_EQ(FindHost(*first, "worker")->groups_from_cache(), 0u);
   const auto expected = GenerateTokens(client_, GreedyRequest("And God said", 40));
 
   worker_->Kill();

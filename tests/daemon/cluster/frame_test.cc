@@ -43,8 +43,9 @@ TEST(FrameHeader, DecodesWhatWasEncoded) {
 
 TEST(FrameHeader, IsLittleEndianOnTheWire) {
   const FrameHeaderBytes bytes = EncodeFrameHeader(FfnHeader());
-  EXPECT_EQ(bytes[0], 'H');
-  EXPECT_EQ(bytes[3], 'T');
+  EXPECT_EQ(bytes[0], 0x48);  // magic
+  EXPECT_EQ(bytes[1], 0x52);
+  EXPECT_EQ(bytes[4], 1);  // version
   EXPECT_EQ(bytes[8], 7);
   EXPECT_EQ(bytes[15], 0);
 }

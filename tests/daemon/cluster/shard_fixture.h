@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,8 +20,11 @@ class ShardFixture {
   static constexpr uint32_t kNeurons = 128;
   static constexpr uint32_t kLayers = 2;
 
-  ShardFixture() : layers_{FfnFixture(Spec(), 1, kNeurons, 1), FfnFixture(Spec(), 1, kNeurons, 2)} {
-    for (const FfnFixture& layer : layers_) groups_.push_back(MakeNeuronGroups(layer.spec(), {}, 4));
+  ShardFixture() {
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      layers_.emplace_back(Spec(), 1, kNeurons, layer + 1);
+      groups_.push_back(MakeNeuronGroups(layers_.back().spec(), {}, 4));
+    }
   }
 
   // A shard with the groups of every layer for which pick(group) names a device; "" leaves a group out.
@@ -97,7 +101,7 @@ class ShardFixture {
     return spec;
   }
 
-  std::vector<FfnFixture> layers_;
+  std::deque<FfnFixture> layers_;  // never moved: an FfnFixture points into itself
   std::vector<std::vector<NeuronGroup>> groups_;
 };
 
