@@ -61,7 +61,6 @@ class Fields {
     return Bad(where_, absl::StrCat("\"", name, "\" must be a number of bytes or a text such as \"8GiB\""));
   }
 
-  // The array `name`, not empty unless it may be.
   absl::StatusOr<const json*> Array(const char* name) const {
     if (!Has(name) || !value_.at(name).is_array())
       return Bad(where_, absl::StrCat("\"", name, "\" must be an array"));

@@ -9,6 +9,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/model/architecture_metadata.h"
 #include "engine/model/architectures.h"
+#include "engine/model/ffn_spec_reader.h"
 #include "engine/model/rope_scaling.h"
 
 namespace hearth {
@@ -135,7 +136,7 @@ class SpecReader {
       } else {
         ReadAttention(i, heads[i], has_kv_heads ? kv_heads[i] : heads[i], layer);
       }
-      ReadFfn(i, widths[i], layer.ffn);
+      layer.ffn = ReadFfnSpec(metadata_, file_, traits_, i, widths[i]);
     }
   }
 
@@ -232,101 +233,6 @@ class SpecReader {
       }
     }
     attention.rope = AddRope(rope);
-  }
-
-  void ReadFfn(uint32_t i, uint32_t width, FfnSpec& ffn) {
-    ffn.activation = traits_.activation;
-    ffn.gated = traits_.gated;
-    ffn.relu_up = traits_.relu_up;
-    ffn.hidden_norm = traits_.hidden_norm;
-    ffn.predictor_input = traits_.predictor_input;
-    ReadActivation(ffn);
-    if (IsMoe(i)) {
-      ReadExperts(width, ffn);
-    } else {
-      ffn.neurons = width;
-      ffn.present = width > 0;
-      const GgufTensor* fc1 = file_.FindTensor(LayerTensor(i, "fc1"));
-      if (fc1 != nullptr)
-        ffn.predictor_rank = static_cast<uint32_t>(std::min<uint64_t>(fc1->ne[1], UINT32_MAX));
-    }
-  }
-
-  // Files may say that their gate is another one than their architecture's: PowerInfer files always have
-  // ReLU.
-  void ReadActivation(FfnSpec& ffn) {
-    const std::string name = metadata_.StringOr("hearth.ffn_activation", file_.is_powerinfer() ? "relu" : "");
-    if (name.empty()) return;
-    if (name == "relu") {
-      ffn.activation = Activation::kRelu;
-    } else if (name == "silu") {
-      ffn.activation = Activation::kSilu;
-    } else {
-      metadata_.Fail(absl::UnimplementedError(
-          absl::StrCat("hearth.ffn_activation is \"", name, "\"; supported: relu, silu")));
-    }
-  }
-
-  bool IsMoe(uint32_t i) {
-    if (metadata_.SizeOr("expert_count", 0) == 0) return false;
-    const uint32_t step = std::max(1u, metadata_.SizeOr("interleave_moe_layer_step", 1));
-    const bool dense = !traits_.experts_everywhere && i < metadata_.SizeOr("leading_dense_block_count", 0);
-    return !dense && (i + 1) % step == 0;
-  }
-
-  void ReadExperts(uint32_t width, FfnSpec& ffn) {
-    RouterSpec& router = ffn.router.emplace();
-    router.experts = metadata_.Size("expert_count");
-    router.chosen = metadata_.Size("expert_used_count");
-    router.gating = ReadGating();
-    router.normalize = metadata_.BoolOr("expert_weights_norm", traits_.normalize_expert_weights);
-    router.scale = metadata_.FloatOr("expert_weights_scale", 1);
-    if (router.scale == 0) router.scale = 1;
-    router.groups = std::max(1u, metadata_.SizeOr("expert_group_count", 1));
-    router.groups_used = std::max(1u, metadata_.SizeOr("expert_group_used_count", 1));
-    router.input = traits_.router_input;
-    router.weight_on_input = traits_.weight_on_input;
-    if (router.chosen > router.experts || router.experts % router.groups != 0 ||
-        router.groups_used > router.groups ||
-        router.chosen > router.experts / router.groups * router.groups_used) {
-      metadata_.Fail(absl::InvalidArgumentError(
-          absl::StrCat("cannot choose ", router.chosen, " of ", router.experts, " experts from ",
-                       router.groups_used, " of ", router.groups, " groups")));
-    }
-    const uint32_t expert_width = metadata_.SizeOr("expert_feed_forward_length", 0);
-    ffn.neurons = expert_width > 0 && !traits_.experts_of_full_width ? expert_width : width;
-    ffn.shared_neurons = SharedWidth(ffn.neurons);
-    ffn.shared_gate = traits_.shared_gate && ffn.shared_neurons > 0;
-    if (ffn.neurons == 0) {
-      metadata_.Fail(
-          absl::InvalidArgumentError("the file gives no width of its experts (expert_feed_forward_length)"));
-    }
-  }
-
-  Gating ReadGating() {
-    switch (metadata_.SizeOr("expert_gating_func", 0)) {
-      case 0:
-        return traits_.gating;
-      case 1:
-        return Gating::kSoftmax;
-      case 2:
-        return Gating::kSigmoid;
-      case 3:
-        return Gating::kSoftmaxOfChosen;
-      default:
-        metadata_.Fail(absl::UnimplementedError(
-            "expert_gating_func is unknown; supported: 1 (softmax), 2 (sigmoid), 3 (softmax of the chosen)"));
-        return traits_.gating;
-    }
-  }
-
-  uint32_t SharedWidth(uint32_t expert_width) {
-    const uint32_t width = metadata_.SizeOr("expert_shared_feed_forward_length", 0);
-    if (width > 0) return width;
-    const uint64_t count = metadata_.SizeOr("expert_shared_count", traits_.shared_expert ? 1 : 0);
-    if (count * expert_width <= INT32_MAX) return static_cast<uint32_t>(count * expert_width);
-    metadata_.Fail(absl::InvalidArgumentError("expert_shared_count is more than any model has"));
-    return 0;
   }
 
   absl::Status CheckRopes() {

@@ -25,7 +25,15 @@ TOP_FOLDERS = {
 }
 
 # Folders of one row do not know one another; each may know the rows above it.
-ENGINE_ORDER = [["base"], ["quant"], ["file"], ["token", "sample", "kernel"], ["neuron"], ["model"], ["tools"]]
+ENGINE_ORDER = [
+    ["base"],
+    ["quant"],
+    ["file"],
+    ["token", "sample", "kernel"],
+    ["neuron"],
+    ["model"],
+    ["tools"],
+]
 
 # Folders of the daemon that may be included by a folder; those not listed may include all of daemon.
 DAEMON_FOLDERS = {
@@ -34,7 +42,7 @@ DAEMON_FOLDERS = {
 }
 
 NETWORK = re.compile(
-    r"^(grpc|google/protobuf|boost/asio|asio|sys/socket\.h|sys/epoll\.h|netinet/|arpa/|netdb\.h|openssl/|proto/)")
+    r"^(grpc|google/protobuf|boost/asio|asio|sys/socket\.h|sys/epoll\.h|netinet/|arpa/|netdb\.h|openssl/)")
 STANDARD_LIBRARY = re.compile(r"^[a-z_0-9]+$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 IMPORT = re.compile(r'^\s*import\s+(?:public\s+|weak\s+)?"([^"]+)"')

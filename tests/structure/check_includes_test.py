@@ -34,9 +34,11 @@ class CheckIncludesTest(unittest.TestCase):
         self.assert_accepted("placement/plan.cc", '#include <vector>\n#include "absl/types/span.h"')
         self.assert_accepted("daemon/cluster/a.cc", '#include "proto/hearth/v1/worker.pb.h"')
         self.assert_accepted("daemon/cluster/a.cc", "#include <boost/asio.hpp>")
-        self.assert_accepted("daemon/planning/a.cc", '#include "engine/model/model.h"\n#include "placement/plan.h"')
+        self.assert_accepted("daemon/planning/a.cc",
+                             '#include "engine/model/model.h"\n#include "placement/plan.h"')
         self.assert_accepted("daemon/model_tool/a.cc", '#include "daemon/planning/a.h"')
-        self.assert_accepted("client/a.cc", '#include "proto/hearth/v1/models.grpc.pb.h"\n#include <CLI/CLI.hpp>')
+        self.assert_accepted("client/a.cc",
+                             '#include "proto/hearth/v1/models.grpc.pb.h"\n#include <CLI/CLI.hpp>')
         self.assert_accepted("proto/hearth/v1/a.proto",
                              'import "google/protobuf/duration.proto";\nimport "proto/hearth/v1/b.proto";')
 
@@ -50,13 +52,17 @@ class CheckIncludesTest(unittest.TestCase):
             self.assert_refused("engine/model/a.cc", f'#include "{other}"', "engine must not know")
 
     def test_engine_folders_keep_their_order(self):
-        self.assert_refused("engine/base/a.h", '#include "engine/quant/types.h"', "engine/base must not know engine/quant")
-        self.assert_refused("engine/kernel/a.h", '#include "engine/token/a.h"', "engine/kernel must not know engine/token")
-        self.assert_refused("engine/neuron/a.h", '#include "engine/model/a.h"', "engine/neuron must not know engine/model")
+        self.assert_refused("engine/base/a.h", '#include "engine/quant/types.h"',
+                            "engine/base must not know engine/quant")
+        self.assert_refused("engine/kernel/a.h", '#include "engine/token/a.h"',
+                            "engine/kernel must not know engine/token")
+        self.assert_refused("engine/neuron/a.h", '#include "engine/model/a.h"',
+                            "engine/neuron must not know engine/model")
         self.assert_refused("engine/stray/a.h", '#include "engine/base/a.h"', "no place in the order")
 
     def test_placement_is_pure(self):
-        for line in ('#include "engine/base/check.h"', "#include <sys/socket.h>", "#include <nlohmann/json.hpp>",
+        for line in ('#include "engine/base/check.h"',
+                     "#include <sys/socket.h>", "#include <nlohmann/json.hpp>",
                      '#include "proto/hearth/v1/worker.pb.h"'):
             self.assert_refused("placement/a.cc", line, "placement")
 
@@ -65,19 +71,24 @@ class CheckIncludesTest(unittest.TestCase):
             self.assert_refused("client/a.cc", f'#include "{other}"', "client must not know")
 
     def test_proto_knows_only_itself(self):
-        self.assert_refused("proto/hearth/v1/a.proto", 'import "daemon/a.proto";', "proto must not know daemon")
+        self.assert_refused("proto/hearth/v1/a.proto", 'import "daemon/a.proto";',
+                            "proto must not know daemon")
 
     def test_planning_needs_no_grpc(self):
         self.assert_refused("daemon/planning/a.cc", "#include <grpcpp/grpcpp.h>", "knows no network")
-        self.assert_refused("daemon/planning/a.cc", '#include "proto/hearth/v1/a.pb.h"', "must not know proto")
-        self.assert_refused("daemon/planning/a.cc", '#include "daemon/cluster/a.h"', "must not know daemon/cluster")
-        self.assert_refused("daemon/model_tool/a.cc", '#include "daemon/serving/a.h"', "must not know daemon/serving")
+        self.assert_refused("daemon/planning/a.cc", '#include "proto/hearth/v1/a.pb.h"',
+                            "must not know proto")
+        self.assert_refused("daemon/planning/a.cc", '#include "daemon/cluster/a.h"',
+                            "must not know daemon/cluster")
+        self.assert_refused("daemon/model_tool/a.cc", '#include "daemon/serving/a.h"',
+                            "must not know daemon/serving")
 
     def test_product_does_not_know_its_tests(self):
         self.assert_refused("engine/base/a.cc", '#include "tests/support/a.h"', "must not know tests")
 
     def test_spaces_in_the_directive_hide_nothing(self):
-        self.assert_refused("engine/base/a.cc", '  #  include "daemon/model_host.h"', "engine must not know daemon")
+        self.assert_refused("engine/base/a.cc", '  #  include "daemon/model_host.h"',
+                            "engine must not know daemon")
 
     def test_relative_includes_are_refused(self):
         output = self.check({"engine/base/a.cc": '#include "b.h"\n', "engine/base/b.h": ""})
