@@ -37,311 +37,310 @@ class TestNode {
     auto node = Node::Create(options);
     EXPECT_TRUE(node.ok()) << node.status();
     node_ = *std::move(node);
-    if (options.join.empty()) {  // a worker has no services
-      if (node_->model_host() != nullptr) StartServer(port);
-      node_->cluster_view().SetListener([this] {
-        std::lock_guard lock(mutex_);
-        changed_.notify_all();
-      });
-      node_->Start();
-    }
-
-    ~TestNode() {
-      node_->cluster_view().SetListener(nullptr);
-      node_->Stop();
-      if (server_) server_->Shutdown();
-    }
-
-    // Devices that are not measured for speed equally well on every run: equal figures give equal plans.
-    static std::vector<DeviceOption> Devices(int count) {
-      std::vector<DeviceOption> devices(count);
-      for (int i = 0; i < count; ++i) {
-        devices[i].name = absl::StrCat("cpu", i);
-        devices[i].memory_bytes = uint64_t{1} << 30;
-        devices[i].threads = 1;
-        devices[i].read_bytes_per_s = 1e10;
-      }
-      return devices;
-    }
-
-    // Waits until the cluster looks as wanted; counters change without a notification, so it also looks now
-    // and then.
-    bool Await(const std::function<bool(const ClusterSnapshot&)>& condition) {
-      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(90);
-      while (std::chrono::steady_clock::now() < deadline) {
-        if (condition(node_->cluster_view().Snapshot())) return true;
-        std::unique_lock lock(mutex_);
-        changed_.wait_for(lock, std::chrono::milliseconds(50));
-      }
-      return false;
-    }
-
-    std::shared_ptr<LoadedModel> AwaitModel() {
-      std::shared_ptr<LoadedModel> model;
-      EXPECT_TRUE(Await([&](const ClusterSnapshot&) {
-        auto found = node_->model_host()->Find("");
-        if (found.ok()) model = *found;
-        return found.ok();
-      }));
-      return model;
-    }
-
-    std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
-    int port() const { return port_; }
-    Node& node() { return *node_; }
-
-   private:
-    void StartServer(int port) {
-      grpc::ServerBuilder builder;
-      builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::InsecureServerCredentials(), &port_);
-      node_->RegisterServices(builder);
-      server_ = builder.BuildAndStart();
-      ASSERT_NE(server_, nullptr);
-    }
-
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    int port_ = 0;
-    std::unique_ptr<Node> node_;
-    std::unique_ptr<grpc::Server> server_;
-  };
-
-  const DeviceShareView* FindShare(const ClusterSnapshot& snapshot, const std::string& host) {
-    if (snapshot.plans.empty() || !snapshot.plans[0].active) return nullptr;
-    for (const DeviceShareView& share : snapshot.plans[0].shares) {
-      if (share.host == host) return &share;
-    }
-    return nullptr;
-  }
-
-  auto SharedWith(const std::string& host) {
-    return [host](const ClusterSnapshot& snapshot) { return FindShare(snapshot, host) != nullptr; };
-  }
-
-  auto Alone() {
-    return [](const ClusterSnapshot& snapshot) {
-      return FindShare(snapshot, "a") != nullptr && FindShare(snapshot, "b") == nullptr;
-    };
-  }
-
-  // One step of a sequence as the scheduler does it; returns the likeliest token.
-  absl::StatusOr<TokenId> Step(LoadedModel& model, const std::vector<TokenId>& tokens, uint32_t position) {
-    if (absl::Status status = model.PrepareStep(); !status.ok()) return status;
-    std::vector<BatchRow> rows;
-    for (uint32_t i = position; i < tokens.size(); ++i)
-      rows.push_back({0, i, tokens[i], i + 1 == tokens.size()});
-    std::vector<float> logits(model.decoder().model().spec().n_vocab);
-    if (absl::Status status = model.decoder().Step(rows, absl::MakeSpan(logits)); !status.ok()) {
-      if (absl::IsUnavailable(status)) model.ReportLostDevice(status);
-      return status;
-    }
-    return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  }
-
-  // Greedy tokens; `after_each` is called with their number.
-  absl::StatusOr<std::vector<TokenId>> Generate(LoadedModel& model, size_t count,
-                                                const std::function<void(size_t)>& after_each = {}) {
-    model.AwaitReady(30000);
-    EXPECT_TRUE(model.decoder().Truncate(0, 0).ok());
-    std::vector<TokenId> tokens = model.tokenizer().Encode(kPrompt, {});
-    const size_t prompt = tokens.size();
-    uint32_t position = 0;
-    while (tokens.size() < prompt + count) {
-      const absl::StatusOr<TokenId> next = Step(model, tokens, position);
-      if (!next.ok()) return next.status();
-      position = static_cast<uint32_t>(tokens.size());
-      tokens.push_back(*next);
-      if (after_each) after_each(tokens.size() - prompt);
-    }
-    return std::vector<TokenId>(tokens.begin() + static_cast<long>(prompt), tokens.end());
-  }
-
-  class NodeTest : public ::testing::Test {
-   protected:
-    NodeTest() : dir_(absl::StrCat(::testing::TempDir(), "/node-", ::getpid(), "-", counter_++)) {}
-    ~NodeTest() override { std::filesystem::remove_all(dir_); }
-
-    NodeOptions CoordinatorOptions() const {
-      NodeOptions options;
-      options.name = "a";
-      options.state_dir = dir_ + "/a";
-      return options;
-    }
-    NodeOptions WorkerOptions(const TestNode& coordinator) const {
-      NodeOptions options;
-      options.name = "b";
-      options.state_dir = dir_ + "/b";
-      options.join = coordinator.address();
-      return options;
-    }
-    std::unique_ptr<TestNode> StartWorker(const TestNode& coordinator) {
-      return std::make_unique<TestNode>(WorkerOptions(coordinator));
-    }
-    // A coordinator that has the demo model.
-    std::unique_ptr<TestNode> StartCoordinator(int port = 0) {
-      auto node = std::make_unique<TestNode>(CoordinatorOptions(), port);
-      const auto loaded = node->node().model_host()->Load("demo", kModel);
-      EXPECT_TRUE(loaded.ok()) << loaded.status();
-      return node;
-    }
-    std::vector<TokenId> Expected(size_t count) {
-      const auto coordinator = StartCoordinator();
-      return Generate(*coordinator->AwaitModel(), count).value();
-    }
-
-    const std::string dir_;
-    static inline int counter_ = 0;
-  };
-
-  TEST_F(NodeTest, TwoHostsGenerateWhatOneDoes) {
-    const std::vector<TokenId> expected = Expected(40);
-    const auto coordinator = StartCoordinator();
-    const auto worker = StartWorker(*coordinator);
-    const auto model = coordinator->AwaitModel();
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    EXPECT_EQ(Generate(*model, 40).value(), expected);
-    // The worker's figures come with its next report.
-    EXPECT_TRUE(coordinator->Await([](const ClusterSnapshot& snapshot) {
-      const DeviceShareView* share = FindShare(snapshot, "b");
-      return share != nullptr && share->neurons_offered[0] > 0 && share->round_trips > 0;
-    }));
-  }
-
-  TEST_F(NodeTest, HostThatJoinsDuringASequenceTakesOverBetweenTwoSteps) {
-    const std::vector<TokenId> expected = Expected(40);
-    const auto coordinator = StartCoordinator();
-    const auto model = coordinator->AwaitModel();
-    std::unique_ptr<TestNode> worker;
-    const auto tokens = Generate(*model, 40, [&](size_t count) {
-      if (count != 10) return;
-      worker = StartWorker(*coordinator);
-      EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+    if (node_->model_host() != nullptr) StartServer(port);
+    node_->cluster_view().SetListener([this] {
+      std::lock_guard lock(mutex_);
+      changed_.notify_all();
     });
-    EXPECT_EQ(tokens.value(), expected);
+    node_->Start();
   }
 
-  TEST_F(NodeTest, LostHostFailsTheStepAndTheNextSequenceWorks) {
-    const std::vector<TokenId> expected = Expected(20);
-    const auto coordinator = StartCoordinator();
-    auto worker = StartWorker(*coordinator);
-    const auto model = coordinator->AwaitModel();
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    const auto broken = Generate(*model, 200, [&](size_t count) {
-      if (count == 5) worker.reset();
-    });
-    EXPECT_EQ(broken.status().code(), absl::StatusCode::kUnavailable);
-    ASSERT_TRUE(coordinator->Await(Alone()));
-    EXPECT_EQ(Generate(*model, 20).value(), expected);
+  ~TestNode() {
+    node_->cluster_view().SetListener(nullptr);
+    node_->Stop();
+    if (server_) server_->Shutdown();
   }
 
-  TEST_F(NodeTest, ReturningHostGetsItsShardFromItsCache) {
-    const auto coordinator = StartCoordinator();
-    auto worker = StartWorker(*coordinator);
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    const auto fetched = [](const ClusterSnapshot& snapshot) {
-      return snapshot.hosts[1].weights_fetched_bytes;
-    };
-    EXPECT_GT(fetched(coordinator->node().cluster_view().Snapshot()), 0);
-    worker.reset();
-    ASSERT_TRUE(coordinator->Await(Alone()));
-    worker = StartWorker(*coordinator);
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    const ClusterSnapshot snapshot = coordinator->node().cluster_view().Snapshot();
-    EXPECT_EQ(fetched(snapshot), 0);
-    EXPECT_GT(snapshot.hosts[1].groups_from_cache, 0);
-  }
-
-  TEST_F(NodeTest, DamagedCacheIsFetchedAgain) {
-    const std::vector<TokenId> expected = Expected(10);
-    const auto coordinator = StartCoordinator();
-    auto worker = StartWorker(*coordinator);
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    worker.reset();
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ + "/b/cache/sha256")) {
-      if (entry.is_regular_file()) std::filesystem::resize_file(entry.path(), 100);
+  // Devices that are not measured for speed equally well on every run: equal figures give equal plans.
+  static std::vector<DeviceOption> Devices(int count) {
+    std::vector<DeviceOption> devices(count);
+    for (int i = 0; i < count; ++i) {
+      devices[i].name = absl::StrCat("cpu", i);
+      devices[i].memory_bytes = uint64_t{1} << 30;
+      devices[i].threads = 1;
+      devices[i].read_bytes_per_s = 1e10;
     }
-    worker = StartWorker(*coordinator);
-    const auto model = coordinator->AwaitModel();
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    EXPECT_EQ(Generate(*model, 10).value(), expected);
+    return devices;
   }
 
-  TEST_F(NodeTest, WorkerFindsItsCoordinatorAgainAfterARestart) {
-    auto coordinator = StartCoordinator();
-    const auto worker = StartWorker(*coordinator);
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    const int port = coordinator->port();
-    coordinator.reset();
-    coordinator = StartCoordinator(port);
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    EXPECT_TRUE(Generate(*coordinator->AwaitModel(), 10).ok());
+  // Waits until the cluster looks as wanted; counters change without a notification, so it also looks now
+  // and then.
+  bool Await(const std::function<bool(const ClusterSnapshot&)>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(90);
+    while (std::chrono::steady_clock::now() < deadline) {
+      if (condition(node_->cluster_view().Snapshot())) return true;
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, std::chrono::milliseconds(50));
+    }
+    return false;
   }
 
-  TEST_F(NodeTest, SeveralDevicesPerHostGenerateWhatOneDoes) {
-    const std::vector<TokenId> expected = Expected(20);
-    NodeOptions options = CoordinatorOptions();
-    options.devices = TestNode::Devices(2);
-    TestNode coordinator(options);
-    ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
-    NodeOptions worker_options = WorkerOptions(coordinator);
-    worker_options.devices = TestNode::Devices(2);
-    const TestNode worker(worker_options);
-    const auto model = coordinator.AwaitModel();
-    ASSERT_TRUE(coordinator.Await(SharedWith("b")));
-    EXPECT_EQ(Generate(*model, 20).value(), expected);
-  }
-
-  TEST_F(NodeTest, ModelThatDoesNotFitSaysHowMuchIsMissing) {
-    NodeOptions options = CoordinatorOptions();
-    options.devices = TestNode::Devices(1);
-    options.devices[0].memory_bytes = 1 << 20;
-    TestNode coordinator(options);
-    ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
-    ASSERT_TRUE(coordinator.Await([&](const ClusterSnapshot&) {
-      return coordinator.node().model_host()->List()[0].state == ModelState::kFailed;
+  std::shared_ptr<LoadedModel> AwaitModel() {
+    std::shared_ptr<LoadedModel> model;
+    EXPECT_TRUE(Await([&](const ClusterSnapshot&) {
+      auto found = node_->model_host()->Find("");
+      if (found.ok()) model = *found;
+      return found.ok();
     }));
-    EXPECT_FALSE(coordinator.node().model_host()->List()[0].detail.empty());
-    EXPECT_EQ(coordinator.node().model_host()->Find("demo").status().code(), absl::StatusCode::kUnavailable);
+    return model;
   }
 
-  TEST_F(NodeTest, LoadRefusesWhatIsNoModelAndNamesInUse) {
-    const auto coordinator = StartCoordinator();
-    ModelHost& models = *coordinator->node().model_host();
-    EXPECT_EQ(models.Load("other", "/no/such/file").status().code(), absl::StatusCode::kNotFound);
-    EXPECT_EQ(models.Load("other", "/proc/self/cmdline").status().code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_EQ(models.Load("demo", kModel).status().code(), absl::StatusCode::kAlreadyExists);
-    const auto missing = models.Find("nobody");
-    EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
-    EXPECT_THAT(std::string(missing.status().message()), HasSubstr("demo"));
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+  int port() const { return port_; }
+  Node& node() { return *node_; }
+
+ private:
+  void StartServer(int port) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::InsecureServerCredentials(), &port_);
+    node_->RegisterServices(builder);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
   }
 
-  TEST_F(NodeTest, UnloadedModelFailsItsStepsAndLeavesTheList) {
-    const auto coordinator = StartCoordinator();
-    const auto worker = StartWorker(*coordinator);
-    const auto model = coordinator->AwaitModel();
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    ASSERT_TRUE(Generate(*model, 3).ok());
-    ModelHost& models = *coordinator->node().model_host();
-    EXPECT_EQ(models.Unload("nobody").code(), absl::StatusCode::kNotFound);
-    EXPECT_TRUE(models.Unload("demo").ok());
-    EXPECT_EQ(model->PrepareStep().code(), absl::StatusCode::kUnavailable);
-    EXPECT_TRUE(coordinator->Await([&](const ClusterSnapshot&) { return models.List().empty(); }));
-    EXPECT_TRUE(models.Load("demo", kModel).ok());
-    EXPECT_TRUE(coordinator->Await(SharedWith("b")));
-  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int port_ = 0;
+  std::unique_ptr<Node> node_;
+  std::unique_ptr<grpc::Server> server_;
+};
 
-  TEST(NodeCreate, TensorPortInUseAndGpuDevicesAreClearErrors) {
+const DeviceShareView* FindShare(const ClusterSnapshot& snapshot, const std::string& host) {
+  if (snapshot.plans.empty() || !snapshot.plans[0].active) return nullptr;
+  for (const DeviceShareView& share : snapshot.plans[0].shares) {
+    if (share.host == host) return &share;
+  }
+  return nullptr;
+}
+
+auto SharedWith(const std::string& host) {
+  return [host](const ClusterSnapshot& snapshot) { return FindShare(snapshot, host) != nullptr; };
+}
+
+auto Alone() {
+  return [](const ClusterSnapshot& snapshot) {
+    return FindShare(snapshot, "a") != nullptr && FindShare(snapshot, "b") == nullptr;
+  };
+}
+
+// One step of a sequence as the scheduler does it; returns the likeliest token.
+absl::StatusOr<TokenId> Step(LoadedModel& model, const std::vector<TokenId>& tokens, uint32_t position) {
+  if (absl::Status status = model.PrepareStep(); !status.ok()) return status;
+  std::vector<BatchRow> rows;
+  for (uint32_t i = position; i < tokens.size(); ++i)
+    rows.push_back({0, i, tokens[i], i + 1 == tokens.size()});
+  std::vector<float> logits(model.decoder().model().spec().n_vocab);
+  if (absl::Status status = model.decoder().Step(rows, absl::MakeSpan(logits)); !status.ok()) {
+    if (absl::IsUnavailable(status)) model.ReportLostDevice(status);
+    return status;
+  }
+  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// Greedy tokens; `after_each` is called with their number.
+absl::StatusOr<std::vector<TokenId>> Generate(LoadedModel& model, size_t count,
+                                              const std::function<void(size_t)>& after_each = {}) {
+  model.AwaitReady(30000);
+  EXPECT_TRUE(model.decoder().Truncate(0, 0).ok());
+  std::vector<TokenId> tokens = model.tokenizer().Encode(kPrompt, {});
+  const size_t prompt = tokens.size();
+  uint32_t position = 0;
+  while (tokens.size() < prompt + count) {
+    const absl::StatusOr<TokenId> next = Step(model, tokens, position);
+    if (!next.ok()) return next.status();
+    position = static_cast<uint32_t>(tokens.size());
+    tokens.push_back(*next);
+    if (after_each) after_each(tokens.size() - prompt);
+  }
+  return std::vector<TokenId>(tokens.begin() + static_cast<long>(prompt), tokens.end());
+}
+
+class NodeTest : public ::testing::Test {
+ protected:
+  NodeTest() : dir_(absl::StrCat(::testing::TempDir(), "/node-", ::getpid(), "-", counter_++)) {}
+  ~NodeTest() override { std::filesystem::remove_all(dir_); }
+
+  NodeOptions CoordinatorOptions() const {
+    NodeOptions options;
+    options.name = "a";
+    options.state_dir = dir_ + "/a";
+    return options;
+  }
+  NodeOptions WorkerOptions(const TestNode& coordinator) const {
     NodeOptions options;
     options.name = "b";
-    options.state_dir = ::testing::TempDir();
-    options.join = "127.0.0.1:1";
-    options.tensor_listen = "not an address";
-    EXPECT_EQ(Node::Create(options).status().code(), absl::StatusCode::kInvalidArgument);
-    options.devices.resize(1);
-    options.devices[0].name = "g";
-    options.devices[0].kind = placement::DeviceKind::kGpu;
-    EXPECT_EQ(Node::Create(options).status().code(), absl::StatusCode::kInvalidArgument);
+    options.state_dir = dir_ + "/b";
+    options.join = coordinator.address();
+    return options;
   }
+  std::unique_ptr<TestNode> StartWorker(const TestNode& coordinator) {
+    return std::make_unique<TestNode>(WorkerOptions(coordinator));
+  }
+  // A coordinator that has the demo model.
+  std::unique_ptr<TestNode> StartCoordinator(int port = 0) {
+    auto node = std::make_unique<TestNode>(CoordinatorOptions(), port);
+    const auto loaded = node->node().model_host()->Load("demo", kModel);
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    return node;
+  }
+  std::vector<TokenId> Expected(size_t count) {
+    const auto coordinator = StartCoordinator();
+    return Generate(*coordinator->AwaitModel(), count).value();
+  }
+
+  const std::string dir_;
+  static inline int counter_ = 0;
+};
+
+TEST_F(NodeTest, TwoHostsGenerateWhatOneDoes) {
+  const std::vector<TokenId> expected = Expected(40);
+  const auto coordinator = StartCoordinator();
+  const auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  EXPECT_EQ(Generate(*model, 40).value(), expected);
+  // The worker's figures come with its next report.
+  EXPECT_TRUE(coordinator->Await([](const ClusterSnapshot& snapshot) {
+    const DeviceShareView* share = FindShare(snapshot, "b");
+    return share != nullptr && share->neurons_offered[0] > 0 && share->round_trips > 0;
+  }));
+}
+
+TEST_F(NodeTest, HostThatJoinsDuringASequenceTakesOverBetweenTwoSteps) {
+  const std::vector<TokenId> expected = Expected(40);
+  const auto coordinator = StartCoordinator();
+  const auto model = coordinator->AwaitModel();
+  std::unique_ptr<TestNode> worker;
+  const auto tokens = Generate(*model, 40, [&](size_t count) {
+    if (count != 10) return;
+    worker = StartWorker(*coordinator);
+    EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+  });
+  EXPECT_EQ(tokens.value(), expected);
+}
+
+TEST_F(NodeTest, LostHostFailsTheStepAndTheNextSequenceWorks) {
+  const std::vector<TokenId> expected = Expected(20);
+  const auto coordinator = StartCoordinator();
+  auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const auto broken = Generate(*model, 200, [&](size_t count) {
+    if (count == 5) worker.reset();
+  });
+  EXPECT_EQ(broken.status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(coordinator->Await(Alone()));
+  EXPECT_EQ(Generate(*model, 20).value(), expected);
+}
+
+TEST_F(NodeTest, ReturningHostGetsItsShardFromItsCache) {
+  const auto coordinator = StartCoordinator();
+  auto worker = StartWorker(*coordinator);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const auto fetched = [](const ClusterSnapshot& snapshot) {
+    return snapshot.hosts[1].weights_fetched_bytes;
+  };
+  EXPECT_GT(fetched(coordinator->node().cluster_view().Snapshot()), 0);
+  worker.reset();
+  ASSERT_TRUE(coordinator->Await(Alone()));
+  worker = StartWorker(*coordinator);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const ClusterSnapshot snapshot = coordinator->node().cluster_view().Snapshot();
+  EXPECT_EQ(fetched(snapshot), 0);
+  EXPECT_GT(snapshot.hosts[1].groups_from_cache, 0);
+}
+
+TEST_F(NodeTest, DamagedCacheIsFetchedAgain) {
+  const std::vector<TokenId> expected = Expected(10);
+  const auto coordinator = StartCoordinator();
+  auto worker = StartWorker(*coordinator);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  worker.reset();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ + "/b/cache/sha256")) {
+    if (entry.is_regular_file()) std::filesystem::resize_file(entry.path(), 100);
+  }
+  worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  EXPECT_EQ(Generate(*model, 10).value(), expected);
+}
+
+TEST_F(NodeTest, WorkerFindsItsCoordinatorAgainAfterARestart) {
+  auto coordinator = StartCoordinator();
+  const auto worker = StartWorker(*coordinator);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const int port = coordinator->port();
+  coordinator.reset();
+  coordinator = StartCoordinator(port);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  EXPECT_TRUE(Generate(*coordinator->AwaitModel(), 10).ok());
+}
+
+TEST_F(NodeTest, SeveralDevicesPerHostGenerateWhatOneDoes) {
+  const std::vector<TokenId> expected = Expected(20);
+  NodeOptions options = CoordinatorOptions();
+  options.devices = TestNode::Devices(2);
+  TestNode coordinator(options);
+  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  NodeOptions worker_options = WorkerOptions(coordinator);
+  worker_options.devices = TestNode::Devices(2);
+  const TestNode worker(worker_options);
+  const auto model = coordinator.AwaitModel();
+  ASSERT_TRUE(coordinator.Await(SharedWith("b")));
+  EXPECT_EQ(Generate(*model, 20).value(), expected);
+}
+
+TEST_F(NodeTest, ModelThatDoesNotFitSaysHowMuchIsMissing) {
+  NodeOptions options = CoordinatorOptions();
+  options.devices = TestNode::Devices(1);
+  options.devices[0].memory_bytes = 1 << 20;
+  TestNode coordinator(options);
+  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  ASSERT_TRUE(coordinator.Await([&](const ClusterSnapshot&) {
+    return coordinator.node().model_host()->List()[0].state == ModelState::kFailed;
+  }));
+  EXPECT_FALSE(coordinator.node().model_host()->List()[0].detail.empty());
+  EXPECT_EQ(coordinator.node().model_host()->Find("demo").status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(NodeTest, LoadRefusesWhatIsNoModelAndNamesInUse) {
+  const auto coordinator = StartCoordinator();
+  ModelHost& models = *coordinator->node().model_host();
+  EXPECT_EQ(models.Load("other", "/no/such/file").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(models.Load("other", "/proc/self/cmdline").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(models.Load("demo", kModel).status().code(), absl::StatusCode::kAlreadyExists);
+  const auto missing = models.Find("nobody");
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(missing.status().message()), HasSubstr("demo"));
+}
+
+TEST_F(NodeTest, UnloadedModelFailsItsStepsAndLeavesTheList) {
+  const auto coordinator = StartCoordinator();
+  const auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  ASSERT_TRUE(Generate(*model, 3).ok());
+  ModelHost& models = *coordinator->node().model_host();
+  EXPECT_EQ(models.Unload("nobody").code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(models.Unload("demo").ok());
+  EXPECT_EQ(model->PrepareStep().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(coordinator->Await([&](const ClusterSnapshot&) { return models.List().empty(); }));
+  EXPECT_TRUE(models.Load("demo", kModel).ok());
+  EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+}
+
+TEST(NodeCreate, TensorPortInUseAndGpuDevicesAreClearErrors) {
+  NodeOptions options;
+  options.name = "b";
+  options.state_dir = ::testing::TempDir();
+  options.join = "127.0.0.1:1";
+  options.tensor_listen = "not an address";
+  EXPECT_EQ(Node::Create(options).status().code(), absl::StatusCode::kInvalidArgument);
+  options.devices.resize(1);
+  options.devices[0].name = "g";
+  options.devices[0].kind = placement::DeviceKind::kGpu;
+  EXPECT_EQ(Node::Create(options).status().code(), absl::StatusCode::kInvalidArgument);
+}
 
 }  // namespace
 }  // namespace hearth
