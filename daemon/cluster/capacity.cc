@@ -142,7 +142,12 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
     if (options[i].read_bytes_per_s) host.devices[i].read_bytes_per_s = *options[i].read_bytes_per_s;
   }
   for (const NvmlDevice& gpu : ListNvmlDevices()) {
-    host.devices.push_back({.name = gpu.name, .kind = "gpu", .memory_used_bytes = gpu.memory_used_bytes});
+    DeviceCapacity device;
+    device.name = gpu.name;
+    device.kind = "gpu";
+    device.memory_budget_bytes = gpu.memory_bytes;
+    device.memory_used_bytes = gpu.memory_used_bytes;
+    host.devices.push_back(std::move(device));
   }
   return host;
 }

@@ -37,7 +37,6 @@ class Worker : public ClusterView {
 
   ClusterSnapshot Snapshot() const override;
   void SetListener(std::function<void()> listener) override { listener_.Set(std::move(listener)); }
-  const std::string& tensor_address() const { return server_->address(); }
 
  private:
   using Clock = std::chrono::steady_clock;

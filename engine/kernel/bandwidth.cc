@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "engine/kernel/scratch.h"
 #include "engine/kernel/simd_targets.h"
 #include "engine/kernel/weight_memory.h"
 
@@ -27,18 +28,21 @@ namespace HWY_NAMESPACE {
 // Sums that run side by side, so that no addition waits for the one before it.
 constexpr size_t kChains = 12;
 
-// The exclusive or of all vectors: something that needs every byte, and next to no arithmetic.
+// The exclusive or of all vectors: something that needs every byte, and next to no arithmetic. Four parts are
+// read side by side, since one stream alone does not reach the memory's bandwidth.
 uint32_t ReadAll(const uint8_t* bytes, size_t size) {
   const I32 d;
-  constexpr size_t kStep = 8 * sizeof(int32_t) * kLanes;
-  VI32 sums[8];
-  for (VI32& sum : sums) sum = hn::Zero(d);
-  for (size_t i = 0; i + kStep <= size; i += kStep) {
-    const auto* p = reinterpret_cast<const int32_t*>(bytes + i);
-    for (size_t v = 0; v < 8; ++v) sums[v] = hn::Xor(sums[v], hn::Load(d, p + v * kLanes));
+  constexpr size_t kStreams = 4, kLines = 4, kVectors = kLines * kCacheLine / (sizeof(int32_t) * kLanes);
+  const size_t part = size / kStreams;
+  VI32 sums[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  for (size_t i = 0; i + kLines * kCacheLine <= part; i += kLines * kCacheLine) {
+    for (size_t stream = 0; stream < kStreams; ++stream) {
+      const auto* p = reinterpret_cast<const int32_t*>(bytes + stream * part + i);
+      for (size_t v = 0; v < kVectors; ++v) sums[v % 4] = hn::Xor(sums[v % 4], hn::Load(d, p + v * kLanes));
+    }
   }
-  for (size_t v = 1; v < 8; ++v) sums[0] = hn::Xor(sums[0], sums[v]);
-  return static_cast<uint32_t>(hn::GetLane(sums[0]));
+  const VI32 all = hn::Xor(hn::Xor(sums[0], sums[1]), hn::Xor(sums[2], sums[3]));
+  return static_cast<uint32_t>(hn::GetLane(all));
 }
 
 // `rounds` times kChains products of vectors; returns the operations done.

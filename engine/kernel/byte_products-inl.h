@@ -19,7 +19,7 @@ namespace hearth {
 namespace HWY_NAMESPACE {
 
 // sum += the products of the four columns of a quad: lane r adds w[r][0..3] * a[0..3], where `a` are the same
-// four codes for every lane. kSignedCodes tells whether the weights are signed here, see StoreCodes.
+// four codes for every lane. kSignedCodes tells whether the weights are signed here, see LoadCodes.
 #if HWY_TARGET == HWY_AVX3_DL
 constexpr bool kSignedCodes = false;
 HWY_INLINE void AddQuad(VI32 w, const int8_t* a, VI32& sum) {

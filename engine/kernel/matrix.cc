@@ -149,41 +149,6 @@ size_t Matrix::bytes() const {
   return PanelCount(rows_) * storage_->stride;
 }
 
-Activations::Activations() : blocks_(std::make_unique<Blocks>()) {}
-Activations::~Activations() = default;
-Activations::Activations(Activations&&) noexcept = default;
-Activations& Activations::operator=(Activations&&) noexcept = default;
-
-void Activations::Set(const float* values, size_t rows, size_t cols, size_t stride) {
-  values_ = values;
-  rows_ = rows;
-  cols_ = cols;
-  stride_ = stride;
-  quantized_ = false;
-}
-
-const Activations::Blocks& Activations::Quantized(ThreadPool& pool) const {
-  if (quantized_) return *blocks_;
-  Blocks& blocks = *blocks_;
-  blocks.rows = rows_;
-  blocks.units = cols_ / kUnitCols + (cols_ % kUnitCols != 0);
-  const size_t units = rows_ * blocks.units;
-  // Kernels that take 16 rows at a time may read past the last row.
-  const size_t padded = units + kPanelRows;
-  blocks.codes.Reserve(padded * kUnitCols);
-  blocks.scales.Reserve(padded);
-  blocks.minus_sums.Reserve(padded);
-  blocks.minus_halves.Reserve(2 * padded);
-  blocks.scaled_sums.Reserve(padded);
-  blocks.scaled_halves.Reserve(2 * padded);
-  // A few rows are done before other threads would have started.
-  constexpr size_t kRowsPerPiece = 4;
-  pool.ParallelFor(rows_, kRowsPerPiece,
-                   [&](size_t begin, size_t end, int) { QuantizeActivations(*this, begin, end, blocks); });
-  quantized_ = true;
-  return blocks;
-}
-
 namespace {
 
 // The 8-bit form of x, if one of the matrices needs it.

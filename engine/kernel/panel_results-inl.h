@@ -22,7 +22,12 @@ HWY_INLINE void DeliverSums(const PanelTask& task, size_t panel, size_t token, c
   const size_t row = panel * kPanelRows;
   const size_t rows = std::min(kPanelRows, task.weights->rows() - row);
   if (task.out != nullptr) {
-    std::copy_n(sums, rows, task.out + token * task.out_stride + row);
+    float* out = task.out + token * task.out_stride + row;
+    if (rows < kPanelRows) {
+      std::copy_n(sums, rows, out);
+      return;
+    }
+    for (size_t i = 0; i < kPanelRows; i += kLanes) hn::StoreU(hn::Load(F32(), sums + i), F32(), out + i);
     return;
   }
   AddFixedPoints(sums, rows, task.sums + token * task.sums_stride + row);

@@ -53,9 +53,6 @@ struct Activations::Blocks {
   Scratch<float> scaled_halves;
 };
 
-// Fills rows [begin, end) of blocks, whose arrays have room for them.
-void QuantizeActivations(const Activations& x, size_t begin, size_t end, Activations::Blocks& blocks);
-
 // One product as the kernels see it: float results in `out`, or group sums added to `sums`.
 struct PanelTask {
   const Matrix* weights;

@@ -26,24 +26,17 @@ inline constexpr size_t kQuads = kUnitCols / 4;
 inline constexpr size_t kQuadBytes = 4 * kPanelRows;
 inline constexpr size_t kPanelVectors = kPanelRows / kLanes;
 
-// A strip ready for multiplication: value = scale * code - minimum. It stays in the L1 cache for all tokens.
-struct Strip {
-  HWY_ALIGN uint8_t codes[kStripUnits][kQuads][kQuadBytes];
+// A strip ready for multiplication: value = scale * code - minimum.
+struct StripScales {
   HWY_ALIGN float scales[2 * kStripUnits][kPanelRows];  // of units, or of their halves (Format::kHalves)
   HWY_ALIGN float minima[2 * kStripUnits][kPanelRows];  // likewise, where Format::kMinima
 };
+struct Strip : StripScales {
+  HWY_ALIGN uint8_t codes[kStripUnits][kQuads][kQuadBytes];
+};
 
-// A type's codes are numbers 0..2^bits - 1 from which kOffset is subtracted. Instruction sets whose byte
-// products take one unsigned factor (VNNI) keep them unsigned and correct the sum; the others subtract here
-// (kSigned).
-template <class Format>
-inline constexpr int kOffsetOf = Format::kOffsetBits == 0 ? 0 : 1 << Format::kOffsetBits;
-
-template <class Format, bool kSigned>
-HWY_INLINE void StoreCodes(VU8 codes, uint8_t* out) {
-  if constexpr (kSigned && kOffsetOf<Format> != 0) codes = hn::Sub(codes, hn::Set(U8(), kOffsetOf<Format>));
-  hn::Store(codes, U8(), out);
-}
+// The codes of four columns of kLanes rows, for the eight quads of a unit: what fills eight registers.
+using UnitCodes = VU8[kQuads];
 
 // Bits [2 * pair, 2 * pair + 2) of every byte, moved to bit 0.
 template <int kPair>
@@ -56,122 +49,48 @@ HWY_INLINE VU8 OneBit(VU8 packed) {
   return hn::And(kBit == 0 ? packed : hn::ShiftRight<kBit>(packed), hn::Set(U8(), 1));
 }
 
-// The codes of the two quads whose nibbles lie in one vector.
-HWY_INLINE void LoadNibbles(const uint8_t* p, VU8& low, VU8& high) {
-  const VU8 pairs = LoadBytes(U8(), p);
-  low = hn::And(pairs, hn::Set(U8(), 15));
-  high = hn::ShiftRight<4>(pairs);
+// 4 bits: quads 0 to 3 in the low nibbles of four vectors, 4 to 7 in the high ones.
+HWY_INLINE void LoadNibbles(const uint8_t* p, UnitCodes& codes) {
+  Repeat<4>([&](auto quad) HEARTH_INLINE_LAMBDA {
+    const VU8 pairs = LoadBytes(U8(), p + quad * kQuadBytes);
+    codes[quad] = hn::And(pairs, hn::Set(U8(), 15));
+    codes[4 + quad] = hn::ShiftRight<4>(pairs);
+  });
 }
 
-// 4 bits, perhaps through a table of 16 bytes that already includes the offset.
-template <class Format, bool kSigned>
-HWY_INLINE void ExpandNibbles(const uint8_t* strip, size_t units, Strip& out) {
-  constexpr size_t kN = hn::MaxLanes(U8());
-  for (size_t i = 0; i < units * 4 * kQuadBytes; i += kN) {
-    const size_t unit = i / (4 * kQuadBytes);
-    uint8_t* codes = out.codes[unit][0] + i % (4 * kQuadBytes);
-    VU8 low, high;
-    LoadNibbles(strip + i, low, high);
-    StoreCodes<Format, kSigned>(low, codes);
-    StoreCodes<Format, kSigned>(high, codes + 4 * kQuadBytes);
-  }
-}
-
-// 4 bits through a table of signed levels.
-template <class Format, bool kSigned>
-HWY_INLINE void ExpandLevels(const int8_t* levels, const uint8_t* strip, size_t units, Strip& out) {
-  constexpr size_t kN = hn::MaxLanes(U8());
+// 4 bits that number a table of signed levels; the offset makes them unsigned.
+HWY_INLINE void LoadLevels(const int8_t* levels, int offset, const uint8_t* p, UnitCodes& codes) {
+  LoadNibbles(p, codes);
   HWY_ALIGN uint8_t codes_of[16];
-  for (size_t i = 0; i < 16; ++i) codes_of[i] = static_cast<uint8_t>(levels[i] + kOffsetOf<Format>);
+  for (size_t i = 0; i < 16; ++i) codes_of[i] = static_cast<uint8_t>(levels[i] + offset);
 #if HWY_TARGET == HWY_SCALAR
-  for (size_t i = 0; i < units * 4 * kQuadBytes; i += kN) {
-    uint8_t* codes = out.codes[i / (4 * kQuadBytes)][0] + i % (4 * kQuadBytes);
-    StoreCodes<Format, kSigned>(hn::Set(U8(), codes_of[strip[i] & 15]), codes);
-    StoreCodes<Format, kSigned>(hn::Set(U8(), codes_of[strip[i] >> 4]), codes + 4 * kQuadBytes);
-  }
+  Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA {
+    codes[quad] = hn::Set(U8(), codes_of[hn::GetLane(codes[quad])]);
+  });
 #else
   const VU8 table = hn::LoadDup128(U8(), codes_of);
-  for (size_t i = 0; i < units * 4 * kQuadBytes; i += kN) {
-    uint8_t* codes = out.codes[i / (4 * kQuadBytes)][0] + i % (4 * kQuadBytes);
-    VU8 low, high;
-    LoadNibbles(strip + i, low, high);
-    StoreCodes<Format, kSigned>(hn::TableLookupBytes(table, low), codes);
-    StoreCodes<Format, kSigned>(hn::TableLookupBytes(table, high), codes + 4 * kQuadBytes);
-  }
+  Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA {
+    codes[quad] = hn::TableLookupBytes(table, codes[quad]);
+  });
 #endif
 }
 
-// Calls use(i, quad) for the four quads 0..3 with quad as a constant.
-template <class Use>
-HWY_INLINE void ForFourQuads(const Use& use) {
-  use(std::integral_constant<int, 0>());
-  use(std::integral_constant<int, 1>());
-  use(std::integral_constant<int, 2>());
-  use(std::integral_constant<int, 3>());
+// Bit kTo of the codes: one bit for each quad in every byte.
+template <int kTo>
+HWY_INLINE void AddOneBit(const uint8_t* p, UnitCodes& codes) {
+  const VU8 bits = LoadBytes(U8(), p);
+  Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA {
+    codes[quad] = hn::Or(codes[quad], hn::ShiftLeft<kTo>(OneBit<quad>(bits)));
+  });
 }
 
-// 5 bits: nibbles, then one vector of fifth bits per unit.
-template <class Format, bool kSigned>
-HWY_INLINE void ExpandFiveBits(const uint8_t* strip, size_t units, Strip& out) {
-  constexpr size_t kN = hn::MaxLanes(U8());
-  const uint8_t* upper = strip + units * 4 * kQuadBytes;
-  for (size_t u = 0; u < units; ++u) {
-    for (size_t i = 0; i < kQuadBytes; i += kN) {
-      const VU8 bits = LoadBytes(U8(), upper + u * kQuadBytes + i);
-      ForFourQuads([&](auto quad) HWY_ATTR {
-        VU8 low, high;
-        LoadNibbles(strip + (u * 4 + quad) * kQuadBytes + i, low, high);
-        low = hn::Or(low, hn::ShiftLeft<4>(OneBit<quad>(bits)));
-        high = hn::Or(high, hn::ShiftLeft<4>(OneBit<4 + quad>(bits)));
-        StoreCodes<Format, kSigned>(low, out.codes[u][quad] + i);
-        StoreCodes<Format, kSigned>(high, out.codes[u][4 + quad] + i);
-      });
-    }
-  }
-}
-
-// 6 bits: nibbles, then two vectors of upper bits per unit.
-template <class Format, bool kSigned>
-HWY_INLINE void ExpandSixBits(const uint8_t* strip, size_t units, Strip& out) {
-  constexpr size_t kN = hn::MaxLanes(U8());
-  const uint8_t* upper = strip + units * 4 * kQuadBytes;
-  for (size_t u = 0; u < units; ++u) {
-    for (size_t i = 0; i < kQuadBytes; i += kN) {
-      const VU8 lower_quads = LoadBytes(U8(), upper + (2 * u) * kQuadBytes + i);
-      const VU8 upper_quads = LoadBytes(U8(), upper + (2 * u + 1) * kQuadBytes + i);
-      ForFourQuads([&](auto quad) HWY_ATTR {
-        VU8 low, high;
-        LoadNibbles(strip + (u * 4 + quad) * kQuadBytes + i, low, high);
-        low = hn::Or(low, hn::ShiftLeft<4>(TwoBits<quad>(lower_quads)));
-        high = hn::Or(high, hn::ShiftLeft<4>(TwoBits<quad>(upper_quads)));
-        StoreCodes<Format, kSigned>(low, out.codes[u][quad] + i);
-        StoreCodes<Format, kSigned>(high, out.codes[u][4 + quad] + i);
-      });
-    }
-  }
-}
-
-// 2 bits, or 3 with one vector of third bits per unit after them.
-template <class Format, bool kSigned, bool kThird>
-HWY_INLINE void ExpandTwoBits(const uint8_t* strip, size_t units, Strip& out) {
-  constexpr size_t kN = hn::MaxLanes(U8());
-  const uint8_t* third = strip + units * 2 * kQuadBytes;
-  for (size_t u = 0; u < units; ++u) {
-    for (size_t i = 0; i < kQuadBytes; i += kN) {
-      const VU8 lower_quads = LoadBytes(U8(), strip + (2 * u) * kQuadBytes + i);
-      const VU8 upper_quads = LoadBytes(U8(), strip + (2 * u + 1) * kQuadBytes + i);
-      const VU8 bits = kThird ? LoadBytes(U8(), third + u * kQuadBytes + i) : hn::Zero(U8());
-      ForFourQuads([&](auto quad) HWY_ATTR {
-        VU8 low = TwoBits<quad>(lower_quads), high = TwoBits<quad>(upper_quads);
-        if constexpr (kThird) {
-          low = hn::Or(low, hn::ShiftLeft<2>(OneBit<quad>(bits)));
-          high = hn::Or(high, hn::ShiftLeft<2>(OneBit<4 + quad>(bits)));
-        }
-        StoreCodes<Format, kSigned>(low, out.codes[u][quad] + i);
-        StoreCodes<Format, kSigned>(high, out.codes[u][4 + quad] + i);
-      });
-    }
-  }
+// Bits 4 and 5 of the codes: those of quads 0 to 3 in one vector, of 4 to 7 in the next.
+HWY_INLINE void LoadTwoBits(const uint8_t* p, UnitCodes& codes) {
+  const VU8 lower_quads = LoadBytes(U8(), p), upper_quads = LoadBytes(U8(), p + kQuadBytes);
+  Repeat<4>([&](auto quad) HEARTH_INLINE_LAMBDA {
+    codes[quad] = TwoBits<quad>(lower_quads);
+    codes[4 + quad] = TwoBits<quad>(upper_quads);
+  });
 }
 
 // `count` groups of 16 half precision numbers.
@@ -182,7 +101,7 @@ HWY_INLINE void ExpandHalves(const uint8_t* halves, size_t count, float (*out)[k
 
 // The 8 scales and 8 minima of 6 bits that Q4_K and Q5_K have per row, as three numbers of 32 bits
 // (GroupScale and GroupMinimum say how), then scale and minimum of the super-block.
-HWY_INLINE void ExpandSixBitScales(const uint8_t* p, Strip& out) {
+HWY_INLINE void ExpandSixBitScales(const uint8_t* p, StripScales& out) {
   const U32 d;
   const F32 df;
   for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
@@ -201,7 +120,7 @@ HWY_INLINE void ExpandSixBitScales(const uint8_t* p, Strip& out) {
       hn::Store(hn::Mul(hn::ConvertTo(df, number), factor), df, to[unit] + lane);
     };
     for (size_t half = 0; half < 2; ++half) {
-      ForFourQuads([&](auto i) HWY_ATTR {
+      Repeat<4>([&](auto i) HEARTH_INLINE_LAMBDA {
         put(hn::ShiftRight<8 * i>(scales[half]), scale, 4 * half + i, out.scales);
         put(hn::ShiftRight<8 * i>(minima[half]), minimum, 4 * half + i, out.minima);
       });
@@ -209,13 +128,16 @@ HWY_INLINE void ExpandSixBitScales(const uint8_t* p, Strip& out) {
   }
 }
 
-// How a type's strips are read. Expand fills codes, scales and minima of `units` units.
+// How a type's strips of `units` units are read. Codes gives those of one unit from `byte` of its quads on, as
+// numbers 0..2^bits - 1 from which 2^kOffsetBits is to be subtracted (nothing if kOffsetBits is 0); Scales
+// fills scales and minima.
 struct Q4_0Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 3;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t units, Strip& out) {
-    ExpandNibbles<Q4_0Format, kSigned>(strip, units, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadNibbles(strip + unit * 4 * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t units, StripScales& out) {
     ExpandHalves(strip + units * 4 * kQuadBytes, units, out.scales);
   }
 };
@@ -223,16 +145,17 @@ struct Q4_0Format {
 struct Q4_1Format {
   static constexpr bool kHalves = false, kMinima = true;
   static constexpr int kOffsetBits = 0;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t units, Strip& out) {
-    ExpandNibbles<Q4_1Format, kSigned>(strip, units, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadNibbles(strip + unit * 4 * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t units, StripScales& out) {
     const uint8_t* scales = strip + units * 4 * kQuadBytes;
     ExpandHalves(scales, units, out.scales);
     ExpandHalves(scales + units * 2 * kPanelRows, units, out.minima);
     NegateMinima(units, out);
   }
   // The file's minimum is added.
-  static HWY_INLINE void NegateMinima(size_t units, Strip& out) {
+  static HWY_INLINE void NegateMinima(size_t units, StripScales& out) {
     for (size_t i = 0; i < units * kPanelRows; i += kLanes) {
       float* minima = out.minima[0] + i;
       hn::Store(hn::Neg(hn::Load(F32(), minima)), F32(), minima);
@@ -243,9 +166,11 @@ struct Q4_1Format {
 struct Q5_0Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 4;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t units, Strip& out) {
-    ExpandFiveBits<Q5_0Format, kSigned>(strip, units, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t units, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadNibbles(strip + unit * 4 * kQuadBytes + byte, codes);
+    AddOneBit<4>(strip + (units * 4 + unit) * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t units, StripScales& out) {
     ExpandHalves(strip + units * 5 * kQuadBytes, units, out.scales);
   }
 };
@@ -253,9 +178,11 @@ struct Q5_0Format {
 struct Q5_1Format {
   static constexpr bool kHalves = false, kMinima = true;
   static constexpr int kOffsetBits = 0;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t units, Strip& out) {
-    ExpandFiveBits<Q5_1Format, kSigned>(strip, units, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t units, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadNibbles(strip + unit * 4 * kQuadBytes + byte, codes);
+    AddOneBit<4>(strip + (units * 4 + unit) * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t units, StripScales& out) {
     const uint8_t* scales = strip + units * 5 * kQuadBytes;
     ExpandHalves(scales, units, out.scales);
     ExpandHalves(scales + units * 2 * kPanelRows, units, out.minima);
@@ -266,11 +193,12 @@ struct Q5_1Format {
 struct Q8_0Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t units, Strip& out) {
-    for (size_t i = 0; i < units * kQuads * kQuadBytes; i += hn::MaxLanes(U8())) {
-      StoreCodes<Q8_0Format, kSigned>(LoadBytes(U8(), strip + i), out.codes[0][0] + i);
-    }
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA {
+      codes[quad] = LoadBytes(U8(), strip + (unit * kQuads + quad) * kQuadBytes + byte);
+    });
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t units, StripScales& out) {
     ExpandHalves(strip + units * kQuads * kQuadBytes, units, out.scales);
   }
 };
@@ -278,9 +206,10 @@ struct Q8_0Format {
 struct IQ4_NLFormat {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t units, Strip& out) {
-    ExpandLevels<IQ4_NLFormat, kSigned>(kIq4Levels, strip, units, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadLevels(kIq4Levels, 1 << kOffsetBits, strip + unit * 4 * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t units, StripScales& out) {
     ExpandHalves(strip + units * 4 * kQuadBytes, units, out.scales);
   }
 };
@@ -288,9 +217,10 @@ struct IQ4_NLFormat {
 struct MXFP4Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 4;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t units, Strip& out) {
-    ExpandLevels<MXFP4Format, kSigned>(kDoubledE2M1, strip, units, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadLevels(kDoubledE2M1, 1 << kOffsetBits, strip + unit * 4 * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t units, StripScales& out) {
     const U32 d;
     const uint8_t* exponents = strip + units * 4 * kQuadBytes;
     for (size_t i = 0; i < units * kPanelRows; i += kLanes) {
@@ -308,9 +238,10 @@ struct MXFP4Format {
 struct Q4_KFormat {
   static constexpr bool kHalves = false, kMinima = true;
   static constexpr int kOffsetBits = 0;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t, Strip& out) {
-    ExpandNibbles<Q4_KFormat, kSigned>(strip, kStripUnits, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadNibbles(strip + unit * 4 * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t, StripScales& out) {
     ExpandSixBitScales(strip + kStripUnits * 4 * kQuadBytes, out);
   }
 };
@@ -318,9 +249,11 @@ struct Q4_KFormat {
 struct Q5_KFormat {
   static constexpr bool kHalves = false, kMinima = true;
   static constexpr int kOffsetBits = 0;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t, Strip& out) {
-    ExpandFiveBits<Q5_KFormat, kSigned>(strip, kStripUnits, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadNibbles(strip + unit * 4 * kQuadBytes + byte, codes);
+    AddOneBit<4>(strip + (kStripUnits * 4 + unit) * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t, StripScales& out) {
     ExpandSixBitScales(strip + kStripUnits * 5 * kQuadBytes, out);
   }
 };
@@ -328,9 +261,15 @@ struct Q5_KFormat {
 struct Q6_KFormat {
   static constexpr bool kHalves = true, kMinima = false;
   static constexpr int kOffsetBits = 5;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t, Strip& out) {
-    ExpandSixBits<Q6_KFormat, kSigned>(strip, kStripUnits, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    UnitCodes upper;
+    LoadNibbles(strip + unit * 4 * kQuadBytes + byte, codes);
+    LoadTwoBits(strip + (kStripUnits * 4 + unit * 2) * kQuadBytes + byte, upper);
+    Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA {
+      codes[quad] = hn::Or(codes[quad], hn::ShiftLeft<4>(upper[quad]));
+    });
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t, StripScales& out) {
     const uint8_t* scales = strip + kStripUnits * 6 * kQuadBytes;
     const uint8_t* scale = scales + 16 * kPanelRows;
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
@@ -346,9 +285,11 @@ struct Q6_KFormat {
 struct Q3_KFormat {
   static constexpr bool kHalves = true, kMinima = false;
   static constexpr int kOffsetBits = 2;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t, Strip& out) {
-    ExpandTwoBits<Q3_KFormat, kSigned, true>(strip, kStripUnits, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadTwoBits(strip + unit * 2 * kQuadBytes + byte, codes);
+    AddOneBit<2>(strip + (kStripUnits * 2 + unit) * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t, StripScales& out) {
     const U32 d;
     const uint8_t* p = strip + kStripUnits * 3 * kQuadBytes;
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
@@ -363,7 +304,7 @@ struct Q3_KFormat {
           hn::Or(hn::And(hn::ShiftRight<4>(low[0]), four), hn::And(high, two)),
           hn::Or(hn::And(hn::ShiftRight<4>(low[1]), four), hn::And(hn::ShiftRight<2>(high), two))};
       for (size_t group = 0; group < 4; ++group) {
-        ForFourQuads([&](auto i) HWY_ATTR {
+        Repeat<4>([&](auto i) HEARTH_INLINE_LAMBDA {
           const VU32 number = hn::And(hn::ShiftRight<8 * i>(scales[group]), hn::Set(d, 0xff));
           const VI32 less = hn::Sub(hn::BitCast(I32(), number), hn::Set(I32(), 32));
           hn::Store(hn::Mul(hn::ConvertTo(F32(), less), factor), F32(), out.scales[4 * group + i] + lane);
@@ -376,9 +317,10 @@ struct Q3_KFormat {
 struct Q2_KFormat {
   static constexpr bool kHalves = true, kMinima = true;
   static constexpr int kOffsetBits = 0;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t, Strip& out) {
-    ExpandTwoBits<Q2_KFormat, kSigned, false>(strip, kStripUnits, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadTwoBits(strip + unit * 2 * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t, StripScales& out) {
     const hn::Rebind<uint8_t, I32> bytes;
     const uint8_t* numbers = strip + kStripUnits * 2 * kQuadBytes;
     const uint8_t* scale = numbers + 16 * kPanelRows;
@@ -399,9 +341,10 @@ struct Q2_KFormat {
 struct IQ4_XSFormat {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
-  template <bool kSigned>
-  static HWY_INLINE void Expand(const uint8_t* strip, size_t, Strip& out) {
-    ExpandLevels<IQ4_XSFormat, kSigned>(kIq4Levels, strip, kStripUnits, out);
+  static HWY_INLINE void Codes(const uint8_t* strip, size_t, size_t unit, size_t byte, UnitCodes& codes) {
+    LoadLevels(kIq4Levels, 1 << kOffsetBits, strip + unit * 4 * kQuadBytes + byte, codes);
+  }
+  static HWY_INLINE void Scales(const uint8_t* strip, size_t, StripScales& out) {
     const U32 d;
     const hn::Rebind<uint16_t, U32> words;
     const uint8_t* p = strip + kStripUnits * 4 * kQuadBytes;
@@ -415,13 +358,38 @@ struct IQ4_XSFormat {
         const VI32 less = hn::Sub(hn::BitCast(I32(), number), hn::Set(I32(), 32));
         hn::Store(hn::Mul(hn::ConvertTo(F32(), less), factor), F32(), out.scales[unit] + lane);
       };
-      ForFourQuads([&](auto i) HWY_ATTR {
+      Repeat<4>([&](auto i) HEARTH_INLINE_LAMBDA {
         put(hn::ShiftRight<4 * i>(low), hn::ShiftRight<2 * i>(hn::ShiftLeft<4>(high)), i);
         put(hn::ShiftRight<16 + 4 * i>(low), hn::ShiftRight<4 + 2 * i>(high), 4 + i);
       });
     }
   }
 };
+
+// The codes of a unit from `byte` of its quads on. Instruction sets whose byte products take one unsigned
+// factor (VNNI) leave the offset to a correction of the sum; for the others it is subtracted here (kSigned).
+template <class Format, bool kSigned>
+HWY_INLINE void LoadCodes(const uint8_t* strip, size_t units, size_t unit, size_t byte, UnitCodes& codes) {
+  Format::Codes(strip, units, unit, byte, codes);
+  if constexpr (kSigned && Format::kOffsetBits > 0) {
+    const VU8 offset = hn::Set(U8(), uint8_t{1} << Format::kOffsetBits);
+    Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA { codes[quad] = hn::Sub(codes[quad], offset); });
+  }
+}
+
+template <class Format, bool kSigned>
+HWY_INLINE void ExpandStrip(const uint8_t* strip, size_t units, Strip& out) {
+  for (size_t unit = 0; unit < units; ++unit) {
+    for (size_t byte = 0; byte < kQuadBytes; byte += hn::MaxLanes(U8())) {
+      UnitCodes codes;
+      LoadCodes<Format, kSigned>(strip, units, unit, byte, codes);
+      Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA {
+        hn::Store(codes[quad], U8(), out.codes[unit][quad] + byte);
+      });
+    }
+  }
+  Format::Scales(strip, units, out);
+}
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE

@@ -2,7 +2,6 @@
 // in float32, always in the order of the columns.
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,6 +20,7 @@
 #include "engine/kernel/byte_products-inl.h"
 #include "engine/kernel/panel_results-inl.h"
 #include "engine/kernel/quant_formats-inl.h"
+#include "engine/kernel/quant_tiles-inl.h"
 #include "engine/kernel/simd-inl.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
@@ -29,264 +29,286 @@ HWY_BEFORE_NAMESPACE();
 namespace hearth {
 namespace HWY_NAMESPACE {
 
-// Tokens whose sums (integer and float) fit the registers together.
-constexpr size_t kTogether = HWY_TARGET <= HWY_AVX3 ? 8 : HWY_TARGET == HWY_AVX2 ? 4 : 1;
-// Tokens for which a strip is expanded once.
+// Tokens whose totals stay in the L1 cache. With few tokens, several panels share that memory.
 constexpr size_t kTokenTile = 128;
-// How far ahead of their use weights are asked for: about what a memory with 100 ns latency delivers
-// meanwhile.
+// One stream of reads does not reach the memory's bandwidth; four in turn, a unit from each, do.
+constexpr size_t kPanelsTogether = 4;
+// How far ahead of its use a panel's memory is asked for.
 constexpr size_t kPrefetchBytes = 4096;
 
-// totals[t][16] += units [begin, end) of the strip times T tokens from `token` on. first_unit is the number,
-// in the row, of the strip's first unit. Unsigned codes are 2^kOffsetBits too large, unless that is 0.
-template <bool kHalves, bool kMinima, int kOffsetBits, size_t T>
-void MultiplyUnits(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x, size_t token,
-                   size_t first_unit, float* HWY_RESTRICT totals) {
-  constexpr size_t kParts = kHalves ? 2 : 1;  // of a unit, with a scale each
-  constexpr size_t kPartQuads = kQuads / kParts;
-  const F32 d;
-  VF32 total[T * kPanelVectors];  // of token i / kPanelVectors, rows from i % kPanelVectors * kLanes on
-  Repeat<T * kPanelVectors>([&](auto i)
-                                HEARTH_INLINE_LAMBDA { total[i] = hn::Load(d, totals + i * kLanes); });
-  for (size_t u = begin; u < end; ++u) {
-    const size_t unit = (first_unit + u) * x.rows + token;
-    const int8_t* x_codes = x.codes.data() + unit * kUnitCols;
-    const float* x_scales = x.scales.data() + unit;
-    for (size_t part = 0; part < kParts; ++part) {
-      const size_t x_part = kHalves ? (kParts * (first_unit + u) + part) * x.rows + token : unit;
-      const int32_t* minus_sums = (kHalves ? x.minus_halves : x.minus_sums).data() + x_part;
-      const float* scaled_sums = (kHalves ? x.scaled_halves : x.scaled_sums).data() + x_part;
-      VI32 sums[T * kPanelVectors];
-      Repeat<T * kPanelVectors>([&](auto i) HEARTH_INLINE_LAMBDA {
-        sums[i] = hn::Zero(I32());
-        if constexpr (kOffsetBits > 0) {
-          sums[i] = hn::ShiftLeft<kOffsetBits>(hn::Set(I32(), minus_sums[i / kPanelVectors]));
-        }
-      });
-      for (size_t quad = part * kPartQuads; quad < (part + 1) * kPartQuads; ++quad) {
-        VI32 w[kPanelVectors];
-        Repeat<kPanelVectors>([&](auto v) HEARTH_INLINE_LAMBDA {
-          w[v] = LoadBytes(I32(), strip.codes[u][quad] + 4 * v * kLanes);
-        });
-        Repeat<T * kPanelVectors>([&](auto i) HEARTH_INLINE_LAMBDA {
-          AddQuad(w[i % kPanelVectors], x_codes + i / kPanelVectors * kUnitCols + 4 * quad, sums[i]);
-        });
-      }
-      Repeat<T * kPanelVectors>([&](auto i) HEARTH_INLINE_LAMBDA {
-        const size_t lane = i % kPanelVectors * kLanes;
-        const VF32 scale = hn::Load(d, strip.scales[kParts * u + part] + lane);
-        const VF32 factor = hn::Mul(scale, hn::Set(d, x_scales[i / kPanelVectors]));
-        total[i] = hn::MulAdd(hn::ConvertTo(d, sums[i]), factor, total[i]);
-        if constexpr (kMinima) {
-          const VF32 minimum = hn::Load(d, strip.minima[kParts * u + part] + lane);
-          total[i] = hn::NegMulAdd(minimum, hn::Set(d, scaled_sums[i / kPanelVectors]), total[i]);
-        }
-      });
-    }
-  }
-  Repeat<T * kPanelVectors>([&](auto i)
-                                HEARTH_INLINE_LAMBDA { hn::Store(total[i], d, totals + i * kLanes); });
+// A unit of the activations. What it has of token t: codes + t * kUnitCols, scales[t] and so on; with halves, the
+// second half's sums lie `rows` further.
+struct UnitOfTokens {
+  const int8_t* codes;
+  const float* scales;
+  const int32_t* minus_sums;
+  const float* scaled_sums;
+  size_t rows;
+};
+
+template <class Format>
+HWY_INLINE UnitOfTokens UnitOf(const Activations::Blocks& x, size_t unit, size_t token) {
+  const size_t at = unit * x.rows + token;
+  const size_t sums_at = Format::kHalves ? 2 * unit * x.rows + token : at;
+  return {x.codes.data() + at * kUnitCols, x.scales.data() + at,
+          (Format::kHalves ? x.minus_halves : x.minus_sums).data() + sums_at,
+          (Format::kHalves ? x.scaled_halves : x.scaled_sums).data() + sums_at, x.rows};
 }
 
-// As MultiplyUnits for any number of tokens.
+// A unit of one token's activations, ready to be multiplied.
 template <class Format>
-void MultiplyAllTokens(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
-                       size_t first, size_t tokens, size_t first_unit, float* totals) {
-  constexpr int kOffsetBits = kSignedCodes ? 0 : Format::kOffsetBits;
-  size_t t = 0;
-  const auto multiply = [&](auto together) HWY_ATTR {
-    for (; t + together <= tokens; t += together) {
-      MultiplyUnits<Format::kHalves, Format::kMinima, kOffsetBits, together>(
-          strip, begin, end, x, first + t, first_unit, totals + t * kPanelRows);
+struct TokenUnit {
+  static constexpr size_t kParts = Format::kHalves ? 2 : 1;  // of a unit of weights, with a scale each
+  static constexpr int kOffsetBits = kSignedCodes ? 0 : Format::kOffsetBits;
+
+  HWY_INLINE TokenUnit(const UnitOfTokens& x, size_t t)
+      : codes(x.codes + t * kUnitCols), scale(hn::Set(F32(), x.scales[t])) {
+    Repeat<kParts>([&](auto part) HEARTH_INLINE_LAMBDA {
+      const size_t i = part * x.rows + t;
+      if constexpr (kOffsetBits > 0) {
+        offset[part] = hn::ShiftLeft<kOffsetBits>(hn::Set(I32(), x.minus_sums[i]));
+      }
+      if constexpr (Format::kMinima) scaled_sum[part] = hn::Set(F32(), x.scaled_sums[i]);
+    });
+  }
+
+  const int8_t* codes;
+  VF32 scale;
+  VI32 offset[kParts];  // unsigned codes are 2^kOffsetBits too large: minus that times the sum of x's codes
+  VF32 scaled_sum[kParts];
+};
+
+// total + kLanes rows of a unit of weights times a token's unit.
+template <class Format>
+HWY_INLINE VF32 AddUnit(const VI32 (&quads)[kQuads], const float* scales, const float* minima,
+                        const TokenUnit<Format>& x, VF32 total) {
+  constexpr size_t kPartQuads = kQuads / TokenUnit<Format>::kParts;
+  const F32 d;
+  Repeat<TokenUnit<Format>::kParts>([&](auto part) HEARTH_INLINE_LAMBDA {
+    // Two sums side by side, since each step waits for the one before it.
+    VI32 even = hn::Zero(I32()), odd = hn::Zero(I32());
+    if constexpr (TokenUnit<Format>::kOffsetBits > 0) even = x.offset[part];
+    Repeat<kPartQuads>([&](auto i) HEARTH_INLINE_LAMBDA {
+      constexpr size_t kQuad = part * kPartQuads + i;
+      AddQuad(quads[kQuad], x.codes + 4 * kQuad, i % 2 == 0 ? even : odd);
+    });
+    const VF32 factor = hn::Mul(hn::Load(d, scales + part * kPanelRows), x.scale);
+    total = hn::MulAdd(hn::ConvertTo(d, hn::Add(even, odd)), factor, total);
+    if constexpr (Format::kMinima) {
+      total = hn::NegMulAdd(hn::Load(d, minima + part * kPanelRows), x.scaled_sum[part], total);
     }
-  };
-  multiply(std::integral_constant<size_t, kTogether>());
-  multiply(std::integral_constant<size_t, (kTogether + 1) / 2>());
-  multiply(std::integral_constant<size_t, (kTogether + 3) / 4>());
-  multiply(std::integral_constant<size_t, 1>());
+  });
+  return total;
 }
+
+// kLanes rows of a unit's codes from `lane` on, as one number per row and quad.
+template <class Format>
+HWY_INLINE void LoadQuads(const uint8_t* packed, size_t units, size_t unit, size_t lane,
+                          VI32 (&quads)[kQuads]) {
+  UnitCodes codes;
+  if constexpr (kLanes > 1) {
+    LoadCodes<Format, kSignedCodes>(packed, units, unit, 4 * lane, codes);
+    Repeat<kQuads>([&](auto quad)
+                       HEARTH_INLINE_LAMBDA { quads[quad] = hn::BitCast(I32(), codes[quad]); });
+  } else {
+    HWY_ALIGN uint8_t bytes[kQuads][4];
+    for (size_t byte = 0; byte < 4; ++byte) {
+      LoadCodes<Format, kSignedCodes>(packed, units, unit, 4 * lane + byte, codes);
+      Repeat<kQuads>([&](auto quad)
+                         HEARTH_INLINE_LAMBDA { hn::Store(codes[quad], U8(), bytes[quad] + byte); });
+    }
+    Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA { quads[quad] = LoadBytes(I32(), bytes[quad]); });
+  }
+}
+
+// What is computed together: a few panels, whose strips are read in turn, and some tokens.
+struct Part {
+  const PanelTask& task;
+  size_t first_panel;
+  size_t panels;  // at most kPanelsTogether
+  size_t first;   // token
+  size_t tokens;
+  float* totals;  // (panels, panel_totals)
+  size_t panel_totals;
+};
+
+// The strips of a part that lie beside one another.
+struct Strips {
+  const uint8_t* packed;  // of panel p: + p * stride
+  size_t stride;
+  size_t units;
+  size_t first_unit;  // its number in the row
+  size_t unit_bytes;  // of a strip per unit
+};
+
+// How the products of strips are made: with vectors that take the codes as they are packed ...
+template <class Format>
+class VectorMethod {
+ public:
+  // Totals per panel for so many tokens.
+  static constexpr size_t Padded(size_t tokens) { return tokens; }
+
+  HWY_INLINE void Prepare(const Part& part, const Strips& strips) {
+    for (size_t p = 0; p < part.panels; ++p) {
+      Format::Scales(strips.packed + p * strips.stride, strips.units, scales_[p]);
+    }
+  }
+
+  // Adds the units [begin, end) to the totals.
+  HWY_INLINE void Multiply(const Part& part, const Strips& strips, size_t begin, size_t end) const {
+    for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
+      if (part.tokens == 1 && part.panels == kPanelsTogether) {
+        MultiplyOneToken(part, strips, begin, end, lane);
+      } else {
+        MultiplyTokens(part, strips, begin, end, lane);
+      }
+    }
+  }
+
+ private:
+  // Totals stay in registers.
+  HWY_INLINE void MultiplyOneToken(const Part& part, const Strips& strips, size_t begin, size_t end,
+                                   size_t lane) const {
+    VF32 totals[kPanelsTogether];
+    Repeat<kPanelsTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
+      totals[p] = hn::Load(F32(), part.totals + p * part.panel_totals + lane);
+    });
+    for (size_t unit = begin; unit < end; ++unit) {
+      const TokenUnit<Format> x(UnitOf<Format>(*part.task.blocks, strips.first_unit + unit, part.first), 0);
+      Repeat<kPanelsTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
+        VI32 quads[kQuads];
+        Load(strips, p, unit, lane, quads);
+        totals[p] = AddUnit(quads, Scales(p, unit, lane), Minima(p, unit, lane), x, totals[p]);
+      });
+    }
+    Repeat<kPanelsTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
+      hn::Store(totals[p], F32(), part.totals + p * part.panel_totals + lane);
+    });
+  }
+
+  // Codes stay in registers.
+  HWY_INLINE void MultiplyTokens(const Part& part, const Strips& strips, size_t begin, size_t end,
+                                 size_t lane) const {
+    for (size_t unit = begin; unit < end; ++unit) {
+      const UnitOfTokens x = UnitOf<Format>(*part.task.blocks, strips.first_unit + unit, part.first);
+      for (size_t p = 0; p < part.panels; ++p) {
+        const float* scales = Scales(p, unit, lane);
+        const float* minima = Minima(p, unit, lane);
+        float* totals = part.totals + p * part.panel_totals + lane;
+        VI32 quads[kQuads];
+        Load(strips, p, unit, lane, quads);
+        const auto multiply = [&](size_t t) HEARTH_INLINE_LAMBDA {
+          float* total = totals + t * kPanelRows;
+          const TokenUnit<Format> token(x, t);
+          hn::Store(AddUnit(quads, scales, minima, token, hn::Load(F32(), total)), F32(), total);
+        };
+        size_t t = 0;
+        for (; t + 4 <= part.tokens; t += 4) {
+          Repeat<4>([&](auto i) HEARTH_INLINE_LAMBDA { multiply(t + i); });
+        }
+        for (; t < part.tokens; ++t) multiply(t);
+      }
+    }
+  }
+
+  static HWY_INLINE void Load(const Strips& strips, size_t panel, size_t unit, size_t lane,
+                              VI32 (&quads)[kQuads]) {
+    const uint8_t* packed = strips.packed + panel * strips.stride;
+    // Spread among the products these requests cost next to nothing; a burst of them would fill the queue of
+    // outstanding loads and hold everything up. Beyond a panel's end they are of little use, and rare.
+    const uint8_t* ahead = packed + unit * strips.unit_bytes + kPrefetchBytes;
+    for (size_t byte = 0; byte < strips.unit_bytes; byte += kCacheLine) hwy::Prefetch(ahead + byte);
+    LoadQuads<Format>(packed, strips.units, unit, lane, quads);
+  }
+  HWY_INLINE const float* Scales(size_t panel, size_t unit, size_t lane) const {
+    return scales_[panel].scales[TokenUnit<Format>::kParts * unit] + lane;
+  }
+  HWY_INLINE const float* Minima(size_t panel, size_t unit, size_t lane) const {
+    return scales_[panel].minima[TokenUnit<Format>::kParts * unit] + lane;
+  }
+
+  StripScales scales_[kPanelsTogether];
+};
 
 #if HWY_TARGET == HWY_AVX3_DL
+// ... or, for many tokens, with matrix tiles, which want the codes expanded in memory.
+template <class Format>
+class TileMethod {
+ public:
+  TileMethod() { ConfigureTiles(Format::kHalves ? kQuads / 2 : kQuads); }
+  ~TileMethod() { ReleaseTiles(); }
 
-// Tile registers: 0-3 hold sums (16 tokens x 16 rows), 4-5 activations (16 tokens x columns), 6-7 weights
-// (quads x 16 rows). The compiler's intrinsics need targets that Highway does not set, so these are the
-// instructions.
-constexpr size_t kTileTokens = 16;
-
-struct TileShape {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// Sets the shapes for products over `quads` quads of columns.
-void ConfigureTiles(size_t quads) {
-  TileShape shape;
-  for (size_t tile = 0; tile < 8; ++tile) {
-    shape.rows[tile] = tile < 6 ? kTileTokens : static_cast<uint8_t>(quads);
-    shape.row_bytes[tile] = tile == 4 || tile == 5 ? static_cast<uint16_t>(4 * quads) : kQuadBytes;
+  static constexpr size_t Padded(size_t tokens) {
+    return (tokens + kTileTokens - 1) / kTileTokens * kTileTokens;
   }
-  asm volatile("ldtilecfg %0" : : "m"(shape));
-}
 
-// Tiles in use make every switch of threads save 8 KiB.
-void ReleaseTiles() { asm volatile("tilerelease" : : :); }
-
-// Sum register kSlot (0 to 3) = activations (16 tokens) times weights.
-template <int kSlot>
-HWY_INLINE void MultiplyTile(const int8_t* activations, const uint8_t* weights) {
-  const size_t x_stride = kUnitCols, w_stride = kQuadBytes;
-  asm volatile(
-      "tilezero %%tmm%c0\n\t"
-      "tileloadd (%1,%2,1), %%tmm%c5\n\t"
-      "tileloadd (%3,%4,1), %%tmm%c6\n\t"
-      "tdpbssd %%tmm%c6, %%tmm%c5, %%tmm%c0"
-      :
-      : "i"(kSlot), "r"(activations), "r"(x_stride), "r"(weights), "r"(w_stride), "i"(4 + kSlot % 2),
-        "i"(6 + kSlot % 2)
-      : "memory");
-}
-
-template <int kSlot>
-HWY_INLINE void StoreTile(int32_t* out) {
-  const size_t stride = kPanelRows * sizeof(int32_t);
-  asm volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(kSlot), "r"(out), "r"(stride) : "memory");
-}
-
-// f(number % 4) with the remainder as a constant.
-template <class F>
-HWY_INLINE void WithSlot(size_t number, const F& f) {
-  switch (number % 4) {
-    case 0:
-      return f(std::integral_constant<int, 0>());
-    case 1:
-      return f(std::integral_constant<int, 1>());
-    case 2:
-      return f(std::integral_constant<int, 2>());
-    default:
-      return f(std::integral_constant<int, 3>());
-  }
-}
-
-// As MultiplyUnits for any number of tokens, 16 at a time; those past the last row of x give numbers that
-// nobody reads. The products run ahead of what follows them, since each takes 50 cycles: product `step` is
-// started, the one kStoreBehind before it is stored, and the one kScaleBehind before it is scaled and added
-// to the totals.
-template <bool kHalves, bool kMinima>
-void MultiplyUnitsWithTiles(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
-                            size_t first, size_t tokens, size_t first_unit, float* HWY_RESTRICT totals) {
-  constexpr size_t kParts = kHalves ? 2 : 1;
-  constexpr size_t kPartQuads = kQuads / kParts;
-  constexpr size_t kStoreBehind = 2, kScaleBehind = 6, kStored = 8;
-  HWY_ALIGN int32_t sums[kStored][kTileTokens][kPanelRows];
-  const F32 d;
-  const size_t parts = (end - begin) * kParts;
-  const size_t steps = (tokens + kTileTokens - 1) / kTileTokens * parts;
-  const auto multiply = [&](size_t step) HEARTH_INLINE_LAMBDA {
-    const size_t part = begin * kParts + step % parts, token = first + step / parts * kTileTokens;
-    const size_t unit = (first_unit + part / kParts) * x.rows + token, quad = part % kParts * kPartQuads;
-    WithSlot(step, [&](auto slot) HEARTH_INLINE_LAMBDA {
-      MultiplyTile<slot>(x.codes.data() + unit * kUnitCols + 4 * quad, strip.codes[part / kParts][quad]);
-    });
-  };
-  const auto store = [&](size_t step) HEARTH_INLINE_LAMBDA {
-    WithSlot(step, [&](auto slot) HEARTH_INLINE_LAMBDA { StoreTile<slot>(sums[step % kStored][0]); });
-  };
-  size_t step = 0;
-  for (; step < kScaleBehind; ++step) {
-    if (step < steps) multiply(step);
-    if (step >= kStoreBehind && step - kStoreBehind < steps) store(step - kStoreBehind);
-  }
-  VF32 total[kTileTokens];
-  for (size_t token = 0; token < tokens; token += kTileTokens) {
-    float* tile_totals = totals + token * kPanelRows;
-    Repeat<kTileTokens>([&](auto t)
-                            HEARTH_INLINE_LAMBDA { total[t] = hn::Load(d, tile_totals + t * kPanelRows); });
-    for (size_t part = begin * kParts; part < end * kParts; ++part, ++step) {
-      if (step < steps) multiply(step);
-      if (step - kStoreBehind < steps) store(step - kStoreBehind);
-      const int32_t(*tile)[kPanelRows] = sums[(step - kScaleBehind) % kStored];
-      const size_t unit = (first_unit + part / kParts) * x.rows + first + token;
-      const float* x_scales = x.scales.data() + unit;
-      const VF32 scale = hn::Load(d, strip.scales[part]);
-      Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
-        const VF32 factor = hn::Mul(scale, hn::Set(d, x_scales[t]));
-        total[t] = hn::MulAdd(hn::ConvertTo(d, hn::Load(I32(), tile[t])), factor, total[t]);
-      });
-      if constexpr (!kMinima) continue;
-      const float* scaled_sums =
-          kHalves ? x.scaled_halves.data() + (kParts * first_unit + part) * x.rows + first + token
-                  : x.scaled_sums.data() + unit;
-      const VF32 minimum = hn::Load(d, strip.minima[part]);
-      Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
-        total[t] = hn::NegMulAdd(minimum, hn::Set(d, scaled_sums[t]), total[t]);
-      });
+  HWY_INLINE void Prepare(const Part& part, const Strips& strips) {
+    for (size_t p = 0; p < part.panels; ++p) {
+      ExpandStrip<Format, true>(strips.packed + p * strips.stride, strips.units, strips_[p]);
     }
-    Repeat<kTileTokens>([&](auto t)
-                            HEARTH_INLINE_LAMBDA { hn::Store(total[t], d, tile_totals + t * kPanelRows); });
   }
-}
 
+  HWY_INLINE void Multiply(const Part& part, const Strips& strips, size_t begin, size_t end) const {
+    for (size_t p = 0; p < part.panels; ++p) {
+      MultiplyUnitsWithTiles<Format::kHalves, Format::kMinima>(
+          strips_[p], begin, end, *part.task.blocks, part.first, part.tokens, strips.first_unit,
+          part.totals + p * part.panel_totals);
+    }
+  }
+
+ private:
+  Strip strips_[kPanelsTogether];
+};
 // Below this the tiles, which always hold 16 tokens, are slower than vectors.
 constexpr size_t kFewestTileTokens = 10;
+#endif
 
-struct TileMethod {
-  static constexpr bool kSigned = true;
-  template <class Format>
-  static void Multiply(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
-                       size_t first, size_t tokens, size_t first_unit, float* totals) {
-    MultiplyUnitsWithTiles<Format::kHalves, Format::kMinima>(strip, begin, end, x, first, tokens, first_unit,
-                                                             totals);
-  }
-};
-
-#endif  // HWY_TARGET == HWY_AVX3_DL
-
-// Asks for the cache lines of [begin, end) before they are needed. Hardware prefetchers stop at pages.
-HWY_INLINE void PrefetchLines(const uint8_t* begin, const uint8_t* end) {
-  for (; begin < end; begin += kCacheLine) hwy::Prefetch(begin);
-}
-
-// Vector instructions.
-struct VectorMethod {
-  static constexpr bool kSigned = kSignedCodes;
-  template <class Format>
-  static void Multiply(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
-                       size_t first, size_t tokens, size_t first_unit, float* totals) {
-    MultiplyAllTokens<Format>(strip, begin, end, x, first, tokens, first_unit, totals);
-  }
-};
-
-// One panel and tokens [first, first + tokens).
-template <class Format, class Method>
-void MultiplyPanel(const PanelTask& task, size_t panel, size_t first, size_t tokens) {
-  HWY_ALIGN float totals[kTokenTile * kPanelRows];
-  Strip strip;
-  const Activations::Blocks& x = *task.blocks;
+// Walks through the columns strip by strip and delivers the totals wherever a group ends.
+template <class Method>
+void MultiplyPart(const Part& part, Method& method) {
+  const PanelTask& task = part.task;
+  const Matrix::Storage& storage = task.weights->storage();
   const size_t units = task.weights->cols() / kUnitCols;
-  const uint8_t* data = task.weights->storage().data + panel * task.weights->storage().stride;
-  const size_t strip_bytes = task.weights->storage().strip_bytes;
-  const uint32_t* group_end = task.group_ends.begin();
-  std::fill_n(totals, tokens * kPanelRows, 0.0f);
-  const auto deliver_finished_groups = [&](size_t unit) {
-    for (; group_end != task.group_ends.end() && *group_end == unit * kUnitCols; ++group_end) {
-      for (size_t t = 0; t < tokens; ++t) DeliverSums(task, panel, first + t, totals + t * kPanelRows);
-      std::fill_n(totals, tokens * kPanelRows, 0.0f);
+  const uint8_t* data = storage.data + part.first_panel * storage.stride;
+  const uint32_t* group = task.group_ends.begin();  // the first whose sums are not complete
+  std::fill_n(part.totals, part.panels * part.panel_totals, 0.0f);
+  const auto deliver_groups = [&](size_t unit) {
+    for (; group != task.group_ends.end() && *group == unit * kUnitCols; ++group) {
+      for (size_t p = 0; p < part.panels; ++p) {
+        float* totals = part.totals + p * part.panel_totals;
+        for (size_t t = 0; t < part.tokens; ++t)
+          DeliverSums(task, part.first_panel + p, part.first + t, totals + t * kPanelRows);
+        std::fill_n(totals, part.panel_totals, 0.0f);
+      }
     }
   };
-  deliver_finished_groups(0);
-  for (size_t base = 0; base < units; base += kStripUnits, data += strip_bytes) {
-    const size_t count = std::min(kStripUnits, units - base);
-    PrefetchLines(data + kPrefetchBytes, data + kPrefetchBytes + strip_bytes);
-    Format::template Expand<Method::kSigned>(data, count, strip);
-    for (size_t unit = base; unit < base + count;) {
-      const size_t end = std::min(base + count, *group_end / kUnitCols);
-      Method::template Multiply<Format>(strip, unit - base, end - base, x, first, tokens, base, totals);
-      unit = end;
-      deliver_finished_groups(unit);
+  deliver_groups(0);
+  for (size_t base = 0; base < units; base += kStripUnits) {
+    const size_t end = std::min(base + kStripUnits, units);
+    const Strips strips = {.packed = data + base / kStripUnits * storage.strip_bytes,
+                           .stride = storage.stride,
+                           .units = end - base,
+                           .first_unit = base,
+                           .unit_bytes = storage.strip_bytes / kStripUnits};
+    method.Prepare(part, strips);
+    for (size_t unit = base; unit < end;) {
+      const size_t stop = std::min<size_t>(end, *group / kUnitCols);
+      method.Multiply(part, strips, unit - base, stop - base);
+      unit = stop;
+      deliver_groups(unit);
     }
+  }
+}
+
+template <class Method>
+void MultiplyTokens(const PanelTask& task, size_t begin, size_t end, size_t first, size_t tokens) {
+  HWY_ALIGN float totals[kTokenTile * kPanelRows];
+  Method method;
+  const size_t padded = Method::Padded(tokens);
+  const size_t together = std::clamp<size_t>(kTokenTile / padded, 1, kPanelsTogether);
+  for (size_t panel = begin; panel < end; panel += together) {
+    const size_t panels = std::min(together, end - panel);
+    MultiplyPart({task, panel, panels, first, tokens, totals, padded * kPanelRows}, method);
   }
 }
 
@@ -296,17 +318,11 @@ void MultiplyPanels(const PanelTask& task, size_t begin, size_t end) {
     const size_t tokens = std::min(kTokenTile, task.x->rows() - first);
 #if HWY_TARGET == HWY_AVX3_DL
     if (tokens >= kFewestTileTokens && HasMatrixTiles()) {
-      ConfigureTiles(Format::kHalves ? kQuads / 2 : kQuads);
-      for (size_t panel = begin; panel < end; ++panel) {
-        MultiplyPanel<Format, TileMethod>(task, panel, first, tokens);
-      }
-      ReleaseTiles();
+      MultiplyTokens<TileMethod<Format>>(task, begin, end, first, tokens);
       continue;
     }
 #endif
-    for (size_t panel = begin; panel < end; ++panel) {
-      MultiplyPanel<Format, VectorMethod>(task, panel, first, tokens);
-    }
+    MultiplyTokens<VectorMethod<Format>>(task, begin, end, first, tokens);
   }
 }
 
@@ -343,55 +359,6 @@ void MultiplyQuantPanels(const PanelTask& task, size_t begin, size_t end) {
   }
 }
 
-// One unit of one row: codes, scale and sums.
-HWY_INLINE void QuantizeUnit(const float* values, size_t row, size_t number, Activations::Blocks& blocks) {
-  const size_t unit = number * blocks.rows + row;
-  const F32 d;
-  constexpr size_t kVectors = kUnitCols / kLanes;
-  // As integers the magnitudes compare as they do as floats, and a NaN is larger than everything: it becomes
-  // the scale and thus the result.
-  VI32 largest = hn::Zero(I32());
-  for (size_t v = 0; v < kVectors; ++v) {
-    const VI32 bits = hn::BitCast(I32(), hn::LoadU(d, values + v * kLanes));
-    largest = hn::Max(largest, hn::And(bits, hn::Set(I32(), 0x7fffffff)));
-  }
-  const float magnitude = std::bit_cast<float>(hn::GetLane(hn::MaxOfLanes(I32(), largest)));
-  const VF32 inverse = hn::Set(d, magnitude > 0 ? 127.0f / magnitude : 0.0f);
-  const float scale = magnitude / 127.0f;
-  const hn::Rebind<int8_t, I32> bytes;
-  int8_t* codes = blocks.codes.data() + unit * kUnitCols;
-  int32_t halves[2];
-  for (size_t half = 0; half < 2; ++half) {
-    VI32 sum = hn::Zero(I32());
-    for (size_t v = half * kPanelVectors; v < (half + 1) * kPanelVectors; ++v) {
-      const VI32 code = hn::NearestInt(hn::Mul(hn::LoadU(d, values + v * kLanes), inverse));
-      hn::StoreU(hn::DemoteTo(bytes, code), bytes, codes + v * kLanes);
-      sum = hn::Add(sum, code);
-    }
-    halves[half] = hn::GetLane(hn::SumOfLanes(I32(), sum));
-  }
-  const int32_t sum = halves[0] + halves[1];
-  blocks.scales.data()[unit] = scale;
-  blocks.minus_sums.data()[unit] = -sum;
-  blocks.scaled_sums.data()[unit] = scale * static_cast<float>(sum);
-  for (size_t half = 0; half < 2; ++half) {
-    const size_t at = (2 * number + half) * blocks.rows + row;
-    blocks.minus_halves.data()[at] = -halves[half];
-    blocks.scaled_halves.data()[at] = scale * static_cast<float>(halves[half]);
-  }
-}
-
-void QuantizeActivations(const Activations& x, size_t begin, size_t end, Activations::Blocks& blocks) {
-  const size_t whole = x.cols() / kUnitCols;
-  for (size_t row = begin; row < end; ++row) {
-    for (size_t u = 0; u < whole; ++u) QuantizeUnit(x.row(row) + u * kUnitCols, row, u, blocks);
-    if (whole == blocks.units) continue;
-    float rest[kUnitCols] = {};
-    std::copy(x.row(row) + whole * kUnitCols, x.row(row) + x.cols(), rest);
-    QuantizeUnit(rest, row, whole, blocks);
-  }
-}
-
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace hearth
@@ -401,13 +368,9 @@ HWY_AFTER_NAMESPACE();
 namespace hearth {
 
 HWY_EXPORT(MultiplyQuantPanels);
-HWY_EXPORT(QuantizeActivations);
 
 void MultiplyQuantPanels(const PanelTask& task, size_t begin, size_t end) {
   HWY_DYNAMIC_DISPATCH(MultiplyQuantPanels)(task, begin, end);
-}
-void QuantizeActivations(const Activations& x, size_t begin, size_t end, Activations::Blocks& blocks) {
-  HWY_DYNAMIC_DISPATCH(QuantizeActivations)(x, begin, end, blocks);
 }
 
 }  // namespace hearth
