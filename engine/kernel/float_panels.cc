@@ -36,6 +36,7 @@ void MultiplyPanels(const PanelTask& task, size_t panel, Source& source) {
   const Activations& x = *task.x;
   for (size_t first = 0; first < x.rows(); first += kTokens) {
     const size_t tokens = std::min(kTokens, x.rows() - first);
+    PanelResults<kTokens * P> results(task, panel, P, first, tokens);
     size_t column = 0;
     for (const uint32_t group_end : task.group_ends) {
       std::fill_n(totals, tokens * P * kPanelRows, 0.0f);
@@ -46,10 +47,11 @@ void MultiplyPanels(const PanelTask& task, size_t panel, Source& source) {
       }
       for (size_t t = 0; t < tokens; ++t) {
         for (size_t p = 0; p < P; ++p) {
-          DeliverSums(task, panel + p, first + t, totals + (t * P + p) * kPanelRows);
+          results.Add(p, t, totals + (t * P + p) * kPanelRows);
         }
       }
     }
+    results.Deliver();
   }
 }
 

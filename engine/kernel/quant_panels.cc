@@ -271,18 +271,21 @@ void MultiplyPart(const Part& part, Method& method) {
   const size_t units = task.weights->cols() / kUnitCols;
   const uint8_t* data = storage.data + part.first_panel * storage.stride;
   const uint32_t* group = task.group_ends.begin();  // the first whose sums are not complete
+  PanelResults<kTokenTile> results(task, part.first_panel, part.panels, part.first, part.tokens);
   std::fill_n(part.totals, part.panels * part.panel_totals, 0.0f);
-  const auto deliver_groups = [&](size_t unit) {
+  const auto end_groups = [&](size_t unit) {
     for (; group != task.group_ends.end() && *group == unit * kUnitCols; ++group) {
       for (size_t p = 0; p < part.panels; ++p) {
         float* totals = part.totals + p * part.panel_totals;
-        for (size_t t = 0; t < part.tokens; ++t)
-          DeliverSums(task, part.first_panel + p, part.first + t, totals + t * kPanelRows);
-        std::fill_n(totals, part.panel_totals, 0.0f);
+        for (size_t t = 0; t < part.tokens; ++t) {
+          float* sums = totals + t * kPanelRows;
+          results.Add(p, t, sums);
+          for (size_t lane = 0; lane < kPanelRows; lane += kLanes) hn::Store(hn::Zero(F32()), F32(), sums + lane);
+        }
       }
     }
   };
-  deliver_groups(0);
+  end_groups(0);
   for (size_t base = 0; base < units; base += kStripUnits) {
     const size_t end = std::min(base + kStripUnits, units);
     const Strips strips = {.packed = data + base / kStripUnits * storage.strip_bytes,
@@ -295,9 +298,10 @@ void MultiplyPart(const Part& part, Method& method) {
       const size_t stop = std::min<size_t>(end, *group / kUnitCols);
       method.Multiply(part, strips, unit - base, stop - base);
       unit = stop;
-      deliver_groups(unit);
+      end_groups(unit);
     }
   }
+  results.Deliver();
 }
 
 template <class Method>

@@ -7,7 +7,6 @@
 #define HEARTH_ENGINE_KERNEL_QUANT_TILES_INL_H_
 #endif
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -49,7 +48,8 @@ void ConfigureTiles(size_t quads) {
 // Tiles in use make every switch of threads save 8 KiB.
 void ReleaseTiles() { asm volatile("tilerelease" : : :); }
 
-// Sum register kSlot (0 to 3) = activations (16 tokens) times weights.
+// Sum register kSlot (0 to 3) = activations (16 tokens, kUnitCols bytes apart) times weights. The registers are
+// not known to the compiler: these functions keep their order because they are volatile.
 template <int kSlot>
 HWY_INLINE void MultiplyTile(const int8_t* activations, const uint8_t* weights) {
   const size_t x_stride = kUnitCols, w_stride = kQuadBytes;
@@ -60,83 +60,89 @@ HWY_INLINE void MultiplyTile(const int8_t* activations, const uint8_t* weights) 
       "tdpbssd %%tmm%c6, %%tmm%c5, %%tmm%c0"
       :
       : "i"(kSlot), "r"(activations), "r"(x_stride), "r"(weights), "r"(w_stride), "i"(4 + kSlot % 2),
-        "i"(6 + kSlot % 2)
-      : "memory");
+        "i"(6 + kSlot % 2), "m"(*reinterpret_cast<const int8_t(*)[kTileTokens * kUnitCols]>(activations)),
+        "m"(*reinterpret_cast<const uint8_t(*)[kQuads * kQuadBytes]>(weights)));
 }
+
+using TileSums = int32_t[kTileTokens][kPanelRows];
 
 template <int kSlot>
-HWY_INLINE void StoreTile(int32_t* out) {
+HWY_INLINE void StoreTile(TileSums& out) {
   const size_t stride = kPanelRows * sizeof(int32_t);
-  asm volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(kSlot), "r"(out), "r"(stride) : "memory");
+  asm volatile("tilestored %%tmm%c1, (%2,%3,1)" : "=m"(out) : "i"(kSlot), "r"(&out), "r"(stride));
 }
 
-// f(number % 4) with the remainder as a constant.
-template <class F>
-HWY_INLINE void WithSlot(size_t number, const F& f) {
-  switch (number % 4) {
-    case 0:
-      return f(std::integral_constant<int, 0>());
-    case 1:
-      return f(std::integral_constant<int, 1>());
-    case 2:
-      return f(std::integral_constant<int, 2>());
-    default:
-      return f(std::integral_constant<int, 3>());
-  }
-}
-
-// As MultiplyUnits for any number of tokens, 16 at a time; those past the last row of x give numbers that
-// nobody reads. The products run ahead of what follows them, since each takes 50 cycles: product `step` is
-// started, the one kStoreBehind before it is stored, and the one kScaleBehind before it is scaled and added
-// to the totals.
+// totals[t][16] += units [begin, end) of a strip times any number of tokens from `first` on, 16 at a time; those
+// past the last row of x give numbers that nobody reads. first_unit is the number, in the row, of the strip's
+// first unit.
+//
+// Products run ahead of what follows them, since each takes 50 cycles: in every step one is started, the one two
+// steps back is stored, and the one four steps back is scaled and added to the totals. A step's slot is its number
+// modulo four; every 16 tokens begin with slot 0, and steps that are left over do nothing.
 template <bool kHalves, bool kMinima>
 void MultiplyUnitsWithTiles(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
                             size_t first, size_t tokens, size_t first_unit, float* HWY_RESTRICT totals) {
   constexpr size_t kParts = kHalves ? 2 : 1;
   constexpr size_t kPartQuads = kQuads / kParts;
-  constexpr size_t kStoreBehind = 2, kScaleBehind = 6, kStored = 8;
-  HWY_ALIGN int32_t sums[kStored][kTileTokens][kPanelRows];
+  constexpr size_t kSlots = 4, kStoreBehind = 2;
+  HWY_ALIGN TileSums sums[kSlots];
   const F32 d;
   const size_t parts = (end - begin) * kParts;
-  const size_t steps = (tokens + kTileTokens - 1) / kTileTokens * parts;
-  const auto multiply = [&](size_t step) HEARTH_INLINE_LAMBDA {
-    const size_t part = begin * kParts + step % parts, token = first + step / parts * kTileTokens;
-    const size_t unit = (first_unit + part / kParts) * x.rows + token, quad = part % kParts * kPartQuads;
-    WithSlot(step, [&](auto slot) HEARTH_INLINE_LAMBDA {
-      MultiplyTile<slot>(x.codes.data() + unit * kUnitCols + 4 * quad, strip.codes[part / kParts][quad]);
-    });
+  const size_t unit_stride = x.rows * kUnitCols;  // from one unit's codes to the next
+  const int8_t* x_codes = x.codes.data() + (first_unit + begin) * unit_stride + first * kUnitCols;
+
+  const auto start = [&](auto slot, size_t token, size_t part) HEARTH_INLINE_LAMBDA {
+    if (part >= parts || token >= tokens) return;
+    const size_t unit = part / kParts, quad = part % kParts * kPartQuads;
+    MultiplyTile<slot>(x_codes + unit * unit_stride + token * kUnitCols + 4 * quad,
+                       strip.codes[begin + unit][quad]);
   };
-  const auto store = [&](size_t step) HEARTH_INLINE_LAMBDA {
-    WithSlot(step, [&](auto slot) HEARTH_INLINE_LAMBDA { StoreTile<slot>(sums[step % kStored][0]); });
+  const auto store = [&](auto slot, size_t token, size_t part) HEARTH_INLINE_LAMBDA {
+    if (part < parts && token < tokens) StoreTile<slot>(sums[slot]);
   };
-  size_t step = 0;
-  for (; step < kScaleBehind; ++step) {
-    if (step < steps) multiply(step);
-    if (step >= kStoreBehind && step - kStoreBehind < steps) store(step - kStoreBehind);
-  }
-  VF32 total[kTileTokens];
+  const auto each_slot = [](const auto& f) HEARTH_INLINE_LAMBDA {
+    f(std::integral_constant<size_t, 0>());
+    f(std::integral_constant<size_t, 1>());
+    f(std::integral_constant<size_t, 2>());
+    f(std::integral_constant<size_t, 3>());
+  };
+
+  each_slot([&](auto slot) HEARTH_INLINE_LAMBDA { start(slot, 0, slot); });
+  store(std::integral_constant<size_t, 0>(), 0, 0);
+  store(std::integral_constant<size_t, 1>(), 0, 1);
   for (size_t token = 0; token < tokens; token += kTileTokens) {
     float* tile_totals = totals + token * kPanelRows;
+    VF32 total[kTileTokens];
     Repeat<kTileTokens>([&](auto t)
                             HEARTH_INLINE_LAMBDA { total[t] = hn::Load(d, tile_totals + t * kPanelRows); });
-    for (size_t part = begin * kParts; part < end * kParts; ++part, ++step) {
-      if (step < steps) multiply(step);
-      if (step - kStoreBehind < steps) store(step - kStoreBehind);
-      const int32_t(*tile)[kPanelRows] = sums[(step - kScaleBehind) % kStored];
-      const size_t unit = (first_unit + part / kParts) * x.rows + first + token;
-      const float* x_scales = x.scales.data() + unit;
-      const VF32 scale = hn::Load(d, strip.scales[part]);
-      Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
-        const VF32 factor = hn::Mul(scale, hn::Set(d, x_scales[t]));
-        total[t] = hn::MulAdd(hn::ConvertTo(d, hn::Load(I32(), tile[t])), factor, total[t]);
-      });
-      if constexpr (!kMinima) continue;
-      const float* scaled_sums =
-          kHalves ? x.scaled_halves.data() + (kParts * first_unit + part) * x.rows + first + token
-                  : x.scaled_sums.data() + unit;
-      const VF32 minimum = hn::Load(d, strip.minima[part]);
-      Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
-        total[t] = hn::NegMulAdd(minimum, hn::Set(d, scaled_sums[t]), total[t]);
+    for (size_t round = 0; round < parts; round += kSlots) {
+      const bool last = round + kSlots >= parts;
+      const size_t next_token = last ? token + kTileTokens : token, next_round = last ? 0 : round + kSlots;
+      each_slot([&](auto slot) HEARTH_INLINE_LAMBDA {
+        const size_t part = round + slot;
+        if (part < parts) {
+          const size_t strip_part = begin * kParts + part;
+          const size_t unit = (first_unit + begin + part / kParts) * x.rows + first + token;
+          const float* x_scales = x.scales.data() + unit;
+          const VF32 w_scale = hn::Load(d, strip.scales[strip_part]);
+          Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
+            const VF32 factor = hn::Mul(w_scale, hn::Set(d, x_scales[t]));
+            total[t] = hn::MulAdd(hn::ConvertTo(d, hn::Load(I32(), sums[slot][t])), factor, total[t]);
+          });
+          if constexpr (kMinima) {
+            const size_t half = (kParts * (first_unit + begin) + part) * x.rows + first + token;
+            const float* scaled = kHalves ? x.scaled_halves.data() + half : x.scaled_sums.data() + unit;
+            const VF32 minimum = hn::Load(d, strip.minima[strip_part]);
+            Repeat<kTileTokens>([&](auto t) HEARTH_INLINE_LAMBDA {
+              total[t] = hn::NegMulAdd(minimum, hn::Set(d, scaled[t]), total[t]);
+            });
+          }
+        }
+        constexpr size_t kStored = (slot + kStoreBehind) % kSlots;
+        const bool wraps = slot + kStoreBehind >= kSlots;
+        store(std::integral_constant<size_t, kStored>(), wraps ? next_token : token,
+              (wraps ? next_round : round) + kStored);
+        start(slot, next_token, next_round + slot);
       });
     }
     Repeat<kTileTokens>([&](auto t)
