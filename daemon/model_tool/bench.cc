@@ -43,6 +43,7 @@ double SecondsSince(Clock::time_point start) {
 }
 
 double Median(std::vector<double> values) {
+  if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
@@ -65,6 +66,8 @@ class Repetition {
     for (uint32_t s = 0; s < flags_.sequences; ++s) HEARTH_RETURN_IF_ERROR(Prefill(s));
     const double tokens = static_cast<double>(flags_.prompt_tokens) * flags_.sequences;
     measured.prefill_tokens_per_second.push_back(tokens / SecondsSince(prefill_start));
+
+    if (flags_.generate_tokens == 0) return absl::OkStatus();
 
     const uint64_t bytes_before = session_.bytes_touched();
     const Clock::time_point decode_start = Clock::now();
@@ -204,8 +207,8 @@ void AddBench(CLI::App& app, Job& job) {
   command->add_option("--prompt-tokens", flags->prompt_tokens, "tokens of the prompt")
       ->check(CLI::Range(1u, 1u << 20))
       ->capture_default_str();
-  command->add_option("--generate-tokens", flags->generate_tokens, "tokens generated after it")
-      ->check(CLI::Range(1u, 1u << 20))
+  command->add_option("--generate-tokens", flags->generate_tokens, "tokens generated after it; 0 measures the prompt alone")
+      ->check(CLI::Range(0u, 1u << 20))
       ->capture_default_str();
   command->add_option("--repetitions", flags->repetitions, "measured repetitions, after one that is not")
       ->check(CLI::Range(1u, 1000u))

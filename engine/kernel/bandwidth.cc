@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "engine/kernel/matrix_tiles.h"
 #include "engine/kernel/scratch.h"
 #include "engine/kernel/simd_targets.h"
 #include "engine/kernel/weight_memory.h"
@@ -18,6 +19,7 @@
 #include "hwy/foreach_target.h"
 // clang-format on
 #include "engine/kernel/byte_products-inl.h"
+#include "engine/kernel/tile_products-inl.h"
 #include "engine/kernel/simd-inl.h"
 #include "hwy/highway.h"
 
@@ -49,14 +51,32 @@ uint32_t ReadAll(const uint8_t* bytes, size_t size) {
 double MultiplyBytes(size_t rounds, float* result) {
   HWY_ALIGN int8_t codes[4] = {1, 2, 3, 4};
   VI32 sums[kChains];
-  for (VI32& sum : sums) sum = hn::Zero(I32());
+  Repeat<kChains>([&](auto i) HEARTH_INLINE_LAMBDA { sums[i] = hn::Zero(I32()); });
   const VI32 w = hn::Set(I32(), 0x01020304);
-  for (size_t i = 0; i < rounds; ++i) {
-    for (VI32& sum : sums) AddQuad(w, codes, sum);
+  for (size_t round = 0; round < rounds; ++round) {
+    Repeat<kChains>([&](auto i) HEARTH_INLINE_LAMBDA { AddQuad(w, codes, sums[i]); });
   }
   for (size_t v = 1; v < kChains; ++v) sums[0] = hn::Add(sums[0], sums[v]);
   *result = static_cast<float>(hn::GetLane(sums[0]));
   return static_cast<double>(rounds) * kChains * kLanes * 4 * 2;
+}
+
+// The same with matrix tiles; 0 without them.
+double MultiplyTiles([[maybe_unused]] size_t rounds, [[maybe_unused]] float* result) {
+#if HWY_TARGET == HWY_AVX3_DL
+  if (!HasMatrixTiles()) return 0;
+  ConfigureTiles(kQuads);
+  for (size_t round = 0; round < rounds; ++round) {
+    MultiplyLoadedTiles<0>();
+    MultiplyLoadedTiles<1>();
+    MultiplyLoadedTiles<2>();
+    MultiplyLoadedTiles<3>();
+  }
+  ReleaseTiles();
+  return static_cast<double>(rounds) * 4 * kTileTokens * kPanelRows * kUnitCols * 2;
+#else
+  return 0;
+#endif
 }
 
 double MultiplyFloats(size_t rounds, float* result) {
@@ -83,6 +103,7 @@ namespace {
 
 HWY_EXPORT(ReadAll);
 HWY_EXPORT(MultiplyBytes);
+HWY_EXPORT(MultiplyTiles);
 HWY_EXPORT(MultiplyFloats);
 
 // Seconds of the fastest of several calls.
@@ -145,8 +166,11 @@ double MeasureReadBandwidth(ThreadPool& pool) {
 }
 
 double MeasureInt8Rate(ThreadPool& pool) {
-  return BestRate(
+  const double vectors = BestRate(
       pool, [](size_t rounds, float* result) { return HWY_DYNAMIC_DISPATCH(MultiplyBytes)(rounds, result); });
+  const double tiles = BestRate(
+      pool, [](size_t rounds, float* result) { return HWY_DYNAMIC_DISPATCH(MultiplyTiles)(rounds, result); });
+  return std::max(vectors, tiles);
 }
 
 double MeasureF32Rate(ThreadPool& pool) {

@@ -22,6 +22,9 @@ inline constexpr size_t kPanelRows = 16;
 // columns each). A strip is up to 8 units: a super-block of the K types. Quantised panels lie strip after
 // strip.
 inline constexpr size_t kUnitCols = 32;
+// Four columns of a unit, as 8-bit codes of all rows: what one step of an integer product takes.
+inline constexpr size_t kQuads = kUnitCols / 4;
+inline constexpr size_t kQuadBytes = 4 * kPanelRows;
 inline constexpr size_t kStripUnits = 8;
 inline constexpr size_t kStripCols = kStripUnits * kUnitCols;
 

@@ -22,8 +22,6 @@ using U8 = hn::CappedTag<uint8_t, 64>;
 using VU8 = hn::Vec<U8>;
 using U32 = hn::Rebind<uint32_t, F32>;
 using VU32 = hn::Vec<U32>;
-inline constexpr size_t kQuads = kUnitCols / 4;
-inline constexpr size_t kQuadBytes = 4 * kPanelRows;
 inline constexpr size_t kPanelVectors = kPanelRows / kLanes;
 
 // A strip ready for multiplication: value = scale * code - minimum.
