@@ -42,7 +42,7 @@ void MultiplyPanels(const PanelTask& task, size_t panel, Source& source) {
       std::fill_n(totals, tokens * P * kPanelRows, 0.0f);
       for (; column < group_end; column += std::min<size_t>(kPieceCols, group_end - column)) {
         const Piece piece = source.At(column, std::min<size_t>(kPieceCols, group_end - column));
-        MultiplyFloatTiles<Weight, P>(piece, tokens, {x.row(first) + column, x.stride()},
+        MultiplyFloatTiles<Weight, P>(piece, tokens, {task.values + first * task.values_stride + column, task.values_stride},
                                       {totals, P * kPanelRows});
       }
       for (size_t t = 0; t < tokens; ++t) {

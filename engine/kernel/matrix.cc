@@ -137,6 +137,7 @@ absl::StatusOr<Matrix> Matrix::Pack(TensorType type, size_t rows, size_t cols,
   } else {
     storage.data = blocks.data();
     storage.stride = row_bytes;
+    storage.rounds = arithmetic == Arithmetic::kFast;
   }
   return matrix;
 }
@@ -151,20 +152,30 @@ size_t Matrix::bytes() const {
 
 namespace {
 
-// The 8-bit form of x, if one of the matrices needs it.
-const Activations::Blocks* BlocksFor(const Matrix& weights, const Activations& x, ThreadPool& pool) {
-  const bool needed = !weights.empty() && weights.storage().layout == Layout::kQuantPanels;
-  return needed ? &x.Quantized(pool) : nullptr;
+// Activations meet weights in blocks as long as the weights' own.
+size_t BlockCols(const Matrix& weights) {
+  return std::max<size_t>(kUnitCols, GetTypeInfo(weights.type()).block_values);
+}
+
+// The product's weights and activations, these in the form that the weights' kernel wants; not yet where to.
+PanelTask TaskOf(const Matrix& weights, const Activations& x, ThreadPool& pool) {
+  PanelTask task = {.weights = &weights, .x = &x, .values = x.row(0), .values_stride = x.stride()};
+  if (weights.empty()) return task;
+  if (weights.storage().layout == Layout::kQuantPanels) task.blocks = &x.Quantized(pool, BlockCols(weights));
+  if (weights.storage().rounds) {
+    task.values = x.Rounded(pool, BlockCols(weights));
+    task.values_stride = x.cols();
+  }
+  return task;
 }
 
 }  // namespace
 
 void MatMul(ThreadPool& pool, const Activations& x, absl::Span<const Product> products) {
   size_t panels = 0;
-  const Activations::Blocks* blocks = nullptr;
   for (const Product& product : products) {
     HEARTH_CHECK(product.weights->cols() == x.cols());
-    if (blocks == nullptr) blocks = BlocksFor(*product.weights, x, pool);
+    TaskOf(*product.weights, x, pool);  // makes what is missing, which the parallel section cannot
     panels += PanelCount(product.weights->rows());
   }
   const uint32_t group_end = static_cast<uint32_t>(x.cols());
@@ -174,14 +185,13 @@ void MatMul(ThreadPool& pool, const Activations& x, absl::Span<const Product> pr
       const size_t count = PanelCount(product.weights->rows());
       const size_t from = std::clamp(begin, first, first + count);
       const size_t to = std::clamp(end, first, first + count);
-      const PanelTask task = {.weights = product.weights,
-                              .x = &x,
-                              .blocks = blocks,
-                              .group_ends = {&group_end, 1},
-                              .out = product.out,
-                              .out_stride = product.out_stride};
-      if (from < to) Multiply(task, from - first, to - first);
       first += count;
+      if (from >= to) continue;
+      PanelTask task = TaskOf(*product.weights, x, pool);
+      task.group_ends = {&group_end, 1};
+      task.out = product.out;
+      task.out_stride = product.out_stride;
+      Multiply(task, from - (first - count), to - (first - count));
     }
   });
 }
@@ -194,12 +204,10 @@ void MatMulFixedPoint(ThreadPool& pool, const Activations& x, const Matrix& weig
   for (size_t g = 0; g < group_ends.size(); ++g) {
     HEARTH_CHECK(group_ends[g] % block == 0 && (g == 0 || group_ends[g - 1] <= group_ends[g]));
   }
-  const PanelTask task = {.weights = &weights,
-                          .x = &x,
-                          .blocks = BlocksFor(weights, x, pool),
-                          .group_ends = group_ends,
-                          .sums = sums,
-                          .sums_stride = sums_stride};
+  PanelTask task = TaskOf(weights, x, pool);
+  task.group_ends = group_ends;
+  task.sums = sums;
+  task.sums_stride = sums_stride;
   const size_t panels = PanelCount(weights.rows());
   pool.ParallelFor(panels, Grain(panels, pool.threads()),
                    [&](size_t begin, size_t end, int) { Multiply(task, begin, end); });

@@ -39,13 +39,16 @@ struct Matrix::Storage {
   const uint8_t* data = nullptr;
   size_t stride = 0;       // bytes from one row (kRows) or panel to the next
   size_t strip_bytes = 0;  // of a whole strip (kQuantPanels)
+  bool rounds = false;     // kRows: activations are rounded as for kQuantPanels
   WeightMemory memory;     // empty where `data` is borrowed
 };
 
-// Every row in units of 32 values: value = scale * code, codes in [-127, 127], rounded to nearest. The sums
-// of the codes correct for weights whose codes have an offset. The same unit of all rows lies together:
-// kernels that take several rows find them at fixed distances.
+// Every row in units of 32 values: value = scale * code, codes in [-127, 127], rounded to nearest. Units of one
+// block have the same scale. The sums of the codes correct for weights whose codes have an offset. The same unit of
+// all rows lies together: kernels that take several rows find them at fixed distances.
 struct Activations::Blocks {
+  bool made = false;
+  bool rounded_made = false;
   size_t rows = 0;
   size_t units = 0;               // per row
   Scratch<int8_t> codes;          // (units, rows, 32)
@@ -54,6 +57,7 @@ struct Activations::Blocks {
   Scratch<int32_t> minus_halves;  // (2 * units, rows): of 16 columns each
   Scratch<float> scaled_sums;     // scale * sum of the codes
   Scratch<float> scaled_halves;
+  Scratch<float> rounded;  // (rows, cols), see Activations::Rounded
 };
 
 // One product as the kernels see it: float results in `out`, or group sums added to `sums`.
@@ -61,6 +65,8 @@ struct PanelTask {
   const Matrix* weights;
   const Activations* x;
   const Activations::Blocks* blocks = nullptr;  // of x, for kQuantPanels
+  const float* values = nullptr;                // of x, perhaps rounded, for the other layouts: row t is at
+  size_t values_stride = 0;                     // values + t * values_stride
   absl::Span<const uint32_t> group_ends;        // see MatMulFixedPoint; {cols} for a plain product
   float* out = nullptr;
   size_t out_stride = 0;

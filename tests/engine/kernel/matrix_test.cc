@@ -96,14 +96,16 @@ std::vector<TensorType> IntegerTypes() {
           TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4};
 }
 
-// x as the integer kernels see it: units of 32 values as multiples of a 127th of the largest.
-std::vector<float> RoundedToUnits(const std::vector<float>& x) {
+// x as the integer kernels of a type see it: blocks as long as the type's own, of multiples of a 127th of the
+// largest value.
+std::vector<float> RoundedToBlocks(TensorType type, const std::vector<float>& x) {
+  const size_t values = std::max<size_t>(32, SmallestCols(type));
   std::vector<float> rounded(x.size());
-  for (size_t unit = 0; unit < x.size(); unit += 32) {
+  for (size_t block = 0; block + values <= x.size(); block += values) {
     float largest = 0;
-    for (size_t i = unit; i < unit + 32; ++i) largest = std::max(largest, std::fabs(x[i]));
+    for (size_t i = block; i < block + values; ++i) largest = std::max(largest, std::fabs(x[i]));
     if (largest == 0) continue;
-    for (size_t i = unit; i < unit + 32; ++i) {
+    for (size_t i = block; i < block + values; ++i) {
       rounded[i] = std::nearbyint(x[i] * (127.0f / largest)) * (largest / 127.0f);
     }
   }
@@ -138,12 +140,27 @@ TEST(MatMulFast, MatchesTheProductWithRoundedActivations) {
       for (const size_t cols : {block, 3 * block, 512 + block}) {
         for (const size_t rows : {1, 16, 19}) {
           const TestMatrix m = RandomMatrix(type, rows, cols, 1);
-          const std::vector<float> x = RoundedToUnits(RandomFloats(3 * cols, 2));
+          const std::vector<float> x = RoundedToBlocks(type, RandomFloats(3 * cols, 2));
           const Matrix weights = PackOrDie(m, pool);
           ASSERT_TRUE(weights.owns_memory());
           ExpectIntegerProduct(m, x, 3, Multiply(pool, weights, x.data(), 3, cols));
         }
       }
+    }
+  });
+}
+
+TEST(MatMulFast, RoundsActivationsForTypesWithoutIntegerKernelsToo) {
+  const std::vector<TensorType> integer_types = IntegerTypes();
+  ForEachTarget([&] {
+    ThreadPool pool(1);
+    for (const TypeInfo& info : AllTypes()) {
+      const size_t block = info.block_values;
+      if (block == 1 || std::count(integer_types.begin(), integer_types.end(), info.type) > 0) continue;
+      const TestMatrix m = RandomMatrix(info.type, 17, 3 * block, 1);
+      const std::vector<float> x = RandomFloats(3 * m.cols, 2);
+      const std::vector<float> actual = Multiply(pool, PackOrDie(m, pool), x.data(), 3, m.cols);
+      ExpectProduct(m, RoundedToBlocks(info.type, x), 3, m.cols, actual);
     }
   });
 }
