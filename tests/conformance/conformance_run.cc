@@ -6,14 +6,16 @@
 // are held to f32_activations; with fast arithmetic, quantised weights meet activations in 8-bit blocks:
 // rounded_activations. Continuations must be those of the high precision run. Rounded activations decide a
 // race between two logits that are closer than rounding moves them either way, so there only the clear races
-// count.
+// count (IsClearRace).
 #include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "engine/kernel/simd_targets.h"
 #include "engine/quant/types.h"
+#include "hwy/targets.h"
 #include "tests/conformance/model_runner.h"
 #include "tests/conformance/reference.h"
 #include "tests/support/conformance_pack.h"
@@ -128,6 +130,17 @@ int RunPack(const std::filesystem::path& pack, const Options& options) {
   return models == 0 ? 1 : failures;
 }
 
+// Lets the kernels use one instruction set alone, by Highway's name for it. False if this machine lacks it.
+bool UseOnly(const std::string& name) {
+  for (int64_t targets = hwy::SupportedTargets() & HWY_TARGETS; targets != 0; targets &= targets - 1) {
+    const int64_t target = targets & -targets;
+    if (name != hwy::TargetName(target)) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    return true;
+  }
+  return false;
+}
+
 }  // namespace
 }  // namespace hearth
 
@@ -143,9 +156,15 @@ int main(int argc, char** argv) {
   app.add_option("--arithmetic", options.arithmetic, "float32 or fast")
       ->transform(CLI::CheckedTransformer(std::map<std::string, hearth::Arithmetic>{
           {"float32", hearth::Arithmetic::kFloat32}, {"fast", hearth::Arithmetic::kFast}}));
+  std::string target;
+  app.add_option("--target", target, "use this instruction set alone: AVX3_DL, AVX3, AVX2, SSE4, SCALAR");
   CLI11_PARSE(app, argc, argv);
   if (!std::filesystem::is_directory(pack)) {
     std::printf("skipped: no reference pack at %s; set HEARTH_CONFORMANCE_DIR to its folder\n", pack.c_str());
+    return hearth::kSkipped;
+  }
+  if (!target.empty() && !hearth::UseOnly(target)) {
+    std::printf("skipped: this machine does not have the instruction set %s\n", target.c_str());
     return hearth::kSkipped;
   }
   return hearth::RunPack(pack, options) == 0 ? 0 : 1;
