@@ -42,7 +42,7 @@ HWY_INLINE void QuantizeUnit(const float* values, float magnitude, size_t row, s
   const float scale = magnitude / 127.0f;
   const hn::Rebind<int8_t, I32> bytes;
   int8_t* codes = blocks.codes.data() + unit * kUnitCols;
-  int32_t halves[2];
+  uint32_t halves[2];  // not finite values give codes whose sums wrap
   for (size_t half = 0; half < 2; ++half) {
     VI32 sum = hn::Zero(I32());
     for (size_t v = half * kUnitVectors / 2; v < (half + 1) * kUnitVectors / 2; ++v) {
@@ -50,16 +50,16 @@ HWY_INLINE void QuantizeUnit(const float* values, float magnitude, size_t row, s
       hn::StoreU(hn::DemoteTo(bytes, code), bytes, codes + v * kLanes);
       sum = hn::Add(sum, code);
     }
-    halves[half] = hn::GetLane(hn::SumOfLanes(I32(), sum));
+    halves[half] = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(I32(), sum)));
   }
-  const int32_t sum = halves[0] + halves[1];
+  const uint32_t sum = halves[0] + halves[1];
   blocks.scales.data()[unit] = scale;
-  blocks.minus_sums.data()[unit] = -sum;
-  blocks.scaled_sums.data()[unit] = scale * static_cast<float>(sum);
+  blocks.minus_sums.data()[unit] = static_cast<int32_t>(0 - sum);
+  blocks.scaled_sums.data()[unit] = scale * static_cast<float>(static_cast<int32_t>(sum));
   for (size_t half = 0; half < 2; ++half) {
     const size_t at = (2 * number + half) * blocks.rows + row;
-    blocks.minus_halves.data()[at] = -halves[half];
-    blocks.scaled_halves.data()[at] = scale * static_cast<float>(halves[half]);
+    blocks.minus_halves.data()[at] = static_cast<int32_t>(0 - halves[half]);
+    blocks.scaled_halves.data()[at] = scale * static_cast<float>(static_cast<int32_t>(halves[half]));
   }
 }
 
