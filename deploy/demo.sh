@@ -49,5 +49,6 @@ printf '\n== The plan\n'
 hearth plan
 printf '\n== A passage, streamed\n'
 hearth generate --max-tokens 160 --temperature 0.7 --seed 7 "$prompt"
+sleep 1 # a worker reports what it has computed with its next sync
 printf '\n== Neurons of each layer, and where they were computed\n'
 hearth status --neurons

@@ -159,7 +159,11 @@ size_t BlockCols(const Matrix& weights) {
 
 // The product's weights and activations, these in the form that the weights' kernel wants; not yet where to.
 PanelTask TaskOf(const Matrix& weights, const Activations& x, ThreadPool& pool) {
-  PanelTask task = {.weights = &weights, .x = &x, .values = x.row(0), .values_stride = x.stride()};
+  PanelTask task;
+  task.weights = &weights;
+  task.x = &x;
+  task.values = x.row(0);
+  task.values_stride = x.stride();
   if (weights.empty()) return task;
   if (weights.storage().layout == Layout::kQuantPanels) task.blocks = &x.Quantized(pool, BlockCols(weights));
   if (weights.storage().rounds) {

@@ -62,8 +62,8 @@ struct Activations::Blocks {
 
 // One product as the kernels see it: float results in `out`, or group sums added to `sums`.
 struct PanelTask {
-  const Matrix* weights;
-  const Activations* x;
+  const Matrix* weights = nullptr;
+  const Activations* x = nullptr;
   const Activations::Blocks* blocks = nullptr;  // of x, for kQuantPanels
   const float* values = nullptr;                // of x, perhaps rounded, for the other layouts: row t is at
   size_t values_stride = 0;                     // values + t * values_stride
