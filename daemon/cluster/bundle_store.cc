@@ -201,7 +201,6 @@ absl::Status BundleStore::Finish(const Sha256Digest& sha256, uint64_t bytes) {
   SyncDirectory(directory);
   entries_[hex] = {bytes, NowNs(), true};
   stored_bytes_ += bytes;
-  fetched_.insert(hex);
   ++counters_.fetched_bundles;
   return absl::OkStatus();
 }

@@ -71,7 +71,6 @@ class BundleStore {
   const uint64_t max_bytes_;
   std::map<std::string, Entry> entries_;  // by hexadecimal hash
   absl::flat_hash_set<std::string> protected_;
-  absl::flat_hash_set<std::string> fetched_;  // finished by this object
   uint64_t stored_bytes_ = 0;
   BundleStoreCounters counters_;
 };

@@ -16,6 +16,9 @@ function(hearth_library name)
   target_link_libraries(${name} PUBLIC hearth_options ${LIB_DEPENDS} PRIVATE ${LIB_PRIVATE_DEPENDS})
 endfunction()
 
+# What a test that may start daemons needs around it.
+set(HEARTH_TEST_ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+
 # hearth_test(NAME SOURCES a_test.cc DEPENDS targets [LABELS unit]): a GoogleTest program, one ctest entry.
 function(hearth_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
@@ -30,5 +33,5 @@ function(hearth_test name)
     set(TEST_TIMEOUT 300)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT}
-    ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+    ENVIRONMENT "${HEARTH_TEST_ENVIRONMENT}")
 endfunction()

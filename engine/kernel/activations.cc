@@ -22,8 +22,8 @@ namespace HWY_NAMESPACE {
 
 constexpr size_t kUnitVectors = kUnitCols / kLanes;
 
-// The largest magnitude of `count` values, a whole number of units. As integers the magnitudes compare as they do
-// as floats, and a NaN is larger than everything: it becomes the scale and thus the result.
+// The largest magnitude of `count` values, a whole number of units. As integers the magnitudes compare as
+// they do as floats, and a NaN is larger than everything: it becomes the scale and thus the result.
 HWY_INLINE float LargestMagnitude(const float* values, size_t count) {
   VI32 largest = hn::Zero(I32());
   for (size_t i = 0; i < count; i += kLanes) {
@@ -105,10 +105,15 @@ void Activations::Set(const float* values, size_t rows, size_t cols, size_t stri
   rows_ = rows;
   cols_ = cols;
   stride_ = stride;
-  for (Blocks* blocks : {small_blocks_.get(), large_blocks_.get()}) blocks->made = blocks->rounded_made = false;
+  for (Blocks* blocks : {small_blocks_.get(), large_blocks_.get()})
+    blocks->made = blocks->rounded_made = false;
 }
 
 const Activations::Blocks& Activations::Quantized(ThreadPool& pool, size_t block_cols) const {
+  return MakeBlocks(pool, block_cols);
+}
+
+Activations::Blocks& Activations::MakeBlocks(ThreadPool& pool, size_t block_cols) const {
   Blocks& blocks = block_cols == kUnitCols ? *small_blocks_ : *large_blocks_;
   if (blocks.made) return blocks;
   blocks.rows = rows_;
@@ -132,10 +137,9 @@ const Activations::Blocks& Activations::Quantized(ThreadPool& pool, size_t block
 }
 
 const float* Activations::Rounded(ThreadPool& pool, size_t block_cols) const {
-  Quantized(pool, block_cols);
-  Blocks& blocks = block_cols == kUnitCols ? *small_blocks_ : *large_blocks_;
+  Blocks& blocks = MakeBlocks(pool, block_cols);
+  if (blocks.rounded_made) return blocks.rounded.data();
   float* out = blocks.rounded.Reserve(rows_ * cols_);
-  if (blocks.rounded_made) return out;
   for (size_t row = 0; row < rows_; ++row) {
     for (size_t column = 0; column < cols_; ++column) {
       const size_t unit = column / kUnitCols * rows_ + row;

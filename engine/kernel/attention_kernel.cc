@@ -280,21 +280,10 @@ HWY_INLINE VF32 SoftmaxWeight(VF32 x) {
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -69.0f)), hn::Exp(d, x));
 }
 
-float Largest(const float* values, size_t count) {
-  const F32 d;
-  float largest = -std::numeric_limits<float>::infinity();
-  VF32 most = hn::Set(d, largest);
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) most = hn::Max(most, hn::LoadU(d, values + i));
-  largest = hn::GetLane(hn::MaxOfLanes(d, most));
-  for (; i < count; ++i) largest = std::max(largest, values[i]);
-  return largest;
-}
-
 // The logits of one query become exp(logit - largest).
 void Exponentiate(size_t count, float* scores, float& largest, float& sum) {
   const F32 d;
-  largest = Largest(scores, count);
+  largest = Largest(count, scores);
   const VF32 shift = hn::Set(d, largest);
   Transform(scores, scores, count, scores,
             [&](VF32 s, VF32) HWY_ATTR { return SoftmaxWeight(hn::Sub(s, shift)); });

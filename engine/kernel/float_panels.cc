@@ -6,6 +6,7 @@
 
 #include "engine/base/check.h"
 #include "engine/kernel/panels.h"
+#include "engine/kernel/prefetch.h"
 #include "engine/kernel/simd_targets.h"
 #include "engine/quant/types.h"
 
@@ -42,7 +43,8 @@ void MultiplyPanels(const PanelTask& task, size_t panel, Source& source) {
       std::fill_n(totals, tokens * P * kPanelRows, 0.0f);
       for (; column < group_end; column += std::min<size_t>(kPieceCols, group_end - column)) {
         const Piece piece = source.At(column, std::min<size_t>(kPieceCols, group_end - column));
-        MultiplyFloatTiles<Weight, P>(piece, tokens, {task.values + first * task.values_stride + column, task.values_stride},
+        MultiplyFloatTiles<Weight, P>(piece, tokens,
+                                      {task.values + first * task.values_stride + column, task.values_stride},
                                       {totals, P * kPanelRows});
       }
       for (size_t t = 0; t < tokens; ++t) {
@@ -60,8 +62,9 @@ struct PackedSource {
   const uint8_t* data;
   size_t stride;
   size_t column_bytes;
+  size_t prefetch_bytes;
   Piece At(size_t column, size_t cols) const {
-    return {data + column * column_bytes, stride, column_bytes, cols, kPrefetchBytes};
+    return {data + column * column_bytes, stride, column_bytes, cols, prefetch_bytes};
   }
 };
 
@@ -102,7 +105,8 @@ void MultiplyPackedOf(const PanelTask& task, size_t begin, size_t end) {
   const Matrix::Storage& storage = task.weights->storage();
   size_t panel = begin;
   const auto source = [&] {
-    return PackedSource{storage.data + panel * storage.stride, storage.stride, kPanelRows * Weight::kBytes};
+    return PackedSource{storage.data + panel * storage.stride, storage.stride, kPanelRows * Weight::kBytes,
+                        WantsPrefetch() ? kPrefetchBytes : 0};
   };
   for (; panel + kTogether <= end && task.x->rows() == 1; panel += kTogether) {
     auto packed = source();

@@ -75,11 +75,14 @@ absl::Status PackQuantised(TensorType type, size_t rows, size_t cols, absl::Span
   const TypeInfo& info = GetTypeInfo(type);
   storage.layout = Layout::kQuantPanels;
   storage.strip_bytes = kStripCols / info.block_values * info.block_bytes * kPanelRows;
-  pool.ParallelFor(PanelCount(rows), 1, [&](size_t begin, size_t end, int) {
+  pool.ParallelFor(PanelCount(rows), kGroupPanels, [&](size_t begin, size_t end, int) {
     for (size_t panel = begin; panel < end; ++panel) {
+      const StripGroup group(storage, rows, cols, panel);
       const size_t count = std::min(kPanelRows, rows - panel * kPanelRows);
-      PackQuantPanel(type, blocks.data() + panel * kPanelRows * row_bytes, row_bytes, count, cols,
-                     storage.memory.data() + panel * storage.stride);
+      for (size_t strip = 0; strip <= group.last_strip; ++strip) {
+        PackQuantStrip(type, blocks.data() + panel * kPanelRows * row_bytes, row_bytes, count, cols, strip,
+                       storage.memory.data() + group.At(panel, strip));
+      }
     }
   });
   return absl::OkStatus();
@@ -98,12 +101,11 @@ void Multiply(const PanelTask& task, size_t begin, size_t end) {
 }
 
 // Panels per piece of a parallel section: several pieces per thread, so that a slow core takes fewer of them,
-// each a multiple of the panels that kernels take together.
+// each whole groups.
 size_t Grain(size_t panels, int threads) {
   constexpr size_t kPiecesPerThread = 8;
-  constexpr size_t kTogether = 4;
   const size_t even = panels / (static_cast<size_t>(threads) * kPiecesPerThread);
-  return std::max(kTogether, even / kTogether * kTogether);
+  return std::max(kGroupPanels, even / kGroupPanels * kGroupPanels);
 }
 
 }  // namespace

@@ -13,9 +13,9 @@
 namespace hearth {
 
 // How products round the activations. kFloat32 multiplies dequantised weights with float32 activations: slow,
-// and as close to the exact result as float32 gets. kFast lets quantised weights multiply activations in 8-bit
-// blocks as long as their own: 256 values for super-blocks, else 32, which is how llama.cpp rounds too (F32, F16
-// and BF16 weights keep float32 activations).
+// and as close to the exact result as float32 gets. kFast lets quantised weights multiply activations in
+// 8-bit blocks as long as their own: 256 values for super-blocks, else 32, which is how llama.cpp rounds too
+// (F32, F16 and BF16 weights keep float32 activations).
 enum class Arithmetic { kFast, kFloat32 };
 
 // A weight matrix W, (rows, cols), in the layout its kernel wants. It either owns packed weights (about as
@@ -72,13 +72,15 @@ class Activations {
   size_t stride() const { return stride_; }
 
   struct Blocks;  // the 8-bit form; known to the kernels only
-  // Makes the 8-bit form with a scale per block_cols (32 or 256) columns if it is not there yet (cols is padded
-  // with zeros to a multiple of 32).
+  // Makes the 8-bit form with a scale per block_cols (32 or 256) columns if it is not there yet (cols is
+  // padded with zeros to a multiple of 32).
   const Blocks& Quantized(ThreadPool& pool, size_t block_cols) const;
   // What the 8-bit form stands for, as float32: (rows, cols) without gaps.
   const float* Rounded(ThreadPool& pool, size_t block_cols) const;
 
  private:
+  Blocks& MakeBlocks(ThreadPool& pool, size_t block_cols) const;
+
   const float* values_ = nullptr;
   size_t rows_ = 0;
   size_t cols_ = 0;

@@ -3,6 +3,7 @@
 
 // What the matrix kernels share; not for other folders.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -19,33 +20,62 @@ namespace hearth {
 inline constexpr size_t kPanelRows = 16;
 
 // Quantised weights and activations meet in units of 32 columns, which share one scale (or two, for 16
-// columns each). A strip is up to 8 units: a super-block of the K types. Quantised panels lie strip after
-// strip.
+// columns each). A strip is up to 8 units: a super-block of the K types. Four panels make a group, whose
+// strips lie in the order in which they are multiplied: the first strips of all four, then the second ones.
+// So memory is read from one end to the other, and a strip of activations serves four panels while it is in
+// the L1 cache.
 inline constexpr size_t kUnitCols = 32;
 // Four columns of a unit, as 8-bit codes of all rows: what one step of an integer product takes.
 inline constexpr size_t kQuads = kUnitCols / 4;
 inline constexpr size_t kQuadBytes = 4 * kPanelRows;
 inline constexpr size_t kStripUnits = 8;
 inline constexpr size_t kStripCols = kStripUnits * kUnitCols;
+inline constexpr size_t kGroupPanels = 4;
 
 enum class Layout {
   kRows,         // the file's rows, borrowed; dequantised at every use
   kFloatPanels,  // F32, F16, BF16: [panel][column][16 values]
-  kQuantPanels,  // [panel][strip], see quant_pack.h
+  kQuantPanels,  // [group][strip][panel of the group], see StripGroup and quant_pack.h
 };
 
 struct Matrix::Storage {
   Layout layout = Layout::kRows;
   const uint8_t* data = nullptr;
-  size_t stride = 0;       // bytes from one row (kRows) or panel to the next
+  size_t stride = 0;       // bytes from one row (kRows) or panel to the next; kQuantPanels: of a panel
   size_t strip_bytes = 0;  // of a whole strip (kQuantPanels)
   bool rounds = false;     // kRows: activations are rounded as for kQuantPanels
   WeightMemory memory;     // empty where `data` is borrowed
 };
 
-// Every row in units of 32 values: value = scale * code, codes in [-127, 127], rounded to nearest. Units of one
-// block have the same scale. The sums of the codes correct for weights whose codes have an offset. The same unit of
-// all rows lies together: kernels that take several rows find them at fixed distances.
+// Where the strips of a group of quantised panels lie. A last group may have fewer panels, a last strip fewer
+// units.
+struct StripGroup {
+  size_t first_panel;
+  size_t panels;
+  size_t offset;       // bytes from the matrix's start
+  size_t strip_bytes;  // of a whole strip
+  size_t last_strip;   // the one that may have fewer units
+  size_t last_bytes;
+
+  // The group that `panel` belongs to, of a matrix of rows x cols.
+  StripGroup(const Matrix::Storage& storage, size_t rows, size_t cols, size_t panel)
+      : first_panel(panel / kGroupPanels * kGroupPanels),
+        panels(std::min(kGroupPanels, (rows + kPanelRows - 1) / kPanelRows - first_panel)),
+        offset(first_panel * storage.stride),
+        strip_bytes(storage.strip_bytes),
+        last_strip((cols - 1) / kStripCols),
+        last_bytes(strip_bytes / kStripUnits * ((cols - last_strip * kStripCols) / kUnitCols)) {}
+
+  // Bytes from the matrix's start to a strip of a panel.
+  size_t At(size_t panel, size_t strip) const {
+    const size_t bytes = strip == last_strip ? last_bytes : strip_bytes;
+    return offset + strip * panels * strip_bytes + (panel - first_panel) * bytes;
+  }
+};
+
+// Every row in units of 32 values: value = scale * code, codes in [-127, 127], rounded to nearest. Units of
+// one block have the same scale. The sums of the codes correct for weights whose codes have an offset. The
+// same unit of all rows lies together: kernels that take several rows find them at fixed distances.
 struct Activations::Blocks {
   bool made = false;
   bool rounded_made = false;

@@ -130,7 +130,8 @@ constexpr int Bits() {
   return 4;
 }
 
-// The scales of a strip, after its codes. Here: those of blocks of 32, then their minima where they have any.
+// The scales of a strip, before its codes. Here: those of blocks of 32, then their minima where they have
+// any.
 template <class Block>
 void PutScales(const Block* blocks, size_t count, StripRow& out) {
   for (size_t b = 0; b < count; ++b) out.Put<2>(&blocks[b].scale);
@@ -175,75 +176,71 @@ void PackStripRow(const Block* blocks, size_t units, StripRow& out) {
   constexpr int kBits = Bits<Block>();
   uint8_t codes[kStripUnits][kUnitCols];
   for (size_t u = 0; u < units; ++u) UnitCodes(blocks[u / kUnitsPerBlock], u % kUnitsPerBlock, codes[u]);
+  PutScales(blocks, units / kUnitsPerBlock, out);
   for (size_t u = 0; u < units; ++u) {
     if (kBits < 4) {
       PutTwoBits(codes[u], 0, out);
     } else {
       PutNibbles(codes[u], out);
     }
-  }
-  for (size_t u = 0; u < units; ++u) {
     if (kBits == 3) PutOneBit(codes[u], 2, out);
     if (kBits == 5) PutOneBit(codes[u], 4, out);
     if (kBits == 6) PutTwoBits(codes[u], 4, out);
   }
-  PutScales(blocks, units / kUnitsPerBlock, out);
 }
 
 // Bytes are stored with an offset of 128, as unsigned codes.
 void PackStripRow(const BlockQ8_0* blocks, size_t units, StripRow& out) {
+  PutScales(blocks, units, out);
   for (size_t u = 0; u < units; ++u) {
     uint8_t codes[kUnitCols];
     for (size_t i = 0; i < kUnitCols; ++i) codes[i] = static_cast<uint8_t>(blocks[u].values[i]) ^ 0x80;
     out.Put<4>(codes, 8);
   }
-  PutScales(blocks, units, out);
 }
 
 template <class Block>
-void PackPanel(const uint8_t* source, size_t row_bytes, size_t rows, size_t cols, uint8_t* out) {
-  constexpr size_t kBlocksPerStrip = kStripCols / Block::kValues;
-  for (size_t column = 0; column < cols; column += kStripCols) {
-    const size_t units = std::min(kStripCols, cols - column) / kUnitCols;
-    uint8_t* strip = out + column / kStripCols * kBlocksPerStrip * sizeof(Block) * kPanelRows;
-    for (size_t r = 0; r < rows; ++r) {
-      StripRow row(strip, r);
-      PackStripRow(reinterpret_cast<const Block*>(source + r * row_bytes) + column / Block::kValues, units,
-                   row);
-    }
+void PackStrip(const uint8_t* source, size_t row_bytes, size_t rows, size_t cols, size_t strip,
+               uint8_t* out) {
+  const size_t column = strip * kStripCols;
+  const size_t units = std::min(kStripCols, cols - column) / kUnitCols;
+  for (size_t r = 0; r < rows; ++r) {
+    const auto* row = reinterpret_cast<const Block*>(source + r * row_bytes);
+    StripRow packed(out, r);
+    PackStripRow(row + column / Block::kValues, units, packed);
   }
 }
 
-using PackFunction = void (*)(const uint8_t*, size_t, size_t, size_t, uint8_t*);
+using PackFunction = void (*)(const uint8_t*, size_t, size_t, size_t, size_t, uint8_t*);
 
 PackFunction PackFunctionOf(TensorType type) {
   switch (type) {
     case TensorType::kQ4_0:
-      return PackPanel<BlockQ4_0>;
+      return PackStrip<BlockQ4_0>;
     case TensorType::kQ4_1:
-      return PackPanel<BlockQ4_1>;
+      return PackStrip<BlockQ4_1>;
     case TensorType::kQ5_0:
-      return PackPanel<BlockQ5_0>;
+      return PackStrip<BlockQ5_0>;
     case TensorType::kQ5_1:
-      return PackPanel<BlockQ5_1>;
+      return PackStrip<BlockQ5_1>;
     case TensorType::kQ8_0:
-      return PackPanel<BlockQ8_0>;
+      return PackStrip<BlockQ8_0>;
     case TensorType::kQ2_K:
-      return PackPanel<BlockQ2_K>;
+      return PackStrip<BlockQ2_K>;
     case TensorType::kQ3_K:
-      return PackPanel<BlockQ3_K>;
+      return PackStrip<BlockQ3_K>;
     case TensorType::kQ4_K:
-      return PackPanel<BlockQ4_K>;
+      return PackStrip<BlockQ4_K>;
     case TensorType::kQ5_K:
-      return PackPanel<BlockQ5_K>;
+      return PackStrip<BlockQ5_K>;
     case TensorType::kQ6_K:
-      return PackPanel<BlockQ6_K>;
+      return PackStrip<BlockQ6_K>;
     case TensorType::kIQ4_NL:
-      return PackPanel<BlockIQ4_NL>;
+      return PackStrip<BlockIQ4_NL>;
     case TensorType::kIQ4_XS:
-      return PackPanel<BlockIQ4_XS>;
+      return PackStrip<BlockIQ4_XS>;
     case TensorType::kMXFP4:
-      return PackPanel<BlockMXFP4>;
+      return PackStrip<BlockMXFP4>;
     default:
       return nullptr;
   }
@@ -253,11 +250,11 @@ PackFunction PackFunctionOf(TensorType type) {
 
 bool HasQuantPanels(TensorType type) { return PackFunctionOf(type) != nullptr; }
 
-void PackQuantPanel(TensorType type, const uint8_t* source, size_t row_bytes, size_t rows, size_t cols,
-                    uint8_t* out) {
+void PackQuantStrip(TensorType type, const uint8_t* source, size_t row_bytes, size_t rows, size_t cols,
+                    size_t strip, uint8_t* out) {
   const PackFunction pack = PackFunctionOf(type);
   HEARTH_CHECK(pack != nullptr);
-  pack(source, row_bytes, rows, cols, out);
+  pack(source, row_bytes, rows, cols, strip, out);
 }
 
 }  // namespace hearth

@@ -2,17 +2,17 @@
 #define HEARTH_ENGINE_KERNEL_QUANT_PACK_H_
 
 // How quantised weights lie in panels. A strip holds, for 16 rows and n units of 32 columns (8 but in the
-// last strip of a row), exactly the bits of the file's blocks, in this order:
+// last strip of a row), exactly the bits of the file's blocks. It is read from its start to its end, since a
+// machine's prefetchers follow nothing else:
 //
-//   codes   Vectors of 64 bytes: 16 rows x 4 neighbouring columns ("quads" 0..7 of a unit). Types of 8 bits
-//   have
-//           8 vectors per unit; types of 4 bits and more have 4, whose low nibbles are quads 0-3 and high
-//           nibbles quads 4-7.
-//   upper   The bits above the nibbles (Q5, Q6), or all bits (Q2_K, Q3_K): with 1 bit per value one vector
-//   per
-//           unit, bit q of a byte for quad q; with 2 bits two vectors, bits 2q and 2q+1 for quads q and 4 +
-//           q.
-//   scales  The numbers of each unit or super-block, the 16 rows side by side.
+//   scales  The numbers of all its units or of its super-block, the 16 rows side by side. Then, unit after
+//   unit: codes   Vectors of 64 bytes: 16 rows x 4 neighbouring columns ("quads" 0..7 of the unit). Types of
+//   8 bits have
+//           8 vectors; types of 4 bits and more have 4, whose low nibbles are quads 0-3 and high nibbles
+//           quads 4-7.
+//   upper   The bits above the nibbles (Q5, Q6), or all bits (Q2_K, Q3_K): with 1 bit per value one vector,
+//   bit q
+//           of a byte for quad q; with 2 bits two vectors, bits 2q and 2q+1 for quads q and 4 + q.
 //
 // The fields of every type stand in quant_formats-inl.h beside the code that reads them.
 
@@ -26,10 +26,10 @@ namespace hearth {
 // Whether `type` has a quantised panel layout.
 bool HasQuantPanels(TensorType type);
 
-// Packs one panel: `rows` (1 to 16) rows of cols values, row_bytes apart. `out` holds 16 * row_bytes zeroed
-// bytes.
-void PackQuantPanel(TensorType type, const uint8_t* source, size_t row_bytes, size_t rows, size_t cols,
-                    uint8_t* out);
+// Packs one strip of a panel: of `rows` (1 to 16) rows of cols values, row_bytes apart. `out` holds zeroed
+// bytes, as many as 16 rows have for the strip.
+void PackQuantStrip(TensorType type, const uint8_t* source, size_t row_bytes, size_t rows, size_t cols,
+                    size_t strip, uint8_t* out);
 
 }  // namespace hearth
 

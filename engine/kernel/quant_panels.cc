@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 #include "engine/base/check.h"
 #include "engine/kernel/matrix_tiles.h"
 #include "engine/kernel/panels.h"
+#include "engine/kernel/prefetch.h"
 #include "engine/kernel/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -31,13 +31,9 @@ namespace HWY_NAMESPACE {
 
 // Tokens whose totals stay in the L1 cache. With few tokens, several panels share that memory.
 constexpr size_t kTokenTile = 128;
-// One stream of reads does not reach the memory's bandwidth; four in turn, a unit from each, do.
-constexpr size_t kPanelsTogether = 4;
-// How far ahead of its use a panel's memory is asked for.
-constexpr size_t kPrefetchBytes = 4096;
 
-// A unit of the activations. What it has of token t: codes + t * kUnitCols, scales[t] and so on; with halves, the
-// second half's sums lie `rows` further.
+// A unit of the activations. What it has of token t: codes + t * kUnitCols, scales[t] and so on; with halves,
+// the second half's sums lie `rows` further.
 struct UnitOfTokens {
   const int8_t* codes;
   const float* scales;
@@ -78,25 +74,22 @@ struct TokenUnit {
   VF32 scaled_sum[kParts];
 };
 
-// total + kLanes rows of a unit of weights times a token's unit.
-template <class Format>
-HWY_INLINE VF32 AddUnit(const VI32 (&quads)[kQuads], const float* scales, const float* minima,
+// total + kLanes rows of a unit of weights times a token's unit. scale(part) and minimum(part) give those of
+// the unit's parts.
+template <class Format, class Scale, class Minimum>
+HWY_INLINE VF32 AddUnit(const VI32 (&quads)[kQuads], const Scale& scale, const Minimum& minimum,
                         const TokenUnit<Format>& x, VF32 total) {
   constexpr size_t kPartQuads = kQuads / TokenUnit<Format>::kParts;
-  const F32 d;
   Repeat<TokenUnit<Format>::kParts>([&](auto part) HEARTH_INLINE_LAMBDA {
     // Two sums side by side, since each step waits for the one before it.
-    VI32 even = hn::Zero(I32()), odd = hn::Zero(I32());
-    if constexpr (TokenUnit<Format>::kOffsetBits > 0) even = x.offset[part];
+    VI32 low = hn::Zero(I32()), high = hn::Zero(I32());
+    if constexpr (TokenUnit<Format>::kOffsetBits > 0) low = x.offset[part];
     Repeat<kPartQuads>([&](auto i) HEARTH_INLINE_LAMBDA {
       constexpr size_t kQuad = part * kPartQuads + i;
-      AddQuad(quads[kQuad], x.codes + 4 * kQuad, i % 2 == 0 ? even : odd);
+      AddQuad(quads[kQuad], x.codes + 4 * kQuad, i < kPartQuads / 2 ? low : high);
     });
-    const VF32 factor = hn::Mul(hn::Load(d, scales + part * kPanelRows), x.scale);
-    total = hn::MulAdd(hn::ConvertTo(d, hn::Add(even, odd)), factor, total);
-    if constexpr (Format::kMinima) {
-      total = hn::NegMulAdd(hn::Load(d, minima + part * kPanelRows), x.scaled_sum[part], total);
-    }
+    total = hn::MulAdd(hn::ConvertTo(F32(), hn::Add(low, high)), hn::Mul(scale(part), x.scale), total);
+    if constexpr (Format::kMinima) total = hn::NegMulAdd(minimum(part), x.scaled_sum[part], total);
   });
   return total;
 }
@@ -107,13 +100,12 @@ HWY_INLINE void LoadQuads(const uint8_t* packed, size_t units, size_t unit, size
                           VI32 (&quads)[kQuads]) {
   UnitCodes codes;
   if constexpr (kLanes > 1) {
-    LoadCodes<Format, kSignedCodes>(packed, units, unit, 4 * lane, codes);
-    Repeat<kQuads>([&](auto quad)
-                       HEARTH_INLINE_LAMBDA { quads[quad] = hn::BitCast(I32(), codes[quad]); });
+    LoadCodes<Format, kSignedCodes>(CodesAt<Format>(packed, units, unit, 4 * lane), codes);
+    Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA { quads[quad] = hn::BitCast(I32(), codes[quad]); });
   } else {
     HWY_ALIGN uint8_t bytes[kQuads][4];
     for (size_t byte = 0; byte < 4; ++byte) {
-      LoadCodes<Format, kSignedCodes>(packed, units, unit, 4 * lane + byte, codes);
+      LoadCodes<Format, kSignedCodes>(CodesAt<Format>(packed, units, unit, 4 * lane + byte), codes);
       Repeat<kQuads>([&](auto quad)
                          HEARTH_INLINE_LAMBDA { hn::Store(codes[quad], U8(), bytes[quad] + byte); });
     }
@@ -121,24 +113,23 @@ HWY_INLINE void LoadQuads(const uint8_t* packed, size_t units, size_t unit, size
   }
 }
 
-// What is computed together: a few panels, whose strips are read in turn, and some tokens.
+// What is computed together: panels of one group, whose strips are read in turn, and some tokens.
 struct Part {
   const PanelTask& task;
   size_t first_panel;
-  size_t panels;  // at most kPanelsTogether
-  size_t first;   // token
+  size_t panels;
+  size_t first;  // token
   size_t tokens;
   float* totals;  // (panels, panel_totals)
   size_t panel_totals;
 };
 
-// The strips of a part that lie beside one another.
-struct Strips {
-  const uint8_t* packed;  // of panel p: + p * stride
-  size_t stride;
+// A strip of one panel.
+struct Strip {
+  const uint8_t* packed;
+  const uint8_t* next;  // of the same panel, or near its memory
   size_t units;
   size_t first_unit;  // its number in the row
-  size_t unit_bytes;  // of a strip per unit
 };
 
 // How the products of strips are made: with vectors that take the codes as they are packed ...
@@ -148,59 +139,65 @@ class VectorMethod {
   // Totals per panel for so many tokens.
   static constexpr size_t Padded(size_t tokens) { return tokens; }
 
-  HWY_INLINE void Prepare(const Part& part, const Strips& strips) {
-    for (size_t p = 0; p < part.panels; ++p) {
-      Format::Scales(strips.packed + p * strips.stride, strips.units, scales_[p]);
-    }
-  }
+  HWY_INLINE void Prepare(const Strip& strip) { expanded_ = false; }
 
-  // Adds the units [begin, end) to the totals.
-  HWY_INLINE void Multiply(const Part& part, const Strips& strips, size_t begin, size_t end) const {
-    for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
-      if (part.tokens == 1 && part.panels == kPanelsTogether) {
-        MultiplyOneToken(part, strips, begin, end, lane);
-      } else {
-        MultiplyTokens(part, strips, begin, end, lane);
-      }
+  // Adds the units [begin, end) to the totals of the strip's panel.
+  HWY_INLINE void Multiply(const Part& part, const Strip& strip, size_t begin, size_t end, float* totals) {
+    if (part.tokens == 1 && end - begin == kStripUnits) {
+      MultiplyOneToken(part, strip, totals);
+    } else {
+      if (!expanded_) ExpandScales<Format>(strip.packed, strip.units, scales_);
+      expanded_ = true;
+      MultiplyTokens(part, strip, begin, end, totals);
     }
   }
 
  private:
-  // Totals stay in registers.
-  HWY_INLINE void MultiplyOneToken(const Part& part, const Strips& strips, size_t begin, size_t end,
-                                   size_t lane) const {
-    VF32 totals[kPanelsTogether];
-    Repeat<kPanelsTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
-      totals[p] = hn::Load(F32(), part.totals + p * part.panel_totals + lane);
-    });
-    for (size_t unit = begin; unit < end; ++unit) {
-      const TokenUnit<Format> x(UnitOf<Format>(*part.task.blocks, strips.first_unit + unit, part.first), 0);
-      Repeat<kPanelsTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
+  static constexpr size_t kParts = TokenUnit<Format>::kParts;
+  // A whole strip. Everything stays in registers.
+  HWY_INLINE void MultiplyOneToken(const Part& part, const Strip& strip, float* totals) const {
+    for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
+      // All scales at once, although most are needed later: prefetchers lose the thread where lines come
+      // late.
+      for (size_t byte = 0; byte < kStripUnits * Format::kScaleBytes; byte += kCacheLine) {
+        hwy::Prefetch(strip.packed + byte);
+      }
+      const typename Format::Scales scales(strip.packed, kStripUnits, lane);
+      VF32 total = hn::Load(F32(), totals + lane);
+      Repeat<kStripUnits>([&](auto unit) HEARTH_INLINE_LAMBDA {
+        if (wants_prefetch_) Prefetch(strip, unit);
         VI32 quads[kQuads];
-        Load(strips, p, unit, lane, quads);
-        totals[p] = AddUnit(quads, Scales(p, unit, lane), Minima(p, unit, lane), x, totals[p]);
+        LoadQuads<Format>(strip.packed, kStripUnits, unit, lane, quads);
+        const TokenUnit<Format> x(UnitOf<Format>(*part.task.blocks, strip.first_unit + unit, part.first), 0);
+        total = AddUnit<Format>(
+            quads, [&](auto i) HEARTH_INLINE_LAMBDA { return scales.template Scale<kParts * unit + i>(); },
+            [&](auto i) HEARTH_INLINE_LAMBDA { return scales.template Minimum<kParts * unit + i>(); }, x,
+            total);
       });
+      hn::Store(total, F32(), totals + lane);
     }
-    Repeat<kPanelsTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
-      hn::Store(totals[p], F32(), part.totals + p * part.panel_totals + lane);
-    });
   }
 
-  // Codes stay in registers.
-  HWY_INLINE void MultiplyTokens(const Part& part, const Strips& strips, size_t begin, size_t end,
-                                 size_t lane) const {
-    for (size_t unit = begin; unit < end; ++unit) {
-      const UnitOfTokens x = UnitOf<Format>(*part.task.blocks, strips.first_unit + unit, part.first);
-      for (size_t p = 0; p < part.panels; ++p) {
-        const float* scales = Scales(p, unit, lane);
-        const float* minima = Minima(p, unit, lane);
-        float* totals = part.totals + p * part.panel_totals + lane;
+  // The codes of a unit stay in registers.
+  HWY_INLINE void MultiplyTokens(const Part& part, const Strip& strip, size_t begin, size_t end,
+                                 float* panel_totals) const {
+    for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
+      for (size_t unit = begin; unit < end; ++unit) {
+        Prefetch(strip, unit);
+        const UnitOfTokens x = UnitOf<Format>(*part.task.blocks, strip.first_unit + unit, part.first);
+        float* totals = panel_totals + lane;
         VI32 quads[kQuads];
-        Load(strips, p, unit, lane, quads);
+        LoadQuads<Format>(strip.packed, strip.units, unit, lane, quads);
         const auto multiply = [&](size_t t) HEARTH_INLINE_LAMBDA {
           float* total = totals + t * kPanelRows;
-          const TokenUnit<Format> token(x, t);
-          hn::Store(AddUnit(quads, scales, minima, token, hn::Load(F32(), total)), F32(), total);
+          const VF32 sum = AddUnit<Format>(
+              quads,
+              [&](auto i)
+                  HEARTH_INLINE_LAMBDA { return hn::Load(F32(), scales_.scales[kParts * unit + i] + lane); },
+              [&](auto i)
+                  HEARTH_INLINE_LAMBDA { return hn::Load(F32(), scales_.minima[kParts * unit + i] + lane); },
+              TokenUnit<Format>(x, t), hn::Load(F32(), total));
+          hn::Store(sum, F32(), total);
         };
         size_t t = 0;
         for (; t + 4 <= part.tokens; t += 4) {
@@ -211,23 +208,17 @@ class VectorMethod {
     }
   }
 
-  static HWY_INLINE void Load(const Strips& strips, size_t panel, size_t unit, size_t lane,
-                              VI32 (&quads)[kQuads]) {
-    const uint8_t* packed = strips.packed + panel * strips.stride;
-    // Spread among the products these requests cost next to nothing; a burst of them would fill the queue of
-    // outstanding loads and hold everything up. Beyond a panel's end they are of little use, and rare.
-    const uint8_t* ahead = packed + unit * strips.unit_bytes + kPrefetchBytes;
-    for (size_t byte = 0; byte < strips.unit_bytes; byte += kCacheLine) hwy::Prefetch(ahead + byte);
-    LoadQuads<Format>(packed, strips.units, unit, lane, quads);
-  }
-  HWY_INLINE const float* Scales(size_t panel, size_t unit, size_t lane) const {
-    return scales_[panel].scales[TokenUnit<Format>::kParts * unit] + lane;
-  }
-  HWY_INLINE const float* Minima(size_t panel, size_t unit, size_t lane) const {
-    return scales_[panel].minima[TokenUnit<Format>::kParts * unit] + lane;
+  // Asks for a unit's share of the panel's next strip. Spread among the products these requests cost next to
+  // nothing; a burst of them would fill the queue of outstanding loads and hold everything up.
+  static HWY_INLINE void Prefetch(const Strip& strip, size_t unit) {
+    constexpr size_t kUnitBytes = Format::kScaleBytes + Format::kCodeBytes;
+    const uint8_t* ahead = strip.next + unit * kUnitBytes;
+    for (size_t byte = 0; byte < kUnitBytes; byte += kCacheLine) hwy::Prefetch(ahead + byte);
   }
 
-  StripScales scales_[kPanelsTogether];
+  const bool wants_prefetch_ = WantsPrefetch();
+  bool expanded_ = false;  // scales_ are those of the strip
+  StripScales scales_;
 };
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -242,22 +233,18 @@ class TileMethod {
     return (tokens + kTileTokens - 1) / kTileTokens * kTileTokens;
   }
 
-  HWY_INLINE void Prepare(const Part& part, const Strips& strips) {
-    for (size_t p = 0; p < part.panels; ++p) {
-      ExpandStrip<Format, true>(strips.packed + p * strips.stride, strips.units, strips_[p]);
-    }
+  HWY_INLINE void Prepare(const Strip& strip) {
+    ExpandStrip<Format, true>(strip.packed, strip.units, expanded_);
   }
 
-  HWY_INLINE void Multiply(const Part& part, const Strips& strips, size_t begin, size_t end) const {
-    for (size_t p = 0; p < part.panels; ++p) {
-      MultiplyUnitsWithTiles<Format::kHalves, Format::kMinima>(
-          strips_[p], begin, end, *part.task.blocks, part.first, part.tokens, strips.first_unit,
-          part.totals + p * part.panel_totals);
-    }
+  HWY_INLINE void Multiply(const Part& part, const Strip& strip, size_t begin, size_t end,
+                           float* totals) const {
+    MultiplyUnitsWithTiles<Format::kHalves, Format::kMinima>(
+        expanded_, begin, end, *part.task.blocks, part.first, part.tokens, strip.first_unit, totals);
   }
 
  private:
-  Strip strips_[kPanelsTogether];
+  ExpandedStrip expanded_;
 };
 // Below this the tiles, which always hold 16 tokens, are slower than vectors.
 constexpr size_t kFewestTileTokens = 10;
@@ -269,37 +256,42 @@ void MultiplyPart(const Part& part, Method& method) {
   const PanelTask& task = part.task;
   const Matrix::Storage& storage = task.weights->storage();
   const size_t units = task.weights->cols() / kUnitCols;
-  const uint8_t* data = storage.data + part.first_panel * storage.stride;
-  const uint32_t* group = task.group_ends.begin();  // the first whose sums are not complete
+  const StripGroup strips(storage, task.weights->rows(), task.weights->cols(), part.first_panel);
   PanelResults<kTokenTile> results(task, part.first_panel, part.panels, part.first, part.tokens);
   std::fill_n(part.totals, part.panels * part.panel_totals, 0.0f);
-  const auto end_groups = [&](size_t unit) {
-    for (; group != task.group_ends.end() && *group == unit * kUnitCols; ++group) {
-      for (size_t p = 0; p < part.panels; ++p) {
-        float* totals = part.totals + p * part.panel_totals;
-        for (size_t t = 0; t < part.tokens; ++t) {
-          float* sums = totals + t * kPanelRows;
-          results.Add(p, t, sums);
-          for (size_t lane = 0; lane < kPanelRows; lane += kLanes) hn::Store(hn::Zero(F32()), F32(), sums + lane);
-        }
+  const uint32_t* group = task.group_ends.begin();  // the first whose sums are not complete
+  // Groups that end before a unit have all their sums.
+  const auto end_groups = [&](size_t p, size_t unit, const uint32_t*& next) {
+    for (; next != task.group_ends.end() && *next == unit * kUnitCols; ++next) {
+      for (size_t t = 0; t < part.tokens; ++t) {
+        float* sums = part.totals + p * part.panel_totals + t * kPanelRows;
+        results.Add(p, t, sums);
+        for (size_t lane = 0; lane < kPanelRows; lane += kLanes)
+          hn::Store(hn::Zero(F32()), F32(), sums + lane);
       }
     }
   };
-  end_groups(0);
   for (size_t base = 0; base < units; base += kStripUnits) {
     const size_t end = std::min(base + kStripUnits, units);
-    const Strips strips = {.packed = data + base / kStripUnits * storage.strip_bytes,
-                           .stride = storage.stride,
+    const uint32_t* next = group;
+    for (size_t p = 0; p < part.panels; ++p) {
+      next = group;
+      const uint8_t* packed = storage.data + strips.At(part.first_panel + p, base / kStripUnits);
+      const Strip strip = {.packed = packed,
+                           .next = packed + strips.panels * strips.strip_bytes,
                            .units = end - base,
-                           .first_unit = base,
-                           .unit_bytes = storage.strip_bytes / kStripUnits};
-    method.Prepare(part, strips);
-    for (size_t unit = base; unit < end;) {
-      const size_t stop = std::min<size_t>(end, *group / kUnitCols);
-      method.Multiply(part, strips, unit - base, stop - base);
-      unit = stop;
-      end_groups(unit);
+                           .first_unit = base};
+      float* totals = part.totals + p * part.panel_totals;
+      method.Prepare(strip);
+      end_groups(p, base, next);
+      for (size_t unit = base; unit < end;) {
+        const size_t stop = std::min<size_t>(end, *next / kUnitCols);
+        method.Multiply(part, strip, unit - base, stop - base, totals);
+        unit = stop;
+        end_groups(p, unit, next);
+      }
     }
+    group = next;
   }
   results.Deliver();
 }
@@ -309,9 +301,9 @@ void MultiplyTokens(const PanelTask& task, size_t begin, size_t end, size_t firs
   HWY_ALIGN float totals[kTokenTile * kPanelRows];
   Method method;
   const size_t padded = Method::Padded(tokens);
-  const size_t together = std::clamp<size_t>(kTokenTile / padded, 1, kPanelsTogether);
-  for (size_t panel = begin; panel < end; panel += together) {
-    const size_t panels = std::min(together, end - panel);
+  const size_t together = std::clamp<size_t>(kTokenTile / padded, 1, kGroupPanels);
+  for (size_t panel = begin, panels; panel < end; panel += panels) {
+    panels = std::min({together, end - panel, kGroupPanels - panel % kGroupPanels});
     MultiplyPart({task, panel, panels, first, tokens, totals, padded * kPanelRows}, method);
   }
 }

@@ -1,4 +1,5 @@
-// Products of a strip with many tokens in matrix tiles. Compiled for the one instruction set that may have them.
+// Products of a strip with many tokens in matrix tiles. Compiled for the one instruction set that may have
+// them.
 #if defined(HEARTH_ENGINE_KERNEL_QUANT_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HEARTH_ENGINE_KERNEL_QUANT_TILES_INL_H_
 #undef HEARTH_ENGINE_KERNEL_QUANT_TILES_INL_H_
@@ -22,16 +23,17 @@ HWY_BEFORE_NAMESPACE();
 namespace hearth {
 namespace HWY_NAMESPACE {
 
-// totals[t][16] += units [begin, end) of a strip times any number of tokens from `first` on, 16 at a time; those
-// past the last row of x give numbers that nobody reads. first_unit is the number, in the row, of the strip's
-// first unit.
+// totals[t][16] += units [begin, end) of a strip times any number of tokens from `first` on, 16 at a time;
+// those past the last row of x give numbers that nobody reads. first_unit is the number, in the row, of the
+// strip's first unit.
 //
-// Products run ahead of what follows them, since each takes 50 cycles: in every step one is started, the one two
-// steps back is stored, and the one four steps back is scaled and added to the totals. A step's slot is its number
-// modulo four; every 16 tokens begin with slot 0, and steps that are left over do nothing.
+// Products run ahead of what follows them, since each takes 50 cycles: in every step one is started, the one
+// two steps back is stored, and the one four steps back is scaled and added to the totals. A step's slot is
+// its number modulo four; every 16 tokens begin with slot 0, and steps that are left over do nothing.
 template <bool kHalves, bool kMinima>
-void MultiplyUnitsWithTiles(const Strip& strip, size_t begin, size_t end, const Activations::Blocks& x,
-                            size_t first, size_t tokens, size_t first_unit, float* HWY_RESTRICT totals) {
+void MultiplyUnitsWithTiles(const ExpandedStrip& strip, size_t begin, size_t end,
+                            const Activations::Blocks& x, size_t first, size_t tokens, size_t first_unit,
+                            float* HWY_RESTRICT totals) {
   constexpr size_t kParts = kHalves ? 2 : 1;
   constexpr size_t kPartQuads = kQuads / kParts;
   constexpr size_t kSlots = 4, kStoreBehind = 2;

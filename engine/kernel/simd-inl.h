@@ -131,6 +131,17 @@ HWY_INLINE void AccumulateDot(const float* a, const float* b, size_t n, Partials
       a, b, n, 0.0f, [](VF32 sum, VF32 x, VF32 y) HWY_ATTR { return hn::MulAdd(x, y, sum); }, sums);
 }
 
+// Minus infinity for none.
+HWY_INLINE float Largest(size_t n, const float* x) {
+  const F32 d;
+  VF32 lanes = hn::Set(d, -std::numeric_limits<float>::infinity());
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) lanes = hn::Max(lanes, hn::LoadU(d, x + i));
+  float largest = hn::GetLane(hn::MaxOfLanes(d, lanes));
+  for (; i < n; ++i) largest = std::max(largest, x[i]);
+  return largest;
+}
+
 // sums[i] += ToFixedPoint(values[i]), wrapping.
 HWY_INLINE void AddFixedPoints(const float* values, size_t count, int64_t* sums) {
 #if HWY_TARGET <= HWY_AVX3

@@ -153,19 +153,9 @@ float Dot(const float* a, const float* b, size_t n) {
   return sums.Sum();
 }
 
-float Max(size_t n, const float* x) {
-  const F32 d;
-  VF32 largest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) largest = hn::Max(largest, hn::LoadU(d, x + i));
-  float max = hn::GetLane(hn::MaxOfLanes(d, largest));
-  for (; i < n; ++i) max = std::max(max, x[i]);
-  return max;
-}
-
 void Softmax(size_t n, float* x) {
   const F32 d;
-  const VF32 max = hn::Set(d, Max(n, x));
+  const VF32 max = hn::Set(d, Largest(n, x));
   Transform(x, x, n, x, [&](VF32 v, VF32) HWY_ATTR { return hn::Exp(d, hn::Sub(v, max)); });
   Partials sum;
   Accumulate(
