@@ -132,6 +132,15 @@ struct Strip {
   size_t first_unit;  // its number in the row
 };
 
+// Asks for a unit's share of the panel's next strip. Spread among the products these requests cost next to
+// nothing; a burst of them would fill the queue of outstanding loads and hold everything up.
+template <class Format>
+HWY_INLINE void Prefetch(const Strip& strip, size_t unit) {
+  constexpr size_t kUnitBytes = Format::kScaleBytes + Format::kCodeBytes;
+  const uint8_t* ahead = strip.next + unit * kUnitBytes;
+  for (size_t byte = 0; byte < kUnitBytes; byte += kCacheLine) hwy::Prefetch(ahead + byte);
+}
+
 // How the products of strips are made: with vectors that take the codes as they are packed ...
 template <class Format>
 class VectorMethod {
@@ -154,6 +163,7 @@ class VectorMethod {
 
  private:
   static constexpr size_t kParts = TokenUnit<Format>::kParts;
+
   // A whole strip. Everything stays in registers.
   HWY_INLINE void MultiplyOneToken(const Part& part, const Strip& strip, float* totals) const {
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
@@ -165,7 +175,7 @@ class VectorMethod {
       const typename Format::Scales scales(strip.packed, kStripUnits, lane);
       VF32 total = hn::Load(F32(), totals + lane);
       Repeat<kStripUnits>([&](auto unit) HEARTH_INLINE_LAMBDA {
-        if (wants_prefetch_) Prefetch(strip, unit);
+        if (wants_prefetch_) Prefetch<Format>(strip, unit);
         VI32 quads[kQuads];
         LoadQuads<Format>(strip.packed, kStripUnits, unit, lane, quads);
         const TokenUnit<Format> x(UnitOf<Format>(*part.task.blocks, strip.first_unit + unit, part.first), 0);
@@ -183,7 +193,7 @@ class VectorMethod {
                                  float* panel_totals) const {
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
       for (size_t unit = begin; unit < end; ++unit) {
-        Prefetch(strip, unit);
+        Prefetch<Format>(strip, unit);
         const UnitOfTokens x = UnitOf<Format>(*part.task.blocks, strip.first_unit + unit, part.first);
         float* totals = panel_totals + lane;
         VI32 quads[kQuads];
@@ -206,14 +216,6 @@ class VectorMethod {
         for (; t < part.tokens; ++t) multiply(t);
       }
     }
-  }
-
-  // Asks for a unit's share of the panel's next strip. Spread among the products these requests cost next to
-  // nothing; a burst of them would fill the queue of outstanding loads and hold everything up.
-  static HWY_INLINE void Prefetch(const Strip& strip, size_t unit) {
-    constexpr size_t kUnitBytes = Format::kScaleBytes + Format::kCodeBytes;
-    const uint8_t* ahead = strip.next + unit * kUnitBytes;
-    for (size_t byte = 0; byte < kUnitBytes; byte += kCacheLine) hwy::Prefetch(ahead + byte);
   }
 
   const bool wants_prefetch_ = WantsPrefetch();
@@ -239,6 +241,7 @@ class TileMethod {
 
   HWY_INLINE void Multiply(const Part& part, const Strip& strip, size_t begin, size_t end,
                            float* totals) const {
+    for (size_t unit = begin; unit < end; ++unit) Prefetch<Format>(strip, unit);
     MultiplyUnitsWithTiles<Format::kHalves, Format::kMinima>(
         expanded_, begin, end, *part.task.blocks, part.first, part.tokens, strip.first_unit, totals);
   }

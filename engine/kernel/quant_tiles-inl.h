@@ -52,14 +52,7 @@ void MultiplyUnitsWithTiles(const ExpandedStrip& strip, size_t begin, size_t end
   const auto store = [&](auto slot, size_t token, size_t part) HEARTH_INLINE_LAMBDA {
     if (part < parts && token < tokens) StoreTile<slot>(sums[slot]);
   };
-  const auto each_slot = [](const auto& f) HEARTH_INLINE_LAMBDA {
-    f(std::integral_constant<size_t, 0>());
-    f(std::integral_constant<size_t, 1>());
-    f(std::integral_constant<size_t, 2>());
-    f(std::integral_constant<size_t, 3>());
-  };
-
-  each_slot([&](auto slot) HEARTH_INLINE_LAMBDA { start(slot, 0, slot); });
+  Repeat<kSlots>([&](auto slot) HEARTH_INLINE_LAMBDA { start(slot, 0, slot); });
   store(std::integral_constant<size_t, 0>(), 0, 0);
   store(std::integral_constant<size_t, 1>(), 0, 1);
   for (size_t token = 0; token < tokens; token += kTileTokens) {
@@ -70,7 +63,7 @@ void MultiplyUnitsWithTiles(const ExpandedStrip& strip, size_t begin, size_t end
     for (size_t round = 0; round < parts; round += kSlots) {
       const bool last = round + kSlots >= parts;
       const size_t next_token = last ? token + kTileTokens : token, next_round = last ? 0 : round + kSlots;
-      each_slot([&](auto slot) HEARTH_INLINE_LAMBDA {
+      Repeat<kSlots>([&](auto slot) HEARTH_INLINE_LAMBDA {
         const size_t part = round + slot;
         if (part < parts) {
           const size_t strip_part = begin * kParts + part;

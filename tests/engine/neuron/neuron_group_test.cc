@@ -31,6 +31,25 @@ TEST(NeuronGroup, NeverMoreGroupsThanAskedFor) {
   EXPECT_LE(MakeNeuronGroups(DenseSpec(11008), {}, 16).size(), 16u);
 }
 
+TEST(NeuronGroup, GroupsOfALargeLayerAreWholeStrips) {
+  for (const uint32_t neurons : {4096u, 5632u, 11008u, 14336u}) {
+    const std::vector<NeuronGroup> groups = MakeNeuronGroups(DenseSpec(neurons), {});
+    EXPECT_LE(groups.size(), 32u);
+    EXPECT_GE(groups.size(), 16u);  // enough to share
+    for (const NeuronGroup& group : groups) EXPECT_EQ(group.neurons.front() % 256, 0u) << neurons;
+  }
+}
+
+TEST(NeuronGroup, GroupsOfASmallLayerAreNotWidenedToStrips) {
+  EXPECT_EQ(MakeNeuronGroups(DenseSpec(2048), {}).size(), 32u);
+}
+
+TEST(NeuronGroup, RowsOfNeuronsNeedNoStrips) {
+  FfnLayerSpec spec = DenseSpec(11008);
+  spec.neuron_major = true;
+  EXPECT_GT(MakeNeuronGroups(spec, {}).size(), 28u);
+}
+
 TEST(NeuronGroup, QuantisedDownKeepsWholeBlocksTogether) {
   FfnLayerSpec spec = DenseSpec(1024);
   spec.down.type = TensorType::kQ4_K;
