@@ -1,9 +1,10 @@
 #include "daemon/cluster/bundle_catalog.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
-#include "engine/neuron/bundle.h"
 
 namespace hearth {
 
@@ -11,16 +12,15 @@ BundleCatalog::BundleCatalog(std::shared_ptr<const GgufFile> file,
                              std::shared_ptr<const ModelOutline> outline)
     : file_(std::move(file)), outline_(std::move(outline)) {}
 
-absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Extract(uint32_t layer, uint32_t group) const {
+absl::StatusOr<GroupWeights> BundleCatalog::Weights(uint32_t layer, uint32_t group) const {
   HEARTH_CHECK(layer < outline_->neuron_groups.size() && group < outline_->neuron_groups[layer].size());
-  const FfnLayerSpec& spec = outline_->ffn_specs[layer];
-  const NeuronGroup& neurons = outline_->neuron_groups[layer][group];
-  HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout,
-                          MakeBundleLayout(spec, neurons.block, static_cast<uint32_t>(neurons.neurons.size()),
-                                           IsFirstOfBlock(neurons)));
-  std::vector<uint8_t> bundle(layout.bytes);
-  ExtractBundle(spec, outline_->ffn_sources[layer], neurons, layout, absl::MakeSpan(bundle));
-  return bundle;
+  return GroupWeights::FromFile(outline_->ffn_specs[layer], outline_->ffn_sources[layer],
+                                outline_->neuron_groups[layer][group]);
+}
+
+absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Extract(uint32_t layer, uint32_t group) const {
+  HEARTH_ASSIGN_OR_RETURN(GroupWeights weights, Weights(layer, group));
+  return std::move(weights).Load().bytes;
 }
 
 absl::StatusOr<BundleCatalog::Identity> BundleCatalog::Identify(uint32_t layer, uint32_t group) {

@@ -13,6 +13,7 @@
 #include "daemon/cluster/sha256.h"
 #include "engine/file/gguf.h"
 #include "engine/model/model.h"
+#include "engine/neuron/group_weights.h"
 
 namespace hearth {
 
@@ -27,8 +28,8 @@ class BundleCatalog {
 
   BundleCatalog(std::shared_ptr<const GgufFile> file, std::shared_ptr<const ModelOutline> outline);
 
-  // The weights of a group, by its numbers in the outline (CHECK).
-  absl::StatusOr<std::vector<uint8_t>> Extract(uint32_t layer, uint32_t group) const;
+  // The weights of a group, by its numbers in the outline (CHECK), as they lie in the file.
+  absl::StatusOr<GroupWeights> Weights(uint32_t layer, uint32_t group) const;
   // The hash and size of a group's bundle; reads the weights when it is asked for the first time.
   absl::StatusOr<Identity> Identify(uint32_t layer, uint32_t group);
   // The bundle of a hash that Identify has returned. NOT_FOUND for any other.
@@ -39,6 +40,8 @@ class BundleCatalog {
 
  private:
   using GroupNumber = std::pair<uint32_t, uint32_t>;  // layer, group
+
+  absl::StatusOr<std::vector<uint8_t>> Extract(uint32_t layer, uint32_t group) const;
 
   const std::shared_ptr<const GgufFile> file_;
   const std::shared_ptr<const ModelOutline> outline_;

@@ -134,7 +134,7 @@ std::vector<const PlacedGroup*> LocalShard::missing() const {
   return missing;
 }
 
-absl::Status LocalShard::Load(const BundleSource& source, ThreadPool& pool, const Progress& progress) {
+absl::Status LocalShard::Load(const WeightSource& source, ThreadPool& pool, const Progress& progress) {
   uint64_t bytes_loaded = 0;
   for (const ShardLayer& share : description_.shares) {
     for (size_t i = 0; i < shard_devices_.size(); ++i) {
@@ -150,23 +150,23 @@ absl::Status LocalShard::Load(const BundleSource& source, ThreadPool& pool, cons
   return absl::OkStatus();
 }
 
-absl::Status LocalShard::LoadLayer(const ShardLayer& share, size_t device, const BundleSource& source,
+absl::Status LocalShard::LoadLayer(const ShardLayer& share, size_t device, const WeightSource& source,
                                    ThreadPool& pool, uint64_t& bytes_loaded) {
   ShardDevice& target = *shard_devices_[device];
   std::vector<NeuronGroup> groups;
-  std::vector<std::vector<uint8_t>> bundles;
+  std::vector<GroupWeights> weights;
   for (const PlacedGroup* placed : GroupsOn(share, target.name())) {
     bytes_loaded += placed->bytes;
     if (Holds(device, share.layer, placed->group)) continue;
-    HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, source(share, *placed));
+    HEARTH_ASSIGN_OR_RETURN(GroupWeights group, source(share, *placed));
     groups.push_back(placed->group);
-    bundles.push_back(std::move(bundle));
+    weights.push_back(std::move(group));
   }
   if (groups.empty()) return absl::OkStatus();
   auto piece = std::make_shared<ShardPiece>();
-  piece->groups = groups;
-  HEARTH_ASSIGN_OR_RETURN(piece->shard, MakeCpuShard(share.spec, std::move(groups), std::move(bundles),
-                                                     description_.sparsity, pool, Arithmetic::kFast));
+  piece->groups = std::move(groups);
+  HEARTH_ASSIGN_OR_RETURN(piece->shard, MakeCpuShard(share.spec, std::move(weights), description_.sparsity,
+                                                     pool, Arithmetic::kFast));
   target.AddPiece(share.layer, std::move(piece));
   return absl::OkStatus();
 }

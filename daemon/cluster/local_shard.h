@@ -47,9 +47,9 @@ class HostDevices {
 // thread: the constructor, Adopt, Load; immutable afterwards, except that its devices compute.
 class LocalShard {
  public:
-  // The bundle of shard.shares[share].groups[group].
-  using BundleSource =
-      std::function<absl::StatusOr<std::vector<uint8_t>>(const ShardLayer& share, const PlacedGroup& group)>;
+  // The weights of shard.shares[share].groups[group].
+  using WeightSource =
+      std::function<absl::StatusOr<GroupWeights>(const ShardLayer& share, const PlacedGroup& group)>;
   // Called after each layer of a device with the bytes of bundles loaded by then; an error ends Load.
   using Progress = std::function<absl::Status(uint64_t bytes_loaded)>;
 
@@ -66,7 +66,7 @@ class LocalShard {
   std::vector<const PlacedGroup*> missing() const;
   // Loads the groups that are still missing, layer by layer. `pool` is for loading: the devices may compute
   // for other shards meanwhile.
-  absl::Status Load(const BundleSource& source, ThreadPool& pool, const Progress& progress);
+  absl::Status Load(const WeightSource& source, ThreadPool& pool, const Progress& progress);
 
   const ShardDescription& description() const { return description_; }
   const ShardShape& shape() const { return shape_; }
@@ -82,7 +82,7 @@ class LocalShard {
  private:
   size_t DeviceIndex(const std::string& name) const;  // specs().size(): none
   bool Holds(size_t device, uint32_t layer, const NeuronGroup& group) const;
-  absl::Status LoadLayer(const ShardLayer& share, size_t device, const BundleSource& source, ThreadPool& pool,
+  absl::Status LoadLayer(const ShardLayer& share, size_t device, const WeightSource& source, ThreadPool& pool,
                          uint64_t& bytes_loaded);
 
   const ShardDescription description_;

@@ -104,7 +104,7 @@ absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former)
   const auto source = [&](const ShardLayer& share, const PlacedGroup& group) {
     if (share.layer != last_layer) subject_.catalog->ReleaseLayer(last_layer);
     last_layer = share.layer;
-    return subject_.catalog->Extract(share.layer, GroupNumber(*subject_.outline, share.layer, group.group));
+    return subject_.catalog->Weights(share.layer, GroupNumber(*subject_.outline, share.layer, group.group));
   };
   const absl::Status loaded = shard.Load(source, pool, [&](uint64_t bytes) {
     hooks_.progress("reading weights", bytes, subject_.group_bytes);

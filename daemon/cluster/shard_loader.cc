@@ -205,8 +205,11 @@ absl::Status ShardLoader::Prepare(Job& job) {
   if (!to_fetch.empty()) SetPhase(job, ShardPhase::kFetching, "");
   HEARTH_RETURN_IF_ERROR(FetchMissing(job, to_fetch));
   SetPhase(job, ShardPhase::kLoading, "");
-  return shard.Load([&](const ShardLayer&, const PlacedGroup& group) { return ReadBundle(job, group); },
-                    pool_, [this](uint64_t) { return StillWanted(); });
+  const auto source = [&](const ShardLayer& share, const PlacedGroup& group) -> absl::StatusOr<GroupWeights> {
+    HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, ReadBundle(job, group));
+    return GroupWeights::FromBundle(share.spec, group.group, std::move(bundle));
+  };
+  return shard.Load(source, pool_, [this](uint64_t) { return StillWanted(); });
 }
 
 // Fetches groups, several with one call; what has arrived of a bundle is kept when the call breaks.

@@ -8,6 +8,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/neuron/async_device.h"
 #include "engine/neuron/bundle.h"
+#include "engine/neuron/group_weights.h"
 
 namespace hearth {
 namespace {
@@ -112,22 +113,13 @@ absl::Status LocalDevices::Load(const Model& model, absl::Span<const DeviceShare
 absl::Status LocalDevices::LoadLayer(const Model& model, uint32_t layer, const std::vector<uint32_t>& groups,
                                      Slot& slot) {
   const FfnLayerSpec& spec = model.ffn_specs()[layer];
-  std::vector<NeuronGroup> held;
-  std::vector<BundleLayout> layouts;
+  std::vector<GroupWeights> weights;
   for (uint32_t g : groups) {
-    held.push_back(model.neuron_groups()[layer][g]);
-    HEARTH_ASSIGN_OR_RETURN(BundleLayout layout, LayoutOf(spec, held.back()));
-    layouts.push_back(std::move(layout));
+    HEARTH_ASSIGN_OR_RETURN(GroupWeights group, GroupWeights::FromFile(spec, model.ffn_sources()[layer],
+                                                                       model.neuron_groups()[layer][g]));
+    weights.push_back(std::move(group));
   }
-  std::vector<std::vector<uint8_t>> bundles(groups.size());
-  slot.pool->ParallelFor(groups.size(), 1, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end; ++i) {
-      bundles[i].resize(layouts[i].bytes);
-      ExtractBundle(spec, model.ffn_sources()[layer], held[i], layouts[i], absl::MakeSpan(bundles[i]));
-    }
-  });
-  if (const absl::Status status = slot.cpu->LoadLayer(layer, spec, std::move(held), std::move(bundles));
-      !status.ok()) {
+  if (const absl::Status status = slot.cpu->LoadLayer(layer, spec, std::move(weights)); !status.ok()) {
     return absl::Status(status.code(), absl::StrCat("layer ", layer, ": ", status.message()));
   }
   slot.held[layer] = groups;

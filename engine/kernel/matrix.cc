@@ -47,45 +47,64 @@ absl::Status AllocatePanels(size_t rows, size_t row_bytes, Matrix::Storage& stor
   return absl::OkStatus();
 }
 
-absl::Status PackFloat(TensorType type, size_t rows, size_t cols, absl::Span<const uint8_t> blocks,
-                       ThreadPool& pool, Matrix::Storage& storage) {
-  const size_t panels = PanelCount(rows);
-  const size_t row_bytes = blocks.size() / rows;
-  HEARTH_RETURN_IF_ERROR(AllocatePanels(rows, row_bytes, storage));
+// Where the file's rows [first, first + count) lie, for one panel's time: in the file, or in the thread's
+// buffer that they were copied to.
+using RowsAt = absl::FunctionRef<const uint8_t*(size_t first, size_t count, int thread)>;
+
+absl::Status PackFloat(const Matrix& matrix, size_t row_bytes, RowsAt rows_at, ThreadPool& pool,
+                       Matrix::Storage& storage) {
+  HEARTH_RETURN_IF_ERROR(AllocatePanels(matrix.rows(), row_bytes, storage));
   storage.layout = Layout::kFloatPanels;
-  pool.ParallelFor(panels, 1, [&](size_t begin, size_t end, int) {
+  pool.ParallelFor(PanelCount(matrix.rows()), 1, [&](size_t begin, size_t end, int thread) {
     for (size_t panel = begin; panel < end; ++panel) {
-      const size_t count = std::min(kPanelRows, rows - panel * kPanelRows);
-      const uint8_t* source = blocks.data() + panel * kPanelRows * row_bytes;
+      const size_t count = std::min(kPanelRows, matrix.rows() - panel * kPanelRows);
+      const uint8_t* source = rows_at(panel * kPanelRows, count, thread);
       uint8_t* out = storage.memory.data() + panel * storage.stride;
-      if (type == TensorType::kF32) {
-        PackFloatPanel<uint32_t>(source, count, cols, out);
+      if (matrix.type() == TensorType::kF32) {
+        PackFloatPanel<uint32_t>(source, count, matrix.cols(), out);
       } else {
-        PackFloatPanel<uint16_t>(source, count, cols, out);
+        PackFloatPanel<uint16_t>(source, count, matrix.cols(), out);
       }
     }
   });
   return absl::OkStatus();
 }
 
-absl::Status PackQuantised(TensorType type, size_t rows, size_t cols, absl::Span<const uint8_t> blocks,
-                           ThreadPool& pool, Matrix::Storage& storage) {
-  const size_t row_bytes = blocks.size() / rows;
-  HEARTH_RETURN_IF_ERROR(AllocatePanels(rows, row_bytes, storage));
-  const TypeInfo& info = GetTypeInfo(type);
+absl::Status PackQuantised(const Matrix& matrix, size_t row_bytes, RowsAt rows_at, ThreadPool& pool,
+                           Matrix::Storage& storage) {
+  HEARTH_RETURN_IF_ERROR(AllocatePanels(matrix.rows(), row_bytes, storage));
+  const TypeInfo& info = GetTypeInfo(matrix.type());
   storage.layout = Layout::kQuantPanels;
   storage.strip_bytes = kStripCols / info.block_values * info.block_bytes * kPanelRows;
-  pool.ParallelFor(PanelCount(rows), kGroupPanels, [&](size_t begin, size_t end, int) {
+  pool.ParallelFor(PanelCount(matrix.rows()), kGroupPanels, [&](size_t begin, size_t end, int thread) {
     for (size_t panel = begin; panel < end; ++panel) {
-      const StripGroup group(storage, rows, cols, panel);
-      const size_t count = std::min(kPanelRows, rows - panel * kPanelRows);
+      const StripGroup group(storage, matrix.rows(), matrix.cols(), panel);
+      const size_t count = std::min(kPanelRows, matrix.rows() - panel * kPanelRows);
+      const uint8_t* source = rows_at(panel * kPanelRows, count, thread);
       for (size_t strip = 0; strip <= group.last_strip; ++strip) {
-        PackQuantStrip(type, blocks.data() + panel * kPanelRows * row_bytes, row_bytes, count, cols, strip,
+        PackQuantStrip(matrix.type(), source, row_bytes, count, matrix.cols(), strip,
                        storage.memory.data() + group.At(panel, strip));
       }
     }
   });
   return absl::OkStatus();
+}
+
+bool HasPanels(TensorType type, Arithmetic arithmetic) {
+  return IsFloatType(type) || (arithmetic == Arithmetic::kFast && HasQuantPanels(type));
+}
+
+absl::Status PackPanels(const Matrix& matrix, size_t row_bytes, RowsAt rows_at, ThreadPool& pool,
+                        Matrix::Storage& storage) {
+  return IsFloatType(matrix.type()) ? PackFloat(matrix, row_bytes, rows_at, pool, storage)
+                                    : PackQuantised(matrix, row_bytes, rows_at, pool, storage);
+}
+
+// Rows that are not packed; `storage.data` is still to be set.
+void SetRows(size_t row_bytes, Arithmetic arithmetic, Matrix::Storage& storage) {
+  storage.layout = Layout::kRows;
+  storage.stride = row_bytes;
+  storage.rounds = arithmetic == Arithmetic::kFast;
 }
 
 // The kernel of a layout.
@@ -115,6 +134,9 @@ Matrix::Matrix(Matrix&&) noexcept = default;
 Matrix& Matrix::operator=(Matrix&&) noexcept = default;
 Matrix::~Matrix() = default;
 
+Matrix::Matrix(TensorType type, size_t rows, size_t cols)
+    : rows_(rows), cols_(cols), type_(type), storage_(std::make_unique<Storage>()) {}
+
 absl::StatusOr<Matrix> Matrix::Pack(TensorType type, size_t rows, size_t cols,
                                     absl::Span<const uint8_t> blocks, ThreadPool& pool,
                                     Arithmetic arithmetic) {
@@ -125,26 +147,48 @@ absl::StatusOr<Matrix> Matrix::Pack(TensorType type, size_t rows, size_t cols,
                                                    rows, " x ", cols, " does not have ", blocks.size(),
                                                    " bytes"));
   }
-  Matrix matrix;
-  matrix.rows_ = rows;
-  matrix.cols_ = cols;
-  matrix.type_ = type;
-  matrix.storage_ = std::make_unique<Storage>();
-  Storage& storage = *matrix.storage_;
+  Matrix matrix(type, rows, cols);
   if (blocks.empty()) return matrix;
-  if (IsFloatType(type)) {
-    HEARTH_RETURN_IF_ERROR(PackFloat(type, rows, cols, blocks, pool, storage));
-  } else if (arithmetic == Arithmetic::kFast && HasQuantPanels(type)) {
-    HEARTH_RETURN_IF_ERROR(PackQuantised(type, rows, cols, blocks, pool, storage));
+  if (HasPanels(type, arithmetic)) {
+    const auto rows_at = [&](size_t first, size_t, int) { return blocks.data() + first * row_bytes; };
+    HEARTH_RETURN_IF_ERROR(PackPanels(matrix, row_bytes, rows_at, pool, *matrix.storage_));
   } else {
-    storage.data = blocks.data();
-    storage.stride = row_bytes;
-    storage.rounds = arithmetic == Arithmetic::kFast;
+    SetRows(row_bytes, arithmetic, *matrix.storage_);
+    matrix.storage_->data = blocks.data();
   }
   return matrix;
 }
 
-bool Matrix::owns_memory() const { return storage_ == nullptr || storage_->layout != Layout::kRows; }
+absl::StatusOr<Matrix> Matrix::PackRows(TensorType type, size_t rows, size_t cols, RowReader read,
+                                        ThreadPool& pool, Arithmetic arithmetic) {
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, cols));
+  Matrix matrix(type, rows, cols);
+  if (rows == 0 || cols == 0) return matrix;
+  Storage& storage = *matrix.storage_;
+  if (HasPanels(type, arithmetic)) {
+    // A panel's rows go through a buffer that fits the L2 cache, one per thread.
+    std::vector<Scratch<uint8_t>> buffers(static_cast<size_t>(pool.threads()));
+    const auto rows_at = [&](size_t first, size_t count, int thread) {
+      uint8_t* buffer = buffers[static_cast<size_t>(thread)].Reserve(kPanelRows * row_bytes);
+      read(first, count, buffer);
+      return static_cast<const uint8_t*>(buffer);
+    };
+    HEARTH_RETURN_IF_ERROR(PackPanels(matrix, row_bytes, rows_at, pool, storage));
+    return matrix;
+  }
+  SetRows(row_bytes, arithmetic, storage);
+  const std::optional<size_t> bytes = CheckedMul<size_t>(rows, row_bytes);
+  if (!bytes) return absl::ResourceExhaustedError("a matrix too large for the address space");
+  HEARTH_ASSIGN_OR_RETURN(storage.memory, WeightMemory::Allocate(*bytes));
+  storage.data = storage.memory.data();
+  pool.ParallelFor(PanelCount(rows), 1, [&](size_t begin, size_t end, int) {
+    const size_t first = begin * kPanelRows;
+    read(first, std::min(end * kPanelRows, rows) - first, storage.memory.data() + first * row_bytes);
+  });
+  return matrix;
+}
+
+bool Matrix::owns_memory() const { return storage_ == nullptr || storage_->memory.size() > 0; }
 
 size_t Matrix::bytes() const {
   if (storage_ == nullptr) return 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "engine/base/thread_pool.h"
@@ -30,6 +31,14 @@ class Matrix {
                                      absl::Span<const uint8_t> blocks, ThreadPool& pool,
                                      Arithmetic arithmetic = Arithmetic::kFast);
 
+  // Copies rows [first, first + count), as the file has them, one after another to `out`. Called by several
+  // threads at a time.
+  using RowReader = absl::FunctionRef<void(size_t first, size_t count, uint8_t* out)>;
+  // As Pack, of rows that need not lie anywhere in one piece; the matrix owns its memory. INVALID_ARGUMENT
+  // when `type` has no rows of cols values.
+  static absl::StatusOr<Matrix> PackRows(TensorType type, size_t rows, size_t cols, RowReader read,
+                                         ThreadPool& pool, Arithmetic arithmetic = Arithmetic::kFast);
+
   Matrix();
   Matrix(Matrix&&) noexcept;
   Matrix& operator=(Matrix&&) noexcept;
@@ -47,6 +56,8 @@ class Matrix {
   const Storage& storage() const { return *storage_; }
 
  private:
+  Matrix(TensorType type, size_t rows, size_t cols);
+
   size_t rows_ = 0;
   size_t cols_ = 0;
   TensorType type_ = TensorType::kF32;

@@ -4,16 +4,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "engine/neuron/ffn_spec.h"
 #include "engine/neuron/neuron_group.h"
 
 namespace hearth {
 
-// The weights of one neuron group as one run of bytes: what is read from disk, sent to a host and kept in its
-// cache. The parts follow one another in this order, each row in the file's own format.
+// The weights of one neuron group as one run of bytes: what is sent to a host and kept in its cache. The
+// parts follow one another in this order, each row in the file's own format.
 enum class BundlePart : uint8_t {
   kGate,         // (neurons, n_embd)
   kUp,           // (neurons, n_embd)
@@ -48,10 +46,6 @@ absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, uint32_t
 
 // Whether `group` is the one that carries its block's down_bias: it holds neuron 0.
 bool IsFirstOfBlock(const NeuronGroup& group);
-
-// Copies a group's weights from the model file into `out` (layout.bytes long; CHECK).
-void ExtractBundle(const FfnLayerSpec& spec, const FfnLayerSource& source, const NeuronGroup& group,
-                   const BundleLayout& layout, absl::Span<uint8_t> out);
 
 }  // namespace hearth
 

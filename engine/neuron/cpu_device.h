@@ -10,7 +10,7 @@
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_device.h"
 #include "engine/neuron/ffn_spec.h"
-#include "engine/neuron/neuron_group.h"
+#include "engine/neuron/group_weights.h"
 
 namespace hearth {
 
@@ -25,9 +25,8 @@ class CpuDevice : public FfnDevice {
   ~CpuDevice() override;
 
   // Takes over the groups of a layer that this device holds, replacing what it held of the layer.
-  // `bundles[i]` has groups[i]'s weights (see bundle.h). INVALID_ARGUMENT when sizes do not fit.
-  absl::Status LoadLayer(uint32_t layer, const FfnLayerSpec& spec, std::vector<NeuronGroup> groups,
-                         std::vector<std::vector<uint8_t>> bundles);
+  // INVALID_ARGUMENT without groups or for a layer that the model does not have.
+  absl::Status LoadLayer(uint32_t layer, const FfnLayerSpec& spec, std::vector<GroupWeights> groups);
   void DropLayer(uint32_t layer);
   // Bytes of memory that the loaded weights take.
   uint64_t weight_bytes() const;

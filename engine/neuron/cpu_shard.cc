@@ -2,53 +2,29 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "engine/base/status_macros.h"
+#include "absl/status/status.h"
+#include "engine/neuron/turn_down.h"
 
 namespace hearth {
 namespace {
 
-// Ids are unique, rising and inside the block; whole quantised blocks where `down` is stored by output row.
-absl::Status CheckNeurons(const FfnLayerSpec& spec, const NeuronGroup& group) {
-  const uint32_t alignment = spec.neuron_alignment(group.block);
-  const std::vector<uint32_t>& neurons = group.neurons;
-  for (size_t i = 0; i < neurons.size(); ++i) {
-    if (neurons[i] >= spec.block_neurons[group.block] || (i > 0 && neurons[i] <= neurons[i - 1])) {
-      return absl::InvalidArgumentError(absl::StrCat("neuron ids of a group must rise and lie below ",
-                                                     spec.block_neurons[group.block], ", got ", neurons[i]));
-    }
-    if (neurons[i] % alignment != i % alignment) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("neurons must be placed in whole blocks of ", alignment, ", got id ", neurons[i]));
-    }
-  }
-  return absl::OkStatus();
+// Which kind of shard gives this mode's result: rows where some neurons are skipped or stored one by one.
+bool WantsSparseShard(const FfnLayerSpec& spec, SparsityMode mode) {
+  if (spec.neuron_major) return true;
+  if (spec.normalize_hidden) return false;  // needs all of h
+  if (!CanTurnDown(spec)) return false;
+  return mode == SparsityMode::kPredicted ? spec.predictor_rank > 0
+                                          : mode == SparsityMode::kExact && spec.is_relu_family();
 }
 
 }  // namespace
 
-absl::Span<const uint8_t> LoadedGroup::Part(BundlePart part) const {
-  const BundleEntry* entry = layout.Find(part);
-  if (entry == nullptr) return {};
-  return absl::MakeConstSpan(bytes).subspan(entry->offset, entry->bytes);
-}
-
-const float* LoadedGroup::Vector(BundlePart part) const {
-  const absl::Span<const uint8_t> values = Part(part);
-  return values.empty() ? nullptr : reinterpret_cast<const float*>(values.data());
-}
-
-absl::StatusOr<LoadedGroup> MakeLoadedGroup(const FfnLayerSpec& spec, NeuronGroup group,
-                                            std::vector<uint8_t> bytes) {
-  HEARTH_ASSIGN_OR_RETURN(BundleLayout layout,
-                          MakeBundleLayout(spec, group.block, static_cast<uint32_t>(group.neurons.size()),
-                                           IsFirstOfBlock(group)));
-  HEARTH_RETURN_IF_ERROR(CheckNeurons(spec, group));
-  if (bytes.size() != layout.bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a group of ", group.neurons.size(), " neurons takes ",
-                                                   layout.bytes, " bytes of weights, got ", bytes.size()));
-  }
-  return LoadedGroup{std::move(group), std::move(layout), std::move(bytes)};
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeCpuShard(const FfnLayerSpec& spec,
+                                                       std::vector<GroupWeights> groups, SparsityMode mode,
+                                                       ThreadPool& pool, Arithmetic arithmetic) {
+  if (groups.empty()) return absl::InvalidArgumentError("a shard of a layer needs at least one neuron group");
+  if (WantsSparseShard(spec, mode)) return MakeSparseShard(spec, std::move(groups), mode, pool);
+  return MakeDenseShard(spec, std::move(groups), pool, arithmetic);
 }
 
 }  // namespace hearth

@@ -9,10 +9,9 @@
 #include "absl/types/span.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
-#include "engine/neuron/bundle.h"
 #include "engine/neuron/ffn_device.h"
 #include "engine/neuron/ffn_spec.h"
-#include "engine/neuron/neuron_group.h"
+#include "engine/neuron/group_weights.h"
 
 namespace hearth {
 
@@ -34,37 +33,22 @@ class CpuShard {
   virtual uint64_t neurons() const = 0;
 };
 
-// A group with its weights, as a device receives it. The layout has been checked against the bytes.
-struct LoadedGroup {
-  NeuronGroup group;
-  BundleLayout layout;
-  std::vector<uint8_t> bytes;
-
-  absl::Span<const uint8_t> Part(BundlePart part) const;
-  // The values of a float32 part; null where the bundle has none.
-  const float* Vector(BundlePart part) const;
-};
-
-// Checks that ids and sizes fit the spec (they may come from a peer): INVALID_ARGUMENT otherwise.
-absl::StatusOr<LoadedGroup> MakeLoadedGroup(const FfnLayerSpec& spec, NeuronGroup group,
-                                            std::vector<uint8_t> bytes);
-
-// The shard of whichever kind suits spec and mode. `bundles[i]` has groups[i]'s weights (see bundle.h); `pool` is used
-// for loading only. INVALID_ARGUMENT when sizes do not fit.
-absl::StatusOr<std::unique_ptr<CpuShard>> MakeCpuShard(const FfnLayerSpec& spec, std::vector<NeuronGroup> groups,
-                                                       std::vector<std::vector<uint8_t>> bundles, SparsityMode mode,
+// The shard of whichever kind suits spec and mode. `pool` is used for loading only. INVALID_ARGUMENT without
+// groups.
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeCpuShard(const FfnLayerSpec& spec,
+                                                       std::vector<GroupWeights> groups, SparsityMode mode,
                                                        ThreadPool& pool, Arithmetic arithmetic);
 
 // A shard for whole matrices: every neuron is computed, groups of a block are joined to one matrix each for
 // gate, up and down. For kDense, and for kExact where `down` cannot be read by neuron.
 absl::StatusOr<std::unique_ptr<CpuShard>> MakeDenseShard(const FfnLayerSpec& spec,
-                                                         std::vector<LoadedGroup> groups, ThreadPool& pool,
+                                                         std::vector<GroupWeights> groups, ThreadPool& pool,
                                                          Arithmetic arithmetic);
 
 // A shard that works neuron by neuron on the file's rows and skips those that do not fire. `down` must be
 // stored by neuron or be one that CanTurnDown (turn_down.h).
-std::unique_ptr<CpuShard> MakeSparseShard(const FfnLayerSpec& spec, std::vector<LoadedGroup> groups,
-                                          SparsityMode mode);
+std::unique_ptr<CpuShard> MakeSparseShard(const FfnLayerSpec& spec, std::vector<GroupWeights> groups,
+                                          SparsityMode mode, ThreadPool& pool);
 
 }  // namespace hearth
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -15,93 +16,114 @@ namespace {
 // Elementwise work on h is cut into pieces of this many values.
 constexpr size_t kPiece = 1024;
 
-// A matrix and, where its kernel reads the file's layout as it is, the bytes it borrows.
-struct OwnedMatrix {
-  Matrix matrix;
-  std::vector<uint8_t> bytes;
-
-  static absl::StatusOr<OwnedMatrix> Pack(TensorType type, size_t rows, size_t cols,
-                                          std::vector<uint8_t> bytes, ThreadPool& pool,
-                                          Arithmetic arithmetic) {
-    OwnedMatrix owned;
-    owned.bytes = std::move(bytes);
-    HEARTH_ASSIGN_OR_RETURN(owned.matrix, Matrix::Pack(type, rows, cols, owned.bytes, pool, arithmetic));
-    if (owned.matrix.owns_memory()) std::vector<uint8_t>().swap(owned.bytes);
-    return owned;
-  }
-};
-
 // The groups of one block that this shard holds, joined: neurons one after another in the order of the
 // groups.
 struct DenseBlock {
   uint32_t block = 0;
   uint32_t neurons = 0;
   std::vector<uint32_t> group_ends;
-  OwnedMatrix gate, up;                                 // (neurons, n_embd); gate is empty without gating
-  OwnedMatrix down;                                     // (n_embd, neurons)
+  Matrix gate, up;                                      // (neurons, n_embd); gate is empty without gating
+  Matrix down;                                          // (n_embd, neurons)
   std::vector<float> gate_bias, up_bias, neuron_scale;  // (neurons) or empty
   std::vector<float> down_bias;                         // (n_embd) or empty
 
-  uint64_t bytes() const { return gate.matrix.bytes() + up.matrix.bytes() + down.matrix.bytes(); }
+  uint64_t bytes() const { return gate.bytes() + up.bytes() + down.bytes(); }
 };
 
-std::vector<uint8_t> JoinRows(absl::Span<const LoadedGroup> groups, BundlePart part) {
-  std::vector<uint8_t> joined;
-  for (const LoadedGroup& group : groups) {
-    const absl::Span<const uint8_t> bytes = group.Part(part);
-    joined.insert(joined.end(), bytes.begin(), bytes.end());
-  }
-  return joined;
-}
-
-std::vector<float> JoinVectors(absl::Span<const LoadedGroup> groups, BundlePart part) {
-  const std::vector<uint8_t> bytes = JoinRows(groups, part);
-  std::vector<float> values(bytes.size() / sizeof(float));
-  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
-
-// Sets the groups' column ranges of `down` side by side in each row.
-std::vector<uint8_t> JoinColumns(absl::Span<const LoadedGroup> groups, size_t rows) {
-  std::vector<uint8_t> joined;
-  size_t row_bytes = 0;
-  for (const LoadedGroup& group : groups) row_bytes += group.Part(BundlePart::kDown).size() / rows;
-  joined.resize(row_bytes * rows);
-  size_t offset = 0;
-  for (const LoadedGroup& group : groups) {
-    const absl::Span<const uint8_t> part = group.Part(BundlePart::kDown);
-    const size_t part_row_bytes = part.size() / rows;
-    for (size_t r = 0; r < rows; ++r) {
-      std::memcpy(joined.data() + r * row_bytes + offset, part.data() + r * part_row_bytes, part_row_bytes);
+// The groups of one block as whole matrices: the neurons of one after those of another.
+class JoinedGroups {
+ public:
+  explicit JoinedGroups(absl::Span<const GroupWeights> groups) : groups_(groups) {
+    uint32_t neurons = 0;
+    for (const GroupWeights& group : groups) {
+      neurons += static_cast<uint32_t>(group.group().neurons.size());
+      ends_.push_back(neurons);
     }
-    offset += part_row_bytes;
   }
-  return joined;
+
+  uint32_t block() const { return groups_[0].group().block; }
+  const std::vector<uint32_t>& ends() const { return ends_; }
+
+  // Rows [first, first + count) of gate or up, each of row_bytes.
+  void CopyNeurons(BundlePart part, size_t first, size_t count, size_t row_bytes, uint8_t* out) const {
+    size_t g = std::upper_bound(ends_.begin(), ends_.end(), first) - ends_.begin();
+    for (; count > 0; ++g) {
+      const size_t begin = g == 0 ? 0 : ends_[g - 1];
+      const size_t taken = std::min(count, ends_[g] - first);
+      groups_[g].CopyRows(*groups_[g].layout().Find(part), first - begin, taken, out, row_bytes);
+      first += taken;
+      count -= taken;
+      out += taken * row_bytes;
+    }
+  }
+
+  // Rows of `down`: the groups' columns side by side.
+  void CopyOutputs(size_t first, size_t count, size_t row_bytes, uint8_t* out) const {
+    for (const GroupWeights& group : groups_) {
+      const BundleEntry& down = *group.layout().Find(BundlePart::kDown);
+      group.CopyRows(down, first, count, out, row_bytes);
+      out += down.bytes / down.rows;
+    }
+  }
+
+  // The values of a float32 part, of all groups that have it.
+  std::vector<float> Vector(BundlePart part) const {
+    std::vector<float> values;
+    for (const GroupWeights& group : groups_) {
+      const BundleEntry* entry = group.layout().Find(part);
+      if (entry == nullptr) continue;
+      values.resize(values.size() + entry->cols);
+      group.CopyRows(*entry, 0, 1, reinterpret_cast<uint8_t*>(values.data() + values.size() - entry->cols),
+                     0);
+    }
+    return values;
+  }
+
+ private:
+  const absl::Span<const GroupWeights> groups_;
+  std::vector<uint32_t> ends_;  // of each group among the block's neurons
+};
+
+absl::StatusOr<Matrix> PackNeurons(const JoinedGroups& groups, BundlePart part, TensorType type,
+                                   size_t n_embd, ThreadPool& pool, Arithmetic arithmetic) {
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, n_embd));
+  return Matrix::PackRows(
+      type, groups.ends().back(), n_embd,
+      [&](size_t first, size_t count, uint8_t* out) {
+        groups.CopyNeurons(part, first, count, row_bytes, out);
+      },
+      pool, arithmetic);
 }
 
-absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<LoadedGroup> groups,
+absl::StatusOr<Matrix> PackDown(const JoinedGroups& groups, TensorType type, size_t n_embd, ThreadPool& pool,
+                                Arithmetic arithmetic) {
+  const size_t neurons = groups.ends().back();
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, neurons));
+  return Matrix::PackRows(
+      type, n_embd, neurons,
+      [&](size_t first, size_t count, uint8_t* out) { groups.CopyOutputs(first, count, row_bytes, out); },
+      pool, arithmetic);
+}
+
+absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const GroupWeights> weights,
                                      ThreadPool& pool, Arithmetic arithmetic) {
+  const JoinedGroups groups(weights);
   DenseBlock block;
-  block.block = groups[0].group.block;
-  for (const LoadedGroup& group : groups) {
-    block.neurons += static_cast<uint32_t>(group.group.neurons.size());
-    block.group_ends.push_back(block.neurons);
-  }
-  block.gate_bias = JoinVectors(groups, BundlePart::kGateBias);
-  block.up_bias = JoinVectors(groups, BundlePart::kUpBias);
-  block.neuron_scale = JoinVectors(groups, BundlePart::kNeuronScale);
-  block.down_bias = JoinVectors(groups, BundlePart::kDownBias);
+  block.block = groups.block();
+  block.neurons = groups.ends().back();
+  block.group_ends = groups.ends();
+  block.gate_bias = groups.Vector(BundlePart::kGateBias);
+  block.up_bias = groups.Vector(BundlePart::kUpBias);
+  block.neuron_scale = groups.Vector(BundlePart::kNeuronScale);
+  block.down_bias = groups.Vector(BundlePart::kDownBias);
   if (spec.gate.present) {
-    HEARTH_ASSIGN_OR_RETURN(block.gate,
-                            OwnedMatrix::Pack(spec.gate_type(block.block), block.neurons, spec.n_embd,
-                                              JoinRows(groups, BundlePart::kGate), pool, arithmetic));
+    HEARTH_ASSIGN_OR_RETURN(block.gate, PackNeurons(groups, BundlePart::kGate, spec.gate_type(block.block),
+                                                    spec.n_embd, pool, arithmetic));
   }
-  HEARTH_ASSIGN_OR_RETURN(block.up, OwnedMatrix::Pack(spec.up_type(block.block), block.neurons, spec.n_embd,
-                                                      JoinRows(groups, BundlePart::kUp), pool, arithmetic));
-  std::vector<uint8_t> down = JoinColumns(groups, spec.n_embd);
-  for (LoadedGroup& group : groups) std::vector<uint8_t>().swap(group.bytes);
-  HEARTH_ASSIGN_OR_RETURN(block.down, OwnedMatrix::Pack(spec.down_type(block.block), spec.n_embd, block.neurons,
-                                                        std::move(down), pool, arithmetic));
+  HEARTH_ASSIGN_OR_RETURN(block.up, PackNeurons(groups, BundlePart::kUp, spec.up_type(block.block),
+                                                spec.n_embd, pool, arithmetic));
+  HEARTH_ASSIGN_OR_RETURN(block.down,
+                          PackDown(groups, spec.down_type(block.block), spec.n_embd, pool, arithmetic));
   return block;
 }
 
@@ -143,7 +165,7 @@ class DenseShard : public CpuShard {
       out = gathered_sums_.data();
     }
     hidden_input_.Set(up_.data(), rows.size(), block.neurons, block.neurons);
-    MatMulFixedPoint(pool, hidden_input_, block.down.matrix, block.group_ends, out, spec_.output_values());
+    MatMulFixedPoint(pool, hidden_input_, block.down, block.group_ends, out, spec_.output_values());
     AddExtras(block, rows, out);
     if (!all_rows) ScatterSums(rows, sums);
   }
@@ -168,10 +190,10 @@ class DenseShard : public CpuShard {
   void ComputeHidden(const DenseBlock& block, absl::Span<const ChosenRow> rows, ThreadPool& pool) {
     const size_t values = rows.size() * block.neurons;
     up_.resize(values);
-    Product products[2] = {{&block.up.matrix, up_.data(), block.neurons}, {}};
+    Product products[2] = {{&block.up, up_.data(), block.neurons}, {}};
     if (spec_.gate.present) {
       gate_.resize(values);
-      products[1] = {&block.gate.matrix, gate_.data(), block.neurons};
+      products[1] = {&block.gate, gate_.data(), block.neurons};
     }
     MatMul(pool, input_, absl::MakeConstSpan(products, spec_.gate.present ? 2 : 1));
 
@@ -269,20 +291,20 @@ class DenseShard : public CpuShard {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CpuShard>> MakeDenseShard(const FfnLayerSpec& spec,
-                                                         std::vector<LoadedGroup> groups, ThreadPool& pool,
+                                                         std::vector<GroupWeights> groups, ThreadPool& pool,
                                                          Arithmetic arithmetic) {
   HEARTH_CHECK(!spec.neuron_major);
+  const auto block_of = [](const GroupWeights& group) { return group.group().block; };
   std::stable_sort(groups.begin(), groups.end(),
-                   [](const LoadedGroup& a, const LoadedGroup& b) { return a.group.block < b.group.block; });
+                   [&](const GroupWeights& a, const GroupWeights& b) { return block_of(a) < block_of(b); });
   std::vector<DenseBlock> blocks;
-  for (size_t begin = 0; begin < groups.size();) {
-    size_t end = begin;
-    while (end < groups.size() && groups[end].group.block == groups[begin].group.block) ++end;
-    HEARTH_ASSIGN_OR_RETURN(
-        DenseBlock block,
-        MakeBlock(spec, absl::MakeSpan(groups).subspan(begin, end - begin), pool, arithmetic));
+  for (size_t begin = 0, end = 0; begin < groups.size(); begin = end) {
+    while (end < groups.size() && block_of(groups[end]) == block_of(groups[begin])) ++end;
+    // Moved out, so that a block's bundles are gone when the next one is packed.
+    const std::vector<GroupWeights> of_block(std::make_move_iterator(groups.begin() + begin),
+                                             std::make_move_iterator(groups.begin() + end));
+    HEARTH_ASSIGN_OR_RETURN(DenseBlock block, MakeBlock(spec, of_block, pool, arithmetic));
     blocks.push_back(std::move(block));
-    begin = end;
   }
   return std::make_unique<DenseShard>(spec, std::move(blocks));
 }

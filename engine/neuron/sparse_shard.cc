@@ -41,6 +41,7 @@ struct SparseGroup {
   const float* up_bias = nullptr;
   const float* down_bias = nullptr;
 
+  SparseGroup() = default;
   SparseGroup(LoadedGroup group, bool neuron_major) : loaded(std::move(group)) {
     if (!neuron_major) down_scales = TurnDown(loaded);
     all_ids.resize(loaded.group.neurons.size());
@@ -68,15 +69,18 @@ struct ThreadState {
 
 class SparseShard : public CpuShard {
  public:
-  SparseShard(const FfnLayerSpec& spec, std::vector<LoadedGroup> groups, SparsityMode mode)
-      : spec_(spec), mode_(mode) {
-    groups_.reserve(groups.size());
-    for (LoadedGroup& group : groups) {
-      weight_bytes_ += group.bytes.size();
-      neurons_ += group.group.neurons.size();
-      largest_group_ = std::max(largest_group_, group.group.neurons.size());
-      groups_.emplace_back(std::move(group), spec_.neuron_major);
+  SparseShard(const FfnLayerSpec& spec, std::vector<GroupWeights> groups, SparsityMode mode, ThreadPool& pool)
+      : spec_(spec), mode_(mode), groups_(groups.size()) {
+    for (const GroupWeights& group : groups) {
+      weight_bytes_ += group.layout().bytes;
+      neurons_ += group.group().neurons.size();
+      largest_group_ = std::max(largest_group_, group.group().neurons.size());
     }
+    pool.ParallelFor(groups.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t g = begin; g < end; ++g) {
+        groups_[g] = SparseGroup(std::move(groups[g]).Load(), spec_.neuron_major);
+      }
+    });
   }
 
   ShardWork Run(const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) override {
@@ -234,10 +238,10 @@ class SparseShard : public CpuShard {
 
 }  // namespace
 
-std::unique_ptr<CpuShard> MakeSparseShard(const FfnLayerSpec& spec, std::vector<LoadedGroup> groups,
-                                          SparsityMode mode) {
+std::unique_ptr<CpuShard> MakeSparseShard(const FfnLayerSpec& spec, std::vector<GroupWeights> groups,
+                                          SparsityMode mode, ThreadPool& pool) {
   HEARTH_CHECK((spec.neuron_major || CanTurnDown(spec)) && !spec.normalize_hidden);
-  return std::make_unique<SparseShard>(spec, std::move(groups), mode);
+  return std::make_unique<SparseShard>(spec, std::move(groups), mode, pool);
 }
 
 }  // namespace hearth

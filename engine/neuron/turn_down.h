@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "engine/neuron/cpu_shard.h"
 #include "engine/neuron/ffn_spec.h"
+#include "engine/neuron/group_weights.h"
 
 namespace hearth {
 

@@ -9,8 +9,8 @@
 #include "absl/status/statusor.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/model.h"
-#include "engine/neuron/bundle.h"
 #include "engine/neuron/cpu_device.h"
+#include "engine/neuron/group_weights.h"
 
 namespace hearth {
 
@@ -41,21 +41,15 @@ class LocalDevices {
   static absl::Status LoadShare(const Model& model, uint32_t layer, size_t d, size_t count,
                                 CpuDevice& device) {
     const FfnLayerSpec& spec = model.ffn_specs()[layer];
-    std::vector<NeuronGroup> groups;
-    std::vector<std::vector<uint8_t>> bundles;
+    std::vector<GroupWeights> weights;
     const std::vector<NeuronGroup>& all = model.neuron_groups()[layer];
     for (size_t g = d; g < all.size(); g += count) {
-      const NeuronGroup& group = all[g];
-      HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout,
-                              MakeBundleLayout(spec, group.block, static_cast<uint32_t>(group.neurons.size()),
-                                               IsFirstOfBlock(group)));
-      std::vector<uint8_t> bundle(layout.bytes);
-      ExtractBundle(spec, model.ffn_sources()[layer], group, layout, absl::MakeSpan(bundle));
-      groups.push_back(group);
-      bundles.push_back(std::move(bundle));
+      HEARTH_ASSIGN_OR_RETURN(GroupWeights group,
+                              GroupWeights::FromFile(spec, model.ffn_sources()[layer], all[g]));
+      weights.push_back(std::move(group));
     }
-    if (groups.empty()) return absl::OkStatus();
-    return device.LoadLayer(layer, spec, std::move(groups), std::move(bundles));
+    if (weights.empty()) return absl::OkStatus();
+    return device.LoadLayer(layer, spec, std::move(weights));
   }
 
   std::vector<std::unique_ptr<CpuDevice>> devices_;

@@ -83,10 +83,9 @@ TEST_F(LocalShardTest, FailedLoadingCanBeTriedAgain) {
   LocalShard shard(fixture_.Describe(1, [](size_t) { return "a"; }), devices_);
   ThreadPool pool(1);
   int calls = 0;
-  const auto source = [&](const ShardLayer& share,
-                          const PlacedGroup& group) -> absl::StatusOr<std::vector<uint8_t>> {
+  const auto source = [&](const ShardLayer& share, const PlacedGroup& group) -> absl::StatusOr<GroupWeights> {
     if (++calls == 6) return absl::UnavailableError("gone");
-    return fixture_.Bundle(share, group);
+    return GroupWeights::FromBundle(share.spec, group.group, fixture_.Bundle(share, group));
   };
   EXPECT_EQ(shard.Load(source, pool, nullptr).code(), absl::StatusCode::kUnavailable);
   EXPECT_TRUE(shard.Load(source, pool, nullptr).ok());

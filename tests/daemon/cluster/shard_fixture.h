@@ -63,7 +63,7 @@ class ShardFixture {
     const absl::Status status = shard->Load(
         [&](const ShardLayer& share, const PlacedGroup& group) {
           if (loaded_bundles != nullptr) ++*loaded_bundles;
-          return Bundle(share, group);
+          return GroupWeights::FromBundle(share.spec, group.group, Bundle(share, group));
         },
         pool, nullptr);
     EXPECT_TRUE(status.ok()) << status;

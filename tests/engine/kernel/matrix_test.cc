@@ -398,6 +398,39 @@ TEST(MatrixPack, KeepsNothingOfTheSourceItOwnsACopyOf) {
   }
 }
 
+TEST(MatrixPackRows, GivesTheMatrixThatTheSameBytesInOnePieceGive) {
+  ThreadPool pool(3);
+  for (const TensorType type :
+       {TensorType::kF32, TensorType::kF16, TensorType::kQ4_0, TensorType::kQ6_K, TensorType::kIQ2_S}) {
+    for (const Arithmetic arithmetic : {Arithmetic::kFast, Arithmetic::kFloat32}) {
+      const TestMatrix m = RandomMatrix(type, 85, 512, 20);
+      const std::vector<float> x = RandomFloats(512, 21);
+      const size_t row_bytes = m.blocks().size() / m.rows;
+      const absl::StatusOr<Matrix> weights = Matrix::PackRows(
+          type, m.rows, m.cols,
+          [&](size_t first, size_t count, uint8_t* out) {
+            ASSERT_LE(first + count, m.rows);
+            std::copy_n(m.blocks().begin() + first * row_bytes, count * row_bytes, out);
+          },
+          pool, arithmetic);
+      ASSERT_TRUE(weights.ok()) << weights.status();
+      EXPECT_TRUE(weights->owns_memory());
+      EXPECT_EQ(Multiply(pool, *weights, x.data(), 1, 512),
+                Multiply(pool, PackOrDie(m, pool, arithmetic), x.data(), 1, 512))
+          << TypeName(type);
+    }
+  }
+}
+
+TEST(MatrixPackRows, RefusesWhatNoMatrixCanBeWithoutReadingIt) {
+  ThreadPool pool(1);
+  const auto read = [](size_t, size_t, uint8_t*) { FAIL() << "read"; };
+  EXPECT_FALSE(Matrix::PackRows(TensorType::kQ4_0, 1, 33, read, pool).ok());
+  EXPECT_FALSE(Matrix::PackRows(TensorType::kF32, size_t{1} << 62, 4, read, pool).ok());
+  EXPECT_FALSE(Matrix::PackRows(TensorType::kIQ2_S, size_t{1} << 62, 256, read, pool).ok());
+  EXPECT_TRUE(Matrix::PackRows(TensorType::kQ4_0, 0, 64, read, pool)->empty());
+}
+
 TEST(MatMulDeathTest, RefusesActivationsOfAnotherWidth) {
   ThreadPool pool(1);
   const TestMatrix m = RandomMatrix(TensorType::kF32, 2, 8, 19);

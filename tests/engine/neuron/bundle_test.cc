@@ -19,30 +19,6 @@ FfnLayerSpec SmallSpec() {
   return spec;
 }
 
-float FloatAt(const std::vector<uint8_t>& bytes, uint64_t offset, uint64_t index) {
-  float value;
-  std::memcpy(&value, bytes.data() + offset + index * sizeof(float), sizeof(float));
-  return value;
-}
-
-TEST(Bundle, HoldsTheRowsAndColumnsOfItsNeurons) {
-  const FfnFixture ffn(SmallSpec(), 1, 12);
-  const NeuronGroup group{0, {3, 4, 9}, 1};
-  const std::vector<uint8_t> bytes = ffn.Bundle(group);
-  const BundleLayout layout = *MakeBundleLayout(ffn.spec(), 0, 3, false);
-  const FfnBlockSource& block = ffn.source().blocks[0];
-  for (uint32_t i = 0; i < 3; ++i) {
-    for (uint32_t c = 0; c < 8; ++c) {
-      EXPECT_EQ(FloatAt(bytes, layout.Find(BundlePart::kGate)->offset, i * 8 + c),
-                ffn.At(block.gate, group.neurons[i], c));
-      EXPECT_EQ(FloatAt(bytes, layout.Find(BundlePart::kUp)->offset, i * 8 + c),
-                ffn.At(block.up, group.neurons[i], c));
-      EXPECT_EQ(FloatAt(bytes, layout.Find(BundlePart::kDown)->offset, c * 3 + i),
-                ffn.At(block.down, c, group.neurons[i]));
-    }
-  }
-}
-
 TEST(Bundle, DownBiasTravelsWithTheFirstGroupOnly) {
   FfnLayerSpec spec = SmallSpec();
   spec.down_bias = true;

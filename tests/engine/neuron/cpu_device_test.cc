@@ -24,6 +24,12 @@ FfnLayerSpec GatedSpec(Activation activation) {
   return spec;
 }
 
+std::vector<GroupWeights> Weights(const FfnFixture& ffn, const NeuronGroup& group) {
+  std::vector<GroupWeights> weights;
+  weights.push_back(*GroupWeights::FromFile(ffn.spec(), ffn.source(), group));
+  return weights;
+}
+
 // Runs a request on devices and returns the sums.
 std::vector<int64_t> Sums(const FfnLayerSpec& spec, std::vector<FfnDevice*> devices,
                           const std::vector<float>& x, absl::Span<const BlockChoice> choices = {},
@@ -205,37 +211,39 @@ TEST(CpuDevice, AsyncDevicesWorkBesideTheCaller) {
   EXPECT_GT(odd.counters().neurons_computed[0], 0u);
 }
 
-TEST(CpuDevice, RefusesABundleOfTheWrongSize) {
-  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
-  ThreadPool pool(1);
-  CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
-  const NeuronGroup group = MakeNeuronGroups(ffn.spec(), {})[0];
-  std::vector<uint8_t> bytes = ffn.Bundle(group);
-  bytes.pop_back();
-  const absl::Status status = device.LoadLayer(0, ffn.spec(), {group}, {bytes});
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("bytes of weights"));
-  EXPECT_FALSE(device.HoldsLayer(0));
-}
-
-TEST(CpuDevice, RefusesNeuronsOutsideTheBlockAndOutOfOrder) {
-  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
-  ThreadPool pool(1);
-  CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
-  const NeuronGroup good{0, {3, 4}, 1};
-  const std::vector<uint8_t> bytes = ffn.Bundle(good);
-  EXPECT_TRUE(device.LoadLayer(0, ffn.spec(), {good}, {bytes}).ok());
-  EXPECT_FALSE(device.LoadLayer(0, ffn.spec(), {{0, {3, 64}, 1}}, {bytes}).ok());
-  EXPECT_FALSE(device.LoadLayer(0, ffn.spec(), {{0, {4, 3}, 1}}, {bytes}).ok());
-  EXPECT_FALSE(device.LoadLayer(0, ffn.spec(), {{7, {3, 4}, 1}}, {bytes}).ok());
-}
-
 TEST(CpuDevice, RefusesALayerTheModelDoesNotHave) {
   const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
   ThreadPool pool(1);
   CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
-  const NeuronGroup group{0, {3, 4}, 1};
-  EXPECT_FALSE(device.LoadLayer(1, ffn.spec(), {group}, {ffn.Bundle(group)}).ok());
+  EXPECT_FALSE(device.LoadLayer(1, ffn.spec(), Weights(ffn, {0, {3, 4}, 1})).ok());
+}
+
+TEST(CpuDevice, RefusesToLoadNoGroups) {
+  const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
+  ThreadPool pool(1);
+  CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
+  EXPECT_FALSE(device.LoadLayer(0, ffn.spec(), {}).ok());
+  EXPECT_FALSE(device.HoldsLayer(0));
+}
+
+TEST(CpuDevice, ComputesTheSameFromTheFileAsFromBundles) {
+  for (const bool by_neuron : {false, true}) {
+    FfnLayerSpec spec = GatedSpec(Activation::kRelu);
+    spec.neuron_major = by_neuron;
+    spec.up_bias = spec.down_bias = true;
+    const FfnFixture ffn(spec, 1, 100);
+    ThreadPool pool(2);
+    const auto groups = MakeNeuronGroups(ffn.spec(), {}, 7);
+    const auto bundles = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t) { return true; });
+    std::vector<GroupWeights> weights;
+    for (const NeuronGroup& group : groups) {
+      weights.push_back(*GroupWeights::FromFile(ffn.spec(), ffn.source(), group));
+    }
+    CpuDevice file("file", pool, 1, SparsityMode::kDense);
+    ASSERT_TRUE(file.LoadLayer(0, ffn.spec(), std::move(weights)).ok());
+    const std::vector<float> x = RandomRows(kEmbd, 3);
+    EXPECT_EQ(Sums(ffn.spec(), {&file}, x), Sums(ffn.spec(), {bundles.get()}, x)) << by_neuron;
+  }
 }
 
 // A device that is lost when asked.

@@ -6,11 +6,13 @@
 #include <deque>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/neuron/bundle.h"
 #include "engine/neuron/cpu_device.h"
 #include "engine/neuron/ffn_spec.h"
+#include "engine/neuron/group_weights.h"
 #include "engine/neuron/neuron_group.h"
 
 namespace hearth {
@@ -43,11 +45,7 @@ class FfnFixture {
   const FfnLayerSource& source() const { return source_; }
 
   std::vector<uint8_t> Bundle(const NeuronGroup& group) const {
-    const BundleLayout layout = *MakeBundleLayout(
-        spec_, group.block, static_cast<uint32_t>(group.neurons.size()), IsFirstOfBlock(group));
-    std::vector<uint8_t> bytes(layout.bytes);
-    ExtractBundle(spec_, source_, group, layout, absl::MakeSpan(bytes));
-    return bytes;
+    return std::move(GroupWeights::FromFile(spec_, source_, group)).value().Load().bytes;
   }
 
   // A device with the groups for which pick(index) holds.
@@ -55,14 +53,12 @@ class FfnFixture {
   std::unique_ptr<CpuDevice> Device(ThreadPool& pool, SparsityMode mode,
                                     const std::vector<NeuronGroup>& groups, Pick pick) const {
     auto device = std::make_unique<CpuDevice>("cpu", pool, 1, mode);
-    std::vector<NeuronGroup> held;
-    std::vector<std::vector<uint8_t>> bundles;
+    std::vector<GroupWeights> weights;
     for (size_t g = 0; g < groups.size(); ++g) {
       if (!pick(g)) continue;
-      held.push_back(groups[g]);
-      bundles.push_back(Bundle(groups[g]));
+      weights.push_back(*GroupWeights::FromBundle(spec_, groups[g], Bundle(groups[g])));
     }
-    const absl::Status loaded = device->LoadLayer(0, spec_, std::move(held), std::move(bundles));
+    const absl::Status loaded = device->LoadLayer(0, spec_, std::move(weights));
     if (!loaded.ok()) std::abort();
     return device;
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <utility>
 
 namespace hearth {
 namespace {
@@ -32,7 +33,7 @@ LoadedGroup RandomGroup(const FfnLayerSpec& spec) {
   const absl::Status quantised =
       Quantize(spec.down.type, values, {}, absl::MakeSpan(bytes).subspan(down->offset, down->bytes));
   EXPECT_TRUE(quantised.ok()) << quantised;
-  return *MakeLoadedGroup(spec, group, bytes);
+  return std::move(GroupWeights::FromBundle(spec, group, bytes)).value().Load();
 }
 
 std::vector<float> DownValues(const LoadedGroup& group) {
