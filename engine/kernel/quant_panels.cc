@@ -74,26 +74,6 @@ struct TokenUnit {
   VF32 scaled_sum[kParts];
 };
 
-// total + kLanes rows of a unit of weights times a token's unit. scale(part) and minimum(part) give those of
-// the unit's parts.
-template <class Format, class Scale, class Minimum>
-HWY_INLINE VF32 AddUnit(const VI32 (&quads)[kQuads], const Scale& scale, const Minimum& minimum,
-                        const TokenUnit<Format>& x, VF32 total) {
-  constexpr size_t kPartQuads = kQuads / TokenUnit<Format>::kParts;
-  Repeat<TokenUnit<Format>::kParts>([&](auto part) HEARTH_INLINE_LAMBDA {
-    // Two sums side by side, since each step waits for the one before it.
-    VI32 low = hn::Zero(I32()), high = hn::Zero(I32());
-    if constexpr (TokenUnit<Format>::kOffsetBits > 0) low = x.offset[part];
-    Repeat<kPartQuads>([&](auto i) HEARTH_INLINE_LAMBDA {
-      constexpr size_t kQuad = part * kPartQuads + i;
-      AddQuad(quads[kQuad], x.codes + 4 * kQuad, i < kPartQuads / 2 ? low : high);
-    });
-    total = hn::MulAdd(hn::ConvertTo(F32(), hn::Add(low, high)), hn::Mul(scale(part), x.scale), total);
-    if constexpr (Format::kMinima) total = hn::NegMulAdd(minimum(part), x.scaled_sum[part], total);
-  });
-  return total;
-}
-
 // kLanes rows of a unit's codes from `lane` on, as one number per row and quad.
 template <class Format>
 HWY_INLINE void LoadQuads(const uint8_t* packed, size_t units, size_t unit, size_t lane,
@@ -141,6 +121,16 @@ HWY_INLINE void Prefetch(const Strip& strip, size_t unit) {
   for (size_t byte = 0; byte < kUnitBytes; byte += kCacheLine) hwy::Prefetch(ahead + byte);
 }
 
+// The strip of a panel, counted from the part's first one.
+HWY_INLINE Strip StripOf(const Part& part, const StripGroup& layout, size_t panel, size_t strip) {
+  const uint8_t* packed = part.task.weights->storage().data + layout.At(part.first_panel + panel, strip);
+  const size_t first_unit = strip * kStripUnits;
+  return {.packed = packed,
+          .next = packed + layout.panels * layout.strip_bytes,
+          .units = std::min(kStripUnits, part.task.weights->cols() / kUnitCols - first_unit),
+          .first_unit = first_unit};
+}
+
 // How the products of strips are made: with vectors that take the codes as they are packed ...
 template <class Format>
 class VectorMethod {
@@ -148,15 +138,14 @@ class VectorMethod {
   // Totals per panel for so many tokens.
   static constexpr size_t Padded(size_t tokens) { return tokens; }
 
-  HWY_INLINE void Prepare(const Strip& strip) { expanded_ = false; }
+  HWY_INLINE void Prepare(const Strip& strip) { ExpandScales<Format>(strip.packed, strip.units, scales_); }
 
   // Adds the units [begin, end) to the totals of the strip's panel.
-  HWY_INLINE void Multiply(const Part& part, const Strip& strip, size_t begin, size_t end, float* totals) {
-    if (part.tokens == 1 && end - begin == kStripUnits) {
-      MultiplyOneToken(part, strip, totals);
+  HWY_INLINE void Multiply(const Part& part, const Strip& strip, size_t begin, size_t end,
+                           float* totals) const {
+    if (part.task.blocks->rows == 1) {
+      MultiplyOneToken(UnitOf<Format>(*part.task.blocks, strip.first_unit, 0), strip, begin, end, totals);
     } else {
-      if (!expanded_) ExpandScales<Format>(strip.packed, strip.units, scales_);
-      expanded_ = true;
       MultiplyTokens(part, strip, begin, end, totals);
     }
   }
@@ -164,26 +153,22 @@ class VectorMethod {
  private:
   static constexpr size_t kParts = TokenUnit<Format>::kParts;
 
-  // A whole strip. Everything stays in registers.
-  HWY_INLINE void MultiplyOneToken(const Part& part, const Strip& strip, float* totals) const {
+  // The totals stay in registers. Two things make compilers' output fit for reading memory fast, which is all
+  // that counts here: the loop is not unrolled (prefetchers know a stream by the instruction that loads it),
+  // and it is a function by itself (what the activations' addresses have in common is not kept in more
+  // registers than there are).
+  HWY_NOINLINE void MultiplyOneToken(const UnitOfTokens& first, const Strip& strip, size_t begin, size_t end,
+                                     float* totals) const {
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
-      // All scales at once, although most are needed later: prefetchers lose the thread where lines come
-      // late.
-      for (size_t byte = 0; byte < kStripUnits * Format::kScaleBytes; byte += kCacheLine) {
-        hwy::Prefetch(strip.packed + byte);
-      }
-      const typename Format::Scales scales(strip.packed, kStripUnits, lane);
       VF32 total = hn::Load(F32(), totals + lane);
-      Repeat<kStripUnits>([&](auto unit) HEARTH_INLINE_LAMBDA {
+      for (size_t unit = begin; unit < end; ++unit) {
         if (wants_prefetch_) Prefetch<Format>(strip, unit);
         VI32 quads[kQuads];
-        LoadQuads<Format>(strip.packed, kStripUnits, unit, lane, quads);
-        const TokenUnit<Format> x(UnitOf<Format>(*part.task.blocks, strip.first_unit + unit, part.first), 0);
-        total = AddUnit<Format>(
-            quads, [&](auto i) HEARTH_INLINE_LAMBDA { return scales.template Scale<kParts * unit + i>(); },
-            [&](auto i) HEARTH_INLINE_LAMBDA { return scales.template Minimum<kParts * unit + i>(); }, x,
-            total);
-      });
+        LoadQuads<Format>(strip.packed, strip.units, unit, lane, quads);
+        const UnitOfTokens x = {first.codes + unit * kUnitCols, first.scales + unit,
+                                first.minus_sums + kParts * unit, first.scaled_sums + kParts * unit, 1};
+        total = AddUnit(quads, unit, lane, TokenUnit<Format>(x, 0), total);
+      }
       hn::Store(total, F32(), totals + lane);
     }
   }
@@ -191,22 +176,18 @@ class VectorMethod {
   // The codes of a unit stay in registers.
   HWY_INLINE void MultiplyTokens(const Part& part, const Strip& strip, size_t begin, size_t end,
                                  float* panel_totals) const {
+    // With more work per unit no processor looks far enough ahead by itself.
+    const bool wants_prefetch = wants_prefetch_ || part.tokens > 2;
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
       for (size_t unit = begin; unit < end; ++unit) {
-        Prefetch<Format>(strip, unit);
+        if (wants_prefetch) Prefetch<Format>(strip, unit);
         const UnitOfTokens x = UnitOf<Format>(*part.task.blocks, strip.first_unit + unit, part.first);
         float* totals = panel_totals + lane;
         VI32 quads[kQuads];
         LoadQuads<Format>(strip.packed, strip.units, unit, lane, quads);
         const auto multiply = [&](size_t t) HEARTH_INLINE_LAMBDA {
           float* total = totals + t * kPanelRows;
-          const VF32 sum = AddUnit<Format>(
-              quads,
-              [&](auto i)
-                  HEARTH_INLINE_LAMBDA { return hn::Load(F32(), scales_.scales[kParts * unit + i] + lane); },
-              [&](auto i)
-                  HEARTH_INLINE_LAMBDA { return hn::Load(F32(), scales_.minima[kParts * unit + i] + lane); },
-              TokenUnit<Format>(x, t), hn::Load(F32(), total));
+          const VF32 sum = AddUnit(quads, unit, lane, TokenUnit<Format>(x, t), hn::Load(F32(), total));
           hn::Store(sum, F32(), total);
         };
         size_t t = 0;
@@ -218,9 +199,30 @@ class VectorMethod {
     }
   }
 
+  // total + kLanes rows, from `lane` on, of a unit of weights times a token's unit.
+  HWY_INLINE VF32 AddUnit(const VI32 (&quads)[kQuads], size_t unit, size_t lane, const TokenUnit<Format>& x,
+                          VF32 total) const {
+    constexpr size_t kPartQuads = kQuads / kParts;
+    Repeat<kParts>([&](auto part) HEARTH_INLINE_LAMBDA {
+      // Two sums side by side, since each step waits for the one before it.
+      VI32 low = hn::Zero(I32()), high = hn::Zero(I32());
+      if constexpr (TokenUnit<Format>::kOffsetBits > 0) low = x.offset[part];
+      Repeat<kPartQuads>([&](auto i) HEARTH_INLINE_LAMBDA {
+        constexpr size_t kQuad = part * kPartQuads + i;
+        AddQuad(quads[kQuad], x.codes + 4 * kQuad, i < kPartQuads / 2 ? low : high);
+      });
+      const size_t at = kParts * unit + part;
+      const VF32 scale = hn::Mul(hn::Load(F32(), scales_.scales[at] + lane), x.scale);
+      total = hn::MulAdd(hn::ConvertTo(F32(), hn::Add(low, high)), scale, total);
+      if constexpr (Format::kMinima) {
+        total = hn::NegMulAdd(hn::Load(F32(), scales_.minima[at] + lane), x.scaled_sum[part], total);
+      }
+    });
+    return total;
+  }
+
   const bool wants_prefetch_ = WantsPrefetch();
-  bool expanded_ = false;  // scales_ are those of the strip
-  StripScales scales_;
+  StripScales scales_;  // of the strip that was prepared
 };
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -257,41 +259,29 @@ constexpr size_t kFewestTileTokens = 10;
 template <class Method>
 void MultiplyPart(const Part& part, Method& method) {
   const PanelTask& task = part.task;
-  const Matrix::Storage& storage = task.weights->storage();
-  const size_t units = task.weights->cols() / kUnitCols;
-  const StripGroup strips(storage, task.weights->rows(), task.weights->cols(), part.first_panel);
+  const StripGroup layout(task.weights->storage(), task.weights->rows(), task.weights->cols(),
+                          part.first_panel);
   PanelResults<kTokenTile> results(task, part.first_panel, part.panels, part.first, part.tokens);
   std::fill_n(part.totals, part.panels * part.panel_totals, 0.0f);
   const uint32_t* group = task.group_ends.begin();  // the first whose sums are not complete
-  // Groups that end before a unit have all their sums.
-  const auto end_groups = [&](size_t p, size_t unit, const uint32_t*& next) {
-    for (; next != task.group_ends.end() && *next == unit * kUnitCols; ++next) {
-      for (size_t t = 0; t < part.tokens; ++t) {
-        float* sums = part.totals + p * part.panel_totals + t * kPanelRows;
-        results.Add(p, t, sums);
-        for (size_t lane = 0; lane < kPanelRows; lane += kLanes)
-          hn::Store(hn::Zero(F32()), F32(), sums + lane);
-      }
-    }
-  };
-  for (size_t base = 0; base < units; base += kStripUnits) {
-    const size_t end = std::min(base + kStripUnits, units);
+  while (*group == 0) ++group;
+  for (size_t i = 0; i <= layout.last_strip; ++i) {
     const uint32_t* next = group;
     for (size_t p = 0; p < part.panels; ++p) {
-      next = group;
-      const uint8_t* packed = storage.data + strips.At(part.first_panel + p, base / kStripUnits);
-      const Strip strip = {.packed = packed,
-                           .next = packed + strips.panels * strips.strip_bytes,
-                           .units = end - base,
-                           .first_unit = base};
+      const Strip strip = StripOf(part, layout, p, i);
       float* totals = part.totals + p * part.panel_totals;
       method.Prepare(strip);
-      end_groups(p, base, next);
-      for (size_t unit = base; unit < end;) {
-        const size_t stop = std::min<size_t>(end, *next / kUnitCols);
-        method.Multiply(part, strip, unit - base, stop - base, totals);
-        unit = stop;
-        end_groups(p, unit, next);
+      next = group;
+      for (size_t unit = 0; unit < strip.units;) {
+        const size_t group_end = *next / kUnitCols - strip.first_unit;
+        const size_t end = std::min(strip.units, group_end);
+        method.Multiply(part, strip, unit, end, totals);
+        unit = end;
+        if (end < group_end) break;
+        for (size_t t = 0; t < part.tokens; ++t) results.Add(p, t, totals + t * kPanelRows);
+        std::fill_n(totals, part.tokens * kPanelRows, 0.0f);
+        // Groups without columns have nothing to add.
+        for (const uint32_t done = *next; next != task.group_ends.end() && *next == done;) ++next;
       }
     }
     group = next;

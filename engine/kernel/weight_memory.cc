@@ -1,9 +1,14 @@
 #include "engine/kernel/weight_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <limits>
+#include <mutex>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
@@ -11,42 +16,89 @@ namespace hearth {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+// Address space, of which only what is written becomes memory.
+constexpr size_t kRegionBytes = size_t{256} << 20;
+
+size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+size_t PageBytes() {
+  static const auto bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
 
 }  // namespace
 
-absl::StatusOr<WeightMemory> WeightMemory::Allocate(size_t bytes) {
-  if (bytes == 0) return WeightMemory();
-  // Mapped larger than asked for and trimmed at the front, so that the first huge page starts with the data.
-  const size_t slack = bytes >= kHugePage ? kHugePage : 0;
-  if (bytes > SIZE_MAX - slack) return absl::ResourceExhaustedError("weights larger than the address space");
-  void* mapped = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for ", bytes, " bytes of weights"));
+// A mapping that pieces are cut from, each part of it once: what was never written is zero.
+class WeightMemory::Region {
+ public:
+  // Null when the system refuses.
+  static std::shared_ptr<Region> Map(size_t bytes) {
+    const size_t mapped = bytes + kHugePage;  // the first piece starts with a huge page
+    void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return nullptr;
+    madvise(data, mapped, MADV_HUGEPAGE);  // a wish; without huge pages all works the same
+    return std::make_shared<Region>(static_cast<uint8_t*>(data), mapped);
   }
-  auto* begin = static_cast<uint8_t*>(mapped);
-  if (slack == 0) return WeightMemory(begin, bytes);
-  const size_t skip = (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage) % kHugePage;
-  if (skip > 0) munmap(begin, skip);
-  uint8_t* data = begin + skip;
-  constexpr size_t kPage = 4096;
-  const size_t used = (bytes + kPage - 1) / kPage * kPage;
-  uint8_t* end = begin + (bytes + slack + kPage - 1) / kPage * kPage;
-  if (data + used < end) munmap(data + used, static_cast<size_t>(end - (data + used)));
-  madvise(data, used, MADV_HUGEPAGE);  // a wish; without huge pages all works the same
-  return WeightMemory(data, bytes);
+
+  Region(uint8_t* data, size_t size)
+      : data_(data),
+        size_(size),
+        used_(RoundUp(reinterpret_cast<uintptr_t>(data), kHugePage) - reinterpret_cast<uintptr_t>(data)) {}
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  ~Region() { munmap(data_, size_); }
+
+  // Null when there is not enough left. `bytes` are whole pages.
+  uint8_t* Cut(size_t bytes) {
+    if (bytes > size_ - used_) return nullptr;
+    return data_ + std::exchange(used_, used_ + bytes);
+  }
+
+ private:
+  uint8_t* const data_;
+  const size_t size_;
+  size_t used_;
+};
+
+absl::StatusOr<WeightMemory> WeightMemory::Allocate(size_t bytes) {
+  static std::mutex mutex;
+  static std::shared_ptr<Region>& current ABSL_PT_GUARDED_BY(mutex) = *new std::shared_ptr<Region>;
+  WeightMemory piece;
+  if (bytes == 0) return piece;
+  const auto refusal = [&] {
+    return absl::ResourceExhaustedError(absl::StrCat("no memory for ", bytes, " bytes of weights"));
+  };
+  if (bytes > std::numeric_limits<size_t>::max() / 2) return refusal();
+  const size_t pages = RoundUp(bytes, PageBytes());
+
+  std::lock_guard lock(mutex);
+  if (current != nullptr) piece.data_ = current->Cut(pages);
+  if (piece.data_ == nullptr) {
+    std::shared_ptr<Region> region = Region::Map(std::max(kRegionBytes, pages));
+    if (region == nullptr) region = Region::Map(pages);
+    if (region == nullptr) return refusal();
+    current = std::move(region);
+    piece.data_ = current->Cut(pages);
+  }
+  piece.region_ = current;
+  piece.size_ = bytes;
+  return piece;
 }
 
 WeightMemory::WeightMemory(WeightMemory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : region_(std::move(other.region_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 WeightMemory& WeightMemory::operator=(WeightMemory&& other) noexcept {
+  std::swap(region_, other.region_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
 }
 
 WeightMemory::~WeightMemory() {
-  if (data_ != nullptr) munmap(data_, size_);
+  if (data_ != nullptr) madvise(data_, RoundUp(size_, PageBytes()), MADV_DONTNEED);
 }
 
 }  // namespace hearth

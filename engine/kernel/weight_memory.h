@@ -3,16 +3,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/statusor.h"
 
 namespace hearth {
 
-// Zeroed memory for packed weights, aligned to cache lines. Large pieces come in huge pages where the system
-// has them: reading gigabytes per token through 4 KiB pages costs bandwidth. Movable.
+// Zeroed memory for packed weights, aligned to pages. Pieces lie one after another in large regions, in huge
+// pages where the system has them: prefetchers stop at every page, so weights in small pages, and be it only
+// the end of each matrix, are read at a lower bandwidth. A piece's memory goes back to the system with it.
+// Movable.
 class WeightMemory {
  public:
-  // RESOURCE_EXHAUSTED when the system has no such memory.
+  // RESOURCE_EXHAUSTED when the system has no such memory. Thread-safe.
   static absl::StatusOr<WeightMemory> Allocate(size_t bytes);
 
   WeightMemory() = default;
@@ -24,8 +27,9 @@ class WeightMemory {
   size_t size() const { return size_; }
 
  private:
-  WeightMemory(uint8_t* data, size_t size) : data_(data), size_(size) {}
+  class Region;
 
+  std::shared_ptr<Region> region_;
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
 };
