@@ -28,7 +28,8 @@ class BundleCatalog {
 
   BundleCatalog(std::shared_ptr<const GgufFile> file, std::shared_ptr<const ModelOutline> outline);
 
-  // The weights of a group, by its numbers in the outline (CHECK), as they lie in the file.
+  // The weights of a group, by its numbers in the outline (CHECK), as they lie in the
+  // file: to be used before the catalog goes.
   absl::StatusOr<GroupWeights> Weights(uint32_t layer, uint32_t group) const;
   // The hash and size of a group's bundle; reads the weights when it is asked for the first time.
   absl::StatusOr<Identity> Identify(uint32_t layer, uint32_t group);

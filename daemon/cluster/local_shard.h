@@ -15,6 +15,7 @@
 #include "daemon/cluster/shard_device.h"
 #include "engine/base/thread_pool.h"
 #include "engine/neuron/ffn_device.h"
+#include "engine/neuron/group_weights.h"
 
 namespace hearth {
 

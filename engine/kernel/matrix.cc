@@ -166,7 +166,7 @@ absl::StatusOr<Matrix> Matrix::PackRows(TensorType type, size_t rows, size_t col
   if (rows == 0 || cols == 0) return matrix;
   Storage& storage = *matrix.storage_;
   if (HasPanels(type, arithmetic)) {
-    // A panel's rows go through a buffer that fits the L2 cache, one per thread.
+    // A panel's rows go through a small buffer, one per thread.
     std::vector<Scratch<uint8_t>> buffers(static_cast<size_t>(pool.threads()));
     const auto rows_at = [&](size_t first, size_t count, int thread) {
       uint8_t* buffer = buffers[static_cast<size_t>(thread)].Reserve(kPanelRows * row_bytes);

@@ -33,7 +33,7 @@ inline constexpr size_t kStripCols = kStripUnits * kUnitCols;
 inline constexpr size_t kGroupPanels = 4;
 
 enum class Layout {
-  kRows,         // the file's rows, borrowed; dequantised at every use
+  kRows,         // the file's rows, borrowed or copied; dequantised at every use
   kFloatPanels,  // F32, F16, BF16: [panel][column][16 values]
   kQuantPanels,  // [group][strip][panel of the group], see StripGroup and quant_pack.h
 };

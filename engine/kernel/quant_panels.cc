@@ -161,6 +161,7 @@ class VectorMethod {
                                      float* totals) const {
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
       VF32 total = hn::Load(F32(), totals + lane);
+      HEARTH_KEEP_LOOP
       for (size_t unit = begin; unit < end; ++unit) {
         if (wants_prefetch_) Prefetch<Format>(strip, unit);
         VI32 quads[kQuads];

@@ -22,6 +22,15 @@
 #define HEARTH_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
 #endif
 
+// In front of a loop that is to stay one.
+#ifndef HEARTH_KEEP_LOOP
+#if HWY_COMPILER_CLANG
+#define HEARTH_KEEP_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define HEARTH_KEEP_LOOP _Pragma("GCC unroll 1")
+#endif
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace hearth {
 namespace HWY_NAMESPACE {

@@ -11,8 +11,9 @@ namespace hearth {
 
 // Zeroed memory for packed weights, aligned to pages. Pieces lie one after another in large regions, in huge
 // pages where the system has them: prefetchers stop at every page, so weights in small pages, and be it only
-// the end of each matrix, are read at a lower bandwidth. A piece's memory goes back to the system with it.
-// Movable.
+// the end of each matrix, are read at a lower bandwidth. A piece's pages go back to the system with it (those
+// of a huge page that it shares with others when memory runs short), its addresses with the region's last
+// piece. Movable.
 class WeightMemory {
  public:
   // RESOURCE_EXHAUSTED when the system has no such memory. Thread-safe.

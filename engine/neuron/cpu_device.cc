@@ -8,6 +8,7 @@
 #include "engine/neuron/cpu_shard.h"
 
 namespace hearth {
+
 CpuDevice::CpuDevice(std::string name, ThreadPool& pool, uint32_t layers, SparsityMode mode,
                      Arithmetic arithmetic)
     : name_(std::move(name)), pool_(pool), mode_(mode), arithmetic_(arithmetic), shards_(layers) {

@@ -25,7 +25,8 @@ class CpuDevice : public FfnDevice {
   ~CpuDevice() override;
 
   // Takes over the groups of a layer that this device holds, replacing what it held of the layer.
-  // INVALID_ARGUMENT without groups or for a layer that the model does not have.
+  // INVALID_ARGUMENT without groups or for a layer that the model does not have, RESOURCE_EXHAUSTED without
+  // memory.
   absl::Status LoadLayer(uint32_t layer, const FfnLayerSpec& spec, std::vector<GroupWeights> groups);
   void DropLayer(uint32_t layer);
   // Bytes of memory that the loaded weights take.

@@ -33,8 +33,9 @@ class CpuShard {
   virtual uint64_t neurons() const = 0;
 };
 
-// The shard of whichever kind suits spec and mode. `pool` is used for loading only. INVALID_ARGUMENT without
-// groups.
+// The shard of whichever kind suits spec and mode. The groups' layouts are those of the same spec (CHECK).
+// `pool` is used for loading only. INVALID_ARGUMENT without groups, RESOURCE_EXHAUSTED without memory for
+// them.
 absl::StatusOr<std::unique_ptr<CpuShard>> MakeCpuShard(const FfnLayerSpec& spec,
                                                        std::vector<GroupWeights> groups, SparsityMode mode,
                                                        ThreadPool& pool, Arithmetic arithmetic);

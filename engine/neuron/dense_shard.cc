@@ -50,7 +50,9 @@ class JoinedGroups {
     for (; count > 0; ++g) {
       const size_t begin = g == 0 ? 0 : ends_[g - 1];
       const size_t taken = std::min(count, ends_[g] - first);
-      groups_[g].CopyRows(*groups_[g].layout().Find(part), first - begin, taken, out, row_bytes);
+      const BundleEntry* entry = groups_[g].layout().Find(part);
+      HEARTH_CHECK(entry != nullptr && entry->bytes == entry->rows * row_bytes);
+      groups_[g].CopyRows(*entry, first - begin, taken, out, row_bytes);
       first += taken;
       count -= taken;
       out += taken * row_bytes;
@@ -59,10 +61,13 @@ class JoinedGroups {
 
   // Rows of `down`: the groups' columns side by side.
   void CopyOutputs(size_t first, size_t count, size_t row_bytes, uint8_t* out) const {
+    size_t offset = 0;
     for (const GroupWeights& group : groups_) {
-      const BundleEntry& down = *group.layout().Find(BundlePart::kDown);
-      group.CopyRows(down, first, count, out, row_bytes);
-      out += down.bytes / down.rows;
+      const BundleEntry* down = group.layout().Find(BundlePart::kDown);
+      const size_t part_bytes = down->bytes / down->rows;
+      HEARTH_CHECK(part_bytes <= row_bytes - offset);
+      group.CopyRows(*down, first, count, out + offset, row_bytes);
+      offset += part_bytes;
     }
   }
 

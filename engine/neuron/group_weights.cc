@@ -111,6 +111,7 @@ void GroupWeights::FindDownRuns() {
 void GroupWeights::CopyRows(const BundleEntry& entry, size_t first, size_t count, uint8_t* out,
                             size_t out_stride) const {
   HEARTH_CHECK(first <= entry.rows && count <= entry.rows - first);
+  if (count == 0) return;
   if (source_) return CopyFromFile(entry, first, count, out, out_stride);
   const uint64_t row_bytes = entry.bytes / entry.rows;
   const uint8_t* row = loaded_.bytes.data() + entry.offset + first * row_bytes;

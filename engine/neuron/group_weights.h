@@ -29,6 +29,9 @@ struct LoadedGroup {
 // file itself, so that packing reads a mapped file with no copy of gigabytes between. Movable.
 class GroupWeights {
  public:
+  GroupWeights(GroupWeights&&) = default;
+  GroupWeights& operator=(GroupWeights&&) = default;
+
   // INVALID_ARGUMENT when ids or sizes do not fit the spec (they may come from a peer).
   static absl::StatusOr<GroupWeights> FromBundle(const FfnLayerSpec& spec, NeuronGroup group,
                                                  std::vector<uint8_t> bundle);

@@ -143,7 +143,9 @@ TEST(MatMulFast, MatchesTheProductWithRoundedActivations) {
           const std::vector<float> x = RoundedToBlocks(type, RandomFloats(3 * cols, 2));
           const Matrix weights = PackOrDie(m, pool);
           ASSERT_TRUE(weights.owns_memory());
-          ExpectIntegerProduct(m, x, 3, Multiply(pool, weights, x.data(), 3, cols));
+          for (const size_t tokens : {1, 3}) {
+            ExpectIntegerProduct(m, x, tokens, Multiply(pool, weights, x.data(), tokens, cols));
+          }
         }
       }
     }
@@ -289,6 +291,17 @@ TEST_P(MatMulBits, DoNotDependOnOtherProductsOfTheCall) {
   EXPECT_EQ(out_b[17], -1.0f) << "wrote beyond its rows";
 }
 
+// The columns [begin, end) of a matrix; whole blocks.
+TestMatrix ColumnsOf(const TestMatrix& m, size_t begin, size_t end) {
+  const TypeInfo& info = GetTypeInfo(m.type);
+  TestMatrix part{m.type, m.rows, end - begin, {0}, {}};
+  for (size_t r = 0; r < m.rows; ++r) {
+    const uint8_t* row = m.row(r) + begin / info.block_values * info.block_bytes;
+    part.storage.insert(part.storage.end(), row, row + (end - begin) / info.block_values * info.block_bytes);
+  }
+  return part;
+}
+
 TEST_P(MatMulBits, OfFixedPointSumsDoNotDependOnHowGroupsAreCutIntoMatrices) {
   ForEachTarget([this] {
     constexpr size_t kRows = 21, kCols = 1536, kTokens = 2;
@@ -302,21 +315,45 @@ TEST_P(MatMulBits, OfFixedPointSumsDoNotDependOnHowGroupsAreCutIntoMatrices) {
     MatMulFixedPoint(pool, activations, Pack(m, pool), ends, whole.data(), kRows);
     const size_t parts[][2] = {{768, 1536}, {0, 768}};
     for (const auto& [begin, end] : parts) {
-      const TypeInfo& info = GetTypeInfo(m.type);
-      TestMatrix part{m.type, kRows, end - begin, {0}, {}};
-      for (size_t r = 0; r < kRows; ++r) {
-        const uint8_t* row = m.row(r) + begin / info.block_values * info.block_bytes;
-        part.storage.insert(part.storage.end(), row,
-                            row + (end - begin) / info.block_values * info.block_bytes);
-      }
       std::vector<uint32_t> part_ends;
       for (const uint32_t group_end : ends) {
         if (group_end > begin && group_end <= end) part_ends.push_back(group_end - begin);
       }
       activations.Set(x.data() + begin, kTokens, end - begin, kCols);
-      MatMulFixedPoint(pool, activations, Pack(part, pool), part_ends, cut.data(), kRows);
+      MatMulFixedPoint(pool, activations, Pack(ColumnsOf(m, begin, end), pool), part_ends, cut.data(), kRows);
     }
     EXPECT_EQ(whole, cut);
+  });
+}
+
+TEST_P(MatMulBits, OfFixedPointSumsAreThoseOfEveryGroupsOwnProductWhereverGroupsEnd) {
+  ForEachTarget([this] {
+    constexpr size_t kRows = 83, kCols = 1536, kMostTokens = 20;
+    ThreadPool pool(2);
+    const TestMatrix m = Random(kRows, kCols, 25);
+    const Matrix weights = Pack(m, pool);
+    const std::vector<float> x = RandomFloats(kMostTokens * kCols, 26);
+    // At a strip's start, end and inside; several in one strip; without columns at both ends and between.
+    const std::vector<uint32_t> ends =
+        GetTypeInfo(m.type).block_values <= 32
+            ? std::vector<uint32_t>{0, 32, 32, 96, 256, 288, 1024, 1504, 1536, 1536}
+            : std::vector<uint32_t>{0, 256, 256, 768, 1024, 1536, 1536};
+    for (const size_t tokens : {size_t{1}, size_t{2}, kMostTokens}) {
+      Activations activations;
+      activations.Set(x.data(), tokens, kCols, kCols);
+      std::vector<int64_t> sums(tokens * kRows, 3), expected(tokens * kRows, 3);
+      MatMulFixedPoint(pool, activations, weights, ends, sums.data(), kRows);
+      size_t begin = 0;
+      for (const uint32_t end : ends) {
+        if (end == begin) continue;
+        const TestMatrix columns = ColumnsOf(m, begin, end);  // may be borrowed
+        const std::vector<float> products =
+            Multiply(pool, Pack(columns, pool), x.data() + begin, tokens, kCols);
+        for (size_t i = 0; i < products.size(); ++i) expected[i] += ToFixedPoint(products[i]);
+        begin = end;
+      }
+      EXPECT_EQ(sums, expected) << tokens << " tokens";
+    }
   });
 }
 

@@ -1,6 +1,5 @@
 #include "engine/neuron/cpu_device.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/kernel/fixed_point.h"
@@ -10,8 +9,6 @@
 
 namespace hearth {
 namespace {
-
-using ::testing::HasSubstr;
 
 constexpr uint32_t kEmbd = 48;
 constexpr uint32_t kRows = 3;
