@@ -88,11 +88,7 @@ ShardDescription DescribeShard(const std::vector<GroupPlace>& places, const Mode
     placed.device = place.device;
     placed.group = outline.neuron_groups[place.layer][place.group];
     // The plan was made from these layouts.
-    placed.bytes =
-        MakeBundleLayout(outline.ffn_specs[place.layer], placed.group.block,
-                         static_cast<uint32_t>(placed.group.neurons.size()), IsFirstOfBlock(placed.group))
-            .value()
-            .bytes;
+    placed.bytes = MakeBundleLayout(outline.ffn_specs[place.layer], placed.group).value().bytes;
     shard.shares.back().groups.push_back(std::move(placed));
   }
   return shard;

@@ -169,9 +169,7 @@ absl::StatusOr<PlacedGroup> GroupFromProto(const v1::GroupPlacement& proto, cons
   placed.group.block = proto.block();
   placed.group.neurons.assign(proto.neurons().begin(), proto.neurons().end());
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.neurons_size(), UINT32_MAX, "neurons"));
-  HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout,
-                          MakeBundleLayout(spec, proto.block(), static_cast<uint32_t>(proto.neurons_size()),
-                                           IsFirstOfBlock(placed.group)));
+  HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout, MakeBundleLayout(spec, placed.group));
   for (uint32_t neuron : placed.group.neurons) {
     if (neuron >= spec.block_neurons[proto.block()]) {
       return Invalid("neurons: ", neuron, " in a block of ", spec.block_neurons[proto.block()], " neurons");

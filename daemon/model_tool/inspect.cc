@@ -81,10 +81,7 @@ absl::StatusOr<uint64_t> NeuronBytes(const ModelOutline& outline) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < outline.ffn_specs.size(); ++i) {
     for (const NeuronGroup& group : outline.neuron_groups[i]) {
-      HEARTH_ASSIGN_OR_RETURN(
-          const BundleLayout layout,
-          MakeBundleLayout(outline.ffn_specs[i], group.block, static_cast<uint32_t>(group.neurons.size()),
-                           IsFirstOfBlock(group)));
+      HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout, MakeBundleLayout(outline.ffn_specs[i], group));
       bytes += layout.bytes;
     }
   }

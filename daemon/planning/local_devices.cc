@@ -21,16 +21,11 @@ void ReleasePages(const GgufFile& file, const FfnLayerSource& source) {
   }
 }
 
-absl::StatusOr<BundleLayout> LayoutOf(const FfnLayerSpec& spec, const NeuronGroup& group) {
-  return MakeBundleLayout(spec, group.block, static_cast<uint32_t>(group.neurons.size()),
-                          IsFirstOfBlock(group));
-}
-
 absl::StatusOr<uint64_t> BytesOf(const Model& model, uint32_t layer, const std::vector<uint32_t>& groups) {
   uint64_t bytes = 0;
   for (uint32_t g : groups) {
     HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout,
-                            LayoutOf(model.ffn_specs()[layer], model.neuron_groups()[layer][g]));
+                            MakeBundleLayout(model.ffn_specs()[layer], model.neuron_groups()[layer][g]));
     bytes += layout.bytes;
   }
   return bytes;

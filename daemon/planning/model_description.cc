@@ -36,9 +36,7 @@ bool IsAlwaysRead(BundlePart part, SparsityMode sparsity) {
 absl::StatusOr<placement::Group> DescribeGroup(const FfnSpec& ffn, const FfnLayerSpec& spec,
                                                SparsityMode sparsity, bool has_profile,
                                                const NeuronGroup& group) {
-  HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout,
-                          MakeBundleLayout(spec, group.block, static_cast<uint32_t>(group.neurons.size()),
-                                           IsFirstOfBlock(group)));
+  HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout, MakeBundleLayout(spec, group));
   placement::Group description{.neurons = group.neurons.size()};
   double values = 0;
   for (const BundleEntry& entry : layout.entries) {

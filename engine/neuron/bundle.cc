@@ -80,4 +80,9 @@ absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, uint32_t
   return layout;
 }
 
+absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, const NeuronGroup& group) {
+  return MakeBundleLayout(spec, group.block, static_cast<uint32_t>(group.neurons.size()),
+                          IsFirstOfBlock(group));
+}
+
 }  // namespace hearth

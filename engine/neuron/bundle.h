@@ -47,6 +47,9 @@ absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, uint32_t
 // Whether `group` is the one that carries its block's down_bias: it holds neuron 0.
 bool IsFirstOfBlock(const NeuronGroup& group);
 
+// The layout of `group`. The same errors.
+absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, const NeuronGroup& group);
+
 }  // namespace hearth
 
 #endif  // HEARTH_ENGINE_NEURON_BUNDLE_H_

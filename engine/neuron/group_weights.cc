@@ -27,10 +27,8 @@ absl::Status CheckNeurons(const FfnLayerSpec& spec, const NeuronGroup& group) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<BundleLayout> LayoutOf(const FfnLayerSpec& spec, const NeuronGroup& group) {
-  HEARTH_ASSIGN_OR_RETURN(BundleLayout layout,
-                          MakeBundleLayout(spec, group.block, static_cast<uint32_t>(group.neurons.size()),
-                                           IsFirstOfBlock(group)));
+absl::StatusOr<BundleLayout> CheckedLayout(const FfnLayerSpec& spec, const NeuronGroup& group) {
+  HEARTH_ASSIGN_OR_RETURN(BundleLayout layout, MakeBundleLayout(spec, group));
   HEARTH_RETURN_IF_ERROR(CheckNeurons(spec, group));
   return layout;
 }
@@ -74,7 +72,7 @@ const float* LoadedGroup::Vector(BundlePart part) const {
 absl::StatusOr<GroupWeights> GroupWeights::FromBundle(const FfnLayerSpec& spec, NeuronGroup group,
                                                       std::vector<uint8_t> bundle) {
   GroupWeights weights;
-  HEARTH_ASSIGN_OR_RETURN(weights.loaded_.layout, LayoutOf(spec, group));
+  HEARTH_ASSIGN_OR_RETURN(weights.loaded_.layout, CheckedLayout(spec, group));
   if (bundle.size() != weights.layout().bytes) {
     return absl::InvalidArgumentError(absl::StrCat("a group of ", group.neurons.size(), " neurons takes ",
                                                    weights.layout().bytes, " bytes of weights, got ",
@@ -88,7 +86,7 @@ absl::StatusOr<GroupWeights> GroupWeights::FromBundle(const FfnLayerSpec& spec, 
 absl::StatusOr<GroupWeights> GroupWeights::FromFile(const FfnLayerSpec& spec, const FfnLayerSource& source,
                                                     NeuronGroup group) {
   GroupWeights weights;
-  HEARTH_ASSIGN_OR_RETURN(weights.loaded_.layout, LayoutOf(spec, group));
+  HEARTH_ASSIGN_OR_RETURN(weights.loaded_.layout, CheckedLayout(spec, group));
   weights.loaded_.group = std::move(group);
   weights.source_ = source.blocks[weights.group().block];
   if (!spec.neuron_major) weights.FindDownRuns();

@@ -12,13 +12,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-FfnLayerSpec SmallSpec() {
-  FfnLayerSpec spec;
-  spec.n_embd = 8;
-  spec.gate.present = true;
-  return spec;
-}
-
 TEST(Bundle, DownBiasTravelsWithTheFirstGroupOnly) {
   FfnLayerSpec spec = SmallSpec();
   spec.down_bias = true;

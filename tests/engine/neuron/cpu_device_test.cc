@@ -21,9 +21,11 @@ FfnLayerSpec GatedSpec(Activation activation) {
   return spec;
 }
 
-std::vector<GroupWeights> Weights(const FfnFixture& ffn, const NeuronGroup& group) {
+std::vector<GroupWeights> WeightsInFile(const FfnFixture& ffn, const std::vector<NeuronGroup>& groups) {
   std::vector<GroupWeights> weights;
-  weights.push_back(*GroupWeights::FromFile(ffn.spec(), ffn.source(), group));
+  for (const NeuronGroup& group : groups) {
+    weights.push_back(*GroupWeights::FromFile(ffn.spec(), ffn.source(), group));
+  }
   return weights;
 }
 
@@ -212,7 +214,7 @@ TEST(CpuDevice, RefusesALayerTheModelDoesNotHave) {
   const FfnFixture ffn(GatedSpec(Activation::kSilu), 1, 64);
   ThreadPool pool(1);
   CpuDevice device("cpu", pool, 1, SparsityMode::kDense);
-  EXPECT_FALSE(device.LoadLayer(1, ffn.spec(), Weights(ffn, {0, {3, 4}, 1})).ok());
+  EXPECT_FALSE(device.LoadLayer(1, ffn.spec(), WeightsInFile(ffn, {{0, {3, 4}, 1}})).ok());
 }
 
 TEST(CpuDevice, RefusesToLoadNoGroups) {
@@ -232,12 +234,8 @@ TEST(CpuDevice, ComputesTheSameFromTheFileAsFromBundles) {
     ThreadPool pool(2);
     const auto groups = MakeNeuronGroups(ffn.spec(), {}, 7);
     const auto bundles = ffn.Device(pool, SparsityMode::kDense, groups, [](size_t) { return true; });
-    std::vector<GroupWeights> weights;
-    for (const NeuronGroup& group : groups) {
-      weights.push_back(*GroupWeights::FromFile(ffn.spec(), ffn.source(), group));
-    }
     CpuDevice file("file", pool, 1, SparsityMode::kDense);
-    ASSERT_TRUE(file.LoadLayer(0, ffn.spec(), std::move(weights)).ok());
+    ASSERT_TRUE(file.LoadLayer(0, ffn.spec(), WeightsInFile(ffn, groups)).ok());
     const std::vector<float> x = RandomRows(kEmbd, 3);
     EXPECT_EQ(Sums(ffn.spec(), {&file}, x), Sums(ffn.spec(), {bundles.get()}, x)) << by_neuron;
   }

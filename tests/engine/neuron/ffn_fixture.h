@@ -17,6 +17,24 @@
 
 namespace hearth {
 
+// A spec for FfnFixture, which adds what is missing.
+inline FfnLayerSpec SmallSpec() {
+  FfnLayerSpec spec;
+  spec.n_embd = 8;
+  spec.gate.present = true;
+  return spec;
+}
+
+// One block whose `down` has a type of its own.
+inline FfnLayerSpec SpecWithDown(TensorType type, uint32_t n_embd, uint32_t neurons) {
+  FfnLayerSpec spec;
+  spec.n_embd = n_embd;
+  spec.block_neurons = {neurons};
+  spec.up.present = spec.down.present = true;
+  spec.down.type = type;
+  return spec;
+}
+
 // A feed-forward layer with random float32 weights in memory, and its result computed in double precision.
 class FfnFixture {
  public:

@@ -13,13 +13,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-FfnLayerSpec SmallSpec() {
-  FfnLayerSpec spec;
-  spec.n_embd = 8;
-  spec.gate.present = true;
-  return spec;
-}
-
 float FloatAt(const std::vector<uint8_t>& bytes, uint64_t offset, uint64_t index) {
   float value;
   std::memcpy(&value, bytes.data() + offset + index * sizeof(float), sizeof(float));
@@ -73,11 +66,7 @@ TEST(GroupWeights, RowsReadInPartsAreThoseOfTheBundleWhereverTheyLie) {
 }
 
 TEST(GroupWeights, ColumnsOfAQuantisedDownAreTakenInWholeBlocks) {
-  FfnLayerSpec spec;
-  spec.n_embd = 2;
-  spec.block_neurons = {128};
-  spec.up.present = spec.down.present = true;
-  spec.down.type = TensorType::kQ8_0;
+  const FfnLayerSpec spec = SpecWithDown(TensorType::kQ8_0, 2, 128);
   std::vector<uint8_t> up_bytes(128 * 2 * sizeof(float)), down_bytes(2 * 4 * 34);
   for (size_t i = 0; i < down_bytes.size(); ++i)
     down_bytes[i] = static_cast<uint8_t>(i / 34);  // the block's number
@@ -123,11 +112,7 @@ TEST(GroupWeights, RefusesNeuronsOutsideTheBlockAndOutOfOrder) {
 }
 
 TEST(GroupWeights, RefusesNeuronsThatTearAQuantisedBlock) {
-  FfnLayerSpec spec;
-  spec.n_embd = 32;
-  spec.block_neurons = {64};
-  spec.up.present = spec.down.present = true;
-  spec.down.type = TensorType::kQ8_0;
+  const FfnLayerSpec spec = SpecWithDown(TensorType::kQ8_0, 32, 64);
   NeuronGroup group;
   for (uint32_t i = 0; i < 32; ++i) group.neurons.push_back(16 + i);
   const BundleLayout layout = *MakeBundleLayout(spec, 0, 32, false);

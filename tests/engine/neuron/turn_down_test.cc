@@ -5,20 +5,13 @@
 #include <random>
 #include <utility>
 
+#include "tests/engine/neuron/ffn_fixture.h"
+
 namespace hearth {
 namespace {
 
 constexpr uint32_t kEmbd = 96;
 constexpr uint32_t kNeurons = 64;
-
-FfnLayerSpec SpecWithDown(TensorType type) {
-  FfnLayerSpec spec;
-  spec.n_embd = kEmbd;
-  spec.block_neurons = {kNeurons};
-  spec.up.present = spec.down.present = true;
-  spec.down.type = type;
-  return spec;
-}
 
 // A group of all neurons whose `down` holds quantised random numbers.
 LoadedGroup RandomGroup(const FfnLayerSpec& spec) {
@@ -50,7 +43,7 @@ INSTANTIATE_TEST_SUITE_P(Types, TurnDownTypes,
                          [](const auto& info) { return std::string(GetTypeInfo(info.param).name); });
 
 TEST_P(TurnDownTypes, ColumnsBecomeRowsWithoutLoss) {
-  const FfnLayerSpec spec = SpecWithDown(GetParam());
+  const FfnLayerSpec spec = SpecWithDown(GetParam(), kEmbd, kNeurons);
   ASSERT_TRUE(CanTurnDown(spec));
   LoadedGroup group = RandomGroup(spec);
   const std::vector<float> before = DownValues(group);  // (n_embd, neurons)
@@ -65,12 +58,12 @@ TEST_P(TurnDownTypes, ColumnsBecomeRowsWithoutLoss) {
 }
 
 TEST(TurnDown, TypesWithSharedBlocksOf256AreNotTurned) {
-  FfnLayerSpec spec = SpecWithDown(TensorType::kQ4_K);
+  FfnLayerSpec spec = SpecWithDown(TensorType::kQ4_K, kEmbd, kNeurons);
   EXPECT_FALSE(CanTurnDown(spec));
 }
 
 TEST(TurnDown, RowsThatAreNoWholeBlocksAreNotTurned) {
-  FfnLayerSpec spec = SpecWithDown(TensorType::kQ8_0);
+  FfnLayerSpec spec = SpecWithDown(TensorType::kQ8_0, kEmbd, kNeurons);
   spec.n_embd = 80;
   EXPECT_FALSE(CanTurnDown(spec));
 }
