@@ -15,8 +15,8 @@ namespace {
 
 bool SameSequence(const AttentionRow& a, const AttentionRow& b) {
   return a.kv.type == b.kv.type && a.kv.keys == b.kv.keys && a.kv.values == b.kv.values &&
-         a.kv.far_keys == b.kv.far_keys && a.kv.key_stride_bytes == b.kv.key_stride_bytes &&
-         a.kv.value_stride_bytes == b.kv.value_stride_bytes;
+         a.kv.far_keys == b.kv.far_keys && a.kv.key_strides == b.kv.key_strides &&
+         a.kv.value_strides == b.kv.value_strides;
 }
 
 // Cuts the rows into items: neighbours of one sequence together, as many as make up to 32 queries, which

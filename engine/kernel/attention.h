@@ -17,15 +17,23 @@ size_t KvBytes(KvType type, size_t count);
 // Stores count float32 values at `out`.
 void StoreKv(KvType type, const float* values, size_t count, void* out);
 
-// The cached keys and values of one sequence in one layer. Position p's keys of all KV heads lie at
-// keys + p * key_stride_bytes, head h's from value h * key_dim on; values likewise. Values may alias keys
-// (MLA).
+// Bytes from the cached numbers of one KV head to those of the next, and from one position to the next.
+struct KvStrides {
+  size_t head = 0;
+  size_t position = 0;
+
+  bool operator==(const KvStrides&) const = default;
+};
+
+// The cached keys and values of one sequence in one layer. Head h's key of position p lies at
+// keys + h * key_strides.head + p * key_strides.position; values likewise. Values may alias keys (MLA).
+// A head's positions are best neighbours: attention reads head after head.
 struct KvView {
   KvType type = KvType::kF32;
   const uint8_t* keys = nullptr;
   const uint8_t* values = nullptr;
-  size_t key_stride_bytes = 0;
-  size_t value_stride_bytes = 0;
+  KvStrides key_strides;
+  KvStrides value_strides;
   // ReRoPE only: keys to use from distance far_distance on (with AttentionRow::far_query).
   const uint8_t* far_keys = nullptr;
 };

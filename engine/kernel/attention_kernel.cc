@@ -99,10 +99,6 @@ KvRows LoadRows(KvType type, const uint8_t* source, size_t stride, size_t count,
   return {reinterpret_cast<const uint8_t*>(buffer), padded * sizeof(float), false};
 }
 
-// A head's numbers of one position are a short run, far from the next position's: no pattern for the
-// hardware's prefetchers. So many positions ahead they are asked for.
-constexpr size_t kPositionsAhead = 12;
-
 // The sums of lanes of 16 numbers, always in the order of halves: lane i and i + 8, then i + 4, i + 2, i + 1.
 #if HWY_TARGET <= HWY_AVX3
 
@@ -133,27 +129,29 @@ template <class Weight, size_t T>
 HWY_INLINE void ScoreTile(const KvRows& keys, size_t first, size_t count, size_t dim, const float* queries,
                           float* scores) {
   constexpr size_t kPositions = 16 / T;
+  // Few positions at a time, so that keys are read nearly in the order in which they lie.
+  constexpr size_t kTogether = std::min<size_t>(kPositions, 4);
   const F32 d;
-  const uint8_t* key[kPositions];
-  Repeat<kPositions>([&](auto p) HEARTH_INLINE_LAMBDA {
-    key[p] = keys.data + std::min<size_t>(first + p, count - 1) * keys.stride;
-  });
   VF32 sums[16];
   Repeat<16>([&](auto i) HEARTH_INLINE_LAMBDA { sums[i] = hn::Zero(d); });
-  for (size_t i = 0; i < dim; i += kLanes) {
-    VF32 k[kPositions];
-    Repeat<kPositions>([&](auto p) HEARTH_INLINE_LAMBDA {
-      hwy::Prefetch(key[p] + kPositionsAhead * keys.stride + i * Weight::kBytes);
-      k[p] = Weight::Load(key[p] + i * Weight::kBytes);
+  Repeat<kPositions / kTogether>([&](auto group) HEARTH_INLINE_LAMBDA {
+    const uint8_t* key[kTogether];
+    Repeat<kTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
+      key[p] = keys.data + std::min<size_t>(first + group * kTogether + p, count - 1) * keys.stride;
     });
-    Repeat<T>([&](auto t) HEARTH_INLINE_LAMBDA {
-      const VF32 q = hn::Load(d, queries + t * dim + i);
-      Repeat<kPositions>([&](auto p) HEARTH_INLINE_LAMBDA {
-        constexpr size_t kSlot = SumSlot(t * kPositions + p);
-        sums[kSlot] = hn::MulAdd(k[p], q, sums[kSlot]);
+    for (size_t i = 0; i < dim; i += kLanes) {
+      VF32 k[kTogether];
+      Repeat<kTogether>([&](auto p)
+                            HEARTH_INLINE_LAMBDA { k[p] = Weight::Load(key[p] + i * Weight::kBytes); });
+      Repeat<T>([&](auto t) HEARTH_INLINE_LAMBDA {
+        const VF32 q = hn::Load(d, queries + t * dim + i);
+        Repeat<kTogether>([&](auto p) HEARTH_INLINE_LAMBDA {
+          constexpr size_t kSlot = SumSlot(t * kPositions + group * kTogether + p);
+          sums[kSlot] = hn::MulAdd(k[p], q, sums[kSlot]);
+        });
       });
-    });
-  }
+    }
+  });
   HWY_ALIGN float results[16];
   hn::Store(SumsOfSixteen(sums), d, results);
   const size_t valid = std::min(kPositions, count - first);
@@ -173,7 +171,6 @@ HWY_INLINE void ScoreTile(const KvRows& keys, size_t first, size_t count, size_t
     VF32 sums[T * kTileVectors];
     Repeat<T * kTileVectors>([&](auto i) HEARTH_INLINE_LAMBDA { sums[i] = hn::Zero(d); });
     for (size_t i = 0; i < dim; i += kTileLanes) {
-      hwy::Prefetch(key + kPositionsAhead * keys.stride + i * Weight::kBytes);
       Repeat<kTileVectors>([&](auto v) HEARTH_INLINE_LAMBDA {
         const VF32 k = Weight::Load(key + (i + v * kLanes) * Weight::kBytes);
         Repeat<T>([&](auto t) HEARTH_INLINE_LAMBDA {
@@ -223,8 +220,8 @@ void ScoreBlock(const AttentionItem& item, const uint8_t* keys, const float* que
                 size_t end, const Buffers& buffers, float* scores) {
   const KvView& kv = item.rows[0].kv;
   const size_t dim = item.shape->key_dim;
-  const uint8_t* source = keys + begin * kv.key_stride_bytes + KvBytes(kv.type, item.kv_head * dim);
-  const KvRows rows = LoadRows(kv.type, source, kv.key_stride_bytes, end - begin, dim, buffers.rows);
+  const uint8_t* source = keys + item.kv_head * kv.key_strides.head + begin * kv.key_strides.position;
+  const KvRows rows = LoadRows(kv.type, source, kv.key_strides.position, end - begin, dim, buffers.rows);
   if (rows.half) {
     ScoreRows<HalfWeight>(rows, end - begin, item.key_dim(), queries, item.queries(), scores);
   } else {
@@ -237,14 +234,16 @@ void AddValues(const AttentionItem& item, size_t begin, size_t end, const Buffer
                const float* scores, float* values) {
   const KvView& kv = item.rows[0].kv;
   const size_t dim = item.shape->value_dim;
-  const uint8_t* source = kv.values + begin * kv.value_stride_bytes + KvBytes(kv.type, item.kv_head * dim);
-  const KvRows rows = LoadRows(kv.type, source, kv.value_stride_bytes, end - begin, dim, buffers.rows);
-  // Values lie as panels do: positions are the columns, and 16 dimensions the lanes.
+  const uint8_t* source =
+      kv.values + item.kv_head * kv.value_strides.head + begin * kv.value_strides.position;
+  const KvRows rows = LoadRows(kv.type, source, kv.value_strides.position, end - begin, dim, buffers.rows);
+  // Values lie as panels do: positions are the columns, and 16 dimensions the lanes. While the first panels
+  // are read, the ones behind them, which the next pass reads, are asked for: memory sees one stream.
   const auto multiply = [&](auto weight, size_t panel, auto together) HWY_ATTR {
     using Weight = decltype(weight);
     constexpr size_t kPanelBytes = kTileLanes * Weight::kBytes;
     const Piece piece = {rows.data + panel * kPanelBytes, kPanelBytes, rows.stride, end - begin,
-                         kPositionsAhead * rows.stride};
+                         together * kPanelBytes};
     MultiplyFloatTiles<Weight, together>(piece, item.queries(), {scores, kScoreStride},
                                          {values + panel * kTileLanes, item.result_stride()});
   };

@@ -100,8 +100,8 @@ HWY_INLINE void MultiplyFloatTiles(const Piece& piece, size_t tokens, FloatRows 
     }
   };
   multiply(std::integral_constant<size_t, kMost>());
-  multiply(std::integral_constant<size_t, (kMost + 1) / 2>());
-  multiply(std::integral_constant<size_t, (kMost + 3) / 4>());
+  multiply(std::integral_constant<size_t, (2 * kMost + 2) / 3>());
+  multiply(std::integral_constant<size_t, (kMost + 2) / 3>());
   multiply(std::integral_constant<size_t, 1>());
 }
 

@@ -29,6 +29,7 @@ absl::StatusOr<KvLayerLayout> MakeKvLayerLayout(const ModelSpec& spec, const Lay
         "a Q8_0 cache needs heads of a multiple of 32 values, which this model has not; use an F16 or F32 "
         "cache");
   }
+  if (layer.mixer == MixerKind::kAttention) layout.heads = layer.attention.kv_heads;
   layout.key_bytes = KvBytes(type, keys);
   layout.value_bytes = KvBytes(type, values);
   if (layer.attention.rope && spec.ropes[*layer.attention.rope].rectified_window > 0) {
@@ -84,32 +85,47 @@ absl::StatusOr<KvLayer::Memory> KvLayer::Allocate(uint64_t bytes) {
   return Memory(memory);
 }
 
-uint8_t* KvLayer::At(const Memory& memory, uint64_t stride, uint32_t sequence, uint32_t position) const {
-  return memory.get() + (static_cast<uint64_t>(sequence) * context_length_ + position) * stride;
+KvStrides KvLayer::Strides(uint64_t position_bytes) const {
+  const uint64_t head_bytes = position_bytes / layout_.heads;
+  return {head_bytes * context_length_, head_bytes};
+}
+
+uint8_t* KvLayer::At(const Memory& memory, uint64_t position_bytes, uint32_t sequence) const {
+  return memory.get() + uint64_t{sequence} * context_length_ * position_bytes;
+}
+
+void KvLayer::Store(const Memory& memory, uint64_t position_bytes, uint32_t sequence, uint32_t position,
+                    const float* values, size_t count) {
+  const KvStrides strides = Strides(position_bytes);
+  uint8_t* out = At(memory, position_bytes, sequence) + position * strides.position;
+  const size_t head_count = count / layout_.heads;
+  for (uint32_t head = 0; head < layout_.heads; ++head) {
+    StoreKv(layout_.type, values + head * head_count, head_count, out + head * strides.head);
+  }
 }
 
 KvView KvLayer::View(uint32_t sequence) const {
   KvView view;
   view.type = layout_.type;
-  view.keys = At(keys_, layout_.key_bytes, sequence, 0);
-  view.key_stride_bytes = layout_.key_bytes;
-  if (far_keys_) view.far_keys = At(far_keys_, layout_.far_key_bytes, sequence, 0);
+  view.keys = At(keys_, layout_.key_bytes, sequence);
+  view.key_strides = Strides(layout_.key_bytes);
+  if (far_keys_) view.far_keys = At(far_keys_, layout_.far_key_bytes, sequence);
   // Without values of its own (latent attention) the first part of each key is the value.
-  view.values = values_ ? At(values_, layout_.value_bytes, sequence, 0) : view.keys;
-  view.value_stride_bytes = values_ ? layout_.value_bytes : layout_.key_bytes;
+  view.values = values_ ? At(values_, layout_.value_bytes, sequence) : view.keys;
+  view.value_strides = values_ ? Strides(layout_.value_bytes) : view.key_strides;
   return view;
 }
 
 void KvLayer::StoreKey(uint32_t sequence, uint32_t position, const float* values, size_t count) {
-  StoreKv(layout_.type, values, count, At(keys_, layout_.key_bytes, sequence, position));
+  Store(keys_, layout_.key_bytes, sequence, position, values, count);
 }
 
 void KvLayer::StoreFarKey(uint32_t sequence, uint32_t position, const float* values, size_t count) {
-  StoreKv(layout_.type, values, count, At(far_keys_, layout_.far_key_bytes, sequence, position));
+  Store(far_keys_, layout_.far_key_bytes, sequence, position, values, count);
 }
 
 void KvLayer::StoreValue(uint32_t sequence, uint32_t position, const float* values, size_t count) {
-  StoreKv(layout_.type, values, count, At(values_, layout_.value_bytes, sequence, position));
+  Store(values_, layout_.value_bytes, sequence, position, values, count);
 }
 
 void KvLayer::ClearState(uint32_t sequence) {

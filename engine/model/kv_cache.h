@@ -11,11 +11,12 @@
 
 namespace hearth {
 
-// How the cache of one layer is laid out, per position: `key_bytes` of keys, then, in memory of its own, as
-// many far keys (ReRoPE), then values.
+// What one layer caches. Keys, far keys (ReRoPE) and values each lie in memory of their own, shaped
+// (sequences, heads, context length, head size): attention reads the positions of one head as one stream.
 struct KvLayerLayout {
   KvType type = KvType::kF32;
-  uint64_t key_bytes = 0;
+  uint32_t heads = 1;
+  uint64_t key_bytes = 0;  // per position, of all heads, as the two below
   uint64_t far_key_bytes = 0;
   uint64_t value_bytes = 0;
   uint64_t state_values = 0;  // float32 values of recurrent state per sequence
@@ -55,7 +56,11 @@ class KvLayer {
   using Memory = std::unique_ptr<uint8_t, Free>;
   KvLayer() = default;
   static absl::StatusOr<Memory> Allocate(uint64_t bytes);
-  uint8_t* At(const Memory& memory, uint64_t stride, uint32_t sequence, uint32_t position) const;
+  // What the functions below take of `memory`, which holds `position_bytes` per position.
+  KvStrides Strides(uint64_t position_bytes) const;
+  uint8_t* At(const Memory& memory, uint64_t position_bytes, uint32_t sequence) const;
+  void Store(const Memory& memory, uint64_t position_bytes, uint32_t sequence, uint32_t position,
+             const float* values, size_t count);
 
   KvLayerLayout layout_;
   uint32_t context_length_ = 0;

@@ -129,22 +129,24 @@ void BM_Attention(benchmark::State& state) {
   shape.kv_heads = static_cast<uint32_t>(state.range(3));
   shape.key_dim = shape.value_dim = 128;
   shape.scale = 0.088f;
-  const size_t cols = shape.kv_heads * shape.key_dim, stride = KvBytes(KvType::kF16, cols);
+  const size_t head_bytes = KvBytes(KvType::kF16, shape.key_dim);
+  const KvStrides strides = {positions * head_bytes, head_bytes};
+  const size_t layer_bytes = shape.kv_heads * strides.head;
   // As many layers as exceed the caches.
-  const size_t layers = std::max<size_t>(1, (size_t{300} << 20) / (2 * positions * stride));
-  const std::vector<float> values = RandomFloats(cols);
-  std::vector<uint8_t> keys(layers * positions * stride), cached(keys.size());
-  for (size_t p = 0; p < layers * positions; ++p) {
-    StoreKv(KvType::kF16, values.data(), cols, keys.data() + p * stride);
-    StoreKv(KvType::kF16, values.data(), cols, cached.data() + p * stride);
+  const size_t layers = std::max<size_t>(1, (size_t{300} << 20) / (2 * layer_bytes));
+  const std::vector<float> values = RandomFloats(shape.key_dim);
+  std::vector<uint8_t> keys(layers * layer_bytes), cached(keys.size());
+  for (size_t at = 0; at < keys.size(); at += head_bytes) {
+    StoreKv(KvType::kF16, values.data(), shape.key_dim, keys.data() + at);
+    StoreKv(KvType::kF16, values.data(), shape.key_dim, cached.data() + at);
   }
   const size_t query_cols = shape.query_heads * shape.key_dim;
   const std::vector<float> queries = RandomFloats(rows * query_cols);
   std::vector<float> out(rows * query_cols);
   size_t layer = 0;
   for (auto _ : state) {
-    const size_t at = layer * positions * stride;
-    const KvView kv = {KvType::kF16, keys.data() + at, cached.data() + at, stride, stride, nullptr};
+    const size_t at = layer * layer_bytes;
+    const KvView kv = {KvType::kF16, keys.data() + at, cached.data() + at, strides, strides, nullptr};
     std::vector<AttentionRow> batch;
     for (size_t r = 0; r < rows; ++r) {
       const uint32_t last = static_cast<uint32_t>(positions - rows + r);
@@ -153,7 +155,7 @@ void BM_Attention(benchmark::State& state) {
     Attention(Pool(threads), shape, batch);
     layer = (layer + 1) % layers;
   }
-  const double bytes = 2.0 * static_cast<double>(positions * stride * state.iterations());
+  const double bytes = 2.0 * static_cast<double>(layer_bytes * state.iterations());
   const double operations = 4.0 * static_cast<double>(rows * query_cols * positions * state.iterations());
   using benchmark::Counter;
   state.counters["B/s"] = Counter(bytes, Counter::kIsRate);

@@ -13,44 +13,60 @@
 namespace hearth {
 namespace {
 
-// A cache of random keys and values as stored, and what they stand for.
-struct TestCache {
-  KvType type;
-  size_t positions;
-  size_t key_cols;    // kv_heads * key_dim
-  size_t value_cols;  // kv_heads * value_dim
-  std::vector<uint8_t> keys, values, far_keys;
-  std::vector<float> exact_keys, exact_values, exact_far_keys;
+// Random numbers as stored, (heads, positions, dim) or, by position, (positions, heads, dim), and what they
+// stand for.
+struct Stored {
+  std::vector<uint8_t> bytes;
+  std::vector<float> exact;
+  size_t head_stride;  // in numbers
+  size_t position_stride;
 
-  KvView view() const {
-    return {type,           keys.data(), values.data(), KvBytes(type, key_cols), KvBytes(type, value_cols),
-            far_keys.data()};
+  const float* At(size_t head, size_t position) const {
+    return exact.data() + head * head_stride + position * position_stride;
+  }
+  KvStrides strides(KvType type) const {
+    return {KvBytes(type, head_stride), KvBytes(type, position_stride)};
   }
 };
 
-// Stores random rows and reads back what the stored form stands for.
-void FillCache(KvType type, size_t positions, size_t cols, uint32_t seed, std::vector<uint8_t>& stored,
-               std::vector<float>& exact) {
-  exact = RandomFloats(positions * cols, seed);
-  stored.resize(positions * KvBytes(type, cols));
-  for (size_t p = 0; p < positions; ++p) {
-    uint8_t* row = stored.data() + p * KvBytes(type, cols);
-    StoreKv(type, exact.data() + p * cols, cols, row);
-    const TensorType as = type == KvType::kF32   ? TensorType::kF32
-                          : type == KvType::kF16 ? TensorType::kF16
-                                                 : TensorType::kQ8_0;
-    Dequantize(as, absl::MakeConstSpan(row, KvBytes(type, cols)), cols, exact.data() + p * cols);
+Stored RandomStored(KvType type, size_t heads, size_t positions, size_t dim, bool by_position,
+                    uint32_t seed) {
+  Stored stored = {{}, RandomFloats(heads * positions * dim, seed), positions * dim, dim};
+  if (by_position) {
+    stored.head_stride = dim;
+    stored.position_stride = heads * dim;
   }
+  const TensorType as = type == KvType::kF32   ? TensorType::kF32
+                        : type == KvType::kF16 ? TensorType::kF16
+                                               : TensorType::kQ8_0;
+  const size_t row_bytes = KvBytes(type, dim);
+  stored.bytes.resize(heads * positions * row_bytes);
+  for (size_t row = 0; row < heads * positions; ++row) {
+    uint8_t* bytes = stored.bytes.data() + row * row_bytes;
+    StoreKv(type, stored.exact.data() + row * dim, dim, bytes);
+    Dequantize(as, absl::MakeConstSpan(bytes, row_bytes), dim, stored.exact.data() + row * dim);
+  }
+  return stored;
 }
 
-TestCache RandomCache(KvType type, const AttentionShape& shape, size_t positions) {
-  TestCache cache{
-      type, positions, shape.kv_heads * shape.key_dim, shape.kv_heads * shape.value_dim, {}, {}, {}, {},
-      {},   {}};
-  FillCache(type, positions, cache.key_cols, 1, cache.keys, cache.exact_keys);
-  FillCache(type, positions, cache.value_cols, 2, cache.values, cache.exact_values);
-  FillCache(type, positions, cache.key_cols, 3, cache.far_keys, cache.exact_far_keys);
-  return cache;
+struct TestCache {
+  KvType type;
+  Stored keys, values, far_keys;
+
+  KvView view() const {
+    return {type,
+            keys.bytes.data(),
+            values.bytes.data(),
+            keys.strides(type),
+            values.strides(type),
+            far_keys.bytes.data()};
+  }
+};
+
+TestCache RandomCache(KvType type, const AttentionShape& shape, size_t positions, bool by_position = false) {
+  return {type, RandomStored(type, shape.kv_heads, positions, shape.key_dim, by_position, 1),
+          RandomStored(type, shape.kv_heads, positions, shape.value_dim, by_position, 2),
+          RandomStored(type, shape.kv_heads, positions, shape.key_dim, by_position, 3)};
 }
 
 // Attention of one query head as the formula says, in double.
@@ -60,10 +76,10 @@ std::vector<double> ExactHead(const AttentionShape& shape, const AttentionRow& r
   std::vector<double> scores;
   for (size_t p = row.first; p <= row.last; ++p) {
     const bool far = shape.far_distance > 0 && row.last - p >= shape.far_distance;
-    const float* key = (far ? cache.exact_far_keys : cache.exact_keys).data() + p * cache.key_cols;
+    const float* key = (far ? cache.far_keys : cache.keys).At(kv_head, p);
     const float* query = (far ? row.far_query : row.query) + head * shape.key_dim;
     double score = 0;
-    for (size_t i = 0; i < shape.key_dim; ++i) score += double{query[i]} * key[kv_head * shape.key_dim + i];
+    for (size_t i = 0; i < shape.key_dim; ++i) score += double{query[i]} * key[i];
     score *= shape.scale;
     if (shape.softcap > 0) score = shape.softcap * std::tanh(score / shape.softcap);
     if (shape.alibi_slopes != nullptr) score += shape.alibi_slopes[head] * (double(p) - double(row.last));
@@ -75,7 +91,7 @@ std::vector<double> ExactHead(const AttentionShape& shape, const AttentionRow& r
   for (double& score : scores) sum += score = std::exp(score - max);
   std::vector<double> out(shape.value_dim, 0.0);
   for (size_t p = row.first; p <= row.last; ++p) {
-    const float* value = cache.exact_values.data() + p * cache.value_cols + kv_head * shape.value_dim;
+    const float* value = cache.values.At(kv_head, p);
     for (size_t i = 0; i < shape.value_dim; ++i) out[i] += scores[p - row.first] / sum * value[i];
   }
   return out;
@@ -168,6 +184,19 @@ TEST(Attention, MatchesTheFormulaForHeadSizesThatAreNoWholeVectors) {
   });
 }
 
+TEST(Attention, ReadsHeadsThatLieSideBySideInEachPosition) {
+  ForEachTarget([] {
+    ThreadPool pool(2);
+    for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+      const AttentionShape shape = Shape(6, 3, 64, 32);
+      const TestCache cache = RandomCache(type, shape, 300, /*by_position=*/true);
+      TestRows test = RandomRows(shape, cache.view(), {{0, 299}, {7, 40}});
+      Attention(pool, shape, test.rows);
+      ExpectAttention(shape, cache, test);
+    }
+  });
+}
+
 TEST(Attention, SeesOnlyTheWindowOfARow) {
   CheckAttention(Shape(2, 2, 32, 32), {{5, 5}, {17, 300}, {255, 256}, {256, 520}, {511, 513}});
 }
@@ -205,10 +234,8 @@ TEST(Attention, ReadsValuesThatAreAPartOfTheKeys) {
     TestCache cache = RandomCache(KvType::kF16, shape, 60);
     KvView view = cache.view();
     view.values = view.keys;
-    view.value_stride_bytes = view.key_stride_bytes;
-    for (size_t p = 0; p < 60; ++p) {
-      for (size_t i = 0; i < 64; ++i) cache.exact_values[p * 64 + i] = cache.exact_keys[p * 96 + i];
-    }
+    view.value_strides = view.key_strides;
+    cache.values = cache.keys;
     TestRows test = RandomRows(shape, view, {{0, 59}});
     Attention(pool, shape, test.rows);
     ExpectAttention(shape, cache, test);
