@@ -22,11 +22,12 @@ struct KvStrides {
   size_t head = 0;
   size_t position = 0;
 
+  size_t Offset(size_t h, size_t p) const { return h * head + p * position; }
   bool operator==(const KvStrides&) const = default;
 };
 
 // The cached keys and values of one sequence in one layer. Head h's key of position p lies at
-// keys + h * key_strides.head + p * key_strides.position; values likewise. Values may alias keys (MLA).
+// keys + key_strides.Offset(h, p); values likewise. Values may alias keys (MLA).
 // A head's positions are best neighbours: attention reads head after head.
 struct KvView {
   KvType type = KvType::kF32;

@@ -16,7 +16,6 @@
 // clang-format on
 #include "engine/kernel/float_tile-inl.h"
 #include "engine/kernel/simd-inl.h"
-#include "hwy/cache_control.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
@@ -220,7 +219,7 @@ void ScoreBlock(const AttentionItem& item, const uint8_t* keys, const float* que
                 size_t end, const Buffers& buffers, float* scores) {
   const KvView& kv = item.rows[0].kv;
   const size_t dim = item.shape->key_dim;
-  const uint8_t* source = keys + item.kv_head * kv.key_strides.head + begin * kv.key_strides.position;
+  const uint8_t* source = keys + kv.key_strides.Offset(item.kv_head, begin);
   const KvRows rows = LoadRows(kv.type, source, kv.key_strides.position, end - begin, dim, buffers.rows);
   if (rows.half) {
     ScoreRows<HalfWeight>(rows, end - begin, item.key_dim(), queries, item.queries(), scores);
@@ -234,8 +233,7 @@ void AddValues(const AttentionItem& item, size_t begin, size_t end, const Buffer
                const float* scores, float* values) {
   const KvView& kv = item.rows[0].kv;
   const size_t dim = item.shape->value_dim;
-  const uint8_t* source =
-      kv.values + item.kv_head * kv.value_strides.head + begin * kv.value_strides.position;
+  const uint8_t* source = kv.values + kv.value_strides.Offset(item.kv_head, begin);
   const KvRows rows = LoadRows(kv.type, source, kv.value_strides.position, end - begin, dim, buffers.rows);
   // Values lie as panels do: positions are the columns, and 16 dimensions the lanes. While the first panels
   // are read, the ones behind them, which the next pass reads, are asked for: memory sees one stream.

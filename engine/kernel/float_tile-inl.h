@@ -100,6 +100,7 @@ HWY_INLINE void MultiplyFloatTiles(const Piece& piece, size_t tokens, FloatRows 
     }
   };
   multiply(std::integral_constant<size_t, kMost>());
+  // Two thirds of the most: four of six, which is how many query heads often share a KV head.
   multiply(std::integral_constant<size_t, (2 * kMost + 2) / 3>());
   multiply(std::integral_constant<size_t, (kMost + 2) / 3>());
   multiply(std::integral_constant<size_t, 1>());

@@ -97,10 +97,10 @@ uint8_t* KvLayer::At(const Memory& memory, uint64_t position_bytes, uint32_t seq
 void KvLayer::Store(const Memory& memory, uint64_t position_bytes, uint32_t sequence, uint32_t position,
                     const float* values, size_t count) {
   const KvStrides strides = Strides(position_bytes);
-  uint8_t* out = At(memory, position_bytes, sequence) + position * strides.position;
+  uint8_t* out = At(memory, position_bytes, sequence);
   const size_t head_count = count / layout_.heads;
   for (uint32_t head = 0; head < layout_.heads; ++head) {
-    StoreKv(layout_.type, values + head * head_count, head_count, out + head * strides.head);
+    StoreKv(layout_.type, values + head * head_count, head_count, out + strides.Offset(head, position));
   }
 }
 

@@ -56,7 +56,7 @@ class KvLayer {
   using Memory = std::unique_ptr<uint8_t, Free>;
   KvLayer() = default;
   static absl::StatusOr<Memory> Allocate(uint64_t bytes);
-  // What the functions below take of `memory`, which holds `position_bytes` per position.
+  // For memory that holds `position_bytes` per position: its strides, a sequence's start, storing a position.
   KvStrides Strides(uint64_t position_bytes) const;
   uint8_t* At(const Memory& memory, uint64_t position_bytes, uint32_t sequence) const;
   void Store(const Memory& memory, uint64_t position_bytes, uint32_t sequence, uint32_t position,

@@ -1,5 +1,6 @@
 #include "engine/model/kv_cache.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -36,7 +37,7 @@ void ExpectHeads(const uint8_t* data, KvStrides strides, const std::vector<float
   const size_t dim = numbers.size() / kHeads;
   for (uint32_t head = 0; head < kHeads; ++head) {
     std::vector<float> found(dim);
-    std::memcpy(found.data(), data + head * strides.head + position * strides.position, dim * sizeof(float));
+    std::memcpy(found.data(), data + strides.Offset(head, position), dim * sizeof(float));
     const auto begin = numbers.begin() + static_cast<std::ptrdiff_t>(head * dim);
     EXPECT_EQ(found, std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(dim)))
         << "head " << head << ", position " << position;
