@@ -30,9 +30,10 @@ void ConvolveShort(const ModelSpec& model, const ShortConvolutionWeights& weight
   const size_t n = model.n_embd;
   ApplyLinear(step, weights.input, input, step.projected.data());
   // Rows of a sequence follow one another: each needs the state that the one before leaves.
+  cache.BeginStep();
   for (uint32_t t = 0; t < step.row_count(); ++t) {
     ConvolveRow(step.projected.data() + t * 3 * n, weights.taps.data(), model.convolution_length, n,
-                cache.state(step.rows[t].sequence), step.attended.data() + t * n);
+                cache.State(step.rows[t].sequence, step.rows[t].position), step.attended.data() + t * n);
   }
   ApplyLinear(step, weights.output, step.attended.data(), out);
 }

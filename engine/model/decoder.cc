@@ -155,9 +155,6 @@ absl::Status LayeredDecoder::Truncate(uint32_t sequence, uint32_t length) {
         "this model keeps a state that cannot go back to an earlier position: forget the whole sequence "
         "instead");
   }
-  if (length == 0) {
-    for (KvLayer& cache : caches_) cache.ClearState(sequence);
-  }
   lengths_[sequence] = std::min(lengths_[sequence], length);
   return absl::OkStatus();
 }

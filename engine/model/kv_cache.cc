@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
 #include "engine/base/checked.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/decoder.h"
@@ -44,8 +45,7 @@ absl::StatusOr<uint64_t> KvCacheBytes(const ModelSpec& spec, const DecoderOption
   for (const LayerSpec& layer : spec.layers) {
     HEARTH_ASSIGN_OR_RETURN(const KvLayerLayout layout, MakeKvLayerLayout(spec, layer, options.kv_type));
     const std::optional<uint64_t> cached = CheckedMul(positions, layout.position_bytes());
-    const std::optional<uint64_t> state =
-        CheckedMul(layout.state_values, uint64_t{options.sequences} * sizeof(float));
+    const std::optional<uint64_t> state = CheckedMul(layout.state_bytes(), uint64_t{options.sequences});
     const std::optional<uint64_t> sum = cached && state ? CheckedAdd(*cached, *state) : std::nullopt;
     const std::optional<uint64_t> next = sum ? CheckedAdd(total, *sum) : std::nullopt;
     if (!next) {
@@ -67,7 +67,8 @@ absl::StatusOr<KvLayer> KvLayer::Create(const KvLayerLayout& layout, uint32_t se
   HEARTH_ASSIGN_OR_RETURN(layer.keys_, Allocate(layout.key_bytes * positions));
   HEARTH_ASSIGN_OR_RETURN(layer.far_keys_, Allocate(layout.far_key_bytes * positions));
   HEARTH_ASSIGN_OR_RETURN(layer.values_, Allocate(layout.value_bytes * positions));
-  layer.state_.resize(layout.state_values * sequences);
+  layer.state_.resize(2 * layout.state_values * sequences);
+  layer.copies_.resize(sequences);
   return layer;
 }
 
@@ -128,8 +129,27 @@ void KvLayer::StoreValue(uint32_t sequence, uint32_t position, const float* valu
   Store(values_, layout_.value_bytes, sequence, position, values, count);
 }
 
-void KvLayer::ClearState(uint32_t sequence) {
-  std::fill_n(state_.begin() + sequence * layout_.state_values, layout_.state_values, 0.0f);
+void KvLayer::BeginStep() {
+  for (StateCopies& copies : copies_) copies.in_step = false;
+}
+
+float* KvLayer::State(uint32_t sequence, uint32_t position) {
+  StateCopies& copies = copies_[sequence];
+  float* states = state_.data() + uint64_t{2} * sequence * layout_.state_values;
+  if (!copies.in_step) {
+    if (position == 0) {
+      copies = {};
+      std::fill_n(states, layout_.state_values, 0.0f);
+    }
+    const uint32_t from = copies.positions[0] == position ? 0 : 1;
+    HEARTH_CHECK(copies.positions[from] == position);
+    copies.writing = 1 - from;
+    copies.in_step = true;
+    std::copy_n(states + from * layout_.state_values, layout_.state_values,
+                states + copies.writing * layout_.state_values);
+  }
+  copies.positions[copies.writing] = position + 1;
+  return states + copies.writing * layout_.state_values;
 }
 
 }  // namespace hearth

@@ -21,6 +21,8 @@ struct KvLayerLayout {
   uint64_t value_bytes = 0;
   uint64_t state_values = 0;  // float32 values of recurrent state per sequence
 
+  // Of a sequence's recurrent state: two copies, see KvLayer::State.
+  uint64_t state_bytes() const { return 2 * state_values * sizeof(float); }
   uint64_t position_bytes() const { return key_bytes + far_key_bytes + value_bytes; }
 };
 
@@ -43,9 +45,13 @@ class KvLayer {
   void StoreFarKey(uint32_t sequence, uint32_t position, const float* values, size_t count);
   void StoreValue(uint32_t sequence, uint32_t position, const float* values, size_t count);
 
-  // The recurrent state of a sequence, (layout.state_values).
-  float* state(uint32_t sequence) { return state_.data() + sequence * layout_.state_values; }
-  void ClearState(uint32_t sequence);
+  // Before the rows of a step.
+  void BeginStep();
+  // The recurrent state, (layout.state_values), that the `position` positions before have left (at 0: zeros),
+  // to be changed in place into what the next position needs. Two copies take turns: a step leaves the one
+  // that it starts from as it is, so that a step that fails at any row or layer can be repeated. `position`
+  // follows the row before of the same step; the first one is where the last step ended, or started (CHECK).
+  float* State(uint32_t sequence, uint32_t position);
 
   const KvLayerLayout& layout() const { return layout_; }
 
@@ -54,6 +60,12 @@ class KvLayer {
     void operator()(uint8_t* memory) const;
   };
   using Memory = std::unique_ptr<uint8_t, Free>;
+  // The two copies of a sequence's state: after how many positions each is.
+  struct StateCopies {
+    uint32_t positions[2] = {0, 0};
+    uint32_t writing = 0;  // the copy that the step at hand changes
+    bool in_step = false;  // the step at hand has rows of the sequence
+  };
   KvLayer() = default;
   static absl::StatusOr<Memory> Allocate(uint64_t bytes);
   // For memory that holds `position_bytes` per position: its strides, a sequence's start, storing a position.
@@ -65,7 +77,8 @@ class KvLayer {
   KvLayerLayout layout_;
   uint32_t context_length_ = 0;
   Memory keys_, far_keys_, values_;
-  std::vector<float> state_;
+  std::vector<float> state_;         // (sequences, 2, state_values)
+  std::vector<StateCopies> copies_;  // by sequence
 };
 
 }  // namespace hearth

@@ -201,7 +201,7 @@ TEST_F(DecoderTest, BytesTouchedGrowWithEveryStep) {
 class FailingDevice : public FfnDevice {
  public:
   const std::string& name() const override { return name_; }
-  bool HoldsLayer(uint32_t layer) const override { return layer == 1; }
+  bool HoldsLayer(uint32_t layer) const override { return layer == held_layer; }
   absl::Status Submit(const FfnRequest&) override {
     ++submitted;
     return fail_submit ? absl::UnavailableError("gone") : absl::OkStatus();
@@ -212,6 +212,7 @@ class FailingDevice : public FfnDevice {
   }
   FfnCounters counters() const override { return {}; }
 
+  uint32_t held_layer = 1;
   bool fail_submit = false;
   bool fail_collect = false;
   int submitted = 0;
@@ -238,6 +239,44 @@ TEST_F(DecoderTest, LostDeviceEndsTheStepAndTheSequenceCanStartAgain) {
     EXPECT_EQ(device.submitted, device.collected);
     runtime.decoder->SetDevices(runtime.devices->pointers());
     EXPECT_EQ(*runtime.Evaluate({3, 1, 4}, 8, 1), before) << fixture;
+  }
+}
+
+// One step of sequence 0 with the tokens from `begin` to `end`; all logits.
+absl::StatusOr<std::vector<float>> StepOf(Runtime& runtime, const std::vector<TokenId>& tokens,
+                                          uint32_t begin, uint32_t end) {
+  std::vector<BatchRow> rows;
+  for (uint32_t t = begin; t < end; ++t) rows.push_back({0, t, tokens[t], true});
+  std::vector<float> logits(rows.size() * 24);
+  HEARTH_RETURN_IF_ERROR(runtime.decoder->Step(rows, absl::MakeSpan(logits)));
+  return logits;
+}
+
+// Steps fail in each layer, at the start and in the middle of a sequence, and are repeated in other pieces.
+TEST_F(DecoderTest, RepeatedStepGivesTheBitsOfAnUnbrokenRun) {
+  const std::vector<TokenId> tokens = {3, 1, 4, 1, 5, 9, 2, 6};
+  for (const std::string fixture : {"llama_tied", "short_convolution", "latent_split_grouped"}) {
+    const std::vector<float> unbroken = *Open(fixture).Evaluate(tokens, 8);
+    for (const uint32_t lost_layer : {0u, 1u}) {
+      Runtime runtime = Open(fixture);
+      FailingDevice lost;
+      lost.held_layer = lost_layer;
+      lost.fail_collect = true;
+      std::vector<FfnDevice*> with_lost = runtime.devices->pointers();
+      with_lost.push_back(&lost);
+      std::vector<float> logits;
+      uint32_t begin = 0;
+      for (const uint32_t end : {2u, 3u, 6u, 8u}) {
+        runtime.decoder->SetDevices(with_lost);
+        ASSERT_EQ(StepOf(runtime, tokens, begin, 8).status().code(), absl::StatusCode::kUnavailable);
+        ASSERT_EQ(runtime.decoder->SequenceLength(0), begin);
+        runtime.decoder->SetDevices(runtime.devices->pointers());
+        const std::vector<float> part = *StepOf(runtime, tokens, begin, end);
+        logits.insert(logits.end(), part.begin(), part.end());
+        begin = end;
+      }
+      EXPECT_EQ(logits, unbroken) << fixture << ", layer " << lost_layer;
+    }
   }
 }
 

@@ -84,5 +84,52 @@ TEST(KvLayer, HasNoFarKeysUnlessTheLayoutAsks) {
   EXPECT_EQ(layer.View(0).far_keys, nullptr);
 }
 
+// A layer with a state of two values per sequence.
+KvLayer StateLayer() {
+  KvLayerLayout layout;
+  layout.state_values = 2;
+  return *KvLayer::Create(layout, kSequences, kContext);
+}
+
+// A step whose rows each add 1 to the state; what its last row finds.
+float CountRows(KvLayer& layer, uint32_t sequence, uint32_t begin, uint32_t end) {
+  layer.BeginStep();
+  float found = -1;
+  for (uint32_t p = begin; p < end; ++p) {
+    float* state = layer.State(sequence, p);
+    EXPECT_EQ(state[0], state[1]);
+    found = state[0];
+    state[0] += 1;
+    state[1] += 1;
+  }
+  return found;
+}
+
+TEST(KvLayerState, EachPositionFindsWhatTheOneBeforeLeft) {
+  KvLayer layer = StateLayer();
+  EXPECT_EQ(CountRows(layer, 1, 0, 3), 2);
+  EXPECT_EQ(CountRows(layer, 0, 0, 1), 0);
+  EXPECT_EQ(CountRows(layer, 1, 3, 4), 3);
+  EXPECT_EQ(CountRows(layer, 1, 4, 5), 4);
+}
+
+TEST(KvLayerState, RepeatedStepFindsWhatItsFirstAttemptFound) {
+  KvLayer layer = StateLayer();
+  CountRows(layer, 0, 0, 4);  // failed
+  CountRows(layer, 0, 0, 2);
+  CountRows(layer, 0, 2, 5);  // failed
+  CountRows(layer, 0, 2, 3);  // failed
+  EXPECT_EQ(CountRows(layer, 0, 2, 4), 3);
+  EXPECT_EQ(CountRows(layer, 0, 4, 5), 4);
+}
+
+TEST(KvLayerState, SequenceThatStartsAnewFindsZeros) {
+  KvLayer layer = StateLayer();
+  CountRows(layer, 0, 0, 3);
+  CountRows(layer, 0, 3, 4);
+  EXPECT_EQ(CountRows(layer, 0, 0, 3), 2);
+  EXPECT_EQ(CountRows(layer, 0, 3, 4), 3);
+}
+
 }  // namespace
 }  // namespace hearth
