@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "daemon/planning/device_option.h"
+#include "daemon/capacity/device_option.h"
 #include "engine/kernel/attention.h"
 #include "engine/neuron/ffn_spec.h"
 

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "daemon/cluster/cluster_plan.h"
-#include "daemon/cluster/local_shard.h"
-#include "daemon/cluster/remote_device.h"
-#include "daemon/cluster/roster.h"
+#include "daemon/channel/remote_device.h"
 #include "daemon/cluster_view.h"
+#include "daemon/membership/roster.h"
+#include "daemon/planning/cluster_plan.h"
+#include "daemon/weights/local_shard.h"
 
 namespace hearth {
 

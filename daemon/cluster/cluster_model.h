@@ -16,13 +16,13 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "daemon/cluster/active_plan.h"
-#include "daemon/cluster/bundle_catalog.h"
-#include "daemon/cluster/cluster_plan.h"
-#include "daemon/cluster/model_file.h"
-#include "daemon/cluster/node.h"
 #include "daemon/cluster/plan_preparer.h"
-#include "daemon/cluster/roster.h"
+#include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
+#include "daemon/node_options.h"
+#include "daemon/planning/cluster_plan.h"
+#include "daemon/weights/bundle_catalog.h"
+#include "daemon/weights/model_file.h"
 #include "engine/base/thread_pool.h"
 
 namespace hearth {

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "daemon/cluster/host_view.h"
+#include "daemon/membership/host_view.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {

@@ -12,11 +12,11 @@
 
 #include "absl/base/thread_annotations.h"
 #include "daemon/cluster/cluster_model.h"
-#include "daemon/cluster/listener.h"
-#include "daemon/cluster/node.h"
-#include "daemon/cluster/roster.h"
 #include "daemon/cluster_view.h"
+#include "daemon/membership/listener.h"
+#include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
+#include "daemon/node_options.h"
 
 namespace hearth {
 

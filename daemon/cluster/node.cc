@@ -5,10 +5,10 @@
 
 #include <utility>
 
-#include "daemon/cluster/capacity.h"
+#include "daemon/capacity/capacity.h"
 #include "daemon/cluster/coordinator.h"
-#include "daemon/cluster/membership_service.h"
-#include "daemon/cluster/worker.h"
+#include "daemon/membership/membership_service.h"
+#include "daemon/membership/worker.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {

@@ -8,8 +8,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/cluster/capacity.h"
-#include "daemon/cluster/remote_device.h"
+#include "daemon/capacity/capacity.h"
+#include "daemon/channel/remote_device.h"
+#include "daemon/channel/shard_shape.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "placement/units.h"

@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/cluster/active_plan.h"
-#include "daemon/cluster/bundle_catalog.h"
-#include "daemon/cluster/cluster_plan.h"
-#include "daemon/cluster/local_shard.h"
-#include "daemon/cluster/roster.h"
+#include "daemon/membership/roster.h"
+#include "daemon/planning/cluster_plan.h"
+#include "daemon/weights/bundle_catalog.h"
+#include "daemon/weights/local_shard.h"
 
 namespace hearth {
 

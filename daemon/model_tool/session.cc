@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/planning/device_option.h"
+#include "daemon/capacity/device_option.h"
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/spec.h"

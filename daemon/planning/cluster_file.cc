@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "daemon/planning/device_option.h"
+#include "daemon/capacity/device_option.h"
 #include "engine/base/absl_view.h"
 #include "engine/base/status_macros.h"
 

@@ -8,7 +8,8 @@ Prints one line per include that does not and exits with 1 if there is any. The 
 - client -> proto <- daemon -> {engine, placement}; proto, engine and placement do not know one another.
 - engine knows no network; within engine arrows go only upwards in ENGINE_ORDER.
 - placement knows nothing but the standard library and Abseil.
-- daemon/planning and daemon/model_tool know neither proto nor gRPC.
+- within daemon arrows go only upwards in DAEMON_ORDER; every room may know the headers in daemon/ itself.
+- daemon/capacity, daemon/planning and daemon/model_tool know neither proto nor gRPC.
 - No folder depends on itself by way of others, and nothing outside tests/ depends on tests/.
 """
 
@@ -35,11 +36,11 @@ ENGINE_ORDER = [
     ["tools"],
 ]
 
-# Folders of the daemon that may be included by a folder; those not listed may include all of daemon.
-DAEMON_FOLDERS = {
-    "planning": {"planning"},
-    "model_tool": {"model_tool", "planning"},
-}
+# Along the data's way: each room may know those above it.
+DAEMON_ORDER = ["capacity", "weights", "channel", "membership", "planning", "model_tool", "cluster", "serving"]
+
+# Rooms that know neither proto nor the network.
+DAEMON_PURE = {"capacity", "planning", "model_tool"}
 
 NETWORK = re.compile(
     r"^(grpc|google/protobuf|boost/asio|asio|sys/socket\.h|sys/epoll\.h|netinet/|arpa/|netdb\.h|openssl/)")
@@ -73,6 +74,24 @@ def check_engine(path, included):
     return None
 
 
+def check_daemon(path, included):
+    """What is wrong with a room's including `included`, or None. Files in daemon/ itself join the rooms."""
+    parts = path.split("/")
+    if len(parts) == 2:
+        return None
+    own = parts[1]
+    if own not in DAEMON_ORDER:
+        return f"daemon/{own} has no place in the order of daemon's rooms"
+    if own in DAEMON_PURE and included.startswith("proto/"):
+        return f"daemon/{own} must not know proto"
+    if not included.startswith("daemon/") or included.count("/") == 1:
+        return None
+    other = included.split("/")[1]
+    if other not in DAEMON_ORDER or DAEMON_ORDER.index(other) > DAEMON_ORDER.index(own):
+        return f"daemon/{own} must not know daemon/{other}"
+    return None
+
+
 def check_project_include(path, included):
     """What is wrong with including one of the project's files, or None."""
     own, other = path.split("/")[0], included.split("/")[0]
@@ -82,14 +101,7 @@ def check_project_include(path, included):
         return f"{own} must not know {other}"
     if own == "engine":
         return check_engine(path, included)
-    own_part = path.split("/")[1]
-    if own != "daemon" or own_part not in DAEMON_FOLDERS:
-        return None
-    if other == "proto":
-        return f"daemon/{own_part} must not know proto"
-    if other == "daemon" and included.split("/")[1] not in DAEMON_FOLDERS[own_part]:
-        return f"daemon/{own_part} must not know {folder_of(included)}"
-    return None
+    return check_daemon(path, included) if own == "daemon" else None
 
 
 def check_foreign_include(path, included):
@@ -99,7 +111,7 @@ def check_foreign_include(path, included):
         return "placement knows nothing but the standard library and Abseil"
     if own == "engine" and NETWORK.match(included):
         return "engine knows no network"
-    if own == "daemon" and path.split("/")[1] in DAEMON_FOLDERS and NETWORK.match(included):
+    if own == "daemon" and path.split("/")[1] in DAEMON_PURE and NETWORK.match(included):
         return f"daemon/{path.split('/')[1]} knows no network"
     return None
 

@@ -74,6 +74,15 @@ class CheckIncludesTest(unittest.TestCase):
         self.assert_refused("proto/hearth/v1/a.proto", 'import "daemon/a.proto";',
                             "proto must not know daemon")
 
+    def test_rooms_of_the_daemon_know_only_those_before_them(self):
+        self.assert_accepted("daemon/channel/a.cc", '#include "daemon/weights/a.h"')
+        self.assert_accepted("daemon/membership/a.cc", '#include "daemon/cluster_view.h"')
+        self.assert_refused("daemon/weights/a.cc", '#include "daemon/channel/a.h"',
+                            "daemon/weights must not know daemon/channel")
+        self.assert_refused("daemon/membership/a.cc", '#include "daemon/cluster/a.h"',
+                            "daemon/membership must not know daemon/cluster")
+        self.assert_refused("daemon/stray/a.cc", '#include "daemon/capacity/a.h"', "no place in the order")
+
     def test_planning_needs_no_grpc(self):
         self.assert_refused("daemon/planning/a.cc", "#include <grpcpp/grpcpp.h>", "knows no network")
         self.assert_refused("daemon/planning/a.cc", '#include "proto/hearth/v1/a.pb.h"',
@@ -96,10 +105,10 @@ class CheckIncludesTest(unittest.TestCase):
 
     def test_rings_are_found(self):
         output = self.check({
-            "daemon/cluster/a.h": '#include "daemon/serving/b.h"\n',
-            "daemon/serving/b.h": '#include "daemon/cluster/c.h"\n',
+            "daemon/config.h": '#include "daemon/capacity/a.h"\n',
+            "daemon/capacity/a.h": '#include "daemon/model_host.h"\n',
         })
-        self.assertIn("ring: daemon/cluster -> daemon/serving -> daemon/cluster", output)
+        self.assertIn("ring: daemon -> daemon/capacity -> daemon", output)
 
     def test_main_files_may_join_the_parts(self):
         self.assertEqual(self.check({

@@ -1,0 +1,163 @@
+#include "daemon/capacity/capacity.h"
+
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/capacity/nvml.h"
+#include "engine/base/check.h"
+#include "engine/base/thread_pool.h"
+#include "engine/kernel/matrix.h"
+
+namespace hearth {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Weights that no cache holds, and rows enough that arithmetic is the limit.
+constexpr size_t kProbeRows = 16384;
+constexpr size_t kProbeCols = 4096;
+constexpr size_t kArithmeticRows = 512;  // of the matrix, so that it stays in the cache
+constexpr size_t kBatchRows = 64;
+constexpr std::chrono::milliseconds kProbeTime{120};
+
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// Runs a kernel again and again for kProbeTime and returns the seconds of one run: the best, since whatever
+// else the machine does only makes it slower.
+template <class Fn>
+double BestSeconds(Fn run) {
+  double best = 1e9;
+  const Clock::time_point end = Clock::now() + kProbeTime;
+  do {
+    const Clock::time_point start = Clock::now();
+    run();
+    best = std::min(best, Seconds(Clock::now() - start));
+  } while (Clock::now() < end);
+  return std::max(best, 1e-9);
+}
+
+// A Q8_0 matrix of zeros: the values do not matter to the time.
+Matrix ProbeMatrix(size_t rows, ThreadPool& pool) {
+  const std::vector<uint8_t> blocks(rows * RowBytes(TensorType::kQ8_0, kProbeCols).value());
+  return Matrix::Pack(TensorType::kQ8_0, rows, kProbeCols, blocks, pool).value();
+}
+
+double SecondsOfProduct(const Matrix& matrix, size_t batch, ThreadPool& pool) {
+  const std::vector<float> input(batch * kProbeCols, 1.0f);
+  std::vector<float> output(batch * matrix.rows());
+  Activations activations;
+  return BestSeconds([&] {
+    activations.Set(input.data(), batch, kProbeCols, kProbeCols);
+    const Product product{&matrix, output.data(), matrix.rows()};
+    MatMul(pool, activations, {&product, 1});
+  });
+}
+
+// Measures one device in step with the others of its host.
+void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
+  ThreadPool pool(static_cast<int>(device.threads));
+  const Matrix large = ProbeMatrix(kProbeRows, pool);
+  const Matrix small = ProbeMatrix(kArithmeticRows, pool);
+  together.arrive_and_wait();
+  const double bytes = static_cast<double>(kProbeRows * RowBytes(TensorType::kQ8_0, kProbeCols).value());
+  device.read_bytes_per_s = bytes / SecondsOfProduct(large, 1, pool);
+  together.arrive_and_wait();
+  const double operations = 2.0 * kArithmeticRows * kProbeCols * kBatchRows;
+  device.operations_per_s = operations / SecondsOfProduct(small, kBatchRows, pool);
+  together.arrive_and_wait();
+  device.dispatch_us = 1e6 * BestSeconds([&] { pool.Run([](int) {}); });
+}
+
+// The value of a line "MemTotal:  123 kB" in bytes; 0 where there is none.
+uint64_t MemoryInfo(const std::string& key) {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (uint64_t value = 0; file >> name >> value; std::getline(file, unit)) {
+    if (name == key) return value * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
+                                                          uint32_t threads) {
+  if (threads == 0) threads = static_cast<uint32_t>(ThreadPool::AvailableCores());
+  std::vector<DeviceOption> wanted = options;
+  if (wanted.empty()) wanted.emplace_back().name = "cpu";
+  uint32_t threads_left = threads;
+  uint32_t without_threads = 0;
+  for (const DeviceOption& option : wanted) {
+    if (option.kind != placement::DeviceKind::kCpu) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--device ", option.name, ": this version computes on CPUs only; leave out kind=gpu"));
+    }
+    if (option.threads) {
+      threads_left -= std::min<uint32_t>(threads_left, static_cast<uint32_t>(*option.threads));
+    } else {
+      ++without_threads;
+    }
+  }
+  const uint64_t memory_share = MemoryInfo("MemAvailable:") / 10 * 8 / wanted.size();
+  std::vector<HostDeviceSpec> devices;
+  for (const DeviceOption& option : wanted) {
+    HostDeviceSpec device{option.name, 1, option.memory_bytes.value_or(memory_share)};
+    if (option.threads) {
+      device.threads = *option.threads;
+    } else {
+      const uint32_t share = std::max(1u, threads_left / without_threads);
+      device.threads = static_cast<int>(share);
+      threads_left -= std::min(threads_left, share);
+      --without_threads;
+    }
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
+                         const std::vector<DeviceOption>& options) {
+  HostCapacity host;
+  host.cores = static_cast<uint32_t>(ThreadPool::AvailableCores());
+  for (const HostDeviceSpec& spec : devices) {
+    DeviceCapacity device;
+    device.name = spec.name;
+    device.memory_budget_bytes = spec.memory_bytes;
+    device.threads = static_cast<uint32_t>(spec.threads);
+    host.devices.push_back(device);
+  }
+  std::barrier<> together(static_cast<std::ptrdiff_t>(devices.size()));
+  std::vector<std::thread> threads;
+  for (DeviceCapacity& device : host.devices) {
+    threads.emplace_back([&together, &device] { MeasureDevice(together, device); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < options.size(); ++i) {
+    if (options[i].read_bytes_per_s) host.devices[i].read_bytes_per_s = *options[i].read_bytes_per_s;
+  }
+  for (const NvmlDevice& gpu : ListNvmlDevices()) {
+    DeviceCapacity device;
+    device.name = gpu.name;
+    device.kind = "gpu";
+    device.memory_budget_bytes = gpu.memory_bytes;
+    device.memory_used_bytes = gpu.memory_used_bytes;
+    host.devices.push_back(std::move(device));
+  }
+  return host;
+}
+
+void UpdateFreeBytes(const std::string& directory, HostCapacity& capacity) {
+  capacity.memory_bytes = MemoryInfo("MemTotal:");
+  capacity.memory_free_bytes = MemoryInfo("MemAvailable:");
+  std::error_code error;
+  const auto space = std::filesystem::space(directory, error);
+  capacity.disk_free_bytes = error ? 0 : space.available;
+}
+
+}  // namespace hearth

@@ -1,0 +1,61 @@
+#ifndef HEARTH_DAEMON_CAPACITY_CAPACITY_H_
+#define HEARTH_DAEMON_CAPACITY_CAPACITY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "daemon/capacity/device_option.h"
+
+namespace hearth {
+
+// A device of this host as its daemon uses it.
+struct HostDeviceSpec {
+  std::string name;
+  int threads = 1;
+  uint64_t memory_bytes = 0;  // budget for weights
+};
+
+struct DeviceCapacity {
+  std::string name;
+  std::string kind = "cpu";  // "gpu": only reported, nothing is placed on it
+  uint64_t memory_budget_bytes = 0;
+  uint64_t memory_used_bytes = 0;
+  uint32_t threads = 0;
+  double read_bytes_per_s = 0;  // the figures are those reached while all devices of the host work
+  double operations_per_s = 0;
+  double dispatch_us = 0;
+
+  bool operator==(const DeviceCapacity&) const = default;
+};
+
+// What a host can do: hearth.v1.HostCapacity as a struct.
+struct HostCapacity {
+  uint32_t cores = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t memory_free_bytes = 0;
+  uint64_t disk_free_bytes = 0;
+  std::vector<DeviceCapacity> devices;
+
+  bool operator==(const HostCapacity&) const = default;
+};
+
+// The devices that a host offers: what the options leave out is shared out equally (threads among `threads`,
+// 0: all cores; memory: 80 % of what is free now). No options: one device "cpu". INVALID_ARGUMENT for a GPU,
+// which this version cannot compute on, and for more devices than threads.
+absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
+                                                          uint32_t threads);
+
+// Measures the devices with the engine's kernels, all at the same time (about half a second); bandwidths
+// named in the options are taken as they are. GPUs that NVML knows of are listed too.
+HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
+                         const std::vector<DeviceOption>& options);
+
+// Memory of the machine and what of it is free, free bytes of the disk that has `directory`: the figures that
+// change.
+void UpdateFreeBytes(const std::string& directory, HostCapacity& capacity);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CAPACITY_CAPACITY_H_

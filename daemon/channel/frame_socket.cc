@@ -1,0 +1,171 @@
+#include "daemon/channel/frame_socket.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/connect.hpp>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/channel/frame_socket_impl.h"
+#include "engine/base/check.h"
+#include "engine/base/spin.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using Clock = FrameSocket::Clock;
+
+// About what waking a sleeping thread costs: spinning longer gains nothing, and takes the core from whoever
+// computes.
+constexpr std::chrono::microseconds kSpin{30};
+
+absl::Status Lost(const std::string& peer, const std::string& reason) {
+  return absl::UnavailableError(absl::StrCat("tensor connection with ", peer, ": ", reason));
+}
+
+int PollTimeoutMs(Clock::time_point deadline) {
+  if (deadline == FrameSocket::kNoDeadline) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30));
+}
+
+}  // namespace
+
+absl::StatusOr<HostPort> ParseHostPort(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", address, "\" is no address HOST:PORT"));
+  }
+  std::string host = address.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  if (!bracketed && host.find(':') != std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", address, "\": write an IPv6 address as [ADDRESS]:PORT"));
+  }
+  return HostPort{host, static_cast<uint16_t>(port)};
+}
+
+std::string FormatHostPort(const HostPort& address) {
+  if (address.host.find(':') != std::string::npos) return absl::StrCat("[", address.host, "]:", address.port);
+  return absl::StrCat(address.host, ":", address.port);
+}
+
+absl::StatusOr<std::unique_ptr<FrameSocket>> FrameSocket::Connect(const std::string& address,
+                                                                  Clock::time_point deadline) {
+  HEARTH_ASSIGN_OR_RETURN(const HostPort parts, ParseHostPort(address));
+  auto context = std::make_shared<asio::io_context>(1);
+  boost::system::error_code error;
+  tcp::resolver resolver(*context);
+  const auto endpoints = resolver.resolve(parts.host, absl::StrCat(parts.port), error);
+  if (error) return Lost(address, error.message());
+  tcp::socket socket(*context);
+  error = asio::error::timed_out;
+  asio::async_connect(
+      socket, endpoints,
+      [&error](const boost::system::error_code& result, const tcp::endpoint&) { error = result; });
+  context->run_until(deadline);
+  if (!context->stopped()) {
+    socket.close();
+    context->run();  // lets the handler go, which refers to `error`
+    error = asio::error::timed_out;
+  }
+  if (error) return Lost(address, error.message());
+  return std::make_unique<FrameSocket>(std::make_unique<Impl>(std::move(context), std::move(socket)));
+}
+
+FrameSocket::FrameSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
+  // Setting an option fails only where the peer is gone already, which the first use tells.
+  boost::system::error_code ignored;
+  impl_->socket.non_blocking(true, ignored);
+  impl_->socket.set_option(tcp::no_delay(true), ignored);
+  impl_->socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  const tcp::endpoint endpoint = impl_->socket.remote_endpoint(ignored);
+  peer_ = FormatHostPort({endpoint.address().to_string(ignored), endpoint.port()});
+}
+
+FrameSocket::~FrameSocket() = default;
+
+// shutdown, not close: the descriptor stays ours until destruction, so that no other file can get its number
+// while the other thread still uses it.
+void FrameSocket::Close() { ::shutdown(impl_->socket.native_handle(), SHUT_RDWR); }
+
+absl::Status FrameSocket::AwaitReady(short events, Clock::time_point deadline) {
+  pollfd descriptor{impl_->socket.native_handle(), events, 0};
+  for (;;) {
+    const int ready = ::poll(&descriptor, 1, PollTimeoutMs(deadline));
+    if (ready > 0) return absl::OkStatus();
+    if (ready < 0 && errno != EINTR) return Lost(peer_, "poll failed");
+    if (Clock::now() >= deadline) return Lost(peer_, "no answer in time");
+  }
+}
+
+absl::Status FrameSocket::Send(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts,
+                               Clock::time_point deadline) {
+  const FrameHeaderBytes header_bytes = EncodeFrameHeader(header);
+  std::array<asio::const_buffer, 5> buffers;
+  HEARTH_CHECK(parts.size() < buffers.size());
+  size_t left = kFrameHeaderBytes;
+  buffers[0] = asio::buffer(header_bytes);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    buffers[i + 1] = asio::buffer(parts[i].data(), parts[i].size());
+    left += parts[i].size();
+  }
+  HEARTH_CHECK(left == kFrameHeaderBytes + header.payload_bytes);
+  size_t first = 0;
+  while (left > 0) {
+    boost::system::error_code error;
+    size_t sent = impl_->socket.write_some(buffers, error);
+    if (error == asio::error::would_block) {
+      HEARTH_RETURN_IF_ERROR(AwaitReady(POLLOUT, deadline));
+      continue;
+    }
+    if (error) return Lost(peer_, error.message());
+    left -= sent;
+    for (; sent > 0; ++first) {
+      const size_t from_buffer = std::min(sent, buffers[first].size());
+      buffers[first] += from_buffer;
+      sent -= from_buffer;
+      if (buffers[first].size() > 0) break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FrameHeader> FrameSocket::ReceiveHeader(Clock::time_point deadline) {
+  FrameHeaderBytes bytes;
+  HEARTH_RETURN_IF_ERROR(Receive(absl::MakeSpan(bytes), deadline));
+  return DecodeFrameHeader(bytes);
+}
+
+absl::Status FrameSocket::Receive(absl::Span<uint8_t> out, Clock::time_point deadline) {
+  Clock::time_point spin_end = Clock::now() + kSpin;
+  while (!out.empty()) {
+    boost::system::error_code error;
+    const size_t received = impl_->socket.read_some(asio::buffer(out.data(), out.size()), error);
+    if (error == asio::error::would_block) {
+      if (Clock::now() < spin_end) {
+        CpuRelax();
+        continue;
+      }
+      HEARTH_RETURN_IF_ERROR(AwaitReady(POLLIN, deadline));
+      continue;
+    }
+    if (error) return Lost(peer_, error == asio::error::eof ? "closed by the other side" : error.message());
+    out.remove_prefix(received);
+    spin_end = Clock::now() + kSpin;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace hearth

@@ -1,0 +1,121 @@
+#include "daemon/channel/remote_device.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+#include "engine/kernel/fixed_point.h"
+
+namespace hearth {
+namespace {
+
+using Clock = FrameSocket::Clock;
+
+// Membership tells much sooner when a host is lost; this bound is for one that syncs but never answers.
+constexpr std::chrono::seconds kAnswerTimeout{60};
+
+absl::Span<const uint8_t> AsBytes(const void* data, uint64_t bytes) {
+  return {static_cast<const uint8_t*>(data), bytes};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::string& address,
+                                                                  const SessionToken& token, uint64_t epoch,
+                                                                  Clock::time_point deadline) {
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<FrameSocket> socket, FrameSocket::Connect(address, deadline));
+  FrameHeader hello;
+  hello.epoch = epoch;
+  hello.payload_bytes = token.size();
+  HEARTH_RETURN_IF_ERROR(socket->Send(hello, {AsBytes(token.data(), token.size())}, deadline));
+  HEARTH_ASSIGN_OR_RETURN(const FrameHeader welcome, socket->ReceiveHeader(deadline));
+  if (welcome.operation != FrameOperation::kWelcome || welcome.epoch != epoch || welcome.payload_bytes != 0) {
+    return absl::UnavailableError(
+        absl::StrCat("tensor connection with ", address, ": unexpected answer to hello"));
+  }
+  return socket;
+}
+
+RemoteDevice::RemoteDevice(std::string name, ShardShape shape, std::unique_ptr<FrameSocket> socket)
+    : name_(std::move(name)), shape_(std::move(shape)), socket_(std::move(socket)) {}
+
+void RemoteDevice::Close(const std::string& reason) {
+  std::lock_guard lock(mutex_);
+  if (close_reason_.empty()) close_reason_ = reason;
+  socket_->Close();
+}
+
+bool RemoteDevice::HoldsLayer(uint32_t layer) const {
+  return layer < shape_.layers.size() && shape_.layers[layer].held;
+}
+
+absl::Status RemoteDevice::Fail(const absl::Status& status) {
+  socket_->Close();
+  lost_ = true;
+  std::lock_guard lock(mutex_);
+  const std::string reason = close_reason_.empty() ? std::string(status.message()) : close_reason_;
+  failed_ =
+      absl::UnavailableError(absl::StrCat("host ", name_, " was lost (", reason, "); please try again"));
+  return failed_;
+}
+
+absl::Status RemoteDevice::Submit(const FfnRequest& request) {
+  HEARTH_CHECK(HoldsLayer(request.layer));
+  if (!failed_.ok()) return failed_;
+  const absl::Status sent = SendRequest(request);
+  return sent.ok() ? sent : Fail(sent);
+}
+
+absl::Status RemoteDevice::SendRequest(const FfnRequest& request) {
+  const uint64_t step = request_.step + 1;
+  request_ = {};
+  request_.operation = FrameOperation::kFfn;
+  request_.type = FrameType::kFloat32;
+  request_.hidden = request.hidden != nullptr && shape_.layers[request.layer].predictor_rank > 0;
+  request_.epoch = shape_.epoch;
+  request_.step = step;
+  request_.layer = request.layer;
+  request_.rows = request.rows;
+  request_.choices = request.choices_per_row;
+  const FfnPayload payload = FfnPayloadOf(shape_, request_);
+  HEARTH_CHECK(request.choices.size() == size_t{request.rows} * request.choices_per_row);
+  request_.payload_bytes = payload.request_bytes();
+  network_bytes_ += kFrameHeaderBytes + request_.payload_bytes;
+  return socket_->Send(request_,
+                       {AsBytes(request.x, payload.x_bytes), AsBytes(request.hidden, payload.hidden_bytes),
+                        AsBytes(request.choices.data(), payload.choices_bytes)},
+                       Clock::now() + kAnswerTimeout);
+}
+
+absl::Status RemoteDevice::Collect(absl::Span<int64_t> sums) {
+  if (!failed_.ok()) return failed_;
+  const Clock::time_point start = Clock::now();
+  const absl::Status received = ReceiveSums(sums);
+  wait_us_ += std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+  if (!received.ok()) return Fail(received);
+  ++round_trips_;
+  return absl::OkStatus();
+}
+
+absl::Status RemoteDevice::ReceiveSums(absl::Span<int64_t> sums) {
+  const Clock::time_point deadline = Clock::now() + kAnswerTimeout;
+  HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
+  HEARTH_RETURN_IF_ERROR(ValidateSums(header, request_, shape_));
+  received_.resize(sums.size());
+  HEARTH_CHECK(header.payload_bytes == received_.size() * sizeof(int64_t));
+  HEARTH_RETURN_IF_ERROR(socket_->Receive(
+      absl::MakeSpan(reinterpret_cast<uint8_t*>(received_.data()), header.payload_bytes), deadline));
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] = AddFixedPoint(sums[i], received_[i]);
+  network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
+  return absl::OkStatus();
+}
+
+FfnCounters RemoteDevice::counters() const {
+  FfnCounters counters;
+  counters.round_trips = round_trips_;
+  counters.wait_us = wait_us_;
+  return counters;
+}
+
+}  // namespace hearth

@@ -1,0 +1,82 @@
+#ifndef HEARTH_DAEMON_CHANNEL_TENSOR_SERVER_H_
+#define HEARTH_DAEMON_CHANNEL_TENSOR_SERVER_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "daemon/channel/frame.h"
+#include "daemon/channel/log_limiter.h"
+#include "daemon/weights/local_shard.h"
+#include "daemon/weights/session_token.h"
+#include "daemon/weights/shard_publisher.h"
+
+namespace hearth {
+
+// The worker's end of the tensor channel: answers its leader's requests with the shards that are published.
+// Each connection has a thread, which computes too; there is one per plan in use, and one that measures now
+// and then.
+//
+// Whoever sends anything but what frame.h and the connection's plan allow is disconnected, with one line in
+// the log; nothing is allocated for such a message. Thread-safe.
+class TensorServer : public ShardPublisher {
+ public:
+  // Opens HOST:PORT (port 0: any free one). UNAVAILABLE with the address and the reason.
+  static absl::StatusOr<std::unique_ptr<TensorServer>> Open(const std::string& listen);
+  ~TensorServer() override;
+  TensorServer(const TensorServer&) = delete;
+  TensorServer& operator=(const TensorServer&) = delete;
+
+  // HOST:PORT with the real port.
+  const std::string& address() const { return address_; }
+
+  // Only connections that know `token` are answered from now on; those of another session are closed.
+  void SetSession(const SessionToken& token);
+  // Answers messages of this shard's epoch, in place of a former shard of the same epoch.
+  void Publish(std::shared_ptr<LocalShard> shard) override;
+  // Stops that and closes the epoch's connections. The shard is let go when its last message has been
+  // answered.
+  void Withdraw(uint64_t epoch) override;
+
+  // Connections that were closed because of what came in.
+  uint64_t refused() const;
+
+ private:
+  struct Acceptor;
+  struct Connection;
+
+  explicit TensorServer(std::unique_ptr<Acceptor> acceptor);
+  void Accept();
+  void Reap(bool all);
+  void Serve(Connection& connection);
+  absl::Status Greet(Connection& connection);
+  absl::Status ServePings(Connection& connection);
+  absl::Status ServeFfn(Connection& connection, LocalShard& shard);
+  bool Stopped() const;
+
+  std::unique_ptr<Acceptor> acceptor_;
+  std::string address_;
+  LogLimiter limiter_{std::chrono::seconds(5)};
+
+  mutable std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<SessionToken> token_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::shared_ptr<LocalShard>> shards_ ABSL_GUARDED_BY(mutex_);
+  std::list<std::unique_ptr<Connection>> connections_ ABSL_GUARDED_BY(mutex_);
+  uint64_t refused_ ABSL_GUARDED_BY(mutex_) = 0;
+
+  std::thread thread_;  // accepts
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_CHANNEL_TENSOR_SERVER_H_

@@ -1,0 +1,33 @@
+#ifndef HEARTH_DAEMON_MEMBERSHIP_LISTENER_H_
+#define HEARTH_DAEMON_MEMBERSHIP_LISTENER_H_
+
+#include <functional>
+#include <mutex>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+
+namespace hearth {
+
+// A function that may be exchanged while others call it; when Set returns the former one runs no more. It
+// must neither block nor call Set. Thread-safe.
+class Listener {
+ public:
+  void Set(std::function<void()> function) {
+    std::lock_guard lock(mutex_);
+    function_ = std::move(function);
+  }
+
+  void Call() {
+    std::lock_guard lock(mutex_);
+    if (function_) function_();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::function<void()> function_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_MEMBERSHIP_LISTENER_H_

@@ -1,0 +1,375 @@
+#include "daemon/membership/roster.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/capacity/steady_figures.h"
+#include "daemon/channel/frame_socket.h"
+#include "daemon/channel/link_probe.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+// How long to wait before a link that could not be measured is tried again.
+constexpr uint64_t kProbeAgainMs = 1000;
+
+uint64_t NowMs() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+SessionToken NewToken() {
+  SessionToken token;
+  HEARTH_CHECK(RAND_bytes(token.data(), static_cast<int>(token.size())) == 1);
+  return token;
+}
+
+// The host part of what gRPC calls a peer: "ipv4:192.168.1.5:4711", "ipv6:%5B::1%5D:4711" or
+// "ipv6:[::1]:4711".
+std::string PeerHost(std::string peer) {
+  const size_t scheme = peer.find(':');
+  if (scheme != std::string::npos) peer.erase(0, scheme + 1);
+  for (const auto& [escaped, plain] : {std::pair{"%5B", "["}, std::pair{"%5D", "]"}}) {
+    if (const size_t at = peer.find(escaped); at != std::string::npos) peer.replace(at, 3, plain);
+  }
+  const absl::StatusOr<HostPort> address = ParseHostPort(peer);
+  return address.ok() ? address->host : "127.0.0.1";
+}
+
+// Where the coordinator reaches a worker's tensor channel: an unspecified host stands for where the worker
+// calls from.
+absl::StatusOr<std::string> ReachableAddress(const std::string& tensor_address, const std::string& peer) {
+  HEARTH_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(tensor_address));
+  if (address.host == "0.0.0.0" || address.host == "::") address.host = PeerHost(peer);
+  return FormatHostPort(address);
+}
+
+// Whether two reports differ in more than counters and free bytes.
+bool ShardsDiffer(const WorkerReport& a, const WorkerReport& b) {
+  return !std::equal(a.shards.begin(), a.shards.end(), b.shards.begin(), b.shards.end(),
+                     [](const ShardStatus& x, const ShardStatus& y) {
+                       return x.epoch == y.epoch && x.phase == y.phase && x.detail == y.detail &&
+                              x.bytes_done == y.bytes_done;
+                     });
+}
+
+}  // namespace
+
+struct Roster::Calls {
+  bool changed = false;
+  std::vector<std::pair<std::shared_ptr<SessionStream>, absl::Status>> ended;  // OK: push
+  std::vector<std::pair<std::function<void(const std::string&)>, std::string>> lost;
+};
+
+const ShardStatus* Roster::Host::Shard(uint64_t epoch) const {
+  for (const ShardStatus& shard : report.shards) {
+    if (shard.epoch == epoch) return &shard;
+  }
+  return nullptr;
+}
+
+Roster::Roster(Options options) : options_(options), membership_(options.lost_after_ms) {}
+
+Roster::~Roster() { Stop(); }
+
+void Roster::Start(std::function<void()> listener) {
+  listener_ = std::move(listener);
+  watcher_ = std::thread([this] { WatchLoop(); });
+  prober_ = std::thread([this] { ProbeLoop(); });
+}
+
+void Roster::Stop() {
+  Calls calls;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    stopped_ = true;
+    for (auto& [name, entry] : entries_) {
+      if (entry.stream)
+        calls.ended.emplace_back(std::move(entry.stream), absl::UnavailableError("the coordinator stops"));
+    }
+  }
+  changed_.notify_all();
+  Run(calls);
+  if (watcher_.joinable()) watcher_.join();
+  if (prober_.joinable()) prober_.join();
+}
+
+absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const std::string& peer,
+                                             std::shared_ptr<SessionStream> stream) {
+  HEARTH_ASSIGN_OR_RETURN(const std::string address, ReachableAddress(report.tensor_address, peer));
+  Calls calls;
+  Session session;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return absl::UnavailableError("the coordinator stops");
+    if (report.version != options_.version) {
+      return absl::FailedPreconditionError(absl::StrCat("the coordinator runs hearthd ", options_.version,
+                                                        ", this host ", report.version,
+                                                        ": install the same version on both"));
+    }
+    HEARTH_ASSIGN_OR_RETURN(session, membership_.Join(report.host, NowMs()));
+    Entry entry;
+    entry.session = session;
+    entry.stream = std::move(stream);
+    entry.token = NewToken();
+    entry.tensor_address = address;
+    entry.report = report;
+    entry.capacity = report.capacity;
+    if (const auto known = entries_.find(report.host); known != entries_.end()) {
+      entry.link = known->second.link;
+      entry.capacity = SteadyCapacity(known->second.capacity, report.capacity);
+    }
+    entry.revision = ++last_revision_;
+    entries_[report.host] = std::move(entry);
+    Apply(calls);
+  }
+  changed_.notify_all();
+  Run(calls);
+  return session;
+}
+
+absl::Status Roster::Report(Session session, WorkerReport report) {
+  Calls calls;
+  {
+    std::lock_guard lock(mutex_);
+    Entry* entry = FindEntry(session);
+    if (entry == nullptr || !membership_.Sync(session, NowMs())) {
+      return absl::UnavailableError("this host was taken for lost; call again");
+    }
+    if (entry->report.host != report.host || entry->report.tensor_address != report.tensor_address) {
+      return absl::InvalidArgumentError("a host's name and tensor address cannot change during a session");
+    }
+    calls.changed = ShardsDiffer(entry->report, report);
+    if (entry->report.revision == 0 && report.revision != 0)
+      changed_.notify_all();  // its link can be measured now
+    entry->report = std::move(report);
+  }
+  Run(calls);
+  return absl::OkStatus();
+}
+
+void Roster::Close(Session session, const std::string& reason) {
+  Calls calls;
+  {
+    std::lock_guard lock(mutex_);
+    membership_.Leave(session, reason);
+    Apply(calls);
+  }
+  Run(calls);
+}
+
+void Roster::ReportLost(Session session, const std::string& reason) { Close(session, reason); }
+
+absl::StatusOr<DesiredShards> Roster::Desired(Session session, uint64_t known_revision) const {
+  std::lock_guard lock(mutex_);
+  const Entry* entry = FindEntry(session);
+  if (entry == nullptr) return absl::UnavailableError("this host was taken for lost; call again");
+  DesiredShards desired;
+  desired.revision = entry->revision;
+  desired.sync_interval_ms = options_.sync_interval_ms;
+  desired.lost_after_ms = options_.lost_after_ms;
+  desired.unchanged = known_revision == entry->revision;
+  if (desired.unchanged) return desired;
+  desired.token = entry->token;
+  for (const auto& [model, shards] : entry->shards) {
+    desired.shards.insert(desired.shards.end(), shards.begin(), shards.end());
+  }
+  return desired;
+}
+
+bool Roster::KnowsToken(const SessionToken& token) const {
+  std::lock_guard lock(mutex_);
+  bool known = false;
+  for (const auto& [name, member] : membership_.members()) {
+    const Entry& entry = entries_.at(name);
+    const bool equal = CRYPTO_memcmp(entry.token.data(), token.data(), token.size()) == 0;
+    known |= equal && member.state != HostState::kLost;
+  }
+  return known;
+}
+
+std::vector<Roster::Host> Roster::hosts() const {
+  std::lock_guard lock(mutex_);
+  std::vector<Host> hosts;
+  for (const auto& [name, member] : membership_.members())
+    hosts.push_back(MakeHost(member, entries_.at(name)));
+  return hosts;
+}
+
+std::optional<Roster::Host> Roster::Find(Session session) const {
+  std::lock_guard lock(mutex_);
+  const Entry* entry = FindEntry(session);
+  if (entry == nullptr) return std::nullopt;
+  return MakeHost(*membership_.Find(session), *entry);
+}
+
+Roster::Host Roster::MakeHost(const Membership::Member& member, const Entry& entry) const {
+  Host host;
+  host.name = member.name;
+  host.session = member.session;
+  host.state = member.state;
+  host.detail = member.detail;
+  host.silent_ms = NowMs() - member.last_sync_ms;
+  host.tensor_address = entry.tensor_address;
+  host.token = entry.token;
+  host.link = entry.link;
+  host.capacity = entry.capacity;
+  host.report = entry.report;
+  host.revision = entry.revision;
+  return host;
+}
+
+void Roster::SetShards(const std::string& model,
+                       std::map<std::string, std::vector<ShardDescription>> shards) {
+  Calls calls;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [name, entry] : entries_) {
+      const auto wanted = shards.find(name);
+      const bool nothing_wanted = wanted == shards.end() || wanted->second.empty();
+      std::vector<ShardDescription>& current = entry.shards[model];
+      // A model and an epoch say what a shard is.
+      const bool same = nothing_wanted
+                            ? current.empty()
+                            : std::equal(current.begin(), current.end(), wanted->second.begin(),
+                                         wanted->second.end(), [](const auto& a, const auto& b) {
+                                           return a.epoch == b.epoch && a.model_digest == b.model_digest;
+                                         });
+      if (same) continue;
+      current = nothing_wanted ? std::vector<ShardDescription>() : std::move(wanted->second);
+      entry.revision = ++last_revision_;
+      if (entry.stream) calls.ended.emplace_back(entry.stream, absl::OkStatus());
+    }
+  }
+  Run(calls);
+}
+
+void Roster::OnLost(Session session, std::function<void(const std::string&)> close) {
+  std::string reason = "its session is over";
+  {
+    std::lock_guard lock(mutex_);
+    const Membership::Member* member = membership_.Find(session);
+    if (member != nullptr && member->state != HostState::kLost) {
+      FindEntry(session)->on_lost.push_back(std::move(close));
+      return;
+    }
+    if (member != nullptr) reason = member->detail;
+  }
+  close(reason);
+}
+
+Roster::Entry* Roster::FindEntry(Session session) {
+  for (auto& [name, entry] : entries_) {
+    if (entry.session == session) return &entry;
+  }
+  return nullptr;
+}
+
+const Roster::Entry* Roster::FindEntry(Session session) const {
+  return const_cast<Roster*>(this)->FindEntry(session);
+}
+
+// Turns membership's events into log lines and into calls to be made without the lock.
+void Roster::Apply(Calls& calls) {
+  for (const Membership::Event& event : membership_.TakeEvents()) {
+    calls.changed = true;
+    const std::string detail = event.detail.empty() ? "" : absl::StrCat(": ", event.detail);
+    spdlog::info("host {} is {}{}", event.host, HostStateName(event.state), detail);
+    Entry* entry = FindEntry(event.session);
+    if (event.state != HostState::kLost || entry == nullptr) continue;
+    entry->shards.clear();
+    if (entry->stream) {
+      calls.ended.emplace_back(
+          std::move(entry->stream),
+          absl::UnavailableError(absl::StrCat("this host was taken for lost: ", event.detail)));
+    }
+    for (auto& close : entry->on_lost) calls.lost.emplace_back(std::move(close), event.detail);
+    entry->on_lost.clear();
+  }
+}
+
+void Roster::Run(const Calls& calls) {
+  for (const auto& [close, reason] : calls.lost) close(reason);
+  for (const auto& [stream, status] : calls.ended) {
+    if (status.ok()) {
+      stream->Push();
+    } else {
+      stream->End(status);
+    }
+  }
+  if (calls.changed && listener_) listener_();
+}
+
+void Roster::WatchLoop() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    const uint64_t now = NowMs();
+    membership_.Tick(now);
+    Calls calls;
+    Apply(calls);
+    if (calls.changed) {
+      lock.unlock();
+      Run(calls);
+      lock.lock();
+      continue;
+    }
+    // Nobody can be found lost before the deadline, except hosts that join meanwhile: they come with a
+    // notification.
+    const uint64_t wait_ms = membership_.NextDeadline().value_or(now + 60000) - now;
+    changed_.wait_for(lock, std::chrono::milliseconds(std::max<uint64_t>(wait_ms, 1)));
+  }
+}
+
+void Roster::ProbeLoop() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    Entry* next = nullptr;
+    uint64_t wait_ms = 60000;
+    const uint64_t now = NowMs();
+    for (auto& [name, member] : membership_.members()) {
+      Entry& entry = entries_.at(name);
+      // A worker learns the session's token with the first desired state; before that it would refuse the
+      // connection.
+      if (member.state != HostState::kJoining || entry.link_probed || entry.report.revision == 0) continue;
+      if (entry.probe_after_ms <= now) {
+        next = &entry;
+      } else {
+        wait_ms = std::min(wait_ms, entry.probe_after_ms - now);
+      }
+    }
+    if (next == nullptr) {
+      changed_.wait_for(lock, std::chrono::milliseconds(wait_ms));
+      continue;
+    }
+    const Session session = next->session;
+    const std::string address = next->tensor_address;
+    const SessionToken token = next->token;
+    lock.unlock();
+    const absl::StatusOr<placement::Link> link = ProbeLink(address, token);
+    lock.lock();
+    Calls calls;
+    if (Entry* entry = FindEntry(session)) {
+      entry->link_probed = link.ok();
+      entry->probe_after_ms = NowMs() + kProbeAgainMs;
+      if (link.ok()) entry->link = SteadyLink(entry->link, *link);
+    }
+    membership_.LinkMeasured(session, std::string(link.status().message()));
+    Apply(calls);
+    lock.unlock();
+    Run(calls);
+    lock.lock();
+  }
+}
+
+}  // namespace hearth

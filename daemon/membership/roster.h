@@ -1,0 +1,140 @@
+#ifndef HEARTH_DAEMON_MEMBERSHIP_ROSTER_H_
+#define HEARTH_DAEMON_MEMBERSHIP_ROSTER_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "daemon/membership/membership.h"
+#include "daemon/membership/worker_report.h"
+#include "placement/cluster.h"
+
+namespace hearth {
+
+// The coordinator's end of a worker's Synchronize stream. Thread-safe; harmless after the stream has ended.
+class SessionStream {
+ public:
+  virtual ~SessionStream() = default;
+  // The desired state has changed: send it.
+  virtual void Push() = 0;
+  virtual void End(const absl::Status& status) = 0;
+};
+
+// The workers of a cluster as its coordinator sees them: the shell around Membership with clock, threads and
+// streams. Keeps what workers report and what is wanted of them. Two threads: one finds out who is lost, one
+// measures links. Thread-safe.
+class Roster {
+ public:
+  using Session = Membership::Session;
+
+  struct Options {
+    std::string version;  // that workers must have too
+    uint32_t sync_interval_ms = 250;
+    uint32_t lost_after_ms = 1200;
+  };
+
+  // A worker now.
+  struct Host {
+    std::string name;
+    Session session = 0;
+    HostState state = HostState::kJoining;
+    std::string detail;
+    uint64_t silent_ms = 0;      // time since its last sync
+    std::string tensor_address;  // as the coordinator reaches it
+    SessionToken token{};
+    placement::Link link;   // measured, once it is alive
+    HostCapacity capacity;  // what plans use: steady over sessions, see steady_figures.h
+    WorkerReport report;    // the last
+    uint64_t revision = 0;  // of what is wanted of it
+
+    // Whether the report is about what is wanted of it now.
+    bool up_to_date() const { return report.revision == revision; }
+    // What it says about the shard of an epoch; null when it says nothing.
+    const ShardStatus* Shard(uint64_t epoch) const;
+  };
+
+  explicit Roster(Options options);
+  ~Roster();
+
+  // `listener` is called without locks whenever a host changes its state or the state of its shards.
+  void Start(std::function<void()> listener);
+  // Ends all streams and threads; everybody who calls later is refused.
+  void Stop();
+
+  // ---- For the streams of workers.
+
+  // A worker calls from `peer` (as gRPC names it) with its first report. Errors: see Membership::Join;
+  // FAILED_PRECONDITION for another version than the coordinator's, UNAVAILABLE after Stop.
+  absl::StatusOr<Session> Open(const WorkerReport& report, const std::string& peer,
+                               std::shared_ptr<SessionStream> stream);
+  // It reports. UNAVAILABLE when the session is over, INVALID_ARGUMENT when the report is another host's.
+  absl::Status Report(Session session, WorkerReport report);
+  void Close(Session session, const std::string& reason);
+  // What is wanted of a host; `known_revision` is what it has.
+  absl::StatusOr<DesiredShards> Desired(Session session, uint64_t known_revision) const;
+  // Whether the token is that of a worker that is not lost.
+  bool KnowsToken(const SessionToken& token) const;
+
+  // ---- For those who plan.
+
+  std::vector<Host> hosts() const;  // by name
+  std::optional<Host> Find(Session session) const;
+  // The shards of `model` that each host (by name) is to hold, in place of those named before for this model.
+  void SetShards(const std::string& model, std::map<std::string, std::vector<ShardDescription>> shards);
+  // A tensor connection with the host has failed: it is lost, whatever its stream says.
+  void ReportLost(Session session, const std::string& reason);
+  // `close` is called (without locks) when the session is lost; at once if it is lost already.
+  void OnLost(Session session, std::function<void(const std::string& reason)> close);
+
+ private:
+  struct Entry {
+    Session session = 0;
+    std::shared_ptr<SessionStream> stream;
+    SessionToken token{};
+    std::string tensor_address;
+    placement::Link link;  // the last measured, also in an earlier session
+    HostCapacity capacity;
+    bool link_probed = false;  // or being probed
+    uint64_t probe_after_ms = 0;
+    WorkerReport report;
+    uint64_t revision = 1;
+    std::map<std::string, std::vector<ShardDescription>> shards;  // by model
+    std::vector<std::function<void(const std::string&)>> on_lost;
+  };
+  // What is to be called once the lock is gone.
+  struct Calls;
+
+  void WatchLoop();
+  void ProbeLoop();
+  Host MakeHost(const Membership::Member& member, const Entry& entry) const;
+  Entry* FindEntry(Session session);
+  const Entry* FindEntry(Session session) const;
+  void Apply(Calls& calls);
+  void Run(const Calls& calls);
+
+  const Options options_;
+  std::function<void()> listener_;  // set before the threads start
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  Membership membership_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);  // by host name
+  uint64_t last_revision_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::thread watcher_;
+  std::thread prober_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_MEMBERSHIP_ROSTER_H_

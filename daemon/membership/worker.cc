@@ -1,0 +1,195 @@
+#include "daemon/membership/worker.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/membership/host_view.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstPause{100};
+constexpr std::chrono::milliseconds kLongestPause{2000};
+
+// The bound of the cache: what was asked for, or half of what the disk has free besides.
+uint64_t CacheBytes(const NodeOptions& options, const std::string& directory) {
+  if (options.cache_bytes > 0) return options.cache_bytes;
+  HostCapacity capacity;
+  UpdateFreeBytes(directory, capacity);
+  return std::max<uint64_t>(capacity.disk_free_bytes / 2, 1);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const NodeOptions& options,
+                                                       std::vector<HostDeviceSpec> devices,
+                                                       HostCapacity capacity) {
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<TensorServer> server, TensorServer::Open(options.tensor_listen));
+  HEARTH_ASSIGN_OR_RETURN(
+      std::unique_ptr<BundleStore> store,
+      BundleStore::Open(options.state_dir + "/cache", CacheBytes(options, options.state_dir)));
+  return std::unique_ptr<Worker>(
+      new Worker(options, std::move(devices), std::move(capacity), std::move(server), std::move(store)));
+}
+
+Worker::Worker(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity,
+               std::unique_ptr<TensorServer> server, std::unique_ptr<BundleStore> store)
+    : options_(options),
+      capacity_(std::move(capacity)),
+      devices_(std::move(devices)),
+      server_(std::move(server)),
+      client_(CoordinatorClient::Create(options.join)),
+      loader_(devices_, *server_, *client_, std::move(store), [this] {
+        {
+          std::lock_guard lock(mutex_);
+          report_now_ = true;
+        }
+        Wake();
+        listener_.Call();
+      }) {}
+
+Worker::~Worker() { Stop(); }
+
+void Worker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Worker::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  wake_.notify_all();
+  loader_.Stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::Wake() {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_all();
+}
+
+void Worker::Run() {
+  std::chrono::milliseconds pause = kFirstPause;
+  for (;;) {
+    const bool answered = Synchronize();
+    pause = answered ? kFirstPause : std::min(pause * 2, kLongestPause);
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, pause, [this] { return stopped_; });
+    if (stopped_) return;
+  }
+}
+
+bool Worker::Synchronize() {
+  const std::unique_ptr<SyncCall> call = client_->Synchronize([this] { Wake(); });
+  revision_ = 0;
+  bool answered = false;
+  Clock::time_point last_answer = Clock::now();
+  Clock::time_point next_report = last_answer;
+  for (;;) {
+    absl::Status ended;
+    if (TakeAnswer(*call, ended)) {
+      if (!answered) spdlog::info("in the cluster of {}", options_.join);
+      answered = true;
+      SetConnected(true, "");
+      last_answer = Clock::now();
+    }
+    const Clock::time_point now = Clock::now();
+    // Before the first answer gRPC may still be connecting, which has its own bounds.
+    if (ended.ok() && answered && now - last_answer > lost_after_)
+      ended = absl::UnavailableError("no answer");
+    if (!ended.ok()) {
+      SetConnected(false, absl::StrCat("calling ", options_.join, ": ", ended.message()));
+      return answered;
+    }
+    std::unique_lock lock(mutex_);
+    if (stopped_) return answered;
+    if (report_now_ || now >= next_report) {
+      lock.unlock();
+      const bool sent = call->Send(MakeReport());
+      lock.lock();
+      // Where the last report is still on its way, its end wakes this thread.
+      if (sent) report_now_ = false;
+      next_report = now + sync_interval_;
+    }
+    wake_.wait_until(lock, next_report, [this] { return stopped_ || woken_; });
+    woken_ = false;
+  }
+}
+
+// Follows the newest answer. False when there is none; `ended` says when the stream is over.
+bool Worker::TakeAnswer(SyncCall& call, absl::Status& ended) {
+  absl::StatusOr<std::optional<DesiredShards>> answer = call.Take();
+  if (!answer.ok()) {
+    ended = answer.status();
+    return false;
+  }
+  if (!answer->has_value()) return false;
+  DesiredShards& desired = **answer;
+  sync_interval_ = std::chrono::milliseconds(desired.sync_interval_ms);
+  lost_after_ = std::chrono::milliseconds(desired.lost_after_ms);
+  if (desired.unchanged) return true;
+  revision_ = desired.revision;
+  server_->SetSession(desired.token);
+  loader_.SetDesired(desired.token, std::move(desired.shards));
+  std::lock_guard lock(mutex_);
+  report_now_ = true;
+  return true;
+}
+
+WorkerReport Worker::MakeReport() const {
+  WorkerReport report;
+  report.host = options_.name;
+  report.version = options_.version;
+  report.tensor_address = server_->address();
+  report.capacity = CurrentCapacity();
+  report.revision = revision_;
+  if (revision_ != 0) report.shards = loader_.Statuses();
+  report.store = loader_.counters();
+  return report;
+}
+
+HostCapacity Worker::CurrentCapacity() const {
+  HostCapacity capacity = capacity_;
+  UpdateFreeBytes(options_.state_dir, capacity);
+  for (DeviceCapacity& device : capacity.devices) {
+    if (device.kind == "cpu") device.memory_used_bytes = loader_.UsedBytes(device.name);
+  }
+  return capacity;
+}
+
+void Worker::SetConnected(bool connected, const std::string& detail) {
+  {
+    std::lock_guard lock(mutex_);
+    if (connected_ == connected && detail_ == detail) return;
+    connected_ = connected;
+    detail_ = detail;
+    if (!connected) spdlog::warn("{}", detail);
+  }
+  listener_.Call();
+}
+
+ClusterSnapshot Worker::Snapshot() const {
+  HostView view;
+  view.name = options_.name;
+  view.address = server_->address();
+  view.version = options_.version;
+  ShowCapacity(CurrentCapacity(), view);
+  std::lock_guard lock(mutex_);
+  view.state = connected_ ? HostState::kAlive : HostState::kJoining;
+  view.detail = detail_;
+  ClusterSnapshot snapshot;
+  snapshot.hosts.push_back(std::move(view));
+  return snapshot;
+}
+
+}  // namespace hearth

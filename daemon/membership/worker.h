@@ -1,0 +1,80 @@
+#ifndef HEARTH_DAEMON_MEMBERSHIP_WORKER_H_
+#define HEARTH_DAEMON_MEMBERSHIP_WORKER_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "daemon/capacity/capacity.h"
+#include "daemon/channel/tensor_server.h"
+#include "daemon/cluster_view.h"
+#include "daemon/membership/coordinator_client.h"
+#include "daemon/membership/listener.h"
+#include "daemon/node_options.h"
+#include "daemon/weights/local_shard.h"
+#include "daemon/weights/shard_loader.h"
+
+namespace hearth {
+
+// A host that holds shards for a coordinator elsewhere: calls it, again and again, reports what it is and
+// has, and lets its ShardLoader work towards what the coordinator wants. See worker.proto. Thread-safe.
+class Worker : public ClusterView {
+ public:
+  // Opens the tensor port and the store. UNAVAILABLE when either cannot be had.
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(const NodeOptions& options,
+                                                        std::vector<HostDeviceSpec> devices,
+                                                        HostCapacity capacity);
+  ~Worker() override;
+
+  void Start();
+  void Stop();  // idempotent
+
+  ClusterSnapshot Snapshot() const override;
+  void SetListener(std::function<void()> listener) override { listener_.Set(std::move(listener)); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  Worker(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity,
+         std::unique_ptr<TensorServer> server, std::unique_ptr<BundleStore> store);
+  void Run();
+  // One Synchronize stream, from the first report to its end. Whether the coordinator has answered at all.
+  bool Synchronize();
+  bool TakeAnswer(SyncCall& call, absl::Status& ended);
+  void Wake();
+  WorkerReport MakeReport() const;
+  HostCapacity CurrentCapacity() const;
+  void SetConnected(bool connected, const std::string& detail);
+
+  const NodeOptions options_;
+  const HostCapacity capacity_;
+  HostDevices devices_;
+  const std::unique_ptr<TensorServer> server_;
+  const std::unique_ptr<CoordinatorClient> client_;
+  Listener listener_;
+
+  // Of the thread that synchronizes.
+  uint64_t revision_ = 0;
+  std::chrono::milliseconds sync_interval_{250};
+  std::chrono::milliseconds lost_after_{1200};
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;       // something is to be looked at
+  bool report_now_ ABSL_GUARDED_BY(mutex_) = false;  // before the interval is over
+  bool connected_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string detail_ ABSL_GUARDED_BY(mutex_) = "calling the coordinator";
+  ShardLoader loader_;  // after what it borrows
+  std::thread thread_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_MEMBERSHIP_WORKER_H_

@@ -1,0 +1,38 @@
+#ifndef HEARTH_DAEMON_NODE_OPTIONS_H_
+#define HEARTH_DAEMON_NODE_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/capacity/device_option.h"
+#include "engine/kernel/attention.h"
+#include "engine/neuron/ffn_spec.h"
+
+namespace hearth {
+
+// What the cluster half of the daemon needs to know.
+struct NodeOptions {
+  std::string name;                           // of this host, unique in the cluster
+  std::string state_dir;                      // exists and is writable; the node keeps its cache in it
+  std::string join;                           // HOST:PORT of the coordinator; empty: this host is it
+  std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of a worker's tensor channel
+  std::string version;                        // of this daemon
+
+  std::vector<DeviceOption> devices;  // empty: one CPU device with all cores
+  uint32_t threads = 0;               // of all CPU devices together; 0: one per core
+  uint64_t cache_bytes = 0;  // most bytes of fetched weights kept on disk; 0: half of what the disk has free
+
+  // How models are loaded; of no meaning for a worker.
+  uint32_t context_length = 4096;  // positions per sequence, at most what the model was made for
+  uint32_t slots = 8;              // sequences at the same time
+  uint32_t max_rows = 512;         // rows of one step
+  KvType kv_type = KvType::kF16;
+  std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
+  bool use_every_host = false;           // gives every host a share even where that is slower
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_NODE_OPTIONS_H_

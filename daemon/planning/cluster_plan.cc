@@ -1,0 +1,112 @@
+#include "daemon/planning/cluster_plan.h"
+
+#include <algorithm>
+
+#include "engine/base/status_macros.h"
+#include "engine/neuron/bundle.h"
+
+namespace hearth {
+namespace {
+
+placement::Host DescribeHost(const PlanningHost& host, const ReservedBytes& reserved) {
+  placement::Host described;
+  described.name = host.name;
+  described.link = host.link;
+  for (const DeviceCapacity& capacity : host.capacity.devices) {
+    if (capacity.kind != "cpu") continue;
+    placement::Device device;
+    device.name = capacity.name;
+    device.memory_bytes = capacity.memory_budget_bytes;
+    if (const auto taken = reserved.find({host.name, capacity.name}); taken != reserved.end()) {
+      device.memory_bytes -= std::min(device.memory_bytes, taken->second);
+    }
+    device.read_bytes_per_s = capacity.read_bytes_per_s;
+    device.operations_per_s = capacity.operations_per_s;
+    device.dispatch_us = capacity.dispatch_us;
+    described.devices.push_back(std::move(device));
+  }
+  return described;
+}
+
+// Host and device name of each number in an assignment.
+std::vector<std::pair<std::string, std::string>> DeviceNames(const placement::Cluster& cluster) {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const placement::DeviceRef& ref : placement::ListDevices(cluster)) {
+    names.emplace_back(cluster.hosts[ref.host].name, cluster.hosts[ref.host].devices[ref.device].name);
+  }
+  return names;
+}
+
+}  // namespace
+
+ReservedBytes ClusterPlan::Use() const {
+  ReservedBytes use;
+  for (const placement::DeviceUse& device : plan.devices) {
+    const placement::Host& host = cluster.hosts[device.device.host];
+    if (device.memory_bytes > 0)
+      use[{host.name, host.devices[device.device.device].name}] = device.memory_bytes;
+  }
+  return use;
+}
+
+bool ClusterPlan::Uses(size_t host) const {
+  return std::any_of(plan.devices.begin(), plan.devices.end(), [host](const placement::DeviceUse& device) {
+    return device.device.host == host && device.groups > 0;
+  });
+}
+
+absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, const placement::Model& model,
+                                        const ReservedBytes& reserved, bool use_every_host) {
+  ClusterPlan plan;
+  for (const PlanningHost& host : hosts) plan.cluster.hosts.push_back(DescribeHost(host, reserved));
+  HEARTH_ASSIGN_OR_RETURN(plan.plan,
+                          placement::MakePlan(plan.cluster, model, {.use_every_host = use_every_host}));
+  return plan;
+}
+
+std::vector<GroupPlace> PlacesOf(const ClusterPlan& plan, size_t host) {
+  const std::vector<placement::DeviceRef> devices = placement::ListDevices(plan.cluster);
+  std::vector<GroupPlace> places;
+  for (uint32_t layer = 0; layer < plan.plan.assignment.size(); ++layer) {
+    const std::vector<uint32_t>& assigned = plan.plan.assignment[layer];
+    for (uint32_t group = 0; group < assigned.size(); ++group) {
+      const placement::DeviceRef& ref = devices[assigned[group]];
+      if (ref.host != host) continue;
+      places.push_back({layer, group, plan.cluster.hosts[host].devices[ref.device].name});
+    }
+  }
+  return places;
+}
+
+ShardDescription DescribeShard(const std::vector<GroupPlace>& places, const ModelOutline& outline,
+                               ShardDescription shard) {
+  for (const GroupPlace& place : places) {
+    if (shard.shares.empty() || shard.shares.back().layer != place.layer) {
+      shard.shares.push_back({place.layer, outline.ffn_specs[place.layer], {}});
+    }
+    PlacedGroup placed;
+    placed.device = place.device;
+    placed.group = outline.neuron_groups[place.layer][place.group];
+    // The plan was made from these layouts.
+    placed.bytes = MakeBundleLayout(outline.ffn_specs[place.layer], placed.group).value().bytes;
+    shard.shares.back().groups.push_back(std::move(placed));
+  }
+  return shard;
+}
+
+bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b) {
+  if (a.plan.assignment.size() != b.plan.assignment.size()) return false;
+  const auto names_a = DeviceNames(a.cluster);
+  const auto names_b = DeviceNames(b.cluster);
+  for (size_t layer = 0; layer < a.plan.assignment.size(); ++layer) {
+    const auto& groups_a = a.plan.assignment[layer];
+    const auto& groups_b = b.plan.assignment[layer];
+    if (groups_a.size() != groups_b.size()) return false;
+    for (size_t i = 0; i < groups_a.size(); ++i) {
+      if (names_a[groups_a[i]] != names_b[groups_b[i]]) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace hearth

@@ -1,0 +1,62 @@
+#ifndef HEARTH_DAEMON_PLANNING_CLUSTER_PLAN_H_
+#define HEARTH_DAEMON_PLANNING_CLUSTER_PLAN_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "daemon/capacity/capacity.h"
+#include "daemon/weights/shard_description.h"
+#include "engine/model/model.h"
+#include "placement/plan.h"
+
+namespace hearth {
+
+// From what hosts can do and what a model needs to who holds which neurons. Pure.
+
+// A host that may take part; the first of a list is the leader (the coordinator's own host).
+struct PlanningHost {
+  std::string name;
+  HostCapacity capacity;
+  placement::Link link;  // of no meaning for the leader
+};
+
+// Bytes that other models hold on the devices of the cluster, by host and device name.
+using ReservedBytes = std::map<std::pair<std::string, std::string>, uint64_t>;
+
+struct ClusterPlan {
+  placement::Cluster cluster;  // hosts as given; without devices on which nothing can be placed
+  placement::Plan plan;
+
+  // Expected bytes of weights on each device that holds any.
+  ReservedBytes Use() const;
+  // Whether a host (by its number) holds anything.
+  bool Uses(size_t host) const;
+};
+
+// Plans `model` for the hosts, the memory that is left to it. Errors: see placement::MakePlan.
+absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, const placement::Model& model,
+                                        const ReservedBytes& reserved, bool use_every_host);
+
+// A group's place: its numbers in the outline and the device (by name).
+struct GroupPlace {
+  uint32_t layer = 0;
+  uint32_t group = 0;
+  std::string device;
+};
+// What a host (by its number) holds, in rising order of layers and groups.
+std::vector<GroupPlace> PlacesOf(const ClusterPlan& plan, size_t host);
+
+// The places as a shard, hashes left out; `shard` has the fields that do not depend on the plan.
+ShardDescription DescribeShard(const std::vector<GroupPlace>& places, const ModelOutline& outline,
+                               ShardDescription shard);
+
+// Whether both plans put every group on the same host and device.
+bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_PLANNING_CLUSTER_PLAN_H_

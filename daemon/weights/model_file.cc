@@ -1,0 +1,117 @@
+#include "daemon/weights/model_file.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/weights/sha256.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string MostCommonType(const GgufFile& file) {
+  std::map<TensorType, uint64_t> values;
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (tensor.dimensions > 1) values[tensor.type] += tensor.values();
+  }
+  if (values.empty()) return "";
+  const auto most = std::max_element(values.begin(), values.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return std::string(GetTypeInfo(most->first).name);
+}
+
+absl::Status CheckSparsity(const ModelOutline& outline, SparsityMode sparsity) {
+  const auto any = [&](auto allows) {
+    return std::any_of(outline.ffn_specs.begin(), outline.ffn_specs.end(), allows);
+  };
+  if (sparsity == SparsityMode::kPredicted &&
+      !any([](const FfnLayerSpec& spec) { return spec.predictor_rank > 0; })) {
+    return absl::InvalidArgumentError("--sparsity predicted: the file has no predictors; use exact or dense");
+  }
+  if (sparsity == SparsityMode::kExact &&
+      !any([](const FfnLayerSpec& spec) { return spec.is_relu_family(); })) {
+    return absl::InvalidArgumentError("--sparsity exact: the model's neurons have no ReLU; use dense");
+  }
+  return absl::OkStatus();
+}
+
+// Where the digest of a file in this state is kept; empty when it cannot be told.
+std::string DigestCachePath(const std::string& path, const std::string& cache_dir) {
+  struct stat info;
+  std::error_code error;
+  const std::string absolute = fs::absolute(path, error).string();
+  if (error || ::stat(path.c_str(), &info) != 0) return "";
+  const std::string state = absl::StrCat(absolute, "\n", info.st_size, "\n", info.st_mtim.tv_sec, ".",
+                                         info.st_mtim.tv_nsec, "\n", info.st_ino);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(state.data());
+  return absl::StrCat(cache_dir, "/", Sha256Hex(Sha256Of({bytes, state.size()})));
+}
+
+bool IsDigest(const std::string& text) {
+  return text.size() == 71 && absl::StartsWith(text, "sha256:") &&
+         text.find_first_not_of("0123456789abcdef", 7) == std::string::npos;
+}
+
+void KeepDigest(const std::string& cache_path, const std::string& digest) {
+  std::error_code ignored;  // without the cache the digest is simply computed again
+  fs::create_directories(fs::path(cache_path).parent_path(), ignored);
+  std::ofstream(cache_path + ".new") << digest << '\n';
+  fs::rename(cache_path + ".new", cache_path, ignored);
+}
+
+}  // namespace
+
+absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
+                                        std::optional<SparsityMode> sparsity, uint32_t context_length) {
+  ModelFile model;
+  model.file = std::move(file);
+  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(*model.file, {context_length, ""}));
+  model.options.sparsity = sparsity.value_or(DefaultSparsity(spec));
+  model.options.context_length =
+      spec.context_length > 0 ? std::min(context_length, spec.context_length) : context_length;
+  HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*model.file, model.options));
+  HEARTH_RETURN_IF_ERROR(CheckSparsity(outline, model.options.sparsity));
+  model.outline = std::make_shared<const ModelOutline>(std::move(outline));
+  HEARTH_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::FromMetadata(model.file->metadata()));
+  model.quantisation = MostCommonType(*model.file);
+  return model;
+}
+
+absl::StatusOr<std::string> DigestOfFile(const std::string& path, const std::string& cache_dir,
+                                         const std::atomic<bool>& stop,
+                                         const std::function<void(uint64_t bytes)>& progress) {
+  const std::string cache_path = DigestCachePath(path, cache_dir);
+  std::string digest;
+  if (std::ifstream(cache_path) >> digest && IsDigest(digest)) return digest;
+
+  std::ifstream file(path, std::ios::binary);
+  Sha256 sha;
+  std::vector<char> piece(4 << 20);
+  uint64_t done = 0;
+  while (file) {
+    if (stop) return absl::CancelledError("stopped");
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    const auto count = static_cast<size_t>(file.gcount());
+    sha.Update({reinterpret_cast<const uint8_t*>(piece.data()), count});
+    done += count;
+    progress(done);
+  }
+  if (!file.eof())
+    return absl::UnavailableError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  digest = absl::StrCat("sha256:", Sha256Hex(sha.Finish()));
+  if (!cache_path.empty()) KeepDigest(cache_path, digest);
+  return digest;
+}
+
+}  // namespace hearth

@@ -1,0 +1,40 @@
+#ifndef HEARTH_DAEMON_WEIGHTS_MODEL_FILE_H_
+#define HEARTH_DAEMON_WEIGHTS_MODEL_FILE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/file/gguf.h"
+#include "engine/model/model.h"
+#include "engine/token/tokenizer.h"
+
+namespace hearth {
+
+// A model file as its coordinator needs it before any weight is loaded.
+struct ModelFile {
+  std::shared_ptr<const GgufFile> file;
+  ModelOptions options;  // the sparsity is settled
+  std::shared_ptr<const ModelOutline> outline;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::string quantisation;  // the most common type of its weights
+};
+
+// Reads what `file` says of itself. `sparsity`: nullopt for the best that the file allows. INVALID_ARGUMENT
+// for a file that is no usable model and for a sparsity that it does not allow (says which it does).
+absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
+                                        std::optional<SparsityMode> sparsity, uint32_t context_length);
+
+// "sha256:..." of a file. Large files take a while: the digest is kept in `cache_dir` under the file's path,
+// size and time of change. `progress` gets the bytes read so far; `stop` ends it early with CANCELLED.
+absl::StatusOr<std::string> DigestOfFile(const std::string& path, const std::string& cache_dir,
+                                         const std::atomic<bool>& stop,
+                                         const std::function<void(uint64_t bytes)>& progress);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_WEIGHTS_MODEL_FILE_H_

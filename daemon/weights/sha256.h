@@ -1,0 +1,37 @@
+#ifndef HEARTH_DAEMON_WEIGHTS_SHA256_H_
+#define HEARTH_DAEMON_WEIGHTS_SHA256_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/types/span.h"
+
+namespace hearth {
+
+using Sha256Digest = std::array<uint8_t, 32>;
+
+// SHA-256 of bytes that come in pieces. Not thread-safe.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+
+  void Update(absl::Span<const uint8_t> bytes);
+  // The digest of all bytes so far; call once.
+  Sha256Digest Finish();
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
+Sha256Digest Sha256Of(absl::Span<const uint8_t> bytes);
+
+// 64 lower-case hexadecimal digits.
+std::string Sha256Hex(const Sha256Digest& digest);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_WEIGHTS_SHA256_H_

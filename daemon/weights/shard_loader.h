@@ -1,0 +1,91 @@
+#ifndef HEARTH_DAEMON_WEIGHTS_SHARD_LOADER_H_
+#define HEARTH_DAEMON_WEIGHTS_SHARD_LOADER_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "daemon/weights/bundle_source.h"
+#include "daemon/weights/bundle_store.h"
+#include "daemon/weights/local_shard.h"
+#include "daemon/weights/session_token.h"
+#include "daemon/weights/shard_publisher.h"
+#include "daemon/weights/shard_status.h"
+
+namespace hearth {
+
+// Brings a worker to the state that its coordinator wants, with a thread of its own: fetches bundles that the
+// store lacks, loads shards into the devices, publishes those that are ready, and
+// drops the others. What was loaded for a former plan is taken over where the new one wants it too.
+// Thread-safe.
+class ShardLoader {
+ public:
+  // All are borrowed but the store. `changed` is called (from the loader's thread, without locks) when a
+  // shard enters another phase.
+  ShardLoader(HostDevices& devices, ShardPublisher& publisher, BundleSource& source,
+              std::unique_ptr<BundleStore> store, std::function<void()> changed);
+  ~ShardLoader();
+
+  // The shards that the coordinator wants now, in place of those wanted before; `token` is the session's.
+  void SetDesired(const SessionToken& token, std::vector<ShardDescription> shards);
+  // Gives up what is under way and ends the thread. Idempotent.
+  void Stop();
+
+  // How far the desired shards are.
+  std::vector<ShardStatus> Statuses() const;
+  BundleStoreCounters counters() const;
+  // Weights in the memory of a device.
+  uint64_t UsedBytes(const std::string& device) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // A wanted shard on its way; of the loader's thread but for `status`.
+  struct Job {
+    std::shared_ptr<LocalShard> shard;
+    ShardStatus status;
+    Clock::time_point not_before;  // when to try again after a failure
+    bool ready = false;
+  };
+
+  void Run();
+  void TakeDesired();
+  Job* NextJob();
+  void Work(Job& job);
+  absl::Status Prepare(Job& job);
+  absl::Status FetchMissing(Job& job, const std::vector<const PlacedGroup*>& groups);
+  absl::StatusOr<std::vector<uint8_t>> ReadBundle(Job& job, const PlacedGroup& group);
+  absl::Status StillWanted() const;
+  void SetPhase(Job& job, ShardPhase phase, const std::string& detail);
+  void SetBytesDone(Job& job, uint64_t bytes);
+  void CopyCounters();
+
+  HostDevices& devices_;
+  ShardPublisher& publisher_;
+  BundleSource& source_;
+  const std::unique_ptr<BundleStore> store_;  // the loader's thread's
+  const std::function<void()> changed_;
+  ThreadPool pool_;
+  SessionToken token_{};  // of the jobs; the loader's thread's
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t wanted_ ABSL_GUARDED_BY(mutex_) = 0;  // counts desired states
+  uint64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;   // the one that the jobs are made for
+  SessionToken wanted_token_ ABSL_GUARDED_BY(mutex_){};
+  std::vector<ShardDescription> wanted_shards_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, Job> jobs_ ABSL_GUARDED_BY(mutex_);  // by epoch; changed by the loader's thread alone
+  BundleStoreCounters counters_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;  // last: starts when all else is there
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_WEIGHTS_SHARD_LOADER_H_

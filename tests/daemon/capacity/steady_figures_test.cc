@@ -1,0 +1,49 @@
+#include "daemon/capacity/steady_figures.h"
+
+#include <gtest/gtest.h>
+
+namespace hearth {
+namespace {
+
+HostCapacity OneDevice(double bytes_per_s, uint32_t threads = 4, uint64_t budget = 1000) {
+  DeviceCapacity device;
+  device.name = "cpu";
+  device.threads = threads;
+  device.memory_budget_bytes = budget;
+  device.read_bytes_per_s = bytes_per_s;
+  device.operations_per_s = 1e9;
+  device.dispatch_us = 5;
+  HostCapacity capacity;
+  capacity.devices = {device};
+  return capacity;
+}
+
+TEST(SteadyFigures, ASlightlyOtherMeasurementCountsAsUnchanged) {
+  EXPECT_EQ(SteadyCapacity(OneDevice(10e9), OneDevice(13e9)), OneDevice(10e9));
+  EXPECT_EQ(SteadyCapacity(OneDevice(10e9), OneDevice(6e9)), OneDevice(10e9));
+}
+
+TEST(SteadyFigures, AMuchOtherMeasurementIsTaken) {
+  EXPECT_EQ(SteadyCapacity(OneDevice(10e9), OneDevice(50e9)), OneDevice(50e9));
+  EXPECT_EQ(SteadyCapacity(OneDevice(10e9), OneDevice(2e9)), OneDevice(2e9));
+}
+
+TEST(SteadyFigures, ADeviceWithOtherThreadsIsANewOne) {
+  EXPECT_EQ(SteadyCapacity(OneDevice(10e9, 4), OneDevice(13e9, 8)), OneDevice(13e9, 8));
+}
+
+TEST(SteadyFigures, AShrunkenBudgetIsRespectedAGrownOneStays) {
+  EXPECT_EQ(SteadyCapacity(OneDevice(10e9, 4, 1000), OneDevice(10e9, 4, 900)), OneDevice(10e9, 4, 900));
+  EXPECT_EQ(SteadyCapacity(OneDevice(10e9, 4, 1000), OneDevice(10e9, 4, 1100)), OneDevice(10e9, 4, 1000));
+}
+
+TEST(SteadyFigures, ALinkThatWasNeverMeasuredChangesNothing) {
+  const placement::Link now = {200, 1e8};
+  const placement::Link steady = SteadyLink({}, now);
+  EXPECT_EQ(steady.round_trip_us, 200);
+  EXPECT_EQ(steady.bytes_per_s, 1e8);
+  EXPECT_EQ(SteadyLink({150, 1e8}, now).round_trip_us, 150);
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,233 @@
+// Both ends of the tensor channel over loopback: TensorServer, RemoteDevice and the link probe.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "daemon/channel/frame_socket.h"
+#include "daemon/channel/link_probe.h"
+#include "daemon/channel/remote_device.h"
+#include "daemon/channel/shard_shape.h"
+#include "daemon/channel/tensor_server.h"
+#include "tests/daemon/weights/shard_fixture.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::HasSubstr;
+using Clock = FrameSocket::Clock;
+
+Clock::time_point Soon() { return Clock::now() + std::chrono::seconds(30); }
+
+class TensorChannelTest : public ::testing::Test {
+ protected:
+  TensorChannelTest() {
+    token_.fill(7);
+    server_->SetSession(token_);
+    shard_ = fixture_.Load(fixture_.Describe(5, [](size_t g) { return g % 2 == 0 ? "a" : "b"; }), devices_);
+    server_->Publish(shard_);
+  }
+
+  std::unique_ptr<RemoteDevice> Connect() {
+    auto socket = OpenTensorConnection(server_->address(), token_, 5, Soon());
+    EXPECT_TRUE(socket.ok()) << socket.status();
+    return std::make_unique<RemoteDevice>("worker", ShapeOf(shard_->description()), *std::move(socket));
+  }
+
+  // Whether the server closes the connection instead of answering.
+  static bool IsClosed(FrameSocket& socket) {
+    const auto answer = socket.ReceiveHeader(Soon());
+    return absl::IsUnavailable(answer.status());
+  }
+
+  std::unique_ptr<FrameSocket> Stranger() { return FrameSocket::Connect(server_->address(), Soon()).value(); }
+
+  FrameHeader FfnHeader() const {
+    FrameHeader header;
+    header.operation = FrameOperation::kFfn;
+    header.type = FrameType::kFloat32;
+    header.epoch = 5;
+    header.step = 1;
+    header.rows = 1;
+    header.payload_bytes = ShardFixture::kEmbedding * sizeof(float);
+    return header;
+  }
+
+  const ShardFixture fixture_;
+  HostDevices devices_{{{"a", 1, uint64_t{1} << 30}, {"b", 1, uint64_t{1} << 30}}};
+  SessionToken token_;
+  std::unique_ptr<TensorServer> server_ = TensorServer::Open("127.0.0.1:0").value();
+  std::shared_ptr<LocalShard> shard_;
+  const std::vector<float> x_ = RandomRows(4 * ShardFixture::kEmbedding, 9);
+};
+
+TEST_F(TensorChannelTest, RemoteDeviceGivesTheSumsOfTheLocalOnes) {
+  const std::unique_ptr<RemoteDevice> device = Connect();
+  for (uint32_t step = 0; step < 20; ++step) {
+    const uint32_t layer = step % 2;
+    std::vector<int64_t> sums(x_.size(), 3);  // collecting adds
+    ASSERT_TRUE(device->Submit(ShardFixture::Request(layer, x_)).ok());
+    ASSERT_TRUE(device->Collect(absl::MakeSpan(sums)).ok());
+    std::vector<int64_t> expected = fixture_.Expected(layer, x_);
+    for (int64_t& value : expected) value += 3;
+    ASSERT_EQ(sums, expected);
+  }
+  EXPECT_EQ(device->counters().round_trips, 20);
+  EXPECT_EQ(device->network_bytes(),
+            20 * (2 * kFrameHeaderBytes + x_.size() * (sizeof(float) + sizeof(int64_t))));
+  EXPECT_EQ(server_->refused(), 0);
+}
+
+TEST_F(TensorChannelTest, StoppedServerMakesTheDeviceUnavailable) {
+  const std::unique_ptr<RemoteDevice> device = Connect();
+  server_.reset();
+  std::vector<int64_t> sums(x_.size());
+  absl::Status status = device->Submit(ShardFixture::Request(0, x_));
+  if (status.ok()) status = device->Collect(absl::MakeSpan(sums));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("worker"));
+  EXPECT_TRUE(device->lost());
+  EXPECT_EQ(device->Submit(ShardFixture::Request(0, x_)).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(TensorChannelTest, CloseFromAnotherThreadEndsAWaitingCollect) {
+  // A listener that never answers a request.
+  auto silent = TensorServer::Open("127.0.0.1:0").value();
+  silent->SetSession(token_);
+  auto socket = OpenTensorConnection(silent->address(), token_, 0, Soon()).value();
+  FrameSocket* raw = socket.get();
+  RemoteDevice device("worker", ShapeOf(shard_->description()), std::move(socket));
+  FrameHeader ping;
+  ping.operation = FrameOperation::kPing;
+  ping.payload_bytes = 16;
+  ASSERT_TRUE(raw->Send(ping, {std::vector<uint8_t>(16)}, Soon()).ok());
+  ASSERT_TRUE(raw->ReceiveHeader(Soon()).ok());
+  std::thread closer([&] { device.Close("no sync for 1200 ms"); });
+  std::vector<int64_t> sums(x_.size());
+  const absl::Status status = device.Collect(absl::MakeSpan(sums));
+  closer.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no sync for 1200 ms"));
+}
+
+TEST_F(TensorChannelTest, WithdrawnEpochClosesItsConnectionsAndLetsTheShardGo) {
+  const std::unique_ptr<RemoteDevice> device = Connect();
+  std::weak_ptr<LocalShard> weak = shard_;
+  shard_.reset();
+  server_->Withdraw(5);
+  std::vector<int64_t> sums(x_.size());
+  absl::Status status = device->Submit(ShardFixture::Request(0, x_));
+  if (status.ok()) status = device->Collect(absl::MakeSpan(sums));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  server_.reset();  // joins the connection's thread
+  EXPECT_TRUE(weak.expired());
+}
+
+TEST_F(TensorChannelTest, HelloOfAnUnknownEpochIsRefused) {
+  EXPECT_EQ(OpenTensorConnection(server_->address(), token_, 6, Soon()).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(TensorChannelTest, HelloWithAnotherTokenIsRefused) {
+  SessionToken other = token_;
+  other[31] ^= 1;
+  EXPECT_EQ(OpenTensorConnection(server_->address(), other, 5, Soon()).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(TensorChannelTest, NewSessionClosesTheConnectionsOfTheOld) {
+  const std::unique_ptr<RemoteDevice> device = Connect();
+  SessionToken other = token_;
+  other[0] ^= 1;
+  server_->SetSession(other);
+  std::vector<int64_t> sums(x_.size());
+  absl::Status status = device->Submit(ShardFixture::Request(0, x_));
+  if (status.ok()) status = device->Collect(absl::MakeSpan(sums));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(TensorChannelTest, FrameOfAnotherEpochClosesTheConnection) {
+  const auto socket = OpenTensorConnection(server_->address(), token_, 5, Soon()).value();
+  FrameHeader header = FfnHeader();
+  header.epoch = 4;
+  const std::vector<uint8_t> payload(header.payload_bytes);
+  ASSERT_TRUE(socket->Send(header, {payload}, Soon()).ok());
+  EXPECT_TRUE(IsClosed(*socket));
+  Connect();  // the server goes on
+}
+
+TEST_F(TensorChannelTest, OversizedFrameClosesTheConnectionBeforeItsPayload) {
+  const auto socket = OpenTensorConnection(server_->address(), token_, 5, Soon()).value();
+  FrameHeader header = FfnHeader();
+  header.rows = 9;  // the plan allows 8
+  header.payload_bytes = 9 * ShardFixture::kEmbedding * sizeof(float);
+  const FrameHeaderBytes bytes = EncodeFrameHeader(header);
+  // Only the header is sent: the server must not wait for the rest.
+  FrameHeader carrier = header;
+  carrier.payload_bytes = 0;
+  ASSERT_TRUE(socket->Send(carrier, {}, Soon()).ok());
+  EXPECT_TRUE(IsClosed(*socket));
+}
+
+TEST_F(TensorChannelTest, RandomBytesCloseTheConnectionAndHarmNothing) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 50; ++i) {
+    const auto socket = Stranger();
+    FrameHeader noise;
+    noise.epoch = random();
+    noise.operation = static_cast<FrameOperation>(1 + random() % 6);
+    noise.rows = random();
+    noise.layer = random();
+    std::vector<uint8_t> payload(random() % 500);
+    for (uint8_t& byte : payload) byte = static_cast<uint8_t>(random());
+    noise.payload_bytes = payload.size();
+    (void)socket->Send(noise, {payload}, Soon());
+    EXPECT_TRUE(IsClosed(*socket));
+  }
+  const std::unique_ptr<RemoteDevice> device = Connect();
+  std::vector<int64_t> sums(x_.size());
+  ASSERT_TRUE(device->Submit(ShardFixture::Request(0, x_)).ok());
+  EXPECT_TRUE(device->Collect(absl::MakeSpan(sums)).ok());
+  EXPECT_GE(server_->refused(), 1);
+}
+
+TEST_F(TensorChannelTest, RequestBeforeHelloIsRefused) {
+  const auto socket = Stranger();
+  const std::vector<uint8_t> payload(FfnHeader().payload_bytes);
+  ASSERT_TRUE(socket->Send(FfnHeader(), {payload}, Soon()).ok());
+  EXPECT_TRUE(IsClosed(*socket));
+}
+
+TEST_F(TensorChannelTest, LinkIsMeasured) {
+  const auto link = ProbeLink(server_->address(), token_);
+  ASSERT_TRUE(link.ok()) << link.status();
+  EXPECT_GT(link->round_trip_us, 0);
+  EXPECT_GT(link->bytes_per_s, 1e6);
+}
+
+TEST_F(TensorChannelTest, LinkToNobodyIsUnavailableAndNamesTheAddress) {
+  const std::string address = server_->address();
+  server_.reset();
+  const auto link = ProbeLink(address, token_);
+  EXPECT_EQ(link.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(link.status().message()), HasSubstr(address));
+}
+
+TEST(TensorServer, PortInUseIsAClearError) {
+  const auto first = TensorServer::Open("127.0.0.1:0").value();
+  const auto second = TensorServer::Open(first->address());
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(first->address()));
+}
+
+TEST(ParseHostPort, AddressesAreSplitOrRefused) {
+  EXPECT_EQ(ParseHostPort("host:80")->port, 80);
+  EXPECT_EQ(ParseHostPort("[::1]:80")->host, "::1");
+  EXPECT_EQ(FormatHostPort(*ParseHostPort("[::1]:80")), "[::1]:80");
+  for (const char* bad : {"", "host", ":80", "host:", "host:x", "host:65536", "::1:80"}) {
+    EXPECT_FALSE(ParseHostPort(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace hearth

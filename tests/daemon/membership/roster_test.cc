@@ -1,0 +1,180 @@
+#include "daemon/membership/roster.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/channel/tensor_server.h"
+#include "tests/daemon/weights/shard_fixture.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Records what the roster does with a stream; waiting has a deadline.
+class FakeStream : public SessionStream {
+ public:
+  void Push() override {
+    std::lock_guard lock(mutex_);
+    ++pushes_;
+    changed_.notify_all();
+  }
+  void End(const absl::Status& status) override {
+    std::lock_guard lock(mutex_);
+    end_ = status;
+    changed_.notify_all();
+  }
+  absl::Status AwaitEnd() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(30), [this] { return end_.has_value(); });
+    return end_.value_or(absl::DeadlineExceededError("the stream was not ended"));
+  }
+  int pushes() {
+    std::lock_guard lock(mutex_);
+    return pushes_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int pushes_ = 0;
+  std::optional<absl::Status> end_;
+};
+
+class RosterTest : public ::testing::Test {
+ protected:
+  void Start(uint32_t lost_after_ms) {
+    roster_ = std::make_unique<Roster>(Roster::Options{"1.0", 250, lost_after_ms});
+    roster_->Start([this] {
+      std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    });
+  }
+
+  WorkerReport Report(const std::string& host, uint64_t revision = 0) const {
+    WorkerReport report;
+    report.host = host;
+    report.version = "1.0";
+    report.tensor_address = server_->address();
+    report.capacity.devices = {{"cpu", "cpu", 1000, 0, 1, 1e9, 1e9, 1}};
+    report.revision = revision;
+    return report;
+  }
+
+  // Waits until the host is in the state, at most half a minute.
+  bool AwaitState(Roster::Session session, HostState state) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(30), [&] {
+      const auto host = roster_->Find(session);
+      return host && host->state == state;
+    });
+  }
+
+  const std::unique_ptr<TensorServer> server_ = TensorServer::Open("127.0.0.1:0").value();
+  const std::shared_ptr<FakeStream> stream_ = std::make_shared<FakeStream>();
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unique_ptr<Roster> roster_;  // before what its listener uses
+};
+
+TEST_F(RosterTest, WorkerIsAliveOnceItsLinkIsMeasured) {
+  Start(60000);
+  const auto session = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const auto desired = roster_->Desired(*session, 0);
+  ASSERT_TRUE(desired.ok());
+  EXPECT_FALSE(desired->unchanged);
+  server_->SetSession(desired->token);
+  EXPECT_TRUE(roster_->KnowsToken(desired->token));
+  EXPECT_TRUE(roster_->Report(*session, Report("b", desired->revision)).ok());
+  ASSERT_TRUE(AwaitState(*session, HostState::kAlive));
+  EXPECT_GT(roster_->Find(*session)->link.bytes_per_s, 0);
+}
+
+TEST_F(RosterTest, SilentWorkerIsLostAndItsConnectionsAreClosed) {
+  Start(30);
+  const auto session = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_);
+  ASSERT_TRUE(session.ok());
+  const SessionToken token = roster_->Desired(*session, 0)->token;
+  std::string closed_because;
+  roster_->OnLost(*session, [&](const std::string& reason) { closed_because = reason; });
+  EXPECT_EQ(stream_->AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(closed_because, HasSubstr("no sync for"));
+  EXPECT_FALSE(roster_->KnowsToken(token));
+  EXPECT_EQ(roster_->Report(*session, Report("b", 1)).code(), absl::StatusCode::kUnavailable);
+  bool at_once = false;
+  roster_->OnLost(*session, [&](const std::string&) { at_once = true; });
+  EXPECT_TRUE(at_once);
+}
+
+TEST_F(RosterTest, ReturningWorkerGetsANewSessionAndToken) {
+  Start(60000);
+  const auto first = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_);
+  const SessionToken token = roster_->Desired(*first, 0)->token;
+  EXPECT_EQ(roster_->Open(Report("b"), "ipv4:127.0.0.1:2", stream_).status().code(),
+            absl::StatusCode::kAlreadyExists);
+  roster_->Close(*first, "its stream has ended");
+  const auto second = roster_->Open(Report("b"), "ipv4:127.0.0.1:2", std::make_shared<FakeStream>());
+  ASSERT_TRUE(second.ok());
+  EXPECT_NE(roster_->Desired(*second, 0)->token, token);
+  EXPECT_FALSE(roster_->Desired(*first, 0).ok());
+  roster_->Close(*first, "late");
+  EXPECT_EQ(roster_->Find(*second)->state, HostState::kJoining);
+}
+
+TEST_F(RosterTest, ChangedShardsArePushedOnceAndEqualOnesNot) {
+  Start(60000);
+  const ShardFixture fixture;
+  const ShardDescription shard = fixture.Describe(1, [](size_t) { return "cpu"; });
+  const auto session = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_);
+  const uint64_t before = roster_->Desired(*session, 0)->revision;
+  roster_->SetShards("m", {{"b", {shard}}});
+  EXPECT_EQ(stream_->pushes(), 1);
+  const auto desired = roster_->Desired(*session, before);
+  EXPECT_GT(desired->revision, before);
+  EXPECT_EQ(desired->shards.size(), 1);
+  roster_->SetShards("m", {{"b", {shard}}});
+  EXPECT_EQ(stream_->pushes(), 1);
+  EXPECT_TRUE(roster_->Desired(*session, desired->revision)->unchanged);
+  roster_->SetShards("m", {});
+  EXPECT_TRUE(roster_->Desired(*session, desired->revision)->shards.empty());
+}
+
+TEST_F(RosterTest, UnspecifiedTensorAddressStandsForWhereTheWorkerCallsFrom) {
+  Start(60000);
+  WorkerReport report = Report("b");
+  report.tensor_address = "0.0.0.0:4711";
+  const auto b = roster_->Open(report, "ipv4:192.0.2.7:999", stream_);
+  EXPECT_EQ(roster_->Find(*b)->tensor_address, "192.0.2.7:4711");
+  report.host = "c";
+  report.tensor_address = "[::]:4711";
+  const auto c = roster_->Open(report, "ipv6:%5B2001:db8::1%5D:999", stream_);
+  EXPECT_EQ(roster_->Find(*c)->tensor_address, "[2001:db8::1]:4711");
+}
+
+TEST_F(RosterTest, OtherVersionIsRefusedWithAdvice) {
+  Start(60000);
+  WorkerReport report = Report("b");
+  report.version = "0.9";
+  const auto session = roster_->Open(report, "ipv4:127.0.0.1:1", stream_);
+  EXPECT_EQ(session.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(session.status().message()), HasSubstr("install the same version"));
+}
+
+TEST_F(RosterTest, ReportOfAnotherHostIsRefused) {
+  Start(60000);
+  const auto session = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_);
+  EXPECT_EQ(roster_->Report(*session, Report("c")).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(RosterTest, StopEndsStreamsAndRefusesCallers) {
+  Start(60000);
+  ASSERT_TRUE(roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_).ok());
+  roster_->Stop();
+  EXPECT_EQ(stream_->AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(roster_->Open(Report("c"), "ipv4:127.0.0.1:1", stream_).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace hearth

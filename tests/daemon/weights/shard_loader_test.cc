@@ -1,0 +1,260 @@
+#include "daemon/weights/shard_loader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <deque>
+#include <filesystem>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "tests/daemon/weights/shard_fixture.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A coordinator that sends bundles in small chunks and does wrong what a script says, one entry per call.
+class FakeCoordinator : public BundleSource {
+ public:
+  enum class Fault {
+    kNone,
+    kBreakInTheMiddle,  // of the second bundle
+    kDamage,            // one byte of the first bundle
+    kEndEarly,          // without an error, after the first bundle
+    kRefuse,            // PERMISSION_DENIED
+    kTooLong,           // more bytes than announced
+  };
+  struct Call {
+    std::vector<Range> ranges;
+  };
+
+  void Add(const std::vector<uint8_t>& bundle) { bundles_[Sha256Of(bundle)] = bundle; }
+  void Plan(std::deque<Fault> faults) {
+    std::lock_guard lock(mutex_);
+    faults_ = std::move(faults);
+  }
+  std::vector<Call> calls() {
+    std::lock_guard lock(mutex_);
+    return calls_;
+  }
+
+  void Shutdown() override {}
+
+  absl::Status FetchBundles(const SessionToken&, const std::string&, const std::vector<Range>& ranges,
+                            const ChunkSink& sink) override {
+    Fault fault = Fault::kNone;
+    {
+      std::lock_guard lock(mutex_);
+      calls_.push_back({ranges});
+      if (!faults_.empty()) {
+        fault = faults_.front();
+        faults_.pop_front();
+      }
+    }
+    if (fault == Fault::kRefuse) return absl::PermissionDeniedError("not of a member");
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      if (fault == Fault::kEndEarly && i == 1) return absl::OkStatus();
+      std::vector<uint8_t> bundle = bundles_.at(ranges[i].sha256);
+      if (fault == Fault::kDamage && i == 0) bundle[bundle.size() / 2] ^= 1;
+      if (fault == Fault::kTooLong && i == 0) bundle.resize(bundle.size() + 1);
+      for (uint64_t offset = ranges[i].offset; offset < bundle.size();) {
+        if (fault == Fault::kBreakInTheMiddle && i == 1 && offset > bundle.size() / 2) {
+          return absl::UnavailableError("connection reset");
+        }
+        const uint64_t count = std::min<uint64_t>(1000, bundle.size() - offset);
+        if (absl::Status s = sink(i, offset, absl::MakeSpan(bundle).subspan(offset, count)); !s.ok())
+          return s;
+        offset += count;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  std::map<Sha256Digest, std::vector<uint8_t>> bundles_;
+  std::mutex mutex_;
+  std::deque<Fault> faults_;
+  std::vector<Call> calls_;
+};
+
+using Fault = FakeCoordinator::Fault;
+
+class FakePublisher : public ShardPublisher {
+ public:
+  void Publish(std::shared_ptr<LocalShard> shard) override { shards_[shard->description().epoch] = shard; }
+  void Withdraw(uint64_t epoch) override { shards_.erase(epoch); }
+
+ private:
+  std::map<uint64_t, std::shared_ptr<LocalShard>> shards_;  // of the loader's thread
+};
+
+class ShardLoaderTest : public ::testing::Test {
+ protected:
+  ShardLoaderTest() : dir_(absl::StrCat(::testing::TempDir(), "/loader-", ::getpid(), "-", counter_++)) {
+    for (const ShardLayer& share : Everything(1).shares) {
+      for (const PlacedGroup& group : share.groups) coordinator_.Add(fixture_.Bundle(share, group));
+    }
+    Restart();
+  }
+  ~ShardLoaderTest() override {
+    loader_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+
+  void Restart() {
+    loader_.reset();
+    loader_ = std::make_unique<ShardLoader>(devices_, publisher_, coordinator_,
+                                            BundleStore::Open(dir_, 0).value(), [this] {
+                                              std::lock_guard lock(mutex_);
+                                              changed_.notify_all();
+                                            });
+  }
+
+  ShardDescription Everything(uint64_t epoch) const {
+    return fixture_.Describe(epoch, [](size_t) { return "cpu"; });
+  }
+
+  void Want(std::vector<ShardDescription> shards, uint8_t session = 1) {
+    SessionToken token;
+    token.fill(session);
+    loader_->SetDesired(token, std::move(shards));
+  }
+
+  // Waits until the only shards are these epochs, in this phase.
+  bool Await(const std::vector<uint64_t>& epochs, ShardPhase phase) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(60), [&] {
+      const std::vector<ShardStatus> statuses = loader_->Statuses();
+      return std::equal(
+          statuses.begin(), statuses.end(), epochs.begin(), epochs.end(),
+          [phase](const ShardStatus& s, uint64_t e) { return s.epoch == e && s.phase == phase; });
+    });
+  }
+
+  // Waits until the first shard says this.
+  bool AwaitDetail(const std::string& detail) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(60), [&] {
+      const std::vector<ShardStatus> statuses = loader_->Statuses();
+      return !statuses.empty() && statuses[0].detail.find(detail) != std::string::npos;
+    });
+  }
+
+  bool AwaitNothingHeld() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return loader_->UsedBytes("cpu") == 0; });
+  }
+
+  const ShardFixture fixture_;
+  const std::string dir_;
+  HostDevices devices_{{{"cpu", 1, uint64_t{1} << 30}}};
+  FakePublisher publisher_;
+  FakeCoordinator coordinator_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unique_ptr<ShardLoader> loader_;
+  static inline int counter_ = 0;
+};
+
+TEST_F(ShardLoaderTest, FetchesLoadsAndReportsAShard) {
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  const ShardStatus status = loader_->Statuses()[0];
+  EXPECT_EQ(status.bytes_done, status.bytes_total);
+  EXPECT_EQ(status.bytes_total, Everything(1).bytes());
+  EXPECT_EQ(loader_->counters().fetched_bytes, status.bytes_total);
+  EXPECT_EQ(loader_->counters().fetched_bundles, 8);
+  EXPECT_GT(loader_->UsedBytes("cpu"), 0);
+}
+
+TEST_F(ShardLoaderTest, BrokenTransferIsResumedWhereItStopped) {
+  coordinator_.Plan({Fault::kBreakInTheMiddle});
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  const auto calls = coordinator_.calls();
+  ASSERT_EQ(calls.size(), 2);
+  EXPECT_EQ(calls[0].ranges.size(), 8);
+  EXPECT_EQ(calls[1].ranges.size(), 7);
+  EXPECT_EQ(calls[1].ranges[0].sha256, calls[0].ranges[1].sha256);
+  EXPECT_GT(calls[1].ranges[0].offset, 0);
+  EXPECT_EQ(loader_->counters().fetched_bytes, Everything(1).bytes());  // no byte twice
+}
+
+TEST_F(ShardLoaderTest, TransferIsResumedAfterARestartOfTheDaemon) {
+  coordinator_.Plan({Fault::kBreakInTheMiddle});
+  Want({Everything(1)});
+  ASSERT_TRUE(AwaitDetail("connection reset"));
+  Restart();
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  EXPECT_LT(loader_->counters().fetched_bytes, Everything(1).bytes());
+}
+
+TEST_F(ShardLoaderTest, DamagedBytesAreFetchedAgainAndNeverUsed) {
+  coordinator_.Plan({Fault::kDamage});
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  EXPECT_EQ(coordinator_.calls().size(), 2);
+  EXPECT_EQ(loader_->counters().discarded_bundles, 1);
+  EXPECT_EQ(loader_->counters().fetched_bundles, 8);
+}
+
+TEST_F(ShardLoaderTest, CoordinatorThatEndsEarlyRefusesOrSendsTooMuchIsAskedAgain) {
+  coordinator_.Plan({Fault::kEndEarly, Fault::kRefuse, Fault::kTooLong});
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  EXPECT_GE(coordinator_.calls().size(), 4);
+}
+
+TEST_F(ShardLoaderTest, RestartedDaemonTakesEverythingFromItsCache) {
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  Restart();
+  Want({Everything(7)}, 2);
+  ASSERT_TRUE(Await({7}, ShardPhase::kReady));
+  EXPECT_EQ(coordinator_.calls().size(), 1);
+  EXPECT_EQ(loader_->counters().fetched_bytes, 0);
+  EXPECT_EQ(loader_->counters().cached_bundles, 8);
+}
+
+TEST_F(ShardLoaderTest, SecondPlanSharesWhatTheFirstHolds) {
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  const uint64_t used = loader_->UsedBytes("cpu");
+  Want({Everything(1), Everything(2)});
+  ASSERT_TRUE(Await({1, 2}, ShardPhase::kReady));
+  EXPECT_EQ(loader_->UsedBytes("cpu"), used);
+  EXPECT_EQ(loader_->counters().cached_bundles, 0);
+  Want({Everything(2)});
+  ASSERT_TRUE(Await({2}, ShardPhase::kReady));
+}
+
+TEST_F(ShardLoaderTest, SameEpochOfANewSessionIsLoadedAnew) {
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  Want({fixture_.Describe(1, [](size_t g) { return g == 0 ? "cpu" : ""; })}, 2);
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  EXPECT_LT(loader_->Statuses()[0].bytes_total, Everything(1).bytes());
+}
+
+TEST_F(ShardLoaderTest, ShardThatCannotBeSaysWhyAndADesiredOneReplacesIt) {
+  Want({fixture_.Describe(1, [](size_t) { return "no such device"; })});
+  ASSERT_TRUE(Await({1}, ShardPhase::kFailed));
+  EXPECT_THAT(loader_->Statuses()[0].detail, HasSubstr("no such device"));
+  Want({Everything(2)});
+  EXPECT_TRUE(Await({2}, ShardPhase::kReady));
+}
+
+TEST_F(ShardLoaderTest, NothingWantedDropsEverything) {
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  Want({});
+  EXPECT_TRUE(AwaitNothingHeld());
+  EXPECT_TRUE(loader_->Statuses().empty());
+}
+
+}  // namespace
+}  // namespace hearth
