@@ -35,7 +35,7 @@ Interrupt& Interrupt::Get() {
 }
 
 void Interrupt::Set(std::function<void()> handler) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   if (handler) called_ = false;
   handler_ = std::move(handler);
 }
@@ -45,7 +45,7 @@ void Interrupt::Wait() {
   for (;;) {
     int signal = 0;
     sigwait(&signals, &signal);
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     // A second Ctrl-C while the first one has not taken effect ends the command too.
     if (!handler_ || called_) _exit(kInterruptedExit);
     called_ = true;

@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <functional>
-#include <mutex>
+
+#include "absl/base/thread_annotations.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -28,8 +30,8 @@ class Interrupt {
   void Set(std::function<void()> handler);
   [[noreturn]] void Wait();
 
-  std::mutex mutex_;
-  std::function<void()> handler_;
+  Mutex mutex_;
+  std::function<void()> handler_ ABSL_GUARDED_BY(mutex_);
   std::atomic<bool> called_ = false;
 };
 

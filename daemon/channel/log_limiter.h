@@ -3,11 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -19,7 +19,7 @@ class LogLimiter {
   // Whether to write a line now, and how many were left out since the last one.
   std::optional<uint64_t> Allow(
       std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now()) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (last_ && now - *last_ < interval_) {
       ++left_out_;
       return std::nullopt;
@@ -30,7 +30,7 @@ class LogLimiter {
 
  private:
   const std::chrono::seconds interval_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::optional<std::chrono::steady_clock::time_point> last_ ABSL_GUARDED_BY(mutex_);
   uint64_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
 };

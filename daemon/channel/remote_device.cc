@@ -41,7 +41,7 @@ RemoteDevice::RemoteDevice(std::string name, ShardShape shape, std::unique_ptr<F
     : name_(std::move(name)), shape_(std::move(shape)), socket_(std::move(socket)) {}
 
 void RemoteDevice::Close(const std::string& reason) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   if (close_reason_.empty()) close_reason_ = reason;
   socket_->Close();
 }
@@ -53,7 +53,7 @@ bool RemoteDevice::HoldsLayer(uint32_t layer) const {
 absl::Status RemoteDevice::Fail(const absl::Status& status) {
   socket_->Close();
   lost_ = true;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   const std::string reason = close_reason_.empty() ? std::string(status.message()) : close_reason_;
   failed_ =
       absl::UnavailableError(absl::StrCat("host ", name_, " was lost (", reason, "); please try again"));

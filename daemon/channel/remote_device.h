@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -12,6 +11,7 @@
 #include "daemon/channel/frame.h"
 #include "daemon/channel/frame_socket.h"
 #include "daemon/weights/session_token.h"
+#include "engine/base/mutex.h"
 #include "engine/neuron/ffn_device.h"
 
 namespace hearth {
@@ -60,7 +60,7 @@ class RemoteDevice : public FfnDevice {
   std::atomic<uint64_t> round_trips_{0};
   std::atomic<uint64_t> wait_us_{0};
   std::atomic<uint64_t> network_bytes_{0};
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::string close_reason_ ABSL_GUARDED_BY(mutex_);
 };
 

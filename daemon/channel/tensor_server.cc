@@ -102,18 +102,18 @@ TensorServer::TensorServer(std::unique_ptr<Acceptor> acceptor) : acceptor_(std::
 
 TensorServer::~TensorServer() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     stopped_ = true;
     for (const auto& connection : connections_) connection->socket->Close();
   }
-  stop_.notify_all();
+  stop_.SignalAll();
   ::shutdown(acceptor_->acceptor.native_handle(), SHUT_RDWR);  // wakes accept()
   thread_.join();
   Reap(/*all=*/true);
 }
 
 void TensorServer::SetSession(const SessionToken& token) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   token_ = token;
   for (const auto& connection : connections_) {
     if (!connection->token || !Equal(*connection->token, token)) connection->socket->Close();
@@ -121,12 +121,12 @@ void TensorServer::SetSession(const SessionToken& token) {
 }
 
 void TensorServer::Publish(std::shared_ptr<LocalShard> shard) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   shards_[shard->description().epoch] = std::move(shard);
 }
 
 void TensorServer::Withdraw(uint64_t epoch) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   shards_.erase(epoch);
   for (const auto& connection : connections_) {
     if (connection->shard != nullptr && connection->epoch == epoch) connection->socket->Close();
@@ -134,12 +134,12 @@ void TensorServer::Withdraw(uint64_t epoch) {
 }
 
 uint64_t TensorServer::refused() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return refused_;
 }
 
 bool TensorServer::Stopped() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return stopped_;
 }
 
@@ -151,14 +151,14 @@ void TensorServer::Accept() {
     Reap(/*all=*/false);
     if (error) {
       // Out of descriptors, or a caller that was gone before it was accepted: both pass.
-      std::unique_lock lock(mutex_);
+      MutexLock lock(&mutex_);
       if (!stopped_ && limiter_.Allow()) spdlog::warn("tensor channel: accept: {}", error.message());
-      stop_.wait_for(lock, kAcceptAgain, [this] { return stopped_; });
+      if (!stopped_) stop_.WaitFor(&mutex_, kAcceptAgain);
       continue;
     }
     auto connection = std::make_unique<Connection>(std::make_unique<FrameSocket>(
         std::make_unique<FrameSocket::Impl>(acceptor_->context, std::move(socket))));
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_ || connections_.size() >= kMaxConnections) {
       ++refused_;
       continue;
@@ -172,7 +172,7 @@ void TensorServer::Accept() {
 void TensorServer::Reap(bool all) {
   std::list<std::unique_ptr<Connection>> finished;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     for (auto it = connections_.begin(); it != connections_.end();) {
       const auto next = std::next(it);
       if (all || (*it)->done) finished.splice(finished.end(), connections_, it);
@@ -186,7 +186,7 @@ void TensorServer::Serve(Connection& connection) {
   absl::Status status = Greet(connection);
   std::shared_ptr<LocalShard> shard;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     shard = connection.shard;
   }
   while (status.ok()) status = shard ? ServeFfn(connection, *shard) : ServePings(connection);
@@ -199,7 +199,7 @@ void TensorServer::Serve(Connection& connection) {
     }
   }
   shard.reset();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   refused_ += refused ? 1 : 0;
   connection.shard.reset();
   connection.done = true;
@@ -212,7 +212,7 @@ absl::Status TensorServer::Greet(Connection& connection) {
   SessionToken token;
   HEARTH_RETURN_IF_ERROR(connection.socket->Receive(absl::MakeSpan(token), deadline));
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (!token_ || !Equal(*token_, token))
       return absl::PermissionDeniedError("it does not know the session's token");
     if (hello.epoch != 0) {

@@ -1,12 +1,10 @@
 #ifndef HEARTH_DAEMON_CHANNEL_TENSOR_SERVER_H_
 #define HEARTH_DAEMON_CHANNEL_TENSOR_SERVER_H_
 
-#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -18,6 +16,7 @@
 #include "daemon/weights/local_shard.h"
 #include "daemon/weights/session_token.h"
 #include "daemon/weights/shard_publisher.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -66,8 +65,8 @@ class TensorServer : public ShardPublisher {
   std::string address_;
   LogLimiter limiter_{std::chrono::seconds(5)};
 
-  mutable std::mutex mutex_;
-  std::condition_variable stop_;
+  mutable Mutex mutex_;
+  CondVar stop_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<SessionToken> token_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::shared_ptr<LocalShard>> shards_ ABSL_GUARDED_BY(mutex_);

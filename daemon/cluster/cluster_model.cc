@@ -25,15 +25,15 @@ ClusterModel::~ClusterModel() = default;
 
 void ClusterModel::Kick() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     kick_ = true;
   }
-  kicked_.notify_all();
+  kicked_.SignalAll();
 }
 
 void ClusterModel::AwaitKick() {
-  std::unique_lock lock(mutex_);
-  kicked_.wait(lock, [this] { return kick_; });
+  MutexLock lock(&mutex_);
+  while (!kick_) kicked_.Wait(&mutex_);
   kick_ = false;
 }
 
@@ -41,7 +41,7 @@ void ClusterModel::Stop() {
   stop_ = true;
   SetState(ModelState::kUnloading, "being unloaded");
   Kick();
-  ready_.notify_all();
+  ready_.SignalAll();
 }
 
 void ClusterModel::Run() {
@@ -52,9 +52,9 @@ void ClusterModel::Run() {
     spdlog::error("model {}: {}", name_, std::string(status.message()));
     SetState(ModelState::kFailed, std::string(status.message()), status);
   }
-  std::unique_lock lock(mutex_);
-  kicked_.wait(lock, [this] { return stop_.load(); });
-  lock.unlock();
+  MutexLock lock(&mutex_);
+  while (!stop_) kicked_.Wait(&mutex_);
+  lock.Unlock();
   context_->roster->SetShards(name_, {});
   SetUse({});
 }
@@ -81,7 +81,7 @@ absl::Status ClusterModel::OpenFile() {
   devices_ = std::make_unique<HostDevices>(context_->devices, pool_.get());
   preparer_ = MakePreparer();
 
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   shared_catalog_ = catalog_;
   info_.digest = digest_;
   info_.architecture = file_.outline->spec.architecture;
@@ -173,7 +173,7 @@ ClusterModel::Situation ClusterModel::CurrentSituation() const {
 }
 
 std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return next_ != nullptr && (active_ == nullptr || !next_->broken) ? next_ : active_;
 }
 
@@ -204,7 +204,7 @@ void ClusterModel::WantShards(const ActivePlan* preparing) {
   std::map<std::string, std::vector<ShardDescription>> wanted;
   std::vector<std::shared_ptr<ActivePlan>> in_use;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     in_use = {active_, next_};
   }
   for (const std::shared_ptr<ActivePlan>& plan : in_use) {
@@ -220,7 +220,7 @@ void ClusterModel::WantShards(const ActivePlan* preparing) {
 void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
   std::shared_ptr<ActivePlan> skipped;  // destroyed without the lock
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     skipped = std::exchange(next_, plan);
     info_.plan_epoch = plan->epoch;
     info_.bytes_total = info_.bytes_done = GroupBytes(description_);
@@ -234,7 +234,7 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
   }
   spdlog::info("model {}: plan {} is ready", name_, plan->epoch);
   SetState(ModelState::kReady, "");
-  ready_.notify_all();
+  ready_.SignalAll();
   WantShards(nullptr);
 }
 
@@ -242,7 +242,7 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
 void ClusterModel::ReleaseRetired() {
   std::vector<std::shared_ptr<ActivePlan>> retired;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     retired.swap(retired_);
   }
   if (!retired.empty()) WantShards(nullptr);
@@ -253,7 +253,7 @@ void ClusterModel::ReleaseRetired() {
 absl::Status ClusterModel::PrepareStep() {
   bool switched = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stop_) return absl::UnavailableError(absl::StrCat("model ", name_, " is being unloaded"));
     // Whoever was being computed with the lost host is told so, even where the next plan is ready by now:
     // with that the sequences that have begun end, and with the next call the others go on.
@@ -275,15 +275,17 @@ absl::Status ClusterModel::PrepareStep() {
 }
 
 void ClusterModel::AwaitReady(int timeout_ms) {
-  std::unique_lock lock(mutex_);
-  ready_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
-                  [this] { return stop_ || (next_ && !next_->broken) || (active_ && !active_->broken); });
+  MutexLock lock(&mutex_);
+  const auto end = CondVar::Clock::now() + std::chrono::milliseconds(timeout_ms);
+  const auto usable = [](const auto& plan) { return plan != nullptr && !plan->broken; };
+  while (!stop_ && !usable(next_) && !usable(active_) && ready_.WaitUntil(&mutex_, end)) {
+  }
 }
 
 void ClusterModel::ReportLostDevice(const absl::Status& status) {
   std::shared_ptr<ActivePlan> plan;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     plan = active_;
     loss_told_ = true;  // the step that failed has told it
   }
@@ -300,7 +302,7 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
 
 void ClusterModel::SetState(ModelState state, const std::string& detail, const absl::Status& error) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (info_.state == ModelState::kUnloading) return;
     if (info_.state == state && info_.detail == detail) return;
     info_.state = state;
@@ -312,7 +314,7 @@ void ClusterModel::SetState(ModelState state, const std::string& detail, const a
 
 void ClusterModel::SetProgress(const std::string& detail, uint64_t done, uint64_t total) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     info_.detail = detail;
     info_.bytes_done = done;
     info_.bytes_total = total;
@@ -322,7 +324,7 @@ void ClusterModel::SetProgress(const std::string& detail, uint64_t done, uint64_
 }
 
 ModelInfo ClusterModel::Info() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return info_;
 }
 
@@ -335,7 +337,7 @@ std::optional<PlanView> ClusterModel::View(const std::vector<Roster::Host>& host
 absl::StatusOr<std::vector<uint8_t>> ClusterModel::FindBundle(const Sha256Digest& sha256) const {
   std::shared_ptr<BundleCatalog> catalog;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     catalog = shared_catalog_;
   }
   if (catalog == nullptr) return absl::NotFoundError(absl::StrCat("model ", name_, " has no plan yet"));
@@ -343,12 +345,12 @@ absl::StatusOr<std::vector<uint8_t>> ClusterModel::FindBundle(const Sha256Digest
 }
 
 ReservedBytes ClusterModel::Use() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return use_;
 }
 
 void ClusterModel::SetUse(const ReservedBytes& use) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   use_ = use;
 }
 

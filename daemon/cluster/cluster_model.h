@@ -2,12 +2,10 @@
 #define HEARTH_DAEMON_CLUSTER_CLUSTER_MODEL_H_
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,6 +21,7 @@
 #include "daemon/planning/cluster_plan.h"
 #include "daemon/weights/bundle_catalog.h"
 #include "daemon/weights/model_file.h"
+#include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
 
 namespace hearth {
@@ -120,10 +119,10 @@ class ClusterModel : public LoadedModel {
   std::unique_ptr<PlanPreparer> preparer_;
 
   std::atomic<bool> stop_{false};
-  mutable std::mutex mutex_;
-  std::condition_variable kicked_;
+  mutable Mutex mutex_;
+  CondVar kicked_;
   bool kick_ ABSL_GUARDED_BY(mutex_) = false;
-  std::condition_variable ready_;
+  CondVar ready_;
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
   ReservedBytes use_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);

@@ -88,7 +88,7 @@ void Coordinator::Start() {
 
 void Coordinator::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_) return;
     stopped_ = true;
     for (const auto& entry : entries_) {
@@ -96,7 +96,7 @@ void Coordinator::Stop() {
       entry->model->Stop();
     }
   }
-  unloaded_.notify_all();
+  unloaded_.SignalAll();
   if (reaper_.joinable()) reaper_.join();
   roster_->Stop();
 }
@@ -112,7 +112,7 @@ void Coordinator::OnHostsChanged() {
 }
 
 std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   std::vector<std::shared_ptr<ClusterModel>> models;
   for (const auto& entry : entries_) models.push_back(entry->model);
   return models;
@@ -121,7 +121,7 @@ std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
 absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
                                                   const std::vector<PlanningHost>& hosts,
                                                   const placement::Model& description) {
-  std::lock_guard lock(planning_mutex_);
+  MutexLock lock(&planning_mutex_);
   ReservedBytes reserved;
   std::shared_ptr<ClusterModel> planned;
   for (const auto& other : Models()) {
@@ -143,7 +143,7 @@ absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
   const std::string chosen = name.empty() ? std::filesystem::path(path).stem().string() : name;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_) return absl::UnavailableError("the daemon stops");
     for (const auto& entry : entries_) {
       if (entry->model->name() != chosen) continue;
@@ -163,7 +163,7 @@ absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std
 absl::Status Coordinator::Unload(const std::string& name) {
   std::shared_ptr<ClusterModel> model;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     for (const auto& entry : entries_) {
       if (entry->model->name() != name) continue;
       entry->unloading = true;
@@ -174,33 +174,33 @@ absl::Status Coordinator::Unload(const std::string& name) {
     return absl::NotFoundError(absl::StrCat("there is no model called \"", name, "\""));
   }
   model->Stop();
-  unloaded_.notify_all();
+  unloaded_.SignalAll();
   return absl::OkStatus();
 }
 
 // Waits for the keepers of unloaded models and forgets the models; at the end of all models.
 void Coordinator::Reap() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   for (;;) {
     const auto found =
         std::find_if(entries_.begin(), entries_.end(), [](const auto& entry) { return entry->unloading; });
     if (found == entries_.end()) {
       if (stopped_) return;
-      unloaded_.wait(lock);
+      unloaded_.Wait(&mutex_);
       continue;
     }
     Entry* entry = found->get();
-    lock.unlock();
+    lock.Unlock();
     entry->keeper.join();
-    lock.lock();
+    lock.Lock();
     const auto joined = std::find_if(entries_.begin(), entries_.end(),
                                      [entry](const auto& other) { return other.get() == entry; });
     const std::unique_ptr<Entry> finished = std::move(*joined);
     entries_.erase(joined);
-    lock.unlock();
+    lock.Unlock();
     spdlog::info("model {}: unloaded", finished->model->name());
     OnModelsChanged();
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -2,10 +2,8 @@
 #define HEARTH_DAEMON_CLUSTER_COORDINATOR_H_
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +15,7 @@
 #include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
 #include "daemon/node_options.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -78,10 +77,10 @@ class Coordinator : public ModelHost {
   Listener models_listener_;
   Listener cluster_listener_;
   std::atomic<uint64_t> last_epoch_{0};
-  std::mutex planning_mutex_;  // one plan at a time, so that two models do not get the same memory
+  Mutex planning_mutex_;  // one plan at a time, so that two models do not get the same memory
 
-  mutable std::mutex mutex_;
-  std::condition_variable unloaded_;
+  mutable Mutex mutex_;
+  CondVar unloaded_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::unique_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ClusterModelContext> context_;

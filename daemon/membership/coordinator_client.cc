@@ -2,14 +2,13 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <condition_variable>
-#include <mutex>
 #include <set>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/membership/conversion.h"
+#include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
 #include "proto/hearth/v1/worker.grpc.pb.h"
 
@@ -39,12 +38,12 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
 
   ~SyncCallImpl() override {
     context_.TryCancel();
-    std::unique_lock lock(mutex_);
-    ended_.wait(lock, [this] { return done_; });
+    MutexLock lock(&mutex_);
+    while (!done_) ended_.Wait(&mutex_);
   }
 
   bool Send(const WorkerReport& report) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (writing_ || !holding_) return false;
     writing_ = true;
     sent_ = ToProto(report);
@@ -53,7 +52,7 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
   }
 
   absl::StatusOr<std::optional<DesiredShards>> Take() override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (!status_.ok()) return status_;
     return std::exchange(newest_, std::nullopt);
   }
@@ -61,7 +60,7 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
  private:
   void OnWriteDone(bool ok) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       writing_ = false;
     }
     wake_();
@@ -69,14 +68,14 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
 
   void OnReadDone(bool ok) override {
     if (!ok) {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       holding_ = false;
       RemoveHold();
       return;
     }
     absl::StatusOr<DesiredShards> desired = FromProto(received_);
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       if (!desired.ok()) {
         status_ = desired.status();
       } else if (!desired->unchanged || !newest_) {
@@ -89,14 +88,14 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
 
   void OnDone(const grpc::Status& status) override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       if (status_.ok()) status_ = FromGrpc(status);
     }
     wake_();
     // The destructor may run from here on.
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     done_ = true;
-    ended_.notify_all();
+    ended_.SignalAll();
   }
 
   const std::function<void()> wake_;
@@ -104,8 +103,8 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
   v1::WorkerState sent_;       // of the write that is on its way
   v1::DesiredState received_;  // of the read that is on its way
 
-  std::mutex mutex_;
-  std::condition_variable ended_;
+  Mutex mutex_;
+  CondVar ended_;
   bool holding_ ABSL_GUARDED_BY(mutex_) = true;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;
@@ -143,18 +142,18 @@ class CoordinatorClientImpl : public CoordinatorClient {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kFetchDeadline);
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       if (shut_down_) return absl::CancelledError("the daemon stops");
       fetches_.insert(&context);
     }
     const absl::Status status = Fetch(context, request, ranges.size(), sink);
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     fetches_.erase(&context);
     return status;
   }
 
   void Shutdown() override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     shut_down_ = true;
     for (grpc::ClientContext* context : fetches_) context->TryCancel();
   }
@@ -180,7 +179,7 @@ class CoordinatorClientImpl : public CoordinatorClient {
   }
 
   std::unique_ptr<v1::Membership::Stub> stub_;
-  std::mutex mutex_;
+  Mutex mutex_;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   std::set<grpc::ClientContext*> fetches_ ABSL_GUARDED_BY(mutex_);
 };

@@ -2,10 +2,10 @@
 #define HEARTH_DAEMON_MEMBERSHIP_LISTENER_H_
 
 #include <functional>
-#include <mutex>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -14,17 +14,17 @@ namespace hearth {
 class Listener {
  public:
   void Set(std::function<void()> function) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     function_ = std::move(function);
   }
 
   void Call() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (function_) function_();
   }
 
  private:
-  std::mutex mutex_;
+  Mutex mutex_;
   std::function<void()> function_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,12 +1,12 @@
 #include "daemon/membership/membership_service.h"
 
 #include <algorithm>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "daemon/membership/conversion.h"
+#include "engine/base/mutex.h"
 #include "proto/hearth/v1/worker.grpc.pb.h"
 
 namespace hearth {
@@ -46,7 +46,7 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
   void OnWriteDone(bool ok) override {
     bool again = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       writing_ = false;
       again = ok && write_again_;
     }
@@ -70,20 +70,20 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
    public:
     explicit Handle(SyncReactor* reactor) : reactor_(reactor) {}
     void Push() override {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       if (reactor_ != nullptr) reactor_->WriteDesired();
     }
     void End(const absl::Status& status) override {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       if (reactor_ != nullptr) reactor_->EndWith(status);
     }
     void Forget() {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       reactor_ = nullptr;
     }
 
    private:
-    std::mutex mutex_;
+    Mutex mutex_;
     SyncReactor* reactor_ ABSL_GUARDED_BY(mutex_);
   };
 
@@ -92,7 +92,7 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
     if (!report.ok()) return report.status();
     std::optional<Roster::Session> session;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       if (ended_) return absl::CancelledError("the stream has ended");
       worker_revision_ = report->revision;
       session = session_;
@@ -100,14 +100,14 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
     if (session) return roster_.Report(*session, *std::move(report));
     const absl::StatusOr<Roster::Session> opened = roster_.Open(*report, peer_, handle_);
     if (!opened.ok()) return opened.status();
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     session_ = *opened;
     return absl::OkStatus();
   }
 
   // Writes the newest desired state, now or when the write that is on its way has ended.
   void WriteDesired() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     write_again_ = writing_;
     if (writing_ || ended_ || !session_) return;
     const uint64_t known = std::max(worker_revision_, sent_revision_);
@@ -122,14 +122,14 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
   void LeaveRoster(const std::string& reason) {
     std::optional<Roster::Session> session;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       session = std::exchange(session_, std::nullopt);
     }
     if (session) roster_.Close(*session, reason);
   }
 
   void EndWith(const absl::Status& status) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (std::exchange(ended_, true)) return;
     Finish(ToGrpc(status));
   }
@@ -140,7 +140,7 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
   v1::WorkerState state_;     // of the read that is on its way
   v1::DesiredState desired_;  // of the write that is on its way
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::optional<Roster::Session> session_ ABSL_GUARDED_BY(mutex_);
   uint64_t worker_revision_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t sent_revision_ ABSL_GUARDED_BY(mutex_) = 0;

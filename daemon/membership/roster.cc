@@ -91,7 +91,7 @@ void Roster::Start(std::function<void()> listener) {
 void Roster::Stop() {
   Calls calls;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_) return;
     stopped_ = true;
     for (auto& [name, entry] : entries_) {
@@ -99,7 +99,7 @@ void Roster::Stop() {
         calls.ended.emplace_back(std::move(entry.stream), absl::UnavailableError("the coordinator stops"));
     }
   }
-  changed_.notify_all();
+  changed_.SignalAll();
   Run(calls);
   if (watcher_.joinable()) watcher_.join();
   if (prober_.joinable()) prober_.join();
@@ -111,7 +111,7 @@ absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const s
   Calls calls;
   Session session;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_) return absl::UnavailableError("the coordinator stops");
     if (report.version != options_.version) {
       return absl::FailedPreconditionError(absl::StrCat("the coordinator runs hearthd ", options_.version,
@@ -134,7 +134,7 @@ absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const s
     entries_[report.host] = std::move(entry);
     Apply(calls);
   }
-  changed_.notify_all();
+  changed_.SignalAll();
   Run(calls);
   return session;
 }
@@ -142,7 +142,7 @@ absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const s
 absl::Status Roster::Report(Session session, WorkerReport report) {
   Calls calls;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     Entry* entry = FindEntry(session);
     if (entry == nullptr || !membership_.Sync(session, NowMs())) {
       return absl::UnavailableError("this host was taken for lost; call again");
@@ -152,7 +152,7 @@ absl::Status Roster::Report(Session session, WorkerReport report) {
     }
     calls.changed = ShardsDiffer(entry->report, report);
     if (entry->report.revision == 0 && report.revision != 0)
-      changed_.notify_all();  // its link can be measured now
+      changed_.SignalAll();  // its link can be measured now
     entry->report = std::move(report);
   }
   Run(calls);
@@ -162,7 +162,7 @@ absl::Status Roster::Report(Session session, WorkerReport report) {
 void Roster::Close(Session session, const std::string& reason) {
   Calls calls;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     membership_.Leave(session, reason);
     Apply(calls);
   }
@@ -172,7 +172,7 @@ void Roster::Close(Session session, const std::string& reason) {
 void Roster::ReportLost(Session session, const std::string& reason) { Close(session, reason); }
 
 absl::StatusOr<DesiredShards> Roster::Desired(Session session, uint64_t known_revision) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   const Entry* entry = FindEntry(session);
   if (entry == nullptr) return absl::UnavailableError("this host was taken for lost; call again");
   DesiredShards desired;
@@ -189,7 +189,7 @@ absl::StatusOr<DesiredShards> Roster::Desired(Session session, uint64_t known_re
 }
 
 bool Roster::KnowsToken(const SessionToken& token) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   bool known = false;
   for (const auto& [name, member] : membership_.members()) {
     const Entry& entry = entries_.at(name);
@@ -200,7 +200,7 @@ bool Roster::KnowsToken(const SessionToken& token) const {
 }
 
 std::vector<Roster::Host> Roster::hosts() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   std::vector<Host> hosts;
   for (const auto& [name, member] : membership_.members())
     hosts.push_back(MakeHost(member, entries_.at(name)));
@@ -208,7 +208,7 @@ std::vector<Roster::Host> Roster::hosts() const {
 }
 
 std::optional<Roster::Host> Roster::Find(Session session) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   const Entry* entry = FindEntry(session);
   if (entry == nullptr) return std::nullopt;
   return MakeHost(*membership_.Find(session), *entry);
@@ -234,7 +234,7 @@ void Roster::SetShards(const std::string& model,
                        std::map<std::string, std::vector<ShardDescription>> shards) {
   Calls calls;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     for (auto& [name, entry] : entries_) {
       const auto wanted = shards.find(name);
       const bool nothing_wanted = wanted == shards.end() || wanted->second.empty();
@@ -258,7 +258,7 @@ void Roster::SetShards(const std::string& model,
 void Roster::OnLost(Session session, std::function<void(const std::string&)> close) {
   std::string reason = "its session is over";
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     const Membership::Member* member = membership_.Find(session);
     if (member != nullptr && member->state != HostState::kLost) {
       FindEntry(session)->on_lost.push_back(std::move(close));
@@ -312,27 +312,27 @@ void Roster::Run(const Calls& calls) {
 }
 
 void Roster::WatchLoop() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   while (!stopped_) {
     const uint64_t now = NowMs();
     membership_.Tick(now);
     Calls calls;
     Apply(calls);
     if (calls.changed) {
-      lock.unlock();
+      lock.Unlock();
       Run(calls);
-      lock.lock();
+      lock.Lock();
       continue;
     }
     // Nobody can be found lost before the deadline, except hosts that join meanwhile: they come with a
     // notification.
     const uint64_t wait_ms = membership_.NextDeadline().value_or(now + 60000) - now;
-    changed_.wait_for(lock, std::chrono::milliseconds(std::max<uint64_t>(wait_ms, 1)));
+    changed_.WaitFor(&mutex_, std::chrono::milliseconds(std::max<uint64_t>(wait_ms, 1)));
   }
 }
 
 void Roster::ProbeLoop() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   while (!stopped_) {
     Entry* next = nullptr;
     uint64_t wait_ms = 60000;
@@ -349,15 +349,15 @@ void Roster::ProbeLoop() {
       }
     }
     if (next == nullptr) {
-      changed_.wait_for(lock, std::chrono::milliseconds(wait_ms));
+      changed_.WaitFor(&mutex_, std::chrono::milliseconds(wait_ms));
       continue;
     }
     const Session session = next->session;
     const std::string address = next->tensor_address;
     const SessionToken token = next->token;
-    lock.unlock();
+    lock.Unlock();
     const absl::StatusOr<placement::Link> link = ProbeLink(address, token);
-    lock.lock();
+    lock.Lock();
     Calls calls;
     if (Entry* entry = FindEntry(session)) {
       entry->link_probed = link.ok();
@@ -366,9 +366,9 @@ void Roster::ProbeLoop() {
     }
     membership_.LinkMeasured(session, std::string(link.status().message()));
     Apply(calls);
-    lock.unlock();
+    lock.Unlock();
     Run(calls);
-    lock.lock();
+    lock.Lock();
   }
 }
 

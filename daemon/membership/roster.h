@@ -1,12 +1,10 @@
 #ifndef HEARTH_DAEMON_MEMBERSHIP_ROSTER_H_
 #define HEARTH_DAEMON_MEMBERSHIP_ROSTER_H_
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -17,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "daemon/membership/membership.h"
 #include "daemon/membership/worker_report.h"
+#include "engine/base/mutex.h"
 #include "placement/cluster.h"
 
 namespace hearth {
@@ -117,16 +116,16 @@ class Roster {
   void WatchLoop();
   void ProbeLoop();
   Host MakeHost(const Membership::Member& member, const Entry& entry) const;
-  Entry* FindEntry(Session session);
-  const Entry* FindEntry(Session session) const;
-  void Apply(Calls& calls);
+  Entry* FindEntry(Session session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  const Entry* FindEntry(Session session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Apply(Calls& calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run(const Calls& calls);
 
   const Options options_;
   std::function<void()> listener_;  // set before the threads start
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable Mutex mutex_;
+  CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   Membership membership_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);  // by host name

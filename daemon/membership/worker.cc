@@ -47,7 +47,7 @@ Worker::Worker(const NodeOptions& options, std::vector<HostDeviceSpec> devices, 
       client_(CoordinatorClient::Create(options.join)),
       loader_(devices_, *server_, *client_, std::move(store), [this] {
         {
-          std::lock_guard lock(mutex_);
+          MutexLock lock(&mutex_);
           report_now_ = true;
         }
         Wake();
@@ -62,20 +62,20 @@ void Worker::Start() {
 
 void Worker::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     stopped_ = true;
   }
-  wake_.notify_all();
+  wake_.SignalAll();
   loader_.Stop();
   if (thread_.joinable()) thread_.join();
 }
 
 void Worker::Wake() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     woken_ = true;
   }
-  wake_.notify_all();
+  wake_.SignalAll();
 }
 
 void Worker::Run() {
@@ -83,8 +83,10 @@ void Worker::Run() {
   for (;;) {
     const bool answered = Synchronize();
     pause = answered ? kFirstPause : std::min(pause * 2, kLongestPause);
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, pause, [this] { return stopped_; });
+    MutexLock lock(&mutex_);
+    const Clock::time_point end = Clock::now() + pause;
+    while (!stopped_ && wake_.WaitUntil(&mutex_, end)) {
+    }
     if (stopped_) return;
   }
 }
@@ -111,17 +113,18 @@ bool Worker::Synchronize() {
       SetConnected(false, absl::StrCat("calling ", options_.join, ": ", ended.message()));
       return answered;
     }
-    std::unique_lock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_) return answered;
     if (report_now_ || now >= next_report) {
-      lock.unlock();
+      lock.Unlock();
       const bool sent = call->Send(MakeReport());
-      lock.lock();
+      lock.Lock();
       // Where the last report is still on its way, its end wakes this thread.
       if (sent) report_now_ = false;
       next_report = now + sync_interval_;
     }
-    wake_.wait_until(lock, next_report, [this] { return stopped_ || woken_; });
+    while (!stopped_ && !woken_ && wake_.WaitUntil(&mutex_, next_report)) {
+    }
     woken_ = false;
   }
 }
@@ -141,7 +144,7 @@ bool Worker::TakeAnswer(SyncCall& call, absl::Status& ended) {
   revision_ = desired.revision;
   server_->SetSession(desired.token);
   loader_.SetDesired(desired.token, std::move(desired.shards));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   report_now_ = true;
   return true;
 }
@@ -169,7 +172,7 @@ HostCapacity Worker::CurrentCapacity() const {
 
 void Worker::SetConnected(bool connected, const std::string& detail) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (connected_ == connected && detail_ == detail) return;
     connected_ = connected;
     detail_ = detail;
@@ -184,7 +187,7 @@ ClusterSnapshot Worker::Snapshot() const {
   view.address = server_->address();
   view.version = options_.version;
   ShowCapacity(CurrentCapacity(), view);
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   view.state = connected_ ? HostState::kAlive : HostState::kJoining;
   view.detail = detail_;
   ClusterSnapshot snapshot;

@@ -2,9 +2,7 @@
 #define HEARTH_DAEMON_MEMBERSHIP_WORKER_H_
 
 #include <chrono>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +17,7 @@
 #include "daemon/node_options.h"
 #include "daemon/weights/local_shard.h"
 #include "daemon/weights/shard_loader.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -64,8 +63,8 @@ class Worker : public ClusterView {
   std::chrono::milliseconds sync_interval_{250};
   std::chrono::milliseconds lost_after_{1200};
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
+  mutable Mutex mutex_;
+  CondVar wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;       // something is to be looked at
   bool report_now_ ABSL_GUARDED_BY(mutex_) = false;  // before the interval is over

@@ -9,37 +9,41 @@ ChangeNotifier::ChangeNotifier(absl::Duration interval, absl::Duration heartbeat
 
 void ChangeNotifier::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
-    wake_.notify_all();
+    wake_.SignalAll();
   }
   if (thread_.joinable()) thread_.join();
 }
 
 void ChangeNotifier::Notify() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   changed_ = true;
-  wake_.notify_all();
+  wake_.SignalAll();
 }
 
 void ChangeNotifier::Add(std::weak_ptr<ChangeListener> listener) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   std::erase_if(listeners_, [](const auto& entry) { return entry.expired(); });
   listeners_.push_back(std::move(listener));
 }
 
 void ChangeNotifier::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   while (!stopping_) {
-    wake_.wait_for(lock, absl::ToChronoMilliseconds(heartbeat_), [this] { return changed_ || stopping_; });
+    const auto beat = CondVar::Clock::now() + absl::ToChronoMilliseconds(heartbeat_);
+    while (!changed_ && !stopping_ && wake_.WaitUntil(&mutex_, beat)) {
+    }
     changed_ = false;
     auto listeners = Listeners();
-    lock.unlock();
+    lock.Unlock();
     for (const auto& listener : listeners) listener->OnChange();
     listeners.clear();
-    lock.lock();
+    lock.Lock();
     // Changes that come in quick succession are told together.
-    wake_.wait_for(lock, absl::ToChronoMilliseconds(interval_), [this] { return stopping_; });
+    const auto next = CondVar::Clock::now() + absl::ToChronoMilliseconds(interval_);
+    while (!stopping_ && wake_.WaitUntil(&mutex_, next)) {
+    }
   }
 }
 

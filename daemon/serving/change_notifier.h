@@ -1,13 +1,13 @@
 #ifndef HEARTH_DAEMON_SERVING_CHANGE_NOTIFIER_H_
 #define HEARTH_DAEMON_SERVING_CHANGE_NOTIFIER_H_
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -35,15 +35,15 @@ class ChangeNotifier {
 
  private:
   void Run();
-  std::vector<std::shared_ptr<ChangeListener>> Listeners();
+  std::vector<std::shared_ptr<ChangeListener>> Listeners() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const absl::Duration interval_;
   const absl::Duration heartbeat_;
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable wake_;
-  bool changed_ = false;
-  bool stopping_ = false;
-  std::vector<std::weak_ptr<ChangeListener>> listeners_;
+  Mutex mutex_;
+  CondVar wake_;
+  bool changed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::weak_ptr<ChangeListener>> listeners_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;  // last: starts when all else is there
 };
 

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/serving/conversions.h"
@@ -15,6 +15,7 @@
 #include "daemon/serving/request_checks.h"
 #include "daemon/serving/services.h"
 #include "daemon/serving/text_stream.h"
+#include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
 
@@ -47,20 +48,20 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   void HoldUntilDone() { self_ = shared_from_this(); }
 
   void Started() override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     started_pending_ = !client_gone_;
     Pump();
   }
 
   void Delta(GenerationDelta delta) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (client_gone_) return;
     Append(delta_, std::move(delta));
     Pump();
   }
 
   void Finished(const GenerationSummary& summary) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     spdlog::debug("request {}: {} prompt tokens, {} generated", started_.request_id(), summary.prompt_tokens,
                   summary.generated_tokens);
     if (client_gone_) return;
@@ -70,7 +71,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   }
 
   void Failed(const absl::Status& status) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     spdlog::debug("request {}: {}", started_.request_id(), status.ToString());
     if (client_gone_) return;
     status_ = ToGrpcStatus(status);
@@ -78,14 +79,14 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   }
 
   bool Blocked() const override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     return delta_.tokens.size() >= kMaxUnreadTokens;
   }
 
   void OnWriteDone(bool ok) override {
     bool was_blocked = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       writing_ = false;
       if (!ok) Abandon();
       was_blocked = delta_.tokens.size() >= kMaxUnreadTokens;
@@ -99,7 +100,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
 
   void OnCancel() override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       Abandon();
       Pump();
     }
@@ -110,7 +111,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
 
  private:
   // The client will not hear of anything any more.
-  void Abandon() {
+  void Abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     client_gone_ = true;
     started_pending_ = false;
     delta_ = {};
@@ -119,7 +120,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   }
 
   // Starts the next write, or ends the RPC when all is written. With mutex_ held.
-  void Pump() {
+  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (writing_ || closed_) return;
     response_.Clear();
     if (started_pending_) {
@@ -144,15 +145,16 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   const v1::Started started_;
   std::shared_ptr<GenerateStream> self_;
 
-  mutable std::mutex mutex_;       // guards what follows
-  v1::GenerateResponse response_;  // being written
-  bool writing_ = false;           // StartWrite was called, OnWriteDone not yet
-  bool closed_ = false;            // Finish was called
-  bool client_gone_ = false;       // nothing can be written any more
-  bool started_pending_ = false;   // this and the next three: not written yet, in this order
-  GenerationDelta delta_;
-  std::optional<v1::Finished> finished_;
-  std::optional<grpc::Status> status_;
+  mutable Mutex mutex_;
+  v1::GenerateResponse response_ ABSL_GUARDED_BY(mutex_);  // being written
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;           // StartWrite was called, OnWriteDone not yet
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;            // Finish was called
+  bool client_gone_ ABSL_GUARDED_BY(mutex_) = false;       // nothing can be written any more
+  bool started_pending_ ABSL_GUARDED_BY(mutex_) =
+      false;  // this and the next three: not written yet, in this order
+  GenerationDelta delta_ ABSL_GUARDED_BY(mutex_);
+  std::optional<v1::Finished> finished_ ABSL_GUARDED_BY(mutex_);
+  std::optional<grpc::Status> status_ ABSL_GUARDED_BY(mutex_);
 };
 
 class GenerationService final : public v1::Generation::CallbackService {

@@ -5,13 +5,14 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "daemon/serving/change_notifier.h"
 #include "daemon/serving/conversions.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -55,18 +56,18 @@ class UpdateStream final : public grpc::ServerWriteReactor<Message>,
   explicit UpdateStream(Source source) : source_(std::move(source)) {}
 
   void OnChange() override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     changed_ = true;
     Pump();
   }
   void OnWriteDone(bool ok) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     writing_ = false;
     if (!ok) end_ = grpc::Status::CANCELLED;
     Pump();
   }
   void OnCancel() override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     end_ = grpc::Status::CANCELLED;
     Pump();
   }
@@ -74,7 +75,7 @@ class UpdateStream final : public grpc::ServerWriteReactor<Message>,
 
  private:
   // Starts a write or ends the RPC where there is reason to. With mutex_ held.
-  void Pump() {
+  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (writing_ || closed_) return;
     if (!end_ && changed_) {
       changed_ = false;
@@ -91,7 +92,7 @@ class UpdateStream final : public grpc::ServerWriteReactor<Message>,
     this->Finish(*end_);
   }
 
-  bool Differs(const Message& message) {
+  bool Differs(const Message& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     std::string serialized = message.SerializeAsString();
     if (sent_ == serialized) return false;
     sent_ = std::move(serialized);
@@ -101,13 +102,13 @@ class UpdateStream final : public grpc::ServerWriteReactor<Message>,
   const Source source_;
   std::shared_ptr<UpdateStream> self_;  // gRPC's reference, until OnDone
 
-  std::mutex mutex_;                 // guards what follows
-  Message message_;                  // being written
-  std::optional<std::string> sent_;  // the last message
-  bool changed_ = false;             // since the source was last asked
-  bool writing_ = false;             // StartWrite was called, OnWriteDone not yet
-  bool closed_ = false;              // Finish was called
-  std::optional<grpc::Status> end_;
+  Mutex mutex_;
+  Message message_ ABSL_GUARDED_BY(mutex_);                  // being written
+  std::optional<std::string> sent_ ABSL_GUARDED_BY(mutex_);  // the last message
+  bool changed_ ABSL_GUARDED_BY(mutex_) = false;             // since the source was last asked
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;             // StartWrite was called, OnWriteDone not yet
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;              // Finish was called
+  std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace hearth

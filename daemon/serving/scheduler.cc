@@ -43,41 +43,41 @@ absl::Status Scheduler::Submit(GenerationRequest request, Sampler sampler,
   SchedulerCore::Request entry{request.id, request.prompt, request.max_tokens, request.deadline};
   auto generation = std::make_unique<Generation>(std::move(request), std::move(sampler), model_->tokenizer(),
                                                  std::move(sink));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   HEARTH_RETURN_IF_ERROR(stopped_);
   HEARTH_RETURN_IF_ERROR(core_.Submit(std::move(entry)));
   const RequestId id = generation->id();
   HEARTH_CHECK(generations_.emplace(id, std::move(generation)).second);
-  changed_.notify_one();
+  changed_.Signal();
   return absl::OkStatus();
 }
 
 void Scheduler::Cancel(RequestId id) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   core_.Cancel(id);
-  changed_.notify_one();
+  changed_.Signal();
 }
 
 void Scheduler::Wake() {
-  std::lock_guard lock(mutex_);
-  changed_.notify_one();
+  MutexLock lock(&mutex_);
+  changed_.Signal();
 }
 
 void Scheduler::Stop(const absl::Status& reason) {
   HEARTH_CHECK(!reason.ok());
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_.ok()) stopped_ = reason;
-    changed_.notify_one();
+    changed_.Signal();
   }
-  std::lock_guard join(join_mutex_);
+  MutexLock join(&join_mutex_);
   if (thread_.joinable()) thread_.join();
 }
 
 uint32_t Scheduler::context_length() const { return model_->decoder().options().context_length; }
 
 Scheduler::Usage Scheduler::usage() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return {core_.waiting(), core_.running()};
 }
 
@@ -85,14 +85,15 @@ void Scheduler::Run() {
   while (AwaitStep()) {
     if (!step_->rows.empty() && Ready()) Evaluate();
   }
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   const Generations left = Take(core_.EndAll());
-  lock.unlock();
-  FailEach(left, stopped_);
+  const absl::Status reason = stopped_;
+  lock.Unlock();
+  FailEach(left, reason);
 }
 
 bool Scheduler::AwaitStep() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   absl::Time now = absl::Now();
   for (;; now = absl::Now()) {
     if (!stopped_.ok()) return false;
@@ -100,9 +101,9 @@ bool Scheduler::AwaitStep() {
     const absl::Time next = core_.NextEvent(now);
     if (next <= now) break;
     if (next == absl::InfiniteFuture()) {
-      changed_.wait(lock);
+      changed_.Wait(&mutex_);
     } else {
-      changed_.wait_until(lock, absl::ToChronoTime(next));
+      changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(next - now));
     }
   }
   step_ = &core_.Next(now);
@@ -112,7 +113,7 @@ bool Scheduler::AwaitStep() {
   }
   std::vector<Generation*> admitted;
   for (const auto& [id, slot] : step_->admitted) admitted.push_back(Find(id));
-  lock.unlock();
+  lock.Unlock();
 
   for (const auto& [generation, reason] : ended) generation->End(reason, now);
   for (Generation* generation : admitted) generation->Start(now);
@@ -133,11 +134,11 @@ bool Scheduler::Ready() {
   const absl::Time now = absl::Now();
   not_ready_since_ = std::min(not_ready_since_, now);
   const absl::Duration waited = now - not_ready_since_;
-  std::unique_lock lock(mutex_);
-  const Generations failed = waited > options_.queued_grace  ? Take(core_.EndAll())
+  MutexLock lock(&mutex_);
+  const Generations failed = waited > options_.queued_grace   ? Take(core_.EndAll())
                              : waited >= options_.begun_grace ? Take(core_.EndBegun())
-                                                             : Generations();
-  lock.unlock();
+                                                              : Generations();
+  lock.Unlock();
   FailEach(failed, absl::UnavailableError(absl::StrCat("the model cannot be used at present: ",
                                                        status.message(), "; send the request again")));
   model_->AwaitReady(kAwaitReadyMs);
@@ -152,17 +153,17 @@ void Scheduler::Evaluate() {
   const absl::Status status =
       model_->decoder().Step(step_->rows, absl::MakeSpan(logits_.data(), sampled * vocab));
 
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   if (!status.ok()) {
     const Generations failed = Take(core_.FailStep());
-    lock.unlock();
+    lock.Unlock();
     if (absl::IsUnavailable(status)) model_->ReportLostDevice(status);
     return FailEach(failed, StepFailure(status));
   }
   core_.Complete(absl::Now() - start);
   std::vector<Generation*> generations;
   for (RequestId id : step_->sampled) generations.push_back(Find(id));
-  lock.unlock();
+  lock.Unlock();
   for (size_t i = 0; i < sampled; ++i) {
     Advance(*generations[i], absl::MakeSpan(logits_.data() + i * vocab, vocab_size()));
   }
@@ -171,16 +172,16 @@ void Scheduler::Evaluate() {
 void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
   const absl::Time now = absl::Now();
   auto [token, end] = generation.Advance(logits, now);
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   const bool goes_on = core_.Accept(generation.id(), token);
   if (!goes_on && !end) end = EndReason::kLength;
   if (!end) {
-    lock.unlock();
+    lock.Unlock();
     return generation.Emit();
   }
   core_.End(generation.id());
   const Generations ended = Take({generation.id()});
-  lock.unlock();
+  lock.Unlock();
   generation.End(*end, now);
 }
 

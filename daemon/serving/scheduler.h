@@ -2,18 +2,18 @@
 #define HEARTH_DAEMON_SERVING_SCHEDULER_H_
 
 #include <algorithm>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "daemon/model_host.h"
 #include "daemon/serving/generation.h"
 #include "daemon/serving/scheduler_core.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -62,13 +62,13 @@ class Scheduler {
   void Run();
   // Waits for work and plans the next step in step_; false when the scheduler stops.
   bool AwaitStep();
-  void UpdateBlocked(absl::Time now);
+  void UpdateBlocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Ready();
   void Evaluate();
   void Advance(Generation& generation, absl::Span<float> logits);
-  Generation* Find(RequestId id);
+  Generation* Find(RequestId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes the generations out of the table; the caller ends them without the lock.
-  Generations Take(const std::vector<RequestId>& ids);
+  Generations Take(const std::vector<RequestId>& ids) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailEach(const Generations& generations, const absl::Status& status);
 
   const std::shared_ptr<LoadedModel> model_;
@@ -77,14 +77,14 @@ class Scheduler {
   absl::Time not_ready_since_ = absl::InfiniteFuture();
   const SchedulerCore::Step* step_ = nullptr;  // valid until the next AwaitStep
 
-  mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  SchedulerCore core_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  SchedulerCore core_ ABSL_GUARDED_BY(mutex_);
   // Erased by the scheduler's thread alone, which may therefore use a Generation without the lock.
-  absl::flat_hash_map<RequestId, std::unique_ptr<Generation>> generations_;
-  absl::Status stopped_;  // the reason
+  absl::flat_hash_map<RequestId, std::unique_ptr<Generation>> generations_ ABSL_GUARDED_BY(mutex_);
+  absl::Status stopped_ ABSL_GUARDED_BY(mutex_);  // the reason
 
-  std::mutex join_mutex_;
+  Mutex join_mutex_;
   std::thread thread_;  // last: starts when all else is there
 };
 

@@ -24,7 +24,7 @@ bool StillLoaded(const ModelHost& host, const LoadedModel& model) {
 
 absl::StatusOr<std::shared_ptr<Scheduler>> SchedulerPool::Find(const std::string& name) {
   HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<LoadedModel> model, host_.Find(name));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   HEARTH_RETURN_IF_ERROR(stopped_);
   for (const auto& scheduler : schedulers_) {
     if (scheduler->shared_model() == model) return scheduler;
@@ -36,7 +36,7 @@ absl::StatusOr<std::shared_ptr<Scheduler>> SchedulerPool::Find(const std::string
 void SchedulerPool::OnChange() {
   std::vector<std::shared_ptr<Scheduler>> gone;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     const auto first_gone =
         std::stable_partition(schedulers_.begin(), schedulers_.end(),
                               [&](const auto& scheduler) { return StillLoaded(host_, scheduler->model()); });
@@ -52,7 +52,7 @@ void SchedulerPool::OnChange() {
 void SchedulerPool::StopAll(const absl::Status& reason) {
   std::vector<std::shared_ptr<Scheduler>> all;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     stopped_ = reason;
     all.swap(schedulers_);
   }

@@ -2,15 +2,16 @@
 #define HEARTH_DAEMON_SERVING_SCHEDULER_POOL_H_
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/model_host.h"
 #include "daemon/serving/change_notifier.h"
 #include "daemon/serving/scheduler.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -31,9 +32,9 @@ class SchedulerPool : public ChangeListener {
  private:
   ModelHost& host_;
   const SchedulerOptions options_;
-  std::mutex mutex_;
-  std::vector<std::shared_ptr<Scheduler>> schedulers_;
-  absl::Status stopped_;
+  Mutex mutex_;
+  std::vector<std::shared_ptr<Scheduler>> schedulers_ ABSL_GUARDED_BY(mutex_);
+  absl::Status stopped_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace hearth

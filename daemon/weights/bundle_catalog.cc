@@ -25,12 +25,12 @@ absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Extract(uint32_t layer, uint
 
 absl::StatusOr<BundleCatalog::Identity> BundleCatalog::Identify(uint32_t layer, uint32_t group) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     if (const auto known = identities_.find({layer, group}); known != identities_.end()) return known->second;
   }
   HEARTH_ASSIGN_OR_RETURN(const std::vector<uint8_t> bundle, Extract(layer, group));
   const Identity identity{Sha256Of(bundle), bundle.size()};
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   identities_[{layer, group}] = identity;
   groups_[identity.sha256] = {layer, group};
   return identity;
@@ -39,7 +39,7 @@ absl::StatusOr<BundleCatalog::Identity> BundleCatalog::Identify(uint32_t layer, 
 absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Find(const Sha256Digest& sha256) const {
   GroupNumber number;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     const auto found = groups_.find(sha256);
     if (found == groups_.end()) return absl::NotFoundError(absl::StrCat("no bundle ", Sha256Hex(sha256)));
     number = found->second;

@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "daemon/weights/sha256.h"
+#include "engine/base/mutex.h"
 #include "engine/file/gguf.h"
 #include "engine/model/model.h"
 #include "engine/neuron/group_weights.h"
@@ -46,7 +46,7 @@ class BundleCatalog {
 
   const std::shared_ptr<const GgufFile> file_;
   const std::shared_ptr<const ModelOutline> outline_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::map<GroupNumber, Identity> identities_ ABSL_GUARDED_BY(mutex_);
   std::map<Sha256Digest, GroupNumber> groups_ ABSL_GUARDED_BY(mutex_);
 };

@@ -172,7 +172,7 @@ absl::Status LocalShard::LoadLayer(const ShardLayer& share, size_t device, const
 }
 
 absl::Status LocalShard::Run(const FfnRequest& request, absl::Span<int64_t> sums) {
-  std::lock_guard lock(host_.compute_mutex());
+  MutexLock lock(&host_.compute_mutex());
   return RunFfn(used_, request, sums);
 }
 

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "daemon/capacity/capacity.h"
 #include "daemon/weights/shard_description.h"
 #include "daemon/weights/shard_device.h"
+#include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
 #include "engine/neuron/ffn_device.h"
 #include "engine/neuron/group_weights.h"
@@ -30,13 +30,13 @@ class HostDevices {
   const std::vector<HostDeviceSpec>& specs() const { return specs_; }
   ThreadPool& pool(size_t device) { return *pools_[device]; }
   // Held while a shard computes, where several may be asked at once (a worker).
-  std::mutex& compute_mutex() { return compute_mutex_; }
+  Mutex& compute_mutex() { return compute_mutex_; }
 
  private:
   const std::vector<HostDeviceSpec> specs_;
   std::vector<std::unique_ptr<ThreadPool>> own_pools_;
   std::vector<ThreadPool*> pools_;
-  std::mutex compute_mutex_;
+  Mutex compute_mutex_;
 };
 
 // What a host holds of a model under one plan: its devices with their weights. Made in three steps, by one

@@ -32,7 +32,7 @@ absl::Status ShardDevice::Submit(const FfnRequest& request) {
 }
 
 absl::Status ShardDevice::Collect(absl::Span<int64_t> sums) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   for (const auto& piece : pieces_[request_.layer]) {
     const ShardWork work = piece->shard->Run(request_, pool_, sums);
     counters_.neurons_computed[request_.layer] += work.neurons_computed;
@@ -43,7 +43,7 @@ absl::Status ShardDevice::Collect(absl::Span<int64_t> sums) {
 }
 
 FfnCounters ShardDevice::counters() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return counters_;
 }
 

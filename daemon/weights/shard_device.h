@@ -3,11 +3,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/neuron/ffn_device.h"
@@ -48,7 +48,7 @@ class ShardDevice : public FfnDevice {
   std::vector<std::vector<std::shared_ptr<ShardPiece>>> pieces_;  // by layer
   FfnRequest request_;
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   FfnCounters counters_ ABSL_GUARDED_BY(mutex_);
 };
 

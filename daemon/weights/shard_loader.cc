@@ -39,26 +39,26 @@ ShardLoader::~ShardLoader() { Stop(); }
 
 void ShardLoader::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     stopped_ = true;
   }
-  wake_.notify_all();
+  wake_.SignalAll();
   source_.Shutdown();
   if (thread_.joinable()) thread_.join();
 }
 
 void ShardLoader::SetDesired(const SessionToken& token, std::vector<ShardDescription> shards) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     wanted_token_ = token;
     wanted_shards_ = std::move(shards);
     ++wanted_;
   }
-  wake_.notify_all();
+  wake_.SignalAll();
 }
 
 std::vector<ShardStatus> ShardLoader::Statuses() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   std::vector<ShardStatus> statuses;
   if (taken_ != wanted_) return statuses;  // epochs may mean something else by now
   for (const auto& [epoch, job] : jobs_) {
@@ -70,12 +70,12 @@ std::vector<ShardStatus> ShardLoader::Statuses() const {
 }
 
 BundleStoreCounters ShardLoader::counters() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return counters_;
 }
 
 uint64_t ShardLoader::UsedBytes(const std::string& name) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   absl::flat_hash_set<const ShardPiece*> pieces;  // shards of two plans share some
   for (const auto& [epoch, job] : jobs_) {
     if (!job.ready) continue;
@@ -92,23 +92,23 @@ uint64_t ShardLoader::UsedBytes(const std::string& name) const {
 }
 
 void ShardLoader::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(&mutex_);
   while (!stopped_) {
     if (taken_ != wanted_) {
-      lock.unlock();
+      lock.Unlock();
       TakeDesired();
-      lock.lock();
+      lock.Lock();
       continue;
     }
     Job* job = NextJob();
     if (job == nullptr) {
-      wake_.wait(lock);
+      wake_.Wait(&mutex_);
     } else if (job->not_before > Clock::now()) {
-      wake_.wait_until(lock, job->not_before);
+      wake_.WaitUntil(&mutex_, job->not_before);
     } else {
-      lock.unlock();
+      lock.Unlock();
       Work(*job);
-      lock.lock();
+      lock.Lock();
     }
   }
 }
@@ -128,14 +128,14 @@ void ShardLoader::TakeDesired() {
   SessionToken token;
   std::vector<ShardDescription> shards;
   std::map<uint64_t, Job> jobs;
-  std::vector<std::shared_ptr<LocalShard>> former;
+  std::map<uint64_t, Job> former;
   uint64_t taking = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     taking = wanted_;
     token = wanted_token_;
     shards = wanted_shards_;
-    for (const auto& [epoch, job] : jobs_) former.push_back(job.shard);
+    former = jobs_;
   }
   const bool same_session = token == token_;
   token_ = token;
@@ -145,7 +145,7 @@ void ShardLoader::TakeDesired() {
       for (const PlacedGroup& group : share.groups) wanted_bundles.push_back(group.sha256);
     }
     const uint64_t epoch = shard.epoch;
-    if (const auto kept = jobs_.find(epoch); same_session && kept != jobs_.end()) {
+    if (const auto kept = former.find(epoch); same_session && kept != former.end()) {
       jobs[epoch] = kept->second;
       continue;
     }
@@ -154,14 +154,14 @@ void ShardLoader::TakeDesired() {
     job.status.model = shard.model;
     job.status.bytes_total = shard.bytes();
     job.shard = std::make_shared<LocalShard>(std::move(shard), devices_);
-    for (const auto& other : former) job.shard->Adopt(*other);
+    for (const auto& [other_epoch, other] : former) job.shard->Adopt(*other.shard);
   }
   store_->Protect(wanted_bundles);
-  for (const auto& [epoch, job] : jobs_) {
+  for (const auto& [epoch, job] : former) {
     if (!same_session || !jobs.contains(epoch)) publisher_.Withdraw(epoch);
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     jobs_.swap(jobs);
     taken_ = taking;
   }
@@ -176,7 +176,7 @@ void ShardLoader::Work(Job& job) {
     spdlog::info("plan {} of model {}: {} bytes of weights are ready", job.status.epoch, job.status.model,
                  job.status.bytes_total);
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(&mutex_);
       job.ready = true;
     }
     SetPhase(job, ShardPhase::kReady, "");
@@ -262,14 +262,14 @@ absl::StatusOr<std::vector<uint8_t>> ShardLoader::ReadBundle(Job& job, const Pla
 }
 
 absl::Status ShardLoader::StillWanted() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   if (stopped_ || taken_ != wanted_) return absl::AbortedError("the desired state has changed");
   return absl::OkStatus();
 }
 
 void ShardLoader::SetPhase(Job& job, ShardPhase phase, const std::string& detail) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(&mutex_);
     job.status.phase = phase;
     job.status.detail = detail;
   }
@@ -277,12 +277,12 @@ void ShardLoader::SetPhase(Job& job, ShardPhase phase, const std::string& detail
 }
 
 void ShardLoader::SetBytesDone(Job& job, uint64_t bytes) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   job.status.bytes_done = std::min(bytes, job.status.bytes_total);
 }
 
 void ShardLoader::CopyCounters() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   counters_ = store_->counters();
 }
 

@@ -1,12 +1,10 @@
 #ifndef HEARTH_DAEMON_WEIGHTS_SHARD_LOADER_H_
 #define HEARTH_DAEMON_WEIGHTS_SHARD_LOADER_H_
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +16,7 @@
 #include "daemon/weights/session_token.h"
 #include "daemon/weights/shard_publisher.h"
 #include "daemon/weights/shard_status.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -56,7 +55,7 @@ class ShardLoader {
 
   void Run();
   void TakeDesired();
-  Job* NextJob();
+  Job* NextJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Work(Job& job);
   absl::Status Prepare(Job& job);
   absl::Status FetchMissing(Job& job, const std::vector<const PlacedGroup*>& groups);
@@ -74,8 +73,8 @@ class ShardLoader {
   ThreadPool pool_;
   SessionToken token_{};  // of the jobs; the loader's thread's
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
+  mutable Mutex mutex_;
+  CondVar wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t wanted_ ABSL_GUARDED_BY(mutex_) = 0;  // counts desired states
   uint64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;   // the one that the jobs are made for

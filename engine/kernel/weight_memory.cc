@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <limits>
-#include <mutex>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 namespace {
@@ -61,8 +61,8 @@ class WeightMemory::Region {
 };
 
 absl::StatusOr<WeightMemory> WeightMemory::Allocate(size_t bytes) {
-  static std::mutex mutex;
-  static std::shared_ptr<Region>& current ABSL_PT_GUARDED_BY(mutex) = *new std::shared_ptr<Region>;
+  static Mutex mutex;
+  static std::shared_ptr<Region>& current ABSL_GUARDED_BY(mutex) = *new std::shared_ptr<Region>;
   WeightMemory piece;
   if (bytes == 0) return piece;
   const auto refusal = [&] {
@@ -71,7 +71,7 @@ absl::StatusOr<WeightMemory> WeightMemory::Allocate(size_t bytes) {
   if (bytes > std::numeric_limits<size_t>::max() / 2) return refusal();
   const size_t pages = RoundUp(bytes, PageBytes());
 
-  std::lock_guard lock(mutex);
+  MutexLock lock(&mutex);
   if (current != nullptr) piece.data_ = current->Cut(pages);
   if (piece.data_ == nullptr) {
     std::shared_ptr<Region> region = Region::Map(std::max(kRegionBytes, pages));
