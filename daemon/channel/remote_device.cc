@@ -1,5 +1,7 @@
 #include "daemon/channel/remote_device.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +14,11 @@ namespace {
 
 using Clock = FrameSocket::Clock;
 
-// Membership tells much sooner when a host is lost; this bound is for one that syncs but never answers.
-constexpr std::chrono::seconds kAnswerTimeout{60};
+// For a host that syncs but does not answer: it is lost once a layer takes so many times as long as the plan
+// expects, which allows for speeds that were measured too high, within these bounds.
+constexpr double kPatience = 4;
+constexpr double kLeastPatienceS = 1;
+constexpr double kMostPatienceS = 600;
 
 absl::Span<const uint8_t> AsBytes(const void* data, uint64_t bytes) {
   return {static_cast<const uint8_t*>(data), bytes};
@@ -37,8 +42,14 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::str
   return socket;
 }
 
-RemoteDevice::RemoteDevice(std::string name, ShardShape shape, std::unique_ptr<FrameSocket> socket)
-    : name_(std::move(name)), shape_(std::move(shape)), socket_(std::move(socket)) {}
+RemoteDevice::RemoteDevice(std::string name, ShardShape shape, std::vector<double> expected_us,
+                           std::unique_ptr<FrameSocket> socket)
+    : name_(std::move(name)),
+      shape_(std::move(shape)),
+      expected_us_(std::move(expected_us)),
+      socket_(std::move(socket)) {
+  HEARTH_CHECK(expected_us_.size() == shape_.layers.size());
+}
 
 void RemoteDevice::Close(const std::string& reason) {
   MutexLock lock(&mutex_);
@@ -50,13 +61,20 @@ bool RemoteDevice::HoldsLayer(uint32_t layer) const {
   return layer < shape_.layers.size() && shape_.layers[layer].held;
 }
 
+// Of the request that is on its way.
+Clock::time_point RemoteDevice::Deadline() const {
+  const double expected_s = 1e-6 * expected_us_[request_.layer] * request_.rows;
+  const std::chrono::duration<double> patience{
+      std::clamp(kPatience * expected_s, kLeastPatienceS, kMostPatienceS)};
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(patience);
+}
+
 absl::Status RemoteDevice::Fail(const absl::Status& status) {
   socket_->Close();
   lost_ = true;
   MutexLock lock(&mutex_);
   const std::string reason = close_reason_.empty() ? std::string(status.message()) : close_reason_;
-  failed_ =
-      absl::UnavailableError(absl::StrCat("host ", name_, " was lost (", reason, "); please try again"));
+  failed_ = absl::UnavailableError(absl::StrCat("host ", name_, " was lost (", reason, ")"));
   return failed_;
 }
 
@@ -85,7 +103,7 @@ absl::Status RemoteDevice::SendRequest(const FfnRequest& request) {
   return socket_->Send(request_,
                        {AsBytes(request.x, payload.x_bytes), AsBytes(request.hidden, payload.hidden_bytes),
                         AsBytes(request.choices.data(), payload.choices_bytes)},
-                       Clock::now() + kAnswerTimeout);
+                       Deadline());
 }
 
 absl::Status RemoteDevice::Collect(absl::Span<int64_t> sums) {
@@ -99,7 +117,7 @@ absl::Status RemoteDevice::Collect(absl::Span<int64_t> sums) {
 }
 
 absl::Status RemoteDevice::ReceiveSums(absl::Span<int64_t> sums) {
-  const Clock::time_point deadline = Clock::now() + kAnswerTimeout;
+  const Clock::time_point deadline = Deadline();
   HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
   HEARTH_RETURN_IF_ERROR(ValidateSums(header, request_, shape_));
   received_.resize(sums.size());

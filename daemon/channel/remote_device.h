@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -27,8 +28,10 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::str
 // neurons come with its state (worker.proto); this class counts round trips, waiting and the network's bytes.
 class RemoteDevice : public FfnDevice {
  public:
-  // `name` is the host's; `socket` was opened with shape.epoch.
-  RemoteDevice(std::string name, ShardShape shape, std::unique_ptr<FrameSocket> socket);
+  // `name` is the host's; `socket` was opened with shape.epoch. `expected_us`, by layer, is the time that the
+  // plan expects the layer to take for one row: a worker that takes several times as long counts as lost.
+  RemoteDevice(std::string name, ShardShape shape, std::vector<double> expected_us,
+               std::unique_ptr<FrameSocket> socket);
 
   // Makes Submit and Collect fail at once, now and from now on. From any thread: membership calls it for a
   // lost host.
@@ -45,12 +48,14 @@ class RemoteDevice : public FfnDevice {
   FfnCounters counters() const override;
 
  private:
+  FrameSocket::Clock::time_point Deadline() const;
   absl::Status Fail(const absl::Status& status);
   absl::Status SendRequest(const FfnRequest& request);
   absl::Status ReceiveSums(absl::Span<int64_t> sums);
 
   const std::string name_;
   const ShardShape shape_;
+  const std::vector<double> expected_us_;
   const std::unique_ptr<FrameSocket> socket_;
   FrameHeader request_;  // the one that is on its way
   absl::Status failed_;  // why the device is lost; of the thread that computes

@@ -160,7 +160,8 @@ absl::Status PlanPreparer::Connect(ActivePlan& plan) {
       roster_.ReportLost(remote.session, reason);
       return absl::AbortedError(reason);
     }
-    remote.device = std::make_shared<RemoteDevice>(remote.host, ShapeOf(remote.shard), *std::move(socket));
+    remote.device = std::make_shared<RemoteDevice>(remote.host, ShapeOf(remote.shard),
+                                                   plan.plan.ExpectedLayerUs(), *std::move(socket));
   }
   return absl::OkStatus();
 }

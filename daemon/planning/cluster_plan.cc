@@ -49,6 +49,12 @@ ReservedBytes ClusterPlan::Use() const {
   return use;
 }
 
+std::vector<double> ClusterPlan::ExpectedLayerUs() const {
+  std::vector<double> expected_us;
+  for (const placement::LayerTime& layer : plan.time.layers) expected_us.push_back(layer.total_us);
+  return expected_us;
+}
+
 bool ClusterPlan::Uses(size_t host) const {
   return std::any_of(plan.devices.begin(), plan.devices.end(), [host](const placement::DeviceUse& device) {
     return device.device.host == host && device.groups > 0;

@@ -33,6 +33,8 @@ struct ClusterPlan {
 
   // Expected bytes of weights on each device that holds any.
   ReservedBytes Use() const;
+  // By layer: the time that one row is expected to take, in microseconds.
+  std::vector<double> ExpectedLayerUs() const;
   // Whether a host (by its number) holds anything.
   bool Uses(size_t host) const;
 };

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/ip/tcp.hpp>
 #include <random>
 
 #include "daemon/channel/frame_socket.h"
@@ -31,7 +32,8 @@ class TensorChannelTest : public ::testing::Test {
   std::unique_ptr<RemoteDevice> Connect() {
     auto socket = OpenTensorConnection(server_->address(), token_, 5, Soon());
     EXPECT_TRUE(socket.ok()) << socket.status();
-    return std::make_unique<RemoteDevice>("worker", ShapeOf(shard_->description()), *std::move(socket));
+    return std::make_unique<RemoteDevice>("worker", ShapeOf(shard_->description()), kExpectedUs,
+                                          *std::move(socket));
   }
 
   // Whether the server closes the connection instead of answering.
@@ -53,6 +55,8 @@ class TensorChannelTest : public ::testing::Test {
     return header;
   }
 
+  // By layer, for a row; with it a worker is never lost for its slowness alone.
+  const std::vector<double> kExpectedUs = {1e9, 1e9};
   const ShardFixture fixture_;
   HostDevices devices_{{{"a", 1, uint64_t{1} << 30}, {"b", 1, uint64_t{1} << 30}}};
   SessionToken token_;
@@ -96,7 +100,7 @@ TEST_F(TensorChannelTest, CloseFromAnotherThreadEndsAWaitingCollect) {
   silent->SetSession(token_);
   auto socket = OpenTensorConnection(silent->address(), token_, 0, Soon()).value();
   FrameSocket* raw = socket.get();
-  RemoteDevice device("worker", ShapeOf(shard_->description()), std::move(socket));
+  RemoteDevice device("worker", ShapeOf(shard_->description()), kExpectedUs, std::move(socket));
   FrameHeader ping;
   ping.operation = FrameOperation::kPing;
   ping.payload_bytes = 16;
@@ -108,6 +112,24 @@ TEST_F(TensorChannelTest, CloseFromAnotherThreadEndsAWaitingCollect) {
   closer.join();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("no sync for 1200 ms"));
+}
+
+TEST_F(TensorChannelTest, WorkerThatTakesMuchLongerThanThePlanExpectsIsLost) {
+  // Accepts connections, as a stopped process does, and never answers.
+  boost::asio::io_context context;
+  boost::asio::ip::tcp::acceptor silent(context, {boost::asio::ip::address_v4::loopback(), 0});
+  const std::string address = absl::StrCat("127.0.0.1:", silent.local_endpoint().port());
+  RemoteDevice device("worker", ShapeOf(shard_->description()), {10, 10},
+                      FrameSocket::Connect(address, Soon()).value());
+  const Clock::time_point start = Clock::now();
+  ASSERT_TRUE(device.Submit(ShardFixture::Request(0, x_)).ok());
+  std::vector<int64_t> sums(x_.size());
+  const absl::Status status = device.Collect(absl::MakeSpan(sums));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no answer in time"));
+  EXPECT_TRUE(device.lost());
+  EXPECT_GE(Clock::now() - start, std::chrono::seconds(1));
+  EXPECT_LT(Clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST_F(TensorChannelTest, WithdrawnEpochClosesItsConnectionsAndLetsTheShardGo) {
