@@ -114,6 +114,12 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->check(CLI::Range(0u, 1u << 20))
       ->capture_default_str()
       ->group(kDevices);
+  app.add_option("--replan-wait", config.replan_wait_seconds,
+                 "Seconds that requests wait for the other hosts to take over when a host is lost")
+      ->check(CLI::Range(0u, 86400u))
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->group(kDevices);
   app.add_flag("--use-every-host", config.use_every_host,
                "Give every host a share, even where that is slower")
       ->group(kDevices);

@@ -39,6 +39,7 @@ struct Config {
   uint32_t threads = 0;               // 0: one per core
   uint32_t slots = 8;                 // sequences generated at the same time
   uint32_t queue = 256;               // requests that may wait for a slot
+  uint32_t replan_wait_seconds = 30;  // how long requests wait for another plan when a host is lost
   bool use_every_host = false;        // gives every host a share even where that is slower
 
   std::string log_level = "info";   // "trace", "debug", "info", "warning", "error", "off"

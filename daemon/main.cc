@@ -94,9 +94,25 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
   ServerOptions options;
   options.listen = config.listen;
   options.scheduler.queue = config.queue;
+  options.scheduler.replan_wait = absl::Seconds(config.replan_wait_seconds);
   options.register_services = [&node](grpc::ServerBuilder& builder) { node.RegisterServices(builder); };
   if (node.model_host() == nullptr) return Server::StartForwarding(options, config.join);
   return Server::Start(options, *node.model_host(), node.cluster_view());
+}
+
+// Scripts wait for the first line; a daemon that answers may still be loading what it was told to. Everything
+// else goes to the log on stderr.
+void PrintReady(Node& node, const std::string& address) {
+  std::string text = absl::StrCat("hearthd ready on ", address, "\n");
+  const std::vector<ModelInfo> models =
+      node.model_host() == nullptr ? std::vector<ModelInfo>() : node.model_host()->List();
+  for (const ModelInfo& model : models) {
+    if (model.state == ModelState::kReady) continue;
+    absl::StrAppend(&text, "model ", model.name,
+                    " is still being loaded: `hearth models` shows how far it is\n");
+  }
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
 }
 
 absl::Status Run(const Config& config) {
@@ -109,9 +125,7 @@ absl::Status Run(const Config& config) {
     HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
   }
   HEARTH_RETURN_IF_ERROR(WritePortFile(config, server->address()));
-  // Scripts wait for this line; everything else goes to the log on stderr.
-  std::printf("hearthd ready on %s\n", server->address().c_str());
-  std::fflush(stdout);
+  PrintReady(*node, server->address());
   spdlog::info("{} listens on {}{}", config.name, server->address(),
                config.join.empty() ? "" : " as a worker of " + config.join);
 

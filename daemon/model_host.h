@@ -17,10 +17,10 @@ namespace hearth {
 // The border between the two halves of the daemon: serving (requests, batches, text) and cluster (hosts,
 // plans, weights). The cluster half implements these interfaces, the serving half calls them.
 
-// A loaded model with the devices of the current plan behind its decoder.
-class LoadedModel {
+// A model that answers requests, with the devices of the current plan behind its decoder.
+class ServedModel {
  public:
-  virtual ~LoadedModel() = default;
+  virtual ~ServedModel() = default;
 
   virtual const std::string& name() const = 0;    // as clients name it
   virtual const std::string& digest() const = 0;  // "sha256:..." of the model file
@@ -30,11 +30,14 @@ class LoadedModel {
   virtual int32_t vocab_size() const { return tokenizer().vocab_size(); }
 
   // Called by the scheduler's thread before each step: switches the decoder to the newest plan whose shards
-  // are ready. UNAVAILABLE while there is none, with a message for the client. Never blocks for the network.
+  // are ready. What the decoder then holds of each sequence is what SequenceLength says: positions that were
+  // with a lost device are gone. UNAVAILABLE while there is no plan to compute with, and says what is
+  // missing. Never blocks for the network.
   virtual absl::Status PrepareStep() = 0;
   // Blocks until PrepareStep may succeed or `timeout_ms` has passed.
   virtual void AwaitReady(int timeout_ms) = 0;
-  // The step failed: the plan's lost host is dropped and a new plan is made. Returns at once.
+  // A step failed with `status`, UNAVAILABLE: its plan is not used again, the lost hosts are dropped and a
+  // new plan is made. Returns at once; the step is to be repeated once PrepareStep succeeds.
   virtual void ReportLostDevice(const absl::Status& status) = 0;
 };
 
@@ -69,8 +72,9 @@ class ModelHost {
   virtual absl::Status Unload(const std::string& name) = 0;
   virtual std::vector<ModelInfo> List() const = 0;
   // The model called `name`, or the only one loaded when empty. NOT_FOUND lists what is there; UNAVAILABLE
-  // while it is loading, with the progress in the message.
-  virtual absl::StatusOr<std::shared_ptr<LoadedModel>> Find(const std::string& name) const = 0;
+  // until it is ready for the first time, with the progress in the message. A model that loses a host later
+  // is still found: its requests wait for the next plan.
+  virtual absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const = 0;
   // Called (from any thread) when the list changes.
   virtual void SetListener(std::function<void()> listener) = 0;
 };

@@ -7,10 +7,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
+namespace {
+
+// How long the keeper waits at most where nothing is expected to happen.
+constexpr absl::Duration kIdle = absl::Hours(1);
+
+}  // namespace
 
 ClusterModel::ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
                            std::shared_ptr<const ClusterModelContext> context)
@@ -31,9 +39,11 @@ void ClusterModel::Kick() {
   kicked_.SignalAll();
 }
 
-void ClusterModel::AwaitKick() {
+void ClusterModel::AwaitKick(absl::Duration at_most) {
   MutexLock lock(&mutex_);
-  while (!kick_) kicked_.Wait(&mutex_);
+  const auto end = CondVar::Clock::now() + absl::ToChronoNanoseconds(at_most);
+  while (!kick_ && kicked_.WaitUntil(&mutex_, end)) {
+  }
   kick_ = false;
 }
 
@@ -41,7 +51,6 @@ void ClusterModel::Stop() {
   stop_ = true;
   SetState(ModelState::kUnloading, "being unloaded");
   Kick();
-  ready_.SignalAll();
 }
 
 void ClusterModel::Run() {
@@ -108,7 +117,7 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   hooks.progress = [this](const std::string& detail, uint64_t done, uint64_t total) {
     SetProgress(detail, done, total);
   };
-  hooks.await_change = [this] { AwaitKick(); };
+  hooks.await_change = [this] { AwaitKick(kIdle); };
   hooks.stopped = [this] { return stop_.load(); };
   return std::make_unique<PlanPreparer>(*context_->roster, std::move(subject), std::move(hooks));
 }
@@ -136,7 +145,7 @@ void ClusterModel::Keep() {
     ReleaseRetired();
     const Situation situation = CurrentSituation();
     if (!first && situation == planned_for_) {
-      AwaitKick();
+      AwaitKick(UntilNextReturn());
       continue;
     }
     first = false;
@@ -157,11 +166,25 @@ void ClusterModel::Keep() {
 
 std::vector<Roster::Host> ClusterModel::UsableHosts() const {
   std::vector<Roster::Host> usable;
+  const absl::Time now = absl::Now();
   for (Roster::Host& host : context_->roster->hosts()) {
-    if (host.state == HostState::kAlive && !preparer_->refused().contains(host.session))
-      usable.push_back(std::move(host));
+    if (host.state != HostState::kAlive || preparer_->refused().contains(host.session)) continue;
+    MutexLock lock(&mutex_);
+    if (backoff_.UsableFrom(host.name) <= now) usable.push_back(std::move(host));
   }
   return usable;
+}
+
+// How long until the next of the hosts that sit out may take part again.
+absl::Duration ClusterModel::UntilNextReturn() const {
+  absl::Duration next = kIdle;
+  const absl::Time now = absl::Now();
+  for (const Roster::Host& host : context_->roster->hosts()) {
+    MutexLock lock(&mutex_);
+    const absl::Duration pause = backoff_.UsableFrom(host.name) - now;
+    if (pause > absl::ZeroDuration()) next = std::min(next, pause);
+  }
+  return next;
 }
 
 ClusterModel::Situation ClusterModel::CurrentSituation() const {
@@ -178,12 +201,15 @@ std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
 }
 
 absl::Status ClusterModel::Replan() {
+  const std::shared_ptr<ActivePlan> newest = Newest();
+  if (newest != nullptr && newest->broken) {
+    SetState(ModelState::kLoading, absl::StrCat(LossOf(*newest), " and is being placed anew"));
+  }
   const std::vector<Roster::Host> hosts = UsableHosts();
   std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
   for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, context_->make_plan(name_, planning, description_));
 
-  const std::shared_ptr<ActivePlan> newest = Newest();
   if (newest != nullptr && !newest->broken && SamePlacement(newest->plan, plan) &&
       newest->UsesSessions(hosts)) {
     SetState(ModelState::kReady, "");
@@ -255,30 +281,37 @@ absl::Status ClusterModel::PrepareStep() {
   {
     MutexLock lock(&mutex_);
     if (stop_) return absl::UnavailableError(absl::StrCat("model ", name_, " is being unloaded"));
-    // Whoever was being computed with the lost host is told so, even where the next plan is ready by now:
-    // with that the sequences that have begun end, and with the next call the others go on.
-    const bool tell_loss = active_ != nullptr && active_->broken && !std::exchange(loss_told_, true);
-    if (!tell_loss && next_ != nullptr && !next_->broken) {
+    if (next_ != nullptr && !next_->broken) {
       if (active_ != nullptr) retired_.push_back(std::move(active_));
       active_ = std::exchange(next_, nullptr);
-      loss_told_ = false;
       decoder_->SetDevices(active_->devices());
       switched = true;
     }
-    if (active_ == nullptr || active_->broken) {
-      return absl::UnavailableError(
-          absl::StrCat("model ", name_, " has lost a host and is being placed anew; please try again"));
-    }
+    if (!switched && active_ != nullptr && !active_->broken) return absl::OkStatus();
   }
-  if (switched) Kick();
+  if (!switched) return Outage();
+  Kick();
   return absl::OkStatus();
+}
+
+// What is missing, for clients.
+absl::Status ClusterModel::Outage() const {
+  std::shared_ptr<ActivePlan> broken;
+  std::string outlook = "it is being placed anew";
+  {
+    MutexLock lock(&mutex_);
+    broken = active_;
+    if (info_.state == ModelState::kFailed) outlook = info_.detail;
+  }
+  const std::string loss = broken == nullptr ? "has no plan yet" : LossOf(*broken);
+  return absl::UnavailableError(absl::StrCat("model ", name_, " ", loss, ": ", outlook));
 }
 
 void ClusterModel::AwaitReady(int timeout_ms) {
   MutexLock lock(&mutex_);
   const auto end = CondVar::Clock::now() + std::chrono::milliseconds(timeout_ms);
   const auto usable = [](const auto& plan) { return plan != nullptr && !plan->broken; };
-  while (!stop_ && !usable(next_) && !usable(active_) && ready_.WaitUntil(&mutex_, end)) {
+  while (!usable(next_) && !usable(active_) && ready_.WaitUntil(&mutex_, end)) {
   }
 }
 
@@ -287,15 +320,35 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
   {
     MutexLock lock(&mutex_);
     plan = active_;
-    loss_told_ = true;  // the step that failed has told it
   }
   if (plan == nullptr) return;
+  plan->broken = true;
   for (const ActivePlan::Remote& remote : plan->remotes) {
     if (!remote.device->lost()) continue;
-    plan->broken = true;
+    NoteLoss(remote.host);
     context_->roster->ReportLost(remote.session, std::string(status.message()));
   }
   Kick();
+}
+
+void ClusterModel::NoteLoss(const std::string& host) {
+  const absl::Time now = absl::Now();
+  MutexLock lock(&mutex_);
+  backoff_.NoteLoss(host, now);
+  const absl::Duration pause = backoff_.UsableFrom(host) - now;
+  if (pause <= absl::ZeroDuration()) return;
+  spdlog::warn("model {}: host {} is left out for {}, since it was lost again and again", name_, host,
+               absl::FormatDuration(pause));
+}
+
+std::string ClusterModel::LossOf(const ActivePlan& plan) const {
+  std::vector<std::string> lost;
+  for (const ActivePlan::Remote& remote : plan.remotes) {
+    const std::optional<Roster::Host> host = context_->roster->Find(remote.session);
+    if (host && host->state != HostState::kLost) continue;
+    lost.push_back(absl::StrCat("host ", remote.host, host ? absl::StrCat(" (", host->detail, ")") : ""));
+  }
+  return lost.empty() ? "has no usable plan" : absl::StrCat("has lost ", absl::StrJoin(lost, ", "));
 }
 
 // ---- For any thread.
@@ -326,6 +379,11 @@ void ClusterModel::SetProgress(const std::string& detail, uint64_t done, uint64_
 ModelInfo ClusterModel::Info() const {
   MutexLock lock(&mutex_);
   return info_;
+}
+
+bool ClusterModel::HasServed() const {
+  MutexLock lock(&mutex_);
+  return info_.plan_epoch > 0 && info_.state != ModelState::kUnloading;
 }
 
 std::optional<PlanView> ClusterModel::View(const std::vector<Roster::Host>& hosts) const {

@@ -14,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "daemon/cluster/active_plan.h"
+#include "daemon/cluster/loss_backoff.h"
 #include "daemon/cluster/plan_preparer.h"
 #include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
@@ -46,7 +47,7 @@ struct ClusterModelContext {
 //    and when all are ready leaves the plan for
 //  - the scheduler's thread, which takes it over between two steps (PrepareStep) and computes with it;
 //  - any thread: Info, View, Kick, Stop.
-class ClusterModel : public LoadedModel {
+class ClusterModel : public ServedModel {
  public:
   ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
                std::shared_ptr<const ClusterModelContext> context);
@@ -60,6 +61,8 @@ class ClusterModel : public LoadedModel {
   void Stop();
 
   ModelInfo Info() const;
+  // Whether it has been ready: from then on its requests wait where a plan is missing.
+  bool HasServed() const;
   // The newest plan that is ready; nullopt while there is none.
   std::optional<PlanView> View(const std::vector<Roster::Host>& hosts) const;
   // The bundle of a hash that one of this model's plans names.
@@ -68,7 +71,7 @@ class ClusterModel : public LoadedModel {
   ReservedBytes Use() const;
   void SetUse(const ReservedBytes& use);
 
-  // LoadedModel; all but PrepareStep, AwaitReady and ReportLostDevice only once Info says kReady.
+  // ServedModel; all but PrepareStep, AwaitReady and ReportLostDevice only once it HasServed.
   const std::string& name() const override { return name_; }
   const std::string& digest() const override { return digest_; }
   const Tokenizer& tokenizer() const override { return *file_.tokenizer; }
@@ -91,14 +94,19 @@ class ClusterModel : public LoadedModel {
   std::unique_ptr<PlanPreparer> MakePreparer();
   absl::Status LoadLeader();
   void Keep();
-  void AwaitKick();
+  void AwaitKick(absl::Duration at_most);
   Situation CurrentSituation() const;
   std::vector<Roster::Host> UsableHosts() const;
+  absl::Duration UntilNextReturn() const;
+  void NoteLoss(const std::string& host);
   absl::Status Replan();
   void Publish(std::shared_ptr<ActivePlan> plan);
   void WantShards(const ActivePlan* preparing);
   void ReleaseRetired();
   std::shared_ptr<ActivePlan> Newest() const;
+  absl::Status Outage() const;
+  // Which hosts of a broken plan are lost, in words.
+  std::string LossOf(const ActivePlan& plan) const;
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
   void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
 
@@ -124,11 +132,11 @@ class ClusterModel : public LoadedModel {
   bool kick_ ABSL_GUARDED_BY(mutex_) = false;
   CondVar ready_;
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
+  LossBackoff backoff_ ABSL_GUARDED_BY(mutex_);
   ReservedBytes use_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);  // the decoder computes with it
-  bool loss_told_ ABSL_GUARDED_BY(mutex_) = false;  // PrepareStep has returned that active_ lost a host
-  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);  // ready; the next step takes it over
+  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);    // ready; the next step takes it over
   std::vector<std::shared_ptr<ActivePlan>> retired_ ABSL_GUARDED_BY(mutex_);  // no step uses them any more
 };
 

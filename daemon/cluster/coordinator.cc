@@ -210,14 +210,14 @@ std::vector<ModelInfo> Coordinator::List() const {
   return infos;
 }
 
-absl::StatusOr<std::shared_ptr<LoadedModel>> Coordinator::Find(const std::string& name) const {
+absl::StatusOr<std::shared_ptr<ServedModel>> Coordinator::Find(const std::string& name) const {
   const std::vector<std::shared_ptr<ClusterModel>> models = Models();
   std::vector<std::string> names;
   for (const auto& model : models) {
     names.push_back(model->name());
     if (model->name() != name && !(name.empty() && models.size() == 1)) continue;
     const ModelInfo info = model->Info();
-    if (info.state == ModelState::kReady) return model;
+    if (model->HasServed()) return model;
     if (info.state == ModelState::kFailed) {
       return absl::UnavailableError(absl::StrCat("model ", info.name, " could not be loaded: ", info.detail));
     }

@@ -40,7 +40,7 @@ class Coordinator : public ModelHost {
   absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override;
   absl::Status Unload(const std::string& name) override;
   std::vector<ModelInfo> List() const override;
-  absl::StatusOr<std::shared_ptr<LoadedModel>> Find(const std::string& name) const override;
+  absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const override;
   void SetListener(std::function<void()> listener) override { models_listener_.Set(std::move(listener)); }
 
  private:

@@ -76,6 +76,7 @@ class Generation {
   RequestId id() const { return request_.id; }
   bool Blocked() const { return sink_->Blocked(); }
 
+  // It has a slot of a model that is ready to compute. Once, before Advance.
   void Start(absl::Time now);
   struct Choice {
     TokenId token;

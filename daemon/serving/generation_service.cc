@@ -200,7 +200,7 @@ class GenerationService final : public v1::Generation::CallbackService {
                                          const v1::GenerateRequest& request) {
     const absl::Time now = absl::Now();
     HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request.model()));
-    const LoadedModel& model = scheduler->model();
+    const ServedModel& model = scheduler->model();
     HEARTH_ASSIGN_OR_RETURN(
         CheckedRequest checked,
         CheckRequest(request, model.tokenizer(), scheduler->vocab_size(), scheduler->context_length()));

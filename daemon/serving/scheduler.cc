@@ -1,5 +1,7 @@
 #include "daemon/serving/scheduler.h"
 
+#include <spdlog/spdlog.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,7 +12,7 @@
 namespace hearth {
 namespace {
 
-// Bounds how late a cancellation is noticed while there is no plan.
+// Bounds how late a cancellation or a deadline is noticed while there is no plan.
 constexpr int kAwaitReadyMs = 20;
 
 SchedulerLimits LimitsOf(const DecoderOptions& decoder, const SchedulerOptions& options) {
@@ -19,18 +21,13 @@ SchedulerLimits LimitsOf(const DecoderOptions& decoder, const SchedulerOptions& 
   limits.queue = options.queue;
   limits.max_rows = decoder.max_rows;
   limits.slow_reader = options.slow_reader;
+  limits.park_after = options.park_after;
   return limits;
-}
-
-absl::Status StepFailure(const absl::Status& status) {
-  if (!absl::IsUnavailable(status)) return status;
-  return absl::UnavailableError(
-      absl::StrCat("a worker was lost while generating; send the request again (", status.message(), ")"));
 }
 
 }  // namespace
 
-Scheduler::Scheduler(std::shared_ptr<LoadedModel> model, SchedulerOptions options)
+Scheduler::Scheduler(std::shared_ptr<ServedModel> model, SchedulerOptions options)
     : model_(std::move(model)),
       options_(options),
       core_(LimitsOf(model_->decoder().options(), options)),
@@ -82,8 +79,11 @@ Scheduler::Usage Scheduler::usage() const {
 }
 
 void Scheduler::Run() {
-  while (AwaitStep()) {
-    if (!step_->rows.empty() && Ready()) Evaluate();
+  while (AwaitWork()) {
+    absl::Status status = Prepare();
+    FormBatch(status.ok());
+    if (status.ok() && !batch_->rows.empty()) status = Evaluate();
+    if (!status.ok()) AwaitPlan(status);
   }
   MutexLock lock(&mutex_);
   const Generations left = Take(core_.EndAll());
@@ -92,81 +92,109 @@ void Scheduler::Run() {
   FailEach(left, reason);
 }
 
-bool Scheduler::AwaitStep() {
+bool Scheduler::AwaitWork() {
   MutexLock lock(&mutex_);
-  absl::Time now = absl::Now();
-  for (;; now = absl::Now()) {
+  for (;;) {
     if (!stopped_.ok()) return false;
+    const absl::Time now = absl::Now();
     UpdateBlocked(now);
     const absl::Time next = core_.NextEvent(now);
-    if (next <= now) break;
+    if (next <= now) return true;
+    outage_since_ = absl::InfiniteFuture();  // nobody waits for a step
     if (next == absl::InfiniteFuture()) {
       changed_.Wait(&mutex_);
     } else {
       changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(next - now));
     }
   }
-  step_ = &core_.Next(now);
-  std::vector<std::pair<std::unique_ptr<Generation>, EndReason>> ended;
-  for (const auto& [id, reason] : step_->ended) {
-    ended.emplace_back(std::move(generations_.extract(id).mapped()), reason);
-  }
-  std::vector<Generation*> admitted;
-  for (const auto& [id, slot] : step_->admitted) admitted.push_back(Find(id));
-  lock.Unlock();
-
-  for (const auto& [generation, reason] : ended) generation->End(reason, now);
-  for (Generation* generation : admitted) generation->Start(now);
-  for (const auto& [id, slot] : step_->admitted) HEARTH_CHECK(model_->decoder().Truncate(slot, 0).ok());
-  return true;
 }
 
 void Scheduler::UpdateBlocked(absl::Time now) {
   for (const auto& [id, generation] : generations_) core_.SetBlocked(id, generation->Blocked(), now);
 }
 
-bool Scheduler::Ready() {
-  const absl::Status status = model_->PrepareStep();
-  if (status.ok()) {
-    not_ready_since_ = absl::InfiniteFuture();
-    return true;
-  }
-  const absl::Time now = absl::Now();
-  not_ready_since_ = std::min(not_ready_since_, now);
-  const absl::Duration waited = now - not_ready_since_;
+absl::Status Scheduler::Prepare() {
+  HEARTH_RETURN_IF_ERROR(model_->PrepareStep());
+  Decoder& decoder = model_->decoder();
   MutexLock lock(&mutex_);
-  const Generations failed = waited > options_.queued_grace   ? Take(core_.EndAll())
-                             : waited >= options_.begun_grace ? Take(core_.EndBegun())
-                                                              : Generations();
-  lock.Unlock();
-  FailEach(failed, absl::UnavailableError(absl::StrCat("the model cannot be used at present: ",
-                                                       status.message(), "; send the request again")));
-  model_->AwaitReady(kAwaitReadyMs);
-  return false;
+  for (uint32_t slot = 0; slot < decoder.options().sequences; ++slot) {
+    core_.Recompute(slot, decoder.SequenceLength(slot));
+  }
+  return absl::OkStatus();
 }
 
-void Scheduler::Evaluate() {
+void Scheduler::FormBatch(bool ready) {
+  const absl::Time now = absl::Now();
+  MutexLock lock(&mutex_);
+  batch_ = ready ? &core_.Next(now) : &core_.Expire(now);
+  std::vector<std::pair<std::unique_ptr<Generation>, EndReason>> ended;
+  for (const auto& [id, reason] : batch_->ended) {
+    ended.emplace_back(std::move(generations_.extract(id).mapped()), reason);
+  }
+  std::vector<Generation*> started;
+  for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
+    if (!admitted.resumed) started.push_back(Find(admitted.id));
+  }
+  lock.Unlock();
+
+  for (const auto& [generation, reason] : ended) generation->End(reason, now);
+  for (Generation* generation : started) generation->Start(now);
+  for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
+    HEARTH_CHECK(model_->decoder().Truncate(admitted.slot, 0).ok());
+  }
+}
+
+absl::Status Scheduler::Evaluate() {
   const size_t vocab = model_->vocab_size();  // of a row, which may be padded
-  const size_t sampled = step_->sampled.size();
+  const size_t sampled = batch_->sampled.size();
   if (logits_.size() < sampled * vocab) logits_.resize(sampled * vocab);
   const absl::Time start = absl::Now();
   const absl::Status status =
-      model_->decoder().Step(step_->rows, absl::MakeSpan(logits_.data(), sampled * vocab));
+      model_->decoder().Step(batch_->rows, absl::MakeSpan(logits_.data(), sampled * vocab));
+  if (absl::IsUnavailable(status)) {
+    outage_since_ = std::min(outage_since_, start);
+    model_->ReportLostDevice(status);
+    return status;
+  }
+  const absl::Time now = absl::Now();
+  EndOutage(now);
 
   MutexLock lock(&mutex_);
   if (!status.ok()) {
-    const Generations failed = Take(core_.FailStep());
+    const Generations failed = Take(core_.FailBatch());
     lock.Unlock();
-    if (absl::IsUnavailable(status)) model_->ReportLostDevice(status);
-    return FailEach(failed, StepFailure(status));
+    FailEach(failed, status);
+    return absl::OkStatus();
   }
-  core_.Complete(absl::Now() - start);
+  core_.Complete(now - start);
   std::vector<Generation*> generations;
-  for (RequestId id : step_->sampled) generations.push_back(Find(id));
+  for (RequestId id : batch_->sampled) generations.push_back(Find(id));
   lock.Unlock();
   for (size_t i = 0; i < sampled; ++i) {
     Advance(*generations[i], absl::MakeSpan(logits_.data() + i * vocab, vocab_size()));
   }
+  return absl::OkStatus();
+}
+
+void Scheduler::AwaitPlan(const absl::Status& reason) {
+  const absl::Time now = absl::Now();
+  outage_since_ = std::min(outage_since_, now);
+  if (now - outage_since_ < options_.replan_wait) return model_->AwaitReady(kAwaitReadyMs);
+  MutexLock lock(&mutex_);
+  const Generations failed = Take(core_.EndAll());
+  lock.Unlock();
+  FailEach(failed, absl::UnavailableError(absl::StrCat(
+                       "no step could be computed for ", absl::FormatDuration(options_.replan_wait), ": ",
+                       reason.message(), "; send the request again once that is mended")));
+}
+
+void Scheduler::EndOutage(absl::Time now) {
+  if (outage_since_ == absl::InfiniteFuture()) return;
+  const Usage waited = usage();
+  spdlog::info("model {}: {} running and {} waiting requests go on after {} without a step", model_->name(),
+               waited.running, waited.waiting,
+               absl::FormatDuration(absl::Trunc(now - outage_since_, absl::Milliseconds(1))));
+  outage_since_ = absl::InfiniteFuture();
 }
 
 void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {

@@ -20,17 +20,18 @@ namespace hearth {
 struct SchedulerOptions {
   uint32_t queue = 256;  // requests that may wait
   absl::Duration slow_reader = absl::Seconds(30);
-  // While no plan can be used: how long requests that have begun wait for the next one, and how long those do
-  // that have not. Then they fail with UNAVAILABLE.
-  absl::Duration begun_grace = absl::ZeroDuration();
-  absl::Duration queued_grace = absl::Seconds(30);
+  absl::Duration park_after = SchedulerLimits().park_after;
+  // How long requests wait for a plan that can be computed with, since the last step that was. Then all fail
+  // with UNAVAILABLE.
+  absl::Duration replan_wait = absl::Seconds(30);
 };
 
-// Runs one model's requests in shared batches: a thread that asks SchedulerCore for the next step, evaluates
-// it with the model's decoder and hands the tokens to their Generations. Thread-safe.
+// Runs one model's requests in shared batches: a thread that asks SchedulerCore for the next one, evaluates
+// it with the model's decoder and hands the tokens to their Generations. A step that fails because a device
+// was lost is repeated on the next plan; nothing of a request but its time goes on meanwhile. Thread-safe.
 class Scheduler {
  public:
-  Scheduler(std::shared_ptr<LoadedModel> model, SchedulerOptions options);
+  Scheduler(std::shared_ptr<ServedModel> model, SchedulerOptions options);
   // Stops.
   ~Scheduler();
 
@@ -44,8 +45,8 @@ class Scheduler {
   // Fails all requests with `reason` and waits for the thread, at most one step. Not from a sink.
   void Stop(const absl::Status& reason);
 
-  const LoadedModel& model() const { return *model_; }
-  const std::shared_ptr<LoadedModel>& shared_model() const { return model_; }
+  const ServedModel& model() const { return *model_; }
+  const std::shared_ptr<ServedModel>& shared_model() const { return model_; }
   uint32_t context_length() const;
   // Ids below this are tokens that have a text and a logit.
   int32_t vocab_size() const { return std::min(model_->vocab_size(), model_->tokenizer().vocab_size()); }
@@ -60,22 +61,29 @@ class Scheduler {
   using Generations = std::vector<std::unique_ptr<Generation>>;
 
   void Run();
-  // Waits for work and plans the next step in step_; false when the scheduler stops.
-  bool AwaitStep();
+  // Waits until there is something to do; false when the scheduler stops.
+  bool AwaitWork();
   void UpdateBlocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool Ready();
-  void Evaluate();
+  // Takes over the newest plan and notes what the decoder has lost of the sequences. UNAVAILABLE: see
+  // ServedModel::PrepareStep.
+  absl::Status Prepare();
+  // Forms the batch, without rows unless `ready`, and tells those whose time is over or who got a slot.
+  void FormBatch(bool ready);
+  absl::Status Evaluate();
   void Advance(Generation& generation, absl::Span<float> logits);
+  // No step can be computed at present: waits a little for the next plan, or gives up.
+  void AwaitPlan(const absl::Status& reason);
+  void EndOutage(absl::Time now);
   Generation* Find(RequestId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes the generations out of the table; the caller ends them without the lock.
   Generations Take(const std::vector<RequestId>& ids) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailEach(const Generations& generations, const absl::Status& status);
 
-  const std::shared_ptr<LoadedModel> model_;
+  const std::shared_ptr<ServedModel> model_;
   const SchedulerOptions options_;
-  std::vector<float> logits_;  // of the step, (sampled, vocab)
-  absl::Time not_ready_since_ = absl::InfiniteFuture();
-  const SchedulerCore::Step* step_ = nullptr;  // valid until the next AwaitStep
+  std::vector<float> logits_;                         // of the step, (sampled, vocab)
+  absl::Time outage_since_ = absl::InfiniteFuture();  // no step could be computed since
+  const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch
 
   mutable Mutex mutex_;
   CondVar changed_;

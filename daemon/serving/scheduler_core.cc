@@ -1,6 +1,7 @@
 #include "daemon/serving/scheduler_core.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -28,42 +29,58 @@ absl::Status SchedulerCore::Submit(Request request) {
 }
 
 void SchedulerCore::Cancel(RequestId id) {
-  if (Sequence* running = FindRunning(id)) running->cancelled = true;
+  if (Sequence* begun = FindBegun(id)) begun->cancelled = true;
   for (Sequence& waiting : queue_) {
     if (waiting.request.id == id) waiting.cancelled = true;
   }
 }
 
 void SchedulerCore::SetBlocked(RequestId id, bool blocked, absl::Time now) {
-  Sequence* sequence = FindRunning(id);
+  Sequence* sequence = FindBegun(id);
   if (sequence == nullptr || sequence->blocked() == blocked) return;
   sequence->blocked_since = blocked ? now : absl::InfiniteFuture();
 }
 
-const SchedulerCore::Step& SchedulerCore::Next(absl::Time now) {
-  step_.rows.clear();
-  step_.sampled.clear();
-  step_.admitted.clear();
-  step_.ended.clear();
-  EndExpired(now);
+void SchedulerCore::Recompute(uint32_t slot, uint32_t kept) {
+  HEARTH_CHECK(slot < slots_.size());
+  if (slots_[slot]) slots_[slot]->evaluated = std::min(slots_[slot]->evaluated, kept);
+}
+
+const SchedulerCore::Batch& SchedulerCore::Next(absl::Time now) {
+  Expire(now);
+  ParkBlocked(now);
   Admit();
   AddGeneratingRows();
   AddPromptRows();
-  return step_;
+  return batch_;
+}
+
+const SchedulerCore::Batch& SchedulerCore::Expire(absl::Time now) {
+  batch_.rows.clear();
+  batch_.sampled.clear();
+  batch_.admitted.clear();
+  batch_.ended.clear();
+  EndExpired(now);
+  return batch_;
 }
 
 void SchedulerCore::EndExpired(absl::Time now) {
   for (auto& slot : slots_) {
     if (!slot) continue;
-    slot->rows_in_step = 0;
+    slot->rows_in_batch = 0;
     if (auto reason = Expired(*slot, now)) {
-      step_.ended.push_back({slot->request.id, *reason});
+      batch_.ended.push_back({slot->request.id, *reason});
       slot.reset();
     }
   }
-  std::erase_if(queue_, [&](const Sequence& waiting) {
-    auto reason = Expired(waiting, now);
-    if (reason) step_.ended.push_back({waiting.request.id, *reason});
+  EndExpired(parked_, now);
+  EndExpired(queue_, now);
+}
+
+void SchedulerCore::EndExpired(std::deque<Sequence>& sequences, absl::Time now) {
+  std::erase_if(sequences, [&](const Sequence& sequence) {
+    auto reason = Expired(sequence, now);
+    if (reason) batch_.ended.push_back({sequence.request.id, *reason});
     return reason.has_value();
   });
 }
@@ -76,13 +93,45 @@ std::optional<EndReason> SchedulerCore::Expired(const Sequence& sequence, absl::
   return std::nullopt;
 }
 
-void SchedulerCore::Admit() {
-  for (uint32_t slot = 0; slot < slots_.size() && !queue_.empty(); ++slot) {
-    if (slots_[slot]) continue;
-    slots_[slot] = std::move(queue_.front());
-    queue_.pop_front();
-    step_.admitted.push_back({slots_[slot]->request.id, slot});
+size_t SchedulerCore::Claimants() const {
+  const auto back =
+      std::count_if(parked_.begin(), parked_.end(), [](const Sequence& parked) { return !parked.blocked(); });
+  return queue_.size() + static_cast<size_t>(back);
+}
+
+size_t SchedulerCore::FreeSlots() const { return slots_.size() - running(); }
+
+absl::Time SchedulerCore::ParkTime(const Sequence& sequence) const {
+  if (!sequence.blocked() || parked_.size() >= limits_.queue) return absl::InfiniteFuture();
+  return sequence.blocked_since + limits_.park_after;
+}
+
+void SchedulerCore::ParkBlocked(absl::Time now) {
+  for (auto& slot : slots_) {
+    if (Claimants() <= FreeSlots()) return;
+    if (!slot || ParkTime(*slot) > now) continue;
+    slot->evaluated = 0;
+    parked_.push_back(*std::exchange(slot, std::nullopt));
   }
+}
+
+void SchedulerCore::Admit() {
+  for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    if (slots_[slot]) continue;
+    const auto back = std::find_if(parked_.begin(), parked_.end(),
+                                   [](const Sequence& parked) { return !parked.blocked(); });
+    if (back != parked_.end()) {
+      GiveSlot(slot, parked_, back);
+    } else if (!queue_.empty()) {
+      GiveSlot(slot, queue_, queue_.begin());
+    }
+  }
+}
+
+void SchedulerCore::GiveSlot(uint32_t slot, std::deque<Sequence>& from, std::deque<Sequence>::iterator next) {
+  slots_[slot] = std::move(*next);
+  from.erase(next);
+  batch_.admitted.push_back({slots_[slot]->request.id, slot, &from == &parked_});
 }
 
 std::vector<uint32_t> SchedulerCore::Runnable(uint32_t first, bool reading_prompt) const {
@@ -108,7 +157,7 @@ void SchedulerCore::AddPromptRows() {
   const std::vector<uint32_t> reading = Runnable(first_prompt_, true);
   if (reading.empty()) return;
   auto budget =
-      std::min<uint32_t>(prefill_rows_, limits_.max_rows - static_cast<uint32_t>(step_.rows.size()));
+      std::min<uint32_t>(prefill_rows_, limits_.max_rows - static_cast<uint32_t>(batch_.rows.size()));
   const uint32_t share = std::max<uint32_t>(1, budget / static_cast<uint32_t>(reading.size()));
   std::vector<uint32_t> granted(reading.size(), 0);
   // First everyone's share, then what short prompts have left over, first come first served.
@@ -126,11 +175,11 @@ void SchedulerCore::AddPromptRows() {
 
 void SchedulerCore::AddRows(uint32_t slot, uint32_t count) {
   Sequence& sequence = *slots_[slot];
-  sequence.rows_in_step = count;
+  sequence.rows_in_batch = count;
   for (uint32_t position = sequence.evaluated; position < sequence.evaluated + count; ++position) {
     const bool last = position + 1 == sequence.tokens.size();
-    step_.rows.push_back({slot, position, sequence.tokens[position], last});
-    if (last) step_.sampled.push_back(sequence.request.id);
+    batch_.rows.push_back({slot, position, sequence.tokens[position], last});
+    if (last) batch_.sampled.push_back(sequence.request.id);
   }
 }
 
@@ -138,9 +187,9 @@ void SchedulerCore::Complete(absl::Duration took) {
   uint32_t prompt_rows = 0;
   for (auto& slot : slots_) {
     if (!slot) continue;
-    slot->evaluated += slot->rows_in_step;
-    if (slot->rows_in_step > 1) prompt_rows += slot->rows_in_step;
-    slot->rows_in_step = 0;
+    slot->evaluated += slot->rows_in_batch;
+    if (slot->rows_in_batch > 1) prompt_rows += slot->rows_in_batch;
+    slot->rows_in_batch = 0;
   }
   if (took > limits_.step_target) {
     if (prompt_rows > 0) prefill_rows_ = std::max(limits_.min_prefill_rows, prefill_rows_ / 2);
@@ -150,7 +199,7 @@ void SchedulerCore::Complete(absl::Duration took) {
 }
 
 bool SchedulerCore::Accept(RequestId id, TokenId token) {
-  Sequence* sequence = FindRunning(id);
+  Sequence* sequence = FindBegun(id);
   HEARTH_CHECK(sequence != nullptr && sequence->request.max_tokens > 0);
   sequence->tokens.push_back(token);
   return --sequence->request.max_tokens > 0;
@@ -162,45 +211,46 @@ void SchedulerCore::End(RequestId id) {
   }
 }
 
-std::vector<RequestId> SchedulerCore::FailStep() {
-  return EndWhere([](const Sequence& sequence) { return sequence.rows_in_step > 0; });
-}
-
-std::vector<RequestId> SchedulerCore::EndBegun() {
-  return EndWhere([](const Sequence& sequence) { return sequence.evaluated > 0; });
+std::vector<RequestId> SchedulerCore::FailBatch() {
+  std::vector<RequestId> failed;
+  for (auto& slot : slots_) {
+    if (!slot || slot->rows_in_batch == 0) continue;
+    failed.push_back(slot->request.id);
+    slot.reset();
+  }
+  return failed;
 }
 
 std::vector<RequestId> SchedulerCore::EndAll() {
-  std::vector<RequestId> ended = EndWhere([](const Sequence&) { return true; });
-  for (const Sequence& waiting : queue_) ended.push_back(waiting.request.id);
-  queue_.clear();
-  return ended;
-}
-
-template <typename Predicate>
-std::vector<RequestId> SchedulerCore::EndWhere(Predicate predicate) {
   std::vector<RequestId> ended;
   for (auto& slot : slots_) {
-    if (!slot || !predicate(*slot)) continue;
-    ended.push_back(slot->request.id);
+    if (slot) ended.push_back(slot->request.id);
     slot.reset();
+  }
+  for (std::deque<Sequence>* sequences : {&parked_, &queue_}) {
+    for (const Sequence& sequence : *sequences) ended.push_back(sequence.request.id);
+    sequences->clear();
   }
   return ended;
 }
 
 absl::Time SchedulerCore::NextEvent(absl::Time now) const {
   absl::Time next = absl::InfiniteFuture();
-  const auto consider = [&](const Sequence& sequence, bool can_run) {
-    if (can_run || sequence.cancelled) next = now;
+  const auto consider = [&](const Sequence& sequence) {
+    if (sequence.cancelled) next = now;
     next = std::min(next, sequence.request.deadline);
     if (sequence.blocked()) next = std::min(next, sequence.blocked_since + limits_.slow_reader);
   };
-  bool free_slot = false;
+  const size_t claimants = Claimants();
+  if (claimants > 0 && FreeSlots() > 0) next = now;
   for (const auto& slot : slots_) {
-    if (slot) consider(*slot, !slot->blocked());
-    free_slot |= !slot.has_value();
+    if (!slot) continue;
+    consider(*slot);
+    if (!slot->blocked()) next = now;
+    if (claimants > 0) next = std::min(next, ParkTime(*slot));
   }
-  for (const Sequence& waiting : queue_) consider(waiting, free_slot);
+  for (const Sequence& parked : parked_) consider(parked);
+  for (const Sequence& waiting : queue_) consider(waiting);
   return std::max(next, now);
 }
 
@@ -209,9 +259,12 @@ uint32_t SchedulerCore::running() const {
       std::count_if(slots_.begin(), slots_.end(), [](const auto& s) { return !!s; }));
 }
 
-SchedulerCore::Sequence* SchedulerCore::FindRunning(RequestId id) {
+SchedulerCore::Sequence* SchedulerCore::FindBegun(RequestId id) {
   for (auto& slot : slots_) {
     if (slot && slot->request.id == id) return &*slot;
+  }
+  for (Sequence& parked : parked_) {
+    if (parked.request.id == id) return &parked;
   }
   return nullptr;
 }

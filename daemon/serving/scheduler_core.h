@@ -23,7 +23,8 @@ struct SchedulerLimits {
   uint32_t min_prefill_rows = 8;    // prompt rows of one step: at least so many, ...
   uint32_t max_prefill_rows = 256;  // ... at most so many, and between them as many as ...
   absl::Duration step_target = absl::Milliseconds(100);  // ... keep a step about this short
-  absl::Duration slow_reader = absl::Seconds(30);        // how long a request may stay blocked
+  absl::Duration slow_reader = absl::Seconds(30);        // how long a request may stay blocked, ...
+  absl::Duration park_after = absl::Milliseconds(250);   // ... and keep its slot while others wait for one
 };
 
 enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, kSlowReader };
@@ -35,6 +36,9 @@ enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, 
 // evenly among the sequences that still read their prompt and dealt round robin: no request waits for another
 // one's long prompt. How many prompt rows there are follows the measured time of the steps, so that a step
 // stays short and with it the time until a cancellation or a deadline takes effect.
+//
+// A request keeps its tokens until it ends, so whatever the decoder has lost of a sequence can be computed
+// again, as a prompt is read: nothing is chosen or sent a second time.
 class SchedulerCore {
  public:
   struct Request {
@@ -46,12 +50,14 @@ class SchedulerCore {
   struct Admitted {
     RequestId id;
     uint32_t slot;  // its decoder sequence, which may still hold a former request's positions
+    bool resumed;   // it had a slot before
   };
   struct Ended {
     RequestId id;
     EndReason reason;
   };
-  struct Step {
+  // What one step of the decoder evaluates.
+  struct Batch {
     std::vector<BatchRow> rows;
     std::vector<RequestId> sampled;  // whose logits the step gives, in row order
     std::vector<Admitted> admitted;  // who got a slot now
@@ -64,13 +70,20 @@ class SchedulerCore {
   absl::Status Submit(Request request);
   // Ends with the next step; unknown ids are ignored (the request has just ended).
   void Cancel(RequestId id);
-  // A blocked sequence (its reader is behind) keeps its slot but is left out of steps.
+  // A blocked request (its reader is behind) is left out of batches. It keeps its slot until somebody waits
+  // for one; then it is parked and comes first in line once it is no longer blocked.
   void SetBlocked(RequestId id, bool blocked, absl::Time now);
+  // The decoder holds no more than the first `kept` positions of the sequence in `slot`; the rest is
+  // evaluated again. Harmless for a slot that is free or has no more.
+  void Recompute(uint32_t slot, uint32_t kept);
 
-  // Ends whose time is over, gives free slots to the longest waiting and forms the next step. A step that is
-  // not evaluated after all is simply planned anew by the next call. The result is valid until then.
-  const Step& Next(absl::Time now);
-  // The step of the last Next was evaluated and took so long; each request in `sampled` then gets Accept or
+  // Ends whose time is over, gives slots to the longest waiting and forms the next batch. One that was not
+  // evaluated after all, or whose evaluation failed and may be repeated, is simply formed anew by the next
+  // call. The result is valid until then.
+  const Batch& Next(absl::Time now);
+  // While nothing can be evaluated: only ends whose time is over.
+  const Batch& Expire(absl::Time now);
+  // The batch of the last Next was evaluated and took so long; each request in `sampled` then gets Accept or
   // End.
   void Complete(absl::Duration took);
   // A generated token: true when the request goes on, false when it was its last one (call End).
@@ -78,15 +91,16 @@ class SchedulerCore {
   // Forgets a running request and frees its slot.
   void End(RequestId id);
 
-  // The evaluation of the last step failed: forgets the requests that had rows in it and returns them.
-  std::vector<RequestId> FailStep();
-  // Forgets the requests whose evaluation has begun, or all, and returns them.
-  std::vector<RequestId> EndBegun();
+  // The evaluation of the last batch failed for good: forgets the requests that had rows in it and returns
+  // them.
+  std::vector<RequestId> FailBatch();
+  // Forgets all requests and returns them.
   std::vector<RequestId> EndAll();
 
   // When Next will have something to do even if nothing else is called: now, at a deadline, or never.
   absl::Time NextEvent(absl::Time now) const;
-  uint32_t waiting() const { return static_cast<uint32_t>(queue_.size()); }
+  // Requests without a slot, parked ones included, and with one.
+  uint32_t waiting() const { return static_cast<uint32_t>(queue_.size() + parked_.size()); }
   uint32_t running() const;
   uint32_t prefill_rows() const { return prefill_rows_; }
 
@@ -95,7 +109,7 @@ class SchedulerCore {
     Request request;
     std::vector<TokenId> tokens;  // prompt and what was generated
     uint32_t evaluated = 0;       // tokens the decoder holds
-    uint32_t rows_in_step = 0;
+    uint32_t rows_in_batch = 0;
     bool cancelled = false;
     absl::Time blocked_since = absl::InfiniteFuture();
 
@@ -103,12 +117,19 @@ class SchedulerCore {
     uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - evaluated; }
   };
 
-  Sequence* FindRunning(RequestId id);
-  template <typename Predicate>
-  std::vector<RequestId> EndWhere(Predicate predicate);
+  // A request that has a slot or had one.
+  Sequence* FindBegun(RequestId id);
   std::optional<EndReason> Expired(const Sequence& sequence, absl::Time now) const;
   void EndExpired(absl::Time now);
+  void EndExpired(std::deque<Sequence>& sequences, absl::Time now);
+  // Requests that a free slot would let run, and the free slots.
+  size_t Claimants() const;
+  size_t FreeSlots() const;
+  // When a request that has a slot has to make room if others wait for one.
+  absl::Time ParkTime(const Sequence& sequence) const;
+  void ParkBlocked(absl::Time now);
   void Admit();
+  void GiveSlot(uint32_t slot, std::deque<Sequence>& from, std::deque<Sequence>::iterator next);
   void AddGeneratingRows();
   void AddPromptRows();
   void AddRows(uint32_t slot, uint32_t count);
@@ -116,12 +137,13 @@ class SchedulerCore {
   std::vector<uint32_t> Runnable(uint32_t first, bool reading_prompt) const;
 
   const SchedulerLimits limits_;
-  std::deque<Sequence> queue_;
+  std::deque<Sequence> queue_;   // never had a slot
+  std::deque<Sequence> parked_;  // gave theirs up; at most limits_.queue
   std::vector<std::optional<Sequence>> slots_;
   uint32_t first_generating_ = 0;  // slot that is served first
   uint32_t first_prompt_ = 0;
   uint32_t prefill_rows_;
-  Step step_;
+  Batch batch_;
 };
 
 }  // namespace hearth

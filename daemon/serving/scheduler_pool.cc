@@ -9,21 +9,16 @@
 namespace hearth {
 namespace {
 
-// A model that was loaded anew under the same name is another LoadedModel, so both have to fit.
-bool StillLoaded(const ModelHost& host, const LoadedModel& model) {
+// A model that was loaded anew under the same name is another ServedModel, so both have to fit.
+bool StillLoaded(const ModelHost& host, const ServedModel& model) {
   const auto found = host.Find(model.name());
-  if (found.ok()) return found->get() == &model;
-  // While a plan is missing the model cannot be found, but is there.
-  const std::vector<ModelInfo> models = host.List();
-  return std::any_of(models.begin(), models.end(), [&](const ModelInfo& info) {
-    return info.name == model.name() && info.digest == model.digest() && info.state != ModelState::kUnloading;
-  });
+  return found.ok() && found->get() == &model;
 }
 
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Scheduler>> SchedulerPool::Find(const std::string& name) {
-  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<LoadedModel> model, host_.Find(name));
+  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, host_.Find(name));
   MutexLock lock(&mutex_);
   HEARTH_RETURN_IF_ERROR(stopped_);
   for (const auto& scheduler : schedulers_) {

@@ -66,6 +66,8 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "2",
                              "--queue",
                              "9",
+                             "--replan-wait",
+                             "5",
                              "--use-every-host",
                              "--log-level",
                              "debug",
@@ -90,6 +92,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.threads, 3u);
   EXPECT_EQ(config.slots, 2u);
   EXPECT_EQ(config.queue, 9u);
+  EXPECT_EQ(config.replan_wait_seconds, 5u);
   EXPECT_TRUE(config.use_every_host);
   EXPECT_EQ(config.log_level, "debug");
   EXPECT_EQ(config.log_format, "json");

@@ -75,8 +75,8 @@ class TestNode {
     return false;
   }
 
-  std::shared_ptr<LoadedModel> AwaitModel() {
-    std::shared_ptr<LoadedModel> model;
+  std::shared_ptr<ServedModel> AwaitModel() {
+    std::shared_ptr<ServedModel> model;
     EXPECT_TRUE(Await([&](const ClusterSnapshot&) {
       auto found = node_->model_host()->Find("");
       if (found.ok()) model = *found;
@@ -124,7 +124,7 @@ auto Alone() {
 }
 
 // One step of a sequence as the scheduler does it; returns the likeliest token.
-absl::StatusOr<TokenId> Step(LoadedModel& model, const std::vector<TokenId>& tokens, uint32_t position) {
+absl::StatusOr<TokenId> Step(ServedModel& model, const std::vector<TokenId>& tokens, uint32_t position) {
   if (absl::Status status = model.PrepareStep(); !status.ok()) return status;
   std::vector<BatchRow> rows;
   for (uint32_t i = position; i < tokens.size(); ++i)
@@ -137,8 +137,19 @@ absl::StatusOr<TokenId> Step(LoadedModel& model, const std::vector<TokenId>& tok
   return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
+// The same while hosts are lost: repeats the step until there is a plan it succeeds with.
+absl::StatusOr<TokenId> StepOnAnyPlan(ServedModel& model, const std::vector<TokenId>& tokens,
+                                      uint32_t position) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  for (;;) {
+    absl::StatusOr<TokenId> token = Step(model, tokens, position);
+    if (!absl::IsUnavailable(token.status()) || std::chrono::steady_clock::now() > deadline) return token;
+    model.AwaitReady(1000);
+  }
+}
+
 // Greedy tokens; `after_each` is called with their number.
-absl::StatusOr<std::vector<TokenId>> Generate(LoadedModel& model, size_t count,
+absl::StatusOr<std::vector<TokenId>> Generate(ServedModel& model, size_t count,
                                               const std::function<void(size_t)>& after_each = {}) {
   model.AwaitReady(30000);
   EXPECT_TRUE(model.decoder().Truncate(0, 0).ok());
@@ -146,7 +157,7 @@ absl::StatusOr<std::vector<TokenId>> Generate(LoadedModel& model, size_t count,
   const size_t prompt = tokens.size();
   uint32_t position = 0;
   while (tokens.size() < prompt + count) {
-    const absl::StatusOr<TokenId> next = Step(model, tokens, position);
+    const absl::StatusOr<TokenId> next = StepOnAnyPlan(model, tokens, position);
     if (!next.ok()) return next.status();
     position = static_cast<uint32_t>(tokens.size());
     tokens.push_back(*next);
@@ -219,18 +230,61 @@ TEST_F(NodeTest, HostThatJoinsDuringASequenceTakesOverBetweenTwoSteps) {
   EXPECT_EQ(tokens.value(), expected);
 }
 
-TEST_F(NodeTest, LostHostFailsTheStepAndTheNextSequenceWorks) {
-  const std::vector<TokenId> expected = Expected(20);
+TEST_F(NodeTest, SequenceGoesOnWhenItsHostIsLostAndWhenItComesBack) {
+  const std::vector<TokenId> expected = Expected(60);
   const auto coordinator = StartCoordinator();
   auto worker = StartWorker(*coordinator);
   const auto model = coordinator->AwaitModel();
   ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-  const auto broken = Generate(*model, 200, [&](size_t count) {
+  const auto tokens = Generate(*model, 60, [&](size_t count) {
     if (count == 5) worker.reset();
+    if (count == 20) worker = StartWorker(*coordinator);
+    if (count == 20) EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+    if (count == 40) worker.reset();
   });
-  EXPECT_EQ(broken.status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  EXPECT_EQ(*tokens, expected);
+}
+
+TEST_F(NodeTest, LostHostShowsInTheClusterAndThePlanThatFollowsIsANewOne) {
+  const auto coordinator = StartCoordinator();
+  auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const uint64_t epoch = coordinator->node().cluster_view().Snapshot().plans[0].epoch;
+  worker.reset();
+  ASSERT_TRUE(coordinator->Await([](const ClusterSnapshot& snapshot) {
+    return snapshot.hosts[1].state == HostState::kLost && !snapshot.hosts[1].detail.empty();
+  }));
   ASSERT_TRUE(coordinator->Await(Alone()));
-  EXPECT_EQ(Generate(*model, 20).value(), expected);
+  EXPECT_GT(coordinator->node().cluster_view().Snapshot().plans[0].epoch, epoch);
+}
+
+TEST_F(NodeTest, ModelThatNoLongerFitsSaysWhichHostIsMissingAndGoesOnWhenItIsBack) {
+  NodeOptions options = CoordinatorOptions();
+  options.devices = TestNode::Devices(1);
+  options.devices[0].memory_bytes = uint64_t{4} << 20;  // its own part and some groups
+  TestNode coordinator(options);
+  auto worker = std::make_unique<TestNode>(WorkerOptions(coordinator));
+  ASSERT_TRUE(coordinator.Await([](const ClusterSnapshot& snapshot) {
+    return snapshot.hosts.size() == 2 && snapshot.hosts[1].state == HostState::kAlive;
+  }));
+  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  const auto model = coordinator.AwaitModel();
+  ASSERT_TRUE(coordinator.Await(SharedWith("b")));
+  ASSERT_TRUE(Generate(*model, 3).ok());
+  worker.reset();
+  ASSERT_TRUE(coordinator.Await([&](const ClusterSnapshot&) {
+    return coordinator.node().model_host()->List()[0].state == ModelState::kFailed;
+  }));
+  const absl::Status status = model->PrepareStep();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("host b"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("are missing"));
+  EXPECT_TRUE(coordinator.node().model_host()->Find("demo").ok());  // its requests wait
+  worker = std::make_unique<TestNode>(WorkerOptions(coordinator));
+  ASSERT_TRUE(coordinator.Await(SharedWith("b")));
+  EXPECT_TRUE(Generate(*model, 3).ok());
 }
 
 TEST_F(NodeTest, ReturningHostGetsItsShardFromItsCache) {

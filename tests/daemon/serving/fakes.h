@@ -116,7 +116,7 @@ inline std::vector<TokenId> Bytes(std::string_view text) {
   return ByteTokenizer().Encode(text, {.add_special = false});
 }
 
-class FakeModel final : public LoadedModel {
+class FakeModel final : public ServedModel {
  public:
   static DecoderOptions SmallOptions() {
     DecoderOptions options;
@@ -133,6 +133,7 @@ class FakeModel final : public LoadedModel {
   const Tokenizer& tokenizer() const override { return tokenizer_; }
   ScriptedDecoder& decoder() override { return decoder_; }
   absl::Status PrepareStep() override {
+    if (before_prepare_) before_prepare_();
     std::lock_guard lock(mutex_);
     return ready_;
   }
@@ -145,6 +146,8 @@ class FakeModel final : public LoadedModel {
     reported_ = status;
   }
 
+  // Called at each PrepareStep by the scheduler's thread; set before the first request.
+  void set_before_prepare(std::function<void()> hook) { before_prepare_ = std::move(hook); }
   void SetReady(absl::Status status) {
     std::lock_guard lock(mutex_);
     ready_ = std::move(status);
@@ -160,6 +163,7 @@ class FakeModel final : public LoadedModel {
   const std::string digest_ = "sha256:00ff";
   const ByteTokenizer tokenizer_;
   ScriptedDecoder decoder_;
+  std::function<void()> before_prepare_;
   std::mutex mutex_;
   std::condition_variable changed_;
   absl::Status ready_;
@@ -194,7 +198,7 @@ class FakeModelHost final : public ModelHost {
     for (const auto& [name, info] : infos_) result.push_back(info);
     return result;
   }
-  absl::StatusOr<std::shared_ptr<LoadedModel>> Find(const std::string& name) const override {
+  absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const override {
     std::lock_guard lock(mutex_);
     if (name.empty() && models_.size() == 1) return models_.begin()->second;
     const auto found = models_.find(name);
@@ -233,7 +237,7 @@ class FakeModelHost final : public ModelHost {
 
   mutable std::mutex mutex_;
   std::map<std::string, ModelInfo> infos_;
-  std::map<std::string, std::shared_ptr<LoadedModel>> models_;
+  std::map<std::string, std::shared_ptr<ServedModel>> models_;
   std::mutex listener_mutex_;
   std::function<void()> listener_;
 };

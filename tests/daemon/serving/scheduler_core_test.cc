@@ -14,7 +14,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
-using Step = SchedulerCore::Step;
+using Batch = SchedulerCore::Batch;
 
 constexpr absl::Duration kFast = absl::Milliseconds(1);
 
@@ -35,20 +35,20 @@ SchedulerCore::Request Request(RequestId id, uint32_t prompt_tokens, uint32_t ma
   return request;
 }
 
-uint32_t RowsOfSlot(const Step& step, uint32_t slot) {
+uint32_t RowsOfSlot(const Batch& step, uint32_t slot) {
   return static_cast<uint32_t>(std::count_if(step.rows.begin(), step.rows.end(),
                                              [&](const BatchRow& row) { return row.sequence == slot; }));
 }
 
-std::vector<RequestId> AdmittedIds(const Step& step) {
+std::vector<RequestId> AdmittedIds(const Batch& step) {
   std::vector<RequestId> ids;
   for (const auto& admitted : step.admitted) ids.push_back(admitted.id);
   return ids;
 }
 
 // One whole step: everyone sampled gets token 7. Returns a copy, as Accept and End follow.
-Step RunStep(SchedulerCore& core, absl::Time now = At(0), absl::Duration took = kFast) {
-  const Step step = core.Next(now);
+Batch RunStep(SchedulerCore& core, absl::Time now = At(0), absl::Duration took = kFast) {
+  const Batch step = core.Next(now);
   core.Complete(took);
   for (RequestId id : step.sampled) {
     if (!core.Accept(id, 7)) core.End(id);
@@ -65,7 +65,7 @@ TEST(SchedulerCoreTest, NothingToDoGivesAnEmptyStep) {
 TEST(SchedulerCoreTest, WholeShortPromptGoesIntoOneStepAndGivesLogitsOfItsLastToken) {
   SchedulerCore core(Limits(2));
   ASSERT_TRUE(core.Submit(Request(1, 3)).ok());
-  const Step step = core.Next(At(0));
+  const Batch step = core.Next(At(0));
   ASSERT_THAT(step.rows, SizeIs(3));
   for (uint32_t i = 0; i < 3; ++i) {
     EXPECT_EQ(step.rows[i].position, i);
@@ -79,7 +79,7 @@ TEST(SchedulerCoreTest, GeneratedTokenIsTheNextStepsRow) {
   SchedulerCore core(Limits(1));
   ASSERT_TRUE(core.Submit(Request(1, 3)).ok());
   RunStep(core);
-  const Step step = core.Next(At(0));
+  const Batch step = core.Next(At(0));
   ASSERT_THAT(step.rows, SizeIs(1));
   EXPECT_EQ(step.rows[0].position, 3u);
   EXPECT_EQ(step.rows[0].token, 7);
@@ -121,7 +121,7 @@ TEST(SchedulerCoreTest, GeneratingSequencesHaveARowInEveryStepOfALongPrompt) {
   ASSERT_TRUE(core.Submit(Request(2, 2000, 1)).ok());
   int steps = 0;
   while (core.running() == 2 || steps == 0) {
-    const Step step = RunStep(core);
+    const Batch step = RunStep(core);
     ++steps;
     EXPECT_EQ(RowsOfSlot(step, 0), 1u);
     EXPECT_LE(step.rows.size(), 512u);
@@ -142,7 +142,7 @@ TEST(SchedulerCoreTest, WhatAShortPromptLeavesOverGoesToTheLongOne) {
   ASSERT_TRUE(core.Submit(Request(1, 4000)).ok());
   ASSERT_TRUE(core.Submit(Request(2, 4)).ok());
   const uint32_t budget = core.prefill_rows();
-  const Step step = core.Next(At(0));
+  const Batch step = core.Next(At(0));
   EXPECT_EQ(RowsOfSlot(step, 0), budget - 4);
   EXPECT_EQ(RowsOfSlot(step, 1), 4u);
 }
@@ -167,7 +167,7 @@ TEST(SchedulerCoreTest, MoreGeneratingSequencesThanRowsAreServedInTurn) {
   for (RequestId id = 1; id <= 6; ++id) ASSERT_TRUE(core.Submit(Request(id, 1, 100)).ok());
   std::map<uint32_t, uint32_t> rows;
   for (int i = 0; i < 6; ++i) {
-    const Step step = RunStep(core);
+    const Batch step = RunStep(core);
     EXPECT_THAT(step.rows, SizeIs(2));
     for (const BatchRow& row : step.rows) ++rows[row.sequence];
   }
@@ -191,7 +191,7 @@ TEST(SchedulerCoreTest, CancelInTheMiddleOfAPromptFreesTheSlotWithTheNextStep) {
   ASSERT_TRUE(core.Submit(Request(2, 1)).ok());
   RunStep(core);
   core.Cancel(1);
-  const Step step = core.Next(At(0));
+  const Batch step = core.Next(At(0));
   ASSERT_THAT(step.ended, SizeIs(1));
   EXPECT_EQ(step.ended[0].id, 1u);
   EXPECT_EQ(step.ended[0].reason, EndReason::kCancelled);
@@ -234,7 +234,7 @@ TEST(SchedulerCoreTest, DeadlineEndsRunningAndWaitingRequests) {
     ASSERT_TRUE(core.Submit(std::move(request)).ok());
   }
   EXPECT_THAT(core.Next(At(99)).ended, IsEmpty());
-  const Step& step = core.Next(At(100));
+  const Batch& step = core.Next(At(100));
   ASSERT_THAT(step.ended, SizeIs(2));
   for (const auto& ended : step.ended) EXPECT_EQ(ended.reason, EndReason::kDeadline);
   EXPECT_EQ(core.running() + core.waiting(), 0u);
@@ -259,38 +259,164 @@ TEST(SchedulerCoreTest, SequenceBlockedForTooLongLosesItsSlot) {
   core.SetBlocked(1, true, At(20000));  // the first time counts
   EXPECT_EQ(core.NextEvent(At(2000)), At(31000));
   EXPECT_THAT(core.Next(At(30999)).ended, IsEmpty());
-  const Step& step = core.Next(At(31000));
+  const Batch& step = core.Next(At(31000));
   ASSERT_THAT(step.ended, SizeIs(1));
   EXPECT_EQ(step.ended[0].reason, EndReason::kSlowReader);
 }
 
-TEST(SchedulerCoreTest, FailedStepEndsOnlyWhoWasInIt) {
+TEST(SchedulerCoreTest, BlockedSequenceKeepsItsSlotWhileNobodyWaits) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
+  RunStep(core);
+  core.SetBlocked(1, true, At(0));
+  EXPECT_EQ(core.NextEvent(At(5000)), At(30000));  // when it will have been blocked for too long
+  RunStep(core, At(5000));
+  EXPECT_EQ(core.running(), 1u);
+}
+
+// One slot, with a blocked request in it; another one waits.
+class ParkingTest : public testing::Test {
+ protected:
+  ParkingTest() {
+    EXPECT_TRUE(core_.Submit(Request(1, 3, 100)).ok());
+    RunStep(core_);
+    RunStep(core_);  // 5 tokens, 4 of them evaluated
+    core_.SetBlocked(1, true, At(1000));
+    EXPECT_TRUE(core_.Submit(Request(2, 1, 100)).ok());
+  }
+
+  SchedulerCore core_{Limits(1)};
+};
+
+TEST_F(ParkingTest, BlockedSequenceGivesItsSlotToWhoWaitsWithinASecond) {
+  EXPECT_THAT(AdmittedIds(RunStep(core_, At(1001))), IsEmpty());
+  const absl::Time when = core_.NextEvent(At(1001));
+  EXPECT_LE(when, At(2000));
+  const Batch batch = RunStep(core_, when);
+  EXPECT_THAT(batch.sampled, ElementsAre(2));
+  ASSERT_THAT(batch.admitted, SizeIs(1));
+  EXPECT_FALSE(batch.admitted[0].resumed);
+  EXPECT_EQ(core_.waiting(), 1u);
+}
+
+TEST_F(ParkingTest, ParkedRequestIsFirstInLineAndIsReadAgainFromItsStart) {
+  RunStep(core_, At(2000));
+  ASSERT_TRUE(core_.Submit(Request(3, 1)).ok());
+  core_.SetBlocked(1, false, At(2500));
+  core_.End(2);
+  const Batch batch = RunStep(core_, At(2500));
+  ASSERT_THAT(batch.admitted, SizeIs(1));
+  EXPECT_EQ(batch.admitted[0].id, 1u);
+  EXPECT_TRUE(batch.admitted[0].resumed);
+  ASSERT_THAT(batch.rows, SizeIs(5));
+  EXPECT_EQ(batch.rows[0].position, 0u);
+  EXPECT_EQ(batch.rows[4].token, 7);  // generated before
+  EXPECT_THAT(batch.sampled, ElementsAre(1));
+}
+
+TEST_F(ParkingTest, ParkedRequestThatIsUnblockedTakesTheSlotOfABlockedOne) {
+  RunStep(core_, At(2000));
+  core_.SetBlocked(2, true, At(2000));
+  EXPECT_EQ(core_.NextEvent(At(2000)), At(31000));  // nobody could use the slot
+  core_.SetBlocked(1, false, At(2100));
+  const absl::Time when = core_.NextEvent(At(2100));
+  EXPECT_LE(when, At(3000));
+  EXPECT_THAT(AdmittedIds(RunStep(core_, when)), ElementsAre(1));
+}
+
+TEST_F(ParkingTest, ParkedRequestEndsLikeOthers) {
+  RunStep(core_, At(2000));
+  core_.Cancel(1);
+  EXPECT_EQ(core_.NextEvent(At(2001)), At(2001));
+  ASSERT_THAT(core_.Next(At(2001)).ended, SizeIs(1));
+  EXPECT_EQ(core_.waiting(), 0u);
+}
+
+TEST_F(ParkingTest, ParkedRequestBlockedForTooLongEnds) {
+  RunStep(core_, At(2000));
+  EXPECT_THAT(core_.Next(At(30999)).ended, IsEmpty());
+  ASSERT_THAT(core_.Next(At(31000)).ended, SizeIs(1));
+}
+
+TEST_F(ParkingTest, EndAllEndsParkedRequestsToo) {
+  RunStep(core_, At(2000));
+  EXPECT_THAT(core_.EndAll(), testing::UnorderedElementsAre(1, 2));
+  EXPECT_EQ(core_.waiting() + core_.running(), 0u);
+}
+
+TEST(SchedulerCoreTest, NoMoreRequestsAreParkedThanMayWait) {
+  SchedulerCore core(Limits(1, 1));
+  for (RequestId id = 1; id <= 3; ++id) {
+    ASSERT_TRUE(core.Submit(Request(id, 1, 100)).ok());
+    core.SetBlocked(id - 1, true, At(0));
+    RunStep(core, At(1000));
+  }
+  EXPECT_EQ(core.running(), 1u);  // 2: 1 is parked, 3 waits
+  EXPECT_EQ(core.waiting(), 2u);
+  EXPECT_THAT(core.Next(At(2000)).admitted, IsEmpty());
+}
+
+TEST(SchedulerCoreTest, LostPositionsAreEvaluatedAgainAndNotChosenAgain) {
+  SchedulerLimits limits = Limits(2);
+  limits.min_prefill_rows = limits.max_prefill_rows = 3;
+  SchedulerCore core(limits);
+  ASSERT_TRUE(core.Submit(Request(1, 2, 100)).ok());
+  for (int i = 0; i < 4; ++i) RunStep(core);  // 6 tokens, 5 of them evaluated
+  core.Recompute(0, 1);
+  const Batch first = RunStep(core);
+  ASSERT_THAT(first.rows, SizeIs(3));
+  EXPECT_EQ(first.rows[0].position, 1u);
+  EXPECT_EQ(first.rows[0].token, 1);
+  EXPECT_EQ(first.rows[1].token, 7);
+  EXPECT_THAT(first.sampled, IsEmpty());
+  const Batch second = RunStep(core);
+  ASSERT_THAT(second.rows, SizeIs(2));
+  EXPECT_EQ(second.rows[1].position, 5u);
+  EXPECT_THAT(second.sampled, ElementsAre(1));
+}
+
+TEST(SchedulerCoreTest, RecomputeOfWhatIsNotThereIsIgnored) {
+  SchedulerCore core(Limits(2));
+  core.Recompute(1, 0);
+  ASSERT_TRUE(core.Submit(Request(1, 2, 100)).ok());
+  RunStep(core);
+  core.Recompute(0, 1000);  // what a former request has left there
+  EXPECT_EQ(core.Next(At(0)).rows[0].position, 2u);
+}
+
+TEST(SchedulerCoreTest, ExpireEndsWhoseTimeIsOverAndGivesNoSlots) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
+  RunStep(core);
+  auto request = Request(2, 1);
+  request.deadline = At(100);
+  ASSERT_TRUE(core.Submit(std::move(request)).ok());
+  ASSERT_TRUE(core.Submit(Request(3, 1)).ok());
+  core.Cancel(1);
+  const Batch batch = core.Expire(At(100));
+  EXPECT_THAT(batch.ended, SizeIs(2));
+  EXPECT_THAT(batch.admitted, IsEmpty());
+  EXPECT_THAT(batch.rows, IsEmpty());
+  EXPECT_EQ(core.running(), 0u);
+  EXPECT_EQ(core.waiting(), 1u);
+}
+
+TEST(SchedulerCoreTest, FailedBatchEndsOnlyWhoWasInIt) {
   SchedulerCore core(Limits(2));
   for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(core.Submit(Request(id, 1, 100)).ok());
   RunStep(core);
   core.SetBlocked(1, true, At(0));
   core.Next(At(0));
-  EXPECT_THAT(core.FailStep(), ElementsAre(2));
+  EXPECT_THAT(core.FailBatch(), ElementsAre(2));
   EXPECT_EQ(core.running(), 1u);
   EXPECT_THAT(AdmittedIds(core.Next(At(0))), ElementsAre(3));
-}
-
-TEST(SchedulerCoreTest, EndBegunSparesWhoHasNotBeenEvaluated) {
-  SchedulerCore core(Limits(2));
-  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
-  RunStep(core);
-  ASSERT_TRUE(core.Submit(Request(2, 1, 100)).ok());
-  core.Next(At(0));
-  EXPECT_THAT(core.EndBegun(), ElementsAre(1));
-  EXPECT_THAT(core.EndAll(), ElementsAre(2));
-  EXPECT_EQ(core.running() + core.waiting(), 0u);
 }
 
 TEST(SchedulerCoreTest, StepThatWasNotEvaluatedIsPlannedAnew) {
   SchedulerCore core(Limits(1));
   ASSERT_TRUE(core.Submit(Request(1, 5)).ok());
-  const Step first = core.Next(At(0));
-  const Step second = core.Next(At(1));
+  const Batch first = core.Next(At(0));
+  const Batch second = core.Next(At(1));
   EXPECT_EQ(first.rows.size(), second.rows.size());
   EXPECT_EQ(second.rows[0].position, 0u);
 }
@@ -325,8 +451,8 @@ TEST(SchedulerCoreTest, SlowGenerationAloneDoesNotShrinkPrompts) {
 // slot on.
 class StrictDecoder {
  public:
-  void Check(const Step& step, const SchedulerLimits& limits) {
-    for (const auto& [id, slot] : step.admitted) length_[slot] = 0;
+  void Check(const Batch& step, const SchedulerLimits& limits) {
+    for (const SchedulerCore::Admitted& admitted : step.admitted) length_[admitted.slot] = 0;
     ASSERT_LE(step.rows.size(), limits.max_rows);
     size_t logits = 0;
     for (const BatchRow& row : step.rows) {
@@ -358,7 +484,7 @@ TEST(SchedulerCoreTest, TwoHundredStreamsAndFiveHundredCancelledOnesFreeEverySlo
   for (int steps = 0; !open.empty(); ++steps) {
     ASSERT_LT(steps, 100000) << open.size() << " requests never end";
     for (int i = 0; i < 3 && !to_cancel.empty(); ++i, to_cancel.pop_back()) core.Cancel(to_cancel.back());
-    const Step step = core.Next(At(0));
+    const Batch step = core.Next(At(0));
     decoder.Check(step, limits);
     ASSERT_FALSE(HasFatalFailure());
     core.Complete(kFast);

@@ -2,7 +2,9 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <string>
+#include <thread>
 
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
@@ -19,6 +21,7 @@ class Collector final : public GenerationSink {
  public:
   void Started() override {
     std::lock_guard lock(mutex_);
+    EXPECT_FALSE(started_);
     started_ = true;
     changed_.notify_all();
   }
@@ -53,6 +56,11 @@ class Collector final : public GenerationSink {
   void AwaitTokens(size_t count) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return tokens_.size() >= count || ended(); });
+  }
+
+  bool started() {
+    std::lock_guard lock(mutex_);
+    return started_;
   }
 
   // To be read after AwaitEnd.
@@ -256,22 +264,76 @@ TEST_F(SchedulerTest, DeadlineWhileGeneratingFinishesWithWhatThereIs) {
   EXPECT_EQ(sink->text(), "ab");
 }
 
-TEST_F(SchedulerTest, LostWorkerFailsTheStreamsOfTheStepAndTheNextRequestWorks) {
-  bool fail = true;
-  model_->decoder().set_before_step([&](absl::Span<const BatchRow> rows) {
-    return rows[0].position == 3 && std::exchange(fail, false) ? absl::UnavailableError("host b is gone")
-                                                               : absl::OkStatus();
+// Fails the first attempt of every step whose first row is at one of the positions.
+std::function<absl::Status(absl::Span<const BatchRow>)> FailOnceAt(std::set<uint32_t> positions) {
+  return [left = std::move(positions)](absl::Span<const BatchRow> rows) mutable {
+    return left.erase(rows[0].position) > 0 ? absl::UnavailableError("host b is gone") : absl::OkStatus();
+  };
+}
+
+TEST_F(SchedulerTest, StepOfALostDeviceIsRepeatedAndTheStreamGoesOn) {
+  model_->decoder().set_before_step(FailOnceAt({0, 3, 4}));
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, "x", 10));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "abcdefghij");
+  EXPECT_EQ(model_->decoder().steps(), 13);
+  EXPECT_THAT(std::string(model_->reported().message()), HasSubstr("host b is gone"));
+}
+
+TEST_F(SchedulerTest, RepeatedStepChoosesTheTokensOfAnUnbrokenRun) {
+  std::vector<std::vector<TokenId>> runs;
+  const std::vector<std::set<uint32_t>> failures_of_run = {{}, {0, 1, 2, 20, 40}};
+  for (const std::set<uint32_t>& failures : failures_of_run) {
+    model_ = std::make_shared<FakeModel>();
+    model_->decoder().set_before_step(FailOnceAt(failures));
+    Scheduler scheduler(model_, {});
+    SamplingOptions options;
+    options.temperature = 100;  // nearly even
+    options.top_k = 0;
+    options.top_p = 1;
+    options.min_p = 0;
+    options.repetition_penalty = 1.5;
+    options.seed = 7;
+    auto sink = std::make_shared<Collector>();
+    auto request = Request(1, "x", 60);
+    request.ignore_eos = true;
+    ASSERT_TRUE(scheduler.Submit(std::move(request), *Sampler::Create(options, 258), sink).ok());
+    sink->AwaitEnd();
+    runs.push_back(sink->tokens());
+  }
+  EXPECT_THAT(runs[0], testing::SizeIs(60));
+  EXPECT_EQ(runs[0], runs[1]);
+}
+
+TEST_F(SchedulerTest, StopStringIsFoundAcrossARepeatedStep) {
+  model_->decoder().set_before_step(FailOnceAt({5, 6}));
+  Scheduler scheduler(model_, {});
+  auto request = Request(1, "x", 100);
+  request.stops = {"efg"};
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text(), "abcd");
+  EXPECT_EQ(sink->summary()->stop, "efg");
+}
+
+TEST_F(SchedulerTest, WhatALostDeviceHeldOfTheSequencesIsComputedAgain) {
+  auto& decoder = model_->decoder();
+  decoder.set_before_step(FailOnceAt({6}));
+  model_->set_before_prepare([&, told = absl::Status()]() mutable {
+    if (model_->reported() == told) return;
+    told = model_->reported();
+    ASSERT_TRUE(decoder.Truncate(0, 0).ok());  // all of one, a part of the other
+    ASSERT_TRUE(decoder.Truncate(1, 4).ok());
   });
   Scheduler scheduler(model_, {});
-  const auto lost = Submit(scheduler, Request(1, "x", 100));
-  lost->AwaitEnd();
-  EXPECT_TRUE(absl::IsUnavailable(lost->failure()));
-  EXPECT_THAT(std::string(lost->failure().message()), HasSubstr("a worker was lost while generating"));
-  EXPECT_THAT(std::string(lost->failure().message()), HasSubstr("host b is gone"));
-  const auto next = Submit(scheduler, Request(2));
-  next->AwaitEnd();
-  EXPECT_EQ(next->text(), "abcde");
-  EXPECT_THAT(std::string(model_->reported().message()), HasSubstr("host b is gone"));
+  const auto first = Submit(scheduler, Request(1, "x", 20));
+  const auto second = Submit(scheduler, Request(2, "xyz", 20));
+  first->AwaitEnd();
+  second->AwaitEnd();
+  EXPECT_EQ(first->text(), "abcdefghijabcdefghij");
+  EXPECT_EQ(second->text(), "cdefghijabcdefghijab");
+  EXPECT_EQ(first->tokens().size(), 20u);
 }
 
 TEST_F(SchedulerTest, ErrorOfTheDecoderItselfIsNoLostWorker) {
@@ -293,34 +355,122 @@ TEST_F(SchedulerTest, RequestWaitsForAPlan) {
 }
 
 TEST_F(SchedulerTest, RequestThatWaitsForAPlanForTooLongFails) {
-  model_->SetReady(absl::UnavailableError("weights are being sent"));
+  model_->SetReady(absl::UnavailableError("host b is missing"));
   SchedulerOptions options;
-  options.queued_grace = absl::ZeroDuration();
+  options.replan_wait = absl::ZeroDuration();
   Scheduler scheduler(model_, options);
   const auto sink = Submit(scheduler, Request(1));
   sink->AwaitEnd();
   EXPECT_TRUE(absl::IsUnavailable(sink->failure()));
-  EXPECT_THAT(std::string(sink->failure().message()), HasSubstr("weights are being sent"));
+  EXPECT_THAT(std::string(sink->failure().message()), HasSubstr("host b is missing"));
+  EXPECT_FALSE(sink->started());
+  model_->SetReady(absl::OkStatus());
+  const auto next = Submit(scheduler, Request(2));
+  next->AwaitEnd();
+  EXPECT_EQ(next->text(), "abcde");
 }
 
-TEST_F(SchedulerTest, RunningRequestFailsSoonWithoutAPlanWhileQueuedOnesWait) {
-  DecoderOptions one_slot = FakeModel::SmallOptions();
-  one_slot.sequences = 1;
-  model_ = std::make_shared<FakeModel>(Bytes("abc"), one_slot);
-  model_->decoder().set_before_step([this](absl::Span<const BatchRow> rows) {
-    if (rows[0].position == 2) model_->SetReady(absl::UnavailableError("no plan"));
-    return absl::OkStatus();
-  });
+TEST_F(SchedulerTest, StepsThatNeverSucceedEndTheRequestsToo) {
+  model_->decoder().set_before_step(
+      [](absl::Span<const BatchRow>) { return absl::UnavailableError("host b is gone"); });
   SchedulerOptions options;
-  options.begun_grace = absl::ZeroDuration();
+  options.replan_wait = absl::Milliseconds(1);
   Scheduler scheduler(model_, options);
-  const auto running = Submit(scheduler, Request(1, "x", 100));
+  const auto sink = Submit(scheduler, Request(1));
+  sink->AwaitEnd();
+  EXPECT_TRUE(absl::IsUnavailable(sink->failure()));
+  EXPECT_THAT(std::string(sink->failure().message()), HasSubstr("host b is gone"));
+}
+
+// A model with one slot that loses its plan at position 3 of the first request.
+class OutageTest : public SchedulerTest {
+ protected:
+  OutageTest() {
+    DecoderOptions one_slot = FakeModel::SmallOptions();
+    one_slot.sequences = 1;
+    model_ = std::make_shared<FakeModel>(Bytes("abcdefghij"), one_slot);
+    model_->decoder().set_before_step([this, lost = false](absl::Span<const BatchRow> rows) mutable {
+      if (rows[0].position != 3 || std::exchange(lost, true)) return absl::OkStatus();
+      model_->SetReady(absl::UnavailableError("no plan"));
+      return absl::UnavailableError("host b is gone");
+    });
+    model_->set_before_prepare([this] {
+      if (model_->reported().ok()) return;
+      std::lock_guard lock(mutex_);
+      ++prepared_;
+      changed_.notify_all();
+    });
+  }
+  // Waits until the scheduler has found several times that there is no plan.
+  void AwaitOutage() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return prepared_ >= 3; });
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int prepared_ = 0;
+};
+
+TEST_F(OutageTest, RunningAndQueuedRequestsWaitAndGoOn) {
+  Scheduler scheduler(model_, {});
+  const auto running = Submit(scheduler, Request(1, "x", 10));
   const auto queued = Submit(scheduler, Request(2, "x", 2));
-  running->AwaitEnd();
-  EXPECT_TRUE(absl::IsUnavailable(running->failure()));
+  AwaitOutage();
+  EXPECT_FALSE(queued->started());
+  EXPECT_EQ(scheduler.usage().running, 1u);
+  EXPECT_EQ(scheduler.usage().waiting, 1u);
   model_->SetReady(absl::OkStatus());
+  running->AwaitEnd();
   queued->AwaitEnd();
+  EXPECT_EQ(running->text(), "abcdefghij");
   EXPECT_EQ(queued->text(), "ab");
+}
+
+TEST_F(OutageTest, CancelledRequestFreesItsSlotAtOnce) {
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, "x", 10));
+  AwaitOutage();
+  scheduler.Cancel(1);
+  sink->AwaitEnd();
+  EXPECT_TRUE(absl::IsCancelled(sink->failure()));
+  EXPECT_EQ(scheduler.usage().running, 0u);
+}
+
+TEST_F(OutageTest, DeadlineEndsARequestThatWaits) {
+  Scheduler scheduler(model_, {});
+  auto request = Request(1, "x", 10);
+  request.deadline = absl::Now() + absl::Seconds(1);
+  const auto sink = Submit(scheduler, std::move(request));
+  sink->AwaitEnd();
+  ASSERT_TRUE(sink->summary()) << sink->failure();
+  EXPECT_EQ(sink->summary()->reason, EndReason::kDeadline);
+  EXPECT_EQ(sink->text(), "abc");
+  EXPECT_EQ(scheduler.usage().running, 0u);
+}
+
+TEST_F(OutageTest, RequestsOfAStoppedSchedulerEndDuringTheWait) {
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, "x", 10));
+  AwaitOutage();
+  scheduler.Stop(absl::UnavailableError("the daemon is stopping"));
+  sink->AwaitEnd();
+  EXPECT_THAT(std::string(sink->failure().message()), HasSubstr("stopping"));
+}
+
+TEST_F(SchedulerTest, TimeInTheQueueLastsUntilTheModelCanCompute) {
+  std::atomic<int> asked = 0;
+  model_->set_before_prepare([&] { ++asked; });
+  model_->SetReady(absl::UnavailableError("weights are being sent"));
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1));
+  const absl::Time submitted = absl::Now();
+  while (asked < 2) std::this_thread::yield();
+  EXPECT_FALSE(sink->started());
+  const absl::Time ready = absl::Now();
+  model_->SetReady(absl::OkStatus());
+  sink->AwaitEnd();
+  EXPECT_GE(sink->summary()->queued, ready - submitted);
 }
 
 TEST_F(SchedulerTest, CancelTakesEffectWhileThereIsNoPlan) {
@@ -344,6 +494,29 @@ TEST_F(SchedulerTest, BlockedStreamPausesAloneAndGoesOnWhenWoken) {
   scheduler.Wake();
   slow->AwaitEnd();
   EXPECT_EQ(slow->text(), "abcde");
+}
+
+TEST_F(SchedulerTest, BlockedStreamGivesItsOnlySlotAwayAndGoesOnLater) {
+  DecoderOptions one_slot = FakeModel::SmallOptions();
+  one_slot.sequences = 1;
+  model_ = std::make_shared<FakeModel>(Bytes("abcdefghij"), one_slot);
+  auto slow = std::make_shared<Collector>();
+  model_->decoder().set_before_step([&](absl::Span<const BatchRow> rows) {
+    if (rows[0].position == 4) slow->set_blocked(true);
+    return absl::OkStatus();
+  });
+  SchedulerOptions options;
+  options.park_after = absl::ZeroDuration();
+  Scheduler scheduler(model_, options);
+  ASSERT_TRUE(scheduler.Submit(Request(1, "x", 20), Greedy(), slow).ok());
+  slow->AwaitTokens(5);
+  const auto other = Submit(scheduler, Request(2, "x", 3));
+  other->AwaitEnd();
+  EXPECT_EQ(other->text(), "abc");
+  slow->set_blocked(false);
+  scheduler.Wake();
+  slow->AwaitEnd();
+  EXPECT_EQ(slow->text(), "abcdefghijabcdefghij");
 }
 
 TEST_F(SchedulerTest, StreamBlockedForTooLongFails) {
