@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 
@@ -51,10 +52,20 @@ std::string ReadFile(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-uint64_t NeuronsOf(const v1::DeviceShare& share) {
-  uint64_t neurons = 0;
-  for (uint64_t layer : share.neurons()) neurons += layer;
-  return neurons;
+template <class Counts>
+uint64_t Sum(const Counts& by_layer) {
+  return std::accumulate(by_layer.begin(), by_layer.end(), uint64_t{0});
+}
+
+// Whether an active plan gives `host` a share for which `condition` holds.
+template <class Condition>
+bool HasActiveShare(const v1::ClusterStatus& status, const std::string& host, Condition condition) {
+  for (const v1::PlanStatus& plan : status.plans()) {
+    for (const v1::DeviceShare& share : plan.shares()) {
+      if (plan.active() && share.host() == host && condition(share)) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -100,6 +111,10 @@ void DaemonProcess::Kill() {
   Reap();
 }
 
+void DaemonProcess::Freeze() const { kill(pid_, SIGSTOP); }
+
+void DaemonProcess::Thaw() const { kill(pid_, SIGCONT); }
+
 int DaemonProcess::Terminate() {
   kill(pid_, SIGTERM);
   return Reap();
@@ -140,18 +155,17 @@ bool AwaitCluster(Client& client, const std::function<bool(const v1::ClusterStat
 }
 
 bool HostHasShare(const v1::ClusterStatus& status, const std::string& host) {
-  for (const v1::PlanStatus& plan : status.plans()) {
-    for (const v1::DeviceShare& share : plan.shares()) {
-      if (plan.active() && share.host() == host && NeuronsOf(share) > 0) return true;
-    }
-  }
-  return false;
+  return HasActiveShare(status, host, [](const auto& share) { return Sum(share.neurons()) > 0; });
+}
+
+bool HostComputes(const v1::ClusterStatus& status, const std::string& host) {
+  return HasActiveShare(status, host, [](const auto& share) { return Sum(share.neurons_computed()) > 0; });
 }
 
 bool OnlyCoordinatorHasShare(const v1::ClusterStatus& status, const std::string& coordinator) {
   if (!HostHasShare(status, coordinator)) return false;
   for (const v1::DeviceShare& share : status.plans(0).shares()) {
-    if (share.host() != coordinator && NeuronsOf(share) > 0) return false;
+    if (share.host() != coordinator && Sum(share.neurons()) > 0) return false;
   }
   return true;
 }

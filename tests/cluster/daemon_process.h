@@ -44,6 +44,9 @@ class DaemonProcess {
   pid_t pid() const { return pid_; }
   // kill -9, and waits until it is gone.
   void Kill();
+  // Stops all its threads for a while (SIGSTOP, SIGCONT): its connections stay, and nothing answers.
+  void Freeze() const;
+  void Thaw() const;
   // SIGTERM; returns the exit status (-1 when a signal ended it).
   int Terminate();
   bool IsRunning() const;
@@ -62,6 +65,8 @@ class DaemonProcess {
 bool AwaitCluster(Client& client, const std::function<bool(const v1::ClusterStatus&)>& condition);
 // Whether the active plan gives `host` neurons.
 bool HostHasShare(const v1::ClusterStatus& status, const std::string& host);
+// Whether `host` has computed neurons under the active plan.
+bool HostComputes(const v1::ClusterStatus& status, const std::string& host);
 // Whether there is an active plan that only the coordinator has a part of.
 bool OnlyCoordinatorHasShare(const v1::ClusterStatus& status, const std::string& coordinator);
 

@@ -28,33 +28,24 @@ class LostWorker : public ::testing::Test {
     EXPECT_TRUE(AwaitCluster(client_, [](const auto& status) { return HostHasShare(status, "worker"); }));
   }
 
-  // Starts a stream that is long enough to be interrupted and waits for its first text.
-  std::unique_ptr<GenerationStream> StartStream() {
-    auto stream = client_.StartGenerate(GreedyRequest("And it came to pass", 480));
-    while (const auto event = stream->Next()) {
-      if (event->has_delta()) return stream;
-    }
-    ADD_FAILURE() << "the stream ended before its first token: " << stream->Finish();
-    return stream;
-  }
-
   TemporaryFolder folder_;
   DaemonProcess coordinator_;
   Client client_;
   std::unique_ptr<DaemonProcess> worker_;
 };
 
-TEST_F(LostWorker, StreamEndsWithinTwoSecondsAndTheNextRequestWorks) {
-  auto stream = StartStream();
-  worker_->Kill();
-  const absl::Time killed = absl::Now();
-  while (stream->Next()) {
+TEST_F(LostWorker, StreamGoesOnWithTheTextOfAnUnbrokenRun) {
+  const v1::GenerateRequest request = GreedyRequest("And it came to pass", 480);
+  const auto expected = GenerateTokens(client_, request);
+  auto stream = client_.StartGenerate(request);
+  std::vector<int> tokens;
+  while (const auto event = stream->Next()) {
+    if (tokens.empty() && event->has_delta()) worker_->Kill();
+    tokens.insert(tokens.end(), event->delta().tokens().begin(), event->delta().tokens().end());
   }
   const absl::Status status = stream->Finish();
-  EXPECT_LE(absl::Now() - killed, absl::Seconds(2));
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
-  EXPECT_FALSE(status.message().empty());
-  EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 20)).size(), 20u);
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(tokens, expected);
   EXPECT_TRUE(AwaitCluster(client_, [](const auto& s) { return OnlyCoordinatorHasShare(s, "coordinator"); }));
   EXPECT_TRUE(coordinator_.IsRunning());
 }
