@@ -1,7 +1,9 @@
 #include "daemon/channel/frame.h"
 
 #include <bit>
+#include <cmath>
 #include <type_traits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/weights/session_token.h"
@@ -169,6 +171,25 @@ absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape) {
     return absl::InvalidArgumentError("predictor values for a layer without a predictor");
   }
   return ExpectPayload(header, FrameType::kFloat32, FfnPayloadOf(shape, header).request_bytes());
+}
+
+absl::Status ValidateChoices(const FrameHeader& header, const ShardShape& shape,
+                             absl::Span<const BlockChoice> choices) {
+  const uint32_t blocks = shape.layers[header.layer].blocks;
+  std::vector<uint32_t> row_of(blocks);  // in which row, counted from 1, a block was named last
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const BlockChoice& choice = choices[i];
+    const auto row = static_cast<uint32_t>(i / header.choices + 1);
+    if (choice.block >= blocks) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("block ", choice.block, " of a layer of ", blocks, " blocks"));
+    }
+    if (!std::isfinite(choice.weight)) return absl::InvalidArgumentError("a block's weight is no number");
+    if (choice.weight != 0 && std::exchange(row_of[choice.block], row) == row) {
+      return absl::InvalidArgumentError(absl::StrCat("block ", choice.block, " twice in a row"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ValidateSums(const FrameHeader& header, const FrameHeader& request, const ShardShape& shape) {

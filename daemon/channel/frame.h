@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/neuron/ffn_device.h"
 
 namespace hearth {
 
@@ -101,6 +102,10 @@ FfnPayload FfnPayloadOf(const ShardShape& shape, const FrameHeader& header);
 absl::Status ValidateHello(const FrameHeader& header);
 absl::Status ValidatePing(const FrameHeader& header);
 absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape);
+// Whether the block choices of a message, (rows, header.choices), are ones that a leader sends: each block is
+// one of the layer's and occurs once in its row (a weight of 0 stands for "none"), weights are finite.
+absl::Status ValidateChoices(const FrameHeader& header, const ShardShape& shape,
+                             absl::Span<const BlockChoice> choices);
 // Whether `header` is the answer to `request` (which is valid under `shape`).
 absl::Status ValidateSums(const FrameHeader& header, const FrameHeader& request, const ShardShape& shape);
 

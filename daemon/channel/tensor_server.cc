@@ -27,6 +27,9 @@ constexpr std::chrono::seconds kHelloTimeout{2};
 constexpr std::chrono::seconds kPayloadTimeout{10};
 // A leader needs one connection per plan and one for measuring.
 constexpr size_t kMaxConnections = 64;
+// Of callers that have not said hello: the one that came first makes room for the next, so that those who say
+// nothing keep nobody out.
+constexpr size_t kMaxStrangers = 16;
 constexpr std::chrono::milliseconds kAcceptAgain{100};
 
 bool Equal(const SessionToken& a, const SessionToken& b) {
@@ -69,6 +72,7 @@ struct TensorServer::Connection {
   std::atomic<bool> done{false};
   // Guarded by the server's mutex.
   std::optional<SessionToken> token;  // once it has said hello
+  bool closing = false;               // it has to make room
   uint64_t epoch = 0;
   std::shared_ptr<LocalShard> shard;  // null: measures only
 };
@@ -91,7 +95,8 @@ absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::stri
     return absl::UnavailableError(
         absl::StrCat("the tensor channel cannot listen on ", listen, ": ", error.message()));
   }
-  where.port = acceptor->acceptor.local_endpoint().port();
+  const tcp::endpoint local = acceptor->acceptor.local_endpoint();
+  where = {local.address().to_string(), local.port()};
   auto server = std::unique_ptr<TensorServer>(new TensorServer(std::move(acceptor)));
   server->address_ = FormatHostPort(where);
   server->thread_ = std::thread([raw = server.get()] { raw->Accept(); });
@@ -159,7 +164,8 @@ void TensorServer::Accept() {
     auto connection = std::make_unique<Connection>(std::make_unique<FrameSocket>(
         std::make_unique<FrameSocket::Impl>(acceptor_->context, std::move(socket))));
     MutexLock lock(&mutex_);
-    if (stopped_ || connections_.size() >= kMaxConnections) {
+    const size_t strangers = CloseOldestStranger();
+    if (stopped_ || connections_.size() - strangers >= kMaxConnections) {
       ++refused_;
       continue;
     }
@@ -167,6 +173,26 @@ void TensorServer::Accept() {
     connections_.push_back(std::move(connection));
     reference.thread = std::thread([this, &reference] { Serve(reference); });
   }
+}
+
+// Makes room for one more caller that has not said hello; returns how many connections are none of a
+// leader's.
+size_t TensorServer::CloseOldestStranger() {
+  size_t strangers = 0;
+  size_t waiting = 0;
+  Connection* oldest = nullptr;
+  for (const auto& connection : connections_) {
+    if (connection->token) continue;
+    ++strangers;
+    if (connection->done || connection->closing) continue;
+    ++waiting;
+    if (oldest == nullptr) oldest = connection.get();
+  }
+  if (waiting >= kMaxStrangers) {
+    oldest->closing = true;
+    oldest->socket->Close();
+  }
+  return strangers;
 }
 
 void TensorServer::Reap(bool all) {
@@ -259,6 +285,7 @@ absl::Status TensorServer::ServeFfn(Connection& connection, LocalShard& shard) {
     HEARTH_RETURN_IF_ERROR(
         connection.socket->Receive(Bytes(payload, header.payload_bytes), Clock::now() + kPayloadTimeout));
     const FfnRequest request = ParseRequest(header, shape, payload.data());
+    HEARTH_RETURN_IF_ERROR(ValidateChoices(header, shape, request.choices));
     sums.resize(size_t{request.rows} * request.output_values);
     HEARTH_RETURN_IF_ERROR(shard.Run(request, absl::MakeSpan(sums)));
 

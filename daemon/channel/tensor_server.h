@@ -34,7 +34,7 @@ class TensorServer : public ShardPublisher {
   TensorServer(const TensorServer&) = delete;
   TensorServer& operator=(const TensorServer&) = delete;
 
-  // HOST:PORT with the real port.
+  // ADDRESS:PORT, in numbers, with the real port.
   const std::string& address() const { return address_; }
 
   // Only connections that know `token` are answered from now on; those of another session are closed.
@@ -54,6 +54,7 @@ class TensorServer : public ShardPublisher {
 
   explicit TensorServer(std::unique_ptr<Acceptor> acceptor);
   void Accept();
+  size_t CloseOldestStranger() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Reap(bool all);
   void Serve(Connection& connection);
   absl::Status Greet(Connection& connection);

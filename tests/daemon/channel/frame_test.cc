@@ -161,5 +161,22 @@ TEST(ValidateSums, OnlyTheAnswerToTheRequestIsAccepted) {
   EXPECT_TRUE(refused([](FrameHeader& h) { h.payload_bytes = 64 * 8; }));
 }
 
+TEST(ValidateChoices, BlocksAreOfTheLayerAndOccurOnceInARow) {
+  ShardShape shape;
+  shape.layers = {{true, 8, 0, 8, 4}};
+  FrameHeader header;
+  header.rows = 2;
+  header.choices = 2;
+  const auto check = [&](std::vector<BlockChoice> choices) {
+    return ValidateChoices(header, shape, choices);
+  };
+  EXPECT_TRUE(check({{0, 1}, {3, 1}, {0, 1}, {3, 0.5f}}).ok()) << "the same blocks in another row";
+  EXPECT_TRUE(check({{0, 1}, {0, 0}, {0, 0}, {0, 0}}).ok()) << "weight 0 stands for none";
+  EXPECT_FALSE(check({{2, 1}, {2, 1}, {0, 1}, {1, 1}}).ok());
+  EXPECT_FALSE(check({{0, 1}, {1, 1}, {3, 1}, {3, 0.5f}}).ok());
+  EXPECT_FALSE(check({{0, 1}, {4, 1}, {0, 1}, {1, 1}}).ok());
+  EXPECT_FALSE(check({{0, NAN}, {1, 1}, {0, 1}, {1, 1}}).ok());
+}
+
 }  // namespace
 }  // namespace hearth

@@ -132,6 +132,34 @@ TEST_F(TensorChannelTest, WorkerThatTakesMuchLongerThanThePlanExpectsIsLost) {
   EXPECT_LT(Clock::now() - start, std::chrono::seconds(20));
 }
 
+TEST_F(TensorChannelTest, BlockThatTheLayerDoesNotHaveIsRefused) {
+  const auto socket = OpenTensorConnection(server_->address(), token_, 5, Soon()).value();
+  FrameHeader header = FfnHeader();
+  header.choices = 1;
+  header.payload_bytes += sizeof(BlockChoice);
+  const auto send = [&](const BlockChoice& choice) {
+    const auto* x = reinterpret_cast<const uint8_t*>(x_.data());
+    const auto* chosen = reinterpret_cast<const uint8_t*>(&choice);
+    return socket->Send(header, {{x, ShardFixture::kEmbedding * sizeof(float)}, {chosen, sizeof(choice)}},
+                        Soon());
+  };
+  ASSERT_TRUE(send({0, 1.0f}).ok());
+  std::vector<uint8_t> sums(ShardFixture::kEmbedding * sizeof(int64_t));
+  ASSERT_TRUE(socket->ReceiveHeader(Soon()).ok());
+  ASSERT_TRUE(socket->Receive(absl::MakeSpan(sums), Soon()).ok());
+  ASSERT_TRUE(send({7, 1.0f}).ok());  // the layer has one block
+  EXPECT_TRUE(IsClosed(*socket));
+}
+
+TEST_F(TensorChannelTest, StrangersThatSayNothingDoNotKeepTheLeaderOut) {
+  std::vector<std::unique_ptr<FrameSocket>> strangers;
+  for (int i = 0; i < 100; ++i) strangers.push_back(Stranger());
+  const std::unique_ptr<RemoteDevice> device = Connect();
+  std::vector<int64_t> sums(x_.size());
+  ASSERT_TRUE(device->Submit(ShardFixture::Request(0, x_)).ok());
+  EXPECT_TRUE(device->Collect(absl::MakeSpan(sums)).ok());
+}
+
 TEST_F(TensorChannelTest, WithdrawnEpochClosesItsConnectionsAndLetsTheShardGo) {
   const std::unique_ptr<RemoteDevice> device = Connect();
   std::weak_ptr<LocalShard> weak = shard_;
