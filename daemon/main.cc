@@ -16,6 +16,7 @@
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
 #include "daemon/logging.h"
+#include "daemon/ready_text.h"
 #include "daemon/serving/server.h"
 #include "engine/base/status_macros.h"
 
@@ -100,21 +101,6 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
   return Server::Start(options, *node.model_host(), node.cluster_view());
 }
 
-// Scripts wait for the first line; a daemon that answers may still be loading what it was told to. Everything
-// else goes to the log on stderr.
-void PrintReady(Node& node, const std::string& address) {
-  std::string text = absl::StrCat("hearthd ready on ", address, "\n");
-  const std::vector<ModelInfo> models =
-      node.model_host() == nullptr ? std::vector<ModelInfo>() : node.model_host()->List();
-  for (const ModelInfo& model : models) {
-    if (model.state == ModelState::kReady) continue;
-    absl::StrAppend(&text, "model ", model.name,
-                    " is still being loaded: `hearth models` shows how far it is\n");
-  }
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
-
 absl::Status Run(const Config& config) {
   const sigset_t signals = BlockStopSignals();
   HEARTH_RETURN_IF_ERROR(TakeStateDirectory(config.state_dir));
@@ -125,7 +111,11 @@ absl::Status Run(const Config& config) {
     HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
   }
   HEARTH_RETURN_IF_ERROR(WritePortFile(config, server->address()));
-  PrintReady(*node, server->address());
+  // Everything else goes to the log on stderr.
+  const std::vector<ModelInfo> models =
+      node->model_host() == nullptr ? std::vector<ModelInfo>() : node->model_host()->List();
+  std::fputs(ReadyText(server->address(), models).c_str(), stdout);
+  std::fflush(stdout);
   spdlog::info("{} listens on {}{}", config.name, server->address(),
                config.join.empty() ? "" : " as a worker of " + config.join);
 

@@ -1,0 +1,21 @@
+#include "daemon/ready_text.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/printable.h"
+
+namespace hearth {
+
+std::string ReadyText(const std::string& address, const std::vector<ModelInfo>& models) {
+  std::string text = absl::StrCat("hearthd ready on ", address, "\n");
+  for (const ModelInfo& model : models) {
+    const std::string name = Printable(model.name);
+    if (model.state == ModelState::kFailed) {
+      absl::StrAppend(&text, "model ", name, " cannot be used: ", Printable(model.detail), "\n");
+    } else if (model.state != ModelState::kReady) {
+      absl::StrAppend(&text, "model ", name, " is still being loaded: `hearth models` shows how far it is\n");
+    }
+  }
+  return text;
+}
+
+}  // namespace hearth

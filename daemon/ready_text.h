@@ -1,0 +1,17 @@
+#ifndef HEARTH_DAEMON_READY_TEXT_H_
+#define HEARTH_DAEMON_READY_TEXT_H_
+
+#include <string>
+#include <vector>
+
+#include "daemon/model_host.h"
+
+namespace hearth {
+
+// What hearthd prints once it answers calls. Scripts wait for the first line, "hearthd ready on HOST:PORT"; a
+// line more for each model that cannot be used yet says so.
+std::string ReadyText(const std::string& address, const std::vector<ModelInfo>& models);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_READY_TEXT_H_
