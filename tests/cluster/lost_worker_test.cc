@@ -1,6 +1,8 @@
 // A worker dies in the middle of a stream, and comes back.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/cluster/daemon_process.h"
 
 namespace hearth {
@@ -71,6 +73,32 @@ TEST_F(LostWorker, RestartedItTakesItsShareFromItsCacheWithoutATransfer) {
   EXPECT_EQ(FindHost(*status, "worker")->weights_fetched_bytes(), 0u);
   EXPECT_GT(FindHost(*status, "worker")->groups_from_cache(), 0u);
   EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 40)), expected);
+}
+
+// The model does not fit the coordinator alone.
+TEST(LostWorkerThatIsNeeded, StreamEndsAfterTheWaitAndSaysWhatIsMissing) {
+  TemporaryFolder folder;
+  DaemonProcess coordinator(
+      folder.path(), "coordinator",
+      {"--context", "512", "--slots", "1", "--device", "cpu,memory=4MiB", "--replan-wait", "1"});
+  DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
+  Client client(coordinator.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) {
+    const v1::HostStatus* host = FindHost(status, "worker");
+    return host != nullptr && host->state() == v1::HOST_STATE_ALIVE;
+  }));
+  v1::LoadModelRequest load;
+  load.set_path(kSparseModel);
+  ASSERT_TRUE(client.LoadModel(load, [](const auto&) {}).ok());
+  auto stream = client.StartGenerate(GreedyRequest("And it came to pass", 480));
+  bool lost = false;
+  while (const auto event = stream->Next()) {
+    if (event->has_delta() && !std::exchange(lost, true)) worker.Kill();
+  }
+  const absl::Status status = stream->Finish();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_NE(status.message().find("host worker"), std::string::npos) << status;
+  EXPECT_NE(status.message().find("are missing"), std::string::npos) << status;
 }
 
 }  // namespace
