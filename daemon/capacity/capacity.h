@@ -7,16 +7,11 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/capacity/device_option.h"
+#include "engine/device/host_share.h"
 
 namespace hearth {
 
 // A device of this host as its daemon uses it.
-struct HostDeviceSpec {
-  std::string name;
-  int threads = 1;
-  uint64_t memory_bytes = 0;  // budget for weights
-};
-
 struct DeviceCapacity {
   std::string name;
   std::string kind = "cpu";  // "gpu": only reported, nothing is placed on it

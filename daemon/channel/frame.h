@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "engine/neuron/ffn_device.h"
+#include "engine/neuron/ffn_request.h"
 
 namespace hearth {
 

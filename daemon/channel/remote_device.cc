@@ -57,8 +57,8 @@ void RemoteDevice::Close(const std::string& reason) {
   socket_->Close();
 }
 
-bool RemoteDevice::HoldsLayer(uint32_t layer) const {
-  return layer < shape_.layers.size() && shape_.layers[layer].held;
+bool RemoteDevice::Holds(Work work, uint32_t layer) const {
+  return work == Work::kFfn && layer < shape_.layers.size() && shape_.layers[layer].held;
 }
 
 // Of the request that is on its way.
@@ -78,11 +78,12 @@ absl::Status RemoteDevice::Fail(const absl::Status& status) {
   return failed_;
 }
 
-absl::Status RemoteDevice::Submit(const FfnRequest& request) {
-  HEARTH_CHECK(HoldsLayer(request.layer));
-  if (!failed_.ok()) return failed_;
-  const absl::Status sent = SendRequest(request);
-  return sent.ok() ? sent : Fail(sent);
+Ticket RemoteDevice::Submit(const Request& request) {
+  HEARTH_CHECK(Holds(WorkOf(request), LayerOf(request)));
+  if (!failed_.ok()) return request_.step;
+  const absl::Status sent = SendRequest(std::get<FfnRequest>(request));
+  if (!sent.ok()) Fail(sent);
+  return request_.step;
 }
 
 absl::Status RemoteDevice::SendRequest(const FfnRequest& request) {
@@ -106,7 +107,7 @@ absl::Status RemoteDevice::SendRequest(const FfnRequest& request) {
                        Deadline());
 }
 
-absl::Status RemoteDevice::Collect(absl::Span<int64_t> sums) {
+absl::Status RemoteDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   if (!failed_.ok()) return failed_;
   const Clock::time_point start = Clock::now();
   const absl::Status received = ReceiveSums(sums);
@@ -129,8 +130,16 @@ absl::Status RemoteDevice::ReceiveSums(absl::Span<int64_t> sums) {
   return absl::OkStatus();
 }
 
-FfnCounters RemoteDevice::counters() const {
-  FfnCounters counters;
+absl::StatusOr<std::vector<uint8_t>> RemoteDevice::ReadKv(const KvRange& range) {
+  return absl::InvalidArgumentError(absl::StrCat("host ", name_, " holds no head groups"));
+}
+
+absl::Status RemoteDevice::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) {
+  return absl::InvalidArgumentError(absl::StrCat("host ", name_, " holds no head groups"));
+}
+
+DeviceCounters RemoteDevice::counters() const {
+  DeviceCounters counters;
   counters.round_trips = round_trips_;
   counters.wait_us = wait_us_;
   return counters;

@@ -13,7 +13,7 @@
 #include "daemon/channel/frame_socket.h"
 #include "daemon/weights/session_token.h"
 #include "engine/base/mutex.h"
-#include "engine/neuron/ffn_device.h"
+#include "engine/device/device.h"
 
 namespace hearth {
 
@@ -26,7 +26,7 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::str
 // A worker's share of a plan as a device of its leader: Submit writes the layer's input to the worker,
 // Collect waits for its sums. Once a message has failed the device stays lost. The worker's own counters of
 // neurons come with its state (worker.proto); this class counts round trips, waiting and the network's bytes.
-class RemoteDevice : public FfnDevice {
+class RemoteDevice : public Device {
  public:
   // `name` is the host's; `socket` was opened with shape.epoch. `expected_us`, by layer, is the time that the
   // plan expects the layer to take for one row: a worker that takes several times as long counts as lost.
@@ -42,10 +42,12 @@ class RemoteDevice : public FfnDevice {
   uint64_t network_bytes() const { return network_bytes_; }
 
   const std::string& name() const override { return name_; }
-  bool HoldsLayer(uint32_t layer) const override;
-  absl::Status Submit(const FfnRequest& request) override;
-  absl::Status Collect(absl::Span<int64_t> sums) override;
-  FfnCounters counters() const override;
+  bool Holds(Work work, uint32_t layer) const override;
+  Ticket Submit(const Request& request) override;
+  absl::Status Collect(Ticket ticket, absl::Span<int64_t> sums) override;
+  absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range) override;
+  absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) override;
+  DeviceCounters counters() const override;
 
  private:
   FrameSocket::Clock::time_point Deadline() const;

@@ -23,9 +23,9 @@ uint64_t BytesOn(const ShardDescription& shard, const std::string& device) {
 
 void AddLocalWork(const LocalShard& shard, DeviceShareView& view) {
   view.weight_bytes = BytesOn(shard.description(), view.device);
-  for (const ShardDevice* device : shard.shard_devices()) {
+  for (const CpuDevice* device : shard.shard_devices()) {
     if (device->name() != view.device) continue;
-    FfnCounters counters = device->counters();
+    DeviceCounters counters = device->counters();
     view.neurons_computed = std::move(counters.neurons_computed);
     view.neurons_offered = std::move(counters.neurons_held);
     view.bytes_touched = counters.bytes_touched;
@@ -37,7 +37,7 @@ void AddRemoteWork(const ActivePlan::Remote& remote, uint64_t epoch, const Roste
                    DeviceShareView& view) {
   view.weight_bytes = BytesOn(remote.shard, view.device);
   if (first) {
-    const FfnCounters counters = remote.device->counters();
+    const DeviceCounters counters = remote.device->counters();
     view.round_trips = counters.round_trips;
     view.wait_us = counters.wait_us;
   }
@@ -53,8 +53,8 @@ void AddRemoteWork(const ActivePlan::Remote& remote, uint64_t epoch, const Roste
 
 }  // namespace
 
-std::vector<FfnDevice*> ActivePlan::devices() const {
-  std::vector<FfnDevice*> devices;
+std::vector<Device*> ActivePlan::devices() const {
+  std::vector<Device*> devices;
   for (const Remote& remote : remotes) devices.push_back(remote.device.get());
   devices.insert(devices.end(), local->devices().begin(), local->devices().end());
   return devices;

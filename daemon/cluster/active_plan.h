@@ -32,7 +32,7 @@ struct ActivePlan {
   // One of its hosts is lost: it can never be used again.
   std::atomic<bool> broken{false};
 
-  std::vector<FfnDevice*> devices() const;
+  std::vector<Device*> devices() const;
   // Whether the plan relies on exactly these sessions of its remote hosts.
   bool UsesSessions(const std::vector<Roster::Host>& hosts) const;
 };

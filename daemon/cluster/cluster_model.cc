@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/weight_source.h"
 
 namespace hearth {
 namespace {
@@ -126,14 +127,19 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
 absl::Status ClusterModel::LoadLeader() {
   if (decoder_) return absl::OkStatus();
   SetProgress("reading the leader's weights", 0, GroupBytes(description_));
-  HEARTH_ASSIGN_OR_RETURN(model_, Model::Load(file_.file, file_.options, *pool_));
+  HEARTH_ASSIGN_OR_RETURN(model_, Model::Load(file_.file, file_.outline, *pool_));
   DecoderOptions options;
   options.sequences = context_->options.slots;
   options.context_length = file_.options.context_length;
   options.max_rows = context_->options.max_rows;
   options.kv_type = context_->options.kv_type;
   HEARTH_ASSIGN_OR_RETURN(decoder_, Decoder::Create(model_, options, *pool_));
-  return absl::OkStatus();
+  std::vector<DeviceShare> shares(devices_->specs().size(), DeviceShare::Nothing(model_->spec().n_layers));
+  shares[0] = DeviceShare::Everything(*file_.outline);
+  for (std::vector<uint32_t>& neurons : shares[0].neuron_groups) neurons.clear();
+  own_ = std::make_unique<HostShare>(file_.outline, options, std::move(shares), *devices_);
+  FileSource source(file_.file, file_.outline);
+  return own_->Load(source, *pool_);
 }
 
 // ---- Plans.
@@ -284,7 +290,9 @@ absl::Status ClusterModel::PrepareStep() {
     if (next_ != nullptr && !next_->broken) {
       if (active_ != nullptr) retired_.push_back(std::move(active_));
       active_ = std::exchange(next_, nullptr);
-      decoder_->SetDevices(active_->devices());
+      std::vector<Device*> devices = active_->devices();
+      devices.insert(devices.end(), own_->devices().begin(), own_->devices().end());
+      decoder_->SetDevices(std::move(devices));
       switched = true;
     }
     if (!switched && active_ != nullptr && !active_->broken) return absl::OkStatus();

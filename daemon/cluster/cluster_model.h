@@ -122,6 +122,7 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<ThreadPool> pool_;  // the leader's
   std::unique_ptr<HostDevices> devices_;
   std::shared_ptr<const Model> model_;
+  std::unique_ptr<HostShare> own_;  // attention and output head, on the first device
   std::unique_ptr<Decoder> decoder_;
   Situation planned_for_;
   std::unique_ptr<PlanPreparer> preparer_;

@@ -110,7 +110,7 @@ nlohmann::json ToJson(const Generated& generated, size_t prompt_tokens, uint64_t
                              {"devices", nlohmann::json::array()}};
   if (has_text) document["text"] = generated.text;
   const std::vector<std::string> names = session.device_names();
-  const std::vector<FfnCounters> counters = session.device_counters();
+  const std::vector<DeviceCounters> counters = session.device_counters();
   for (size_t d = 0; d < names.size(); ++d) {
     document["devices"].push_back({{"name", names[d]},
                                    {"neurons_computed", counters[d].neurons_computed},

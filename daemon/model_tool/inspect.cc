@@ -13,9 +13,9 @@
 #include "daemon/model_tool/session.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/decoder.h"
-#include "engine/model/ffn_layers.h"
 #include "engine/model/model.h"
 #include "engine/neuron/bundle.h"
+#include "engine/outline/ffn_layers.h"
 #include "engine/quant/types.h"
 #include "engine/token/tokenizer.h"
 #include "placement/units.h"
@@ -108,6 +108,8 @@ absl::StatusOr<json> ModelJson(const GgufFile& file, uint32_t context) {
   }
   const ModelSpec& spec = outline.spec;
   const AttentionSpec attention = spec.layers.empty() ? AttentionSpec{} : spec.layers.front().attention;
+  const uint64_t placed_bytes = outline.mixer_weight_bytes + outline.output_weight_bytes;
+  const uint64_t leader_bytes = outline.leader_weight_bytes + placed_bytes;
   return json{{"layers", spec.n_layers},
               {"embedding", spec.n_embd},
               {"vocabulary", spec.n_vocab},
@@ -121,11 +123,11 @@ absl::StatusOr<json> ModelJson(const GgufFile& file, uint32_t context) {
               {"sparsity", SparsityJson(outline)},
               {"memory",
                {{"context", context},
-                {"leader_weight_bytes", outline.leader_weight_bytes},
+                {"leader_weight_bytes", leader_bytes},
                 {"neuron_bytes", neuron_bytes},
                 {"kv_cache_bytes_f16", kv_bytes},
-                {"total_bytes", outline.leader_weight_bytes + neuron_bytes + kv_bytes}}},
-              {"leader_bytes_per_token", outline.leader_bytes_per_token}};
+                {"total_bytes", leader_bytes + neuron_bytes + kv_bytes}}},
+              {"leader_bytes_per_token", outline.leader_bytes_per_token + placed_bytes}};
 }
 
 std::string ToText(const json& document, bool tensors) {

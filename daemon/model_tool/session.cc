@@ -7,7 +7,8 @@
 #include "daemon/capacity/device_option.h"
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
-#include "engine/model/spec.h"
+#include "engine/device/weight_source.h"
+#include "engine/spec/spec.h"
 #include "placement/plan.h"
 
 namespace hearth::model_tool {
@@ -71,6 +72,21 @@ placement::Cluster OneHost(const std::vector<DeviceOption>& options) {
   return {{std::move(host)}, 0};
 }
 
+// What each of the host's devices holds: the neuron groups that the plan gives it; the first one also what is
+// not placed yet, heads and output rows.
+std::vector<DeviceShare> SharesOf(const placement::Assignment& assignment, const ModelOutline& outline,
+                                  size_t devices) {
+  std::vector<DeviceShare> shares(devices, DeviceShare::Nothing(outline.spec.n_layers));
+  shares[0] = DeviceShare::Everything(outline);
+  for (std::vector<uint32_t>& groups : shares[0].neuron_groups) groups.clear();
+  for (size_t layer = 0; layer < assignment.size(); ++layer) {
+    for (uint32_t g = 0; g < assignment[layer].size(); ++g) {
+      shares[assignment[layer][g]].neuron_groups[layer].push_back(g);
+    }
+  }
+  return shares;
+}
+
 }  // namespace
 
 absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file) {
@@ -97,7 +113,6 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   model_options.context_length = context;
   model_options.rope_scaling = flags.rope_scaling;
   HEARTH_ASSIGN_OR_RETURN(session->model_, Model::Load(session->file_, model_options, *session->pool_));
-  HEARTH_RETURN_IF_ERROR(session->MakeDevices(flags));
 
   const DecoderOptions decoder_options{
       .sequences = sequences,
@@ -107,27 +122,26 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   };
   HEARTH_ASSIGN_OR_RETURN(session->decoder_,
                           Decoder::Create(session->model_, decoder_options, *session->pool_));
-  session->decoder_->SetDevices(session->devices_->devices());
+  HEARTH_RETURN_IF_ERROR(session->MakeDevices(flags, decoder_options));
+  session->decoder_->SetDevices(session->share_->devices());
   return session;
 }
 
-absl::Status Session::MakeDevices(const ModelFlags& flags) {
+absl::Status Session::MakeDevices(const ModelFlags& flags, const DecoderOptions& decoder_options) {
   HEARTH_ASSIGN_OR_RETURN(const std::vector<DeviceOption> options, ChooseDevices(flags.devices, threads_));
-  HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(*file_, model_->options()));
+  const ModelOutline& outline = model_->outline();
   HEARTH_ASSIGN_OR_RETURN(placement::Model description,
                           DescribeModel(outline, model_->options().sparsity, 0));
   description.leader_memory_bytes = 0;  // budgets limit the neuron groups alone
   HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan, placement::MakePlan(OneHost(options), description));
 
-  std::vector<LocalDeviceSpec> specs;
-  std::vector<DeviceShare> shares;
-  for (uint32_t d = 0; d < options.size(); ++d) {
-    specs.push_back({options[d].name, *options[d].threads});
-    shares.push_back(ShareOf(plan.assignment, d));
-  }
-  devices_ = std::make_unique<LocalDevices>(specs, *pool_, model_->spec().n_layers,
-                                            model_->options().sparsity, model_->options().arithmetic);
-  return devices_->Load(*model_, shares);
+  std::vector<HostDeviceSpec> specs;
+  for (const DeviceOption& option : options) specs.push_back({option.name, *option.threads});
+  devices_ = std::make_unique<HostDevices>(specs, pool_.get());
+  share_ = std::make_unique<HostShare>(model_->shared_outline(), decoder_options,
+                                       SharesOf(plan.assignment, outline, options.size()), *devices_);
+  FileSource source(file_, model_->shared_outline());
+  return share_->Load(source, *pool_);
 }
 
 absl::StatusOr<const Tokenizer*> Session::tokenizer() {
@@ -164,19 +178,19 @@ absl::Status Session::Clear() { return decoder_->Truncate(0, 0); }
 
 uint64_t Session::bytes_touched() const {
   uint64_t bytes = decoder_->bytes_touched();
-  for (const FfnCounters& counters : device_counters()) bytes += counters.bytes_touched;
+  for (const DeviceCounters& counters : device_counters()) bytes += counters.bytes_touched;
   return bytes;
 }
 
-std::vector<FfnCounters> Session::device_counters() const {
-  std::vector<FfnCounters> counters;
-  for (const FfnDevice* device : devices_->devices()) counters.push_back(device->counters());
+std::vector<DeviceCounters> Session::device_counters() const {
+  std::vector<DeviceCounters> counters;
+  for (const CpuDevice* device : share_->cpus()) counters.push_back(device->counters());
   return counters;
 }
 
 std::vector<std::string> Session::device_names() const {
   std::vector<std::string> names;
-  for (const FfnDevice* device : devices_->devices()) names.push_back(device->name());
+  for (const CpuDevice* device : share_->cpus()) names.push_back(device->name());
   return names;
 }
 

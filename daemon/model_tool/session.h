@@ -11,8 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "daemon/model_tool/model_flags.h"
-#include "daemon/planning/local_devices.h"
 #include "engine/base/thread_pool.h"
+#include "engine/device/host_share.h"
 #include "engine/file/gguf.h"
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
@@ -55,19 +55,20 @@ class Session {
   // Weight and KV bytes that leader and devices have read so far.
   uint64_t bytes_touched() const;
   // Neurons computed, and held, by each device in each layer so far.
-  std::vector<FfnCounters> device_counters() const;
+  std::vector<DeviceCounters> device_counters() const;
   std::vector<std::string> device_names() const;
 
  private:
   Session() = default;
 
-  absl::Status MakeDevices(const ModelFlags& flags);
+  absl::Status MakeDevices(const ModelFlags& flags, const DecoderOptions& options);
 
   std::shared_ptr<const GgufFile> file_;
   int threads_ = 0;
   std::unique_ptr<ThreadPool> pool_;
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<LocalDevices> devices_;
+  std::unique_ptr<HostDevices> devices_;
+  std::unique_ptr<HostShare> share_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<BatchRow> rows_;

@@ -61,10 +61,12 @@ absl::StatusOr<placement::Group> DescribeGroup(const FfnSpec& ffn, const FfnLaye
 absl::StatusOr<placement::Model> DescribeModel(const ModelOutline& outline, SparsityMode sparsity,
                                                uint64_t leader_buffer_bytes) {
   placement::Model model;
-  model.leader_memory_bytes = outline.leader_weight_bytes + leader_buffer_bytes;
-  model.leader_bytes_per_token = outline.leader_bytes_per_token;
+  // Heads and output rows are with the leader.
+  const uint64_t placed_bytes = outline.mixer_weight_bytes + outline.output_weight_bytes;
+  model.leader_memory_bytes = outline.leader_weight_bytes + placed_bytes + leader_buffer_bytes;
+  model.leader_bytes_per_token = outline.leader_bytes_per_token + placed_bytes;
   model.leader_operations_per_token =
-      kLeaderOperationsPerByte * static_cast<double>(outline.leader_bytes_per_token);
+      kLeaderOperationsPerByte * static_cast<double>(model.leader_bytes_per_token);
   for (size_t i = 0; i < outline.ffn_specs.size(); ++i) {
     const FfnLayerSpec& spec = outline.ffn_specs[i];
     const FfnSpec& ffn = outline.spec.layers[i].ffn;

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
-#include "engine/neuron/async_device.h"
+#include "engine/device/async_device.h"
 
 namespace hearth {
 namespace {
@@ -29,39 +29,25 @@ std::vector<const PlacedGroup*> GroupsOn(const ShardLayer& share, const std::str
   return groups;
 }
 
-bool HoldsOnlyWanted(const ShardPiece& piece, const std::vector<const PlacedGroup*>& wanted) {
-  return std::all_of(piece.groups.begin(), piece.groups.end(), [&](const NeuronGroup& held) {
+const std::vector<NeuronGroup>& GroupsOf(const FfnPiece& piece) {
+  return static_cast<const ShardPiece&>(piece).neuron_groups;
+}
+
+bool HoldsOnlyWanted(const FfnPiece& piece, const std::vector<const PlacedGroup*>& wanted) {
+  return std::all_of(GroupsOf(piece).begin(), GroupsOf(piece).end(), [&](const NeuronGroup& held) {
     return std::any_of(wanted.begin(), wanted.end(),
                        [&](const PlacedGroup* group) { return SameGroup(group->group, held); });
   });
 }
 
-bool HoldsAnything(const ShardDevice& device) {
-  for (uint32_t layer = 0; layer < device.layers(); ++layer) {
-    if (device.HoldsLayer(layer)) return true;
-  }
-  return false;
-}
-
 }  // namespace
-
-HostDevices::HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool)
-    : specs_(std::move(specs)) {
-  HEARTH_CHECK(!specs_.empty());
-  for (size_t i = 0; i < specs_.size(); ++i) {
-    if (i == 0 && first_pool != nullptr) {
-      pools_.push_back(first_pool);
-      continue;
-    }
-    own_pools_.push_back(std::make_unique<ThreadPool>(specs_[i].threads));
-    pools_.push_back(own_pools_.back().get());
-  }
-}
 
 LocalShard::LocalShard(ShardDescription description, HostDevices& devices)
     : description_(std::move(description)), host_(devices) {
+  model_.n_layers = description_.layers;
   for (size_t i = 0; i < host_.specs().size(); ++i) {
-    auto device = std::make_unique<ShardDevice>(host_.specs()[i].name, host_.pool(i), description_.layers);
+    auto device =
+        std::make_unique<CpuDevice>(host_.specs()[i].name, model_, description_.max_rows, host_.pool(i));
     shard_devices_.push_back(device.get());
     owned_.push_back(std::move(device));
   }
@@ -106,20 +92,20 @@ void LocalShard::Adopt(const LocalShard& former) {
     for (size_t i = 0; i < shard_devices_.size(); ++i) {
       const std::vector<const PlacedGroup*> wanted = GroupsOn(share, shard_devices_[i]->name());
       if (wanted.empty()) continue;
-      for (const std::shared_ptr<ShardPiece>& piece : former.shard_devices_[i]->pieces(share.layer)) {
+      for (const std::shared_ptr<FfnPiece>& piece : former.shard_devices_[i]->ffn(share.layer)) {
         const bool overlaps =
-            std::any_of(piece->groups.begin(), piece->groups.end(),
+            std::any_of(GroupsOf(*piece).begin(), GroupsOf(*piece).end(),
                         [&](const NeuronGroup& group) { return Holds(i, share.layer, group); });
-        if (!overlaps && HoldsOnlyWanted(*piece, wanted)) shard_devices_[i]->AddPiece(share.layer, piece);
+        if (!overlaps && HoldsOnlyWanted(*piece, wanted)) shard_devices_[i]->AddFfn(share.layer, piece);
       }
     }
   }
 }
 
 bool LocalShard::Holds(size_t device, uint32_t layer, const NeuronGroup& group) const {
-  const auto& pieces = shard_devices_[device]->pieces(layer);
+  const auto& pieces = shard_devices_[device]->ffn(layer);
   return std::any_of(pieces.begin(), pieces.end(),
-                     [&](const auto& piece) { return Contains(piece->groups, group); });
+                     [&](const auto& piece) { return Contains(GroupsOf(*piece), group); });
 }
 
 std::vector<const PlacedGroup*> LocalShard::missing() const {
@@ -143,16 +129,17 @@ absl::Status LocalShard::Load(const WeightSource& source, ThreadPool& pool, cons
     }
   }
   for (size_t i = 0; i < owned_.size(); ++i) {
-    if (!HoldsAnything(*shard_devices_[i])) continue;
+    if (shard_devices_[i]->empty()) continue;
     if (i > 0) owned_[i] = std::make_unique<AsyncDevice>(std::move(owned_[i]));
     used_.push_back(owned_[i].get());
   }
+  set_ = DeviceSet(used_);
   return absl::OkStatus();
 }
 
 absl::Status LocalShard::LoadLayer(const ShardLayer& share, size_t device, const WeightSource& source,
                                    ThreadPool& pool, uint64_t& bytes_loaded) {
-  ShardDevice& target = *shard_devices_[device];
+  CpuDevice& target = *shard_devices_[device];
   std::vector<NeuronGroup> groups;
   std::vector<GroupWeights> weights;
   for (const PlacedGroup* placed : GroupsOn(share, target.name())) {
@@ -164,16 +151,17 @@ absl::Status LocalShard::LoadLayer(const ShardLayer& share, size_t device, const
   }
   if (groups.empty()) return absl::OkStatus();
   auto piece = std::make_shared<ShardPiece>();
-  piece->groups = std::move(groups);
+  piece->neuron_groups = std::move(groups);
   HEARTH_ASSIGN_OR_RETURN(piece->shard, MakeCpuShard(share.spec, std::move(weights), description_.sparsity,
                                                      pool, Arithmetic::kFast));
-  target.AddPiece(share.layer, std::move(piece));
+  target.AddFfn(share.layer, std::move(piece));
   return absl::OkStatus();
 }
 
 absl::Status LocalShard::Run(const FfnRequest& request, absl::Span<int64_t> sums) {
   MutexLock lock(&host_.compute_mutex());
-  return RunFfn(used_, request, sums);
+  set_.Submit(request);
+  return set_.Collect(Work::kFfn, sums);
 }
 
 }  // namespace hearth

@@ -10,33 +10,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "daemon/capacity/capacity.h"
 #include "daemon/weights/shard_description.h"
-#include "daemon/weights/shard_device.h"
-#include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
-#include "engine/neuron/ffn_device.h"
+#include "engine/device/device_set.h"
+#include "engine/device/host_share.h"
 #include "engine/neuron/group_weights.h"
 
 namespace hearth {
 
-// The threads of a host's devices, used by all shards that it holds.
-class HostDevices {
- public:
-  // The first device computes on `first_pool` where one is given (a leader's, which is idle while FFNs run),
-  // else on a pool of its own, as the others do. `first_pool` outlives this.
-  explicit HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool = nullptr);
-
-  const std::vector<HostDeviceSpec>& specs() const { return specs_; }
-  ThreadPool& pool(size_t device) { return *pools_[device]; }
-  // Held while a shard computes, where several may be asked at once (a worker).
-  Mutex& compute_mutex() { return compute_mutex_; }
-
- private:
-  const std::vector<HostDeviceSpec> specs_;
-  std::vector<std::unique_ptr<ThreadPool>> own_pools_;
-  std::vector<ThreadPool*> pools_;
-  Mutex compute_mutex_;
+// Groups of a layer with what a device makes of them.
+struct ShardPiece : FfnPiece {
+  std::vector<NeuronGroup> neuron_groups;
 };
 
 // What a host holds of a model under one plan: its devices with their weights. Made in three steps, by one
@@ -66,9 +50,9 @@ class LocalShard {
 
   const ShardDescription& description() const { return description_; }
   // The devices that hold something, the one that computes on the caller's thread first. Borrowed.
-  const std::vector<FfnDevice*>& devices() const { return used_; }
+  const std::vector<Device*>& devices() const { return used_; }
   // The same as they are named; counters of any thread.
-  const std::vector<ShardDevice*>& shard_devices() const { return shard_devices_; }
+  const std::vector<CpuDevice*>& shard_devices() const { return shard_devices_; }
 
   // Computes a layer, (rows, output_values) sums. Several threads may call it, for several shards of one
   // HostDevices.
@@ -81,10 +65,12 @@ class LocalShard {
                          uint64_t& bytes_loaded);
 
   const ShardDescription description_;
+  ModelSpec model_;  // what devices of neurons need to know of it
   HostDevices& host_;
-  std::vector<ShardDevice*> shard_devices_;        // one per device of the host; owned below
-  std::vector<std::unique_ptr<FfnDevice>> owned_;  // the devices, all but the first inside an AsyncDevice
-  std::vector<FfnDevice*> used_;
+  std::vector<CpuDevice*> shard_devices_;       // one per device of the host; owned below
+  std::vector<std::unique_ptr<Device>> owned_;  // the devices, all but the first inside an AsyncDevice
+  std::vector<Device*> used_;
+  DeviceSet set_;
 };
 
 }  // namespace hearth

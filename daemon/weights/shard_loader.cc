@@ -17,8 +17,8 @@ constexpr std::chrono::milliseconds kFetchAgain{500};
 constexpr std::chrono::seconds kFailedAgain{5};
 constexpr size_t kBundlesPerFetch = 1024;
 
-DeviceWork WorkOf(const ShardDevice& device) {
-  FfnCounters counters = device.counters();
+DeviceWork WorkOf(const CpuDevice& device) {
+  DeviceCounters counters = device.counters();
   return {device.name(), std::move(counters.neurons_computed), std::move(counters.neurons_held),
           counters.bytes_touched};
 }
@@ -63,7 +63,7 @@ std::vector<ShardStatus> ShardLoader::Statuses() const {
   if (taken_ != wanted_) return statuses;  // epochs may mean something else by now
   for (const auto& [epoch, job] : jobs_) {
     ShardStatus status = job.status;
-    for (const ShardDevice* device : job.shard->shard_devices()) status.devices.push_back(WorkOf(*device));
+    for (const CpuDevice* device : job.shard->shard_devices()) status.devices.push_back(WorkOf(*device));
     statuses.push_back(std::move(status));
   }
   return statuses;
@@ -76,18 +76,18 @@ BundleStoreCounters ShardLoader::counters() const {
 
 uint64_t ShardLoader::UsedBytes(const std::string& name) const {
   MutexLock lock(&mutex_);
-  absl::flat_hash_set<const ShardPiece*> pieces;  // shards of two plans share some
+  absl::flat_hash_set<const FfnPiece*> pieces;  // shards of two plans share some
   for (const auto& [epoch, job] : jobs_) {
     if (!job.ready) continue;
-    for (const ShardDevice* device : job.shard->shard_devices()) {
+    for (const CpuDevice* device : job.shard->shard_devices()) {
       if (device->name() != name) continue;
       for (uint32_t layer = 0; layer < device->layers(); ++layer) {
-        for (const auto& piece : device->pieces(layer)) pieces.insert(piece.get());
+        for (const auto& piece : device->ffn(layer)) pieces.insert(piece.get());
       }
     }
   }
   uint64_t bytes = 0;
-  for (const ShardPiece* piece : pieces) bytes += piece->shard->weight_bytes();
+  for (const FfnPiece* piece : pieces) bytes += piece->shard->weight_bytes();
   return bytes;
 }
 

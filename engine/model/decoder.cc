@@ -8,14 +8,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/attention/kv_cache.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/device_set.h"
 #include "engine/kernel/vector_ops.h"
-#include "engine/model/ffn_stage.h"
-#include "engine/model/kv_cache.h"
-#include "engine/model/layer.h"
-#include "engine/model/step.h"
-#include "engine/model/weights.h"
+#include "engine/model/stage.h"
+#include "engine/outline/leader_weights.h"
+#include "engine/weights/workspace.h"
 
 namespace hearth {
 namespace {
@@ -26,20 +26,23 @@ uint64_t PhysicalMemoryBytes() {
 
 class LayeredDecoder : public Decoder {
  public:
-  LayeredDecoder(std::shared_ptr<const Model> model, DecoderOptions options, std::vector<KvLayer> caches,
-                 uint64_t kv_bytes, ThreadPool& pool)
+  LayeredDecoder(std::shared_ptr<const Model> model, DecoderOptions options, uint64_t kv_bytes,
+                 ThreadPool& pool)
       : model_(std::move(model)),
         options_(options),
         spec_(model_->spec()),
         weights_(model_->weights()),
-        caches_(std::move(caches)),
         kv_bytes_(kv_bytes),
         lengths_(options.sequences, 0),
         next_lengths_(options.sequences, 0),
-        step_(spec_, weights_, options.max_rows, pool),
-        ffn_(spec_, model_->ffn_specs(), options.max_rows) {}
+        work_(pool),
+        stage_(model_->outline(), weights_, 0, spec_.n_layers, options.max_rows, pool) {
+    places_.reserve(options.max_rows);
+    x_.resize(size_t{options.max_rows} * spec_.n_embd);
+    normed_.resize(x_.size());
+  }
 
-  void SetDevices(std::vector<FfnDevice*> devices) override { ffn_.SetDevices(std::move(devices)); }
+  void SetDevices(std::vector<Device*> devices) override { devices_ = DeviceSet(std::move(devices)); }
   absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) override;
   absl::Status Truncate(uint32_t sequence, uint32_t length) override;
   uint32_t SequenceLength(uint32_t sequence) const override {
@@ -49,23 +52,28 @@ class LayeredDecoder : public Decoder {
   const Model& model() const override { return *model_; }
   const DecoderOptions& options() const override { return options_; }
   uint64_t kv_bytes() const override { return kv_bytes_; }
-  uint64_t bytes_touched() const override { return step_.bytes_touched; }
+  uint64_t bytes_touched() const override { return work_.bytes_touched + stage_.bytes_touched(); }
 
  private:
   absl::Status CheckRows(absl::Span<const BatchRow> rows);
-  void Embed();
-  void ComputeLogits(absl::Span<float> logits);
+  void Embed(absl::Span<const BatchRow> rows);
+  absl::Status ComputeLogits(absl::Span<const BatchRow> rows, absl::Span<float> logits);
 
   std::shared_ptr<const Model> model_;
   DecoderOptions options_;
   const ModelSpec& spec_;
-  const ModelWeights& weights_;
-  std::vector<KvLayer> caches_;  // by layer
+  const LeaderWeights& weights_;
   uint64_t kv_bytes_;
   std::vector<uint32_t> lengths_;       // by sequence
   std::vector<uint32_t> next_lengths_;  // what they become when the step succeeds
-  hearth::Step step_;
-  FfnStage ffn_;
+
+  DeviceSet devices_;
+  Workspace work_;
+  Stage stage_;
+  uint64_t step_ = 0;
+  std::vector<RowPlace> places_;  // of the rows
+  std::vector<float> x_;          // (rows, n_embd): the residual stream
+  std::vector<float> normed_;     // (rows, n_embd)
 };
 
 absl::Status LayeredDecoder::CheckRows(absl::Span<const BatchRow> rows) {
@@ -97,50 +105,52 @@ absl::Status LayeredDecoder::CheckRows(absl::Span<const BatchRow> rows) {
   return absl::OkStatus();
 }
 
-void LayeredDecoder::Embed() {
+void LayeredDecoder::Embed(absl::Span<const BatchRow> rows) {
   const size_t n = spec_.n_embd;
-  step_.ForEachRow([&](uint32_t t) {
-    const BatchRow& row = step_.rows[t];
-    float* x = step_.x.data() + t * n;
+  work_.ForEach(rows.size(), [&](uint32_t t) {
+    const BatchRow& row = rows[t];
+    float* x = x_.data() + t * n;
     weights_.embedding.Read(static_cast<uint64_t>(row.token), x);
     if (spec_.embedding_scale != 1) Scale(spec_.embedding_scale, n, x);
     if (spec_.learned_positions > 0) {
-      float* position = step_.branch.data() + t * n;
+      float* position = normed_.data() + t * n;
       weights_.positions.Read(uint64_t{row.position} + spec_.position_offset, position);
       Add(position, n, x);
     }
   });
-  ApplyNorm(step_, spec_, weights_.embedding_norm, step_.row_count(), n, step_.x.data(), step_.x.data());
+  ApplyNorm(work_, NormFormula(spec_), weights_.embedding_norm, rows.size(), n, x_.data(), x_.data());
 }
 
-void LayeredDecoder::ComputeLogits(absl::Span<float> logits) {
+absl::Status LayeredDecoder::ComputeLogits(absl::Span<const BatchRow> rows, absl::Span<float> logits) {
   const size_t n = spec_.n_embd;
-  size_t wanted = 0;
-  for (uint32_t t = 0; t < step_.row_count(); ++t) {
-    if (!step_.rows[t].want_logits) continue;
-    std::copy_n(step_.x.data() + t * n, n, step_.normed.data() + wanted * n);
+  uint32_t wanted = 0;
+  for (size_t t = 0; t < rows.size(); ++t) {
+    if (!rows[t].want_logits) continue;
+    std::copy_n(x_.data() + t * n, n, normed_.data() + wanted * n);
     ++wanted;
   }
-  if (wanted == 0) return;
-  HEARTH_CHECK(logits.size() >= wanted * spec_.n_vocab);
-  ApplyNorm(step_, spec_, weights_.output_norm, wanted, n, step_.normed.data(), step_.normed.data());
-  step_.activations.Set(step_.normed.data(), wanted, n, n);
-  ApplyLinear(step_, {{&weights_.output, logits.data()}});
-  const absl::Span<float> values = logits.first(wanted * spec_.n_vocab);
+  if (wanted == 0) return absl::OkStatus();
+  HEARTH_CHECK(logits.size() >= size_t{wanted} * spec_.n_vocab);
+  ApplyNorm(work_, NormFormula(spec_), weights_.output_norm, wanted, n, normed_.data(), normed_.data());
+  devices_.Submit(
+      OutputRequest{.rows = wanted, .x = normed_.data(), .logits = logits.data(), .n_vocab = spec_.n_vocab});
+  HEARTH_RETURN_IF_ERROR(devices_.Collect(Work::kOutput, {}));
+  const absl::Span<float> values = logits.first(size_t{wanted} * spec_.n_vocab);
   if (spec_.logit_scale != 1) Scale(spec_.logit_scale, values.size(), values.data());
   if (spec_.logit_softcap > 0) {
     for (float& value : values) value = spec_.logit_softcap * std::tanh(value / spec_.logit_softcap);
   }
+  return absl::OkStatus();
 }
 
 absl::Status LayeredDecoder::Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) {
   HEARTH_RETURN_IF_ERROR(CheckRows(rows));
-  step_.Begin(rows);
-  Embed();
-  for (uint32_t i = 0; i < spec_.n_layers; ++i) {
-    HEARTH_RETURN_IF_ERROR(RunLayer(spec_, i, weights_.layers[i], caches_[i], ffn_, step_));
-  }
-  ComputeLogits(logits);
+  ++step_;
+  places_.clear();
+  for (const BatchRow& row : rows) places_.push_back({row.sequence, row.position});
+  Embed(rows);
+  HEARTH_RETURN_IF_ERROR(stage_.Run(step_, places_, devices_, x_.data()));
+  HEARTH_RETURN_IF_ERROR(ComputeLogits(rows, logits));
   lengths_.swap(next_lengths_);
   return absl::OkStatus();
 }
@@ -184,14 +194,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const M
                      options.context_length, " positions, this machine has ", PhysicalMemoryBytes() >> 20,
                      " MiB of memory; use a shorter context, fewer sequences or a smaller cache type"));
   }
-  std::vector<KvLayer> caches;
-  for (const LayerSpec& layer : spec.layers) {
-    HEARTH_ASSIGN_OR_RETURN(const KvLayerLayout layout, MakeKvLayerLayout(spec, layer, options.kv_type));
-    HEARTH_ASSIGN_OR_RETURN(KvLayer cache,
-                            KvLayer::Create(layout, options.sequences, options.context_length));
-    caches.push_back(std::move(cache));
-  }
-  return std::make_unique<LayeredDecoder>(std::move(model), options, std::move(caches), bytes, pool);
+  return std::make_unique<LayeredDecoder>(std::move(model), options, bytes, pool);
 }
 
 }  // namespace hearth

@@ -1,72 +1,127 @@
 #include "engine/model/layer.h"
 
-#include <variant>
+#include <cmath>
 
 #include "engine/base/status_macros.h"
+#include "engine/kernel/neuron_rows.h"
 #include "engine/kernel/vector_ops.h"
-#include "engine/model/mixer.h"
 
 namespace hearth {
 namespace {
 
-// Attention, latent attention or convolution.
-void Mix(const ModelSpec& model, const LayerSpec& layer, const LayerWeights& weights, const float* input,
-         KvLayer& cache, Step& step, float* out) {
-  if (const auto* attention = std::get_if<AttentionWeights>(&weights.mixer)) {
-    Attend(model, layer, *attention, input, cache, step, out);
-  } else if (const auto* latent = std::get_if<LatentAttentionWeights>(&weights.mixer)) {
-    AttendLatent(model, layer, *latent, input, cache, step, out);
-  } else {
-    ConvolveShort(model, std::get<ShortConvolutionWeights>(weights.mixer), input, cache, step, out);
-  }
+const float* Normalize(const LayerContext& layer, const Norm& norm, LayerRun& run, const float* x,
+                       float* out) {
+  return ApplyNorm(run.work, NormFormula(layer.model), norm, run.row_count(), layer.model.n_embd, x, out);
 }
 
-const float* Normalize(const ModelSpec& model, const Norm& norm, Step& step, const float* x, float* out) {
-  return ApplyNorm(step, model, norm, step.row_count(), model.n_embd, x, out);
+void AddToResidual(const LayerContext& layer, LayerRun& run, const float* branch, float* x) {
+  const size_t n = layer.model.n_embd;
+  run.work.ForEach(run.row_count(),
+                   [&](uint32_t t) { AddScaled(branch + t * n, layer.model.residual_scale, n, x + t * n); });
 }
 
-void AddToResidual(const ModelSpec& model, Step& step, const float* branch) {
-  step.ForEachRow([&](uint32_t t) {
-    const size_t offset = size_t{t} * model.n_embd;
-    AddScaled(branch + offset, model.residual_scale, model.n_embd, step.x.data() + offset);
+// Attention, latent attention or convolution: starts the devices that hold the layer's heads.
+void SubmitMixer(const LayerContext& layer, LayerRun& run, const float* normed) {
+  run.devices->Submit(MixRequest{.step = run.step,
+                                 .layer = layer.index,
+                                 .rows = run.rows,
+                                 .x = normed,
+                                 .output_values = layer.model.n_embd});
+}
+
+// y = scale * (sum over the devices) + bias, in run.branch.
+absl::Status CollectMixer(const LayerContext& layer, LayerRun& run) {
+  const size_t n = layer.model.n_embd;
+  const absl::Span<int64_t> sums = absl::MakeSpan(run.mix_sums).first(run.row_count() * n);
+  HEARTH_RETURN_IF_ERROR(run.devices->Collect(Work::kMix, sums));
+  const LayerWeights& weights = layer.weights;
+  run.work.ForEach(run.row_count(), [&](uint32_t t) {
+    float* out = run.branch.data() + t * n;
+    FixedPointToFloat(sums.data() + t * n, n, out);
+    if (weights.mixer_scale != 1) Scale(weights.mixer_scale, n, out);
+    if (!weights.mixer_bias.empty()) Add(weights.mixer_bias.data(), n, out);
   });
+  return absl::OkStatus();
 }
 
-// Norm, router or predictor, and the devices' start. `shared_input` is what a parallel layer without a norm
-// of its own for the FFN reads: the normed input of its attention.
-void StartFfn(const ModelSpec& model, const LayerWeights& weights, const float* shared_input, FfnStage& ffn,
-              Step& step) {
-  ffn.Observe(FfnSideInput::kResidual, step.x.data());
-  const float* input = weights.ffn_norm.present
-                           ? Normalize(model, weights.ffn_norm, step, step.x.data(), step.ffn_input.data())
-                           : shared_input;
-  ffn.Observe(FfnSideInput::kNormed, input);
-  ffn.Submit(input);
+void SubmitFfn(const LayerContext& layer, LayerRun& run, const Steering& steering, const float* input) {
+  run.devices->Submit(FfnRequest{.layer = layer.index,
+                                 .rows = static_cast<uint32_t>(run.row_count()),
+                                 .x = input,
+                                 .hidden = steering.hidden,
+                                 .choices = steering.choices,
+                                 .choices_per_row = steering.choices_per_row,
+                                 .output_values = layer.ffn.output_values()});
+}
+
+// The devices' sums as values, in run.branch.
+absl::Status CollectFfn(const LayerContext& layer, LayerRun& run) {
+  const size_t n = layer.model.n_embd;
+  const size_t values = layer.ffn.output_values();
+  const absl::Span<int64_t> sums = absl::MakeSpan(run.ffn_sums).first(run.row_count() * values);
+  HEARTH_RETURN_IF_ERROR(run.devices->Collect(Work::kFfn, sums));
+  run.work.ForEach(run.row_count(), [&](uint32_t t) {
+    const int64_t* row = sums.data() + t * values;
+    float* out = run.branch.data() + t * n;
+    FixedPointToFloat(row, n, out);
+    if (!layer.ffn.normalize_hidden) return;
+    // The devices summed down(h * weight); dividing by the root mean square of h completes the norm.
+    float square_sum = 0;
+    FixedPointToFloat(row + n, 1, &square_sum);
+    const float mean = square_sum / static_cast<float>(layer.ffn.block_neurons[0]);
+    Scale(1 / std::sqrt(mean + layer.ffn.normalize_epsilon), n, out);
+  });
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::Status RunLayer(const ModelSpec& model, uint32_t index, const LayerWeights& weights, KvLayer& cache,
-                      FfnStage& ffn, Step& step) {
-  const LayerSpec& layer = model.layers[index];
-  const float* x = step.x.data();
-  float* branch = step.branch.data();
-  ffn.Begin(index, weights, step);
-  ffn.Observe(FfnSideInput::kLayerInput, x);
+LayerRun::LayerRun(const ModelOutline& outline, uint32_t max_rows, ThreadPool& pool)
+    : work(pool), steerer(outline, max_rows) {
+  const size_t stream = size_t{max_rows} * outline.spec.n_embd;
+  for (std::vector<float>* buffer : {&normed, &ffn_input, &branch}) buffer->resize(stream);
+  mix_sums.resize(stream);
+  ffn_sums.resize(stream + max_rows);
+}
 
-  const float* normed = Normalize(model, weights.attention_norm, step, x, step.normed.data());
-  // Where the FFN does not wait for the attention, its devices compute while the leader attends.
-  const bool early_ffn = layer.parallel && layer.ffn.present;
-  if (early_ffn) StartFfn(model, weights, normed, ffn, step);
+absl::Status RunLayer(const LayerContext& layer, LayerRun& run, float* x) {
+  const LayerWeights& weights = layer.weights;
+  const std::optional<FfnSideInput> side = SideInputOf(layer);
+  const auto steer = [&](const float* input) {
+    return run.steerer.Steer(layer, run.work, run.row_count(), input);
+  };
+  Steering steering;
+  if (side == FfnSideInput::kLayerInput) steering = steer(x);
 
-  Mix(model, layer, weights, normed, cache, step, branch);
-  const float* mixed = Normalize(model, weights.attention_post_norm, step, branch, branch);
-  AddToResidual(model, step, mixed);
+  const float* normed = Normalize(layer, weights.attention_norm, run, x, run.normed.data());
+  SubmitMixer(layer, run, normed);
+  // Where the FFN does not wait for the attention, the devices compute both before the leader adds either. A
+  // layer without a norm of its own for the FFN lets it read the normed input of the attention.
+  const auto start_ffn = [&] {
+    if (side == FfnSideInput::kResidual) steering = steer(x);
+    const float* input = weights.ffn_norm.present
+                             ? Normalize(layer, weights.ffn_norm, run, x, run.ffn_input.data())
+                             : (layer.spec.parallel ? normed : x);
+    if (side == FfnSideInput::kNormed) steering = steer(input);
+    SubmitFfn(layer, run, steering, input);
+  };
+  const bool early_ffn = layer.spec.parallel && layer.spec.ffn.present;
+  if (early_ffn) start_ffn();
 
-  if (!layer.ffn.present) return absl::OkStatus();
-  if (!early_ffn) StartFfn(model, weights, x, ffn, step);
-  HEARTH_RETURN_IF_ERROR(ffn.Collect(branch));
-  AddToResidual(model, step, Normalize(model, weights.ffn_post_norm, step, branch, branch));
+  const absl::Status mixed = CollectMixer(layer, run);
+  if (!mixed.ok()) {
+    if (early_ffn) CollectFfn(layer, run).IgnoreError();
+    return mixed;
+  }
+  const float* attended =
+      Normalize(layer, weights.attention_post_norm, run, run.branch.data(), run.branch.data());
+  AddToResidual(layer, run, attended, x);
+
+  if (!layer.spec.ffn.present) return absl::OkStatus();
+  if (!early_ffn) start_ffn();
+  HEARTH_RETURN_IF_ERROR(CollectFfn(layer, run));
+  AddToResidual(layer, run,
+                Normalize(layer, weights.ffn_post_norm, run, run.branch.data(), run.branch.data()), x);
   return absl::OkStatus();
 }
 

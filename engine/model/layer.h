@@ -2,21 +2,39 @@
 #define HEARTH_ENGINE_MODEL_LAYER_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
-#include "engine/model/ffn_stage.h"
-#include "engine/model/kv_cache.h"
-#include "engine/model/spec.h"
-#include "engine/model/step.h"
-#include "engine/model/weights.h"
+#include "absl/types/span.h"
+#include "engine/attention/row_place.h"
+#include "engine/device/device_set.h"
+#include "engine/model/steering.h"
+#include "engine/weights/workspace.h"
 
 namespace hearth {
 
-// One layer of any supported architecture on the rows of a step: step.x, the residual stream, goes in and
-// comes out changed; `cache` takes up the rows' keys and values. UNAVAILABLE when a device was lost: x is
-// undefined then.
-absl::Status RunLayer(const ModelSpec& model, uint32_t index, const LayerWeights& weights, KvLayer& cache,
-                      FfnStage& ffn, Step& step);
+// What the layers of a stage share while a step runs: who computes, and buffers for the largest step.
+struct LayerRun {
+  LayerRun(const ModelOutline& outline, uint32_t max_rows, ThreadPool& pool);
+
+  size_t row_count() const { return rows.size(); }
+
+  Workspace work;  // of the leader
+  Steerer steerer;
+  DeviceSet* devices = nullptr;
+
+  uint64_t step = 0;
+  absl::Span<const RowPlace> rows;
+
+  std::vector<float> normed;                // (rows, n_embd)
+  std::vector<float> ffn_input;             // (rows, n_embd)
+  std::vector<float> branch;                // (rows, n_embd): what a branch adds to the residual stream
+  std::vector<int64_t> mix_sums, ffn_sums;  // (rows, values)
+};
+
+// One layer of any supported architecture on the rows of a run: x, (rows, n_embd), the residual stream, goes
+// in and comes out changed. UNAVAILABLE when a device was lost: x is undefined then.
+absl::Status RunLayer(const LayerContext& layer, LayerRun& run, float* x);
 
 }  // namespace hearth
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "engine/model/spec.h"
-#include "engine/neuron/ffn_device.h"
+#include "engine/neuron/ffn_request.h"
+#include "engine/spec/spec.h"
 
 namespace hearth {
 

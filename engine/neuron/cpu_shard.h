@@ -9,7 +9,7 @@
 #include "absl/types/span.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
-#include "engine/neuron/ffn_device.h"
+#include "engine/neuron/ffn_request.h"
 #include "engine/neuron/ffn_spec.h"
 #include "engine/neuron/group_weights.h"
 

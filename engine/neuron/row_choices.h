@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "engine/neuron/ffn_device.h"
+#include "engine/neuron/ffn_request.h"
 
 namespace hearth {
 

@@ -38,7 +38,6 @@ TEST_F(ClientTest, CancelFromAnotherThreadEndsTheStream) {
   Served served(model);
   Client client(served.server->address());
   const auto stream = client.StartGenerate(TextRequest("x", 900));
-  ASSERT_TRUE(stream->Next().has_value());
   std::thread other([&] { stream->Cancel(); });
   while (stream->Next()) {
   }

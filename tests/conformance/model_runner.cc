@@ -17,8 +17,6 @@ absl::StatusOr<ModelRunner> ModelRunner::Open(const std::string& path, const Run
   model_options.arithmetic = options.arithmetic;
   model_options.context_length = options.context_length;
   HEARTH_ASSIGN_OR_RETURN(runner.model_, Model::Load(std::move(file), model_options, pool));
-  HEARTH_ASSIGN_OR_RETURN(LocalDevices devices, LocalDevices::Make(*runner.model_, options.devices, pool));
-  runner.devices_ = std::make_unique<LocalDevices>(std::move(devices));
   DecoderOptions decoder_options;
   decoder_options.context_length = options.context_length;
   if (const uint32_t known = runner.model_->spec().learned_positions; known > 0) {
@@ -26,7 +24,9 @@ absl::StatusOr<ModelRunner> ModelRunner::Open(const std::string& path, const Run
         std::min(options.context_length, known - runner.model_->spec().position_offset);
   }
   HEARTH_ASSIGN_OR_RETURN(runner.decoder_, Decoder::Create(runner.model_, decoder_options, pool));
-  runner.decoder_->SetDevices(runner.devices_->pointers());
+  HEARTH_ASSIGN_OR_RETURN(runner.devices_,
+                          LocalDevices::Make(*runner.model_, decoder_options, options.devices, pool));
+  runner.decoder_->SetDevices(runner.devices_.share->devices());
   return runner;
 }
 

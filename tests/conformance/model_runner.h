@@ -38,7 +38,7 @@ class ModelRunner {
 
   RunOptions options_;
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<LocalDevices> devices_;
+  LocalDevices devices_;
   std::unique_ptr<Decoder> decoder_;
 };
 

@@ -32,7 +32,11 @@ ENGINE_ORDER = [
     ["quant"],
     ["file"],
     ["token", "sample", "kernel"],
-    ["neuron"],
+    ["spec", "neuron"],
+    ["weights"],
+    ["attention"],
+    ["outline"],
+    ["device"],
     ["model"],
     ["tools"],
 ]

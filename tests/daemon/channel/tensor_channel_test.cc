@@ -36,6 +36,11 @@ class TensorChannelTest : public ::testing::Test {
                                           *std::move(socket));
   }
 
+  // Hands the device a layer's input and collects its sums.
+  absl::Status Ask(RemoteDevice& device, uint32_t layer, absl::Span<int64_t> sums) const {
+    return device.Collect(device.Submit(ShardFixture::Request(layer, x_)), sums);
+  }
+
   // Whether the server closes the connection instead of answering.
   static bool IsClosed(FrameSocket& socket) {
     const auto answer = socket.ReceiveHeader(Soon());
@@ -70,8 +75,7 @@ TEST_F(TensorChannelTest, RemoteDeviceGivesTheSumsOfTheLocalOnes) {
   for (uint32_t step = 0; step < 20; ++step) {
     const uint32_t layer = step % 2;
     std::vector<int64_t> sums(x_.size(), 3);  // collecting adds
-    ASSERT_TRUE(device->Submit(ShardFixture::Request(layer, x_)).ok());
-    ASSERT_TRUE(device->Collect(absl::MakeSpan(sums)).ok());
+    ASSERT_TRUE(Ask(*device, layer, absl::MakeSpan(sums)).ok());
     std::vector<int64_t> expected = fixture_.Expected(layer, x_);
     for (int64_t& value : expected) value += 3;
     ASSERT_EQ(sums, expected);
@@ -86,12 +90,11 @@ TEST_F(TensorChannelTest, StoppedServerMakesTheDeviceUnavailable) {
   const std::unique_ptr<RemoteDevice> device = Connect();
   server_.reset();
   std::vector<int64_t> sums(x_.size());
-  absl::Status status = device->Submit(ShardFixture::Request(0, x_));
-  if (status.ok()) status = device->Collect(absl::MakeSpan(sums));
+  const absl::Status status = Ask(*device, 0, absl::MakeSpan(sums));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("worker"));
   EXPECT_TRUE(device->lost());
-  EXPECT_EQ(device->Submit(ShardFixture::Request(0, x_)).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Ask(*device, 0, absl::MakeSpan(sums)).code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(TensorChannelTest, CloseFromAnotherThreadEndsAWaitingCollect) {
@@ -108,7 +111,7 @@ TEST_F(TensorChannelTest, CloseFromAnotherThreadEndsAWaitingCollect) {
   ASSERT_TRUE(raw->ReceiveHeader(Soon()).ok());
   std::thread closer([&] { device.Close("no sync for 1200 ms"); });
   std::vector<int64_t> sums(x_.size());
-  const absl::Status status = device.Collect(absl::MakeSpan(sums));
+  const absl::Status status = device.Collect(0, absl::MakeSpan(sums));
   closer.join();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("no sync for 1200 ms"));
@@ -122,9 +125,8 @@ TEST_F(TensorChannelTest, WorkerThatTakesMuchLongerThanThePlanExpectsIsLost) {
   RemoteDevice device("worker", ShapeOf(shard_->description()), {10, 10},
                       FrameSocket::Connect(address, Soon()).value());
   const Clock::time_point start = Clock::now();
-  ASSERT_TRUE(device.Submit(ShardFixture::Request(0, x_)).ok());
   std::vector<int64_t> sums(x_.size());
-  const absl::Status status = device.Collect(absl::MakeSpan(sums));
+  const absl::Status status = Ask(device, 0, absl::MakeSpan(sums));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("no answer in time"));
   EXPECT_TRUE(device.lost());
@@ -156,8 +158,7 @@ TEST_F(TensorChannelTest, StrangersThatSayNothingDoNotKeepTheLeaderOut) {
   for (int i = 0; i < 100; ++i) strangers.push_back(Stranger());
   const std::unique_ptr<RemoteDevice> device = Connect();
   std::vector<int64_t> sums(x_.size());
-  ASSERT_TRUE(device->Submit(ShardFixture::Request(0, x_)).ok());
-  EXPECT_TRUE(device->Collect(absl::MakeSpan(sums)).ok());
+  EXPECT_TRUE(Ask(*device, 0, absl::MakeSpan(sums)).ok());
 }
 
 TEST_F(TensorChannelTest, WithdrawnEpochClosesItsConnectionsAndLetsTheShardGo) {
@@ -166,8 +167,7 @@ TEST_F(TensorChannelTest, WithdrawnEpochClosesItsConnectionsAndLetsTheShardGo) {
   shard_.reset();
   server_->Withdraw(5);
   std::vector<int64_t> sums(x_.size());
-  absl::Status status = device->Submit(ShardFixture::Request(0, x_));
-  if (status.ok()) status = device->Collect(absl::MakeSpan(sums));
+  const absl::Status status = Ask(*device, 0, absl::MakeSpan(sums));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   server_.reset();  // joins the connection's thread
   EXPECT_TRUE(weak.expired());
@@ -191,8 +191,7 @@ TEST_F(TensorChannelTest, NewSessionClosesTheConnectionsOfTheOld) {
   other[0] ^= 1;
   server_->SetSession(other);
   std::vector<int64_t> sums(x_.size());
-  absl::Status status = device->Submit(ShardFixture::Request(0, x_));
-  if (status.ok()) status = device->Collect(absl::MakeSpan(sums));
+  const absl::Status status = Ask(*device, 0, absl::MakeSpan(sums));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
 }
 
@@ -236,8 +235,7 @@ TEST_F(TensorChannelTest, RandomBytesCloseTheConnectionAndHarmNothing) {
   }
   const std::unique_ptr<RemoteDevice> device = Connect();
   std::vector<int64_t> sums(x_.size());
-  ASSERT_TRUE(device->Submit(ShardFixture::Request(0, x_)).ok());
-  EXPECT_TRUE(device->Collect(absl::MakeSpan(sums)).ok());
+  EXPECT_TRUE(Ask(*device, 0, absl::MakeSpan(sums)).ok());
   EXPECT_GE(server_->refused(), 1);
 }
 

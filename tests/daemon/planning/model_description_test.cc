@@ -81,8 +81,10 @@ TEST(DescribeModelTest, ExpertsFireAsOftenAsTheRouterPicksThem) {
 
 TEST(DescribeModelTest, LeaderHoldsItsWeightsAndBuffers) {
   const Described described = Describe("llama_tied", SparsityMode::kDense);
-  EXPECT_EQ(described.model.leader_memory_bytes, described.outline.leader_weight_bytes + 1000);
-  EXPECT_EQ(described.model.leader_bytes_per_token, described.outline.leader_bytes_per_token);
+  const ModelOutline& outline = described.outline;
+  const uint64_t placed = outline.mixer_weight_bytes + outline.output_weight_bytes;
+  EXPECT_EQ(described.model.leader_memory_bytes, outline.leader_weight_bytes + placed + 1000);
+  EXPECT_EQ(described.model.leader_bytes_per_token, outline.leader_bytes_per_token + placed);
   EXPECT_EQ(described.model.layers[0].sent_bytes, described.outline.spec.n_embd * 4);
   EXPECT_EQ(described.model.layers[0].returned_bytes, described.outline.spec.n_embd * 8);
 }

@@ -63,7 +63,7 @@ class ScriptedDecoder final : public Decoder {
   explicit ScriptedDecoder(DecoderOptions options, std::vector<TokenId> script)
       : options_(options), script_(std::move(script)), lengths_(options.sequences) {}
 
-  void SetDevices(std::vector<FfnDevice*>) override {}
+  void SetDevices(std::vector<Device*>) override {}
 
   absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) override {
     ++steps_;

@@ -36,7 +36,7 @@ TEST_F(LocalShardTest, NewPlanTakesOverWhatIsThereAndLoadsTheRest) {
       fixture_.Load(fixture_.Describe(2, [](size_t) { return "a"; }), devices_, half.get(), &loaded);
   EXPECT_EQ(loaded, 2 * 2);  // the other two groups of both layers
   EXPECT_EQ(ShardFixture::Run(*whole, 1, x_), fixture_.Expected(1, x_));
-  EXPECT_EQ(whole->shard_devices()[0]->pieces(0)[0], half->shard_devices()[0]->pieces(0)[0]);
+  EXPECT_EQ(whole->shard_devices()[0]->ffn(0)[0], half->shard_devices()[0]->ffn(0)[0]);
 }
 
 TEST_F(LocalShardTest, GroupsOfAnotherDeviceOrModelAreNotTakenOver) {
@@ -61,7 +61,7 @@ TEST_F(LocalShardTest, PieceWithUnwantedGroupsIsLoadedAnew) {
 TEST_F(LocalShardTest, CountsNeuronsThatWereComputedAndOffered) {
   const auto shard = fixture_.Load(fixture_.Describe(1, [](size_t) { return "b"; }), devices_);
   ShardFixture::Run(*shard, 0, x_);
-  const FfnCounters counters = shard->shard_devices()[1]->counters();
+  const DeviceCounters counters = shard->shard_devices()[1]->counters();
   EXPECT_EQ(counters.neurons_held[0], 3 * ShardFixture::kNeurons);
   EXPECT_EQ(counters.neurons_held[1], 0);
   EXPECT_GT(counters.neurons_computed[0], 0);

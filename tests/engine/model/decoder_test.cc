@@ -180,7 +180,7 @@ TEST_F(DecoderTest, ExactSparsityIsTheSameAsDense) {
   Runtime exact = *Runtime::Make(*file, {.sparsity = SparsityMode::kExact}, kOptions, pool_);
   EXPECT_THAT(*exact.Evaluate(FixtureTokens(), 8),
               Pointwise(FloatNear(1e-5f), *dense.Evaluate(FixtureTokens(), 8)));
-  const FfnCounters counters = exact.devices->device(0).counters();
+  const DeviceCounters counters = exact.devices.share->cpus()[0]->counters();
   EXPECT_LT(counters.neurons_computed[0], counters.neurons_held[0]);
   EXPECT_GT(counters.neurons_computed[0], 0u);
 }
@@ -188,35 +188,41 @@ TEST_F(DecoderTest, ExactSparsityIsTheSameAsDense) {
 TEST_F(DecoderTest, BytesTouchedGrowWithEveryStep) {
   Runtime runtime = Open("llama_tied");
   ASSERT_TRUE(runtime.Evaluate({1}, 8).ok());
-  const uint64_t first = runtime.decoder->bytes_touched();
+  const auto touched = [&] {
+    return runtime.decoder->bytes_touched() + runtime.devices.share->cpus()[0]->counters().bytes_touched;
+  };
+  const uint64_t first = touched();
   EXPECT_GT(first, 0u);
   const BatchRow row{0, 1, 2, true};
   std::vector<float> logits(24);
   ASSERT_TRUE(runtime.decoder->Step({&row, 1}, absl::MakeSpan(logits)).ok());
   // The second position reads the cache of two.
-  EXPECT_GT(runtime.decoder->bytes_touched() - first, first);
+  EXPECT_GT(touched() - first, first);
 }
 
-// A device that holds everything and fails when told to.
-class FailingDevice : public FfnDevice {
+// A device that holds one kind of work of a layer and fails when told to.
+class FailingDevice : public Device {
  public:
   const std::string& name() const override { return name_; }
-  bool HoldsLayer(uint32_t layer) const override { return layer == held_layer; }
-  absl::Status Submit(const FfnRequest&) override {
-    ++submitted;
-    return fail_submit ? absl::UnavailableError("gone") : absl::OkStatus();
+  bool Holds(Work work, uint32_t layer) const override { return work == held_work && layer == held_layer; }
+  Ticket Submit(const Request&) override { return ++submitted; }
+  absl::Status Collect(Ticket ticket, absl::Span<int64_t>) override {
+    EXPECT_EQ(ticket, ++collected);
+    return fail ? absl::UnavailableError("gone") : absl::OkStatus();
   }
-  absl::Status Collect(absl::Span<int64_t>) override {
-    ++collected;
-    return fail_submit || fail_collect ? absl::UnavailableError("gone") : absl::OkStatus();
+  absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange&) override {
+    return absl::UnavailableError("gone");
   }
-  FfnCounters counters() const override { return {}; }
+  absl::Status WriteKv(const KvRange&, absl::Span<const uint8_t>) override {
+    return absl::UnavailableError("gone");
+  }
+  DeviceCounters counters() const override { return {}; }
 
+  Work held_work = Work::kFfn;
   uint32_t held_layer = 1;
-  bool fail_submit = false;
-  bool fail_collect = false;
-  int submitted = 0;
-  int collected = 0;
+  bool fail = false;
+  Ticket submitted = 0;
+  Ticket collected = 0;
 
  private:
   std::string name_ = "failing";
@@ -227,17 +233,17 @@ TEST_F(DecoderTest, LostDeviceEndsTheStepAndTheSequenceCanStartAgain) {
     Runtime runtime = Open(fixture);
     const std::vector<float> before = *runtime.Evaluate({3, 1, 4}, 8, 0);
     FailingDevice device;
-    std::vector<FfnDevice*> devices = runtime.devices->pointers();
+    std::vector<Device*> devices = runtime.devices.share->devices();
     devices.push_back(&device);
     runtime.decoder->SetDevices(devices);
-    for (const bool at_submit : {true, false}) {
-      device.fail_submit = at_submit;
-      device.fail_collect = !at_submit;
+    device.fail = true;
+    for (const Work work : {Work::kMix, Work::kFfn}) {
+      device.held_work = work;
       EXPECT_EQ(runtime.Evaluate({3, 1, 4}, 8, 1).status().code(), absl::StatusCode::kUnavailable);
       EXPECT_EQ(runtime.decoder->SequenceLength(1), 0u);
     }
     EXPECT_EQ(device.submitted, device.collected);
-    runtime.decoder->SetDevices(runtime.devices->pointers());
+    runtime.decoder->SetDevices(runtime.devices.share->devices());
     EXPECT_EQ(*runtime.Evaluate({3, 1, 4}, 8, 1), before) << fixture;
   }
 }
@@ -261,8 +267,8 @@ TEST_F(DecoderTest, RepeatedStepGivesTheBitsOfAnUnbrokenRun) {
       Runtime runtime = Open(fixture);
       FailingDevice lost;
       lost.held_layer = lost_layer;
-      lost.fail_collect = true;
-      std::vector<FfnDevice*> with_lost = runtime.devices->pointers();
+      lost.fail = true;
+      std::vector<Device*> with_lost = runtime.devices.share->devices();
       with_lost.push_back(&lost);
       std::vector<float> logits;
       uint32_t begin = 0;
@@ -270,7 +276,7 @@ TEST_F(DecoderTest, RepeatedStepGivesTheBitsOfAnUnbrokenRun) {
         runtime.decoder->SetDevices(with_lost);
         ASSERT_EQ(StepOf(runtime, tokens, begin, 8).status().code(), absl::StatusCode::kUnavailable);
         ASSERT_EQ(runtime.decoder->SequenceLength(0), begin);
-        runtime.decoder->SetDevices(runtime.devices->pointers());
+        runtime.decoder->SetDevices(runtime.devices.share->devices());
         const std::vector<float> part = *StepOf(runtime, tokens, begin, end);
         logits.insert(logits.end(), part.begin(), part.end());
         begin = end;

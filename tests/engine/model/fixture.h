@@ -30,7 +30,7 @@ inline std::vector<TokenId> FixtureTokens() {
 // A model with CPU devices and a decoder.
 struct Runtime {
   std::shared_ptr<const Model> model;
-  std::unique_ptr<LocalDevices> devices;
+  LocalDevices devices;
   std::unique_ptr<Decoder> decoder;
 
   static absl::StatusOr<Runtime> Make(std::shared_ptr<const GgufFile> file, ModelOptions model_options,
@@ -39,10 +39,10 @@ struct Runtime {
     Runtime runtime;
     model_options.arithmetic = Arithmetic::kFloat32;
     HEARTH_ASSIGN_OR_RETURN(runtime.model, Model::Load(std::move(file), std::move(model_options), pool));
-    HEARTH_ASSIGN_OR_RETURN(LocalDevices devices, LocalDevices::Make(*runtime.model, device_count, pool));
-    runtime.devices = std::make_unique<LocalDevices>(std::move(devices));
     HEARTH_ASSIGN_OR_RETURN(runtime.decoder, Decoder::Create(runtime.model, decoder_options, pool));
-    runtime.decoder->SetDevices(runtime.devices->pointers());
+    HEARTH_ASSIGN_OR_RETURN(runtime.devices,
+                            LocalDevices::Make(*runtime.model, decoder_options, device_count, pool));
+    runtime.decoder->SetDevices(runtime.devices.share->devices());
     return runtime;
   }
 

@@ -40,8 +40,8 @@ TEST_F(ModelTest, CompleteFileLoads) {
   const ModelSpec& spec = (*model)->spec();
   EXPECT_EQ(spec.n_vocab, 20u);
   EXPECT_THAT(spec.layers, SizeIs(2));
-  EXPECT_EQ((*model)->ffn_specs()[0].block_neurons, std::vector<uint32_t>{64});
-  EXPECT_EQ((*model)->default_sparsity(), SparsityMode::kDense);
+  EXPECT_EQ((*model)->outline().ffn_specs[0].block_neurons, std::vector<uint32_t>{64});
+  EXPECT_EQ(DefaultSparsity((*model)->spec()), SparsityMode::kDense);
 }
 
 TEST_F(ModelTest, UnknownArchitectureIsNamedAndSupportedOnesAreListed) {
@@ -153,8 +153,8 @@ TEST_F(ModelTest, ProfileOfAnotherModelIsRefused) {
 TEST_F(ModelTest, FilesWithPredictorsDefaultToThem) {
   const auto runtime = OpenFixture("predicted_gated", pool_);
   ASSERT_TRUE(runtime.ok()) << runtime.status();
-  EXPECT_EQ(runtime->model->default_sparsity(), SparsityMode::kPredicted);
-  EXPECT_FLOAT_EQ(runtime->model->ffn_specs()[0].sparse_threshold, 0.05f);
+  EXPECT_EQ(DefaultSparsity(runtime->model->spec()), SparsityMode::kPredicted);
+  EXPECT_FLOAT_EQ(runtime->model->outline().ffn_specs[0].sparse_threshold, 0.05f);
 }
 
 TEST_F(ModelTest, PredictorsStayInTheFileWhereTheyAreNotWanted) {
@@ -162,8 +162,8 @@ TEST_F(ModelTest, PredictorsStayInTheFileWhereTheyAreNotWanted) {
   ASSERT_TRUE(file.ok()) << file.status();
   const auto model = Model::Load(*file, {.sparsity = SparsityMode::kExact}, pool_);
   ASSERT_TRUE(model.ok()) << model.status();
-  EXPECT_EQ((*model)->ffn_specs()[0].predictor_rank, 0u);
-  EXPECT_TRUE((*model)->ffn_specs()[0].neuron_major);
+  EXPECT_EQ((*model)->outline().ffn_specs[0].predictor_rank, 0u);
+  EXPECT_TRUE((*model)->outline().ffn_specs[0].neuron_major);
 }
 
 TEST_F(ModelTest, OutlineSaysWhatLoadingFindsWithoutLoading) {
@@ -173,12 +173,13 @@ TEST_F(ModelTest, OutlineSaysWhatLoadingFindsWithoutLoading) {
   const auto model = Load();
   ASSERT_TRUE(outline.ok() && model.ok());
   EXPECT_EQ(outline->leader_weight_bytes, (*model)->weight_bytes());
-  // Two norms and four square matrices per layer, the norm and matrix of the output, and the table of tokens,
-  // of which a token reads one row.
-  constexpr uint64_t kLayer = 2 * 32 + 4 * 32 * 32;
-  EXPECT_EQ(outline->leader_bytes_per_token, sizeof(float) * (2 * kLayer + 32 + 20 * 32));
+  // Two norms per layer and that of the output, and the table of tokens, of which a token reads one row.
+  EXPECT_EQ(outline->leader_bytes_per_token, sizeof(float) * (2 * 2 * 32 + 32));
   EXPECT_EQ(outline->leader_weight_bytes, outline->leader_bytes_per_token + sizeof(float) * 20 * 32);
-  EXPECT_EQ(outline->neuron_groups.size(), (*model)->neuron_groups().size());
+  // Four square matrices per layer; the table of tokens once more, turned round.
+  EXPECT_EQ(outline->mixer_weight_bytes, sizeof(float) * 2 * 4 * 32 * 32);
+  EXPECT_EQ(outline->output_weight_bytes, sizeof(float) * 20 * 32);
+  EXPECT_EQ(outline->neuron_groups.size(), (*model)->outline().neuron_groups.size());
 }
 
 TEST_F(ModelTest, OutlineFindsTheSameErrors) {

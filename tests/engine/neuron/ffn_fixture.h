@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "engine/neuron/bundle.h"
-#include "engine/neuron/cpu_device.h"
+#include "engine/neuron/ffn_request.h"
 #include "engine/neuron/ffn_spec.h"
 #include "engine/neuron/group_weights.h"
 #include "engine/neuron/neuron_group.h"
@@ -64,21 +65,6 @@ class FfnFixture {
 
   std::vector<uint8_t> Bundle(const NeuronGroup& group) const {
     return std::move(GroupWeights::FromFile(spec_, source_, group)).value().Load().bytes;
-  }
-
-  // A device with the groups for which pick(index) holds.
-  template <class Pick>
-  std::unique_ptr<CpuDevice> Device(ThreadPool& pool, SparsityMode mode,
-                                    const std::vector<NeuronGroup>& groups, Pick pick) const {
-    auto device = std::make_unique<CpuDevice>("cpu", pool, 1, mode);
-    std::vector<GroupWeights> weights;
-    for (size_t g = 0; g < groups.size(); ++g) {
-      if (!pick(g)) continue;
-      weights.push_back(*GroupWeights::FromBundle(spec_, groups[g], Bundle(groups[g])));
-    }
-    const absl::Status loaded = device->LoadLayer(0, spec_, std::move(weights));
-    if (!loaded.ok()) std::abort();
-    return device;
   }
 
   // y for one row and its choices; `keep(block, neuron)` decides which neurons count.

@@ -1,0 +1,96 @@
+#ifndef HEARTH_ENGINE_DEVICE_DEVICE_H_
+#define HEARTH_ENGINE_DEVICE_DEVICE_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/attention/mixer_shard.h"
+#include "engine/attention/row_place.h"
+#include "engine/neuron/ffn_request.h"
+
+namespace hearth {
+
+// What devices compute, each for the units that it holds: head groups, neuron groups, output rows.
+enum class Work { kMix, kFfn, kOutput };
+inline constexpr size_t kWorkKinds = 3;
+
+// One layer's mixer for a batch of rows. Borrowed until its result has been collected, as all requests are.
+struct MixRequest {
+  uint64_t step = 0;  // the rows are those of the last request of the same step
+  uint32_t layer = 0;
+  absl::Span<const RowPlace> rows;
+  const float* x = nullptr;    // (rows, n_embd): the normed input
+  uint32_t output_values = 0;  // values per row that come back: n_embd
+};
+
+// The output head for a batch of rows.
+struct OutputRequest {
+  uint32_t rows = 0;
+  const float* x = nullptr;  // (rows, n_embd): the normed residual stream
+  // (rows, n_vocab), row t at logits + t * n_vocab: each device writes the output rows that it holds.
+  float* logits = nullptr;
+  uint32_t n_vocab = 0;
+};
+
+// FfnRequest: see engine/neuron/ffn_request.h.
+using Request = std::variant<MixRequest, FfnRequest, OutputRequest>;
+
+Work WorkOf(const Request& request);
+// Of no meaning (0) for kOutput.
+uint32_t LayerOf(const Request& request);
+// Fixed-point sums that a result has: rows times values, 0 for kOutput.
+size_t SumsOf(const Request& request);
+
+// What a device has done since it was made, for status and for the plan's figures.
+struct DeviceCounters {
+  std::vector<uint64_t> neurons_computed;  // per layer: neurons whose output was computed, summed over rows
+  std::vector<uint64_t> neurons_held;      // per layer: neurons of the shard, summed over rows
+  uint64_t bytes_touched = 0;              // weight and cache bytes read
+  uint64_t round_trips = 0;                // network round trips; 0 for local devices
+  uint64_t wait_us = 0;                    // time the leader waited for this device in Collect
+};
+
+// Numbers the requests of one device, rising from 1.
+using Ticket = uint64_t;
+
+// A device that holds parts of a model: a local CPU, a local GPU or a remote host; whoever leads the model's
+// layers does not care.
+//
+// Every request gets a ticket and every ticket is collected once, in the order of submission. At most
+// kMaxInFlight are on their way. A failure is permanent: once a request has failed, so do all later ones,
+// with the same UNAVAILABLE. All calls are made by one thread, but counters() by any.
+class Device {
+ public:
+  static constexpr size_t kMaxInFlight = 4;
+
+  virtual ~Device() = default;
+
+  virtual const std::string& name() const = 0;
+  // Whether the device holds anything that this work needs; if not it is not asked.
+  virtual bool Holds(Work work, uint32_t layer) const = 0;
+  // Starts the work and returns at once, also when the device is slow or lost; one that computes on the
+  // caller's threads waits for Collect.
+  virtual Ticket Submit(const Request& request) = 0;
+  // Waits for the work. Adds the device's partial sums, in fixed point, to sums, (rows, values); kOutput has
+  // none and has written its logits. UNAVAILABLE when the device is lost; the results are undefined then.
+  virtual absl::Status Collect(Ticket ticket, absl::Span<int64_t> sums) = 0;
+  // True when Collect computes on the caller's thread: such devices are collected first, while others work.
+  virtual bool computes_in_collect() const { return false; }
+
+  // The cached positions of a head group that the device holds, as bytes, and the way back: so that a plan
+  // that moves the group moves its cache. Not while requests are in flight. INVALID_ARGUMENT for what the
+  // device does not hold, UNIMPLEMENTED where a cache cannot be moved (it is then computed again).
+  virtual absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range) = 0;
+  virtual absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) = 0;
+
+  virtual DeviceCounters counters() const = 0;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_DEVICE_DEVICE_H_

@@ -1,0 +1,204 @@
+#include "engine/device/host_share.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+#include "engine/device/async_device.h"
+
+namespace hearth {
+namespace {
+
+using Numbers = std::vector<uint32_t>;
+
+bool Contains(const Numbers& numbers, uint32_t number) {
+  return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+bool IsSubset(const Numbers& part, const Numbers& whole) {
+  return std::all_of(part.begin(), part.end(), [&](uint32_t number) { return Contains(whole, number); });
+}
+
+// The wanted numbers that none of the pieces has; numbers(piece) are a piece's.
+template <class Pieces, class NumbersOf>
+Numbers MissingFrom(const Pieces& pieces, const Numbers& wanted, NumbersOf numbers_of) {
+  Numbers missing;
+  for (uint32_t number : wanted) {
+    const bool held = std::any_of(pieces.begin(), pieces.end(),
+                                  [&](const auto& piece) { return Contains(numbers_of(*piece), number); });
+    if (!held) missing.push_back(number);
+  }
+  return missing;
+}
+
+const Numbers& GroupsOf(const FfnPiece& piece) { return piece.groups; }
+const Numbers& HeadsOf(const MixerShard& piece) { return piece.groups(); }
+const Numbers& RunsOf(const OutputShard& piece) { return piece.held(); }
+
+absl::Status InLayer(uint32_t layer, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("layer ", layer, ": ", status.message()));
+}
+
+Numbers UpTo(size_t count) {
+  Numbers numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 0u);
+  return numbers;
+}
+
+}  // namespace
+
+HostDevices::HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool)
+    : specs_(std::move(specs)) {
+  HEARTH_CHECK(!specs_.empty());
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    if (i == 0 && first_pool != nullptr) {
+      pools_.push_back(first_pool);
+      continue;
+    }
+    own_pools_.push_back(std::make_unique<ThreadPool>(specs_[i].threads));
+    pools_.push_back(own_pools_.back().get());
+  }
+}
+
+DeviceShare DeviceShare::Everything(const ModelOutline& outline) { return ShareInTurn(outline, 1).front(); }
+
+std::vector<DeviceShare> ShareInTurn(const ModelOutline& outline, size_t count) {
+  std::vector<DeviceShare> shares(count, DeviceShare::Nothing(outline.spec.n_layers));
+  for (uint32_t layer = 0; layer < outline.spec.n_layers; ++layer) {
+    for (uint32_t g : UpTo(outline.neuron_groups[layer].size())) {
+      shares[g % count].neuron_groups[layer].push_back(g);
+    }
+    for (uint32_t g : UpTo(outline.head_groups[layer].size())) {
+      shares[g % count].head_groups[layer].push_back(g);
+    }
+  }
+  for (uint32_t run : UpTo(outline.output_runs.size())) shares[run % count].output_runs.push_back(run);
+  return shares;
+}
+
+HostShare::HostShare(std::shared_ptr<const ModelOutline> outline, const DecoderOptions& options,
+                     std::vector<DeviceShare> shares, HostDevices& devices)
+    : outline_(std::move(outline)), options_(options), shares_(std::move(shares)), host_(devices) {
+  HEARTH_CHECK(shares_.size() == host_.specs().size());
+  for (size_t i = 0; i < host_.specs().size(); ++i) {
+    auto device =
+        std::make_unique<CpuDevice>(host_.specs()[i].name, outline_->spec, options_.max_rows, host_.pool(i));
+    cpus_.push_back(device.get());
+    owned_.push_back(std::move(device));
+  }
+}
+
+HostShare::~HostShare() = default;
+
+void HostShare::Adopt(const HostShare& former) {
+  const bool same_model = former.outline_ == outline_ && former.options_ == options_;
+  if (!same_model || former.cpus_.size() != cpus_.size()) return;
+  for (size_t i = 0; i < cpus_.size(); ++i) {
+    for (uint32_t layer = 0; layer < cpus_[i]->layers(); ++layer) AdoptLayer(layer, i, *former.cpus_[i]);
+    for (const auto& piece : former.cpus_[i]->outputs()) {
+      if (IsSubset(piece->held(), shares_[i].output_runs)) cpus_[i]->AddOutput(piece);
+    }
+  }
+}
+
+void HostShare::AdoptLayer(uint32_t layer, size_t device, const CpuDevice& former) {
+  for (const auto& piece : former.ffn(layer)) {
+    if (IsSubset(piece->groups, shares_[device].neuron_groups[layer])) cpus_[device]->AddFfn(layer, piece);
+  }
+  for (const auto& piece : former.mixers(layer)) {
+    if (IsSubset(piece->groups(), shares_[device].head_groups[layer])) cpus_[device]->AddMixer(layer, piece);
+  }
+}
+
+absl::Status HostShare::Load(WeightSource& source, ThreadPool& pool, const Progress& progress) {
+  const auto report = [&] { return progress ? progress(weight_bytes()) : absl::OkStatus(); };
+  for (uint32_t layer = 0; layer < outline_->spec.n_layers; ++layer) {
+    for (size_t i = 0; i < cpus_.size(); ++i) {
+      HEARTH_RETURN_IF_ERROR(InLayer(layer, LoadLayer(layer, i, source, pool)));
+      HEARTH_RETURN_IF_ERROR(report());
+    }
+    source.ReleaseLayer(layer);
+  }
+  for (size_t i = 0; i < cpus_.size(); ++i) {
+    HEARTH_RETURN_IF_ERROR(LoadOutput(i, source, pool));
+    HEARTH_RETURN_IF_ERROR(report());
+  }
+  for (size_t i = 0; i < owned_.size(); ++i) {
+    if (cpus_[i]->empty()) continue;
+    if (i > 0) owned_[i] = std::make_unique<AsyncDevice>(std::move(owned_[i]));
+    used_.push_back(owned_[i].get());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status HostShare::LoadLayer(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {
+  HEARTH_RETURN_IF_ERROR(LoadHeads(layer, device, source, pool));
+  return LoadNeurons(layer, device, source, pool);
+}
+
+absl::Status HostShare::LoadNeurons(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {
+  const Numbers missing =
+      MissingFrom(cpus_[device]->ffn(layer), shares_[device].neuron_groups[layer], GroupsOf);
+  if (missing.empty()) return absl::OkStatus();
+  std::vector<GroupWeights> weights;
+  for (uint32_t group : missing) {
+    HEARTH_ASSIGN_OR_RETURN(GroupWeights of_group, source.Neurons(layer, group));
+    weights.push_back(std::move(of_group));
+  }
+  auto piece = std::make_shared<FfnPiece>();
+  piece->groups = missing;
+  HEARTH_ASSIGN_OR_RETURN(
+      piece->shard, MakeCpuShard(outline_->ffn_specs[layer], std::move(weights), outline_->options.sparsity,
+                                 pool, outline_->options.arithmetic));
+  cpus_[device]->AddFfn(layer, std::move(piece));
+  return absl::OkStatus();
+}
+
+absl::Status HostShare::LoadHeads(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {
+  const Numbers missing =
+      MissingFrom(cpus_[device]->mixers(layer), shares_[device].head_groups[layer], HeadsOf);
+  if (missing.empty()) return absl::OkStatus();
+  std::vector<UnitWeights> weights;
+  for (uint32_t group : missing) {
+    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_group, source.Heads(layer, group));
+    weights.push_back(std::move(of_group));
+  }
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<MixerShard> piece,
+                          MixerShard::Load(outline_->spec, layer, outline_->head_groups[layer], missing,
+                                           weights, options_, outline_->options.arithmetic, pool));
+  cpus_[device]->AddMixer(layer, std::move(piece));
+  return absl::OkStatus();
+}
+
+absl::Status HostShare::LoadOutput(size_t device, WeightSource& source, ThreadPool& pool) {
+  const Numbers missing = MissingFrom(cpus_[device]->outputs(), shares_[device].output_runs, RunsOf);
+  if (missing.empty()) return absl::OkStatus();
+  std::vector<UnitWeights> weights;
+  for (uint32_t run : missing) {
+    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_run, source.Output(run));
+    weights.push_back(std::move(of_run));
+  }
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<OutputShard> piece,
+                          OutputShard::Load(outline_->spec, outline_->output_runs, missing, weights,
+                                            outline_->options.arithmetic, pool));
+  cpus_[device]->AddOutput(std::move(piece));
+  return absl::OkStatus();
+}
+
+uint64_t HostShare::weight_bytes() const {
+  uint64_t bytes = 0;
+  for (const CpuDevice* cpu : cpus_) bytes += cpu->weight_bytes();
+  return bytes;
+}
+
+uint64_t HostShare::kv_bytes() const {
+  uint64_t bytes = 0;
+  for (const CpuDevice* cpu : cpus_) bytes += cpu->kv_bytes();
+  return bytes;
+}
+
+}  // namespace hearth

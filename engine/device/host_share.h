@@ -1,0 +1,113 @@
+#ifndef HEARTH_ENGINE_DEVICE_HOST_SHARE_H_
+#define HEARTH_ENGINE_DEVICE_HOST_SHARE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "engine/attention/decoder_options.h"
+#include "engine/base/mutex.h"
+#include "engine/base/thread_pool.h"
+#include "engine/device/cpu_device.h"
+#include "engine/device/device.h"
+#include "engine/device/weight_source.h"
+#include "engine/outline/model_outline.h"
+
+namespace hearth {
+
+struct HostDeviceSpec {
+  std::string name;
+  int threads = 1;
+  uint64_t memory_bytes = UINT64_MAX;  // budget for weights
+};
+
+// The threads of a host's devices, used by all shares that it holds.
+class HostDevices {
+ public:
+  // The first device computes on `first_pool` where one is given (a leader's, which is idle while its devices
+  // compute), else on a pool of its own, as the others do. `first_pool` outlives this; `specs` is not empty
+  // (CHECK).
+  explicit HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool = nullptr);
+
+  const std::vector<HostDeviceSpec>& specs() const { return specs_; }
+  ThreadPool& pool(size_t device) { return *pools_[device]; }
+  // Held while a share computes, where several may be asked at once (a worker).
+  Mutex& compute_mutex() { return compute_mutex_; }
+
+ private:
+  const std::vector<HostDeviceSpec> specs_;
+  std::vector<std::unique_ptr<ThreadPool>> own_pools_;
+  std::vector<ThreadPool*> pools_;
+  Mutex compute_mutex_;
+};
+
+// The units that one device holds: their numbers in the outline, rising. Vectors have one entry per layer.
+struct DeviceShare {
+  std::vector<std::vector<uint32_t>> neuron_groups;
+  std::vector<std::vector<uint32_t>> head_groups;
+  std::vector<uint32_t> output_runs;
+
+  static DeviceShare Nothing(uint32_t layers) {
+    return {std::vector<std::vector<uint32_t>>(layers), std::vector<std::vector<uint32_t>>(layers), {}};
+  }
+  // Every unit of the model.
+  static DeviceShare Everything(const ModelOutline& outline);
+};
+// Everything shared out in turn: unit i of each kind and layer lies on device i mod count.
+std::vector<DeviceShare> ShareInTurn(const ModelOutline& outline, size_t count);
+
+// What a host holds of a model under one plan: its devices with their units. Made in three steps, by one
+// thread: the constructor, Adopt, Load; immutable afterwards, except that its devices compute. The first
+// device computes on the thread that collects, each further one has a thread of its own, so that all work at
+// the same time: give them together as many threads as there are cores.
+class HostShare {
+ public:
+  // Called after each layer of a device with the bytes of units loaded by then; an error ends Load.
+  using Progress = std::function<absl::Status(uint64_t bytes_loaded)>;
+
+  // shares[i] is for devices.specs()[i]; `devices` outlives this. The options are those of the decoder.
+  HostShare(std::shared_ptr<const ModelOutline> outline, const DecoderOptions& options,
+            std::vector<DeviceShare> shares, HostDevices& devices);
+  ~HostShare();
+
+  // Takes over what `former`, a share of the same host, model and options, holds of the same units.
+  void Adopt(const HostShare& former);
+  // Loads the units that are still missing, layer by layer. `pool` is for loading: the devices may compute
+  // for other shares meanwhile. INVALID_ARGUMENT for weights that do not fit, RESOURCE_EXHAUSTED without
+  // memory.
+  absl::Status Load(WeightSource& source, ThreadPool& pool, const Progress& progress = {});
+
+  const ModelOutline& outline() const { return *outline_; }
+  const DecoderOptions& options() const { return options_; }
+  const std::vector<DeviceShare>& shares() const { return shares_; }
+  // The devices that hold something. Borrowed.
+  const std::vector<Device*>& devices() const { return used_; }
+  // All of them as the host names them; counters of any thread.
+  const std::vector<CpuDevice*>& cpus() const { return cpus_; }
+  uint64_t weight_bytes() const;
+  uint64_t kv_bytes() const;
+  HostDevices& host() { return host_; }
+
+ private:
+  absl::Status LoadLayer(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
+  absl::Status LoadNeurons(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
+  absl::Status LoadHeads(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
+  absl::Status LoadOutput(size_t device, WeightSource& source, ThreadPool& pool);
+  void AdoptLayer(uint32_t layer, size_t device, const CpuDevice& former);
+
+  const std::shared_ptr<const ModelOutline> outline_;
+  const DecoderOptions options_;
+  const std::vector<DeviceShare> shares_;
+  HostDevices& host_;
+  std::vector<CpuDevice*> cpus_;                // one per device of the host; owned below
+  std::vector<std::unique_ptr<Device>> owned_;  // all but the first inside an AsyncDevice
+  std::vector<Device*> used_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_DEVICE_HOST_SHARE_H_

@@ -1,0 +1,41 @@
+#ifndef HEARTH_ENGINE_MODEL_STAGE_H_
+#define HEARTH_ENGINE_MODEL_STAGE_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "engine/attention/row_place.h"
+#include "engine/base/thread_pool.h"
+#include "engine/device/device_set.h"
+#include "engine/model/layer.h"
+#include "engine/outline/leader_weights.h"
+#include "engine/outline/model_outline.h"
+
+namespace hearth {
+
+// Consecutive layers [first, last) of a model, led by this host: it keeps their residual stream while a step
+// runs and asks devices for the rest. Used by one thread at a time.
+class Stage {
+ public:
+  // All are borrowed; `leader` has the weights of these layers.
+  Stage(const ModelOutline& outline, const LeaderWeights& leader, uint32_t first, uint32_t last,
+        uint32_t max_rows, ThreadPool& pool);
+
+  // Runs the layers on x, (rows, n_embd), which comes out changed. Rows of the same `step` stand at the same
+  // places. UNAVAILABLE when a device was lost: x is undefined then. Allocates nothing.
+  absl::Status Run(uint64_t step, absl::Span<const RowPlace> rows, DeviceSet& devices, float* x);
+
+  // Weight bytes that the leader itself has read so far (devices count their own).
+  uint64_t bytes_touched() const { return run_.work.bytes_touched; }
+
+ private:
+  const ModelOutline& outline_;
+  const LeaderWeights& leader_;
+  const uint32_t first_, last_;
+  LayerRun run_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_MODEL_STAGE_H_

@@ -1,0 +1,30 @@
+#ifndef HEARTH_ENGINE_NEURON_FFN_REQUEST_H_
+#define HEARTH_ENGINE_NEURON_FFN_REQUEST_H_
+
+#include <cstdint>
+
+#include "absl/types/span.h"
+
+namespace hearth {
+
+// A block that applies to a row, and its weight.
+struct BlockChoice {
+  uint32_t block;
+  float weight;
+};
+
+// One layer's FFN for a batch of rows. All pointers are borrowed until its result has been collected.
+struct FfnRequest {
+  uint32_t layer = 0;
+  uint32_t rows = 0;
+  const float* x = nullptr;       // (rows, n_embd): the normed input
+  const float* hidden = nullptr;  // (rows, predictor_rank): relu(fc1 p); null unless sparsity is predicted
+  // (rows, choices_per_row); weight 0 stands for "none". Empty: block 0 with weight 1 for every row.
+  absl::Span<const BlockChoice> choices;
+  uint32_t choices_per_row = 0;
+  uint32_t output_values = 0;  // values per row that come back: FfnLayerSpec::output_values()
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_NEURON_FFN_REQUEST_H_

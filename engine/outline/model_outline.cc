@@ -1,0 +1,95 @@
+#include "engine/outline/model_outline.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/attention/mixer_weights.h"
+#include "engine/base/status_macros.h"
+#include "engine/outline/ffn_layers.h"
+#include "engine/outline/leader_weights.h"
+#include "engine/outline/output_rows.h"
+#include "engine/weights/weight_loader.h"
+
+namespace hearth {
+namespace {
+
+absl::StatusOr<Profile> ReadLayerProfile(const GgufFile& file, const std::vector<FfnLayerSpec>& specs) {
+  std::vector<uint64_t> neurons;
+  for (const FfnLayerSpec& spec : specs) {
+    uint64_t sum = 0;
+    for (uint32_t block : spec.block_neurons) sum += block;
+    neurons.push_back(sum);
+  }
+  return ReadProfile(file.metadata(), neurons);
+}
+
+// Extra layers that predict further tokens are in some files and take no part; nor do the factors of ropes
+// that are not used.
+absl::Status IgnoreSpareTensors(const GgufFile& file, const ModelSpec& spec, WeightLoader& loader) {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<uint64_t> blocks,
+                          file.metadata().GetUint(spec.architecture + ".block_count"));
+  for (uint64_t i = spec.n_layers; i < blocks.value_or(0); ++i) {
+    loader.Ignore(absl::StrCat("blk.", i, "."));
+  }
+  for (const char* unused : {"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}) {
+    loader.Ignore(unused);
+  }
+  return absl::OkStatus();
+}
+
+// Checks every tensor of the file, one kind of unit after the other, and counts their bytes.
+absl::Status CheckWeights(const GgufFile& file, float sparse_threshold, ModelOutline& outline) {
+  const ModelSpec& spec = outline.spec;
+  const SparsityMode sparsity = outline.options.sparsity;
+  WeightLoader loader(*outline.tensors, outline.options.arithmetic, nullptr);
+  HEARTH_RETURN_IF_ERROR(IgnoreSpareTensors(file, spec, loader));
+  FfnLayers ffn = BindFfnLayers(spec, sparsity, sparse_threshold, loader);
+  LoadLeaderWeights(spec, sparsity == SparsityMode::kPredicted, loader);
+  outline.leader_weight_bytes = loader.bytes();
+  outline.leader_bytes_per_token = loader.bytes_per_token();
+  LoadOutputRows(spec, spec.n_vocab, loader);
+  outline.output_weight_bytes = loader.bytes() - outline.leader_weight_bytes;
+  for (uint32_t i = 0; i < spec.n_layers && loader.ok(); ++i) {
+    const GgufTensor* output = outline.tensors->Find(MixerOutputTensor(spec.layers[i], i));
+    outline.head_groups.push_back(
+        MakeHeadGroups(spec.layers[i], output == nullptr ? TensorType::kF32 : output->type));
+    LoadMixer(spec, i, outline.head_groups.back(), loader);
+  }
+  outline.mixer_weight_bytes = loader.bytes() - outline.leader_weight_bytes - outline.output_weight_bytes;
+  HEARTH_RETURN_IF_ERROR(loader.Finish());
+  outline.ffn_specs = std::move(ffn.specs);
+  outline.ffn_sources = std::move(ffn.sources);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<UnitParts> ModelOutline::HeadParts(uint32_t layer, uint32_t group) const {
+  return HeadGroupParts(spec, layer, head_groups[layer][group], *tensors);
+}
+
+UnitParts ModelOutline::OutputParts(uint32_t run) const { return OutputRowParts(output_runs[run], *tensors); }
+
+SparsityMode DefaultSparsity(const ModelSpec& spec) {
+  return CheckSparsity(spec, SparsityMode::kPredicted).ok() ? SparsityMode::kPredicted : SparsityMode::kDense;
+}
+
+absl::StatusOr<ModelOutline> OutlineModel(const GgufFile& file, const ModelOptions& options) {
+  ModelOutline outline;
+  outline.options = options;
+  HEARTH_ASSIGN_OR_RETURN(outline.spec, ReadModelSpec(file, {options.context_length, options.rope_scaling}));
+  HEARTH_RETURN_IF_ERROR(CheckSparsity(outline.spec, options.sparsity));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<float> threshold,
+                          file.metadata().GetFloat("powerinfer.sparse_threshold"));
+  outline.tensors = std::make_shared<const TensorSet>(file);
+  HEARTH_RETURN_IF_ERROR(CheckWeights(file, threshold.value_or(0), outline));
+  HEARTH_ASSIGN_OR_RETURN(outline.profile, ReadLayerProfile(file, outline.ffn_specs));
+  for (size_t i = 0; i < outline.ffn_specs.size(); ++i) {
+    outline.neuron_groups.push_back(MakeNeuronGroups(outline.ffn_specs[i], outline.profile.frequencies[i]));
+  }
+  outline.output_runs = MakeOutputRuns(outline.spec.n_vocab);
+  return outline;
+}
+
+}  // namespace hearth

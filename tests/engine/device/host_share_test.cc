@@ -1,0 +1,210 @@
+#include "engine/device/host_share.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/model/decoder.h"
+#include "tests/engine/model/fixture.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr DecoderOptions kOptions{.sequences = 2, .context_length = 16, .max_rows = 8};
+
+class HostShareTest : public ::testing::Test {
+ protected:
+  void Open(const std::string& path, ModelOptions options = {}) {
+    model_ = Model::Load(GgufFile::Open(path).value(), options, pool_).value();
+    decoder_ = Decoder::Create(model_, kOptions, pool_).value();
+  }
+
+  std::unique_ptr<HostDevices> Devices(size_t count) {
+    std::vector<HostDeviceSpec> specs;
+    for (size_t i = 0; i < count; ++i) specs.push_back({"cpu" + std::to_string(i), 1});
+    return std::make_unique<HostDevices>(specs, &pool_);
+  }
+
+  std::unique_ptr<HostShare> Share(HostDevices& devices, std::vector<DeviceShare> shares,
+                                   const HostShare* former = nullptr) {
+    auto share = std::make_unique<HostShare>(model_->shared_outline(), kOptions, std::move(shares), devices);
+    if (former != nullptr) share->Adopt(*former);
+    FileSource source(model_->shared_file(), model_->shared_outline());
+    const absl::Status loaded = share->Load(source, pool_);
+    EXPECT_TRUE(loaded.ok()) << loaded;
+    return share;
+  }
+
+  // Logits of the last of `tokens`, which sequence 0 goes on with.
+  std::vector<float> Step(const HostShare& share, const std::vector<TokenId>& tokens) {
+    decoder_->SetDevices(share.devices());
+    std::vector<BatchRow> rows;
+    for (TokenId token : tokens) {
+      rows.push_back({0, decoder_->SequenceLength(0) + static_cast<uint32_t>(rows.size()), token, false});
+    }
+    rows.back().want_logits = true;
+    std::vector<float> logits(model_->spec().n_vocab);
+    const absl::Status status = decoder_->Step(rows, absl::MakeSpan(logits));
+    EXPECT_TRUE(status.ok()) << status;
+    return logits;
+  }
+
+  // Copies what sequence 0 has cached in every head group from one share's devices to another's.
+  void MoveCache(const HostShare& from, const HostShare& to) {
+    for (uint32_t layer = 0; layer < model_->spec().n_layers; ++layer) {
+      for (uint32_t g = 0; g < model_->outline().head_groups[layer].size(); ++g) {
+        const KvRange range{layer, g, 0, 0, decoder_->SequenceLength(0)};
+        for (CpuDevice* source : from.cpus()) {
+          const auto bytes = source->ReadKv(range);
+          if (!bytes.ok()) continue;
+          for (CpuDevice* target : to.cpus()) target->WriteKv(range, *bytes).IgnoreError();
+        }
+      }
+    }
+  }
+
+  ThreadPool pool_{1};
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Decoder> decoder_;
+};
+
+constexpr const char* kDemo = "deploy/demo_model/hearth-demo-q8_0.gguf";
+
+TEST_F(HostShareTest, AnySplitOfHeadsNeuronsAndOutputRowsGivesTheSameBits) {
+  Open(kDemo, {.sparsity = SparsityMode::kExact});
+  const auto one = Devices(1), three = Devices(3);
+  const auto whole = Share(*one, ShareInTurn(model_->outline(), 1));
+  const auto split = Share(*three, ShareInTurn(model_->outline(), 3));
+  const std::vector<float> expected = Step(*whole, {1, 431, 261});
+  ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
+  EXPECT_EQ(Step(*split, {1, 431, 261}), expected);
+  EXPECT_EQ(split->weight_bytes(), whole->weight_bytes());
+  EXPECT_EQ(split->kv_bytes(), whole->kv_bytes());
+}
+
+TEST_F(HostShareTest, DeviceWithoutAShareIsNotAsked) {
+  Open(kDemo);
+  const auto devices = Devices(2);
+  std::vector<DeviceShare> shares = ShareInTurn(model_->outline(), 1);
+  shares.push_back(DeviceShare::Nothing(model_->spec().n_layers));
+  const auto share = Share(*devices, shares);
+  EXPECT_THAT(share->devices(), SizeIs(1));
+  EXPECT_EQ(share->cpus()[1]->weight_bytes(), 0u);
+}
+
+TEST_F(HostShareTest, NewShareKeepsThePiecesThatItStillWants) {
+  Open(kDemo);
+  const auto devices = Devices(2);
+  std::vector<DeviceShare> shares = ShareInTurn(model_->outline(), 2);
+  const auto former = Share(*devices, shares);
+  std::swap(shares[0].neuron_groups[0], shares[1].neuron_groups[0]);
+  const auto share = Share(*devices, shares, former.get());
+  EXPECT_NE(share->cpus()[0]->ffn(0), former->cpus()[0]->ffn(0));
+  EXPECT_EQ(share->cpus()[0]->ffn(1), former->cpus()[0]->ffn(1));
+  EXPECT_EQ(share->cpus()[0]->mixers(0), former->cpus()[0]->mixers(0));
+  EXPECT_EQ(share->cpus()[1]->outputs(), former->cpus()[1]->outputs());
+}
+
+TEST_F(HostShareTest, KeptHeadsKeepTheirCache) {
+  Open(kDemo);
+  const auto devices = Devices(2), one = Devices(1);
+  const auto unbroken = Share(*one, ShareInTurn(model_->outline(), 1));
+  Step(*unbroken, {1, 431});
+  const std::vector<float> expected = Step(*unbroken, {261});
+  ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
+  std::vector<DeviceShare> shares = ShareInTurn(model_->outline(), 2);
+  const auto former = Share(*devices, shares);
+  Step(*former, {1, 431});
+  std::swap(shares[0].neuron_groups, shares[1].neuron_groups);
+  EXPECT_EQ(Step(*Share(*devices, shares, former.get()), {261}), expected);
+}
+
+TEST_F(HostShareTest, MovedHeadsTakeTheirCacheAlong) {
+  for (const std::string fixture : {"llama_tied", "latent_split_grouped", "rectified_rope"}) {
+    Open(FixturePath(fixture + ".gguf"), {.arithmetic = Arithmetic::kFloat32});
+    const auto devices = Devices(2), one = Devices(1);
+    const auto unbroken = Share(*one, ShareInTurn(model_->outline(), 1));
+    Step(*unbroken, {3, 1, 4});
+    const std::vector<float> expected = Step(*unbroken, {5});
+    ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
+    std::vector<DeviceShare> shares = ShareInTurn(model_->outline(), 2);
+    const auto former = Share(*devices, shares);
+    Step(*former, {3, 1, 4});
+    std::swap(shares[0].head_groups, shares[1].head_groups);
+    const auto moved = Share(*devices, shares);
+    MoveCache(*former, *moved);
+    EXPECT_EQ(Step(*moved, {5}), expected) << fixture;
+  }
+}
+
+TEST_F(HostShareTest, CacheRangesThatAreNotThereAreRefused) {
+  Open(kDemo);
+  const auto devices = Devices(1);
+  const auto share = Share(*devices, ShareInTurn(model_->outline(), 1));
+  CpuDevice& cpu = *share->cpus()[0];
+  const std::vector<KvRange> bad = {
+      {99, 0, 0, 0, 1}, {0, 99, 0, 0, 1}, {0, 0, 2, 0, 1}, {0, 0, 0, 3, 2}, {0, 0, 0, 0, 17}};
+  for (const KvRange& range : bad) {
+    EXPECT_EQ(cpu.ReadKv(range).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(cpu.WriteKv(range, {}).code(), absl::StatusCode::kInvalidArgument);
+  }
+  const std::vector<uint8_t> bytes = cpu.ReadKv({0, 0, 0, 0, 2}).value();
+  EXPECT_EQ(cpu.WriteKv({0, 0, 0, 0, 3}, bytes).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(HostShareTest, RecurrentStateIsNotMoved) {
+  Open(FixturePath("short_convolution.gguf"), {.arithmetic = Arithmetic::kFloat32});
+  const auto devices = Devices(1);
+  const auto share = Share(*devices, ShareInTurn(model_->outline(), 1));
+  bool refused = false;
+  for (uint32_t layer = 0; layer < model_->spec().n_layers; ++layer) {
+    refused |= absl::IsUnimplemented(share->cpus()[0]->ReadKv({layer, 0, 0, 0, 1}).status());
+  }
+  EXPECT_TRUE(refused);
+}
+
+TEST_F(HostShareTest, RowsThatNoCacheHasAreRefused) {
+  Open(FixturePath("short_convolution.gguf"), {.arithmetic = Arithmetic::kFloat32});
+  const auto devices = Devices(1);
+  const auto share = Share(*devices, ShareInTurn(model_->outline(), 1));
+  const uint32_t n = model_->spec().n_embd;
+  const std::vector<float> x(n, 1.0f);
+  uint64_t step = 0;
+  // Another sequence, another position, and one that does not follow the recurrent state.
+  for (const RowPlace place : {RowPlace{2, 0}, RowPlace{0, 16}, RowPlace{0, 5}}) {
+    bool refused = false;
+    for (uint32_t layer = 0; layer < model_->spec().n_layers; ++layer) {
+      std::vector<int64_t> sums(n);
+      const Ticket ticket = share->cpus()[0]->Submit(
+          MixRequest{.step = ++step, .layer = layer, .rows = {&place, 1}, .x = x.data(), .output_values = n});
+      refused |= absl::IsInvalidArgument(share->cpus()[0]->Collect(ticket, absl::MakeSpan(sums)));
+    }
+    EXPECT_TRUE(refused) << place.sequence << ", " << place.position;
+  }
+}
+
+TEST(ShareInTurn, GivesEveryUnitToOneDevice) {
+  const auto file = GgufFile::Open(kDemo).value();
+  const ModelOutline outline = OutlineModel(*file, {}).value();
+  const std::vector<DeviceShare> shares = ShareInTurn(outline, 3);
+  for (uint32_t layer = 0; layer < outline.spec.n_layers; ++layer) {
+    size_t groups = 0, heads = 0;
+    for (const DeviceShare& share : shares) {
+      groups += share.neuron_groups[layer].size();
+      heads += share.head_groups[layer].size();
+    }
+    EXPECT_EQ(groups, outline.neuron_groups[layer].size());
+    EXPECT_EQ(heads, outline.head_groups[layer].size());
+  }
+  EXPECT_THAT(DeviceShare::Nothing(2).output_runs, IsEmpty());
+}
+
+}  // namespace
+}  // namespace hearth
