@@ -17,7 +17,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the tensor channel needs a little-endian machine");
 
 constexpr uint32_t kMagic = 0x48545248;  // "HRTH"
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 
 // Puts numbers one after another, little-endian whatever the machine.
 class Writer {
@@ -114,7 +114,7 @@ absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes) {
   if (operation < 1 || operation > static_cast<uint16_t>(FrameOperation::kSums)) {
     return absl::InvalidArgumentError(absl::StrCat("unknown operation ", operation));
   }
-  if (type > static_cast<uint8_t>(FrameType::kInt64)) {
+  if (type > static_cast<uint8_t>(FrameType::kInt32)) {
     return absl::InvalidArgumentError(absl::StrCat("unknown payload type ", type));
   }
   if (hidden > 1 || zero != 0) return absl::InvalidArgumentError("bits without meaning are set");
@@ -134,7 +134,7 @@ FfnPayload FfnPayloadOf(const ShardShape& shape, const FrameHeader& header) {
   payload.x_bytes = rows * layer.n_embd * sizeof(float);
   payload.hidden_bytes = header.hidden ? rows * layer.predictor_rank * sizeof(float) : 0;
   payload.choices_bytes = rows * header.choices * (sizeof(uint32_t) + sizeof(float));
-  payload.sums_bytes = rows * layer.output_values * sizeof(int64_t);
+  payload.sums = rows * layer.output_values;
   return payload;
 }
 
@@ -200,7 +200,10 @@ absl::Status ValidateSums(const FrameHeader& header, const FrameHeader& request,
                                                    " where step ", request.step, " layer ", request.layer,
                                                    " was asked"));
   }
-  return ExpectPayload(header, FrameType::kInt64, FfnPayloadOf(shape, request).sums_bytes);
+  const bool narrow = header.type == FrameType::kInt32;
+  const uint64_t sum_bytes = narrow ? sizeof(int32_t) : sizeof(int64_t);
+  return ExpectPayload(header, narrow ? FrameType::kInt32 : FrameType::kInt64,
+                       FfnPayloadOf(shape, request).sums * sum_bytes);
 }
 
 }  // namespace hearth

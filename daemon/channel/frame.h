@@ -27,7 +27,7 @@ namespace hearth {
 //
 // The payload of `ffn` is x, float32 (rows, n_embd); then, if `hidden` says so, the predictor's hidden
 // values, float32 (rows, predictor_rank); then the block choices, (rows, choices) pairs of uint32 block and
-// float32 weight. The payload of `sums` is int64 (rows, output_values), see engine/kernel/fixed_point.h.
+// float32 weight. The payload of `sums` is int32 or int64 (rows, output_values), see wire_sums.h.
 
 enum class FrameOperation : uint16_t {
   kHello = 1,
@@ -42,6 +42,7 @@ enum class FrameType : uint8_t {
   kBytes = 0,
   kFloat32 = 1,
   kInt64 = 2,
+  kInt32 = 3,
 };
 
 struct FrameHeader {
@@ -89,7 +90,7 @@ struct FfnPayload {
   uint64_t x_bytes = 0;
   uint64_t hidden_bytes = 0;
   uint64_t choices_bytes = 0;
-  uint64_t sums_bytes = 0;  // of the answer
+  uint64_t sums = 0;  // values of the answer
 
   uint64_t request_bytes() const { return x_bytes + hidden_bytes + choices_bytes; }
 };

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
-#include "engine/kernel/fixed_point.h"
 
 namespace hearth {
 namespace {
@@ -121,11 +120,8 @@ absl::Status RemoteDevice::ReceiveSums(absl::Span<int64_t> sums) {
   const Clock::time_point deadline = Deadline();
   HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
   HEARTH_RETURN_IF_ERROR(ValidateSums(header, request_, shape_));
-  received_.resize(sums.size());
-  HEARTH_CHECK(header.payload_bytes == received_.size() * sizeof(int64_t));
-  HEARTH_RETURN_IF_ERROR(socket_->Receive(
-      absl::MakeSpan(reinterpret_cast<uint8_t*>(received_.data()), header.payload_bytes), deadline));
-  for (size_t i = 0; i < sums.size(); ++i) sums[i] = AddFixedPoint(sums[i], received_[i]);
+  HEARTH_RETURN_IF_ERROR(socket_->Receive(received_.Receive(header.type, sums.size()), deadline));
+  received_.AddTo(sums);
   network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "daemon/channel/frame.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/channel/wire_sums.h"
 #include "daemon/weights/session_token.h"
 #include "engine/base/mutex.h"
 #include "engine/device/device.h"
@@ -61,7 +62,7 @@ class RemoteDevice : public Device {
   const std::unique_ptr<FrameSocket> socket_;
   FrameHeader request_;  // the one that is on its way
   absl::Status failed_;  // why the device is lost; of the thread that computes
-  std::vector<int64_t> received_;
+  WireSums received_;
 
   std::atomic<bool> lost_{false};
   std::atomic<uint64_t> round_trips_{0};

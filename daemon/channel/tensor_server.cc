@@ -13,6 +13,7 @@
 #include "daemon/channel/frame_socket.h"
 #include "daemon/channel/frame_socket_impl.h"
 #include "daemon/channel/shard_shape.h"
+#include "daemon/channel/wire_sums.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -278,6 +279,7 @@ absl::Status TensorServer::ServeFfn(Connection& connection, LocalShard& shard) {
   // Grow to the largest message of the plan that really comes, and are then reused.
   std::vector<uint8_t> payload;
   std::vector<int64_t> sums;
+  WireSums wire;
   for (;;) {
     HEARTH_ASSIGN_OR_RETURN(const FrameHeader header,
                             connection.socket->ReceiveHeader(FrameSocket::kNoDeadline));
@@ -291,13 +293,12 @@ absl::Status TensorServer::ServeFfn(Connection& connection, LocalShard& shard) {
 
     FrameHeader answer = header;
     answer.operation = FrameOperation::kSums;
-    answer.type = FrameType::kInt64;
     answer.hidden = false;
     answer.choices = 0;
-    answer.payload_bytes = sums.size() * sizeof(int64_t);
-    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(sums.data()),
-                                          answer.payload_bytes);
-    HEARTH_RETURN_IF_ERROR(connection.socket->Send(answer, {bytes}, Clock::now() + kPayloadTimeout));
+    wire.Encode(sums);
+    answer.type = wire.type();
+    answer.payload_bytes = wire.bytes().size();
+    HEARTH_RETURN_IF_ERROR(connection.socket->Send(answer, {wire.bytes()}, Clock::now() + kPayloadTimeout));
   }
 }
 

@@ -6,10 +6,11 @@
 namespace hearth {
 namespace {
 
-// On the wire (tensor channel): float32 inputs, a block's number and weight, 64-bit fixed-point sums.
+// On the wire (tensor channel): float32 inputs, a block's number and weight, fixed-point sums, which nearly always take
+// 32 bits.
 constexpr uint64_t kInputBytes = sizeof(float);
 constexpr uint64_t kChoiceBytes = 2 * sizeof(float);
-constexpr uint64_t kSumBytes = sizeof(int64_t);
+constexpr uint64_t kSumBytes = sizeof(int32_t);
 // The leader's matrices are taken as 8-bit ones: one multiplication and one addition per byte.
 constexpr double kLeaderOperationsPerByte = 2;
 

@@ -10,9 +10,11 @@ namespace hearth {
 // Partial sums of an FFN are added as 64-bit fixed point. Integer addition is associative, so the total does
 // not depend on which device or thread computed which neuron group, nor on the order in which they answer: a
 // plan never changes the text. Each group's own sum is float32 in a fixed order; only sums of groups are
-// fixed point. 2^-32 is finer than float32 from |y| = 2^-8 up; |y| < 2^31 fits.
-inline constexpr float kFixedPointScale = 4294967296.0f;          // 2^32
-inline constexpr double kFixedPointInverse = 1.0 / 4294967296.0;  // 2^-32
+// fixed point. The grid is 2^-24, one for all: as fine as float32 from |y| = 1 up, and so coarse that a sum of
+// |y| < 128 fits 32 bits, in which it travels between hosts. Rounding a group's sum to it moves it by at most
+// 2^-25 (3e-8); 64 bits hold |y| < 2^39.
+inline constexpr float kFixedPointScale = 16777216.0f;          // 2^24
+inline constexpr double kFixedPointInverse = 1.0 / 16777216.0;  // 2^-24
 
 // Rounds to nearest even; NaN and values out of range become INT64_MIN, as the x86 conversion gives.
 inline int64_t ToFixedPoint(float value) {

@@ -47,7 +47,7 @@ TEST(FrameHeader, IsLittleEndianOnTheWire) {
   const FrameHeaderBytes bytes = EncodeFrameHeader(FfnHeader());
   EXPECT_EQ(bytes[0], 0x48);  // magic
   EXPECT_EQ(bytes[1], 0x52);
-  EXPECT_EQ(bytes[4], 1);  // version
+  EXPECT_EQ(bytes[4], 2);  // version
   EXPECT_EQ(bytes[8], 7);
   EXPECT_EQ(bytes[15], 0);
 }
@@ -159,6 +159,11 @@ TEST(ValidateSums, OnlyTheAnswerToTheRequestIsAccepted) {
   EXPECT_TRUE(refused([](FrameHeader& h) { h.layer = 2; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.rows = 1; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.payload_bytes = 64 * 8; }));
+  EXPECT_TRUE(refused([](FrameHeader& h) { h.type = FrameType::kInt32; }));
+  EXPECT_TRUE(refused([](FrameHeader& h) { h.type = FrameType::kFloat32; }));
+  answer.type = FrameType::kInt32;
+  answer.payload_bytes = 2 * 64 * 4;
+  EXPECT_TRUE(ValidateSums(answer, request, Shape()).ok());
 }
 
 TEST(ValidateChoices, BlocksAreOfTheLayerAndOccurOnceInARow) {

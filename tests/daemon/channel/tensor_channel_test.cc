@@ -82,7 +82,7 @@ TEST_F(TensorChannelTest, RemoteDeviceGivesTheSumsOfTheLocalOnes) {
   }
   EXPECT_EQ(device->counters().round_trips, 20);
   EXPECT_EQ(device->network_bytes(),
-            20 * (2 * kFrameHeaderBytes + x_.size() * (sizeof(float) + sizeof(int64_t))));
+            20 * (2 * kFrameHeaderBytes + x_.size() * (sizeof(float) + sizeof(int32_t))));
   EXPECT_EQ(server_->refused(), 0);
 }
 
@@ -146,8 +146,8 @@ TEST_F(TensorChannelTest, BlockThatTheLayerDoesNotHaveIsRefused) {
                         Soon());
   };
   ASSERT_TRUE(send({0, 1.0f}).ok());
-  std::vector<uint8_t> sums(ShardFixture::kEmbedding * sizeof(int64_t));
-  ASSERT_TRUE(socket->ReceiveHeader(Soon()).ok());
+  const FrameHeader answer = socket->ReceiveHeader(Soon()).value();
+  std::vector<uint8_t> sums(answer.payload_bytes);
   ASSERT_TRUE(socket->Receive(absl::MakeSpan(sums), Soon()).ok());
   ASSERT_TRUE(send({7, 1.0f}).ok());  // the layer has one block
   EXPECT_TRUE(IsClosed(*socket));

@@ -86,7 +86,7 @@ TEST(DescribeModelTest, LeaderHoldsItsWeightsAndBuffers) {
   EXPECT_EQ(described.model.leader_memory_bytes, outline.leader_weight_bytes + placed + 1000);
   EXPECT_EQ(described.model.leader_bytes_per_token, outline.leader_bytes_per_token + placed);
   EXPECT_EQ(described.model.layers[0].sent_bytes, described.outline.spec.n_embd * 4);
-  EXPECT_EQ(described.model.layers[0].returned_bytes, described.outline.spec.n_embd * 8);
+  EXPECT_EQ(described.model.layers[0].returned_bytes, described.outline.spec.n_embd * 4);
 }
 
 TEST(DescribeModelTest, ProfileOfTheModelReachesTheGroups) {
