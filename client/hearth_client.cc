@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "proto/channel.h"
 #include "proto/hearth/v1/cluster.grpc.pb.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
 #include "proto/hearth/v1/models.grpc.pb.h"
@@ -98,8 +99,7 @@ struct Client::Stubs {
 };
 
 Client::Client(const std::string& server)
-    : server_(server),
-      stubs_(std::make_unique<Stubs>(grpc::CreateChannel(server, grpc::InsecureChannelCredentials()))) {}
+    : server_(server), stubs_(std::make_unique<Stubs>(OpenChannel(server))) {}
 
 Client::~Client() = default;
 

@@ -26,7 +26,7 @@ for preset in "$@"; do
   [ -n "${minutes[$preset]:-}" ] || { echo "deploy/test.sh: no preset $preset; there are: ${!minutes[*]}" >&2; exit 2; }
   started=$SECONDS
   code=0
-  timeout --foreground "${minutes[$preset]}m" bash -euo pipefail -c 'run_preset "$1"' bash "$preset" || code=$?
+  timeout "${minutes[$preset]}m" bash -euo pipefail -c 'run_preset "$1"' bash "$preset" || code=$?
   if [ "$code" -eq 124 ]; then
     echo "deploy/test.sh: $preset took longer than its ${minutes[$preset]} minutes" >&2
   fi

@@ -7,7 +7,9 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "proto/channel.h"
 
 namespace hearth {
 namespace {
@@ -102,10 +104,14 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
 class Forwarder final : public grpc::CallbackGenericService {
  public:
   explicit Forwarder(const std::string& coordinator)
-      : coordinator_(coordinator),
-        stub_(grpc::CreateChannel(coordinator, grpc::InsecureChannelCredentials())) {}
+      : coordinator_(coordinator), stub_(OpenChannel(coordinator)) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    if (absl::StartsWith(context->method(), "/hearth.v1.Membership/")) {
+      return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
+                               absl::StrCat("it is a worker of ", coordinator_, " and no coordinator: join ",
+                                            coordinator_, " instead")});
+    }
     if (!IsPublic(context->method())) {
       return new RejectedCall(
           {grpc::StatusCode::UNIMPLEMENTED, absl::StrCat("no such method: ", context->method())});

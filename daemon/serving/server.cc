@@ -16,6 +16,7 @@
 #include "daemon/serving/forwarding.h"
 #include "daemon/serving/scheduler_pool.h"
 #include "daemon/serving/services.h"
+#include "proto/channel.h"
 
 namespace hearth {
 namespace {
@@ -48,6 +49,7 @@ class Listener {
     int port = 0;
     // Without this two daemons could share a port, and each would get some of the calls.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    KeepConnectionsAlive(builder);
     builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
     if (options.register_services) options.register_services(builder);
     server_ = builder.BuildAndStart();
