@@ -24,9 +24,6 @@ HWY_BEFORE_NAMESPACE();
 namespace hearth {
 namespace HWY_NAMESPACE {
 
-// Every sum runs over pieces of 256 columns from its group's start, which are then added up: a shorter chain
-// of roundings than one long sum, and a piece of a few panels stays in the L1 cache for all tokens.
-constexpr size_t kPieceCols = 256;
 // How far ahead of its use each panel's memory is asked for.
 constexpr size_t kPrefetchBytes = 2048;
 

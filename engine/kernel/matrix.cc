@@ -198,11 +198,6 @@ size_t Matrix::bytes() const {
 
 namespace {
 
-// Activations meet weights in blocks as long as the weights' own.
-size_t BlockCols(const Matrix& weights) {
-  return std::max<size_t>(kUnitCols, GetTypeInfo(weights.type()).block_values);
-}
-
 // The product's weights and activations, these in the form that the weights' kernel wants; not yet where to.
 PanelTask TaskOf(const Matrix& weights, const Activations& x, ThreadPool& pool) {
   PanelTask task;
@@ -211,9 +206,10 @@ PanelTask TaskOf(const Matrix& weights, const Activations& x, ThreadPool& pool) 
   task.values = x.row(0);
   task.values_stride = x.stride();
   if (weights.empty()) return task;
-  if (weights.storage().layout == Layout::kQuantPanels) task.blocks = &x.Quantized(pool, BlockCols(weights));
+  if (weights.storage().layout == Layout::kQuantPanels)
+    task.blocks = &x.Quantized(pool, ActivationBlock(weights.type()));
   if (weights.storage().rounds) {
-    task.values = x.Rounded(pool, BlockCols(weights));
+    task.values = x.Rounded(pool, ActivationBlock(weights.type()));
     task.values_stride = x.cols();
   }
   return task;

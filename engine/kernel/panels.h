@@ -32,6 +32,10 @@ inline constexpr size_t kStripUnits = 8;
 inline constexpr size_t kStripCols = kStripUnits * kUnitCols;
 inline constexpr size_t kGroupPanels = 4;
 
+// Float sums run over pieces of 256 columns from their group's start, which are then added up: a shorter
+// chain of roundings than one long sum, and a piece of a few panels stays in the L1 cache for all tokens.
+inline constexpr size_t kPieceCols = 256;
+
 enum class Layout {
   kRows,         // the file's rows, borrowed or copied; dequantised at every use
   kFloatPanels,  // F32, F16, BF16: [panel][column][16 values]
@@ -103,6 +107,11 @@ struct PanelTask {
   int64_t* sums = nullptr;
   size_t sums_stride = 0;
 };
+
+// Activations meet weights in blocks as long as the weights' own.
+inline size_t ActivationBlock(TensorType type) {
+  return std::max<size_t>(kUnitCols, GetTypeInfo(type).block_values);
+}
 
 // Each computes the rows of the panels [begin, end), for all tokens.
 void MultiplyRows(const PanelTask& task, size_t begin, size_t end);

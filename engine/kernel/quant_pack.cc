@@ -246,7 +246,51 @@ PackFunction PackFunctionOf(TensorType type) {
   }
 }
 
+// Numbers of four bytes that a unit's codes take.
+size_t CodeWords(TensorType type) {
+  switch (type) {
+    case TensorType::kQ2_K:
+      return 2;
+    case TensorType::kQ3_K:
+      return 3;
+    case TensorType::kQ5_0:
+    case TensorType::kQ5_1:
+    case TensorType::kQ5_K:
+      return 5;
+    case TensorType::kQ6_K:
+      return 6;
+    case TensorType::kQ8_0:
+      return 8;
+    default:
+      return 4;
+  }
+}
+
 }  // namespace
+
+StripFields StripFieldsOf(TensorType type, size_t units) {
+  const StripField codes = {4, units * CodeWords(type)};
+  switch (type) {
+    case TensorType::kQ4_1:
+    case TensorType::kQ5_1:
+      return {{{2, 2 * units}, codes, {}, {}}};
+    case TensorType::kMXFP4:
+      return {{{1, units}, codes, {}, {}}};
+    case TensorType::kQ2_K:
+      return {{{1, 16}, {2, 2}, codes, {}}};
+    case TensorType::kQ6_K:
+      return {{{1, 16}, {2, 1}, codes, {}}};
+    case TensorType::kQ3_K:
+      return {{{4, 3}, {2, 1}, codes, {}}};
+    case TensorType::kQ4_K:
+    case TensorType::kQ5_K:
+      return {{{4, 3}, {2, 2}, codes, {}}};
+    case TensorType::kIQ4_XS:
+      return {{{4, 1}, {2, 2}, codes, {}}};
+    default:
+      return {{{2, units}, codes, {}, {}}};
+  }
+}
 
 bool HasQuantPanels(TensorType type) { return PackFunctionOf(type) != nullptr; }
 

@@ -16,6 +16,7 @@
 //
 // The fields of every type stand in quant_formats-inl.h beside the code that reads them.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,6 +31,15 @@ bool HasQuantPanels(TensorType type);
 // bytes, as many as 16 rows have for the strip.
 void PackQuantStrip(TensorType type, const uint8_t* source, size_t row_bytes, size_t rows, size_t cols,
                     size_t strip, uint8_t* out);
+
+// What a strip consists of, from its start to its end: `count` times the numbers of `width` bytes that its 16
+// rows have side by side. Fields at the end may have no numbers.
+struct StripField {
+  size_t width;
+  size_t count;
+};
+using StripFields = std::array<StripField, 4>;
+StripFields StripFieldsOf(TensorType type, size_t units);
 
 }  // namespace hearth
 

@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <random>
 #include <string>
@@ -13,6 +14,7 @@
 #include "engine/kernel/attention.h"
 #include "engine/kernel/bandwidth.h"
 #include "engine/kernel/matrix.h"
+#include "engine/kernel/row_matrix.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/quant/types.h"
 
@@ -104,6 +106,41 @@ BENCHMARK_CAPTURE(BM_MatMul, Q6_K, TensorType::kQ6_K)->Apply(MatMulArguments);
 BENCHMARK_CAPTURE(BM_MatMul, IQ4_XS, TensorType::kIQ4_XS)->Apply(MatMulArguments);
 BENCHMARK_CAPTURE(BM_MatMul, F16, TensorType::kF16)->Apply(MatMulArguments);
 BENCHMARK_CAPTURE(BM_MatMul, BF16, TensorType::kBF16)->Apply(MatMulArguments);
+
+// One token times every tenth row, as for the neurons that fire.
+void BM_MatMulRows(benchmark::State& state, TensorType type) {
+  const int threads = static_cast<int>(state.range(0));
+  constexpr size_t kRows = 16384, kCols = 4096, kStep = 10;
+  ThreadPool& pool = Pool(threads);
+  const size_t row_bytes = *RowBytes(type, kCols);
+  const std::vector<uint8_t> row(row_bytes, 0x11);
+  const auto read = [&](size_t, size_t count, uint8_t* out) {
+    for (size_t r = 0; r < count; ++r) std::memcpy(out + r * row_bytes, row.data(), row_bytes);
+  };
+  std::vector<RowMatrix> weights;
+  for (size_t bytes = 0; bytes < (size_t{400} << 20); bytes += kRows * row_bytes)
+    weights.push_back(*RowMatrix::PackRows(type, kRows, kCols, read, pool));
+  std::vector<uint32_t> ids;
+  for (size_t r = 3; r < kRows; r += kStep) ids.push_back(static_cast<uint32_t>(r));
+  const std::vector<float> values = RandomFloats(kCols);
+  std::vector<float> out(ids.size());
+  Activations x;
+  size_t next = 0;
+  for (auto _ : state) {
+    x.Set(values.data(), 1, kCols, kCols);
+    const RowProduct product = {ids, 0, 1, out.data(), out.size()};
+    MatMulRows(pool, x, weights[next], {&product, 1});
+    next = (next + 1) % weights.size();
+  }
+  const double bytes = static_cast<double>(ids.size() * row_bytes) * static_cast<double>(state.iterations());
+  using benchmark::Counter;
+  state.counters["B/s"] = Counter(bytes, Counter::kIsRate);
+  state.counters["of_read"] = Counter(bytes / ReadBandwidth(threads), Counter::kIsRate);
+}
+BENCHMARK_CAPTURE(BM_MatMulRows, Q4_0, TensorType::kQ4_0)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(BM_MatMulRows, Q8_0, TensorType::kQ8_0)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(BM_MatMulRows, Q4_K, TensorType::kQ4_K)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(BM_MatMulRows, F16, TensorType::kF16)->Arg(1)->Arg(2)->UseRealTime();
 
 void BM_Pack(benchmark::State& state, TensorType type) {
   const int threads = static_cast<int>(state.range(0));
