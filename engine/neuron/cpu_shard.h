@@ -33,6 +33,12 @@ class CpuShard {
   virtual uint64_t neurons() const = 0;
 };
 
+// The mode in which a layer is computed where `mode` is wanted: predicted with a predictor, exact where a
+// ReLU tells which neurons fire, else dense.
+SparsityMode LayerSparsity(const FfnLayerSpec& spec, SparsityMode mode);
+// Whether every token reads all rows of a part of a block that it uses, where `mode` is wanted.
+bool ReadsAllOf(const FfnLayerSpec& spec, uint32_t block, BundlePart part, SparsityMode mode);
+
 // The shard of whichever kind suits spec and mode. The groups' layouts are those of the same spec (CHECK).
 // `pool` is used for loading only. INVALID_ARGUMENT without groups, RESOURCE_EXHAUSTED without memory for
 // them.
@@ -41,15 +47,20 @@ absl::StatusOr<std::unique_ptr<CpuShard>> MakeCpuShard(const FfnLayerSpec& spec,
                                                        ThreadPool& pool, Arithmetic arithmetic);
 
 // A shard for whole matrices: every neuron is computed, groups of a block are joined to one matrix each for
-// gate, up and down. For kDense, and for kExact where `down` cannot be read by neuron.
+// gate, up and down. Same errors.
 absl::StatusOr<std::unique_ptr<CpuShard>> MakeDenseShard(const FfnLayerSpec& spec,
                                                          std::vector<GroupWeights> groups, ThreadPool& pool,
                                                          Arithmetic arithmetic);
 
-// A shard that works neuron by neuron on the file's rows and skips those that do not fire. `down` must be
-// stored by neuron or be one that CanTurnDown (turn_down.h).
-std::unique_ptr<CpuShard> MakeSparseShard(const FfnLayerSpec& spec, std::vector<GroupWeights> groups,
-                                          SparsityMode mode, ThreadPool& pool);
+// A shard that skips neurons: those that the predictor does not keep are not looked at; of those whose first
+// value (the gate's or, without one, up's) a ReLU makes zero neither up nor, where it lies by neuron or can
+// be turned (down_rows.h), `down` is read. What is skipped is zero, and every sum is made as the dense shard
+// makes it: without a predictor the result has the same bits, but for `down` stored by neuron, which has no
+// dense shard. Rows are computed with a prediction or without one as the request says, so that their results
+// depend neither on other rows nor on threads. Same errors.
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeSparseShard(const FfnLayerSpec& spec,
+                                                          std::vector<GroupWeights> groups, SparsityMode mode,
+                                                          ThreadPool& pool, Arithmetic arithmetic);
 
 }  // namespace hearth
 

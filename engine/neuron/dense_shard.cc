@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <cstring>
-#include <iterator>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -8,6 +6,7 @@
 #include "engine/kernel/fixed_point.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/neuron/cpu_shard.h"
+#include "engine/neuron/joined_groups.h"
 #include "engine/neuron/row_choices.h"
 
 namespace hearth {
@@ -30,86 +29,6 @@ struct DenseBlock {
   uint64_t bytes() const { return gate.bytes() + up.bytes() + down.bytes(); }
 };
 
-// The groups of one block as whole matrices: the neurons of one after those of another.
-class JoinedGroups {
- public:
-  explicit JoinedGroups(absl::Span<const GroupWeights> groups) : groups_(groups) {
-    uint32_t neurons = 0;
-    for (const GroupWeights& group : groups) {
-      neurons += static_cast<uint32_t>(group.group().neurons.size());
-      ends_.push_back(neurons);
-    }
-  }
-
-  uint32_t block() const { return groups_[0].group().block; }
-  const std::vector<uint32_t>& ends() const { return ends_; }
-
-  // Rows [first, first + count) of gate or up, each of row_bytes.
-  void CopyNeurons(BundlePart part, size_t first, size_t count, size_t row_bytes, uint8_t* out) const {
-    size_t g = std::upper_bound(ends_.begin(), ends_.end(), first) - ends_.begin();
-    for (; count > 0; ++g) {
-      const size_t begin = g == 0 ? 0 : ends_[g - 1];
-      const size_t taken = std::min(count, ends_[g] - first);
-      const BundleEntry* entry = groups_[g].layout().Find(part);
-      HEARTH_CHECK(entry != nullptr && entry->bytes == entry->rows * row_bytes);
-      groups_[g].CopyRows(*entry, first - begin, taken, out, row_bytes);
-      first += taken;
-      count -= taken;
-      out += taken * row_bytes;
-    }
-  }
-
-  // Rows of `down`: the groups' columns side by side.
-  void CopyOutputs(size_t first, size_t count, size_t row_bytes, uint8_t* out) const {
-    size_t offset = 0;
-    for (const GroupWeights& group : groups_) {
-      const BundleEntry* down = group.layout().Find(BundlePart::kDown);
-      const size_t part_bytes = down->bytes / down->rows;
-      HEARTH_CHECK(part_bytes <= row_bytes - offset);
-      group.CopyRows(*down, first, count, out + offset, row_bytes);
-      offset += part_bytes;
-    }
-  }
-
-  // The values of a float32 part, of all groups that have it.
-  std::vector<float> Vector(BundlePart part) const {
-    std::vector<float> values;
-    for (const GroupWeights& group : groups_) {
-      const BundleEntry* entry = group.layout().Find(part);
-      if (entry == nullptr) continue;
-      values.resize(values.size() + entry->cols);
-      group.CopyRows(*entry, 0, 1, reinterpret_cast<uint8_t*>(values.data() + values.size() - entry->cols),
-                     0);
-    }
-    return values;
-  }
-
- private:
-  const absl::Span<const GroupWeights> groups_;
-  std::vector<uint32_t> ends_;  // of each group among the block's neurons
-};
-
-absl::StatusOr<Matrix> PackNeurons(const JoinedGroups& groups, BundlePart part, TensorType type,
-                                   size_t n_embd, ThreadPool& pool, Arithmetic arithmetic) {
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, n_embd));
-  return Matrix::PackRows(
-      type, groups.ends().back(), n_embd,
-      [&](size_t first, size_t count, uint8_t* out) {
-        groups.CopyNeurons(part, first, count, row_bytes, out);
-      },
-      pool, arithmetic);
-}
-
-absl::StatusOr<Matrix> PackDown(const JoinedGroups& groups, TensorType type, size_t n_embd, ThreadPool& pool,
-                                Arithmetic arithmetic) {
-  const size_t neurons = groups.ends().back();
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, neurons));
-  return Matrix::PackRows(
-      type, n_embd, neurons,
-      [&](size_t first, size_t count, uint8_t* out) { groups.CopyOutputs(first, count, row_bytes, out); },
-      pool, arithmetic);
-}
-
 absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const GroupWeights> weights,
                                      ThreadPool& pool, Arithmetic arithmetic) {
   const JoinedGroups groups(weights);
@@ -122,13 +41,13 @@ absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const 
   block.neuron_scale = groups.Vector(BundlePart::kNeuronScale);
   block.down_bias = groups.Vector(BundlePart::kDownBias);
   if (spec.gate.present) {
-    HEARTH_ASSIGN_OR_RETURN(block.gate, PackNeurons(groups, BundlePart::kGate, spec.gate_type(block.block),
-                                                    spec.n_embd, pool, arithmetic));
+    HEARTH_ASSIGN_OR_RETURN(block.gate, groups.PackNeurons(BundlePart::kGate, spec.gate_type(block.block),
+                                                           spec.n_embd, pool, arithmetic));
   }
-  HEARTH_ASSIGN_OR_RETURN(block.up, PackNeurons(groups, BundlePart::kUp, spec.up_type(block.block),
-                                                spec.n_embd, pool, arithmetic));
+  HEARTH_ASSIGN_OR_RETURN(block.up, groups.PackNeurons(BundlePart::kUp, spec.up_type(block.block),
+                                                       spec.n_embd, pool, arithmetic));
   HEARTH_ASSIGN_OR_RETURN(block.down,
-                          PackDown(groups, spec.down_type(block.block), spec.n_embd, pool, arithmetic));
+                          groups.PackDown(spec.down_type(block.block), spec.n_embd, pool, arithmetic));
   return block;
 }
 
@@ -161,7 +80,7 @@ class DenseShard : public CpuShard {
  private:
   void RunBlock(const DenseBlock& block, absl::Span<const ChosenRow> rows, const FfnRequest& request,
                 ThreadPool& pool, absl::Span<int64_t> sums) {
-    SetInput(rows, request);
+    input_.Set(ChosenInput(spec_, request, rows, gathered_x_), rows.size(), spec_.n_embd, spec_.n_embd);
     ComputeHidden(block, rows, pool);
     const bool all_rows = rows.size() == request.rows;
     int64_t* out = sums.data();
@@ -173,22 +92,6 @@ class DenseShard : public CpuShard {
     MatMulFixedPoint(pool, hidden_input_, block.down, block.group_ends, out, spec_.output_values());
     AddExtras(block, rows, out);
     if (!all_rows) ScatterSums(rows, sums);
-  }
-
-  // The rows of x that chose the block, scaled where the block's weight belongs to the input.
-  void SetInput(absl::Span<const ChosenRow> rows, const FfnRequest& request) {
-    const size_t n = spec_.n_embd;
-    if (rows.size() == request.rows && !spec_.weight_on_input) {
-      input_.Set(request.x, request.rows, n, n);
-      return;
-    }
-    gathered_x_.resize(rows.size() * n);
-    for (size_t i = 0; i < rows.size(); ++i) {
-      float* to = gathered_x_.data() + i * n;
-      std::memcpy(to, request.x + rows[i].row * n, n * sizeof(float));
-      if (spec_.weight_on_input) Scale(rows[i].weight, n, to);
-    }
-    input_.Set(gathered_x_.data(), rows.size(), n, n);
   }
 
   // up_ = h, (rows, neurons), with every factor that `down` is linear in already applied.
@@ -299,18 +202,13 @@ absl::StatusOr<std::unique_ptr<CpuShard>> MakeDenseShard(const FfnLayerSpec& spe
                                                          std::vector<GroupWeights> groups, ThreadPool& pool,
                                                          Arithmetic arithmetic) {
   HEARTH_CHECK(!spec.neuron_major);
-  const auto block_of = [](const GroupWeights& group) { return group.group().block; };
-  std::stable_sort(groups.begin(), groups.end(),
-                   [&](const GroupWeights& a, const GroupWeights& b) { return block_of(a) < block_of(b); });
   std::vector<DenseBlock> blocks;
-  for (size_t begin = 0, end = 0; begin < groups.size(); begin = end) {
-    while (end < groups.size() && block_of(groups[end]) == block_of(groups[begin])) ++end;
-    // Moved out, so that a block's bundles are gone when the next one is packed.
-    const std::vector<GroupWeights> of_block(std::make_move_iterator(groups.begin() + begin),
-                                             std::make_move_iterator(groups.begin() + end));
-    HEARTH_ASSIGN_OR_RETURN(DenseBlock block, MakeBlock(spec, of_block, pool, arithmetic));
-    blocks.push_back(std::move(block));
-  }
+  HEARTH_RETURN_IF_ERROR(
+      ForEachBlock(std::move(groups), [&](absl::Span<const GroupWeights> of_block) -> absl::Status {
+        HEARTH_ASSIGN_OR_RETURN(DenseBlock block, MakeBlock(spec, of_block, pool, arithmetic));
+        blocks.push_back(std::move(block));
+        return absl::OkStatus();
+      }));
   return std::make_unique<DenseShard>(spec, std::move(blocks));
 }
 

@@ -17,8 +17,10 @@ struct BlockChoice {
 struct FfnRequest {
   uint32_t layer = 0;
   uint32_t rows = 0;
-  const float* x = nullptr;       // (rows, n_embd): the normed input
-  const float* hidden = nullptr;  // (rows, predictor_rank): relu(fc1 p); null unless sparsity is predicted
+  const float* x = nullptr;  // (rows, n_embd): the normed input
+  // (rows, predictor_rank): relu(fc1 p); null unless sparsity is predicted. A row that starts with NaN has no
+  // prediction: it is computed exactly.
+  const float* hidden = nullptr;
   // (rows, choices_per_row); weight 0 stands for "none". Empty: block 0 with weight 1 for every row.
   absl::Span<const BlockChoice> choices;
   uint32_t choices_per_row = 0;

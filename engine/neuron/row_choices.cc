@@ -1,5 +1,9 @@
 #include "engine/neuron/row_choices.h"
 
+#include <cstring>
+
+#include "engine/kernel/vector_ops.h"
+
 namespace hearth {
 
 void RowChoices::Set(const FfnRequest& request, uint32_t blocks) {
@@ -15,6 +19,21 @@ void RowChoices::Set(const FfnRequest& request, uint32_t blocks) {
       if (choice.block < blocks && choice.weight != 0) rows_[choice.block].push_back({row, choice.weight});
     }
   }
+}
+
+const float* ChosenInput(const FfnLayerSpec& spec, const FfnRequest& request,
+                         absl::Span<const ChosenRow> rows, std::vector<float>& buffer) {
+  bool as_they_are = rows.size() == request.rows && !spec.weight_on_input;
+  for (size_t i = 0; as_they_are && i < rows.size(); ++i) as_they_are = rows[i].row == i;
+  if (as_they_are) return request.x;
+  const size_t n = spec.n_embd;
+  if (buffer.size() < rows.size() * n) buffer.resize(rows.size() * n);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    float* to = buffer.data() + i * n;
+    std::memcpy(to, request.x + rows[i].row * n, n * sizeof(float));
+    if (spec.weight_on_input) Scale(rows[i].weight, n, to);
+  }
+  return buffer.data();
 }
 
 }  // namespace hearth

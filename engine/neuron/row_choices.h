@@ -6,6 +6,7 @@
 
 #include "absl/types/span.h"
 #include "engine/neuron/ffn_request.h"
+#include "engine/neuron/ffn_spec.h"
 
 namespace hearth {
 
@@ -27,6 +28,11 @@ class RowChoices {
  private:
   std::vector<std::vector<ChosenRow>> rows_;  // by block
 };
+
+// What the rows of one block feed into its matrices, (rows, n_embd): those rows of request.x, scaled where
+// the block's weight belongs to the input. `buffer` is used where they do not lie side by side as they are.
+const float* ChosenInput(const FfnLayerSpec& spec, const FfnRequest& request,
+                         absl::Span<const ChosenRow> rows, std::vector<float>& buffer);
 
 }  // namespace hearth
 

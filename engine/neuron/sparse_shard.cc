@@ -1,247 +1,461 @@
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+#include "engine/kernel/down_rows.h"
 #include "engine/kernel/fixed_point.h"
+#include "engine/kernel/matrix.h"
 #include "engine/kernel/neuron_rows.h"
+#include "engine/kernel/row_matrix.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/neuron/cpu_shard.h"
+#include "engine/neuron/joined_groups.h"
 #include "engine/neuron/row_choices.h"
-#include "engine/neuron/turn_down.h"
+#include "engine/neuron/union_product.h"
 
 namespace hearth {
 namespace {
 
-// Rows of one matrix of a group, one per neuron.
-struct NeuronRows {
-  const uint8_t* data = nullptr;
-  TensorType type = TensorType::kF32;
-  size_t row_bytes = 0;
-  size_t cols = 0;
+// A matrix with a row per neuron: packed where all neurons are computed, else by row.
+struct NeuronWeights {
+  Matrix whole;
+  RowMatrix rows;
 
-  void Dot(absl::Span<const uint32_t> ids, const float* x, float* out) const {
-    DotRows(type, data, row_bytes, cols, ids, x, out);
+  uint64_t bytes() const { return whole.bytes() + rows.bytes(); }
+};
+
+// The groups of one block that this shard holds, joined. `first` is the matrix that tells whether a neuron
+// fires, the gate or, without one, up; `second` is up beside a gate.
+struct SparseBlock {
+  uint32_t block = 0;
+  uint32_t neurons = 0;
+  std::vector<uint32_t> group_ends;
+  // (neurons, rank). A sum near the threshold decides all or nothing, so for float32 arithmetic it is made of
+  // partial sums, which round less than the long one of a whole matrix.
+  Matrix predictor;
+  RowMatrix exact_predictor;
+  NeuronWeights first, second;
+  Matrix down_whole;                                      // (n_embd, neurons), where it cannot be turned
+  DownRows down;                                          // else
+  std::vector<float> first_bias, second_bias, down_bias;  // or empty
+
+  bool predicts() const { return !predictor.empty() || !exact_predictor.empty(); }
+  uint64_t bytes() const {
+    return predictor.bytes() + exact_predictor.bytes() + first.bytes() + second.bytes() + down_whole.bytes() +
+           down.bytes();
   }
 };
 
-NeuronRows RowsOf(const LoadedGroup& group, BundlePart part) {
-  const BundleEntry* entry = group.layout.Find(part);
-  if (entry == nullptr) return {};
-  return {group.bytes.data() + entry->offset, entry->type, entry->bytes / entry->rows, entry->cols};
+absl::StatusOr<NeuronWeights> PackWeights(const JoinedGroups& groups, BundlePart part, TensorType type,
+                                          uint32_t n_embd, bool whole, ThreadPool& pool,
+                                          Arithmetic arithmetic) {
+  NeuronWeights weights;
+  if (whole) {
+    HEARTH_ASSIGN_OR_RETURN(weights.whole, groups.PackNeurons(part, type, n_embd, pool, arithmetic));
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(weights.rows, groups.PackNeuronRows(part, type, n_embd, pool, arithmetic));
+  }
+  return weights;
 }
 
-// A group ready to compute: where its rows lie in its bundle, and numbers 0..n-1 for "all of them".
-struct SparseGroup {
-  LoadedGroup loaded;
-  std::vector<float> down_scales;  // of a turned `down` (see turn_down.h), or empty
-  std::vector<uint32_t> all_ids;
-  NeuronRows gate, up, down, predictor;
-  const float* gate_bias = nullptr;
-  const float* up_bias = nullptr;
-  const float* down_bias = nullptr;
+bool TurnsDown(const FfnLayerSpec& spec, uint32_t block, Arithmetic arithmetic) {
+  const TensorType type = spec.down_type(block);
+  // Turned codes multiply rounded values.
+  if (arithmetic == Arithmetic::kFloat32 && GetTypeInfo(type).block_values > 1) return false;
+  return DownRows::CanTurn(type, spec.n_embd);
+}
 
-  SparseGroup() = default;
-  SparseGroup(LoadedGroup group, bool neuron_major) : loaded(std::move(group)) {
-    if (!neuron_major) down_scales = TurnDown(loaded);
-    all_ids.resize(loaded.group.neurons.size());
-    for (uint32_t i = 0; i < all_ids.size(); ++i) all_ids[i] = i;
-    gate = RowsOf(loaded, BundlePart::kGate);
-    up = RowsOf(loaded, BundlePart::kUp);
-    down = RowsOf(loaded, BundlePart::kDown);
-    predictor = RowsOf(loaded, BundlePart::kPredictor);
-    gate_bias = loaded.Vector(BundlePart::kGateBias);
-    up_bias = loaded.Vector(BundlePart::kUpBias);
-    down_bias = loaded.Vector(BundlePart::kDownBias);
+absl::StatusOr<SparseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const GroupWeights> weights,
+                                      SparsityMode mode, ThreadPool& pool, Arithmetic arithmetic) {
+  const JoinedGroups groups(weights);
+  SparseBlock block;
+  block.block = groups.block();
+  block.neurons = groups.neurons();
+  block.group_ends = groups.ends();
+  const uint32_t b = block.block, n = spec.n_embd;
+  const bool predicted = mode == SparsityMode::kPredicted && groups.Has(BundlePart::kPredictor);
+  if (predicted && arithmetic == Arithmetic::kFast) {
+    HEARTH_ASSIGN_OR_RETURN(block.predictor, groups.PackNeurons(BundlePart::kPredictor, spec.predictor_type,
+                                                                spec.predictor_rank, pool, arithmetic));
+  } else if (predicted) {
+    HEARTH_ASSIGN_OR_RETURN(block.exact_predictor,
+                            groups.PackNeuronRows(BundlePart::kPredictor, spec.predictor_type,
+                                                  spec.predictor_rank, pool, arithmetic));
   }
+  const auto pack = [&](BundlePart part, TensorType type, bool whole) {
+    return PackWeights(groups, part, type, n, whole, pool, arithmetic);
+  };
+  if (spec.gate.present) {
+    HEARTH_ASSIGN_OR_RETURN(block.first, pack(BundlePart::kGate, spec.gate_type(b), !predicted));
+    const bool skips = mode != SparsityMode::kDense && (predicted || spec.is_relu_family());
+    HEARTH_ASSIGN_OR_RETURN(block.second, pack(BundlePart::kUp, spec.up_type(b), !skips));
+    block.first_bias = groups.Vector(BundlePart::kGateBias);
+    block.second_bias = groups.Vector(BundlePart::kUpBias);
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(block.first, pack(BundlePart::kUp, spec.up_type(b), !predicted));
+    block.first_bias = groups.Vector(BundlePart::kUpBias);
+  }
+  if (spec.neuron_major || TurnsDown(spec, b, arithmetic)) {
+    HEARTH_ASSIGN_OR_RETURN(block.down, groups.PackDownRows(spec.down_type(b), n, spec.neuron_major, pool));
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(block.down_whole, groups.PackDown(spec.down_type(b), n, pool, arithmetic));
+  }
+  block.down_bias = groups.Vector(BundlePart::kDownBias);
+  return block;
+}
+
+// Neurons of one row that are still in, rising, and their values.
+struct RowState {
+  size_t count = 0;
+  std::vector<uint32_t> ids;         // room for all neurons, like the others
+  std::vector<float> first, second;  // `second` becomes h
+  std::vector<float> scales;         // of rounded values of h
+
+  void MakeRoom(size_t neurons) {
+    if (ids.size() >= neurons) return;
+    ids.resize(neurons);
+    first.resize(neurons);
+    second.resize(neurons);
+    scales.resize(neurons);
+  }
+  absl::Span<const uint32_t> kept() const { return absl::MakeConstSpan(ids).first(count); }
 };
 
-// Scratch of one thread.
-struct ThreadState {
-  std::vector<uint32_t> ids;      // neurons still in
-  std::vector<float> gate, up;    // their values
-  std::vector<float> y;           // (n_embd): the group's partial sum
-  std::vector<float> unscaled;    // (n_embd): that of one block of a turned `down`
-  std::vector<int64_t> sums;      // (rows, output_values)
-  std::vector<uint8_t> row_used;  // (rows): sums of this row are not zero
-  ShardWork work;
-};
-
-class SparseShard : public CpuShard {
+// What a thread needs to compute a layer, shared by all layers that it computes: for long prompts it is
+// larger than a layer's weights. Its buffers only grow.
+class SparseWorker {
  public:
-  SparseShard(const FfnLayerSpec& spec, std::vector<GroupWeights> groups, SparsityMode mode, ThreadPool& pool)
-      : spec_(spec), mode_(mode), groups_(groups.size()) {
-    for (const GroupWeights& group : groups) {
-      weight_bytes_ += group.layout().bytes;
-      neurons_ += group.group().neurons.size();
-      largest_group_ = std::max(largest_group_, group.group().neurons.size());
+  ShardWork Run(const FfnLayerSpec& spec, SparsityMode mode, absl::Span<const SparseBlock> blocks,
+                const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) {
+    spec_ = &spec;
+    mode_ = mode;
+    ShardWork work;
+    choices_.Set(request, static_cast<uint32_t>(spec.block_neurons.size()));
+    for (const SparseBlock& block : blocks) {
+      if (!choices_.rows(block.block).empty()) RunBlock(block, request, pool, sums, work);
     }
-    pool.ParallelFor(groups.size(), 1, [&](size_t begin, size_t end, int) {
-      for (size_t g = begin; g < end; ++g) {
-        groups_[g] = SparseGroup(std::move(groups[g]).Load(), spec_.neuron_major);
+    return work;
+  }
+
+ private:
+  void RunBlock(const SparseBlock& block, const FfnRequest& request, ThreadPool& pool,
+                absl::Span<int64_t> sums, ShardWork& work) {
+    TakeRows(block, request);
+    const size_t n = spec_->n_embd;
+    input_.Set(ChosenInput(*spec_, request, rows_, gathered_x_), rows_.size(), n, n);
+    Predict(block, request, pool, work);
+    Evaluate(block, block.first, &RowState::first, pool, work);
+    ForEachRow(pool, [&](size_t i) { FinishFirst(block, states_[i]); });
+    if (spec_->gate.present) Evaluate(block, block.second, &RowState::second, pool, work);
+    ForEachRow(pool, [&](size_t i) { FinishHidden(block, rows_[i], states_[i]); });
+    for (size_t i = 0; i < rows_.size(); ++i) work.neurons_computed += computed_[i];
+    if (block.down_whole.empty()) {
+      AddDown(block, pool, sums, work);
+    } else {
+      AddWholeDown(block, pool, sums, work);
+    }
+    AddBias(block, sums);
+  }
+
+  // rows_ = the rows that chose the block, those without a prediction first.
+  void TakeRows(const SparseBlock& block, const FfnRequest& request) {
+    const absl::Span<const ChosenRow> chosen = choices_.rows(block.block);
+    const auto predicted = [&](const ChosenRow& row) {
+      return block.predicts() && request.hidden != nullptr &&
+             !std::isnan(request.hidden[size_t{row.row} * spec_->predictor_rank]);
+    };
+    rows_.clear();
+    for (const ChosenRow& row : chosen) {
+      if (!predicted(row)) rows_.push_back(row);
+    }
+    whole_rows_ = rows_.size();
+    for (const ChosenRow& row : chosen) {
+      if (predicted(row)) rows_.push_back(row);
+    }
+    if (states_.size() < rows_.size()) {
+      states_.resize(rows_.size());
+      computed_.resize(rows_.size());
+    }
+    for (size_t i = 0; i < rows_.size(); ++i) states_[i].MakeRoom(block.neurons);
+  }
+
+  template <class F>
+  void ForEachRow(ThreadPool& pool, F&& fn) {
+    if (rows_.size() == 1) return fn(0);
+    pool.ParallelFor(rows_.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t i = begin; i < end; ++i) fn(i);
+    });
+  }
+
+  // scores_ = the predictor's, for the rows of predictor_input_.
+  void Score(const SparseBlock& block, size_t rows, ThreadPool& pool) {
+    if (!block.predictor.empty()) {
+      const Product product = {&block.predictor, scores_.data(), block.neurons};
+      return MatMul(pool, predictor_input_, {&product, 1});
+    }
+    for (uint32_t id = static_cast<uint32_t>(all_ids_.size()); id < block.neurons; ++id)
+      all_ids_.push_back(id);
+    const RowMatrix& predictor = block.exact_predictor;
+    constexpr size_t kNeuronsPerPiece = 64;
+    pool.ParallelFor(block.neurons, kNeuronsPerPiece, [&](size_t begin, size_t end, int) {
+      const auto ids = absl::MakeConstSpan(all_ids_).subspan(begin, end - begin);
+      for (size_t i = 0; i < rows; ++i) {
+        DotRows(predictor.type(), predictor.row(0), predictor.row_bytes(), predictor.cols(), ids,
+                predictor_input_.row(i), scores_.data() + i * block.neurons + begin);
       }
     });
   }
 
-  ShardWork Run(const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) override {
-    choices_.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
-    threads_.resize(pool.threads());
-    for (ThreadState& thread : threads_) Prepare(thread, request.rows);
-    pool.ParallelFor(groups_.size(), 1, [&](size_t begin, size_t end, int thread) {
-      for (size_t g = begin; g < end; ++g) RunGroup(groups_[g], request, threads_[thread]);
+  // The neurons to look at: those the predictor keeps or, for rows without a prediction, all.
+  void Predict(const SparseBlock& block, const FfnRequest& request, ThreadPool& pool, ShardWork& work) {
+    const size_t predicted = rows_.size() - whole_rows_, rank = spec_->predictor_rank;
+    if (predicted > 0) {
+      hidden_.resize(std::max(hidden_.size(), predicted * rank));
+      scores_.resize(std::max(scores_.size(), predicted * block.neurons));
+      for (size_t i = 0; i < predicted; ++i) {
+        const float* from = request.hidden + rows_[whole_rows_ + i].row * rank;
+        std::copy_n(from, rank, hidden_.data() + i * rank);
+      }
+      predictor_input_.Set(hidden_.data(), predicted, rank, rank);
+      Score(block, predicted, pool);
+      work.bytes_touched += block.predictor.bytes() + block.exact_predictor.bytes();
+    }
+    ForEachRow(pool, [&](size_t i) {
+      RowState& state = states_[i];
+      if (i < whole_rows_) {
+        state.count = block.neurons;
+        for (uint32_t id = 0; id < block.neurons; ++id) state.ids[id] = id;
+        return;
+      }
+      const float* scores = scores_.data() + (i - whole_rows_) * block.neurons;
+      size_t kept = 0;
+      for (uint32_t id = 0; id < block.neurons; ++id) {
+        state.ids[kept] = id;
+        kept += scores[id] >= spec_->sparse_threshold ? 1 : 0;
+      }
+      state.count = kept;
     });
-    return AddThreads(request.rows, sums);
+  }
+
+  // The products of the rows' neurons, into that vector of their states.
+  void Evaluate(const SparseBlock& block, const NeuronWeights& weights, std::vector<float> RowState::*values,
+                ThreadPool& pool, ShardWork& work) {
+    if (!weights.whole.empty()) {
+      EvaluateWhole(block, weights.whole, values, pool);
+      work.bytes_touched += weights.whole.bytes();
+      return;
+    }
+    union_.Begin(weights.rows, input_, rows_.size());
+    size_t rows = 0;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      union_.SetRow(i, states_[i].kept(), (states_[i].*values).data());
+      rows += states_[i].count;
+    }
+    union_.Run(pool);
+    work.bytes_touched += std::min<uint64_t>(weights.rows.bytes(), rows * weights.rows.row_bytes());
+  }
+
+  void EvaluateWhole(const SparseBlock& block, const Matrix& matrix, std::vector<float> RowState::*values,
+                     ThreadPool& pool) {
+    if (rows_.size() == 1) {
+      // All neurons are in: this matrix is packed as a whole only where none was skipped before.
+      const Product product = {&matrix, (states_[0].*values).data(), block.neurons};
+      return MatMul(pool, input_, {&product, 1});
+    }
+    whole_.resize(std::max(whole_.size(), rows_.size() * block.neurons));
+    const Product product = {&matrix, whole_.data(), block.neurons};
+    MatMul(pool, input_, {&product, 1});
+    ForEachRow(pool, [&](size_t i) {
+      std::copy_n(whole_.data() + i * block.neurons, block.neurons, (states_[i].*values).data());
+    });
+  }
+
+  bool skips_silent() const { return mode_ != SparsityMode::kDense && spec_->is_relu_family(); }
+
+  // ReLU makes a neuron whose first value is not positive silent, whatever comes after.
+  void FinishFirst(const SparseBlock& block, RowState& state) const {
+    const float scale = spec_->gate.present ? spec_->gate_scale : spec_->up_scale;
+    AddBiasOf(block.first_bias, scale, state, state.first.data());
+    if (!skips_silent()) return;
+    size_t kept = 0;
+    for (size_t i = 0; i < state.count; ++i) {
+      const float value = state.first[i];
+      const uint32_t id = state.ids[i];
+      state.first[kept] = value;
+      state.ids[kept] = id;
+      kept += value <= 0 ? 0 : 1;
+    }
+    state.count = kept;
+  }
+
+  static void AddBiasOf(const std::vector<float>& bias, float scale, const RowState& state, float* values) {
+    if (scale != 1) Scale(scale, state.count, values);
+    if (bias.empty()) return;
+    for (size_t i = 0; i < state.count; ++i) values[i] += bias[state.ids[i]];
+  }
+
+  // state.second = h, with every factor that `down` is linear in already applied, less what is zero.
+  void FinishHidden(const SparseBlock& block, const ChosenRow& row, RowState& state) {
+    float* h = state.second.data();
+    if (spec_->gate.present) {
+      AddBiasOf(block.second_bias, spec_->up_scale, state, h);
+      ActivateGated(spec_->activation, spec_->activation_parameters, spec_->relu_up, state.first.data(), h,
+                    state.count, h);
+    } else {
+      Activate(spec_->activation, spec_->activation_parameters, state.first.data(), state.count, h);
+    }
+    computed_[&state - states_.data()] = state.count;
+    const float factor = (spec_->weight_on_input ? 1.0f : row.weight) * spec_->down_scale;
+    if (factor != 1) Scale(factor, state.count, h);
+    size_t kept = 0;
+    for (size_t i = 0; i < state.count; ++i) {
+      const float value = h[i];
+      const uint32_t id = state.ids[i];
+      h[kept] = value;
+      state.ids[kept] = id;
+      kept += value == 0 ? 0 : 1;
+    }
+    state.count = kept;
+    if (!block.down.empty()) block.down.Round(state.kept(), h, state.scales.data());
+  }
+
+  int64_t* SumsOf(const ChosenRow& row, absl::Span<int64_t> sums) const {
+    return sums.data() + size_t{row.row} * spec_->output_values();
+  }
+
+  // Columns are shared among the threads, so that every thread has the same work however few neurons carry
+  // it, and no sums are left to be added up.
+  void AddDown(const SparseBlock& block, ThreadPool& pool, absl::Span<int64_t> sums, ShardWork& work) {
+    const size_t n = spec_->n_embd, threads = static_cast<size_t>(pool.threads());
+    const size_t steps = (n + DownRows::kColumnStep - 1) / DownRows::kColumnStep;
+    const size_t pieces = threads == 1 ? 1 : std::min(steps, 2 * threads);
+    const size_t width = (steps + pieces - 1) / pieces * DownRows::kColumnStep;
+    buffers_.resize(threads);
+    for (std::vector<float>& buffer : buffers_) buffer.resize(n);
+    pool.ParallelFor((n + width - 1) / width, 1, [&](size_t begin, size_t end, int thread) {
+      AddColumns(block, begin * width, std::min(n, end * width), buffers_[thread].data(), sums);
+    });
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < rows_.size(); ++i) bytes += block.down.BytesOf(states_[i].kept());
+    work.bytes_touched += std::min(bytes, block.down.bytes());
+  }
+
+  // Group by group for all rows: a group's share of `down` stays in the L2 cache meanwhile.
+  void AddColumns(const SparseBlock& block, size_t begin, size_t end, float* buffer,
+                  absl::Span<int64_t> sums) const {
+    constexpr size_t kFewRows = 64;
+    std::array<size_t, kFewRows> next;
+    for (size_t first_row = 0; first_row < rows_.size(); first_row += kFewRows) {
+      const size_t rows = std::min(kFewRows, rows_.size() - first_row);
+      next.fill(0);
+      uint32_t group_begin = 0;
+      for (const uint32_t group_end : block.group_ends) {
+        for (size_t i = 0; i < rows; ++i) {
+          const RowState& state = states_[first_row + i];
+          const size_t from = next[i];
+          while (next[i] < state.count && state.ids[next[i]] < group_end) ++next[i];
+          const FiringNeurons firing = {state.kept().subspan(from, next[i] - from),
+                                        state.second.data() + from, state.scales.data() + from,
+                                        rows == 1 ? state.count - next[i] : 0};
+          block.down.Accumulate(firing, group_begin, begin, end, buffer, SumsOf(rows_[first_row + i], sums));
+        }
+        group_begin = group_end;
+      }
+    }
+  }
+
+  // `down` as one matrix: what was skipped is zero.
+  void AddWholeDown(const SparseBlock& block, ThreadPool& pool, absl::Span<int64_t> sums, ShardWork& work) {
+    const size_t neurons = block.neurons, values = spec_->output_values();
+    whole_.assign(rows_.size() * neurons, 0.0f);
+    ForEachRow(pool, [&](size_t i) {
+      const RowState& state = states_[i];
+      for (size_t k = 0; k < state.count; ++k) whole_[i * neurons + state.ids[k]] = state.second[k];
+    });
+    hidden_input_.Set(whole_.data(), rows_.size(), neurons, neurons);
+    gathered_sums_.assign(rows_.size() * values, 0);
+    MatMulFixedPoint(pool, hidden_input_, block.down_whole, block.group_ends, gathered_sums_.data(), values);
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      int64_t* to = SumsOf(rows_[i], sums);
+      for (size_t c = 0; c < values; ++c) to[c] = AddFixedPoint(to[c], gathered_sums_[i * values + c]);
+    }
+    work.bytes_touched += block.down_whole.bytes();
+  }
+
+  void AddBias(const SparseBlock& block, absl::Span<int64_t> sums) const {
+    for (const ChosenRow& row : rows_) {
+      int64_t* to = SumsOf(row, sums);
+      const float weight = spec_->weight_on_input ? 1.0f : row.weight;
+      for (size_t c = 0; c < block.down_bias.size(); ++c) {
+        to[c] = AddFixedPoint(to[c], ToFixedPoint(weight * block.down_bias[c]));
+      }
+    }
+  }
+
+  // Of the layer at hand.
+  const FfnLayerSpec* spec_ = nullptr;
+  SparsityMode mode_ = SparsityMode::kDense;
+
+  RowChoices choices_;
+  std::vector<ChosenRow> rows_;
+  size_t whole_rows_ = 0;  // of rows_: those without a prediction
+  std::vector<RowState> states_;
+  std::vector<size_t> computed_;  // by row: neurons whose output was computed
+  Activations input_, predictor_input_, hidden_input_;
+  std::vector<float> gathered_x_;  // (rows, n_embd)
+  std::vector<float> hidden_;      // (rows, rank)
+  std::vector<uint32_t> all_ids_;  // 0, 1, 2, ...
+  std::vector<float> scores_;      // (rows, neurons): the predictor's
+  std::vector<float> whole_;       // (rows, neurons)
+  std::vector<int64_t> gathered_sums_;
+  std::vector<std::vector<float>> buffers_;  // by thread: (n_embd)
+  UnionProduct union_;
+};
+
+class SparseShard : public CpuShard {
+ public:
+  SparseShard(const FfnLayerSpec& spec, std::vector<SparseBlock> blocks, SparsityMode mode)
+      : spec_(spec), mode_(mode), blocks_(std::move(blocks)) {
+    for (const SparseBlock& block : blocks_) {
+      weight_bytes_ += block.bytes();
+      neurons_ += block.neurons;
+    }
+  }
+
+  ShardWork Run(const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) override {
+    static thread_local SparseWorker worker;
+    return worker.Run(spec_, mode_, blocks_, request, pool, sums);
   }
 
   uint64_t weight_bytes() const override { return weight_bytes_; }
   uint64_t neurons() const override { return neurons_; }
 
  private:
-  void Prepare(ThreadState& thread, uint32_t rows) {
-    thread.gate.resize(largest_group_);
-    thread.up.resize(largest_group_);
-    thread.y.resize(spec_.n_embd);
-    thread.unscaled.resize(spec_.n_embd);
-    thread.sums.resize(std::max(thread.sums.size(), size_t{rows} * spec_.output_values()));
-    thread.row_used.assign(rows, 0);
-    thread.work = {};
-  }
-
-  void RunGroup(const SparseGroup& group, const FfnRequest& request, ThreadState& thread) {
-    for (const ChosenRow& chosen : choices_.rows(group.loaded.group.block)) {
-      std::fill(thread.y.begin(), thread.y.end(), 0.0f);
-      bool any = ComputeRow(group, chosen, request, thread);
-      if (group.down_bias != nullptr) {
-        AddScaled(group.down_bias, spec_.weight_on_input ? 1.0f : chosen.weight, spec_.n_embd,
-                  thread.y.data());
-        any = true;
-      }
-      if (!any) continue;
-      int64_t* sums = thread.sums.data() + size_t{chosen.row} * spec_.output_values();
-      if (!thread.row_used[chosen.row]) std::fill_n(sums, spec_.output_values(), 0);
-      thread.row_used[chosen.row] = 1;
-      AddToFixedPoint(thread.y.data(), spec_.n_embd, sums);
-    }
-  }
-
-  // Adds the group's neurons that fire for one row to thread.y; false when none does.
-  bool ComputeRow(const SparseGroup& group, const ChosenRow& chosen, const FfnRequest& request,
-                  ThreadState& thread) {
-    const float* x = request.x + size_t{chosen.row} * spec_.n_embd;
-    const float input_scale = spec_.weight_on_input ? chosen.weight : 1.0f;
-    Candidates(group, chosen.row, request, thread);
-    if (spec_.gate.present) {
-      Evaluate(group.gate, group.gate_bias, spec_.gate_scale * input_scale, x, thread.gate, thread);
-      if (skips_silent()) KeepPositive(thread.gate, thread.ids);
-      Evaluate(group.up, group.up_bias, spec_.up_scale * input_scale, x, thread.up, thread);
-      ActivateGated(spec_.activation, spec_.activation_parameters, spec_.relu_up, thread.gate.data(),
-                    thread.up.data(), thread.ids.size(), thread.up.data());
-    } else {
-      Evaluate(group.up, group.up_bias, spec_.up_scale * input_scale, x, thread.up, thread);
-      if (skips_silent()) KeepPositive(thread.up, thread.ids);
-      Activate(spec_.activation, spec_.activation_parameters, thread.up.data(), thread.ids.size(),
-               thread.up.data());
-    }
-    if (thread.ids.empty()) return false;
-    const float factor = (spec_.weight_on_input ? 1.0f : chosen.weight) * spec_.down_scale;
-    if (factor != 1) Scale(factor, thread.ids.size(), thread.up.data());
-    AccumulateDown(group, thread);
-    thread.work.neurons_computed += thread.ids.size();
-    thread.work.bytes_touched += thread.ids.size() * group.down.row_bytes;
-    return true;
-  }
-
-  // thread.y += sum of thread.up[i] * column ids[i] of down.
-  void AccumulateDown(const SparseGroup& group, ThreadState& thread) const {
-    const NeuronRows& down = group.down;
-    const absl::Span<const uint32_t> ids = thread.ids;
-    if (group.down_scales.empty()) {
-      AccumulateRows(down.type, down.data, down.row_bytes, down.cols, ids, thread.up.data(), thread.y.data());
-      return;
-    }
-    for (size_t begin = 0; begin < ids.size();) {
-      const uint32_t block = ids[begin] / kTurnedBlock;
-      size_t end = begin;
-      while (end < ids.size() && ids[end] / kTurnedBlock == block) ++end;
-      std::fill(thread.unscaled.begin(), thread.unscaled.end(), 0.0f);
-      AccumulateRows(down.type, down.data, down.row_bytes, down.cols, ids.subspan(begin, end - begin),
-                     thread.up.data() + begin, thread.unscaled.data());
-      const float* scales = group.down_scales.data() + size_t{block} * spec_.n_embd;
-      for (size_t c = 0; c < spec_.n_embd; ++c) thread.y[c] += scales[c] * thread.unscaled[c];
-      thread.work.bytes_touched += spec_.n_embd * sizeof(float);
-      begin = end;
-    }
-  }
-
-  // ReLU makes a neuron whose first value is not positive silent, whatever comes after.
-  bool skips_silent() const { return mode_ != SparsityMode::kDense && spec_.is_relu_family(); }
-
-  // thread.ids = the neurons to look at: those the predictor keeps, or all.
-  void Candidates(const SparseGroup& group, uint32_t row, const FfnRequest& request,
-                  ThreadState& thread) const {
-    thread.ids = group.all_ids;
-    if (mode_ != SparsityMode::kPredicted || group.predictor.data == nullptr || request.hidden == nullptr)
-      return;
-    const float* hidden = request.hidden + size_t{row} * spec_.predictor_rank;
-    group.predictor.Dot(thread.ids, hidden, thread.gate.data());
-    thread.work.bytes_touched += thread.ids.size() * group.predictor.row_bytes;
-    size_t kept = 0;
-    for (size_t i = 0; i < thread.ids.size(); ++i) {
-      if (thread.gate[i] >= spec_.sparse_threshold) thread.ids[kept++] = thread.ids[i];
-    }
-    thread.ids.resize(kept);
-  }
-
-  void Evaluate(const NeuronRows& rows, const float* bias, float scale, const float* x,
-                std::vector<float>& values, ThreadState& thread) const {
-    rows.Dot(thread.ids, x, values.data());
-    thread.work.bytes_touched += thread.ids.size() * rows.row_bytes;
-    if (scale != 1) Scale(scale, thread.ids.size(), values.data());
-    if (bias == nullptr) return;
-    for (size_t i = 0; i < thread.ids.size(); ++i) values[i] += bias[thread.ids[i]];
-  }
-
-  static void KeepPositive(std::vector<float>& values, std::vector<uint32_t>& ids) {
-    size_t kept = 0;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (!(values[i] > 0)) continue;
-      values[kept] = values[i];
-      ids[kept++] = ids[i];
-    }
-    ids.resize(kept);
-  }
-
-  ShardWork AddThreads(uint32_t rows, absl::Span<int64_t> sums) const {
-    ShardWork work;
-    const size_t n = spec_.output_values();
-    for (const ThreadState& thread : threads_) {
-      work.neurons_computed += thread.work.neurons_computed;
-      work.bytes_touched += thread.work.bytes_touched;
-      for (uint32_t row = 0; row < rows; ++row) {
-        if (!thread.row_used[row]) continue;
-        for (size_t c = row * n; c < (row + 1) * n; ++c) sums[c] = AddFixedPoint(sums[c], thread.sums[c]);
-      }
-    }
-    return work;
-  }
-
   const FfnLayerSpec spec_;
   const SparsityMode mode_;
-  std::vector<SparseGroup> groups_;
-  size_t largest_group_ = 0;
+  const std::vector<SparseBlock> blocks_;
   uint64_t weight_bytes_ = 0;
   uint64_t neurons_ = 0;
-
-  RowChoices choices_;
-  std::vector<ThreadState> threads_;
 };
 
 }  // namespace
 
-std::unique_ptr<CpuShard> MakeSparseShard(const FfnLayerSpec& spec, std::vector<GroupWeights> groups,
-                                          SparsityMode mode, ThreadPool& pool) {
-  HEARTH_CHECK((spec.neuron_major || CanTurnDown(spec)) && !spec.normalize_hidden);
-  return std::make_unique<SparseShard>(spec, std::move(groups), mode, pool);
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeSparseShard(const FfnLayerSpec& spec,
+                                                          std::vector<GroupWeights> groups, SparsityMode mode,
+                                                          ThreadPool& pool, Arithmetic arithmetic) {
+  HEARTH_CHECK(!spec.normalize_hidden);
+  std::vector<SparseBlock> blocks;
+  const auto make = [&](absl::Span<const GroupWeights> of_block) -> absl::Status {
+    HEARTH_ASSIGN_OR_RETURN(SparseBlock block, MakeBlock(spec, of_block, mode, pool, arithmetic));
+    blocks.push_back(std::move(block));
+    return absl::OkStatus();
+  };
+  HEARTH_RETURN_IF_ERROR(ForEachBlock(std::move(groups), make));
+  return std::make_unique<SparseShard>(spec, std::move(blocks), mode);
 }
 
 }  // namespace hearth
