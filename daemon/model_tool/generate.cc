@@ -69,7 +69,7 @@ absl::StatusOr<Generated> Continue(Session& session, const std::vector<TokenId>&
   };
   for (TokenId token : prompt) sampler.Accept(token);
   const Clock::time_point start = Clock::now();
-  HEARTH_RETURN_IF_ERROR(session.Append(prompt, false, sample));
+  HEARTH_RETURN_IF_ERROR(session.Append(prompt, false, sample, /*prompt=*/true));
   generated.prefill_s = SecondsSince(start);
 
   const Clock::time_point decode_start = Clock::now();

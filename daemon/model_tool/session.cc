@@ -151,7 +151,8 @@ absl::StatusOr<const Tokenizer*> Session::tokenizer() {
   return tokenizer_.get();
 }
 
-absl::Status Session::Append(absl::Span<const TokenId> tokens, bool every_token, const OnLogits& on_logits) {
+absl::Status Session::Append(absl::Span<const TokenId> tokens, bool every_token, const OnLogits& on_logits,
+                             bool prompt) {
   const size_t step_rows = every_token ? std::min<size_t>(kMaxLogitRows, decoder_->options().max_rows)
                                        : decoder_->options().max_rows;
   logits_.resize((every_token ? std::min(step_rows, tokens.size()) : 1) * vocab_size());
@@ -162,7 +163,7 @@ absl::Status Session::Append(absl::Span<const TokenId> tokens, bool every_token,
     size_t first_wanted = end;
     for (size_t i = begin; i < end; ++i) {
       const bool wanted = every_token || i + 1 == tokens.size();
-      rows_.push_back({0, position + static_cast<uint32_t>(i - begin), tokens[i], wanted});
+      rows_.push_back({0, position + static_cast<uint32_t>(i - begin), tokens[i], wanted, prompt});
       if (wanted) first_wanted = std::min(first_wanted, i);
     }
     const absl::Span<float> logits = absl::MakeSpan(logits_.data(), (end - first_wanted) * vocab_size());

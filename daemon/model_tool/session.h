@@ -38,8 +38,10 @@ class Session {
   // Appends tokens to sequence 0, in steps of at most max_rows rows, and hands each row's logits (vocab) to
   // `on_logits` together with its index in `tokens`: those of every token, or of the last one only. The
   // logits are scratch.
+  // `prompt` says that the tokens are one (see BatchRow); else they count as generated.
   using OnLogits = std::function<absl::Status(size_t index, absl::Span<float> logits)>;
-  absl::Status Append(absl::Span<const TokenId> tokens, bool every_token, const OnLogits& on_logits);
+  absl::Status Append(absl::Span<const TokenId> tokens, bool every_token, const OnLogits& on_logits,
+                      bool prompt = false);
 
   // Forgets sequence 0.
   absl::Status Clear();

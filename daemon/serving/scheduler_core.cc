@@ -23,6 +23,7 @@ absl::Status SchedulerCore::Submit(Request request) {
   }
   Sequence sequence;
   sequence.tokens = std::move(request.prompt);
+  sequence.prompt_tokens = static_cast<uint32_t>(sequence.tokens.size());
   sequence.request = std::move(request);
   queue_.push_back(std::move(sequence));
   return absl::OkStatus();
@@ -178,7 +179,8 @@ void SchedulerCore::AddRows(uint32_t slot, uint32_t count) {
   sequence.rows_in_batch = count;
   for (uint32_t position = sequence.evaluated; position < sequence.evaluated + count; ++position) {
     const bool last = position + 1 == sequence.tokens.size();
-    batch_.rows.push_back({slot, position, sequence.tokens[position], last});
+    const bool prompt = position < sequence.prompt_tokens;
+    batch_.rows.push_back({slot, position, sequence.tokens[position], last, prompt});
     if (last) batch_.sampled.push_back(sequence.request.id);
   }
 }

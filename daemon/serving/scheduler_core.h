@@ -108,6 +108,7 @@ class SchedulerCore {
   struct Sequence {
     Request request;
     std::vector<TokenId> tokens;  // prompt and what was generated
+    uint32_t prompt_tokens = 0;   // of these, the first ones
     uint32_t evaluated = 0;       // tokens the decoder holds
     uint32_t rows_in_batch = 0;
     bool cancelled = false;

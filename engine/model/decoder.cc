@@ -147,7 +147,7 @@ absl::Status LayeredDecoder::Step(absl::Span<const BatchRow> rows, absl::Span<fl
   HEARTH_RETURN_IF_ERROR(CheckRows(rows));
   ++step_;
   places_.clear();
-  for (const BatchRow& row : rows) places_.push_back({row.sequence, row.position});
+  for (const BatchRow& row : rows) places_.push_back({row.sequence, row.position, row.prompt});
   Embed(rows);
   HEARTH_RETURN_IF_ERROR(stage_.Run(step_, places_, devices_, x_.data()));
   HEARTH_RETURN_IF_ERROR(ComputeLogits(rows, logits));

@@ -24,6 +24,9 @@ struct BatchRow {
   uint32_t position = 0;
   TokenId token = 0;
   bool want_logits = false;
+  // Of a prompt: computed exactly where neurons of generated tokens are predicted. So what a position gives
+  // follows from the model, the mode and the prompt's length alone, however the rows come together in steps.
+  bool prompt = false;
 };
 
 // The decode loop: strings the embedding, the stages and the output head, and knows how long every sequence

@@ -88,7 +88,7 @@ absl::Status RunLayer(const LayerContext& layer, LayerRun& run, float* x) {
   const LayerWeights& weights = layer.weights;
   const std::optional<FfnSideInput> side = SideInputOf(layer);
   const auto steer = [&](const float* input) {
-    return run.steerer.Steer(layer, run.work, run.row_count(), input);
+    return run.steerer.Steer(layer, run.work, run.rows, input);
   };
   Steering steering;
   if (side == FfnSideInput::kLayerInput) steering = steer(x);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/kernel/neuron_rows.h"
 #include "engine/kernel/vector_ops.h"
@@ -40,8 +41,9 @@ Steerer::Steerer(const ModelOutline& outline, uint32_t max_rows) {
   hidden_.resize(max_rows * rank);
 }
 
-Steering Steerer::Steer(const LayerContext& layer, Workspace& work, size_t rows, const float* x) {
-  return layer.spec.ffn.router ? ChooseExperts(layer, work, rows, x) : Predict(layer, work, rows, x);
+Steering Steerer::Steer(const LayerContext& layer, Workspace& work, absl::Span<const RowPlace> rows,
+                        const float* x) {
+  return layer.spec.ffn.router ? ChooseExperts(layer, work, rows.size(), x) : Predict(layer, work, rows, x);
 }
 
 Steering Steerer::ChooseExperts(const LayerContext& layer, Workspace& work, size_t rows, const float* x) {
@@ -61,10 +63,16 @@ Steering Steerer::ChooseExperts(const LayerContext& layer, Workspace& work, size
   return {absl::MakeConstSpan(choices_).first(rows * per_row), per_row, nullptr};
 }
 
-Steering Steerer::Predict(const LayerContext& layer, Workspace& work, size_t rows, const float* x) {
-  ApplyLinear(work, layer.weights.predictor, x, rows, hidden_.data());
-  const size_t count = rows * layer.ffn.predictor_rank;
-  for (size_t i = 0; i < count; ++i) hidden_[i] = std::max(hidden_[i], 0.0f);
+Steering Steerer::Predict(const LayerContext& layer, Workspace& work, absl::Span<const RowPlace> rows,
+                          const float* x) {
+  const auto is_prompt = [](const RowPlace& row) { return row.prompt; };
+  if (std::all_of(rows.begin(), rows.end(), is_prompt)) return {};
+  const size_t rank = layer.ffn.predictor_rank;
+  ApplyLinear(work, layer.weights.predictor, x, rows.size(), hidden_.data());
+  for (size_t i = 0; i < rows.size() * rank; ++i) hidden_[i] = std::max(hidden_[i], 0.0f);
+  for (size_t t = 0; t < rows.size(); ++t) {
+    if (rows[t].prompt) hidden_[t * rank] = std::numeric_limits<float>::quiet_NaN();
+  }
   return {{}, 0, hidden_.data()};
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "engine/attention/row_place.h"
 #include "engine/model/router.h"
 #include "engine/neuron/ffn_request.h"
 #include "engine/neuron/ffn_spec.h"
@@ -48,11 +49,13 @@ class Steerer {
   Steerer(const ModelOutline& outline, uint32_t max_rows);
 
   // `x`, (rows, n_embd), is what SideInputOf names. The result is valid until the next call.
-  Steering Steer(const LayerContext& layer, Workspace& work, size_t rows, const float* x);
+  Steering Steer(const LayerContext& layer, Workspace& work, absl::Span<const RowPlace> rows, const float* x);
 
  private:
   Steering ChooseExperts(const LayerContext& layer, Workspace& work, size_t rows, const float* x);
-  Steering Predict(const LayerContext& layer, Workspace& work, size_t rows, const float* x);
+  // For the rows that have a prediction: those that are not of a prompt.
+  Steering Predict(const LayerContext& layer, Workspace& work, absl::Span<const RowPlace> rows,
+                   const float* x);
 
   Router router_;
   std::vector<float> logits_;         // (rows, experts)

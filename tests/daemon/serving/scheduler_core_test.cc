@@ -71,6 +71,7 @@ TEST(SchedulerCoreTest, WholeShortPromptGoesIntoOneStepAndGivesLogitsOfItsLastTo
     EXPECT_EQ(step.rows[i].position, i);
     EXPECT_EQ(step.rows[i].token, static_cast<TokenId>(i));
     EXPECT_EQ(step.rows[i].want_logits, i == 2);
+    EXPECT_TRUE(step.rows[i].prompt);
   }
   EXPECT_THAT(step.sampled, ElementsAre(1));
 }
@@ -84,6 +85,7 @@ TEST(SchedulerCoreTest, GeneratedTokenIsTheNextStepsRow) {
   EXPECT_EQ(step.rows[0].position, 3u);
   EXPECT_EQ(step.rows[0].token, 7);
   EXPECT_TRUE(step.rows[0].want_logits);
+  EXPECT_FALSE(step.rows[0].prompt);
 }
 
 TEST(SchedulerCoreTest, MaxTokensEndTheRequestWithoutEvaluatingTheLastOne) {

@@ -59,6 +59,31 @@ TEST_F(DecoderTest, SequencesInOneBatchDoNotDisturbEachOther) {
   }
 }
 
+// The logits of five tokens, the first three of which are a prompt, in steps of `chunk` rows.
+std::vector<float> PromptAndGenerated(Runtime runtime, size_t chunk) {
+  std::vector<float> logits(5 * 24);
+  for (size_t begin = 0; begin < 5; begin += chunk) {
+    std::vector<BatchRow> rows;
+    for (size_t t = begin; t < std::min<size_t>(5, begin + chunk); ++t) {
+      rows.push_back({0, static_cast<uint32_t>(t), FixtureTokens()[t], true, t < 3});
+    }
+    EXPECT_TRUE(runtime.decoder->Step(rows, absl::MakeSpan(logits).subspan(begin * 24)).ok());
+  }
+  return logits;
+}
+
+TEST_F(DecoderTest, PromptsAreComputedExactlyWhereGeneratedTokensArePredicted) {
+  for (const std::string fixture : {"predicted_gated", "predicted_parallel", "predicted_with_biases"}) {
+    const std::shared_ptr<const GgufFile> file = *GgufFile::Open(FixturePath(fixture + ".gguf"));
+    Runtime exact = *Runtime::Make(file, {.sparsity = SparsityMode::kExact}, kOptions, pool_);
+    const std::vector<float> exact_logits = PromptAndGenerated(std::move(exact), 5);
+    const std::vector<float> logits = PromptAndGenerated(Open(fixture), 5);
+    EXPECT_TRUE(std::equal(logits.begin(), logits.begin() + 3 * 24, exact_logits.begin()));
+    EXPECT_FALSE(std::equal(logits.begin() + 3 * 24, logits.end(), exact_logits.begin() + 3 * 24));
+    for (const size_t chunk : {1, 2, 4}) EXPECT_EQ(PromptAndGenerated(Open(fixture), chunk), logits) << chunk;
+  }
+}
+
 TEST_F(DecoderTest, OnlyWantedLogitsAreWritten) {
   Runtime runtime = Open("llama_tied");
   const std::vector<float> all = *runtime.Evaluate({3, 1, 4}, 8, 0);
