@@ -2,6 +2,7 @@
 
 #include "engine/base/status_macros.h"
 #include "engine/neuron/bundle.h"
+#include "engine/neuron/cpu_shard.h"
 
 namespace hearth {
 namespace {
@@ -21,19 +22,6 @@ double BlockFrequency(const FfnSpec& ffn, bool has_profile, const NeuronGroup& g
   return static_cast<double>(ffn.router->chosen) / static_cast<double>(ffn.router->experts);
 }
 
-// Whether every token reads this part of a neuron whose block is used.
-bool IsAlwaysRead(BundlePart part, SparsityMode sparsity) {
-  switch (sparsity) {
-    case SparsityMode::kDense:
-      return true;
-    case SparsityMode::kExact:
-      return part == BundlePart::kGate || part == BundlePart::kGateBias || part == BundlePart::kDownBias;
-    case SparsityMode::kPredicted:
-      return part == BundlePart::kPredictor || part == BundlePart::kDownBias;
-  }
-  return true;
-}
-
 absl::StatusOr<placement::Group> DescribeGroup(const FfnSpec& ffn, const FfnLayerSpec& spec,
                                                SparsityMode sparsity, bool has_profile,
                                                const NeuronGroup& group) {
@@ -41,7 +29,8 @@ absl::StatusOr<placement::Group> DescribeGroup(const FfnSpec& ffn, const FfnLaye
   placement::Group description{.neurons = group.neurons.size()};
   double values = 0;
   for (const BundleEntry& entry : layout.entries) {
-    (IsAlwaysRead(entry.part, sparsity) ? description.always_bytes : description.firing_bytes) += entry.bytes;
+    const bool always = ReadsAllOf(spec, group.block, entry.part, sparsity);
+    (always ? description.always_bytes : description.firing_bytes) += entry.bytes;
     values += static_cast<double>(entry.rows) * static_cast<double>(entry.cols);
   }
   if (layout.bytes > 0) description.operations_per_byte = 2 * values / static_cast<double>(layout.bytes);
@@ -73,13 +62,7 @@ absl::StatusOr<placement::Model> DescribeModel(const ModelOutline& outline, Spar
     const FfnSpec& ffn = outline.spec.layers[i].ffn;
     const bool has_profile =
         i < outline.profile.frequencies.size() && !outline.profile.frequencies[i].empty();
-    // Only ReLU-family layers have gates that tell which neurons fire, only layers with predictors can be
-    // predicted.
-    SparsityMode layer_sparsity = sparsity;
-    if (sparsity == SparsityMode::kExact && !spec.is_relu_family()) layer_sparsity = SparsityMode::kDense;
-    if (sparsity == SparsityMode::kPredicted && spec.predictor_rank == 0)
-      layer_sparsity = SparsityMode::kDense;
-
+    const SparsityMode layer_sparsity = LayerSparsity(spec, sparsity);
     placement::Layer& layer = model.layers.emplace_back();
     const uint64_t choices = ffn.router ? ffn.router->chosen + (ffn.shared_neurons > 0 ? 1 : 0) : 0;
     const uint64_t hidden = layer_sparsity == SparsityMode::kPredicted ? spec.predictor_rank : 0;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/file/gguf.h"
+#include "engine/neuron/cpu_shard.h"
 #include "engine/quant/types.h"
 
 namespace hearth {
@@ -54,6 +55,38 @@ TEST(DescribeModelTest, ExactSparsityAlwaysReadsTheGateOnly) {
   const placement::Group& group = described.model.layers[0].groups[0];
   EXPECT_EQ(group.always_bytes, MatrixBytes(described, group.neurons));
   EXPECT_EQ(group.firing_bytes, 2 * group.always_bytes);
+}
+
+TEST(DescribeModelTest, ExactSparsityWithoutAGateAlwaysReadsUp) {
+  FfnLayerSpec spec;
+  spec.activation = Activation::kReluSquared;
+  EXPECT_TRUE(ReadsAllOf(spec, 0, BundlePart::kUp, SparsityMode::kExact));
+  spec.gate.present = true;
+  EXPECT_FALSE(ReadsAllOf(spec, 0, BundlePart::kUp, SparsityMode::kExact));
+}
+
+TEST(DescribeModelTest, DownThatCannotBeReadByNeuronIsAlwaysRead) {
+  FfnLayerSpec spec;
+  spec.n_embd = 256;
+  spec.activation = Activation::kRelu;
+  spec.down.type = TensorType::kQ4_0;
+  EXPECT_FALSE(ReadsAllOf(spec, 0, BundlePart::kDown, SparsityMode::kExact));
+  spec.down.type = TensorType::kQ4_K;
+  EXPECT_TRUE(ReadsAllOf(spec, 0, BundlePart::kDown, SparsityMode::kExact));
+  spec.neuron_major = true;
+  EXPECT_FALSE(ReadsAllOf(spec, 0, BundlePart::kDown, SparsityMode::kExact));
+}
+
+TEST(DescribeModelTest, LayersThatTellNothingAboutTheirNeuronsAreDense) {
+  FfnLayerSpec spec;
+  EXPECT_EQ(LayerSparsity(spec, SparsityMode::kExact), SparsityMode::kDense);
+  spec.predictor_rank = 8;
+  EXPECT_EQ(LayerSparsity(spec, SparsityMode::kPredicted), SparsityMode::kPredicted);
+  spec.predictor_rank = 0;
+  spec.activation = Activation::kRelu;
+  EXPECT_EQ(LayerSparsity(spec, SparsityMode::kPredicted), SparsityMode::kExact);
+  spec.normalize_hidden = true;
+  EXPECT_EQ(LayerSparsity(spec, SparsityMode::kExact), SparsityMode::kDense);
 }
 
 TEST(DescribeModelTest, PredictedSparsityAlwaysReadsThePredictorOnly) {
