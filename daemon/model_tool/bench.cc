@@ -36,7 +36,16 @@ struct Measured {
   std::vector<double> decode_tokens_per_second;
   double decode_bytes_per_second = 0;  // weights and KV cache, over all repetitions
   double bytes_per_token = 0;
+  double neurons_per_token = 0;  // whose output was computed, over all layers
 };
+
+double NeuronsComputed(const Session& session) {
+  double neurons = 0;
+  for (const FfnCounters& counters : session.device_counters()) {
+    for (const uint64_t computed : counters.neurons_computed) neurons += static_cast<double>(computed);
+  }
+  return neurons;
+}
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -70,6 +79,7 @@ class Repetition {
     if (flags_.generate_tokens == 0) return absl::OkStatus();
 
     const uint64_t bytes_before = session_.bytes_touched();
+    const double neurons_before = NeuronsComputed(session_);
     const Clock::time_point decode_start = Clock::now();
     for (uint32_t i = 0; i < flags_.generate_tokens; ++i)
       HEARTH_RETURN_IF_ERROR(Decode(flags_.prompt_tokens + i));
@@ -79,6 +89,8 @@ class Repetition {
     const auto bytes = static_cast<double>(session_.bytes_touched() - bytes_before);
     measured.decode_bytes_per_second += bytes / seconds / flags_.repetitions;
     measured.bytes_per_token += bytes / generated / flags_.repetitions;
+    const double neurons = NeuronsComputed(session_) - neurons_before;
+    measured.neurons_per_token += neurons / generated / flags_.repetitions;
     return absl::OkStatus();
   }
 
@@ -89,7 +101,7 @@ class Repetition {
       rows_.clear();
       for (uint32_t p = begin; p < end; ++p) {
         rows_.push_back(
-            {sequence, p, TokenAt(sequence, p, session_.vocab_size()), p + 1 == flags_.prompt_tokens});
+            {sequence, p, TokenAt(sequence, p, session_.vocab_size()), p + 1 == flags_.prompt_tokens, true});
       }
       HEARTH_RETURN_IF_ERROR(
           session_.decoder().Step(rows_, absl::MakeSpan(logits_.data(), session_.vocab_size())));
@@ -186,6 +198,7 @@ absl::Status Bench(const BenchFlags& flags) {
       {"prefill_tokens_per_second_median", prefill},
       {"decode_tokens_per_second_median", Median(measured.decode_tokens_per_second)},
       {"bytes_touched_per_token", measured.bytes_per_token},
+      {"neurons_computed_per_token", measured.neurons_per_token},
       {"read_bandwidth_bytes_per_second", bandwidth},
       {"share_of_read_bandwidth", bandwidth > 0 ? measured.decode_bytes_per_second / bandwidth : 0},
       {"prefill_operations_per_second", operations},
@@ -211,10 +224,13 @@ void AddBench(CLI::App& app, Job& job) {
   command->add_option("--prompt-tokens", flags->prompt_tokens, "tokens of the prompt")
       ->check(CLI::Range(1u, 1u << 20))
       ->capture_default_str();
-  command->add_option("--generate-tokens", flags->generate_tokens, "tokens generated after it; 0 measures the prompt alone")
+  command
+      ->add_option("--generate-tokens", flags->generate_tokens,
+                   "tokens generated after it; 0 measures the prompt alone")
       ->check(CLI::Range(0u, 1u << 20))
       ->capture_default_str();
-  command->add_option("--repetitions", flags->repetitions, "measured repetitions, after a short one that is not")
+  command
+      ->add_option("--repetitions", flags->repetitions, "measured repetitions, after a short one that is not")
       ->check(CLI::Range(1u, 1000u))
       ->capture_default_str();
   command->add_option("--sequences", flags->sequences, "sequences decoded together, each with its prompt")
