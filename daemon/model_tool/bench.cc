@@ -41,7 +41,7 @@ struct Measured {
 
 double NeuronsComputed(const Session& session) {
   double neurons = 0;
-  for (const FfnCounters& counters : session.device_counters()) {
+  for (const DeviceCounters& counters : session.device_counters()) {
     for (const uint64_t computed : counters.neurons_computed) neurons += static_cast<double>(computed);
   }
   return neurons;
