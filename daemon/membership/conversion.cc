@@ -15,9 +15,6 @@ namespace {
 
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxRows = 8192;
-constexpr uint32_t kMaxEmbedding = 1 << 20;
-constexpr uint32_t kMaxBlocks = 1 << 16;
-constexpr uint32_t kMaxPredictorRank = 1 << 16;
 constexpr int kMaxDevices = 256;
 constexpr int kMaxShards = 64;
 constexpr size_t kMaxNameBytes = 256;
@@ -55,24 +52,15 @@ absl::StatusOr<Enum> EnumFromProto(int value, Enum last, const char* field) {
   return static_cast<Enum>(value - 1);
 }
 
-absl::StatusOr<TensorType> TypeFromProto(uint32_t value, const char* field) {
-  const auto type = static_cast<TensorType>(value);
-  if (FindTypeInfo(type) == nullptr) return Invalid(field, ": unknown element type ", value);
-  return type;
-}
-
 // ---- Feed-forward layers.
 
 void MatrixToProto(const NeuronMatrix& matrix, v1::FfnMatrix* proto) {
   proto->set_type(static_cast<uint32_t>(matrix.type));
 }
 
-absl::StatusOr<NeuronMatrix> MatrixFromProto(bool present, const v1::FfnMatrix& proto, const char* field) {
-  NeuronMatrix matrix;
-  if (!present) return matrix;
-  matrix.present = true;
-  HEARTH_ASSIGN_OR_RETURN(matrix.type, TypeFromProto(proto.type(), field));
-  return matrix;
+// Types may be any number here: CheckFfnSpec looks at them.
+NeuronMatrix MatrixFromProto(bool present, const v1::FfnMatrix& proto) {
+  return {present, static_cast<TensorType>(proto.type())};
 }
 
 v1::FfnLayer LayerToProto(const FfnLayerSpec& spec) {
@@ -113,9 +101,6 @@ v1::FfnLayer LayerToProto(const FfnLayerSpec& spec) {
 
 absl::StatusOr<FfnLayerSpec> LayerFromProto(const v1::FfnLayer& proto) {
   FfnLayerSpec spec;
-  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.n_embd(), kMaxEmbedding, "n_embd"));
-  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.block_neurons_size(), kMaxBlocks, "block_neurons"));
-  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.predictor_rank(), kMaxPredictorRank, "predictor_rank"));
   spec.n_embd = proto.n_embd();
   spec.block_neurons.assign(proto.block_neurons().begin(), proto.block_neurons().end());
   HEARTH_ASSIGN_OR_RETURN(spec.activation,
@@ -133,20 +118,21 @@ absl::StatusOr<FfnLayerSpec> LayerFromProto(const v1::FfnLayer& proto) {
   spec.gate_scale = proto.gate_scale();
   spec.up_scale = proto.up_scale();
   spec.down_scale = proto.down_scale();
-  HEARTH_ASSIGN_OR_RETURN(spec.gate, MatrixFromProto(proto.has_gate(), proto.gate(), "gate"));
-  HEARTH_ASSIGN_OR_RETURN(spec.up, MatrixFromProto(proto.has_up(), proto.up(), "up"));
-  HEARTH_ASSIGN_OR_RETURN(spec.down, MatrixFromProto(proto.has_down(), proto.down(), "down"));
+  spec.gate = MatrixFromProto(proto.has_gate(), proto.gate());
+  spec.up = MatrixFromProto(proto.has_up(), proto.up());
+  spec.down = MatrixFromProto(proto.has_down(), proto.down());
   spec.neuron_major = proto.neuron_major();
   spec.gate_bias = proto.gate_bias();
   spec.up_bias = proto.up_bias();
   spec.down_bias = proto.down_bias();
   spec.predictor_rank = proto.predictor_rank();
-  HEARTH_ASSIGN_OR_RETURN(spec.predictor_type, TypeFromProto(proto.predictor_type(), "predictor_type"));
+  spec.predictor_type = static_cast<TensorType>(proto.predictor_type());
   spec.sparse_threshold = proto.sparse_threshold();
   spec.shared_types = proto.has_shared_up();
-  HEARTH_ASSIGN_OR_RETURN(spec.shared_gate_type, TypeFromProto(proto.shared_gate().type(), "shared_gate"));
-  HEARTH_ASSIGN_OR_RETURN(spec.shared_up_type, TypeFromProto(proto.shared_up().type(), "shared_up"));
-  HEARTH_ASSIGN_OR_RETURN(spec.shared_down_type, TypeFromProto(proto.shared_down().type(), "shared_down"));
+  spec.shared_gate_type = static_cast<TensorType>(proto.shared_gate().type());
+  spec.shared_up_type = static_cast<TensorType>(proto.shared_up().type());
+  spec.shared_down_type = static_cast<TensorType>(proto.shared_down().type());
+  HEARTH_RETURN_IF_ERROR(CheckFfnSpec(spec));
   return spec;
 }
 

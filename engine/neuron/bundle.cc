@@ -27,7 +27,6 @@ absl::Status Append(BundleLayout& layout, BundlePart part, TensorType type, uint
 }
 
 absl::Status CheckCounts(const FfnLayerSpec& spec, uint32_t block, uint32_t neurons) {
-  if (spec.n_embd == 0) return absl::InvalidArgumentError("a layer needs n_embd > 0");
   if (block >= spec.block_neurons.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("block ", block, " of a layer that has ", spec.block_neurons.size(), " blocks"));
@@ -35,9 +34,6 @@ absl::Status CheckCounts(const FfnLayerSpec& spec, uint32_t block, uint32_t neur
   if (neurons == 0 || neurons > spec.block_neurons[block]) {
     return absl::InvalidArgumentError(absl::StrCat("a group of ", neurons, " neurons in a block of ",
                                                    spec.block_neurons[block], " neurons"));
-  }
-  if (!spec.up.present || !spec.down.present) {
-    return absl::InvalidArgumentError("a feed-forward layer needs the matrices up and down");
   }
   return absl::OkStatus();
 }

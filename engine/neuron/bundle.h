@@ -39,8 +39,9 @@ struct BundleLayout {
   const BundleEntry* Find(BundlePart part) const;
 };
 
-// The layout of a group with `neurons` neurons. INVALID_ARGUMENT when the spec or the count cannot be (the
-// values may come from a peer): zero, overflow, more than the block has, no multiple of the alignment.
+// The layout of a group with `neurons` neurons; `spec` has passed CheckFfnSpec. INVALID_ARGUMENT when the
+// block or the count cannot be (they may come from a peer): zero, more than the block has, no multiple of the
+// alignment.
 absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, uint32_t block, uint32_t neurons,
                                               bool first_of_block);
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "engine/file/gguf.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/quant/types.h"
@@ -51,7 +52,8 @@ struct FfnLayerSpec {
   float gate_scale = 1, up_scale = 1, down_scale = 1;
 
   NeuronMatrix gate, up, down;  // up is always present
-  // The last block, where it is a shared expert, may be stored in types of its own: quantisers choose by width.
+  // The last block, where it is a shared expert, may be stored in types of its own: quantisers choose by
+  // width.
   bool shared_types = false;
   TensorType shared_gate_type = TensorType::kF32;
   TensorType shared_up_type = TensorType::kF32;
@@ -71,14 +73,26 @@ struct FfnLayerSpec {
     return activation == Activation::kRelu || activation == Activation::kReluSquared;
   }
   bool has_shared_types(uint32_t block) const { return shared_types && block + 1 == block_neurons.size(); }
-  TensorType gate_type(uint32_t block) const { return has_shared_types(block) ? shared_gate_type : gate.type; }
+  TensorType gate_type(uint32_t block) const {
+    return has_shared_types(block) ? shared_gate_type : gate.type;
+  }
   TensorType up_type(uint32_t block) const { return has_shared_types(block) ? shared_up_type : up.type; }
-  TensorType down_type(uint32_t block) const { return has_shared_types(block) ? shared_down_type : down.type; }
-  // Neurons of a block must be placed in runs of this many: the columns of `down` that one quantised block packs.
+  TensorType down_type(uint32_t block) const {
+    return has_shared_types(block) ? shared_down_type : down.type;
+  }
+  // Neurons of a block must be placed in runs of this many: the columns of `down` that one quantised block
+  // packs.
   uint32_t neuron_alignment(uint32_t block = 0) const {
     return neuron_major || !down.present ? 1 : GetTypeInfo(down_type(block)).block_values;
   }
 };
+
+// The one place where a layer that a file or a peer describes is checked: everything behind it relies on
+// this. OK means that every count and type is one that devices compute, that all rows divide into the blocks
+// of their types, that sizes of one block cannot overflow 64 bits and that constants are finite numbers.
+// INVALID_ARGUMENT names what cannot be, UNIMPLEMENTED a combination that no model has and no device
+// computes.
+absl::Status CheckFfnSpec(const FfnLayerSpec& spec);
 
 // Rows of a tensor that hold one matrix: files may fuse gate and up, or stack experts.
 struct WeightSlice {

@@ -31,7 +31,13 @@ class FfnBinder {
       BindDense();
     }
     BindPredictor(predicted, sparse_threshold);
-    if (loader_.ok()) TakeTypes();
+    if (!loader_.ok()) return;
+    TakeTypes();
+    const absl::Status status = CheckFfnSpec(spec_);
+    if (!status.ok()) {
+      loader_.Fail(absl::Status(status.code(), absl::StrCat("layer ", index_, ": ", status.message(),
+                                                            "; fetch or convert the model again")));
+    }
   }
 
   FfnLayerSpec& spec() { return spec_; }
@@ -48,8 +54,8 @@ class FfnBinder {
     if (stacked) {
       block.gate = loader_.Slice(Name("ffn_up.weight"), {n_embd_, 2 * n});
       block.up = loader_.Slice(Name("ffn_up.weight"), {n_embd_, 2 * n}, n);
-      block.gate_bias = loader_.OptionalSlice(Name("ffn_up.bias"), {2 * n});
-      block.up_bias = loader_.OptionalSlice(Name("ffn_up.bias"), {2 * n}, n);
+      block.gate_bias = loader_.OptionalVectorSlice(Name("ffn_up.bias"), {2 * n});
+      block.up_bias = loader_.OptionalVectorSlice(Name("ffn_up.bias"), {2 * n}, n);
     } else {
       BindGateAndUp("", n, block);
     }
@@ -58,8 +64,8 @@ class FfnBinder {
     const std::string down = Name(spec_.neuron_major ? "ffn_down_t" : "ffn_down");
     block.down = spec_.neuron_major ? loader_.Slice(down + ".weight", {n_embd_, n})
                                     : loader_.Slice(down + ".weight", {n, n_embd_});
-    block.down_bias = loader_.OptionalSlice(down + ".bias", {n_embd_});
-    if (ffn_.hidden_norm) block.neuron_scale = loader_.Slice(Name("ffn_sub_norm.weight"), {n});
+    block.down_bias = loader_.OptionalVectorSlice(down + ".bias", {n_embd_});
+    if (ffn_.hidden_norm) block.neuron_scale = loader_.VectorSlice(Name("ffn_sub_norm.weight"), {n});
     spec_.gate_scale = Scale("ffn_gate.scale");
     spec_.up_scale = Scale("ffn_up.scale");
     spec_.down_scale = Scale("ffn_down.scale");
@@ -77,10 +83,10 @@ class FfnBinder {
     const std::string up = absl::StrCat(Name("ffn_up"), AbslView(suffix));
     if (ffn_.gated) {
       block.gate = loader_.Slice(gate + ".weight", {n_embd_, n});
-      block.gate_bias = loader_.OptionalSlice(gate + ".bias", {n});
+      block.gate_bias = loader_.OptionalVectorSlice(gate + ".bias", {n});
     }
     block.up = loader_.Slice(up + ".weight", {n_embd_, n});
-    block.up_bias = loader_.OptionalSlice(up + ".bias", {n});
+    block.up_bias = loader_.OptionalVectorSlice(up + ".bias", {n});
   }
 
   void BindExperts() {
@@ -95,9 +101,9 @@ class FfnBinder {
       first.up = loader_.Slice(Name("ffn_up_exps.weight"), {n_embd_, n, experts});
     }
     first.down = loader_.Slice(Name("ffn_down_exps.weight"), {n, n_embd_, experts});
-    if (ffn_.gated) first.gate_bias = loader_.OptionalSlice(Name("ffn_gate_exps.bias"), {n, experts});
-    first.up_bias = loader_.OptionalSlice(Name("ffn_up_exps.bias"), {n, experts});
-    first.down_bias = loader_.OptionalSlice(Name("ffn_down_exps.bias"), {n_embd_, experts});
+    if (ffn_.gated) first.gate_bias = loader_.OptionalVectorSlice(Name("ffn_gate_exps.bias"), {n, experts});
+    first.up_bias = loader_.OptionalVectorSlice(Name("ffn_up_exps.bias"), {n, experts});
+    first.down_bias = loader_.OptionalVectorSlice(Name("ffn_down_exps.bias"), {n_embd_, experts});
     spec_.weight_on_input = ffn_.router->weight_on_input;
     // The shapes are checked: that many experts are in the file.
     if (!loader_.ok()) return;
@@ -151,10 +157,15 @@ class FfnBinder {
     spec_.shared_down_type = last.down.tensor->type;
     spec_.shared_types = (ffn_.gated && spec_.shared_gate_type != spec_.gate.type) ||
                          spec_.shared_up_type != spec_.up.type || spec_.shared_down_type != spec_.down.type;
-    if (spec_.gate_bias || spec_.up_bias || spec_.down_bias) {
+    if (HasBias(first) || HasBias(last)) {
       loader_.Fail(absl::UnimplementedError(
           absl::StrCat("layer ", index_, " has biases beside a shared expert, which is not supported")));
     }
+  }
+
+  static bool HasBias(const FfnBlockSource& block) {
+    return block.gate_bias.tensor != nullptr || block.up_bias.tensor != nullptr ||
+           block.down_bias.tensor != nullptr;
   }
 
   const FfnSpec& ffn_;

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/absl_view.h"
 #include "engine/quant/types.h"
 
 namespace hearth {
@@ -128,8 +129,20 @@ WeightSlice WeightLoader::Slice(const std::string& name, Shape shape, uint64_t f
   return {Require(name, shape), first_row};
 }
 
-WeightSlice WeightLoader::OptionalSlice(const std::string& name, Shape shape, uint64_t first_row) {
-  return {Optional(name, shape), first_row};
+WeightSlice WeightLoader::VectorSlice(const std::string& name, Shape shape) {
+  if (!Has(name)) Require(name, shape);
+  return OptionalVectorSlice(name, shape);
+}
+
+WeightSlice WeightLoader::OptionalVectorSlice(const std::string& name, Shape shape, uint64_t first_value) {
+  const GgufTensor* tensor = Optional(name, shape);
+  if (tensor != nullptr && GetTypeInfo(tensor->type).block_values > 1) {
+    Fail(absl::UnimplementedError(
+        absl::StrCat("tensor ", name, " is of type ", AbslView(GetTypeInfo(tensor->type).name),
+                     ", but vectors have to be F32, F16 or BF16; convert the model again")));
+    return {};
+  }
+  return {tensor, first_value};
 }
 
 absl::Status WeightLoader::Finish() const {

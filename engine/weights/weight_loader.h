@@ -55,7 +55,9 @@ class WeightLoader {
 
   // The part of a feed-forward block that a tensor holds; the loader does not count its bytes.
   WeightSlice Slice(const std::string& tensor, Shape shape, uint64_t first_row = 0);
-  WeightSlice OptionalSlice(const std::string& tensor, Shape shape, uint64_t first_row = 0);
+  // The same for vectors, whose values stand alone: an error for a quantised type.
+  WeightSlice VectorSlice(const std::string& tensor, Shape shape);
+  WeightSlice OptionalVectorSlice(const std::string& tensor, Shape shape, uint64_t first_value = 0);
 
   // Tensors with these prefixes are known but not needed.
   void Ignore(std::string prefix) { ignored_.push_back(std::move(prefix)); }

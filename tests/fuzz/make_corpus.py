@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes seeds for the fuzz targets: make_corpus.py DIR gives DIR/fuzz_gguf/*, DIR/fuzz_dequantize/* and
-DIR/fuzz_tokenizer/*."""
+"""Writes seeds for the fuzz targets: make_corpus.py DIR gives DIR/fuzz_ffn_layer/*, DIR/fuzz_gguf/*,
+DIR/fuzz_dequantize/* and DIR/fuzz_tokenizer/*."""
 
 import pathlib
 import struct
@@ -54,6 +54,16 @@ def block_files():
         yield f"{name}_{number}", bytes([number % 28]) + bytes.fromhex(block) * 2
 
 
+def layers():
+    # Mode, n_embd 64, one block of 96 neurons, activation, its constants, no changed factor, flags, matrices.
+    for number in range(64):
+        flags = bytes(number >> bit & 1 for bit in range(6)) + b"\0\0"
+        head = bytes([number % 3, 2, 1, 3, number % 6]) + struct.pack("<6f", 1.7, 7, 1, 1, 1, 1) + bytes(5)
+        kind = number % 28
+        matrices = bytes([1, kind, 1, kind, 1, kind, 0, 0, 0, 1, 2, 0])
+        yield f"layer_{number}", head + flags + matrices + b"\x3c" * 64
+
+
 def texts():
     text = "It's the  12345th\ttest~/. Ça va? 今天，好。\r\n\n    <|im_end|>aaaa<u> IMGIMGABZ<sentinel:1>\u3000½é"
     for vocabulary in range(128):  # the first byte chooses the vocabulary, the second the options
@@ -62,7 +72,9 @@ def texts():
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target, files in (("fuzz_gguf", model_files()), ("fuzz_dequantize", block_files()), ("fuzz_tokenizer", texts())):
+    targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts()}
+    for target, files in targets.items():
+        target = f"fuzz_{target}"
         (folder / target).mkdir(parents=True, exist_ok=True)
         for name, content in files:
             (folder / target / name).write_bytes(content)

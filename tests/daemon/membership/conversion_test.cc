@@ -42,14 +42,13 @@ TEST(ShardConversion, EveryFieldOfALayerIsKept) {
   spec.block_neurons = {32, 96};
   spec.activation = Activation::kSwigluOai;
   spec.activation_parameters = {1.5f, 6, 0.1f, 0.2f, 0.3f, 0.4f};
-  spec.relu_up = spec.weight_on_input = spec.normalize_hidden = spec.neuron_major = true;
+  spec.relu_up = spec.weight_on_input = spec.neuron_major = true;
   spec.gate_bias = spec.up_bias = spec.down_bias = true;
   spec.normalize_epsilon = 1e-5f;
   spec.gate_scale = 2, spec.up_scale = 3, spec.down_scale = 4;
   spec.gate = {true, TensorType::kQ8_0};
   spec.up = {true, TensorType::kQ4_0};
   spec.down = {true, TensorType::kF16};
-  spec.predictor_rank = 32;
   spec.predictor_type = TensorType::kBF16;
   spec.sparse_threshold = -0.5f;
   spec.shared_types = true;
@@ -91,12 +90,27 @@ TEST(ShardConversion, HostileLayersAreRefused) {
   ExpectRefused(change([](v1::FfnLayer& l) { l.set_n_embd(0); }), "n_embd");
   ExpectRefused(change([](v1::FfnLayer& l) { l.set_n_embd(~0u); }), "n_embd");
   ExpectRefused(change([](v1::FfnLayer& l) { l.set_predictor_rank(~0u); }), "predictor_rank");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.set_predictor_type(9999); }), "predictor_type");
+  ExpectRefused(change([](v1::FfnLayer& l) { l.set_predictor_rank(8), l.set_predictor_type(9999); }),
+                "predictor");
   ExpectRefused(change([](v1::FfnLayer& l) { l.mutable_gate()->set_type(9999); }), "gate");
   ExpectRefused(change([](v1::FfnLayer& l) { l.clear_down(); }), "down");
   ExpectRefused(change([](v1::FfnLayer& l) { l.clear_block_neurons(); }), "block");
   ExpectRefused(change([](v1::FfnLayer& l) { l.set_activation(v1::FFN_ACTIVATION_UNSPECIFIED); }),
                 "activation");
+  ExpectRefused(change([](v1::FfnLayer& l) { l.set_up_scale(std::numeric_limits<float>::infinity()); }),
+                "scale");
+}
+
+TEST(ShardConversion, CombinationsThatNoDeviceComputesAreRefused) {
+  const auto refusal = [](auto edit) {
+    v1::Shard shard = GoodShard();
+    edit(*shard.mutable_shares(0)->mutable_spec());
+    return FromProto(shard).status().code();
+  };
+  EXPECT_EQ(refusal([](v1::FfnLayer& l) { l.clear_gate(), l.set_activation(v1::FFN_ACTIVATION_SWIGLU_OAI); }),
+            absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(refusal([](v1::FfnLayer& l) { l.set_neuron_major(true), l.set_normalize_hidden(true); }),
+            absl::StatusCode::kUnimplemented);
 }
 
 TEST(ShardConversion, HostileGroupsAreRefused) {

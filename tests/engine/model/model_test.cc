@@ -1,5 +1,6 @@
 #include "engine/model/model.h"
 
+#include <limits>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -78,6 +79,37 @@ TEST_F(ModelTest, TensorOfWrongShapeIsNamedWithBothShapes) {
 TEST_F(ModelTest, BiasOfWrongLengthIsRefused) {
   tiny_.AddTensor("blk.0.attn_q.bias", {31});
   EXPECT_THAT(std::string(Error().message()), HasSubstr("blk.0.attn_q.bias"));
+}
+
+TEST_F(ModelTest, QuantisedBiasOfAFeedForwardLayerIsRefused) {
+  tiny_.AddTensor("blk.0.ffn_up.bias", {64});
+  EXPECT_TRUE(Load().ok());
+  tiny_.SetType("blk.0.ffn_up.bias", TensorType::kQ8_0);
+  const absl::Status status = Error();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("blk.0.ffn_up.bias"), HasSubstr("Q8_0")));
+}
+
+TEST_F(ModelTest, NormOfNeuronsWithDownStoredByNeuronIsRefused) {
+  tiny_ = TinyModel("bitnet");
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    tiny_.AddTensor(layer + "attn_sub_norm.weight", {32});
+    tiny_.AddTensor(layer + "ffn_sub_norm.weight", {64});
+  }
+  const auto model = Load();
+  ASSERT_TRUE(model.ok()) << model.status();
+  tiny_.EraseTensor("blk.1.ffn_down.weight");
+  tiny_.AddTensor("blk.1.ffn_down_t.weight", {32, 64});
+  const absl::Status status = Error();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("layer 1"), HasSubstr("by neuron")));
+}
+
+TEST_F(ModelTest, ScaleThatIsNoNumberIsRefused) {
+  tiny_.AddTensor("blk.0.ffn_down.scale", {1});
+  tiny_.Fill("blk.0.ffn_down.scale", std::numeric_limits<float>::quiet_NaN());
+  EXPECT_THAT(std::string(Error().message()),
+              AllOf(HasSubstr("layer 0"), HasSubstr("scale"), HasSubstr("nan")));
 }
 
 TEST_F(ModelTest, TensorThatNothingUsesIsRefused) {

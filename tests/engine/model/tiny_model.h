@@ -21,16 +21,16 @@ class TinyModel {
  public:
   using Value = GgufMetadata::Value;
 
-  TinyModel() {
-    Set("general.architecture", std::string("llama"));
+  explicit TinyModel(const std::string& architecture = "llama") {
+    Set("general.architecture", architecture);
     for (const auto& [key, value] : std::map<std::string, uint64_t>{{"context_length", 64},
                                                                     {"embedding_length", 32},
                                                                     {"block_count", 2},
                                                                     {"feed_forward_length", 64},
                                                                     {"attention.head_count", 1}}) {
-      Set("llama." + key, value);
+      Set(architecture + "." + key, value);
     }
-    Set("llama.attention.layer_norm_rms_epsilon", 1e-5);
+    Set(architecture + ".attention.layer_norm_rms_epsilon", 1e-5);
     AddTensor("token_embd.weight", {32, 20});
     AddTensor("output_norm.weight", {32});
     for (const std::string layer : {"blk.0.", "blk.1."}) {
@@ -47,6 +47,10 @@ class TinyModel {
   void Erase(const std::string& key) { values_.erase(key); }
   // Adds or replaces a float32 tensor with values that follow from its name.
   void AddTensor(const std::string& name, std::vector<uint64_t> ne) { tensors_[name] = std::move(ne); }
+  // Stores a tensor's values in another type.
+  void SetType(const std::string& name, TensorType type) { types_[name] = type; }
+  // Makes all values of a tensor this one.
+  void Fill(const std::string& name, float value) { constants_[name] = value; }
   void EraseTensor(const std::string& name) { tensors_.erase(name); }
   void Rename(const std::string& from, const std::string& to) {
     tensors_[to] = tensors_[from];
@@ -57,7 +61,20 @@ class TinyModel {
   absl::StatusOr<std::shared_ptr<const GgufFile>> Build() const {
     GgufWriter writer;
     for (const auto& [key, value] : values_) writer.Set(key, value);
-    for (const auto& [name, ne] : tensors_) writer.AddFloats(name, ne, Values(name, ne));
+    for (const auto& [name, ne] : tensors_) {
+      std::vector<float> values = Values(name, ne);
+      if (const auto constant = constants_.find(name); constant != constants_.end()) {
+        values.assign(values.size(), constant->second);
+      }
+      const auto type = types_.find(name);
+      if (type == types_.end()) {
+        writer.AddFloats(name, ne, values);
+        continue;
+      }
+      std::vector<uint8_t> packed(RowBytes(type->second, values.size()).value());
+      HEARTH_RETURN_IF_ERROR(Quantize(type->second, values, {}, absl::MakeSpan(packed)));
+      writer.AddTensor(name, type->second, ne, std::move(packed));
+    }
     auto bytes = std::make_shared<std::vector<uint8_t>>();
     HEARTH_ASSIGN_OR_RETURN(*bytes, writer.Serialize());
     HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Parse(*bytes, "tiny"));
@@ -81,6 +98,8 @@ class TinyModel {
 
   std::map<std::string, Value> values_;
   std::map<std::string, std::vector<uint64_t>> tensors_;
+  std::map<std::string, TensorType> types_;
+  std::map<std::string, float> constants_;
 };
 
 }  // namespace hearth

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <limits>
-
 #include "tests/engine/neuron/ffn_fixture.h"
 
 namespace hearth {
@@ -49,14 +47,6 @@ TEST(Bundle, RefusesPartOfAQuantisedBlock) {
   spec.down.type = TensorType::kQ8_0;
   EXPECT_TRUE(MakeBundleLayout(spec, 0, 32, true).ok());
   EXPECT_FALSE(MakeBundleLayout(spec, 0, 33, true).ok());
-}
-
-TEST(Bundle, RefusesSizesThatOverflow) {
-  FfnLayerSpec spec = SmallSpec();
-  spec.n_embd = std::numeric_limits<uint32_t>::max();
-  spec.block_neurons = {std::numeric_limits<uint32_t>::max()};
-  spec.up.present = spec.down.present = true;
-  EXPECT_FALSE(MakeBundleLayout(spec, 0, std::numeric_limits<uint32_t>::max(), true).ok());
 }
 
 }  // namespace
