@@ -64,6 +64,7 @@ absl::StatusOr<Generated> Continue(Session& session, const std::vector<TokenId>&
   if (tokenizer != nullptr) decoder.emplace(*tokenizer, /*at_start_of_text=*/false);
   TokenId next = 0;
   const auto sample = [&](size_t, absl::Span<float> logits) {
+    HEARTH_RETURN_IF_ERROR(CheckLogits(logits));
     next = sampler.Sample(logits);
     return absl::OkStatus();
   };

@@ -199,6 +199,13 @@ void Scheduler::EndOutage(absl::Time now) {
 
 void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
   const absl::Time now = absl::Now();
+  if (const absl::Status status = CheckLogits(logits); !status.ok()) {
+    MutexLock lock(&mutex_);
+    core_.End(generation.id());
+    const Generations ended = Take({generation.id()});
+    lock.Unlock();
+    return FailEach(ended, status);
+  }
   auto [token, end] = generation.Advance(logits, now);
   MutexLock lock(&mutex_);
   const bool goes_on = core_.Accept(generation.id(), token);

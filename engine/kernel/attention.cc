@@ -90,6 +90,13 @@ void AttendChunks(ThreadPool& pool, absl::Span<const AttentionItem> items) {
   }
 }
 
+// The nearest number that half precision has; what is no number counts as 0.
+float Saturate(float value) {
+  constexpr float kLargestHalf = 65504.0f;
+  if (value != value) return 0;
+  return std::clamp(value, -kLargestHalf, kLargestHalf);
+}
+
 }  // namespace
 
 size_t KvBytes(KvType type, size_t count) {
@@ -111,8 +118,14 @@ void StoreKv(KvType type, const float* values, size_t count, void* out) {
     return;
   }
   const TensorType stored = type == KvType::kF16 ? TensorType::kF16 : TensorType::kQ8_0;
-  const absl::Span<uint8_t> bytes(static_cast<uint8_t*>(out), KvBytes(type, count));
-  HEARTH_CHECK(Quantize(stored, absl::MakeConstSpan(values, count), {}, bytes).ok());
+  constexpr size_t kPiece = 256;  // whole blocks of Q8_0
+  float piece[kPiece];
+  for (size_t begin = 0; begin < count; begin += kPiece) {
+    const size_t size = std::min(kPiece, count - begin);
+    std::transform(values + begin, values + begin + size, piece, Saturate);
+    const absl::Span<uint8_t> bytes(static_cast<uint8_t*>(out) + KvBytes(type, begin), KvBytes(type, size));
+    HEARTH_CHECK(Quantize(stored, absl::MakeConstSpan(piece, size), {}, bytes).ok());
+  }
 }
 
 void Attention(ThreadPool& pool, const AttentionShape& shape, absl::Span<const AttentionRow> rows) {

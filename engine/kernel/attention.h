@@ -14,7 +14,9 @@ enum class KvType { kF32, kF16, kQ8_0 };
 
 // Bytes of `count` cached values; for kQ8_0 count is a multiple of 32.
 size_t KvBytes(KvType type, size_t count);
-// Stores count float32 values at `out`.
+// Stores count float32 values at `out`. Values come from whatever the weights give: kF16 and kQ8_0 store
+// those beyond the largest half precision number as that number and NaN as 0; kF32 stores every value as it
+// is.
 void StoreKv(KvType type, const float* values, size_t count, void* out);
 
 // Bytes from the cached numbers of one KV head to those of the next, and from one position to the next.

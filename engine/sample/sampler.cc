@@ -196,6 +196,17 @@ uint64_t RandomSeed() {
   return static_cast<uint64_t>(entropy()) << 32 | entropy();
 }
 
+absl::Status CheckLogits(absl::Span<const float> logits) {
+  constexpr uint32_t kExponent = 0x7f800000;  // all ones in what is not finite
+  bool finite = true;
+  for (const float logit : logits) finite &= (std::bit_cast<uint32_t>(logit) & kExponent) != kExponent;
+  if (finite) return absl::OkStatus();
+  return absl::DataLossError(
+      "the model's result is no number (NaN or infinite): its file or a worker's weights are damaged; check "
+      "the "
+      "file and load it again");
+}
+
 std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, uint32_t count) {
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);

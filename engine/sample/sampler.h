@@ -68,6 +68,10 @@ class Sampler {
 // A seed from the system's entropy, for requests that name none.
 uint64_t RandomSeed();
 
+// DATA_LOSS when a logit is NaN or infinite: weights or a worker's sums are damaged, and whatever is drawn
+// from such logits is no text of the model.
+absl::Status CheckLogits(absl::Span<const float> logits);
+
 // The `count` most likely tokens under softmax(logits), largest first, the lower id on a tie.
 std::vector<TokenLogprob> TopLogprobs(absl::Span<const float> logits, uint32_t count);
 // The log probability of `token`, which is inside the vocabulary (CHECK); -infinity where it is impossible.

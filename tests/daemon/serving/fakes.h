@@ -5,9 +5,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -83,6 +85,7 @@ class ScriptedDecoder final : public Decoder {
       HEARTH_CHECK(out + kVocab <= logits.data() + logits.size());
       std::fill(out, out + kVocab, 0.0f);
       out[script_[row.position % script_.size()]] = 10.0f;
+      if (row.position == damaged_position_) out[0] = std::numeric_limits<float>::quiet_NaN();
       out += kVocab;
     }
     return absl::OkStatus();
@@ -101,6 +104,8 @@ class ScriptedDecoder final : public Decoder {
   void set_before_step(std::function<absl::Status(absl::Span<const BatchRow>)> hook) {
     before_step_ = std::move(hook);
   }
+  // The logits of this position have a value that is no number; set before the first request.
+  void set_damaged_position(uint32_t position) { damaged_position_ = position; }
   int steps() const { return steps_; }
 
  private:
@@ -109,6 +114,7 @@ class ScriptedDecoder final : public Decoder {
   const std::vector<TokenId> script_;
   std::vector<uint32_t> lengths_;
   std::function<absl::Status(absl::Span<const BatchRow>)> before_step_;
+  std::optional<uint32_t> damaged_position_;
   std::atomic<int> steps_ = 0;
 };
 

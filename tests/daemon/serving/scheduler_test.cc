@@ -109,6 +109,21 @@ class SchedulerTest : public testing::Test {
   std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>();
 };
 
+TEST_F(SchedulerTest, LogitsThatAreNoNumbersEndTheirStreamAlone) {
+  model_->decoder().set_damaged_position(7);
+  Scheduler scheduler(model_, {});
+  const auto damaged = Submit(scheduler, Request(1, "xyzxyz", 5));
+  const auto whole = Submit(scheduler, Request(2, "xyz", 4));
+  damaged->AwaitEnd();
+  whole->AwaitEnd();
+  EXPECT_TRUE(absl::IsDataLoss(damaged->failure())) << damaged->failure();
+  EXPECT_EQ(damaged->text(), "fg");
+  EXPECT_EQ(whole->text(), "cdef");
+  const auto next = Submit(scheduler, Request(3, "x", 3));
+  next->AwaitEnd();
+  EXPECT_EQ(next->text(), "abc");
+}
+
 TEST_F(SchedulerTest, GeneratesUntilTheLengthIsReached) {
   Scheduler scheduler(model_, {});
   const auto sink = Submit(scheduler, Request(1, "xyz", 5));

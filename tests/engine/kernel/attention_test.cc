@@ -282,6 +282,41 @@ TEST(AttentionDeathTest, RefusesQueryHeadsThatKvHeadsDoNotDivide) {
   EXPECT_DEATH(Attention(pool, Shape(5, 2, 32, 32), {}), "kv_heads");
 }
 
+// What is read back of values stored as `type`.
+std::vector<float> StoredAndRead(KvType type, const std::vector<float>& values) {
+  std::vector<uint8_t> bytes(KvBytes(type, values.size()));
+  StoreKv(type, values.data(), values.size(), bytes.data());
+  std::vector<float> read(values.size());
+  Dequantize(type == KvType::kF16 ? TensorType::kF16 : TensorType::kQ8_0, bytes, read.size(), read.data());
+  return read;
+}
+
+TEST(StoreKv, ValuesBeyondHalfPrecisionBecomeTheNearestNumber) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> values(320, 0.5f);
+  values[0] = 70000, values[1] = -1e30f, values[2] = kInfinity, values[3] = -kInfinity;
+  values[4] = 65504, values[300] = 1e38f;
+  const std::vector<float> read = StoredAndRead(KvType::kF16, values);
+  EXPECT_EQ(read[0], 65504);
+  EXPECT_EQ(read[1], -65504);
+  EXPECT_EQ(read[2], 65504);
+  EXPECT_EQ(read[3], -65504);
+  EXPECT_EQ(read[4], 65504);
+  EXPECT_EQ(read[5], 0.5f);
+  EXPECT_EQ(read[300], 65504);
+  EXPECT_NEAR(StoredAndRead(KvType::kQ8_0, values)[0], 65504, 32);
+}
+
+TEST(StoreKv, WhatIsNoNumberBecomesZero) {
+  std::vector<float> values(32, 1.0f);
+  values[7] = std::numeric_limits<float>::quiet_NaN();
+  for (const KvType type : {KvType::kF16, KvType::kQ8_0}) {
+    const std::vector<float> read = StoredAndRead(type, values);
+    EXPECT_EQ(read[7], 0);
+    EXPECT_NEAR(read[8], 1, 1e-3);
+  }
+}
+
 TEST(StoreKv, RefusesPartialBlocks) { EXPECT_DEATH(KvBytes(KvType::kQ8_0, 33), "kValues"); }
 
 }  // namespace

@@ -317,6 +317,23 @@ TEST(LogprobTest, ImpossibleTokensHaveMinusInfinity) {
   for (const TokenLogprob& entry : TopLogprobs(logits, 2)) EXPECT_EQ(entry.logprob, -kInfinity);
 }
 
+TEST(CheckLogitsTest, NumbersOfAnySizeAreFine) {
+  EXPECT_TRUE(CheckLogits({}).ok());
+  const std::vector<float> logits = {0, -0.0f, 1e-42f, std::numeric_limits<float>::max(),
+                                     std::numeric_limits<float>::lowest()};
+  EXPECT_TRUE(CheckLogits(logits).ok());
+}
+
+TEST(CheckLogitsTest, OneThatIsNoNumberIsDamage) {
+  for (const float damage : {kNan, -kNan, kInfinity, -kInfinity}) {
+    for (size_t at : {size_t{0}, size_t{40}, size_t{99}}) {
+      std::vector<float> logits(100, 1.0f);
+      logits[at] = damage;
+      EXPECT_EQ(CheckLogits(logits).code(), absl::StatusCode::kDataLoss) << damage << " at " << at;
+    }
+  }
+}
+
 TEST(LogprobDeathTest, TokenOutsideTheVocabularyIsABug) {
   const std::vector<float> logits = {1, 2};
   EXPECT_DEATH(LogprobOf(logits, 2), "check failed");
