@@ -4,13 +4,12 @@
 #include <barrier>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/capacity/nvml.h"
-#include "engine/base/check.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
 
@@ -74,16 +73,6 @@ void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
   device.dispatch_us = 1e6 * BestSeconds([&] { pool.Run([](int) {}); });
 }
 
-// The value of a line "MemTotal:  123 kB" in bytes; 0 where there is none.
-uint64_t MemoryInfo(const std::string& key) {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (uint64_t value = 0; file >> name >> value; std::getline(file, unit)) {
-    if (name == key) return value * 1024;
-  }
-  return 0;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
@@ -104,7 +93,7 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
       ++without_threads;
     }
   }
-  const uint64_t memory_share = MemoryInfo("MemAvailable:") / 10 * 8 / wanted.size();
+  const uint64_t memory_share = ReadProcessLimits().memory_free_bytes / 10 * 8 / wanted.size();
   std::vector<HostDeviceSpec> devices;
   for (const DeviceOption& option : wanted) {
     HostDeviceSpec device{option.name, 1, option.memory_bytes.value_or(memory_share)};
@@ -153,8 +142,9 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
 }
 
 void UpdateFreeBytes(const std::string& directory, HostCapacity& capacity) {
-  capacity.memory_bytes = MemoryInfo("MemTotal:");
-  capacity.memory_free_bytes = MemoryInfo("MemAvailable:");
+  const ProcessLimits limits = ReadProcessLimits();
+  capacity.memory_bytes = limits.memory_bytes;
+  capacity.memory_free_bytes = limits.memory_free_bytes;
   std::error_code error;
   const auto space = std::filesystem::space(directory, error);
   capacity.disk_free_bytes = error ? 0 : space.available;

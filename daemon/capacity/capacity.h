@@ -47,8 +47,8 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
 HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
                          const std::vector<DeviceOption>& options);
 
-// Memory of the machine and what of it is free, free bytes of the disk that has `directory`: the figures that
-// change.
+// The memory that this process may use and what of it is free (see process_limits.h), free bytes of the disk
+// that has `directory`: the figures that change.
 void UpdateFreeBytes(const std::string& directory, HostCapacity& capacity);
 
 }  // namespace hearth

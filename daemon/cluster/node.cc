@@ -2,6 +2,7 @@
 
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server_builder.h>
+#include <spdlog/spdlog.h>
 
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "daemon/cluster/coordinator.h"
 #include "daemon/membership/membership_service.h"
 #include "daemon/membership/worker.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -54,6 +56,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Create(const NodeOptions& options) {
   if (options.name.empty()) return absl::InvalidArgumentError("a host needs a name: set --name");
   HEARTH_ASSIGN_OR_RETURN(std::vector<HostDeviceSpec> devices,
                           ChooseDevices(options.devices, options.threads));
+  spdlog::info("this process may use {}", ReadProcessLimits().text);
   HostCapacity capacity = MeasureHost(devices, options.devices);
   if (options.join.empty()) {
     return std::make_unique<CoordinatorNode>(options, std::move(devices), std::move(capacity));

@@ -11,6 +11,7 @@
 #include "daemon/capacity/capacity.h"
 #include "daemon/channel/remote_device.h"
 #include "daemon/channel/shard_shape.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "placement/units.h"
@@ -22,12 +23,6 @@ namespace {
 constexpr std::chrono::seconds kConnectTimeout{2};
 // Memory that must stay free when a plan is prepared beside the one in use.
 constexpr uint64_t kMemoryMargin = uint64_t{256} << 20;
-
-uint64_t FreeMemory() {
-  HostCapacity capacity;
-  UpdateFreeBytes("/", capacity);
-  return capacity.memory_free_bytes;
-}
 
 // The number of a host's group in the outline.
 uint32_t GroupNumber(const ModelOutline& outline, uint32_t layer, const NeuronGroup& group) {
@@ -93,7 +88,7 @@ absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former)
   HEARTH_RETURN_IF_ERROR(shard.Check());
   uint64_t missing = 0;
   for (const PlacedGroup* group : shard.missing()) missing += group->bytes;
-  const uint64_t free = FreeMemory();
+  const uint64_t free = ReadProcessLimits().memory_free_bytes;
   if (former != nullptr && !former->broken && missing + kMemoryMargin > free) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "keeps plan ", former->epoch, ": another one would need ", placement::FormatBytes(missing),

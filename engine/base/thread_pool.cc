@@ -1,7 +1,5 @@
 #include "engine/base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/spin.h"
 
 namespace hearth {
@@ -101,9 +100,8 @@ ThreadPool::~ThreadPool() {
 int ThreadPool::threads() const { return static_cast<int>(impl_->workers.size()) + 1; }
 
 int ThreadPool::AvailableCores() {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  static const int cores = ReadProcessLimits().threads;
+  return cores;
 }
 
 void ThreadPool::RunErased(void (*fn)(void*, int), void* context) {

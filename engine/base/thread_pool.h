@@ -42,7 +42,7 @@ class ThreadPool {
         const_cast<void*>(static_cast<const void*>(&fn)));
   }
 
-  // The number of cores this process may use (its affinity mask), at least 1.
+  // The threads that this process may run at a time (see process_limits.h), as first asked.
   static int AvailableCores();
 
  private:
