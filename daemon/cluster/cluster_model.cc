@@ -23,10 +23,10 @@ constexpr absl::Duration kIdle = absl::Hours(1);
 
 ClusterModel::ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
                            std::shared_ptr<const ClusterModelContext> context)
-    : name_(std::move(name)), path_(std::move(path)), context_(std::move(context)) {
+    : name_(std::move(name)), context_(std::move(context)) {
   file_.file = std::move(file);
   info_.name = name_;
-  info_.path = path_;
+  info_.path = std::move(path);
   info_.detail = "opening the file";
 }
 
@@ -72,11 +72,6 @@ void ClusterModel::Run() {
 // ---- The file.
 
 absl::Status ClusterModel::OpenFile() {
-  const uint64_t file_bytes = file_.file->bytes().size();
-  HEARTH_ASSIGN_OR_RETURN(
-      digest_, DigestOfFile(path_, context_->options.state_dir + "/digests", stop_, [&](uint64_t done) {
-        SetProgress("computing the file's digest", done, file_bytes);
-      }));
   HEARTH_ASSIGN_OR_RETURN(
       file_, ReadModelFile(file_.file, context_->options.sparsity, context_->options.context_length));
   DecoderOptions decoder;
@@ -89,16 +84,26 @@ absl::Status ClusterModel::OpenFile() {
   catalog_ = std::make_shared<BundleCatalog>(file_.file, file_.outline);
   pool_ = std::make_unique<ThreadPool>(context_->devices.front().threads);
   devices_ = std::make_unique<HostDevices>(context_->devices, pool_.get());
-  preparer_ = MakePreparer();
 
   MutexLock lock(&mutex_);
   shared_catalog_ = catalog_;
-  info_.digest = digest_;
   info_.architecture = file_.outline->spec.architecture;
   info_.context_length = file_.options.context_length;
   info_.vocab_size = file_.outline->spec.n_vocab;
   info_.sparsity = std::string(SparsityModeName(file_.options.sparsity));
   info_.quantisation = file_.quantisation;
+  return absl::OkStatus();
+}
+
+// Reads the whole file, for its digest; plans can be prepared then.
+absl::Status ClusterModel::IdentifyFile() {
+  const uint64_t file_bytes = file_.file->bytes().size();
+  const auto progress = [&](uint64_t done) { SetProgress("computing the file's digest", done, file_bytes); };
+  HEARTH_ASSIGN_OR_RETURN(
+      digest_, DigestOfFile(*file_.file, context_->options.state_dir + "/digests", stop_, progress));
+  preparer_ = MakePreparer();
+  MutexLock lock(&mutex_);
+  info_.digest = digest_;
   return absl::OkStatus();
 }
 
@@ -174,7 +179,8 @@ std::vector<Roster::Host> ClusterModel::UsableHosts() const {
   std::vector<Roster::Host> usable;
   const absl::Time now = absl::Now();
   for (Roster::Host& host : context_->roster->hosts()) {
-    if (host.state != HostState::kAlive || preparer_->refused().contains(host.session)) continue;
+    const bool refused = preparer_ != nullptr && preparer_->refused().contains(host.session);
+    if (host.state != HostState::kAlive || refused) continue;
     MutexLock lock(&mutex_);
     if (backoff_.UsableFrom(host.name) <= now) usable.push_back(std::move(host));
   }
@@ -206,15 +212,24 @@ std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
   return next_ != nullptr && (active_ == nullptr || !next_->broken) ? next_ : active_;
 }
 
+absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host>& hosts) {
+  std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
+  for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
+  return context_->make_plan(name_, planning, description_);
+}
+
 absl::Status ClusterModel::Replan() {
   const std::shared_ptr<ActivePlan> newest = Newest();
   if (newest != nullptr && newest->broken) {
     SetState(ModelState::kLoading, absl::StrCat(LossOf(*newest), " and is being placed anew"));
   }
+  // The header tells what fits: a model that does not is refused before its file is read.
+  if (preparer_ == nullptr) {
+    HEARTH_RETURN_IF_ERROR(PlanFor(UsableHosts()).status());
+    HEARTH_RETURN_IF_ERROR(IdentifyFile());
+  }
   const std::vector<Roster::Host> hosts = UsableHosts();
-  std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
-  for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
-  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, context_->make_plan(name_, planning, description_));
+  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanFor(hosts));
 
   if (newest != nullptr && !newest->broken && SamePlacement(newest->plan, plan) &&
       newest->UsesSessions(hosts)) {
@@ -386,7 +401,14 @@ void ClusterModel::SetProgress(const std::string& detail, uint64_t done, uint64_
 
 ModelInfo ClusterModel::Info() const {
   MutexLock lock(&mutex_);
-  return info_;
+  ModelInfo info = info_;
+  if (info.state != ModelState::kReady) return info;
+  if (const absl::Status status = file_.file->CheckUnchanged(); !status.ok()) {
+    info.state = ModelState::kFailed;
+    info.detail = std::string(status.message());
+    info.error = status;
+  }
+  return info;
 }
 
 bool ClusterModel::HasServed() const {

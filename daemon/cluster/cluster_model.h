@@ -91,6 +91,7 @@ class ClusterModel : public ServedModel {
   };
 
   absl::Status OpenFile();
+  absl::Status IdentifyFile();
   std::unique_ptr<PlanPreparer> MakePreparer();
   absl::Status LoadLeader();
   void Keep();
@@ -99,6 +100,7 @@ class ClusterModel : public ServedModel {
   std::vector<Roster::Host> UsableHosts() const;
   absl::Duration UntilNextReturn() const;
   void NoteLoss(const std::string& host);
+  absl::StatusOr<ClusterPlan> PlanFor(const std::vector<Roster::Host>& hosts);
   absl::Status Replan();
   void Publish(std::shared_ptr<ActivePlan> plan);
   void WantShards(const ActivePlan* preparing);
@@ -111,7 +113,6 @@ class ClusterModel : public ServedModel {
   void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
 
   const std::string name_;
-  const std::string path_;
   const std::shared_ptr<const ClusterModelContext> context_;
 
   // The keeper's; those that others read are set before the state becomes kReady.

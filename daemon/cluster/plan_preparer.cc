@@ -107,6 +107,7 @@ absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former)
     return StillPossible(plan) ? absl::OkStatus() : absl::AbortedError("a host was lost meanwhile");
   });
   subject_.catalog->ReleaseLayer(last_layer);
+  HEARTH_RETURN_IF_ERROR(subject_.catalog->CheckUnchanged());
   return loaded;
 }
 

@@ -20,8 +20,12 @@ absl::StatusOr<GroupWeights> BundleCatalog::Weights(uint32_t layer, uint32_t gro
 
 absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Extract(uint32_t layer, uint32_t group) const {
   HEARTH_ASSIGN_OR_RETURN(GroupWeights weights, Weights(layer, group));
-  return std::move(weights).Load().bytes;
+  std::vector<uint8_t> bundle = std::move(weights).Load().bytes;
+  HEARTH_RETURN_IF_ERROR(CheckUnchanged());
+  return bundle;
 }
+
+absl::Status BundleCatalog::CheckUnchanged() const { return file_->CheckUnchanged(); }
 
 absl::StatusOr<BundleCatalog::Identity> BundleCatalog::Identify(uint32_t layer, uint32_t group) {
   {

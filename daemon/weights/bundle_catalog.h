@@ -31,6 +31,9 @@ class BundleCatalog {
   // The weights of a group, by its numbers in the outline (CHECK), as they lie in the
   // file: to be used before the catalog goes.
   absl::StatusOr<GroupWeights> Weights(uint32_t layer, uint32_t group) const;
+  // To be asked when Weights have been read: DATA_LOSS when the file was changed since it was opened. The
+  // others look themselves.
+  absl::Status CheckUnchanged() const;
   // The hash and size of a group's bundle; reads the weights when it is asked for the first time.
   absl::StatusOr<Identity> Identify(uint32_t layer, uint32_t group);
   // The bundle of a hash that Identify has returned. NOT_FOUND for any other.

@@ -1,10 +1,6 @@
 #include "daemon/weights/model_file.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -46,14 +42,9 @@ absl::Status CheckSparsity(const ModelOutline& outline, SparsityMode sparsity) {
   return absl::OkStatus();
 }
 
-// Where the digest of a file in this state is kept; empty when it cannot be told.
-std::string DigestCachePath(const std::string& path, const std::string& cache_dir) {
-  struct stat info;
-  std::error_code error;
-  const std::string absolute = fs::absolute(path, error).string();
-  if (error || ::stat(path.c_str(), &info) != 0) return "";
-  const std::string state = absl::StrCat(absolute, "\n", info.st_size, "\n", info.st_mtim.tv_sec, ".",
-                                         info.st_mtim.tv_nsec, "\n", info.st_ino);
+// Where the digest of a file in this state is kept.
+std::string DigestCachePath(const GgufFile& file, const std::string& cache_dir) {
+  const std::string state = file.Identity();
   const auto* bytes = reinterpret_cast<const uint8_t*>(state.data());
   return absl::StrCat(cache_dir, "/", Sha256Hex(Sha256Of({bytes, state.size()})));
 }
@@ -88,29 +79,26 @@ absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
   return model;
 }
 
-absl::StatusOr<std::string> DigestOfFile(const std::string& path, const std::string& cache_dir,
+absl::StatusOr<std::string> DigestOfFile(const GgufFile& file, const std::string& cache_dir,
                                          const std::atomic<bool>& stop,
                                          const std::function<void(uint64_t bytes)>& progress) {
-  const std::string cache_path = DigestCachePath(path, cache_dir);
+  const std::string cache_path = DigestCachePath(file, cache_dir);
   std::string digest;
   if (std::ifstream(cache_path) >> digest && IsDigest(digest)) return digest;
 
-  std::ifstream file(path, std::ios::binary);
+  constexpr size_t kPiece = 4 << 20;
   Sha256 sha;
-  std::vector<char> piece(4 << 20);
-  uint64_t done = 0;
-  while (file) {
+  for (size_t done = 0; done < file.bytes().size();) {
     if (stop) return absl::CancelledError("stopped");
-    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
-    const auto count = static_cast<size_t>(file.gcount());
-    sha.Update({reinterpret_cast<const uint8_t*>(piece.data()), count});
-    done += count;
+    const absl::Span<const uint8_t> piece = file.bytes().subspan(done, kPiece);
+    sha.Update(piece);
+    file.Release(piece);
+    done += piece.size();
     progress(done);
   }
-  if (!file.eof())
-    return absl::UnavailableError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  HEARTH_RETURN_IF_ERROR(file.CheckUnchanged());
   digest = absl::StrCat("sha256:", Sha256Hex(sha.Finish()));
-  if (!cache_path.empty()) KeepDigest(cache_path, digest);
+  KeepDigest(cache_path, digest);
   return digest;
 }
 

@@ -29,9 +29,10 @@ struct ModelFile {
 absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
                                         std::optional<SparsityMode> sparsity, uint32_t context_length);
 
-// "sha256:..." of a file. Large files take a while: the digest is kept in `cache_dir` under the file's path,
-// size and time of change. `progress` gets the bytes read so far; `stop` ends it early with CANCELLED.
-absl::StatusOr<std::string> DigestOfFile(const std::string& path, const std::string& cache_dir,
+// "sha256:..." of a file, as it was opened. Large files take a while: the digest is kept in `cache_dir` under
+// the file's inode, size and time of change. `progress` gets the bytes read so far; `stop` ends it early with
+// CANCELLED. DATA_LOSS when the file was changed meanwhile.
+absl::StatusOr<std::string> DigestOfFile(const GgufFile& file, const std::string& cache_dir,
                                          const std::atomic<bool>& stop,
                                          const std::function<void(uint64_t bytes)>& progress);
 

@@ -6,72 +6,87 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/fault_guard.h"
+#include "engine/base/status_macros.h"
 
 namespace hearth {
-namespace {
 
-// Closes the descriptor when the scope ends: a mapping outlives it.
-class Descriptor {
+// The descriptor stays open, to ask for the state of the very file that is mapped.
+class MappedFile::Mapping {
  public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
+  Mapping(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    guard_.reset();
+    if (data_ != nullptr) munmap(data_, size());
+    close(fd_);
   }
-  int get() const { return fd_; }
+
+  absl::Status Map() {
+    if (fstat(fd_, &opened_) != 0) return Error("cannot examine ");
+    if (S_ISDIR(opened_.st_mode)) return Refused(" is a directory; give the path of a file");
+    if (!S_ISREG(opened_.st_mode)) return Refused(" is not a regular file; copy it to a disk first");
+    if (opened_.st_size == 0) return Refused(" is empty; download or copy it again");
+    void* data = mmap(nullptr, size(), PROT_READ, MAP_SHARED, fd_, 0);
+    if (data == MAP_FAILED) return Error("cannot map ");
+    data_ = data;
+    HEARTH_ASSIGN_OR_RETURN(guard_, FaultGuard::Watch(data_, size()));
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckUnchanged() const {
+    struct stat now;
+    const bool same = fstat(fd_, &now) == 0 && now.st_size == opened_.st_size &&
+                      now.st_mtim.tv_sec == opened_.st_mtim.tv_sec &&
+                      now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec;
+    if (same && !guard_->faulted()) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat(path_, same ? " could not be read; check its disk"
+                                                        : " was changed while it was in use; load it again"));
+  }
+
+  std::string Identity() const {
+    return absl::StrCat(opened_.st_dev, "\n", opened_.st_ino, "\n", opened_.st_size, "\n",
+                        opened_.st_mtim.tv_sec, ".", opened_.st_mtim.tv_nsec);
+  }
+
+  const std::string& path() const { return path_; }
+  absl::Span<const uint8_t> bytes() const { return {static_cast<const uint8_t*>(data_), size()}; }
 
  private:
-  int fd_;
+  size_t size() const { return static_cast<size_t>(opened_.st_size); }
+  absl::Status Error(const char* what) const { return absl::ErrnoToStatus(errno, absl::StrCat(what, path_)); }
+  absl::Status Refused(const char* why) const { return absl::InvalidArgumentError(absl::StrCat(path_, why)); }
+
+  const std::string path_;
+  const int fd_;
+  struct stat opened_ = {};
+  void* data_ = nullptr;
+  std::optional<FaultGuard> guard_;
 };
 
-}  // namespace
-
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
-  // O_NONBLOCK: opening a named pipe must be refused below, not wait for a writer.
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
-  struct stat info;
-  if (fstat(file.get(), &info) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot examine ", path));
-  if (S_ISDIR(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is a directory; give the path of a file"));
-  }
-  if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is not a regular file; copy it to a disk first"));
-  }
-  if (info.st_size == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is empty; download or copy it again"));
-  }
-  const size_t size = static_cast<size_t>(info.st_size);
-  void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
-  if (data == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("cannot map ", path));
-  return MappedFile(path, static_cast<const uint8_t*>(data), size);
+  // O_NONBLOCK: opening a named pipe must be refused, not wait for a writer.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+  auto mapping = std::make_unique<Mapping>(path, fd);
+  HEARTH_RETURN_IF_ERROR(mapping->Map());
+  return MappedFile(std::move(mapping));
 }
 
-MappedFile::MappedFile(std::string path, const uint8_t* data, size_t size)
-    : path_(std::move(path)), data_(data), size_(size) {}
+MappedFile::MappedFile(std::unique_ptr<const Mapping> mapping) : mapping_(std::move(mapping)) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept = default;
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept = default;
+MappedFile::~MappedFile() = default;
 
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  // The temporary takes what this object held and unmaps it.
-  MappedFile taken(std::move(other));
-  std::swap(path_, taken.path_);
-  std::swap(data_, taken.data_);
-  std::swap(size_, taken.size_);
-  return *this;
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
-}
+absl::Span<const uint8_t> MappedFile::bytes() const { return mapping_->bytes(); }
+const std::string& MappedFile::path() const { return mapping_->path(); }
+absl::Status MappedFile::CheckUnchanged() const { return mapping_->CheckUnchanged(); }
+std::string MappedFile::Identity() const { return mapping_->Identity(); }
 
 void MappedFile::Release(absl::Span<const uint8_t> part) const {
   const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));

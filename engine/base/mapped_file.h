@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
@@ -12,6 +14,10 @@ namespace hearth {
 
 // A whole file mapped read-only. Movable, not copyable; the mapping ends with the object.
 // Thread-safe after construction.
+//
+// A file may change while it is mapped. A new file under the old name does no harm: the mapping is of the old
+// one. Where the file itself is cut short or overwritten, reading stays safe (what is gone reads as zeros)
+// and CheckUnchanged tells: whoever uses what was read asks it afterwards.
 class MappedFile {
  public:
   // NOT_FOUND, PERMISSION_DENIED or INVALID_ARGUMENT (a directory, an empty file), with the path in the
@@ -24,19 +30,26 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
-  absl::Span<const uint8_t> bytes() const { return {data_, size_}; }
-  const std::string& path() const { return path_; }
+  absl::Span<const uint8_t> bytes() const;
+  const std::string& path() const;
+
+  // OK when everything read from bytes() so far is what the file held when it was opened. DATA_LOSS once the
+  // file has been cut short, overwritten or could not be read: size and time of change are compared. Takes
+  // less than a microsecond and allocates nothing while it is OK.
+  absl::Status CheckUnchanged() const;
+
+  // What tells this state of the file from others: device, inode, size and time of change, as text.
+  std::string Identity() const;
 
   // Tells the kernel that the pages inside `part` (a part of bytes()) are not needed for now, so that they do
   // not count as resident; reading them again is still correct. Pages shared with the neighbours are kept.
   void Release(absl::Span<const uint8_t> part) const;
 
  private:
-  MappedFile(std::string path, const uint8_t* data, size_t size);
+  class Mapping;
+  explicit MappedFile(std::unique_ptr<const Mapping> mapping);
 
-  std::string path_;
-  const uint8_t* data_ = nullptr;
-  size_t size_ = 0;
+  std::unique_ptr<const Mapping> mapping_;
 };
 
 }  // namespace hearth

@@ -100,6 +100,7 @@ absl::StatusOr<NpyArray> ReadNpy(const std::string& path) {
   if (data_bytes != data.size()) return error("the size of the file does not match its shape");
   array.values.resize(*count);
   if (!data.empty()) std::memcpy(array.values.data(), data.data(), data.size());
+  HEARTH_RETURN_IF_ERROR(file.CheckUnchanged());
   return array;
 }
 

@@ -14,7 +14,9 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path
   file->mapping_ = std::move(mapping);
   file->bytes_ = file->mapping_->bytes();
   file->name_ = path;
-  HEARTH_RETURN_IF_ERROR(GgufReader(file.get()).Read());
+  const absl::Status read = GgufReader(file.get()).Read();
+  HEARTH_RETURN_IF_ERROR(file->CheckUnchanged());  // if it was, that is why it cannot be read
+  HEARTH_RETURN_IF_ERROR(read);
   return file;
 }
 
@@ -34,5 +36,11 @@ const GgufTensor* GgufFile::FindTensor(std::string_view name) const {
 void GgufFile::Release(absl::Span<const uint8_t> part) const {
   if (mapping_) mapping_->Release(part);
 }
+
+absl::Status GgufFile::CheckUnchanged() const {
+  return mapping_ ? mapping_->CheckUnchanged() : absl::OkStatus();
+}
+
+std::string GgufFile::Identity() const { return mapping_ ? mapping_->Identity() : ""; }
 
 }  // namespace hearth

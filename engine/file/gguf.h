@@ -72,7 +72,8 @@ struct GgufTensor {
 
 // A model file in GGUF v2 or v3, or a PowerInfer file (the same with magic "PWRI"), memory-mapped. Immutable
 // and thread-safe. Everything is validated before use: counts against the size of the file, offsets,
-// alignment, overflow, overlap with the header, known types, unique names.
+// alignment, overflow, overlap with the header, known types, unique names. The data of tensors is read from
+// the mapping at any time later: who has read asks CheckUnchanged.
 class GgufFile {
  public:
   // Error: one line that says what is wrong with which part of which file and what to do (INVALID_ARGUMENT,
@@ -91,8 +92,10 @@ class GgufFile {
   uint32_t version() const { return version_; }
   const std::string& name() const { return name_; }
   absl::Span<const uint8_t> bytes() const { return bytes_; }
-  // See MappedFile::Release; does nothing for Parse'd bytes.
+  // See MappedFile; of Parse'd bytes nothing is released, they do not change, and their identity is empty.
   void Release(absl::Span<const uint8_t> part) const;
+  absl::Status CheckUnchanged() const;
+  std::string Identity() const;
 
  private:
   GgufFile() = default;

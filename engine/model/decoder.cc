@@ -1,7 +1,5 @@
 #include "engine/model/decoder.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -10,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/attention/kv_cache.h"
 #include "engine/base/check.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/device_set.h"
 #include "engine/kernel/vector_ops.h"
@@ -19,10 +18,6 @@
 
 namespace hearth {
 namespace {
-
-uint64_t PhysicalMemoryBytes() {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
 
 class LayeredDecoder : public Decoder {
  public:
@@ -151,6 +146,8 @@ absl::Status LayeredDecoder::Step(absl::Span<const BatchRow> rows, absl::Span<fl
   Embed(rows);
   HEARTH_RETURN_IF_ERROR(stage_.Run(step_, places_, devices_, x_.data()));
   HEARTH_RETURN_IF_ERROR(ComputeLogits(rows, logits));
+  // The rows of tables are read from the file, and a device's matrices without a packed form.
+  HEARTH_RETURN_IF_ERROR(model_->file().CheckUnchanged());
   lengths_.swap(next_lengths_);
   return absl::OkStatus();
 }
@@ -188,10 +185,11 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(std::shared_ptr<const M
   const ModelSpec& spec = model->spec();
   HEARTH_RETURN_IF_ERROR(CheckOptions(spec, options));
   HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, KvCacheBytes(spec, options));
-  if (bytes > PhysicalMemoryBytes()) {
+  const uint64_t memory_bytes = ReadProcessLimits().memory_bytes;
+  if (bytes > memory_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the KV cache needs ", bytes >> 20, " MiB for ", options.sequences, " sequences of ",
-                     options.context_length, " positions, this machine has ", PhysicalMemoryBytes() >> 20,
+                     options.context_length, " positions, this process may use ", memory_bytes >> 20,
                      " MiB of memory; use a shorter context, fewer sequences or a smaller cache type"));
   }
   return std::make_unique<LayeredDecoder>(std::move(model), options, bytes, pool);

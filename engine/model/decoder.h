@@ -45,9 +45,10 @@ class Decoder {
   virtual void SetDevices(std::vector<Device*> devices) = 0;
 
   // Evaluates the rows and writes the logits, (rows with want_logits, vocab), in row order; logits has room
-  // for them (CHECK). INVALID_ARGUMENT for bad rows, UNAVAILABLE when a device was lost. A step that fails
-  // changes no sequence: it can be repeated, with other rows as well, and gives the bits of an unbroken run.
-  // Allocates nothing after the first step of the largest size.
+  // for them (CHECK). INVALID_ARGUMENT for bad rows, UNAVAILABLE when a device was lost, DATA_LOSS when the
+  // model's file was changed since it was loaded. A step that fails changes no sequence: it can be repeated, with
+  // other rows as well, and gives the bits of an unbroken run. Allocates nothing after the first step of the
+  // largest size.
   virtual absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) = 0;
 
   // Forgets a sequence, or its positions from `length` on (models with recurrent state only allow 0:

@@ -20,6 +20,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
   model->weights_ =
       LoadLeaderWeights(outline->spec, outline->options.sparsity == SparsityMode::kPredicted, loader);
   HEARTH_RETURN_IF_ERROR(loader.status());
+  HEARTH_RETURN_IF_ERROR(file->CheckUnchanged());
   model->file_ = std::move(file);
   model->outline_ = std::move(outline);
   return std::shared_ptr<const Model>(std::move(model));

@@ -89,6 +89,7 @@ absl::StatusOr<ModelOutline> OutlineModel(const GgufFile& file, const ModelOptio
     outline.neuron_groups.push_back(MakeNeuronGroups(outline.ffn_specs[i], outline.profile.frequencies[i]));
   }
   outline.output_runs = MakeOutputRuns(outline.spec.n_vocab);
+  HEARTH_RETURN_IF_ERROR(file.CheckUnchanged());
   return outline;
 }
 

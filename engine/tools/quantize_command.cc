@@ -80,7 +80,7 @@ class TensorQuantizer {
       HEARTH_RETURN_IF_ERROR(sink(packed_));
     }
     file_.Release(tensor_.data);
-    return absl::OkStatus();
+    return file_.CheckUnchanged();
   }
 
  private:
@@ -167,8 +167,10 @@ absl::StatusOr<QuantizeSummary> QuantizeFile(const std::string& input, const std
     const TensorType type = TypeForTensor(*file, tensor, options.type);
     if (type == tensor.type) {
       ++summary.copied_tensors;
-      writer.AddTensor(tensor.name, type, Sizes(tensor),
-                       [&tensor](const GgufWriter::Sink& sink) { return sink(tensor.data); });
+      writer.AddTensor(tensor.name, type, Sizes(tensor), [&file, &tensor](const GgufWriter::Sink& sink) {
+        HEARTH_RETURN_IF_ERROR(sink(tensor.data));
+        return file->CheckUnchanged();
+      });
       continue;
     }
     ++summary.quantised_tensors;

@@ -354,7 +354,27 @@ TEST_F(NodeTest, ModelThatDoesNotFitSaysHowMuchIsMissing) {
     return coordinator.node().model_host()->List()[0].state == ModelState::kFailed;
   }));
   EXPECT_FALSE(coordinator.node().model_host()->List()[0].detail.empty());
+  // What the header tells is enough: the file was not read for its digest.
+  EXPECT_EQ(coordinator.node().model_host()->List()[0].digest, "");
   EXPECT_EQ(coordinator.node().model_host()->Find("demo").status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(NodeTest, FileChangedWhileItIsUsedFailsItsModelAlone) {
+  const auto coordinator = StartCoordinator();
+  const auto whole = coordinator->AwaitModel();
+  ModelHost& models = *coordinator->node().model_host();
+  const std::string path = dir_ + "/changed.gguf";
+  std::filesystem::copy_file(kModel, path);
+  ASSERT_TRUE(models.Load("changed", path).ok());
+  ASSERT_TRUE(coordinator->Await([&](const ClusterSnapshot&) { return models.Find("changed").ok(); }));
+  const std::shared_ptr<LoadedModel> changed = *models.Find("changed");
+  const std::vector<TokenId> expected = Generate(*changed, 10).value();
+  std::filesystem::resize_file(path, 100);
+  EXPECT_EQ(Generate(*changed, 10).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(models.List()[1].state, ModelState::kFailed);
+  EXPECT_THAT(models.List()[1].detail, HasSubstr("changed.gguf was changed while it was in use"));
+  EXPECT_FALSE(models.Find("changed").ok());
+  EXPECT_EQ(Generate(*whole, 10).value(), expected);
 }
 
 TEST_F(NodeTest, LoadRefusesWhatIsNoModelAndNamesInUse) {

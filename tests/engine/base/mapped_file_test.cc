@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -47,6 +48,42 @@ TEST(MappedFileTest, ReleasedPagesReadAsBefore) {
   file->Release(file->bytes().subspan(100, 30000));
   file->Release(file->bytes().subspan(7, 3));
   EXPECT_EQ(Text(*file), content);
+}
+
+TEST(MappedFileTest, FileCutShortReadsAsZerosAndIsDamaged) {
+  const std::string path = WriteFile("mapped_cut", std::string(40000, 'x'));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->CheckUnchanged(), absl::OkStatus());
+  std::filesystem::resize_file(path, 100);
+  EXPECT_EQ(Text(*file).back(), '\0');
+  const absl::Status status = file->CheckUnchanged();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.message(), HasSubstr("mapped_cut was changed while it was in use"));
+}
+
+TEST(MappedFileTest, FileOverwrittenInPlaceIsDamaged) {
+  const std::string path = WriteFile("mapped_overwritten", "hearth");
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok());
+  WriteFile("mapped_overwritten", "HEARTH");
+  // The clock of files may be coarse; whoever overwrites a model does so later than this.
+  std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::seconds(1));
+  EXPECT_EQ(file->CheckUnchanged().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(MappedFileTest, FileReplacedByAnotherOrRemovedKeepsItsBytes) {
+  const std::string path = WriteFile("mapped_replaced", "old");
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok());
+  std::filesystem::rename(WriteFile("mapped_replacement", "new"), path);
+  EXPECT_EQ(Text(*file), "old");
+  EXPECT_EQ(file->CheckUnchanged(), absl::OkStatus());
+  const auto again = MappedFile::Open(path);
+  ASSERT_TRUE(again.ok());
+  EXPECT_NE(again->Identity(), file->Identity());
+  std::filesystem::remove(path);
+  EXPECT_EQ(file->CheckUnchanged(), absl::OkStatus());
 }
 
 TEST(MappedFileTest, FileThatDoesNotExistIsNotFound) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <limits>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -309,6 +311,57 @@ TEST_F(DecoderTest, RepeatedStepGivesTheBitsOfAnUnbrokenRun) {
       EXPECT_EQ(logits, unbroken) << fixture << ", layer " << lost_layer;
     }
   }
+}
+
+TEST_F(DecoderTest, DamagedWeightsGiveNoNumbersAndTheDecoderGoesOn) {
+  for (const float damage : {std::numeric_limits<float>::quiet_NaN(), 3e38f}) {
+    for (const KvType kv_type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+      TinyModel tiny;
+      tiny.Fill("blk.0.attn_k.weight", damage);
+      tiny.Fill("blk.0.attn_v.weight", damage);
+      auto runtime =
+          Runtime::Make(*tiny.Build(), {}, {.sequences = 1, .context_length = 8, .kv_type = kv_type}, pool_);
+      ASSERT_TRUE(runtime.ok()) << runtime.status();
+      for (uint32_t position = 0; position < 3; ++position) {
+        std::vector<float> logits(20);
+        const BatchRow row{0, position, 1, true};
+        EXPECT_TRUE(runtime->decoder->Step({&row, 1}, absl::MakeSpan(logits)).ok());
+      }
+    }
+  }
+}
+
+// Copies a fixture to where it may be damaged.
+std::string CopyOfFixture(const std::string& name) {
+  const std::string path = ::testing::TempDir() + name + ".gguf";
+  std::filesystem::copy_file(FixturePath(name + ".gguf"), path,
+                             std::filesystem::copy_options::overwrite_existing);
+  return path;
+}
+
+TEST_F(DecoderTest, FileCutShortWhileItIsUsedEndsStepsWithAnError) {
+  for (const std::string fixture : {"llama_tied", "latent_one_piece_yarn"}) {
+    const std::string path = CopyOfFixture(fixture);
+    auto damaged = Runtime::Make(*GgufFile::Open(path), {}, kOptions, pool_);
+    ASSERT_TRUE(damaged.ok()) << damaged.status();
+    Runtime whole = Open("llama_relu");
+    ASSERT_TRUE(damaged->Evaluate({3, 1, 4}, 8).ok());
+    std::filesystem::resize_file(path, 100);
+    for (int i = 0; i < 2; ++i) {
+      const absl::Status status = damaged->decoder->Truncate(0, 0);
+      EXPECT_EQ(damaged->Evaluate({3, 1, 4}, 8).status().code(), absl::StatusCode::kDataLoss) << status;
+    }
+    EXPECT_TRUE(whole.Evaluate({3, 1, 4}, 8).ok());
+  }
+}
+
+TEST_F(DecoderTest, FileReplacedWhileItIsUsedGivesTheSameResults) {
+  const std::string path = CopyOfFixture("llama_tied");
+  auto runtime = Runtime::Make(*GgufFile::Open(path), {}, kOptions, pool_);
+  ASSERT_TRUE(runtime.ok()) << runtime.status();
+  const std::vector<float> before = *runtime->Evaluate({3, 1, 4}, 8, 0);
+  std::filesystem::rename(CopyOfFixture("llama_relu"), path);
+  EXPECT_EQ(*runtime->Evaluate({3, 1, 4}, 8, 1), before);
 }
 
 }  // namespace
