@@ -190,7 +190,6 @@ absl::Status GgufReader::ReadTensors(uint64_t count) {
     }
     HEARTH_RETURN_IF_ERROR(ReadTensor(&tensor, &offsets[i]));
   }
-  if (count == 0) return absl::OkStatus();
   HEARTH_RETURN_IF_ERROR(PlaceTensors(offsets));
   return CheckOverlap();
 }
@@ -223,9 +222,10 @@ absl::StatusOr<uint64_t> GgufReader::ReadAlignment() const {
   const auto alignment = file_.metadata_.GetUint("general.alignment");
   if (!alignment.ok()) return Invalid(std::string(alignment.status().message()));
   const uint64_t value = alignment->value_or(kDefaultAlignment);
-  if (!std::has_single_bit(value)) {
-    return Invalid(
-        absl::StrCat("general.alignment is ", value, ", not a power of two", AbslView(kFetchAgain)));
+  // The format wants multiples of 8, and blocks are read as they lie; copies of the file are padded as it is.
+  if (!std::has_single_bit(value) || value < 8 || value > 1 << 20) {
+    return Invalid(absl::StrCat("general.alignment is ", value, ", not a power of two from 8 to 2^20",
+                                AbslView(kFetchAgain)));
   }
   return value;
 }

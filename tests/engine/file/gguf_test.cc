@@ -166,8 +166,8 @@ TEST(GgufTest, NamesAreShownOnOneLine) {
   ExpectInvalid(file.Key("a\nb\x01", GgufKind::kBool).Put(uint8_t{2}), "a\\nb\\x01");
 }
 
-TEST(GgufTest, AlignmentsThatAreNoPowerOfTwoAreRefused) {
-  for (const uint32_t alignment : {0u, 24u}) {
+TEST(GgufTest, AlignmentsThatAreNoPowerOfTwoOrMisplaceBlocksAreRefused) {
+  for (const uint32_t alignment : {0u, 1u, 4u, 24u, 1u << 21}) {
     GgufBytes file(1, 1);
     file.Key("general.alignment", GgufKind::kUint32)
         .Put(alignment)
@@ -186,7 +186,7 @@ TEST(GgufTest, AlignmentsOfTheWrongKindOrSizeAreRefused) {
   ExpectInvalid(text, "general.alignment");
   GgufBytes huge(1, 1);
   huge.Key("general.alignment", GgufKind::kUint64).Put(uint64_t{1} << 63);
-  ExpectInvalid(huge.Tensor("a", {1}, TensorType::kF32, 0).Data(64), "past the end");
+  ExpectInvalid(huge.Tensor("a", {1}, TensorType::kF32, 0).Data(64), "power of two");
 }
 
 TEST(GgufTest, DimensionsOutOfRangeAreRefused) {
