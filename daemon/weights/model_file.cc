@@ -75,6 +75,12 @@ absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
   HEARTH_RETURN_IF_ERROR(CheckSparsity(outline, model.options.sparsity));
   model.outline = std::make_shared<const ModelOutline>(std::move(outline));
   HEARTH_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::FromMetadata(model.file->metadata()));
+  // Fewer are fine: files pad their matrices.
+  if (const auto tokens = static_cast<uint32_t>(model.tokenizer->vocab_size()); tokens > spec.n_vocab) {
+    return absl::InvalidArgumentError(absl::StrCat("the vocabulary has ", tokens,
+                                                   " tokens, but token_embd.weight has ", spec.n_vocab,
+                                                   " rows; fetch or convert the model again"));
+  }
   model.quantisation = MostCommonType(*model.file);
   return model;
 }
