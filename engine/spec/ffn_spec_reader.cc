@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/printable.h"
 
 namespace hearth {
 namespace {
@@ -15,7 +16,7 @@ Activation ReadActivation(const ArchitectureMetadata& metadata, const GgufFile& 
   if (name == "relu") return Activation::kRelu;
   if (name == "silu") return Activation::kSilu;
   metadata.Fail(absl::UnimplementedError(
-      absl::StrCat("hearth.ffn_activation is \"", name, "\"; supported: relu, silu")));
+      absl::StrCat("hearth.ffn_activation is \"", Printable(name), "\"; supported: relu, silu")));
   return otherwise;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/absl_view.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -113,8 +114,9 @@ absl::Status ReadRopeScaling(const ArchitectureMetadata& metadata, std::string_v
   } else if (type == "linear" || type == "longrope") {
     rope.frequency_scale = 1 / factor;
   } else if (type != "none") {
-    return absl::UnimplementedError(absl::StrCat(
-        "rope.scaling.type \"", type, "\" is not supported; supported are none, linear, yarn, longrope"));
+    return absl::UnimplementedError(
+        absl::StrCat("rope.scaling.type \"", Printable(type),
+                     "\" is not supported; supported are none, linear, yarn, longrope"));
   }
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/absl_view.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/spec/architecture_metadata.h"
 #include "engine/spec/architectures.h"
@@ -305,8 +306,9 @@ absl::StatusOr<ModelSpec> ReadModelSpec(const GgufFile& file, const SpecOptions&
   }
   const Architecture* architecture = FindArchitecture(*name);
   if (architecture == nullptr) {
-    return absl::UnimplementedError(absl::StrCat(
-        "architecture \"", *name, "\" is not supported; supported are ", SupportedArchitectures()));
+    return absl::UnimplementedError(absl::StrCat("architecture \"", Printable(*name),
+                                                 "\" is not supported; supported are ",
+                                                 SupportedArchitectures()));
   }
   return SpecReader(file, *architecture, options).Read();
 }

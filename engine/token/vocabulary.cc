@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/absl_view.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/token/token_roles.h"
 
@@ -69,12 +70,13 @@ absl::Status ReadKind(const GgufMetadata& metadata, Vocabulary* vocabulary) {
     if (*model == "gemma4") name = "gemma4";
     vocabulary->rule = FindPreTokenizerRule(name);
     if (vocabulary->rule == nullptr) {
-      return absl::UnimplementedError(absl::StrCat("unknown pre-tokenizer \"", name,
+      return absl::UnimplementedError(absl::StrCat("unknown pre-tokenizer \"", Printable(name),
                                                    "\" (tokenizer.ggml.pre); known: ", PreTokenizerNames()));
     }
   } else {
-    return absl::UnimplementedError(absl::StrCat(
-        "unknown tokenizer \"", *model, "\" (tokenizer.ggml.model); known: llama, gpt2, gemma4, bert"));
+    return absl::UnimplementedError(
+        absl::StrCat("unknown tokenizer \"", Printable(*model),
+                     "\" (tokenizer.ggml.model); known: llama, gpt2, gemma4, bert"));
   }
   return absl::OkStatus();
 }
@@ -109,7 +111,8 @@ absl::Status ReadTypes(const GgufMetadata& metadata, Vocabulary* vocabulary) {
   for (TokenId id = 0; id < vocabulary->size(); ++id) {
     vocabulary->attributes[id] = AttributesOfType(types[id]);
     if (vocabulary->Has(id, kByteToken) && !IsByteText(vocabulary->tokens[id])) {
-      return Invalid("byte token ", id, " is written \"", vocabulary->tokens[id], "\", not <0xHH>");
+      return Invalid("byte token ", id, " is written \"", Printable(vocabulary->tokens[id]),
+                     "\", not <0xHH>");
     }
   }
   return absl::OkStatus();
@@ -144,7 +147,7 @@ absl::Status ReadMerges(const GgufMetadata& metadata, Vocabulary* vocabulary) {
     const std::string& merge = (*merges)[rank];
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos || space + 1 == merge.size()) {
-      return Invalid("merge ", rank, " \"", merge, "\" is not two pieces with a space between them");
+      return Invalid("merge ", rank, " \"", Printable(merge), "\" is not two pieces with a space between them");
     }
   }
   vocabulary->merges = *merges;

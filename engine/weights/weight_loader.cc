@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/absl_view.h"
+#include "engine/base/printable.h"
 #include "engine/quant/types.h"
 
 namespace hearth {
@@ -153,7 +154,7 @@ absl::Status WeightLoader::Finish() const {
       return absl::StartsWith(tensor.name, prefix);
     });
     if (!ignored) {
-      return absl::UnimplementedError(absl::StrCat("the file has a tensor ", tensor.name,
+      return absl::UnimplementedError(absl::StrCat("the file has a tensor ", Printable(tensor.name),
                                                    " that its architecture, as this version knows it, does "
                                                    "not use: the result would be wrong without it"));
     }
