@@ -13,8 +13,8 @@ run_preset() {
   cmake --build --preset "$1"
   case "$1" in
     clang) ;;
-    # The sanitizer presets run what they are for: the parts and the clusters.
-    asan | tsan) ctest --preset "$1" -L 'unit|cluster' ;;
+    # The sanitizer presets run what they are for: the parts and the clusters, and damaged models.
+    asan | tsan) ctest --preset "$1" -L 'unit|cluster|damage' ;;
     *) ctest --preset "$1" ;;
   esac
 }

@@ -99,7 +99,9 @@ v1::FfnLayer LayerToProto(const FfnLayerSpec& spec) {
   return proto;
 }
 
-absl::StatusOr<FfnLayerSpec> LayerFromProto(const v1::FfnLayer& proto) {
+}  // namespace
+
+absl::StatusOr<FfnLayerSpec> FromProto(const v1::FfnLayer& proto) {
   FfnLayerSpec spec;
   spec.n_embd = proto.n_embd();
   spec.block_neurons.assign(proto.block_neurons().begin(), proto.block_neurons().end());
@@ -135,6 +137,8 @@ absl::StatusOr<FfnLayerSpec> LayerFromProto(const v1::FfnLayer& proto) {
   HEARTH_RETURN_IF_ERROR(CheckFfnSpec(spec));
   return spec;
 }
+
+namespace {
 
 // ---- Shards.
 
@@ -175,7 +179,7 @@ absl::StatusOr<PlacedGroup> GroupFromProto(const v1::GroupPlacement& proto, cons
 absl::StatusOr<ShardLayer> ShareFromProto(const v1::ShardLayer& proto) {
   ShardLayer share;
   share.layer = proto.layer();
-  HEARTH_ASSIGN_OR_RETURN(share.spec, LayerFromProto(proto.spec()));
+  HEARTH_ASSIGN_OR_RETURN(share.spec, FromProto(proto.spec()));
   if (proto.groups().empty()) return Invalid("groups: a share without neurons");
   absl::flat_hash_set<uint64_t> seen;
   for (const v1::GroupPlacement& group : proto.groups()) {
