@@ -3,9 +3,6 @@
 #include <array>
 #include <vector>
 
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
-#include "engine/base/absl_view.h"
 #include "engine/token/unicode.h"
 
 namespace hearth {
@@ -47,11 +44,9 @@ std::string BytesOfCharacters(std::string_view text) {
     const int byte = character < kCharacters ? GetTables().bytes[character] : -1;
     if (byte >= 0) {
       bytes += static_cast<char>(byte);
-      continue;
+    } else {
+      AppendUtf8(character, &bytes);
     }
-    std::string utf8;
-    AppendUtf8(character, &utf8);
-    absl::StrAppend(&bytes, "[UNK_BYTE_0x", absl::BytesToHexString(utf8), AbslView(text), "]");
   }
   return bytes;
 }

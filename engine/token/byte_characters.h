@@ -13,7 +13,7 @@ namespace hearth {
 
 // The character of `byte` in UTF-8.
 std::string_view CharacterOfByte(uint8_t byte);
-// The way back. A character that stands for no byte is named in brackets.
+// The way back. A character that stands for no byte, such as NUL, gives its own UTF-8.
 std::string BytesOfCharacters(std::string_view text);
 
 }  // namespace hearth

@@ -148,7 +148,7 @@ std::vector<PreTokenizerRule> MakeRules() {
        .ignore_merges = true,
        .add_bos = true},
       {.names = {"dbrx", "smaug-bpe"}, .stages = gpt4_three_digits},
-      {.names = {"glm4", "chatglm-bpe"}, .stages = gpt4_three_digits, .default_bos = false},
+      {.names = {"glm4", "chatglm-bpe"}, .stages = gpt4_three_digits},
       {.names = {"minicpm5"},
        .stages = Regexes({kUpToThreeDigits, Gpt4(R"(\p{N}+)")}),
        .ignore_merges = true},

@@ -37,7 +37,6 @@ struct PreTokenizerRule {
   bool ignore_merges = false;  // a word that is a token is taken as it is
   bool add_bos = false;        // where the file does not say
   bool force_bos = false;      // even where the file says no
-  bool default_bos = true;     // id 11 where the file names none
   bool clean_spaces = true;    // detokenisation drops the space before punctuation
   bool utf8_tokens =
       false;  // tokens are UTF-8 with kSpaceMark for ' ' and <0xHH> for bytes, not mapped bytes

@@ -38,6 +38,7 @@ void CutAt(TokenId id, const Vocabulary& vocabulary, std::string_view text,
 
 SpecialTokens::SpecialTokens(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {
   for (TokenId id = 0; id < vocabulary.size(); ++id) {
+    if (vocabulary.tokens[id].empty()) continue;  // occurs nowhere in a text
     if (vocabulary.Has(id, kControlToken | kUserDefinedToken | kUnknownToken)) tokens_.push_back(id);
   }
   std::stable_sort(tokens_.begin(), tokens_.end(), [&](TokenId a, TokenId b) {

@@ -90,10 +90,8 @@ absl::Status ReadTokens(const GgufMetadata& metadata, Vocabulary* vocabulary) {
   vocabulary->tokens = *tokens;
   vocabulary->ids.reserve(tokens->size());
   for (TokenId id = 0; id < vocabulary->size(); ++id) {
-    std::string& text = vocabulary->tokens[id];
-    if (text.empty()) text = absl::StrCat("[EMPTY_", id, "]");
-    const auto [entry, is_new] = vocabulary->ids.emplace(text, id);
-    if (!is_new) return Invalid("tokens ", entry->second, " and ", id, " are both written \"", text, "\"");
+    const std::string& text = vocabulary->tokens[id];
+    if (!text.empty()) vocabulary->ids.emplace(text, id);
     vocabulary->longest_token_bytes = std::max(vocabulary->longest_token_bytes, text.size());
   }
   return absl::OkStatus();
@@ -154,37 +152,32 @@ absl::Status ReadMerges(const GgufMetadata& metadata, Vocabulary* vocabulary) {
   return absl::OkStatus();
 }
 
-// What each kind of vocabulary assumes where the file says nothing; an id beyond the vocabulary is none.
+// What each kind of vocabulary assumes where the file says nothing. Ids are never assumed: whatever stands at
+// the usual place may be a word.
 void SetDefaults(Vocabulary* vocabulary) {
   switch (vocabulary->kind) {
     case VocabularyKind::kSpm:
-      vocabulary->bos = 1;
-      vocabulary->eos = 2;
-      vocabulary->unknown = 0;
       vocabulary->add_bos = true;
       vocabulary->add_space_prefix = true;
       vocabulary->escape_spaces = true;
       break;
     case VocabularyKind::kWordPiece:
-      vocabulary->bos = 101;
-      vocabulary->unknown = 100;
-      vocabulary->separator = 102;
-      vocabulary->padding = 0;
       vocabulary->add_bos = true;
       vocabulary->clean_spaces = true;
       vocabulary->escape_spaces = true;
       break;
     case VocabularyKind::kBpe:
-      vocabulary->bos = vocabulary->rule->default_bos ? 11 : kNoToken;
-      vocabulary->eos = 11;
       vocabulary->add_bos = vocabulary->rule->add_bos;
       vocabulary->clean_spaces = vocabulary->rule->clean_spaces;
       vocabulary->escape_spaces = vocabulary->rule->utf8_tokens;
       break;
   }
-  for (TokenId* id : {&vocabulary->bos, &vocabulary->eos, &vocabulary->unknown, &vocabulary->separator,
-                      &vocabulary->padding}) {
-    if (!vocabulary->Contains(*id)) *id = kNoToken;
+}
+
+// The unknown token of a file that does not name it: the first one of that type.
+void FindUnknownToken(Vocabulary* vocabulary) {
+  for (TokenId id = 0; id < vocabulary->size() && vocabulary->unknown == kNoToken; ++id) {
+    if (vocabulary->Has(id, kUnknownToken)) vocabulary->unknown = id;
   }
 }
 
@@ -211,6 +204,9 @@ absl::Status ReadSpecialIds(const GgufMetadata& metadata, FillInMiddleTokens* fi
       {"fim_sep", &fim->file_separator}, {"prefix", &fim->prefix},
       {"suffix", &fim->suffix},          {"middle", &fim->middle},
   };
+  // WordPiece texts begin with the token that stands for the whole of them, the class.
+  if (vocabulary->kind == VocabularyKind::kWordPiece)
+    HEARTH_RETURN_IF_ERROR(ReadId(metadata, "cls", *vocabulary, &vocabulary->bos));
   for (const auto& [name, id] : kIds) HEARTH_RETURN_IF_ERROR(ReadId(metadata, name, *vocabulary, id));
   return absl::OkStatus();
 }
@@ -221,20 +217,29 @@ absl::Status ReadFlag(const GgufMetadata& metadata, std::string_view name, bool*
   return absl::OkStatus();
 }
 
+// Whether texts get the token `id` at one end. A file that asks for it must name it; where a text gets it by
+// default, a file without such a token goes without.
+absl::Status ReadAdding(const GgufMetadata& metadata, std::string_view name, TokenId id, bool* add) {
+  const std::string key = absl::StrCat("add_", AbslView(name), "_token");
+  HEARTH_RETURN_IF_ERROR(ReadFlag(metadata, key, add));
+  if (!*add || id != kNoToken) return absl::OkStatus();
+  if (metadata.Has("tokenizer.ggml." + key)) {
+    return Invalid("tokenizer.ggml.", key, " is true, but no such token is set (tokenizer.ggml.",
+                   AbslView(name), "_token_id)");
+  }
+  *add = false;
+  return absl::OkStatus();
+}
+
 absl::Status ReadFlags(const GgufMetadata& metadata, Vocabulary* vocabulary) {
-  HEARTH_RETURN_IF_ERROR(ReadFlag(metadata, "add_bos_token", &vocabulary->add_bos));
-  HEARTH_RETURN_IF_ERROR(ReadFlag(metadata, "add_eos_token", &vocabulary->add_eos));
+  HEARTH_RETURN_IF_ERROR(ReadAdding(metadata, "bos", vocabulary->bos, &vocabulary->add_bos));
+  HEARTH_RETURN_IF_ERROR(ReadAdding(metadata, "eos", vocabulary->eos, &vocabulary->add_eos));
   HEARTH_RETURN_IF_ERROR(ReadFlag(metadata, "add_space_prefix", &vocabulary->add_space_prefix));
   HEARTH_RETURN_IF_ERROR(ReadFlag(metadata, "normalizer.lowercase", &vocabulary->lowercase));
   vocabulary->strip_accents = vocabulary->lowercase;
   HEARTH_RETURN_IF_ERROR(ReadFlag(metadata, "normalizer.strip_accents", &vocabulary->strip_accents));
-  if (vocabulary->rule != nullptr && vocabulary->rule->force_bos) vocabulary->add_bos = true;
-  if (vocabulary->add_bos && vocabulary->bos == kNoToken) {
-    return Invalid("a text shall begin with BOS, but no BOS token is set (tokenizer.ggml.bos_token_id)");
-  }
-  if (vocabulary->add_eos && vocabulary->eos == kNoToken) {
-    return Invalid("a text shall end with EOS, but no EOS token is set (tokenizer.ggml.eos_token_id)");
-  }
+  const bool force_bos = vocabulary->rule != nullptr && vocabulary->rule->force_bos;
+  if (force_bos && vocabulary->bos != kNoToken) vocabulary->add_bos = true;
   return absl::OkStatus();
 }
 
@@ -258,6 +263,7 @@ absl::StatusOr<Vocabulary> Vocabulary::FromMetadata(const GgufMetadata& metadata
   SetDefaults(&vocabulary);
   FillInMiddleTokens fim;
   HEARTH_RETURN_IF_ERROR(ReadSpecialIds(metadata, &fim, &vocabulary));
+  FindUnknownToken(&vocabulary);
   HEARTH_RETURN_IF_ERROR(ReadFlags(metadata, &vocabulary));
   FindEndTokens(fim, &vocabulary);
   HEARTH_RETURN_IF_ERROR(ReadStripping(metadata, &vocabulary));

@@ -39,7 +39,8 @@ enum TokenAttribute : uint16_t {
 };
 
 // The tokens of a model file with their roles: tokenizer.ggml.* checked, defaults filled in, and roles that
-// files leave unsaid found by the tokens' text (token_roles.h). Move-only; `ids` borrows from `tokens`.
+// files leave unsaid found by the tokens' text (token_roles.h). Several tokens may be written alike, and a
+// token may be empty. Move-only; `ids` borrows from `tokens`.
 struct Vocabulary {
   // UNIMPLEMENTED for an unknown model or pre-tokenizer, INVALID_ARGUMENT for one that contradicts itself.
   static absl::StatusOr<Vocabulary> FromMetadata(const GgufMetadata& metadata);
@@ -51,7 +52,8 @@ struct Vocabulary {
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   bool Contains(TokenId id) const { return id >= 0 && id < size(); }
   bool Has(TokenId id, unsigned attribute_mask) const { return (attributes[id] & attribute_mask) != 0; }
-  // kNoToken where no token is written so.
+  // The lowest id that is written so, kNoToken where none is. Nothing is found for "": an empty token has no
+  // text that could be encoded.
   TokenId Find(std::string_view text) const;
   // The token "<0xHH>" for `byte`.
   TokenId FindByteToken(uint8_t byte) const;

@@ -22,7 +22,10 @@ bool IsDropped(char32_t c, bool strip_accents) {
 }  // namespace
 
 WordPieceTokenizer::WordPieceTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {
-  for (TokenId id = 0; id < this->vocabulary().size(); ++id) trie_.Insert(this->vocabulary().tokens[id], id);
+  for (TokenId id = 0; id < this->vocabulary().size(); ++id) {
+    const std::string& token = this->vocabulary().tokens[id];
+    if (!token.empty()) trie_.Insert(token, id);
+  }
 }
 
 void WordPieceTokenizer::EncodeText(std::string_view text, bool after_token,

@@ -220,6 +220,34 @@ TEST(Tokenizer, IdsOutsideTheVocabularyAreSkipped) {
   EXPECT_FALSE(tokenizer->IsEndOfGeneration(-1));
 }
 
+// Every kind of vocabulary with two equal tokens, an empty one and NUL, the last four in this order.
+std::vector<GgufMetadata> VocabulariesWithOddTokens() {
+  const std::vector<TokenSpec> odd = {{"twin"}, {"twin"}, {""}, {std::string(1, '\0')}};
+  GgufMetadata words = WordPieceMetadata({"twin", "twin", "", std::string(1, '\0')});
+  return {SpmMetadata(odd), BpeMetadata("gpt-2", {"a b"}, odd), words};
+}
+
+TEST(Tokenizer, EveryIdDecodesWhereTokensAreEqualOrEmpty) {
+  for (const GgufMetadata& metadata : VocabulariesWithOddTokens()) {
+    const auto tokenizer = MakeTokenizer(metadata);
+    ASSERT_NE(tokenizer, nullptr);
+    const TokenId first = tokenizer->vocab_size() - 4;
+    EXPECT_EQ(tokenizer->TokenBytes(first), "twin") << tokenizer->description();
+    EXPECT_EQ(tokenizer->TokenBytes(first + 1), "twin");
+    EXPECT_EQ(tokenizer->TokenBytes(first + 2), "");
+    EXPECT_EQ(tokenizer->TokenBytes(first + 3), std::string(1, '\0'));
+    EXPECT_EQ(tokenizer->Decode({first, first + 2, first + 1}, {}), "twintwin");
+  }
+}
+
+TEST(Tokenizer, EncodingTakesTheLowestOfEqualTokens) {
+  const auto spm = MakeTokenizer(
+      SpmMetadata({{"▁"}, {"a", kNormal, -1}, {"aa", kNormal, 1}, {"aa", kNormal, 2}, {"", kUserDefined}}));
+  EXPECT_THAT(spm->Encode("aa", kPlain), ElementsAre(259, 261));
+  const auto bpe = MakeTokenizer(BpeMetadata("gpt-2", {"a b"}, {{"ab"}, {"", kControl}}));
+  EXPECT_THAT(bpe->Encode("ab", {.add_special = false, .parse_special = true}), ElementsAre(256));
+}
+
 TEST(Tokenizer, ControlTokensAreSilentUnlessSpeltOut) {
   const auto tokenizer = MakeTokenizer(SmallSpm());
   EXPECT_TRUE(tokenizer->IsControl(2));

@@ -58,7 +58,10 @@ inline GgufMetadata SpmMetadata(const std::vector<TokenSpec>& specs) {
     all.push_back({text, kByte});
   }
   all.insert(all.end(), specs.begin(), specs.end());
-  return MetadataOf("llama", all);
+  GgufMetadata metadata = MetadataOf("llama", all);
+  metadata.Set("tokenizer.ggml.bos_token_id", uint64_t{1});
+  metadata.Set("tokenizer.ggml.eos_token_id", uint64_t{2});
+  return metadata;
 }
 
 // The 256 characters of bytes (byte b has id b), then what the merges make, in their order, then `specs`.

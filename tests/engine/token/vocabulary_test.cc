@@ -15,6 +15,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 Vocabulary Load(const GgufMetadata& metadata) {
   auto vocabulary = Vocabulary::FromMetadata(metadata);
@@ -43,10 +44,43 @@ TEST(Vocabulary, SpmDefaultsAreLlamas) {
 }
 
 TEST(Vocabulary, BpeDefaultsFollowThePreTokenizer) {
-  EXPECT_TRUE(Load(BpeMetadata("llama-bpe", {"a b"})).add_bos);
-  EXPECT_FALSE(Load(BpeMetadata("qwen2", {"a b"})).add_bos);
-  EXPECT_EQ(Load(BpeMetadata("gpt-2", {"a b"})).bos, 11);
-  EXPECT_EQ(Load(BpeMetadata("glm4", {"a b"})).bos, kNoToken);
+  const auto with_bos = [](const char* pre) {
+    GgufMetadata metadata = BpeMetadata(pre, {"a b"});
+    metadata.Set("tokenizer.ggml.bos_token_id", uint64_t{7});
+    return Load(metadata).add_bos;
+  };
+  EXPECT_TRUE(with_bos("llama-bpe"));
+  EXPECT_FALSE(with_bos("qwen2"));
+}
+
+TEST(Vocabulary, IdsThatTheFileDoesNotNameAreNone) {
+  // Id 11 of a BPE vocabulary is "," in GPT-2's, ids 1 and 2 of this SentencePiece vocabulary are words.
+  for (const char* pre : {"gpt-2", "llama-bpe", "glm4"}) {
+    const Vocabulary bpe = Load(BpeMetadata(pre, {"a b"}));
+    EXPECT_EQ(bpe.bos, kNoToken) << pre;
+    EXPECT_EQ(bpe.eos, kNoToken) << pre;
+    EXPECT_FALSE(bpe.add_bos) << pre;
+    EXPECT_THAT(bpe.end_of_generation, IsEmpty()) << pre;
+  }
+  const Vocabulary spm = Load(MetadataOf("llama", {{"a"}, {"b"}, {"c"}, {"<unk>", kUnknown}}));
+  EXPECT_EQ(spm.bos, kNoToken);
+  EXPECT_EQ(spm.eos, kNoToken);
+  EXPECT_FALSE(spm.add_bos);
+  EXPECT_EQ(spm.unknown, 3);
+  const Vocabulary words = Load(MetadataOf("bert", std::vector<TokenSpec>(200, {"word"})));
+  for (TokenId id : {words.bos, words.separator, words.unknown, words.padding}) EXPECT_EQ(id, kNoToken);
+}
+
+TEST(Vocabulary, ClassTokenOpensWordPieceTexts) {
+  GgufMetadata metadata = MetadataOf("bert", {{"[SEP]", kControl}, {"[CLS]", kControl}});
+  metadata.Set("tokenizer.ggml.cls_token_id", uint64_t{1});
+  EXPECT_EQ(Load(metadata).bos, 1);
+}
+
+TEST(Vocabulary, EndsAreStillFoundByTheirTextWhereNoIdIsNamed) {
+  const Vocabulary vocabulary = Load(MetadataOf("llama", {{"a"}, {"b"}, {"</s>"}}));
+  EXPECT_EQ(vocabulary.eos, kNoToken);
+  EXPECT_THAT(vocabulary.end_of_generation, ElementsAre(2));
 }
 
 TEST(Vocabulary, WhatTheFileSaysBeatsDefaults) {
@@ -62,19 +96,9 @@ TEST(Vocabulary, WhatTheFileSaysBeatsDefaults) {
   EXPECT_EQ(vocabulary.eos, 1);
 }
 
-TEST(Vocabulary, DefaultsBeyondASmallVocabularyAreNone) {
-  GgufMetadata metadata = MetadataOf("bert", {{"a"}, {"b"}});
-  const Vocabulary vocabulary = Load(([&] {
-    metadata.Set("tokenizer.ggml.add_bos_token", false);
-    return metadata;
-  })());
-  EXPECT_EQ(vocabulary.bos, kNoToken);
-  EXPECT_EQ(vocabulary.separator, kNoToken);
-}
-
-TEST(Vocabulary, AnEmptyTokenGetsAName) {
-  const Vocabulary vocabulary = Load(SpmMetadata({{""}}));
-  EXPECT_EQ(vocabulary.Find("[EMPTY_259]"), 259);
+TEST(Vocabulary, AnEmptyTokenIsNeverFound) {
+  const Vocabulary vocabulary = Load(SpmMetadata({{""}, {"", kControl}}));
+  EXPECT_EQ(vocabulary.size(), 261);
   EXPECT_EQ(vocabulary.Find(""), kNoToken);
 }
 
@@ -126,8 +150,8 @@ TEST(Vocabulary, SpecialIdsOutOfRangeAreRefused) {
   ExpectInvalid(metadata, "tokenizer.ggml.eos_token_id is 259, beyond the 259 tokens");
 }
 
-TEST(Vocabulary, TheSameTokenTwiceIsRefused) {
-  ExpectInvalid(SpmMetadata({{"a"}, {"a"}}), "tokens 259 and 260 are both written \"a\"");
+TEST(Vocabulary, TheLowestOfTokensThatAreWrittenAlikeIsFound) {
+  EXPECT_EQ(Load(SpmMetadata({{"a"}, {"b"}, {"a"}, {"a", kControl}})).Find("a"), 259);
 }
 
 TEST(Vocabulary, AByteTokenMustNameAByte) {
