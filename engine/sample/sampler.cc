@@ -68,6 +68,25 @@ absl::Status Require(bool holds, const char* option, const char* range) {
   return absl::InvalidArgumentError(absl::StrCat(option, " must be ", range));
 }
 
+absl::Status ValidateBias(const std::vector<std::pair<int32_t, float>>& biases, int32_t vocab_size) {
+  std::vector<bool> seen(biases.empty() ? 0 : static_cast<size_t>(vocab_size));
+  int32_t forbidden = 0;
+  for (const auto& [token, bias] : biases) {
+    const auto refused = [&](const auto&... why) {
+      return absl::InvalidArgumentError(absl::StrCat("logit_bias: token ", token, " ", why...));
+    };
+    if (token < 0 || token >= vocab_size)
+      return refused("is outside the vocabulary of 0 to ", vocab_size - 1);
+    if (seen[static_cast<size_t>(token)]) return refused("is there twice");
+    if (!std::isfinite(bias) && bias != kNegativeInfinity)
+      return refused("has the bias ", bias, "; a finite number or -infinity is allowed");
+    seen[static_cast<size_t>(token)] = true;
+    forbidden += bias == kNegativeInfinity ? 1 : 0;
+  }
+  if (forbidden < vocab_size) return absl::OkStatus();
+  return absl::InvalidArgumentError("logit_bias: every token is forbidden; leave at least one");
+}
+
 absl::Status Validate(const SamplingOptions& o, int32_t vocab_size) {
   absl::Status status = Require(vocab_size > 0, "the vocabulary size", "positive");
   status.Update(
@@ -78,11 +97,7 @@ absl::Status Validate(const SamplingOptions& o, int32_t vocab_size) {
                         "a finite number > 0"));
   status.Update(Require(std::isfinite(o.frequency_penalty), "frequency_penalty", "a finite number"));
   status.Update(Require(std::isfinite(o.presence_penalty), "presence_penalty", "a finite number"));
-  for (const auto& [token, bias] : o.logit_bias) {
-    status.Update(
-        Require(token >= 0 && token < vocab_size, "logit_bias", "given for tokens of the vocabulary"));
-    status.Update(Require(!std::isnan(bias), "logit_bias", "a number"));
-  }
+  if (status.ok()) status = ValidateBias(o.logit_bias, vocab_size);
   return status;
 }
 

@@ -24,6 +24,7 @@ struct SamplingOptions {
   float frequency_penalty = 0.0f;   // subtracted once per occurrence
   float presence_penalty = 0.0f;    // subtracted once if seen
   uint32_t penalty_window = 64;     // how many of the last tokens count as seen; 0: all
+  // Added to logits: finite, or -infinity to forbid a token. Each token once; one at least is not forbidden.
   std::vector<std::pair<int32_t, float>> logit_bias;
   uint64_t seed = 0;
 };

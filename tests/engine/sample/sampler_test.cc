@@ -135,8 +135,26 @@ TEST(SamplerTest, LogitBiasForcesAndBans) {
   EXPECT_EQ(SampleOnce(options, {5, 4, 0}), 2);
   options.logit_bias = {{0, -kInfinity}};
   EXPECT_EQ(SampleOnce(options, {5, 4, 0}), 1);
-  options.logit_bias = {{1, kInfinity}};
-  EXPECT_EQ(SampleOnce(options, {5, 4, 0}), 1);
+  options.logit_bias = {{0, -kInfinity}, {1, -kInfinity}};
+  EXPECT_EQ(SampleOnce(options, {5, 4, 0}), 2);
+}
+
+TEST(SamplerTest, LogitBiasThatCannotBeMetIsRefusedByName) {
+  const auto refusal = [](std::vector<std::pair<int32_t, float>> biases) {
+    SamplingOptions options;
+    options.logit_bias = std::move(biases);
+    const auto sampler = Sampler::Create(options, 3);
+    EXPECT_EQ(sampler.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(sampler.status().message());
+  };
+  EXPECT_EQ(refusal({{1, kInfinity}}),
+            "logit_bias: token 1 has the bias inf; a finite number or -infinity is allowed");
+  EXPECT_THAT(refusal({{2, kNan}}), HasSubstr("token 2 has the bias nan"));
+  EXPECT_EQ(refusal({{3, 1}}), "logit_bias: token 3 is outside the vocabulary of 0 to 2");
+  EXPECT_EQ(refusal({{-1, 1}}), "logit_bias: token -1 is outside the vocabulary of 0 to 2");
+  EXPECT_EQ(refusal({{1, 1}, {1, 2}}), "logit_bias: token 1 is there twice");
+  EXPECT_EQ(refusal({{0, -kInfinity}, {1, -kInfinity}, {2, -kInfinity}}),
+            "logit_bias: every token is forbidden; leave at least one");
 }
 
 TEST(SamplerTest, RepetitionPenaltyWeakensSeenTokensOfBothSigns) {
@@ -267,18 +285,6 @@ TEST(SamplerTest, OptionsOutOfRangeAreRefusedByName) {
       {"repetition_penalty", [](SamplingOptions& o) { o.repetition_penalty = 0; }},
       {"frequency_penalty", [](SamplingOptions& o) { o.frequency_penalty = kInfinity; }},
       {"presence_penalty", [](SamplingOptions& o) { o.presence_penalty = kNan; }},
-      {"logit_bias",
-       [](SamplingOptions& o) {
-         o.logit_bias = {{10, 1.0f}};
-       }},
-      {"logit_bias",
-       [](SamplingOptions& o) {
-         o.logit_bias = {{-1, 1.0f}};
-       }},
-      {"logit_bias",
-       [](SamplingOptions& o) {
-         o.logit_bias = {{0, kNan}};
-       }},
   };
   for (const BadOption& bad : cases) {
     SamplingOptions options;
