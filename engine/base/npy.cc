@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string_view>
@@ -56,18 +57,23 @@ std::optional<std::vector<uint64_t>> ParseShape(std::string_view text) {
 
 }  // namespace
 
-absl::Status WriteNpy(const std::string& path, size_t rows, size_t cols, absl::Span<const float> values) {
+absl::Status WriteNpy(const std::string& path, size_t rows, size_t cols, absl::Span<const float> values,
+                      Replace replace) {
   HEARTH_CHECK(CheckedMul(rows, cols) == values.size());
-  std::ofstream file(path, std::ios::binary);
-  const std::string header = NpyHeader(rows, cols);
-  file.write(header.data(), static_cast<std::streamsize>(header.size()));
-  file.write(reinterpret_cast<const char*>(values.data()),
-             static_cast<std::streamsize>(values.size() * sizeof(float)));
-  file.close();
-  if (!file)
-    return absl::UnavailableError(
-        absl::StrCat("cannot write ", path, "; check the folder and its free space"));
-  return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path, replace));
+  HEARTH_RETURN_IF_ERROR(file.Write(NpyHeader(rows, cols)));
+  HEARTH_RETURN_IF_ERROR(
+      file.Write({reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)}));
+  return file.Commit();
+}
+
+bool MayHoldNpy(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  std::ifstream file(path, std::ios::binary);
+  std::string start(kMagic.size(), '\0');
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  return !file.bad() && (file.gcount() == 0 || start == kMagic);
 }
 
 absl::StatusOr<NpyArray> ReadNpy(const std::string& path) {

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <concepts>
-#include <cstdio>
-#include <fstream>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -234,20 +232,10 @@ absl::Status GgufWriter::WriteTo(const Sink& sink) const {
   return absl::OkStatus();
 }
 
-absl::Status GgufWriter::Write(const std::string& path) const {
-  const std::string partial = path + ".partial";
-  const absl::Status cannot_write =
-      absl::UnavailableError(absl::StrCat("cannot write ", path, "; check the folder and its free space"));
-  std::ofstream file(partial, std::ios::binary | std::ios::trunc);
-  absl::Status status = file ? WriteTo([&](absl::Span<const uint8_t> bytes) {
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    return file ? absl::OkStatus() : cannot_write;
-  })
-                             : cannot_write;
-  file.close();
-  if (status.ok() && (!file || std::rename(partial.c_str(), path.c_str()) != 0)) status = cannot_write;
-  if (!status.ok()) std::remove(partial.c_str());
-  return status;
+absl::Status GgufWriter::Write(const std::string& path, Replace replace) const {
+  HEARTH_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path, replace));
+  HEARTH_RETURN_IF_ERROR(WriteTo([&](absl::Span<const uint8_t> bytes) { return file.Write(bytes); }));
+  return file.Commit();
 }
 
 absl::StatusOr<std::vector<uint8_t>> GgufWriter::Serialize() const {

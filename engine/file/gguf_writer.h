@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/base/output_file.h"
 #include "engine/file/gguf.h"
 
 namespace hearth {
@@ -37,9 +38,8 @@ class GgufWriter {
   void AddTensor(std::string name, TensorType type, std::vector<uint64_t> ne, std::vector<uint8_t> data);
   void AddFloats(std::string name, std::vector<uint64_t> ne, absl::Span<const float> values);
 
-  // Writes the file under a temporary name beside `path` and then renames it: `path` holds the old file or
-  // the complete new one. UNAVAILABLE when it cannot be written, or what a source returned.
-  absl::Status Write(const std::string& path) const;
+  // Writes `path` as an OutputFile: whole or not at all. Its errors, or what a source returned.
+  absl::Status Write(const std::string& path, Replace replace = Replace::kRegularFile) const;
   absl::StatusOr<std::vector<uint8_t>> Serialize() const;
 
  private:

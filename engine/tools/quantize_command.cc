@@ -151,6 +151,9 @@ absl::StatusOr<QuantizeSummary> QuantizeFile(const std::string& input, const std
                                                  "; choose F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K"));
   }
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(input));
+  for (const std::string& read : {input, options.imatrix_path})
+    HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(output, read));
+  HEARTH_RETURN_IF_ERROR(OutputFile::Check(output, options.replace));
   ImportanceMatrix importance;
   if (!options.imatrix_path.empty()) {
     HEARTH_ASSIGN_OR_RETURN(importance, ImportanceMatrix::Load(options.imatrix_path));
@@ -180,7 +183,7 @@ absl::StatusOr<QuantizeSummary> QuantizeFile(const std::string& input, const std
     writer.AddTensor(tensor.name, type, Sizes(tensor),
                      [quantizer](const GgufWriter::Sink& sink) { return quantizer->WriteTo(sink); });
   }
-  HEARTH_RETURN_IF_ERROR(writer.Write(output));
+  HEARTH_RETURN_IF_ERROR(writer.Write(output, options.replace));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> written, GgufFile::Open(output));
   summary.output_bytes = TotalBytes(*written);
   return summary;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "engine/base/output_file.h"
 #include "engine/file/gguf.h"
 #include "engine/quant/types.h"
 
@@ -14,6 +15,7 @@ struct QuantizeOptions {
   TensorType type = TensorType::kQ8_0;  // F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K
   std::string imatrix_path;             // importance matrix in GGUF form; empty: none
   int threads = 0;                      // 0: all cores
+  Replace replace = Replace::kNever;    // whether a file that is there may be replaced
 };
 
 struct QuantizeSummary {
@@ -33,8 +35,9 @@ TensorType TypeForTensor(const GgufFile& file, const GgufTensor& tensor, TensorT
 
 // Writes `input` (GGUF or PowerInfer, in any types) to `output` with its matrices in options.type and the
 // metadata unchanged but for general.file_type and general.quantization_version. `output` appears complete or
-// not at all and may be `input`. Errors: what Open, the importance matrix or Write say; UNIMPLEMENTED for a
-// type that cannot be made; INVALID_ARGUMENT, naming the tensor, for values that the type cannot hold.
+// not at all. Errors: what Open, the importance matrix or OutputFile say, the last before any work is done;
+// UNIMPLEMENTED for a type that cannot be made; INVALID_ARGUMENT where `output` is one of the files that are
+// read, and, naming the tensor, for values that the type cannot hold.
 absl::StatusOr<QuantizeSummary> QuantizeFile(const std::string& input, const std::string& output,
                                              const QuantizeOptions& options);
 

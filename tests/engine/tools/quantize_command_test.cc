@@ -60,6 +60,7 @@ QuantizeOptions Options(TensorType type, int threads = 1, std::string imatrix_pa
   options.type = type;
   options.threads = threads;
   options.imatrix_path = std::move(imatrix_path);
+  options.replace = Replace::kRegularFile;  // of earlier runs
   return options;
 }
 
@@ -143,15 +144,23 @@ TEST(QuantizeCommandTest, TiedEmbeddingsAreTheOutput) {
   EXPECT_EQ(Quantised(path, Options(TensorType::kQ4_0))->tensors()[0].type, TensorType::kQ6_K);
 }
 
-TEST(QuantizeCommandTest, FileCanBeReplacedByItself) {
-  const std::string model = WriteModel();
-  const auto summary = QuantizeFile(model, model, Options(TensorType::kQ8_0, 2));
+TEST(QuantizeCommandTest, SummaryCountsTensorsAndBytes) {
+  const auto summary = QuantizeFile(WriteModel(), Path("out.gguf"), Options(TensorType::kQ8_0, 2));
   ASSERT_TRUE(summary.ok()) << summary.status();
   EXPECT_LT(summary->output_bytes, summary->input_bytes / 2);
   EXPECT_EQ(summary->quantised_tensors, 8u);
   EXPECT_EQ(summary->copied_tensors, 4u);
   EXPECT_EQ(summary->fallback_tensors, 1u);
-  EXPECT_EQ((*GgufFile::Open(model))->FindTensor("output.weight")->type, TensorType::kQ8_0);
+  EXPECT_EQ((*GgufFile::Open(Path("out.gguf")))->FindTensor("output.weight")->type, TensorType::kQ8_0);
+}
+
+TEST(QuantizeCommandTest, AFileThatExistsIsKeptUnlessReplacingIsAllowed) {
+  const std::string model = WriteModel(), output = Path("out.gguf");
+  ASSERT_TRUE(QuantizeFile(model, output, Options(TensorType::kQ8_0)).ok());
+  QuantizeOptions options = Options(TensorType::kF16);
+  options.replace = Replace::kNever;
+  EXPECT_TRUE(absl::IsAlreadyExists(QuantizeFile(model, output, options).status()));
+  EXPECT_EQ((*GgufFile::Open(output))->FindTensor("output.weight")->type, TensorType::kQ8_0);
 }
 
 // An importance matrix that says: only column `important` of each row of attn_q matters.
@@ -183,6 +192,16 @@ TEST(QuantizeCommandTest, ImportanceKeepsItsColumnCloser) {
     with += error_of_column(column, WriteImportance(256, column));
   }
   EXPECT_LT(with, 0.5 * without);
+}
+
+TEST(QuantizeCommandTest, FilesThatAreReadAreNeverWritten) {
+  const std::string model = WriteModel();
+  const std::string imatrix = WriteImportance(256, 3);
+  for (const std::string& output : {model, imatrix}) {
+    const auto summary = QuantizeFile(model, output, Options(TensorType::kQ8_0, 1, imatrix));
+    EXPECT_THAT(std::string(summary.status().message()), HasSubstr("it is the file that is read"));
+  }
+  EXPECT_TRUE(GgufFile::Open(model).ok());
 }
 
 TEST(QuantizeCommandTest, ImportanceOfAnotherModelIsRefused) {
