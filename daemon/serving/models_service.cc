@@ -86,6 +86,7 @@ class ModelsService final : public v1::Models::CallbackService {
     return Answer(context, [&]() -> absl::Status {
       if (request->name().empty())
         return absl::InvalidArgumentError("the request has no name; say which model");
+      HEARTH_RETURN_IF_ERROR(FindModel(host_, request->name()).status());
       return host_.Unload(request->name());
     });
   }

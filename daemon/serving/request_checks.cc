@@ -52,7 +52,8 @@ absl::StatusOr<uint32_t> MaxTokens(const v1::GenerateRequest& request, size_t pr
   if (request.has_max_tokens() && request.max_tokens() == 0) {
     return absl::InvalidArgumentError("max_tokens is 0; it must be at least 1, or be left out");
   }
-  const char* const advice = "; shorten the prompt or start the daemon with a larger --context";
+  const char* const advice =
+      "; shorten the prompt, or start the daemon with a larger --context if the model was trained for more";
   if (prompt_tokens >= context_length) {
     return absl::OutOfRangeError(absl::StrCat("the prompt has ", prompt_tokens,
                                               " tokens and leaves no room to generate in the context of ",

@@ -24,7 +24,8 @@ namespace {
 constexpr absl::Duration kChangeInterval = absl::Milliseconds(200);
 constexpr absl::Duration kHeartbeat = absl::Seconds(1);
 
-// Health of hearth.v1.Generation: whether a model is there to answer.
+// Health as load balancers and people ask for it: the daemon as a whole ("") and hearth.v1.Generation serve
+// when a model is there to answer; models and cluster can be asked about at any time.
 class HealthUpdater : public ChangeListener {
  public:
   HealthUpdater(const ModelHost& models, grpc::HealthCheckServiceInterface& health)
@@ -34,7 +35,10 @@ class HealthUpdater : public ChangeListener {
     const std::vector<ModelInfo> models = models_.List();
     const bool ready = std::any_of(models.begin(), models.end(),
                                    [](const ModelInfo& model) { return model.state == ModelState::kReady; });
+    health_.SetServingStatus("", ready);
     health_.SetServingStatus("hearth.v1.Generation", ready);
+    health_.SetServingStatus("hearth.v1.Models", true);
+    health_.SetServingStatus("hearth.v1.Cluster", true);
   }
 
  private:
@@ -160,7 +164,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartForwarding(const ServerOptions& options,
                                                                 const std::string& coordinator) {
-  grpc::EnableDefaultHealthCheckService(true);
+  grpc::EnableDefaultHealthCheckService(false);  // the coordinator's health is what clients ask about
   auto server = std::make_unique<WorkerServer>(coordinator);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
   return server;

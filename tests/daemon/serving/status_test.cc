@@ -245,15 +245,33 @@ std::string CallRaw(const std::shared_ptr<grpc::Channel>& channel, const std::st
   return bytes;
 }
 
+// HealthCheckRequest{service: SERVICE} -> HealthCheckResponse{status: SERVING = 1, NOT_SERVING = 2}
+std::string Health(const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
+  const std::string request = service.empty() ? "" : "\x0a" + std::string(1, service.size()) + service;
+  const std::string answer = CallRaw(channel, "/grpc.health.v1.Health/Check", request);
+  return answer == "\x08\x01" ? "serving" : answer == "\x08\x02" ? "not serving" : "unknown";
+}
+
 TEST(ServerTest, HealthIsServingOnceAModelIsReady) {
-  // HealthCheckRequest{service: "hearth.v1.Generation"} -> HealthCheckResponse{status: SERVING = 1,
-  // NOT_SERVING = 2}
-  const std::string request = "\x0a\x14hearth.v1.Generation";
-  Served with_model;
-  EXPECT_EQ(CallRaw(with_model.channel, "/grpc.health.v1.Health/Check", request), "\x08\x01");
-  EXPECT_EQ(CallRaw(with_model.channel, "/grpc.health.v1.Health/Check", ""), "\x08\x01");
+  Served with_model, without_model(nullptr);
+  for (const char* service : {"", "hearth.v1.Generation"}) {
+    EXPECT_EQ(Health(with_model.channel, service), "serving") << service;
+    EXPECT_EQ(Health(without_model.channel, service), "not serving") << service;
+  }
+  for (const char* service : {"hearth.v1.Models", "hearth.v1.Cluster"}) {
+    EXPECT_EQ(Health(without_model.channel, service), "serving") << service;
+  }
+}
+
+TEST(ServerTest, HealthOfAWorkerIsItsCoordinators) {
   Served without_model(nullptr);
-  EXPECT_EQ(CallRaw(without_model.channel, "/grpc.health.v1.Health/Check", request), "\x08\x02");
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  const auto worker = Server::StartForwarding(options, without_model.server->address());
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  const auto channel = Connect((*worker)->address());
+  EXPECT_EQ(Health(channel, "hearth.v1.Generation"), "not serving");
+  EXPECT_EQ(Health(channel, "hearth.v1.Models"), "serving");
 }
 
 TEST(ServerTest, ReflectionListsTheServices) {
