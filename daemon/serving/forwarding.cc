@@ -19,8 +19,8 @@ namespace {
 constexpr char kForwardedBy[] = "hearth-forwarded";
 
 bool IsPublic(const std::string& method) {
-  constexpr std::array<std::string_view, 4> kServices = {"/hearth.v1.Generation/", "/hearth.v1.Models/",
-                                                         "/hearth.v1.Cluster/",
+  constexpr std::array<std::string_view, 5> kServices = {"/hearth.v1.Generation/", "/hearth.v1.Models/",
+                                                         "/hearth.v1.Cluster/", "/grpc.health.v1.Health/",
                                                          "/grpc.reflection.v1alpha.ServerReflection/"};
   for (std::string_view service : kServices) {
     if (method.starts_with(service)) return true;

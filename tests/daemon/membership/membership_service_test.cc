@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <numeric>
 
@@ -37,7 +38,10 @@ class MembershipServiceTest : public ::testing::Test {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
+    // Every test shows with this that proxies of the environment are not used.
+    setenv("http_proxy", "http://127.0.0.1:1", /*overwrite=*/1);
     client_ = CoordinatorClient::Create(absl::StrCat("127.0.0.1:", port));
+    unsetenv("http_proxy");
   }
   ~MembershipServiceTest() override {
     roster_.Stop();

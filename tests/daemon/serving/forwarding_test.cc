@@ -42,6 +42,17 @@ TEST_F(ForwardingTest, UnaryCallsComeThrough) {
   EXPECT_EQ(models.models_size(), 1);
 }
 
+TEST_F(ForwardingTest, ProxiesOfTheEnvironmentAreNotUsed) {
+  for (const char* name : {"http_proxy", "grpc_proxy"}) setenv(name, "http://127.0.0.1:1", 1);
+  const std::unique_ptr<Server> worker = Worker(coordinator_.server->address());
+  for (const char* name : {"http_proxy", "grpc_proxy"}) unsetenv(name);
+  const auto channel = Connect(worker->address());
+  v1::ListModelsResponse models;
+  grpc::ClientContext context;
+  const grpc::Status status = v1::Models::NewStub(channel)->List(&context, {}, &models);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
 TEST_F(ForwardingTest, ErrorsComeThroughWithTheirMessage) {
   const Outcome outcome = Generate(*generation_, TextRequest("x", 100000));
   EXPECT_EQ(outcome.status.error_code(), StatusCode::OUT_OF_RANGE);
