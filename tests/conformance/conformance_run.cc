@@ -1,6 +1,7 @@
-// Runs every model of the reference pack and prints a table: how far its logits are from the reference's, and
-// whether its greedy continuations are the same. Exits with 1 when a model fails, 77 (skipped) without a
-// pack.
+// Runs every model of the reference pack, and every fixture of the project's own, and prints a table: how far
+// its logits are from the reference's, and whether its greedy continuations are the same. Where there is no
+// pack the fixtures run alone. Exits with 1 when a model fails, 77 (skipped) without the instruction set
+// asked for.
 //
 // Which tolerance applies: models whose activations stay float32 (float32 arithmetic, or unquantised weights)
 // are held to f32_activations; with fast arithmetic, quantised weights meet activations in 8-bit blocks:
@@ -26,7 +27,6 @@ namespace {
 constexpr int kSkipped = 77;
 
 struct Options {
-  std::string filter;
   int devices = 1;
   int threads = 0;
   uint32_t chunk = 512;
@@ -55,8 +55,9 @@ std::string CheckTolerance(const LogitDifference& difference, const ReferenceTol
   return "";
 }
 
-// Whether rounding leaves the reference its choices: high precision makes the same ones, none of them narrowly. The
-// pack promises 0.05 for models/; one value on a rounding border moves logits by more than that.
+// Whether rounding leaves the reference its choices: high precision makes the same ones, none of them
+// narrowly. The pack promises 0.05 for models/; one value on a rounding border moves logits by more than
+// that.
 bool IsClearRace(const ReferencePrompt& prompt) {
   constexpr double kClearGap = 0.05;
   return prompt.greedy == prompt.greedy_hp && prompt.min_gap >= kClearGap;
@@ -68,6 +69,7 @@ absl::StatusOr<Verdict> RunModel(const ReferenceModel& reference, const Options&
   run.chunk = options.chunk;
   run.arithmetic = options.arithmetic;
   run.context_length = reference.context_length;
+  run.rope_scaling = reference.rope_scaling;
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(reference.file.string()));
   if (file->is_powerinfer()) run.sparsity = SparsityMode::kPredicted;
   HEARTH_ASSIGN_OR_RETURN(ModelRunner runner, ModelRunner::Open(reference.file.string(), run, pool));
@@ -102,32 +104,46 @@ void PrintRow(const std::string& name, const Verdict& verdict) {
               verdict.failure.empty() ? "ok" : ("FAILED: " + verdict.failure).c_str());
 }
 
+// Every model there is that `filter` names.
+std::vector<absl::StatusOr<ReferenceModel>> ReadModels(const std::string& pack, const std::string& fixtures,
+                                                       const std::string& filter) {
+  std::vector<absl::StatusOr<ReferenceModel>> models;
+  const auto wanted = [&](const std::filesystem::path& path) {
+    return path.stem().string().find(filter) != std::string::npos;
+  };
+  for (const std::filesystem::path& file : ListFiles(fixtures, ".gguf")) {
+    if (wanted(file)) models.push_back(ReadFixtureModel(file));
+  }
+  if (!std::filesystem::is_directory(pack)) {
+    std::printf("no reference pack at %s (set HEARTH_CONFORMANCE_DIR to its folder): the fixtures alone\n",
+                pack.c_str());
+    return models;
+  }
+  for (const char* folder : {"models", "quants", "powerinfer"}) {
+    for (const std::filesystem::path& json : ListFiles(std::filesystem::path(pack) / folder, ".json")) {
+      if (wanted(json)) models.push_back(ReadReferenceModel(json));
+    }
+  }
+  return models;
+}
+
 // The number of models that fail.
-int RunPack(const std::filesystem::path& pack, const Options& options) {
+int RunModels(const std::vector<absl::StatusOr<ReferenceModel>>& models, const Options& options) {
   ThreadPool pool(options.threads);
-  int models = 0;
   int failures = 0;
   std::printf("%-28s %9s %9s %9s %8s %6s  %-7s %s\n", "model", "max abs", "rms", "KL", "argmax", "greedy",
               "limit", "verdict");
-  for (const char* folder : {"models", "quants", "powerinfer"}) {
-    for (const std::filesystem::path& json : ListReferenceModels(pack / folder)) {
-      const std::string name = json.stem().string();
-      if (name.find(options.filter) == std::string::npos) continue;
-      ++models;
-      absl::StatusOr<ReferenceModel> reference = ReadReferenceModel(json);
-      absl::StatusOr<Verdict> verdict =
-          reference.ok() ? RunModel(*reference, options, pool) : absl::StatusOr<Verdict>(reference.status());
-      if (!verdict.ok()) {
-        std::printf("%-28s FAILED: %s\n", name.c_str(), verdict.status().ToString().c_str());
-        ++failures;
-        continue;
-      }
-      PrintRow(name, *verdict);
-      failures += verdict->failure.empty() ? 0 : 1;
-    }
+  for (const absl::StatusOr<ReferenceModel>& model : models) {
+    const absl::StatusOr<Verdict> verdict =
+        model.ok() ? RunModel(*model, options, pool) : absl::StatusOr<Verdict>(model.status());
+    if (verdict.ok()) PrintRow(model->name, *verdict);
+    if (!verdict.ok())
+      std::printf("%-28s FAILED: %s\n", model.ok() ? model->name.c_str() : "",
+                  verdict.status().ToString().c_str());
+    failures += verdict.ok() && verdict->failure.empty() ? 0 : 1;
   }
-  std::printf("%d of %d models pass\n", models - failures, models);
-  return models == 0 ? 1 : failures;
+  std::printf("%zu of %zu models pass\n", models.size() - static_cast<size_t>(failures), models.size());
+  return models.empty() ? 1 : failures;
 }
 
 // Lets the kernels use one instruction set alone, by Highway's name for it. False if this machine lacks it.
@@ -147,9 +163,12 @@ bool UseOnly(const std::string& name) {
 int main(int argc, char** argv) {
   hearth::Options options;
   std::string pack = hearth::ConformancePack().string();
-  CLI::App app("Compares Hearth with the reference pack, model by model");
+  std::string fixtures = "tests/engine/model/fixtures";
+  std::string filter;
+  CLI::App app("Compares Hearth with reference logits, model by model");
   app.add_option("--pack", pack, "folder of the pack");
-  app.add_option("--filter", options.filter, "only models with this in their name");
+  app.add_option("--fixtures", fixtures, "folder of the project's own small models");
+  app.add_option("--filter", filter, "only models with this in their name");
   app.add_option("--devices", options.devices, "devices that share the neurons")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "threads; 0: as many as there are cores");
   app.add_option("--chunk", options.chunk, "prompt tokens evaluated at once")->check(CLI::Range(1, 512));
@@ -159,13 +178,9 @@ int main(int argc, char** argv) {
   std::string target;
   app.add_option("--target", target, "use this instruction set alone: AVX3_DL, AVX3, AVX2, SSE4, SCALAR");
   CLI11_PARSE(app, argc, argv);
-  if (!std::filesystem::is_directory(pack)) {
-    std::printf("skipped: no reference pack at %s; set HEARTH_CONFORMANCE_DIR to its folder\n", pack.c_str());
-    return hearth::kSkipped;
-  }
   if (!target.empty() && !hearth::UseOnly(target)) {
     std::printf("skipped: this machine does not have the instruction set %s\n", target.c_str());
     return hearth::kSkipped;
   }
-  return hearth::RunPack(pack, options) == 0 ? 0 : 1;
+  return hearth::RunModels(hearth::ReadModels(pack, fixtures, filter), options) == 0 ? 0 : 1;
 }

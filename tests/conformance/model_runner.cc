@@ -16,6 +16,7 @@ absl::StatusOr<ModelRunner> ModelRunner::Open(const std::string& path, const Run
   model_options.sparsity = options.sparsity;
   model_options.arithmetic = options.arithmetic;
   model_options.context_length = options.context_length;
+  model_options.rope_scaling = options.rope_scaling;
   HEARTH_ASSIGN_OR_RETURN(runner.model_, Model::Load(std::move(file), model_options, pool));
   DecoderOptions decoder_options;
   decoder_options.context_length = options.context_length;

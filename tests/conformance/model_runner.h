@@ -2,6 +2,7 @@
 #define HEARTH_TESTS_CONFORMANCE_MODEL_RUNNER_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,6 +19,7 @@ struct RunOptions {
   Arithmetic arithmetic = Arithmetic::kFloat32;
   SparsityMode sparsity = SparsityMode::kDense;
   uint32_t context_length = 512;
+  std::string rope_scaling;
 };
 
 // A model with devices and a decoder for one sequence.

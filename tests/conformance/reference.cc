@@ -6,10 +6,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/file/gguf.h"
 #include "nlohmann/json.hpp"
 
 namespace hearth {
 namespace {
+
+// As tests/fixtures/make_model_fixtures.py and tests/engine/model have them: float32 sums over two layers,
+// logits with a standard deviation of about 1.
+constexpr double kFixtureTolerance = 2e-5;
+constexpr uint32_t kFixtureContext = 48;
+constexpr int32_t kFixtureTokens = 12;
 
 ReferenceTolerance ReadTolerance(const nlohmann::json& json) {
   return {json.at("max_abs"), json.value("rms", 0.0), json.value("kl_mean", 0.0)};
@@ -73,13 +80,30 @@ absl::StatusOr<ReferenceModel> ReadReferenceModel(const std::filesystem::path& p
   return model;
 }
 
-std::vector<std::filesystem::path> ListReferenceModels(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> models;
+absl::StatusOr<ReferenceModel> ReadFixtureModel(const std::filesystem::path& path) {
+  ReferenceModel model;
+  model.name = path.stem().string();
+  model.file = path;
+  model.context_length = kFixtureContext;
+  model.f32_activations.max_abs = kFixtureTolerance;
+  ReferencePrompt& prompt = model.prompts.emplace_back();
+  for (int32_t i = 0; i < kFixtureTokens; ++i) prompt.tokens.push_back(i * 5 % 24);
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path.string()));
+  HEARTH_ASSIGN_OR_RETURN(const auto scaling, file->metadata().GetString("fixture.rope_scaling"));
+  model.rope_scaling = scaling.value_or("");
+  HEARTH_ASSIGN_OR_RETURN(model.logits,
+                          ReadNpy(std::filesystem::path(path).replace_extension(".npy").string()));
+  return model;
+}
+
+std::vector<std::filesystem::path> ListFiles(const std::filesystem::path& folder,
+                                             const std::string& extension) {
+  std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() == ".json") models.push_back(entry.path());
+    if (entry.path().extension() == extension) files.push_back(entry.path());
   }
-  std::sort(models.begin(), models.end());
-  return models;
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 LogitDifference CompareLogits(const NpyArray& reference, const std::vector<float>& ours) {

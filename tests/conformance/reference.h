@@ -11,7 +11,7 @@
 
 namespace hearth {
 
-// What the reference pack says about one model; the pack's README explains every field.
+// What is known about one model; the README of the reference pack explains every field.
 struct ReferencePrompt {
   std::vector<int32_t> tokens;
   std::vector<int32_t> greedy;     // by the reference
@@ -29,6 +29,7 @@ struct ReferenceModel {
   std::string name;
   std::filesystem::path file;
   uint32_t context_length = 512;
+  std::string rope_scaling;  // instead of the file's; empty: the file's
   double logits_std = 0;
   ReferenceTolerance f32_activations;
   ReferenceTolerance rounded_activations;
@@ -39,8 +40,13 @@ struct ReferenceModel {
 // The model that `json` describes. Error: the file is not as the README says.
 absl::StatusOr<ReferenceModel> ReadReferenceModel(const std::filesystem::path& json);
 
-// The descriptions of a folder of the pack, sorted by name.
-std::vector<std::filesystem::path> ListReferenceModels(const std::filesystem::path& folder);
+// The project's own fixture `file` (tests/fixtures/make_model_fixtures.py) with the logits beside it. Error:
+// either cannot be read.
+absl::StatusOr<ReferenceModel> ReadFixtureModel(const std::filesystem::path& file);
+
+// The files of a folder that end so (".json", ".gguf"), sorted by name.
+std::vector<std::filesystem::path> ListFiles(const std::filesystem::path& folder,
+                                             const std::string& extension);
 
 // How far logits are from a reference's, both (positions, vocabulary).
 struct LogitDifference {
