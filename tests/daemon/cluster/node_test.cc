@@ -13,6 +13,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/channel/tensor_server.h"
 
 namespace hearth {
 namespace {
@@ -403,17 +404,42 @@ TEST_F(NodeTest, UnloadedModelFailsItsStepsAndLeavesTheList) {
   EXPECT_TRUE(coordinator->Await(SharedWith("b")));
 }
 
-TEST(NodeCreate, TensorPortInUseAndGpuDevicesAreClearErrors) {
+NodeOptions WorkerOptions() {
   NodeOptions options;
   options.name = "b";
   options.state_dir = ::testing::TempDir();
   options.join = "127.0.0.1:1";
+  options.devices = TestNode::Devices(1);
+  return options;
+}
+
+TEST(NodeCreate, TensorPortInUseIsRefusedWithTheAddress) {
+  const auto other = TensorServer::Open("127.0.0.1:0");
+  ASSERT_TRUE(other.ok()) << other.status();
+  NodeOptions options = WorkerOptions();
+  options.tensor_listen = (*other)->address();
+  const absl::Status status = Node::Create(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(options.tensor_listen));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("in use"));
+}
+
+TEST(NodeCreate, TensorAddressThatIsNoneIsRefused) {
+  NodeOptions options = WorkerOptions();
   options.tensor_listen = "not an address";
-  EXPECT_EQ(Node::Create(options).status().code(), absl::StatusCode::kInvalidArgument);
-  options.devices.resize(1);
+  const absl::Status status = Node::Create(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("not an address"));
+}
+
+TEST(NodeCreate, GpuThatIsNotThereIsRefusedByName) {
+  NodeOptions options = WorkerOptions();
   options.devices[0].name = "g";
   options.devices[0].kind = placement::DeviceKind::kGpu;
-  EXPECT_EQ(Node::Create(options).status().code(), absl::StatusCode::kInvalidArgument);
+  options.devices[0].threads.reset();
+  const absl::Status status = Node::Create(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("g"));
 }
 
 }  // namespace
