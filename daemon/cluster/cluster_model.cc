@@ -74,6 +74,10 @@ void ClusterModel::Run() {
 absl::Status ClusterModel::OpenFile() {
   HEARTH_ASSIGN_OR_RETURN(
       file_, ReadModelFile(file_.file, context_->options.sparsity, context_->options.context_length));
+  if (file_.options.context_length < context_->options.context_length) {
+    spdlog::info("model {}: its context is the {} tokens that it was trained for; --context {} is more",
+                 name_, file_.options.context_length, context_->options.context_length);
+  }
   DecoderOptions decoder;
   decoder.sequences = context_->options.slots;
   decoder.context_length = file_.options.context_length;

@@ -1,6 +1,8 @@
 // Many clients at once: all are served, cancelled ones leave nothing behind.
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "tests/cluster/daemon_process.h"
@@ -9,6 +11,19 @@ namespace hearth {
 namespace {
 
 constexpr char kPrompt[] = "And God said";
+
+TEST(Context, MoreThanTheModelWasTrainedForIsSaidOnceAtTheStart) {
+  TemporaryFolder folder;
+  DaemonProcess daemon(folder.path(), "alone",
+                       {"--model", kPlainModel, "--context", "40000", "--slots", "1"});
+  Client client(daemon.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "alone"); }));
+  std::ifstream file(folder.path() + "/alone.log");
+  const std::string log{std::istreambuf_iterator<char>(file), {}};
+  const size_t said = log.find("--context 40000 is more");
+  EXPECT_NE(said, std::string::npos) << log;
+  EXPECT_EQ(log.find("--context 40000 is more", said + 1), std::string::npos) << log;
+}
 
 class Load : public ::testing::Test {
  protected:
