@@ -1,12 +1,16 @@
 #include "client/hearth_client.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 #include <grpcpp/grpcpp.h>
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "engine/base/printable.h"
 #include "proto/channel.h"
 #include "proto/hearth/v1/cluster.grpc.pb.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
@@ -38,11 +42,61 @@ void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
   if (timeout != absl::InfiniteDuration()) context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
+constexpr int kMaxResponseBytes = 64 << 20;           // the tokens of a long text take more bytes than it
+constexpr size_t kMaxRequestBytes = size_t{4} << 20;  // what a gRPC server takes unless told otherwise
+
+// The name of a string field, at any depth, that is no UTF-8; empty: all are.
+std::string FieldWithoutUtf8(const google::protobuf::Message& message) {
+  using google::protobuf::FieldDescriptor;
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      if (field->type() == FieldDescriptor::TYPE_STRING) {
+        const std::string text = field->is_repeated() ? reflection.GetRepeatedString(message, field, i)
+                                                      : reflection.GetString(message, field);
+        if (!IsUtf8(text)) return field->name();
+      } else if (field->type() == FieldDescriptor::TYPE_MESSAGE) {
+        const std::string inner =
+            FieldWithoutUtf8(field->is_repeated() ? reflection.GetRepeatedMessage(message, field, i)
+                                                  : reflection.GetMessage(message, field));
+        if (!inner.empty()) return inner;
+      }
+    }
+  }
+  return "";
+}
+
+// Finds what gRPC and protobuf would refuse in words of their own.
+absl::Status CheckCanBeSent(const google::protobuf::Message& request) {
+  if (const std::string field = FieldWithoutUtf8(request); !field.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the ", field, " is not valid UTF-8; convert it, for example with iconv"));
+  }
+  if (const size_t bytes = request.ByteSizeLong(); bytes > kMaxRequestBytes) {
+    return absl::OutOfRangeError(absl::StrCat("the request has ", bytes, " bytes; at most ", kMaxRequestBytes,
+                                              " can be sent; shorten the text"));
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
+  grpc::ChannelArguments arguments = HearthChannelArguments();
+  arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
+  return OpenChannel(server, arguments);
+}
+
 class Stream final : public GenerationStream {
  public:
   Stream(v1::Generation::Stub& stub, const v1::GenerateRequest& request, absl::Duration timeout,
          std::string server)
       : server_(std::move(server)) {
+    if (absl::Status status = CheckCanBeSent(request); !status.ok()) {
+      status_ = std::move(status);
+      return;
+    }
     SetTimeout(context_, timeout);
     reader_ = stub.Generate(&context_, request);
   }
@@ -86,6 +140,7 @@ struct Client::Stubs {
                                        grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                                     Response*),
                                        const Request& request) {
+    if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
     grpc::ClientContext context;
     Response response;
     const grpc::Status status = (stub.*method)(&context, request, &response);
@@ -99,7 +154,7 @@ struct Client::Stubs {
 };
 
 Client::Client(const std::string& server)
-    : server_(server), stubs_(std::make_unique<Stubs>(OpenChannel(server))) {}
+    : server_(server), stubs_(std::make_unique<Stubs>(MakeChannel(server))) {}
 
 Client::~Client() = default;
 
@@ -140,6 +195,7 @@ absl::StatusOr<v1::ModelStatus> Client::GetModel(const std::string& name) {
 
 absl::StatusOr<v1::ModelStatus> Client::LoadModel(
     const v1::LoadModelRequest& request, const std::function<void(const v1::ModelStatus&)>& on_progress) {
+  if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
   grpc::ClientContext context;
   const auto reader = stubs_->models.Load(&context, request);
   v1::ModelStatus update, model;

@@ -28,9 +28,11 @@ class GenerationStream {
   virtual void Cancel() = 0;
 };
 
-// Talks to a hearthd, any host of a cluster. The messages and what the daemon's errors mean are in
-// proto/hearth/v1. When the daemon cannot be reached the error is UNAVAILABLE and says how to start it.
-// Thread-safe; calls block.
+// Talks to a hearthd, any host of a cluster, directly: proxies of the environment are not for the computers
+// of a home. The messages and what the daemon's errors mean are in proto/hearth/v1. When the daemon cannot be
+// reached the error is UNAVAILABLE and says how to start it; what cannot be sent is refused here:
+// INVALID_ARGUMENT for text that is no UTF-8, OUT_OF_RANGE for a request above 4 MiB. Thread-safe; calls
+// block.
 //
 //   hearth::Client client("127.0.0.1:7770");
 //   hearth::v1::GenerateRequest request;

@@ -12,9 +12,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "command_line/flags.h"
+#include "engine/base/input_file.h"
 #include "engine/base/status_macros.h"
+#include "engine/base/thread_pool.h"
 
 namespace hearth {
 namespace {
@@ -30,6 +32,8 @@ constexpr char kDescription[] =
     "      the same model on two machines: the second one helps the first\n"
     "  hearthd --model m.gguf --device a,memory=4GiB,threads=4 --device b,memory=2GiB,threads=2\n"
     "      offers parts of this machine as devices of their own";
+
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 20;  // of settings
 
 constexpr char kFooter[] =
     "Every flag but --help, --version and --config may be a key of the file that --config names, without its "
@@ -83,9 +87,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kModels);
   app.add_option("--model-name", config.model_name, "What clients call it; default: the file's name")
       ->group(kModels);
-  app.add_option("--context", config.context, "Most tokens of one sequence, prompt and output together")
-      ->check(CLI::Range(2u, 1u << 24))
-      ->capture_default_str()
+  AddWholeNumber(app, "--context", config.context, "Most tokens of one sequence, prompt and output together",
+                 2u, 1u << 24)
       ->group(kModels);
   app.add_option("--kv-type", config.kv_type, "How attention remembers: f32, f16 or q8_0; default: f16")
       ->transform(CLI::CheckedTransformer(kv_types).description(""))
@@ -103,22 +106,19 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->allow_extra_args(false)
       ->type_name("SPEC")
       ->group(kDevices);
-  app.add_option("--threads", config.threads, "Threads that compute; default: one per core")
-      ->check(CLI::Range(0u, 1024u))
+  AddWholeNumber<uint32_t>(
+      app, "--threads", [&config](uint32_t threads) { config.threads = threads; },
+      "Threads that compute, 0 or default: one per core", 0,
+      static_cast<uint32_t>(ThreadPool::AvailableCores()))
       ->group(kDevices);
-  app.add_option("--slots", config.slots, "Sequences generated at the same time")
-      ->check(CLI::Range(1u, 256u))
-      ->capture_default_str()
+  AddWholeNumber(app, "--slots", config.slots, "Sequences generated at the same time", 1u, 256u)
       ->group(kDevices);
-  app.add_option("--queue", config.queue, "Requests that may wait for a slot")
-      ->check(CLI::Range(0u, 1u << 20))
-      ->capture_default_str()
+  AddWholeNumber(app, "--queue", config.queue, "Requests that may wait for a slot", 0u, 1u << 20)
       ->group(kDevices);
-  app.add_option("--replan-wait", config.replan_wait_seconds,
-                 "Seconds that requests wait for the other hosts to take over when a host is lost")
-      ->check(CLI::Range(0u, 86400u))
+  AddWholeNumber(app, "--replan-wait", config.replan_wait_seconds,
+                 "Seconds that requests wait for the other hosts to take over when a host is lost", 0u,
+                 86400u)
       ->type_name("SECONDS")
-      ->capture_default_str()
       ->group(kDevices);
   app.add_flag("--use-every-host", config.use_every_host,
                "Give every host a share, even where that is slower")
@@ -153,6 +153,10 @@ absl::Status ApplyFlags(const Flags& flags, Config& config) {
       absl::StatusOr<DeviceOption> parsed = ParseDeviceOption(text);
       if (!parsed.ok()) return OfFlag("--device", parsed.status());
       DeviceOption device = *std::move(parsed);
+      if (const int cores = ThreadPool::AvailableCores(); device.threads.value_or(0) > cores) {
+        return absl::InvalidArgumentError(absl::StrCat("--device: ", device.name, " has ", *device.threads,
+                                                       " threads; this machine offers ", cores));
+      }
       for (const DeviceOption& other : config.devices) {
         if (other.name == device.name) {
           return absl::InvalidArgumentError(
@@ -223,12 +227,12 @@ absl::Status ApplyKey(std::string_view key, const toml::node& node, Config& conf
 
 // A file's keys are flags: each is parsed the way its flag is.
 absl::Status ApplyFile(const std::string& path, Config& config) {
-  if (access(path.c_str(), R_OK) != 0) {
-    return absl::NotFoundError(absl::StrCat("--config: cannot read '", path, "'"));
-  }
+  const absl::StatusOr<std::string> text = ReadInputFile(path, kMaxFileBytes);
+  if (!text.ok())
+    return absl::Status(text.status().code(), absl::StrCat("--config: ", text.status().message()));
   toml::table table;
   try {
-    table = toml::parse_file(path);
+    table = toml::parse(*text, path);
   } catch (const toml::parse_error& error) {
     const std::string what(error.description());
     return absl::InvalidArgumentError(absl::StrCat(path, ":", error.source().begin.line, ": ", what));
@@ -242,23 +246,15 @@ absl::Status ApplyFile(const std::string& path, Config& config) {
   return absl::OkStatus();
 }
 
-// HOST:PORT or [IPV6]:PORT.
-absl::Status CheckAddress(const char* flag, const std::string& address, int lowest_port) {
-  const size_t colon = address.rfind(':');
-  int port = -1;
-  const bool good = colon != std::string::npos && colon > 0 &&
-                    absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= lowest_port &&
-                    port <= 65535 &&
-                    (address.find(':') == colon || (address.front() == '[' && address[colon - 1] == ']'));
-  if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(flag, ": '", address, "' is no HOST:PORT with a port from ",
-                                                 lowest_port, " to 65535, such as 127.0.0.1:7770"));
+absl::Status CheckAddressOf(const char* flag, const std::string& address, int lowest_port) {
+  const absl::Status status = CheckAddress(address, lowest_port);
+  return status.ok() ? status : OfFlag(flag, status);
 }
 
 absl::Status CheckNetwork(const Config& config) {
-  HEARTH_RETURN_IF_ERROR(CheckAddress("--listen", config.listen, 0));
-  HEARTH_RETURN_IF_ERROR(CheckAddress("--tensor-listen", config.tensor_listen, 0));
-  if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckAddress("--join", config.join, 1));
+  HEARTH_RETURN_IF_ERROR(CheckAddressOf("--listen", config.listen, 0));
+  HEARTH_RETURN_IF_ERROR(CheckAddressOf("--tensor-listen", config.tensor_listen, 0));
+  if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", config.join, 1));
   const std::array<std::pair<const char*, const std::string*>, 3> addresses = {
       {{"--listen", &config.listen}, {"--tensor-listen", &config.tensor_listen}, {"--join", &config.join}}};
   for (const auto& [flag, address] : addresses) {

@@ -6,24 +6,26 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "command_line/program.h"
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
 #include "daemon/logging.h"
 #include "daemon/ready_text.h"
 #include "daemon/serving/server.h"
+#include "engine/base/output_file.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr char kName[] = "hearthd";
 
 // How long calls may go on after the daemon was told to stop; generations end at once.
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
@@ -62,15 +64,8 @@ absl::Status TakeStateDirectory(const std::string& directory) {
 
 // Leaves the port in STATE_DIR/port, whole or not at all, for scripts that start the daemon with port 0.
 absl::Status WritePortFile(const Config& config, const std::string& address) {
-  const fs::path path = fs::path(config.state_dir) / "port";
-  const fs::path draft = fs::path(config.state_dir) / "port.new";
-  std::ofstream file(draft);
-  file << address.substr(address.rfind(':') + 1) << '\n';
-  file.close();
-  std::error_code error;
-  if (file) fs::rename(draft, path, error);
-  if (!file || error) return absl::UnavailableError(absl::StrCat("cannot write ", path.string()));
-  return absl::OkStatus();
+  return WriteFile(fs::path(config.state_dir) / "port", address.substr(address.rfind(':') + 1) + "\n",
+                   Replace::kRegularFile);
 }
 
 NodeOptions ToNodeOptions(const Config& config) {
@@ -114,8 +109,7 @@ absl::Status Run(const Config& config) {
   // Everything else goes to the log on stderr.
   const std::vector<ModelInfo> models =
       node->model_host() == nullptr ? std::vector<ModelInfo>() : node->model_host()->List();
-  std::fputs(ReadyText(server->address(), models).c_str(), stdout);
-  std::fflush(stdout);
+  HEARTH_RETURN_IF_ERROR(Print(ReadyText(server->address(), models)));
   spdlog::info("{} listens on {}{}", config.name, server->address(),
                config.join.empty() ? "" : " as a worker of " + config.join);
 
@@ -128,19 +122,12 @@ absl::Status Run(const Config& config) {
 }
 
 int Main(const std::vector<std::string>& arguments) {
+  BeginProgram();
   const absl::StatusOr<ParsedConfig> parsed = ParseConfig(arguments);
-  if (parsed.ok() && !parsed->message.empty()) {
-    std::fputs(parsed->message.c_str(), stdout);
-    return 0;
-  }
-  absl::Status status = parsed.status();
-  if (status.ok()) {
-    SetUpLogging(parsed->config.log_level, parsed->config.log_format);
-    status = Run(parsed->config);
-  }
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "hearthd: %s\n", std::string(status.message()).c_str());
-  return 1;
+  if (!parsed.ok()) return EndProgram(kName, parsed.status(), kUsageExit);
+  if (!parsed->message.empty()) return EndProgram(kName, Print(parsed->message));
+  SetUpLogging(parsed->config.log_level, parsed->config.log_format);
+  return EndProgram(kName, Run(parsed->config));
 }
 
 }  // namespace

@@ -5,7 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/command/proto_json.h"
+#include "engine/base/printable.h"
 
 namespace hearth {
 namespace {
@@ -25,7 +28,7 @@ std::string ProgressText(uint64_t done, uint64_t total) {
 
 std::string DeviceLine(const v1::DeviceStatus& device) {
   std::string line =
-      absl::StrFormat("    %-12s %s, %s of %s used", device.name(), device.kind(),
+      absl::StrFormat("    %-12s %s, %s of %s used", Printable(device.name()), Printable(device.kind()),
                       BytesText(device.memory_used_bytes()), BytesText(device.memory_budget_bytes()));
   if (device.threads() > 0) absl::StrAppend(&line, ", ", device.threads(), " threads");
   if (device.read_bytes_per_second() > 0) {
@@ -38,13 +41,13 @@ std::string DeviceLine(const v1::DeviceStatus& device) {
 }
 
 std::string HostText(const v1::HostStatus& host) {
-  std::string text = absl::StrFormat("  %-14s %s, %s", host.name(),
+  std::string text = absl::StrFormat("  %-14s %s, %s", Printable(host.name()),
                                      host.coordinator() ? "coordinator" : "worker", StateName(host));
   if (!host.coordinator())
     absl::StrAppendFormat(&text, ", last heard of %.1f s ago", host.last_sync_ms() / 1e3);
   absl::StrAppend(&text, ", ", host.cores(), " cores, ", BytesText(host.memory_free_bytes()), " of ",
                   BytesText(host.memory_bytes()), " memory free");
-  if (!host.detail().empty()) absl::StrAppend(&text, "; ", host.detail());
+  if (!host.detail().empty()) absl::StrAppend(&text, "; ", Printable(host.detail()));
   text += "\n";
   if (host.weights_fetched_bytes() > 0 || host.groups_from_cache() > 0) {
     absl::StrAppend(&text, "    fetched ", BytesText(host.weights_fetched_bytes()), " of weights, had ",
@@ -55,8 +58,8 @@ std::string HostText(const v1::HostStatus& host) {
 }
 
 std::string LinkLine(const v1::LinkStatus& link) {
-  return absl::StrFormat("  %s - %s: round trip %.0f us, %.0f MB/s\n", link.from(), link.to(),
-                         link.round_trip_us(), link.bytes_per_second() / 1e6);
+  return absl::StrFormat("  %s - %s: round trip %.0f us, %.0f MB/s\n", Printable(link.from()),
+                         Printable(link.to()), link.round_trip_us(), link.bytes_per_second() / 1e6);
 }
 
 const char* ReasonText(v1::FinishReason reason) {
@@ -90,14 +93,14 @@ std::string BytesText(uint64_t bytes) {
 }
 
 std::string ModelLine(const v1::ModelStatus& model) {
-  std::string line = absl::StrCat(model.name(), "  ", StateName(model));
+  std::string line = absl::StrCat(Printable(model.name()), "  ", StateName(model));
   if (model.state() == v1::MODEL_STATE_LOADING && model.bytes_total() > 0) {
     absl::StrAppend(&line, " ", ProgressText(model.bytes_done(), model.bytes_total()));
   }
-  if (!model.detail().empty()) absl::StrAppend(&line, ": ", model.detail());
+  if (!model.detail().empty()) absl::StrAppend(&line, ": ", Printable(model.detail()));
   if (!model.architecture().empty()) {
-    absl::StrAppend(&line, "  (", model.architecture(), ", ", model.quantisation(), ", ", model.sparsity(),
-                    ", context ", model.context_length(), ")");
+    absl::StrAppend(&line, "  (", Printable(model.architecture()), ", ", Printable(model.quantisation()),
+                    ", ", Printable(model.sparsity()), ", context ", model.context_length(), ")");
   }
   return line;
 }
@@ -111,9 +114,9 @@ std::string ProgressBar(const v1::ModelStatus& model, int columns) {
   if (model.bytes_total() > 0) {
     absl::StrAppend(&bar, "  ", BytesText(model.bytes_done()), " of ", BytesText(model.bytes_total()));
   }
-  if (!model.detail().empty()) absl::StrAppend(&bar, "  ", model.detail());
-  if (bar.size() > static_cast<size_t>(std::max(columns, 0))) bar.resize(std::max(columns, 0));
-  return bar;
+  if (!model.detail().empty()) absl::StrAppend(&bar, "  ", Printable(model.detail()));
+  const auto width = static_cast<size_t>(std::max(columns, 0));
+  return Printable(bar, width).substr(0, width);
 }
 
 std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
@@ -123,9 +126,9 @@ std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsRes
   for (const v1::LinkStatus& link : cluster.links()) text += LinkLine(link);
   if (cluster.transfers_size() > 0) text += "Transfers\n";
   for (const v1::TransferStatus& transfer : cluster.transfers()) {
-    absl::StrAppend(&text, "  ", transfer.model(), " to ", transfer.host(), ": ",
+    absl::StrAppend(&text, "  ", Printable(transfer.model()), " to ", Printable(transfer.host()), ": ",
                     ProgressText(transfer.bytes_done(), transfer.bytes_total()),
-                    transfer.detail().empty() ? "" : "; ", transfer.detail(), "\n");
+                    transfer.detail().empty() ? "" : "; ", Printable(transfer.detail()), "\n");
   }
   text += "Models\n";
   for (const v1::ModelStatus& model : models.models()) absl::StrAppend(&text, "  ", ModelLine(model), "\n");
@@ -135,9 +138,10 @@ std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsRes
 
 std::string NeuronsText(const v1::PlanStatus& plan) {
   std::string text =
-      absl::StrCat("Neurons of ", plan.model(), " computed with plan ", plan.epoch(), "\n  layer");
+      absl::StrCat("Neurons of ", Printable(plan.model()), " computed with plan ", plan.epoch(), "\n  layer");
   for (const v1::DeviceShare& share : plan.shares()) {
-    absl::StrAppendFormat(&text, "  %26s", absl::StrCat(share.host(), "/", share.device()));
+    absl::StrAppendFormat(&text, "  %26s",
+                          absl::StrCat(Printable(share.host()), "/", Printable(share.device())));
   }
   text += "\n";
   for (uint32_t layer = 0; layer < plan.layers(); ++layer) {
@@ -158,11 +162,13 @@ std::string NeuronsText(const v1::PlanStatus& plan) {
 }
 
 std::string PlanText(const v1::PlanStatus& plan) {
-  std::string text =
-      absl::StrFormat("Plan %d of %s, %s, %.2f ms per token expected\n", plan.epoch(), plan.model(),
-                      plan.active() ? "in use" : "being set up", plan.expected_token_ms());
-  text += plan.explanation();
-  if (!text.ends_with('\n')) text += '\n';
+  std::string text = absl::StrFormat("Plan %d of %s, %s, %.2f ms per token expected\n", plan.epoch(),
+                                     Printable(plan.model()), plan.active() ? "in use" : "being set up",
+                                     plan.expected_token_ms());
+  const absl::string_view explanation = absl::StripSuffix(plan.explanation(), "\n");
+  for (const absl::string_view line : absl::StrSplit(explanation, '\n')) {
+    absl::StrAppend(&text, Printable(line), "\n");
+  }
   return text;
 }
 

@@ -6,14 +6,10 @@
 #include "client/command/commands.h"
 #include "client/command/display.h"
 #include "client/command/proto_json.h"
+#include "command_line/program.h"
 
 namespace hearth {
 namespace {
-
-void Print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
 
 // The cluster and its models as one object.
 std::string StatusJson(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
@@ -78,15 +74,13 @@ absl::Status Show(Client& client, const v1::ClusterStatus& cluster, const Status
   const auto models = client.ListModels();
   if (!models.ok()) return models.status();
   if (options.json) {
-    Print(StatusJson(cluster, *models));
-    return absl::OkStatus();
+    return Print(StatusJson(cluster, *models));
   }
   std::string text = StatusText(cluster, *models);
   if (options.neurons) {
     for (const v1::PlanStatus& plan : cluster.plans()) text += NeuronsText(plan);
   }
-  Print(options.watch ? text + "\n" : text);
-  return absl::OkStatus();
+  return Print(options.watch ? text + "\n" : text);
 }
 
 }  // namespace
@@ -110,21 +104,18 @@ absl::Status RunStatus(Client& client, const StatusOptions& options) {
 absl::Status RunPlan(Client& client, const std::string& model, bool json) {
   const auto plan = client.GetPlan(model);
   if (!plan.ok()) return plan.status();
-  Print(json ? ToJsonLine(*plan) + "\n" : PlanText(*plan));
-  return absl::OkStatus();
+  return Print(json ? ToJsonLine(*plan) + "\n" : PlanText(*plan));
 }
 
 absl::Status RunModels(Client& client, bool json) {
   const auto models = client.ListModels();
   if (!models.ok()) return models.status();
-  if (json) {
-    Print(ToJsonLine(*models) + "\n");
-    return absl::OkStatus();
-  }
+  if (json) return Print(ToJsonLine(*models) + "\n");
   if (models->models_size() == 0)
     std::fprintf(stderr, "No model is loaded; load one with `hearth load FILE.gguf`.\n");
-  for (const v1::ModelStatus& model : models->models()) Print(ModelLine(model) + "\n");
-  return absl::OkStatus();
+  std::string text;
+  for (const v1::ModelStatus& model : models->models()) absl::StrAppend(&text, ModelLine(model), "\n");
+  return Print(text);
 }
 
 }  // namespace hearth

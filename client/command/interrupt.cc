@@ -6,10 +6,10 @@
 #include <thread>
 #include <utility>
 
+#include "command_line/program.h"
+
 namespace hearth {
 namespace {
-
-constexpr int kInterruptedExit = 130;  // as shells report it
 
 sigset_t Sigint() {
   sigset_t signals;

@@ -7,6 +7,7 @@
 #include "client/command/commands.h"
 #include "client/command/display.h"
 #include "client/command/proto_json.h"
+#include "command_line/program.h"
 
 namespace hearth {
 namespace {
@@ -42,24 +43,19 @@ class Progress {
 
 absl::Status RunLoad(Client& client, const v1::LoadModelRequest& request, bool json) {
   Progress progress;
+  absl::Status printed;
   const auto loaded = client.LoadModel(request, [&](const v1::ModelStatus& model) {
-    if (json) {
-      std::printf("%s\n", ToJsonLine(model).c_str());
-      std::fflush(stdout);
-    } else {
-      progress.Show(model);
-    }
+    if (!json) progress.Show(model);
+    if (json && printed.ok()) printed = Print(ToJsonLine(model) + "\n");
   });
   if (!json) progress.End();
   if (!loaded.ok()) return loaded.status();
-  if (!json) std::printf("%s\n", ModelLine(*loaded).c_str());
-  return absl::OkStatus();
+  return json ? printed : Print(ModelLine(*loaded) + "\n");
 }
 
 absl::Status RunUnload(Client& client, const std::string& name, bool json) {
   absl::Status status = client.UnloadModel(name);
-  if (status.ok() && json) std::printf("{}\n");
-  return status;
+  return status.ok() && json ? Print("{}\n") : status;
 }
 
 }  // namespace hearth

@@ -3,17 +3,21 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <concepts>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-#include <iostream>
-#include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/command/commands.h"
 #include "client/command/interrupt.h"
+#include "command_line/flags.h"
+#include "command_line/program.h"
+#include "engine/base/printable.h"
 
 namespace hearth {
 namespace {
@@ -28,10 +32,6 @@ constexpr char kDescription[] =
     "  hearth status\n"
     "  hearth plan";
 
-constexpr int kFailureExit = 1;
-constexpr int kUsageExit = 2;
-constexpr int kInterruptedExit = 130;
-
 using Command = std::function<absl::Status(Client&)>;
 
 struct Common {
@@ -43,8 +43,13 @@ struct Common {
 template <typename T, typename Message>
 void AddField(CLI::App& app, const std::string& name, Message* message, void (Message::*set)(T),
               const std::string& help) {
-  app.add_option_function<T>(
-      name, [message, set](const T& value) { (message->*set)(value); }, help);
+  if constexpr (std::unsigned_integral<T>) {
+    AddWholeNumber<T>(
+        app, name, [=](T number) { (message->*set)(number); }, help);
+  } else {
+    AddDecimal(
+        app, name, [=](double number) { (message->*set)(static_cast<T>(number)); }, help);
+  }
 }
 
 void AddSampling(CLI::App& app, v1::GenerateRequest& request) {
@@ -91,33 +96,40 @@ void AddGeneration(CLI::App& app, v1::GenerateRequest& request) {
   AddSampling(app, request);
 }
 
-std::string ReadStdin() {
+absl::StatusOr<std::string> ReadPrompt() {
   if (isatty(STDIN_FILENO) != 0) std::fprintf(stderr, "Type the text to continue, then Ctrl-D.\n");
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  return ReadStandardInput();
 }
 
 void AddGenerate(CLI::App& main, const Common& common, Command& command) {
   CLI::App& app = *main.add_subcommand("generate", "Continue a text");
   auto options = std::make_shared<GenerateOptions>();
   auto prompt = std::make_shared<std::string>();
-  auto tokens = std::make_shared<std::vector<int32_t>>();
-  auto timeout = std::make_shared<double>(0);
+  v1::GenerateRequest& request = options->request;
   CLI::Option* text = app.add_option("prompt", *prompt, "Text to continue; default: stdin");
-  app.add_option("--tokens", *tokens, "Token ids to continue, such as 1,2,3, instead of a text")
-      ->delimiter(',')
+  AddParsed(
+      app, "--tokens", "IDS",
+      [&request](const std::string& ids) {
+        const auto tokens = ParseTokenIds(ids);
+        if (tokens.ok()) request.mutable_tokens()->mutable_ids()->Assign(tokens->begin(), tokens->end());
+        return tokens.status();
+      },
+      "Token ids to continue, such as 1,2,3, instead of a text")
       ->excludes(text);
-  AddGeneration(app, options->request);
-  AddField<uint32_t>(app, "--logprobs", &options->request, &v1::GenerateRequest::set_logprobs,
+  AddGeneration(app, request);
+  AddField<uint32_t>(app, "--logprobs", &request, &v1::GenerateRequest::set_logprobs,
                      "With --json: report so many log probabilities per token");
-  app.add_option("--timeout", *timeout, "Seconds all of it may take")->check(CLI::PositiveNumber);
+  AddSeconds(
+      app, "--timeout", [&timeout = options->timeout](double seconds) { timeout = absl::Seconds(seconds); },
+      "Seconds all of it may take");
   app.callback([=, &common, &command] {
-    command = [=, &common](Client& client) {
+    command = [=, &common](Client& client) -> absl::Status {
       options->json = common.json;
-      if (*timeout > 0) options->timeout = absl::Seconds(*timeout);
-      if (!tokens->empty()) {
-        *options->request.mutable_tokens()->mutable_ids() = {tokens->begin(), tokens->end()};
-      } else {
-        options->request.set_text(text->count() > 0 ? *prompt : ReadStdin());
+      if (!options->request.has_tokens()) {
+        absl::StatusOr<std::string> typed =
+            text->count() > 0 ? absl::StatusOr<std::string>(*prompt) : ReadPrompt();
+        if (!typed.ok()) return typed.status();
+        options->request.set_text(*std::move(typed));
       }
       return RunGenerate(client, *options);
     };
@@ -142,18 +154,19 @@ void AddChat(CLI::App& main, const Common& common, Command& command) {
 void AddInspection(CLI::App& main, const Common& common, Command& command) {
   CLI::App& status = *main.add_subcommand("status", "Hosts, devices, links and models");
   auto options = std::make_shared<StatusOptions>();
-  auto timeout = std::make_shared<double>(0);
   status.add_flag("--neurons", options->neurons,
                   "Show how many neurons of each layer each device has computed");
   status.add_flag("--watch", options->watch, "Show it again whenever it changes");
-  status.add_option("--wait-hosts", options->wait_hosts,
-                    "First wait until models are ready and so many hosts hold a part of each");
-  status.add_option("--wait-alive", options->wait_alive, "First wait until so many hosts are alive");
-  status.add_option("--timeout", *timeout, "Seconds to wait; default: for ever")->check(CLI::PositiveNumber);
+  AddWholeNumber(status, "--wait-hosts", options->wait_hosts,
+                 "First wait until models are ready and so many hosts hold a part of each");
+  AddWholeNumber(status, "--wait-alive", options->wait_alive, "First wait until so many hosts are alive");
+  AddSeconds(
+      status, "--timeout",
+      [&timeout = options->timeout](double seconds) { timeout = absl::Seconds(seconds); },
+      "Seconds to wait; default: for ever");
   status.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
       options->json = common.json;
-      if (*timeout > 0) options->timeout = absl::Seconds(*timeout);
       return RunStatus(client, *options);
     };
   });
@@ -181,8 +194,12 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
       "What clients call it; default: the file's name");
   load.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
+      if (absl::Status status = CheckPath("the file", request->path()); !status.ok()) return status;
       // The daemon has another working directory.
-      if (!request->path().starts_with('/')) request->set_path(std::filesystem::absolute(request->path()));
+      std::error_code error;
+      const std::filesystem::path path = std::filesystem::absolute(request->path(), error);
+      if (error) return absl::NotFoundError(absl::StrCat(request->path(), ": ", error.message()));
+      request->set_path(path);
       return RunLoad(client, *request, common.json);
     };
   });
@@ -196,6 +213,7 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
 }
 
 int Main(int argc, char** argv) {
+  BeginProgram();
   Interrupt::Block();
   gpr_set_log_function([](gpr_log_func_args*) {});  // what went wrong is in the status of the call
   Common common;
@@ -204,30 +222,24 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", std::string("hearth " HEARTH_VERSION));
-  app.add_option("--server", common.server, "Any host of the cluster")
-      ->type_name("HOST:PORT")
+  AddParsed(
+      app, "--server", "HOST:PORT",
+      [&common](const std::string& address) {
+        common.server = address;
+        return CheckAddress(address, 1);
+      },
+      "Any host of the cluster")
       ->envname("HEARTH_SERVER")
-      ->capture_default_str();
+      ->default_str(common.server);
   app.add_flag("--json", common.json, "Print JSON, for programs");
   AddGenerate(app, common, command);
   AddChat(app, common, command);
   AddInspection(app, common, command);
   AddLoading(app, common, command);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& wanted) {
-    return app.exit(wanted);  // --help, --version
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "hearth: %s; see hearth --help\n", error.what());
-    return kUsageExit;
-  }
+  if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
   Interrupt::Get();
   Client client(common.server);
-  const absl::Status status = command(client);
-  if (status.ok()) return 0;
-  const bool cancelled = absl::IsCancelled(status);
-  std::fprintf(stderr, "hearth: %s\n", cancelled ? "cancelled" : std::string(status.message()).c_str());
-  return cancelled ? kInterruptedExit : kFailureExit;
+  return EndProgram("hearth", command(client));
 }
 
 }  // namespace

@@ -117,6 +117,7 @@ class CoordinatorClientImpl : public CoordinatorClient {
   explicit CoordinatorClientImpl(const std::string& address) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // hosts reach one another directly
     // A coordinator that comes back is found again within about two seconds.
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <chrono>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,8 +9,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "command_line/flags.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
+#include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
@@ -151,9 +152,9 @@ bool UsesIntegers(const Session& session) {
   return 2 * integers > all;
 }
 
-void PrintText(const nlohmann::json& document) {
+std::string ToText(const nlohmann::json& document) {
   const auto number = [&](const char* name) { return document[name].get<double>(); };
-  std::cout << absl::StrFormat(
+  return absl::StrFormat(
       "prefill %.2f tokens/s, %.1f G operations/s, %.1f %% of the %s peak of %.1f G\n"
       "decode  %.2f tokens/s, %.1f MB per token, %.1f %% of the %.2f GB/s that this machine reads\n",
       number("prefill_tokens_per_second_median"), number("prefill_operations_per_second") / 1e9,
@@ -206,12 +207,7 @@ absl::Status Bench(const BenchFlags& flags) {
       {"peak_arithmetic", integers ? "int8" : "float32"},
       {"prefill_share_of_peak", peak > 0 ? operations / peak : 0},
   };
-  if (flags.model.json) {
-    std::cout << document << "\n";
-  } else {
-    PrintText(document);
-  }
-  return absl::OkStatus();
+  return flags.model.json ? PrintJson(document) : Print(ToText(document));
 }
 
 }  // namespace
@@ -221,21 +217,13 @@ void AddBench(CLI::App& app, Job& job) {
   CLI::App* command =
       app.add_subcommand("bench", "measures prefill and decode beside what the machine can do");
   AddModelFlags(*command, flags->model);
-  command->add_option("--prompt-tokens", flags->prompt_tokens, "tokens of the prompt")
-      ->check(CLI::Range(1u, 1u << 20))
-      ->capture_default_str();
-  command
-      ->add_option("--generate-tokens", flags->generate_tokens,
-                   "tokens generated after it; 0 measures the prompt alone")
-      ->check(CLI::Range(0u, 1u << 20))
-      ->capture_default_str();
-  command
-      ->add_option("--repetitions", flags->repetitions, "measured repetitions, after a short one that is not")
-      ->check(CLI::Range(1u, 1000u))
-      ->capture_default_str();
-  command->add_option("--sequences", flags->sequences, "sequences decoded together, each with its prompt")
-      ->check(CLI::Range(1u, 256u))
-      ->capture_default_str();
+  AddWholeNumber(*command, "--prompt-tokens", flags->prompt_tokens, "tokens of the prompt", 1u, 1u << 20);
+  AddWholeNumber(*command, "--generate-tokens", flags->generate_tokens,
+                 "tokens generated after it; 0 measures the prompt alone", 0u, 1u << 20);
+  AddWholeNumber(*command, "--repetitions", flags->repetitions,
+                 "measured repetitions, after a short one that is not", 1u, 1000u);
+  AddWholeNumber(*command, "--sequences", flags->sequences,
+                 "sequences decoded together, each with its prompt", 1u, 256u);
   command->callback([flags, &job] { job = [flags] { return Bench(*flags); }; });
 }
 

@@ -8,8 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "command_line/flags.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
+#include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
 #include "engine/base/status_macros.h"
 #include "engine/sample/sampler.h"
@@ -19,7 +21,7 @@ namespace {
 
 struct GenerateFlags {
   ModelFlags model;
-  std::string tokens;
+  std::vector<TokenId> tokens;  // empty: the prompt is text
   std::string prompt;
   uint32_t count = 128;
   bool ignore_eos = false;
@@ -43,7 +45,7 @@ double SecondsSince(Clock::time_point start) {
 }
 
 absl::StatusOr<std::vector<TokenId>> PromptTokens(const GenerateFlags& flags) {
-  if (!flags.tokens.empty()) return ParseTokenIds(flags.tokens);
+  if (!flags.tokens.empty()) return flags.tokens;
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model.path));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
                           Tokenizer::FromMetadata(file->metadata()));
@@ -84,7 +86,7 @@ absl::StatusOr<Generated> Continue(Session& session, const std::vector<TokenId>&
     if (decoder) {
       const std::string piece = decoder->Push(next);
       generated.text += piece;
-      show(piece);
+      HEARTH_RETURN_IF_ERROR(show(piece));
     }
     if (generated.tokens.size() == flags.count) break;
     const TokenId last = next;
@@ -94,7 +96,7 @@ absl::StatusOr<Generated> Continue(Session& session, const std::vector<TokenId>&
   if (decoder) {
     const std::string rest = decoder->Flush();
     generated.text += rest;
-    show(rest);
+    HEARTH_RETURN_IF_ERROR(show(rest));
   }
   return generated;
 }
@@ -135,23 +137,19 @@ absl::Status Generate(const GenerateFlags& flags) {
   HEARTH_ASSIGN_OR_RETURN(Sampler sampler,
                           Sampler::Create(sampling, static_cast<int32_t>(session->vocab_size())));
   const auto show = [&](const std::string& piece) {
-    if (!flags.model.json) std::cout << piece << std::flush;
+    return flags.model.json ? absl::OkStatus() : Print(piece);
   };
   HEARTH_ASSIGN_OR_RETURN(const Generated generated,
                           Continue(*session, prompt, flags, sampler, tokenizer, show));
   if (flags.model.json) {
-    std::cout << ToJson(generated, prompt.size(), sampling.seed, tokenizer != nullptr, *session)
-                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-              << "\n";
-    return absl::OkStatus();
+    return PrintJson(ToJson(generated, prompt.size(), sampling.seed, tokenizer != nullptr, *session));
   }
-  if (tokenizer == nullptr) std::cout << nlohmann::json(generated.tokens);
-  std::cout << "\n";
+  HEARTH_RETURN_IF_ERROR(tokenizer == nullptr ? PrintJson(generated.tokens) : Print("\n"));
   const size_t decoded = generated.tokens.empty() ? 0 : generated.tokens.size() - 1;
-  std::cerr << absl::StrFormat(
-      "%d prompt tokens in %.3f s, %d tokens at %.2f tokens/s, seed %d\n", prompt.size(), generated.prefill_s,
-      generated.tokens.size(),
-      generated.decode_s > 0 ? static_cast<double>(decoded) / generated.decode_s : 0.0, sampling.seed);
+  absl::FPrintF(stderr, "%d prompt tokens in %.3f s, %d tokens at %.2f tokens/s, seed %d\n", prompt.size(),
+                generated.prefill_s, generated.tokens.size(),
+                generated.decode_s > 0 ? static_cast<double>(decoded) / generated.decode_s : 0.0,
+                sampling.seed);
   return absl::OkStatus();
 }
 
@@ -162,29 +160,25 @@ void AddGenerate(CLI::App& app, Job& job) {
   CLI::App* command = app.add_subcommand("generate", "continues a prompt");
   AddModelFlags(*command, flags->model);
   CLI::Option_group* prompt = command->add_option_group("prompt");
-  prompt->add_option("--tokens", flags->tokens, "the prompt as token ids, for example 1,2,3");
+  AddTokensFlag(*prompt, flags->tokens, "the prompt as token ids, for example 1,2,3");
   prompt->add_option("--prompt", flags->prompt, "the prompt as text");
   prompt->require_option(1);
-  command->add_option("-n,--count", flags->count, "tokens to generate at most")
-      ->check(CLI::Range(1u, 1u << 24))
-      ->capture_default_str();
+  AddWholeNumber(*command, "-n,--count", flags->count, "tokens to generate at most", 1u, 1u << 24);
   SamplingOptions& sampling = flags->sampling;
-  command->add_option("--temperature", sampling.temperature, "0: always the likeliest token")
-      ->capture_default_str();
-  command->add_option("--top-k", sampling.top_k, "only the k likeliest tokens; 0: off")
-      ->capture_default_str();
-  command->add_option("--top-p", sampling.top_p, "only the likeliest tokens with this share together; 1: off")
-      ->capture_default_str();
-  command
-      ->add_option("--min-p", sampling.min_p,
-                   "only tokens with this share of the likeliest one's probability")
-      ->capture_default_str();
-  command->add_option("--repetition-penalty", sampling.repetition_penalty, "1: off")->capture_default_str();
-  command->add_option("--frequency-penalty", sampling.frequency_penalty, "0: off")->capture_default_str();
-  command->add_option("--presence-penalty", sampling.presence_penalty, "0: off")->capture_default_str();
-  command->add_option("--penalty-window", sampling.penalty_window, "last tokens that count as seen; 0: all")
-      ->capture_default_str();
-  command->add_option("--seed", flags->seed, "makes the same text again; drawn, and reported, unless given");
+  AddDecimal(*command, "--temperature", sampling.temperature, "0: always the likeliest token");
+  AddWholeNumber(*command, "--top-k", sampling.top_k, "only the k likeliest tokens; 0: off");
+  AddDecimal(*command, "--top-p", sampling.top_p,
+             "only the likeliest tokens with this share together; 1: off");
+  AddDecimal(*command, "--min-p", sampling.min_p,
+             "only tokens with this share of the likeliest one's probability");
+  AddDecimal(*command, "--repetition-penalty", sampling.repetition_penalty, "1: off");
+  AddDecimal(*command, "--frequency-penalty", sampling.frequency_penalty, "0: off");
+  AddDecimal(*command, "--presence-penalty", sampling.presence_penalty, "0: off");
+  AddWholeNumber(*command, "--penalty-window", sampling.penalty_window,
+                 "last tokens that count as seen; 0: all");
+  AddWholeNumber<uint64_t>(
+      *command, "--seed", [flags](uint64_t seed) { flags->seed = seed; },
+      "makes the same text again; drawn, and reported, unless given");
   command->add_flag("--ignore-eos", flags->ignore_eos, "go on after tokens that end a text");
   command->add_flag("--special", flags->special, "special tokens written in the prompt become their ids");
   command->callback([flags, &job] { job = [flags] { return Generate(*flags); }; });

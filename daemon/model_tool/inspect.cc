@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iostream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,7 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "daemon/model_tool/command.h"
+#include "daemon/model_tool/model_flags.h"
+#include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
@@ -28,7 +30,7 @@ using placement::FormatBytes;
 
 struct InspectFlags {
   std::string path;
-  uint32_t context = 4096;
+  uint32_t context = 0;  // 0: what the model was trained for, at most kUsualContext
   bool tensors = false;
   bool json = false;
 };
@@ -88,7 +90,8 @@ absl::StatusOr<uint64_t> NeuronBytes(const ModelOutline& outline) {
   return bytes;
 }
 
-absl::StatusOr<json> ModelJson(const GgufFile& file, uint32_t context) {
+absl::StatusOr<json> ModelJson(const GgufFile& file, uint32_t given_context) {
+  HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ChooseContext(given_context, kUsualContext, file));
   ModelOptions options;
   HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity("", file));
   options.context_length = context;
@@ -132,7 +135,7 @@ absl::StatusOr<json> ModelJson(const GgufFile& file, uint32_t context) {
 
 std::string ToText(const json& document, bool tensors) {
   std::string text = absl::StrFormat(
-      "%s: %s version %d, %s, %d tensors, %d parameters\n", document["file"].get<std::string>(),
+      "%s: %s version %d, %s, %d tensors, %d parameters\n", Printable(document["file"].get<std::string>()),
       document["format"].get<std::string>(), document["version"].get<uint32_t>(),
       FormatBytes(document["file_bytes"].get<uint64_t>()), document["tensor_count"].get<uint64_t>(),
       document["parameters"].get<uint64_t>());
@@ -140,7 +143,7 @@ std::string ToText(const json& document, bool tensors) {
   for (const auto& [type, bytes] : document["type_bytes"].items()) {
     absl::StrAppend(&text, " ", type, " ", FormatBytes(bytes.get<uint64_t>()));
   }
-  absl::StrAppend(&text, "\narchitecture: ", document["architecture"].get<std::string>(), "\n");
+  absl::StrAppend(&text, "\narchitecture: ", Printable(document["architecture"].get<std::string>()), "\n");
   if (document["runnable"].get<bool>()) {
     const json& model = document["model"];
     absl::StrAppend(&text, model["layers"].get<uint32_t>(), " layers of ", model["embedding"].get<uint32_t>(),
@@ -162,12 +165,13 @@ std::string ToText(const json& document, bool tensors) {
                     FormatBytes(memory["kv_cache_bytes_f16"].get<uint64_t>()), " for one sequence of ",
                     memory["context"].get<uint32_t>(), " tokens in F16)\n");
   } else {
-    absl::StrAppend(&text, "not runnable: ", document["reason"].get<std::string>(), "\n");
+    absl::StrAppend(&text, "not runnable: ", Printable(document["reason"].get<std::string>()), "\n");
   }
-  absl::StrAppend(&text, "tokenizer: ", document["tokenizer"].get<std::string>(), "\n");
+  absl::StrAppend(&text, "tokenizer: ", Printable(document["tokenizer"].get<std::string>()), "\n");
   for (const json& tensor : tensors ? document["tensors"] : json::array()) {
-    absl::StrAppend(&text, absl::StrFormat("%-8s %-40s %s\n", tensor["type"].get<std::string>(),
-                                           tensor["name"].get<std::string>(), tensor["shape"].dump()));
+    absl::StrAppend(&text,
+                    absl::StrFormat("%-8s %-40s %s\n", tensor["type"].get<std::string>(),
+                                    Printable(tensor["name"].get<std::string>()), tensor["shape"].dump()));
   }
   return text;
 }
@@ -188,9 +192,7 @@ absl::Status Inspect(const InspectFlags& flags) {
   const auto tokenizer = Tokenizer::FromMetadata(file->metadata());
   document["tokenizer"] = tokenizer.ok() ? (*tokenizer)->description()
                                          : absl::StrCat("none (", tokenizer.status().message(), ")");
-  std::cout << (flags.json ? document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"
-                           : ToText(document, flags.tensors));
-  return absl::OkStatus();
+  return flags.json ? PrintJson(document) : Print(ToText(document, flags.tensors));
 }
 
 }  // namespace
@@ -200,9 +202,7 @@ void AddInspect(CLI::App& app, Job& job) {
   CLI::App* command = app.add_subcommand(
       "inspect", "shows architecture, dimensions, types, sparsity and memory need of a file");
   command->add_option("model", flags->path, "the model, a GGUF or PowerInfer file")->required();
-  command->add_option("--context", flags->context, "positions for which the memory need is worked out")
-      ->check(CLI::Range(1u, 1u << 24))
-      ->capture_default_str();
+  AddContextFlag(*command, flags->context, "positions for which the memory need is worked out");
   command->add_flag("--tensors", flags->tensors, "list the tensors too");
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &job] { job = [flags] { return Inspect(*flags); }; });

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -7,8 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
+#include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
 #include "engine/base/npy.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth::model_tool {
@@ -16,12 +17,16 @@ namespace {
 
 struct LogitsFlags {
   ModelFlags model;
-  std::string tokens;
+  std::vector<TokenId> tokens;
   std::string out;
+  bool force = false;
 };
 
 absl::Status Logits(const LogitsFlags& flags) {
-  HEARTH_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, ParseTokenIds(flags.tokens));
+  const std::vector<TokenId>& tokens = flags.tokens;
+  const Replace replace = flags.force || MayHoldNpy(flags.out) ? Replace::kRegularFile : Replace::kNever;
+  HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(flags.out, flags.model.path));
+  HEARTH_RETURN_IF_ERROR(OutputFile::Check(flags.out, replace));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Open(flags.model, tokens.size()));
   const size_t vocab = session->vocab_size();
   HEARTH_RETURN_IF_ERROR(CheckTokenIds(tokens, session->vocab_size()));
@@ -30,13 +35,11 @@ absl::Status Logits(const LogitsFlags& flags) {
     std::copy(logits.begin(), logits.end(), all.begin() + static_cast<ptrdiff_t>(index * vocab));
     return absl::OkStatus();
   }));
-  HEARTH_RETURN_IF_ERROR(WriteNpy(flags.out, tokens.size(), vocab, all));
+  HEARTH_RETURN_IF_ERROR(WriteNpy(flags.out, tokens.size(), vocab, all, replace));
   if (flags.model.json) {
-    std::cout << nlohmann::json{{"tokens", tokens.size()}, {"vocab", vocab}, {"out", flags.out}} << "\n";
-  } else {
-    std::cout << absl::StrCat(flags.out, ": float32 [", tokens.size(), ", ", vocab, "]\n");
+    return PrintJson({{"tokens", tokens.size()}, {"vocab", vocab}, {"out", flags.out}});
   }
-  return absl::OkStatus();
+  return Print(absl::StrCat(Printable(flags.out), ": float32 [", tokens.size(), ", ", vocab, "]\n"));
 }
 
 }  // namespace
@@ -45,8 +48,9 @@ void AddLogits(CLI::App& app, Job& job) {
   auto flags = std::make_shared<LogitsFlags>();
   CLI::App* command = app.add_subcommand("logits", "writes the logits at every position as a .npy file");
   AddModelFlags(*command, flags->model);
-  command->add_option("--tokens", flags->tokens, "token ids, for example 1,2,3")->required();
+  AddTokensFlag(*command, flags->tokens, "token ids, for example 1,2,3")->required();
   command->add_option("--out", flags->out, "the file to write: float32 [tokens, vocab]")->required();
+  command->add_flag("--force", flags->force, "replace the file where it exists; an .npy file always is");
   command->callback([flags, &job] { job = [flags] { return Logits(*flags); }; });
 }
 

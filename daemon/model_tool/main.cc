@@ -1,63 +1,44 @@
 // The command hearth-model. DESIGN.md's table of commands is its contract.
 
 #include <CLI/CLI.hpp>
-#include <exception>
-#include <iostream>
-#include <string>
+#include <new>
+#include <optional>
 
+#include "command_line/program.h"
 #include "daemon/model_tool/command.h"
 
+namespace hearth::model_tool {
 namespace {
 
-// Errors of usage and of input are told apart by the exit code.
-constexpr int kInputError = 1;
-constexpr int kUsageError = 2;
+constexpr char kName[] = "hearth-model";
 
-int Fail(int code, std::string message) {
-  for (char& c : message) c = c == '\n' ? ' ' : c;
-  std::cerr << "hearth-model: " << message << std::endl;
-  return code;
+absl::Status RunJob(const Job& job) {
+  try {
+    return job();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("out of memory; use a shorter context or a smaller model");
+  }
 }
 
-bool IsCommand(const CLI::App& app, const std::string& name) {
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (command->get_name() == name) return true;
-  }
-  return false;
+int Main(int argc, char** argv) {
+  BeginProgram();
+  CLI::App app("Everything about a model file without a daemon.", kName);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("hearth-model " HEARTH_VERSION));
+  Job job;
+  AddInspect(app, job);
+  AddTokenize(app, job);
+  AddLogits(app, job);
+  AddGenerate(app, job);
+  AddPerplexity(app, job);
+  AddBench(app, job);
+  AddQuantize(app, job);
+  AddPlan(app, job);
+  if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
+  return EndProgram(kName, RunJob(job));
 }
 
 }  // namespace
+}  // namespace hearth::model_tool
 
-int main(int argc, char** argv) {
-  CLI::App app("Everything about a model file without a daemon.", "hearth-model");
-  app.require_subcommand(1);
-  app.failure_message(CLI::FailureMessage::simple);
-  hearth::model_tool::Job job;
-  hearth::model_tool::AddInspect(app, job);
-  hearth::model_tool::AddTokenize(app, job);
-  hearth::model_tool::AddLogits(app, job);
-  hearth::model_tool::AddGenerate(app, job);
-  hearth::model_tool::AddPerplexity(app, job);
-  hearth::model_tool::AddBench(app, job);
-  hearth::model_tool::AddQuantize(app, job);
-  hearth::model_tool::AddPlan(app, job);
-  if (argc > 1 && argv[1][0] != '-' && !IsCommand(app, argv[1])) {
-    return Fail(kUsageError, std::string("unknown command ") + argv[1] + "; see hearth-model --help");
-  }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    return Fail(kUsageError, std::string(error.what()) + "; see hearth-model --help");
-  }
-  try {
-    const absl::Status status = job();
-    if (!status.ok()) return Fail(kInputError, std::string(status.message()));
-  } catch (const std::bad_alloc&) {
-    return Fail(kInputError, "out of memory; use a shorter context or a smaller model");
-  }
-  std::cout.flush();
-  if (!std::cout) return Fail(kInputError, "the output cannot be written");
-  return 0;
-}
+int main(int argc, char** argv) { return hearth::model_tool::Main(argc, argv); }

@@ -1,12 +1,22 @@
 #include "daemon/model_tool/model_flags.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "engine/base/absl_view.h"
+#include "command_line/flags.h"
+#include "engine/base/status_macros.h"
+#include "engine/base/thread_pool.h"
+#include "engine/spec/spec.h"
 
 namespace hearth::model_tool {
+namespace {
+
+constexpr int kThreadsPerCore = 4;
+constexpr uint32_t kLongestContext = 1u << 24;
+
+}  // namespace
 
 KvType ModelFlags::kv() const {
   if (kv_type == "f16") return KvType::kF16;
@@ -19,8 +29,7 @@ Arithmetic ModelFlags::arithmetic_mode() const {
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags) {
   command.add_option("model", flags.path, "the model, a GGUF or PowerInfer file")->required();
-  command.add_option("--threads", flags.threads, "threads; as many as cores unless given")
-      ->check(CLI::Range(1, 1024));
+  AddThreadsFlag(command, flags.threads);
   command
       .add_option(
           "--sparsity", flags.sparsity,
@@ -39,25 +48,43 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
                   "fast: quantised weights multiply 8-bit activations; float32: activations are not rounded")
       ->check(CLI::IsMember({"fast", "float32"}))
       ->capture_default_str();
-  command
-      .add_option("--context", flags.context,
-                  "positions of the context; as many as needed and at least 512 unless given")
-      ->check(CLI::Range(uint32_t{1}, uint32_t{1} << 24));
+  AddContextFlag(command, flags.context,
+                 "positions of the context; unless given as many as needed, at least 512 where the model was "
+                 "trained for so many");
   command.add_option(
       "--rope-scaling", flags.rope_scaling,
       "instead of the file's: none, linear:factor=F, yarn:factor=F or rerope:window=W[,interval=K]");
   command.add_flag("--json", flags.json, "print one JSON object");
 }
 
-absl::StatusOr<std::vector<TokenId>> ParseTokenIds(std::string_view text) {
-  std::vector<TokenId> tokens;
-  for (const absl::string_view part : absl::StrSplit(AbslView(text), ',')) {
-    if (!absl::SimpleAtoi(part, &tokens.emplace_back()) || tokens.back() < 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--tokens: \"", part, "\" is no token id; expected for example 1,2,3"));
-    }
-  }
-  return tokens;
+int MostThreads() { return kThreadsPerCore * ThreadPool::AvailableCores(); }
+
+void AddThreadsFlag(CLI::App& command, int& threads) {
+  AddWholeNumber<uint32_t>(
+      command, "--threads", [&threads](uint32_t number) { threads = static_cast<int>(number); },
+      "threads; as many as cores unless given", 1, static_cast<uint32_t>(MostThreads()));
+}
+
+void AddContextFlag(CLI::App& command, uint32_t& context, const std::string& help) {
+  AddWholeNumber<uint32_t>(
+      command, "--context", [&context](uint32_t number) { context = number; }, help, 1, kLongestContext);
+}
+
+CLI::Option* AddTokensFlag(CLI::App& command, std::vector<TokenId>& tokens, const std::string& help) {
+  return AddParsed(
+      command, "--tokens", "IDS",
+      [&tokens](const std::string& text) {
+        absl::StatusOr<std::vector<TokenId>> ids = ParseTokenIds(text);
+        if (ids.ok()) tokens = *std::move(ids);
+        return ids.status();
+      },
+      help);
+}
+
+absl::StatusOr<uint32_t> ChooseContext(uint32_t given, uint32_t usual, const GgufFile& file) {
+  if (given > 0) return given;
+  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(file, {}));
+  return spec.context_length > 0 ? std::min(usual, spec.context_length) : usual;
 }
 
 absl::Status CheckTokenIds(const std::vector<TokenId>& tokens, uint32_t vocab_size) {

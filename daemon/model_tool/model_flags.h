@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/file/gguf.h"
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/token/tokenizer.h"
@@ -23,7 +24,7 @@ struct ModelFlags {
   std::string kv_type = "f32";
   std::string arithmetic = "fast";
   std::string rope_scaling;
-  uint32_t context = 0;  // 0: as much as the command needs, at least 512
+  uint32_t context = 0;  // 0: as much as the command needs, and 512 where trained for that
   bool json = false;
 
   KvType kv() const;
@@ -33,9 +34,24 @@ struct ModelFlags {
 // Adds the model's path as first argument and the options above. `flags` outlives `command`.
 void AddModelFlags(CLI::App& command, ModelFlags& flags);
 
-// "1,2,3" as token ids. INVALID_ARGUMENT that names the part which is no id (0 to 2^31 - 1), or an empty
-// list.
-absl::StatusOr<std::vector<TokenId>> ParseTokenIds(std::string_view text);
+// Four threads for each core that this process may use. More threads than cores are slower and change no
+// result, which is worth trying.
+int MostThreads();
+
+// --threads: 1 to MostThreads.
+void AddThreadsFlag(CLI::App& command, int& threads);
+
+// --context, 0 unless given.
+void AddContextFlag(CLI::App& command, uint32_t& context, const std::string& help);
+
+// --tokens: ids in a list, at least one.
+CLI::Option* AddTokensFlag(CLI::App& command, std::vector<TokenId>& tokens, const std::string& help);
+
+// The context for which hearthd and its plans are made unless told otherwise.
+inline constexpr uint32_t kUsualContext = 4096;
+
+// `given`, or where that is 0 `usual`, but no more than the model was trained for.
+absl::StatusOr<uint32_t> ChooseContext(uint32_t given, uint32_t usual, const GgufFile& file);
 
 // OUT_OF_RANGE, naming the position, when an id is outside [0, vocab_size).
 absl::Status CheckTokenIds(const std::vector<TokenId>& tokens, uint32_t vocab_size);

@@ -1,8 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,14 +7,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "command_line/flags.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
+#include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
+#include "engine/base/input_file.h"
 #include "engine/base/status_macros.h"
 #include "engine/sample/sampler.h"
 
 namespace hearth::model_tool {
 namespace {
+
+constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
 
 struct PerplexityFlags {
   ModelFlags model;
@@ -48,15 +50,6 @@ class Series {
   double squares_ = 0;
 };
 
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    return absl::NotFoundError(absl::StrCat(path, ": cannot be opened; give the path of a text file"));
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (file.bad() || text.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": holds no text"));
-  return text;
-}
-
 // Adds -ln p of every token of a chunk after its first.
 absl::Status ScoreChunk(Session& session, absl::Span<const TokenId> chunk, Series& series) {
   HEARTH_RETURN_IF_ERROR(session.Clear());
@@ -67,7 +60,9 @@ absl::Status ScoreChunk(Session& session, absl::Span<const TokenId> chunk, Serie
 }
 
 absl::Status Perplexity(const PerplexityFlags& flags) {
-  HEARTH_ASSIGN_OR_RETURN(const std::string text, ReadText(flags.text_path));
+  HEARTH_ASSIGN_OR_RETURN(const std::string text, ReadInputFile(flags.text_path, kMaxTextBytes));
+  if (text.empty())
+    return absl::InvalidArgumentError(absl::StrCat(flags.text_path, " is empty; give a file with text"));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Open(flags.model, flags.chunk));
   HEARTH_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, session->tokenizer());
   std::vector<TokenId> tokens = tokenizer->Encode(text, {.add_special = false, .parse_special = false});
@@ -96,20 +91,17 @@ absl::Status Perplexity(const PerplexityFlags& flags) {
   const double perplexity = std::exp(series.mean());
   const double perplexity_error = perplexity * series.standard_error();
   if (flags.model.json) {
-    std::cout << nlohmann::json{{"tokens", series.count()},
-                                {"chunks", chunks},
-                                {"chunk_tokens", flags.chunk},
-                                {"nll", series.mean()},
-                                {"nll_standard_error", series.standard_error()},
-                                {"perplexity", perplexity},
-                                {"perplexity_standard_error", perplexity_error}}
-              << "\n";
-  } else {
-    std::cout << absl::StrFormat(
-        "perplexity %.4f +- %.4f (%.5f +- %.5f nats per token, %d tokens in %d chunks of %d)\n", perplexity,
-        perplexity_error, series.mean(), series.standard_error(), series.count(), chunks, flags.chunk);
+    return PrintJson({{"tokens", series.count()},
+                      {"chunks", chunks},
+                      {"chunk_tokens", flags.chunk},
+                      {"nll", series.mean()},
+                      {"nll_standard_error", series.standard_error()},
+                      {"perplexity", perplexity},
+                      {"perplexity_standard_error", perplexity_error}});
   }
-  return absl::OkStatus();
+  return Print(absl::StrFormat(
+      "perplexity %.4f +- %.4f (%.5f +- %.5f nats per token, %d tokens in %d chunks of %d)\n", perplexity,
+      perplexity_error, series.mean(), series.standard_error(), series.count(), chunks, flags.chunk));
 }
 
 }  // namespace
@@ -120,11 +112,9 @@ void AddPerplexity(CLI::App& app, Job& job) {
       "perplexity", "mean negative log likelihood of a text, each token given those before it in its chunk");
   AddModelFlags(*command, flags->model);
   command->add_option("--text", flags->text_path, "the text file")->required();
-  command->add_option("--chunk", flags->chunk, "tokens that are evaluated together, start token included")
-      ->check(CLI::Range(2u, 1u << 20))
-      ->capture_default_str();
-  command->add_option("--max-tokens", flags->max_tokens, "only the first tokens of the text; 0: all")
-      ->capture_default_str();
+  AddWholeNumber(*command, "--chunk", flags->chunk,
+                 "tokens that are evaluated together, start token included", 2u, 1u << 20);
+  AddWholeNumber(*command, "--max-tokens", flags->max_tokens, "only the first tokens of the text; 0: all");
   command->callback([flags, &job] { job = [flags] { return Perplexity(*flags); }; });
 }
 

@@ -1,12 +1,13 @@
 #include "placement/plan.h"
 
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "command_line/flags.h"
+#include "command_line/program.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/session.h"
 #include "daemon/planning/cluster_file.h"
@@ -25,7 +26,7 @@ struct PlanFlags {
   std::string profile_path;
   std::string sparsity;
   std::string kv_type = "f16";
-  uint32_t context = 4096;
+  uint32_t context = 0;  // 0: what the model was trained for, at most kUsualContext
   uint32_t sequences = 1;
   bool use_every_host = false;
   bool json = false;
@@ -56,7 +57,7 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model_path));
   ModelOptions options;
   HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity(flags.sparsity, *file));
-  options.context_length = flags.context;
+  HEARTH_ASSIGN_OR_RETURN(options.context_length, ChooseContext(flags.context, kUsualContext, *file));
   HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*file, options));
   if (!flags.profile_path.empty()) HEARTH_RETURN_IF_ERROR(UseProfile(flags.profile_path, outline));
 
@@ -64,13 +65,12 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
   kv_flags.kv_type = flags.kv_type;
   HEARTH_ASSIGN_OR_RETURN(const uint64_t kv_bytes,
                           KvCacheBytes(outline.spec, {.sequences = flags.sequences,
-                                                      .context_length = flags.context,
+                                                      .context_length = options.context_length,
                                                       .kv_type = kv_flags.kv()}));
   HEARTH_ASSIGN_OR_RETURN(const placement::Model model, DescribeModel(outline, options.sparsity, kv_bytes));
   HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan,
                           placement::MakePlan(cluster, model, {.use_every_host = flags.use_every_host}));
-  std::cout << (flags.json ? PlanToJson(cluster, plan) + "\n" : PlanToText(cluster, plan));
-  return absl::OkStatus();
+  return Print(flags.json ? PlanToJson(cluster, plan) + "\n" : PlanToText(cluster, plan));
 }
 
 }  // namespace
@@ -89,12 +89,8 @@ void AddPlan(CLI::App& app, Job& job) {
   command->add_option("--kv-type", flags->kv_type, "type of cached keys and values")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
       ->capture_default_str();
-  command->add_option("--context", flags->context, "positions per sequence")
-      ->check(CLI::Range(1u, 1u << 24))
-      ->capture_default_str();
-  command->add_option("--sequences", flags->sequences, "sequences that can be in flight")
-      ->check(CLI::Range(1u, 65536u))
-      ->capture_default_str();
+  AddContextFlag(*command, flags->context, "positions per sequence");
+  AddWholeNumber(*command, "--sequences", flags->sequences, "sequences that can be in flight", 1u, 65536u);
   command->add_flag("--use-every-host", flags->use_every_host,
                     "give every host a share even if that is slower");
   command->add_flag("--json", flags->json, "print one JSON object");

@@ -1,6 +1,7 @@
 #include "daemon/model_tool/session.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,7 +15,7 @@
 namespace hearth::model_tool {
 namespace {
 
-constexpr uint64_t kDefaultContext = 512;
+constexpr uint32_t kUsualSessionContext = 512;
 constexpr uint32_t kMaxRows = 512;
 // Rows whose logits are wanted at once: with large vocabularies these are the largest buffer.
 constexpr size_t kMaxLogitRows = 64;
@@ -23,8 +24,9 @@ constexpr uint64_t kNoLimit = uint64_t{1} << 50;
 constexpr double kAssumedBytesPerSecond = 1e10;
 constexpr double kAmpleOperationsPerSecond = 1e15;
 
-absl::StatusOr<uint32_t> ContextLength(const ModelFlags& flags, uint64_t positions) {
-  const uint64_t context = flags.context > 0 ? flags.context : std::max(kDefaultContext, positions);
+absl::StatusOr<uint32_t> ContextLength(const ModelFlags& flags, uint64_t positions, const GgufFile& file) {
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t usual, ChooseContext(flags.context, kUsualSessionContext, file));
+  const uint64_t context = flags.context > 0 ? flags.context : std::max(usual, positions);
   if (positions > context) {
     return absl::OutOfRangeError(absl::StrCat(positions, " tokens do not fit the context of ", context,
                                               "; give a larger --context or fewer tokens"));
@@ -47,6 +49,10 @@ absl::StatusOr<std::vector<DeviceOption>> ChooseDevices(const std::string& spec,
     if (option.kind != placement::DeviceKind::kCpu) {
       return absl::UnimplementedError(
           absl::StrCat("--devices: ", option.name, " is a gpu; hearth-model computes on CPU devices"));
+    }
+    if (option.threads.value_or(0) > MostThreads()) {
+      return absl::InvalidArgumentError(absl::StrCat("--devices: ", option.name, " has ", *option.threads,
+                                                     " threads; at most ", MostThreads(), " are allowed"));
     }
     free_threads -= option.threads.value_or(0);
     open += option.threads ? 0 : 1;
@@ -102,7 +108,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   std::unique_ptr<Session> session(new Session());
   HEARTH_ASSIGN_OR_RETURN(session->file_, GgufFile::Open(flags.path));
   session->threads_ = flags.threads > 0 ? flags.threads : ThreadPool::AvailableCores();
-  HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ContextLength(flags, positions));
+  HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ContextLength(flags, positions, *session->file_));
   HEARTH_ASSIGN_OR_RETURN(const std::vector<DeviceOption> options,
                           ChooseDevices(flags.devices, session->threads_));
   session->pool_ = std::make_unique<ThreadPool>(*options.front().threads);
@@ -113,6 +119,10 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   model_options.context_length = context;
   model_options.rope_scaling = flags.rope_scaling;
   HEARTH_ASSIGN_OR_RETURN(session->model_, Model::Load(session->file_, model_options, *session->pool_));
+  if (const uint32_t trained = session->model_->spec().context_length; trained > 0 && positions > trained) {
+    std::fprintf(stderr, "note: %s tokens are more than the %s that the model was trained for\n",
+                 absl::StrCat(positions).c_str(), absl::StrCat(trained).c_str());
+  }
 
   const DecoderOptions decoder_options{
       .sequences = sequences,

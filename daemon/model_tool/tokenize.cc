@@ -1,6 +1,6 @@
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "daemon/model_tool/command.h"
+#include "daemon/model_tool/print_json.h"
 #include "engine/base/status_macros.h"
 #include "engine/file/gguf.h"
 #include "engine/token/tokenizer.h"
@@ -40,17 +41,13 @@ absl::Status Tokenize(const TokenizeFlags& flags) {
                           Tokenizer::FromMetadata(file->metadata()));
   const Tokenizer::EncodeOptions options{.add_special = !flags.no_add_special,
                                          .parse_special = flags.special};
-  std::string line;
-  for (size_t number = 1; std::getline(std::cin, line); ++number) {
-    HEARTH_ASSIGN_OR_RETURN(const std::string text, TextOfLine(line, number, flags.json));
+  for (size_t number = 1;; ++number) {
+    HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> line, ReadStandardInputLine());
+    if (!line) return absl::OkStatus();
+    HEARTH_ASSIGN_OR_RETURN(const std::string text, TextOfLine(*line, number, flags.json));
     const std::vector<TokenId> tokens = tokenizer->Encode(text, options);
-    if (flags.json) {
-      std::cout << nlohmann::json(tokens) << std::endl;
-    } else {
-      std::cout << absl::StrJoin(tokens, " ") << std::endl;
-    }
+    HEARTH_RETURN_IF_ERROR(flags.json ? PrintJson(tokens) : Print(absl::StrJoin(tokens, " ") + "\n"));
   }
-  return absl::OkStatus();
 }
 
 }  // namespace

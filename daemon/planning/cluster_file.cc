@@ -1,8 +1,6 @@
 #include "daemon/planning/cluster_file.h"
 
-#include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
@@ -10,12 +8,15 @@
 #include "absl/strings/string_view.h"
 #include "daemon/capacity/device_option.h"
 #include "engine/base/absl_view.h"
+#include "engine/base/input_file.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
 
 using nlohmann::json;
+
+constexpr uint64_t kMaxFileBytes = uint64_t{16} << 20;
 
 absl::Status Bad(const std::string& where, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat("cluster description, ", where, ": ", problem));
@@ -150,11 +151,7 @@ absl::StatusOr<placement::Cluster> ParseClusterJson(std::string_view text) {
 }
 
 absl::StatusOr<placement::Cluster> ReadClusterFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    return absl::NotFoundError(
-        absl::StrCat(path, ": cannot be opened; give the path of a cluster description"));
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  HEARTH_ASSIGN_OR_RETURN(const std::string text, ReadInputFile(path, kMaxFileBytes));
   absl::StatusOr<placement::Cluster> cluster = ParseClusterJson(text);
   if (!cluster.ok())
     return absl::Status(cluster.status().code(), absl::StrCat(path, ": ", cluster.status().message()));

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/weights/sha256.h"
+#include "engine/base/output_file.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -55,10 +56,10 @@ bool IsDigest(const std::string& text) {
 }
 
 void KeepDigest(const std::string& cache_path, const std::string& digest) {
-  std::error_code ignored;  // without the cache the digest is simply computed again
+  std::error_code ignored;
   fs::create_directories(fs::path(cache_path).parent_path(), ignored);
-  std::ofstream(cache_path + ".new") << digest << '\n';
-  fs::rename(cache_path + ".new", cache_path, ignored);
+  // Without the cache the digest is simply computed again.
+  WriteFile(cache_path, digest + "\n", Replace::kRegularFile).IgnoreError();
 }
 
 }  // namespace

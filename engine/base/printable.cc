@@ -94,6 +94,15 @@ absl::Status CheckPath(absl::string_view what, absl::string_view path) {
   return CheckText(what, path, kMaxPathBytes);
 }
 
+bool IsUtf8(absl::string_view text) {
+  while (!text.empty()) {
+    const Character character = FirstCharacter(text);
+    if (!character.valid) return false;
+    text.remove_prefix(character.bytes);
+  }
+  return true;
+}
+
 std::string Printable(absl::string_view text, size_t max_bytes) {
   std::string shown;
   size_t cut = 0;  // where the ellipsis still fits

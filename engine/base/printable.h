@@ -27,6 +27,9 @@ absl::Status CheckName(absl::string_view what, absl::string_view name);
 // Likewise for a path: 1 to kMaxPathBytes bytes, blanks anywhere.
 absl::Status CheckPath(absl::string_view what, absl::string_view path);
 
+// Whether all of `text` is UTF-8, as gRPC's messages need it.
+bool IsUtf8(absl::string_view text);
+
 // `text` in one line that a terminal shows as it is: control characters, marks that turn the direction of
 // writing or show nothing, and bytes that are no UTF-8 are written as \n, \t, \xNN or \u{NNNN}. Longer than
 // `max_bytes`: cut between two characters, "..." at the end.

@@ -1,6 +1,8 @@
 // The client library against a daemon's server with a fake model.
+#include <cstdlib>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "client/hearth_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -10,6 +12,10 @@ namespace hearth {
 namespace {
 
 using testing::HasSubstr;
+
+MATCHER_P(IsInvalid, message, "") {
+  return absl::IsInvalidArgument(arg) && absl::StrContains(arg.message(), message);
+}
 
 class ClientTest : public testing::Test {
  protected:
@@ -30,6 +36,35 @@ TEST_F(ClientTest, ErrorsKeepCodeAndMessage) {
   const auto finished = client_.Generate(TextRequest("x", 5000), [](const auto&) {});
   EXPECT_TRUE(absl::IsOutOfRange(finished.status()));
   EXPECT_THAT(std::string(finished.status().message()), HasSubstr("5000"));
+}
+
+TEST_F(ClientTest, TextThatIsNoUtf8IsRefusedBeforeItIsSent) {
+  v1::GenerateRequest stop = TextRequest("x", 1);
+  stop.add_stop("\xff");
+  v1::LoadModelRequest load;
+  load.set_path("/tmp/\xff.gguf");
+  v1::TokenizeRequest tokenize;
+  tokenize.set_text("caf\xe9");
+  const auto ignore = [](const auto&) {};
+  EXPECT_THAT(client_.Generate(TextRequest("caf\xe9", 1), ignore).status(),
+              IsInvalid("the text is not valid UTF-8"));
+  EXPECT_THAT(client_.Generate(stop, ignore).status(), IsInvalid("the stop is not valid UTF-8"));
+  EXPECT_THAT(client_.LoadModel(load, ignore).status(), IsInvalid("the path is not valid UTF-8"));
+  EXPECT_THAT(client_.Tokenize(tokenize).status(), IsInvalid("the text is not valid UTF-8"));
+  EXPECT_THAT(client_.UnloadModel("\xff"), IsInvalid("the name is not valid UTF-8"));
+}
+
+TEST_F(ClientTest, APromptLargerThanAMessageIsRefusedBeforeItIsSent) {
+  const auto finished = client_.Generate(TextRequest(std::string(5'000'000, 'x'), 1), [](const auto&) {});
+  EXPECT_TRUE(absl::IsOutOfRange(finished.status()));
+  EXPECT_THAT(std::string(finished.status().message()), HasSubstr("at most 4194304 can be sent"));
+}
+
+TEST_F(ClientTest, ProxiesOfTheEnvironmentAreNotUsed) {
+  for (const char* name : {"http_proxy", "https_proxy", "grpc_proxy"}) setenv(name, "http://127.0.0.1:1", 1);
+  Client client(served_.server->address());
+  EXPECT_TRUE(client.ListModels().ok());
+  for (const char* name : {"http_proxy", "https_proxy", "grpc_proxy"}) unsetenv(name);
 }
 
 TEST_F(ClientTest, CancelFromAnotherThreadEndsTheStream) {
@@ -92,7 +127,9 @@ TEST_F(ClientTest, ModelsAreListedLoadedAndUnloaded) {
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->state(), v1::MODEL_STATE_READY);
   EXPECT_TRUE(client_.UnloadModel("m").ok());
-  EXPECT_TRUE(absl::IsNotFound(client_.UnloadModel("m")));
+  const absl::Status again = client_.UnloadModel("m");
+  EXPECT_TRUE(absl::IsNotFound(again));
+  EXPECT_THAT(std::string(again.message()), HasSubstr("no model is called 'm'; there are: fake"));
 }
 
 TEST_F(ClientTest, WatchEndsWhenTheCallerHasSeenEnough) {

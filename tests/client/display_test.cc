@@ -90,6 +90,33 @@ TEST(StatusTextTest, ShowsHostsAndDevices) {
   }
 }
 
+TEST(StatusTextTest, WhatOthersWroteNeverReachesTheTerminalRaw) {
+  const std::string evil = "a\x1b[2J\nforged line\xff";
+  v1::ClusterStatus cluster;
+  v1::HostStatus& host = *cluster.add_hosts();
+  host.set_name(evil);
+  host.set_detail(evil);
+  host.add_devices()->set_name(evil);
+  cluster.add_links()->set_from(evil);
+  cluster.add_transfers()->set_detail(evil);
+  v1::ListModelsResponse models;
+  v1::ModelStatus& model = *models.add_models();
+  model.set_name(evil);
+  model.set_detail(evil);
+  model.set_architecture(evil);
+  v1::PlanStatus plan;
+  plan.set_model(evil);
+  plan.set_explanation("two\nlines \x1b[31m");
+  plan.add_shares()->set_host(evil);
+  for (const std::string& text :
+       {StatusText(cluster, models), ProgressBar(model, 200), PlanText(plan), NeuronsText(plan)}) {
+    EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+    EXPECT_THAT(text, Not(HasSubstr("\nforged")));
+    EXPECT_THAT(text, Not(HasSubstr("\xff")));
+  }
+  EXPECT_THAT(PlanText(plan), HasSubstr("two\nlines "));
+}
+
 TEST(NeuronsTextTest, ShowsEveryLayerOfEveryDevice) {
   const std::string text = NeuronsText(TwoHosts().plans(0));
   for (const char* part :

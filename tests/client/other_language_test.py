@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 """Drives a real hearthd from Python through the proto files alone.
 
-    other_language_test.py --hearthd PATH --hearth PATH --protoc PATH
+    other_language_test.py --hearthd PATH --hearth PATH --protoc PATH --grpc-python-plugin PATH
 
-Messages are compiled from proto/hearth/v1 when the test starts; methods are called by their names, as any gRPC library
-can. Skipped (exit code 77) where python3-grpcio or python3-protobuf is missing.
+Messages and stubs are compiled from proto/hearth/v1 when the test starts, as the README says. Skipped (exit code 77) where python3-grpcio or python3-protobuf is missing.
 """
 
 import argparse
 import importlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -33,11 +33,13 @@ ARGUMENTS = None
 
 
 def compile_protos(folder):
-    """The modules generation_pb2, models_pb2 and cluster_pb2."""
+    """The modules of messages and of stubs: {"generation": (generation_pb2, generation_pb2_grpc), ...}."""
     files = [f"proto/hearth/v1/{name}.proto" for name in PROTOS]
-    subprocess.run([ARGUMENTS.protoc, "-I", ROOT, f"--python_out={folder}", *files], check=True)
+    subprocess.run([ARGUMENTS.protoc, "-I", ROOT, f"--python_out={folder}", f"--grpc_python_out={folder}",
+                    f"--plugin=protoc-gen-grpc_python={ARGUMENTS.grpc_python_plugin}", *files], check=True)
     sys.path.insert(0, folder)
-    return [importlib.import_module(f"proto.hearth.v1.{name}_pb2") for name in PROTOS]
+    return {name: tuple(importlib.import_module(f"proto.hearth.v1.{name}_pb2{kind}") for kind in ("", "_grpc"))
+            for name in PROTOS}
 
 
 class Daemon:
@@ -65,12 +67,15 @@ class OtherLanguageTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        cls.generation, cls.models, cls.cluster = compile_protos(cls.folder.name)
+        compiled = compile_protos(cls.folder.name)
+        cls.generation, cls.models, cls.cluster = (compiled[name][0] for name in PROTOS)
         cls.daemon = Daemon(cls.folder.name + "/state", "--context", "512", "--slots", "4", "--threads", "2")
         cls.channel = grpc.insecure_channel(cls.daemon.address)
+        cls.stubs = {"Generation": compiled["generation"][1].GenerationStub(cls.channel),
+                     "Models": compiled["models"][1].ModelsStub(cls.channel),
+                     "Cluster": compiled["cluster"][1].ClusterStub(cls.channel)}
         # The stream of progress ends when the model is ready.
-        cls.progress = list(cls.stream("Models/Load", cls.models.LoadModelRequest(path=str(MODEL), name="demo"),
-                                       cls.models.ModelStatus))
+        cls.progress = list(cls.call("Models/Load", cls.models.LoadModelRequest(path=str(MODEL), name="demo")))
 
     @classmethod
     def tearDownClass(cls):
@@ -81,16 +86,10 @@ class OtherLanguageTest(unittest.TestCase):
             raise RuntimeError(f"hearthd exited with {code} after SIGTERM")
 
     @classmethod
-    def stream(cls, method, request, answer, **options):
-        call = cls.channel.unary_stream(f"/hearth.v1.{method}", request_serializer=type(request).SerializeToString,
-                                        response_deserializer=answer.FromString)
-        return call(request, **options)
-
-    @classmethod
-    def call(cls, method, request, answer, **options):
-        call = cls.channel.unary_unary(f"/hearth.v1.{method}", request_serializer=type(request).SerializeToString,
-                                       response_deserializer=answer.FromString)
-        return call(request, **options)
+    def call(cls, method, request, **options):
+        """Calls "SERVICE/METHOD" through its stub."""
+        service, name = method.split("/")
+        return getattr(cls.stubs[service], name)(request, **options)
 
     def request(self, text="In the beginning", **fields):
         request = self.generation.GenerateRequest(text=text, **fields)
@@ -98,7 +97,7 @@ class OtherLanguageTest(unittest.TestCase):
         return request
 
     def generate(self, request, **options):
-        return self.stream("Generation/Generate", request, self.generation.GenerateResponse, **options)
+        return self.call("Generation/Generate", request, **options)
 
     def read(self, request):
         """(started, text, tokens, finished) of a whole stream."""
@@ -163,10 +162,8 @@ class OtherLanguageTest(unittest.TestCase):
 
     def test_tokens_and_text_turn_into_each_other(self):
         text = "And God said, Let there be light"
-        tokens = self.call("Generation/Tokenize", self.generation.TokenizeRequest(text=text),
-                           self.generation.TokenizeResponse).tokens
-        back = self.call("Generation/Detokenize", self.generation.DetokenizeRequest(tokens=tokens),
-                         self.generation.DetokenizeResponse)
+        tokens = self.call("Generation/Tokenize", self.generation.TokenizeRequest(text=text)).tokens
+        back = self.call("Generation/Detokenize", self.generation.DetokenizeRequest(tokens=tokens))
         self.assertEqual(back.text.strip(), text)
 
     def test_cancelled_stream_frees_its_slot(self):
@@ -207,8 +204,7 @@ class OtherLanguageTest(unittest.TestCase):
         bad.sampling.top_p = 7
         self.assert_refused(code.INVALID_ARGUMENT, "top_p", self.generate, bad)
         missing = self.models.LoadModelRequest(path="/nonexistent.gguf")
-        self.assert_refused(code.NOT_FOUND, "/nonexistent.gguf", self.stream, "Models/Load", missing,
-                            self.models.ModelStatus)
+        self.assert_refused(code.NOT_FOUND, "/nonexistent.gguf", self.call, "Models/Load", missing)
 
     def test_garbage_on_the_wire_is_refused(self):
         call = self.channel.unary_stream("/hearth.v1.Generation/Generate", request_serializer=lambda data: data,
@@ -218,18 +214,17 @@ class OtherLanguageTest(unittest.TestCase):
         self.assertEqual(len(self.read(self.request(max_tokens=3))[2]), 3)
 
     def test_cluster_shows_this_host_and_its_plan(self):
-        status = next(iter(self.stream("Cluster/Watch", self.cluster.WatchClusterRequest(),
-                                       self.cluster.ClusterStatus)))
+        status = next(iter(self.call("Cluster/Watch", self.cluster.WatchClusterRequest())))
         self.assertEqual([host.name for host in status.hosts], ["python-test"])
         self.assertTrue(status.hosts[0].coordinator)
-        plan = self.call("Cluster/Plan", self.cluster.PlanRequest(model="demo"), self.cluster.PlanStatus)
+        plan = self.call("Cluster/Plan", self.cluster.PlanRequest(model="demo"))
         self.assertTrue(plan.explanation)
         self.assertEqual(plan.layers, 5)
         self.assertEqual(sum(share.neurons[0] for share in plan.shares), 768)
 
     def hearth(self, *arguments, **options):
-        return subprocess.run([ARGUMENTS.hearth, "--server", self.daemon.address, *arguments], capture_output=True,
-                              text=True, timeout=60, **options)
+        return subprocess.run([ARGUMENTS.hearth, *arguments], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "HEARTH_SERVER": self.daemon.address}, **options)
 
     def test_command_prints_what_the_api_says(self):
         _, text, tokens, _ = self.read(self.request(max_tokens=10))
@@ -250,18 +245,51 @@ class OtherLanguageTest(unittest.TestCase):
         self.assertEqual(json.loads(self.hearth("plan", "--json").stdout)["model"], "demo")
         self.assertIn("demo  ready", self.hearth("models").stdout)
 
+    def assert_fails(self, arguments, part, code=1, **options):
+        """One line on stderr with `part` in it, and nothing on stdout."""
+        failed = self.hearth(*arguments, **options)
+        self.assertEqual(failed.returncode, code, arguments)
+        self.assertEqual(failed.stdout, "")
+        self.assertEqual(failed.stderr.count("\n"), 1, failed.stderr)
+        self.assertTrue(failed.stderr.startswith("hearth: "), failed.stderr)
+        self.assertIn(part, failed.stderr)
+
     def test_command_fails_in_one_line(self):
-        for arguments in (["plan", "other"], ["load", "/nonexistent.gguf"], ["generate", "x", "-n", "9999"],
-                          ["unload", "other"], ["generate", "x", "--top-p", "7"]):
-            failed = self.hearth(*arguments)
-            self.assertEqual(failed.returncode, 1, arguments)
-            self.assertEqual(failed.stderr.count("\n"), 1, failed.stderr)
-            self.assertTrue(failed.stderr.startswith("hearth: "), failed.stderr)
+        self.assert_fails(["plan", "other"], "of a model 'other'")
+        self.assert_fails(["load", "/nonexistent.gguf"], "/nonexistent.gguf")
+        self.assert_fails(["generate", "x", "-n", "9999"], "max_tokens is 9999")
+        self.assert_fails(["generate", "x", "--top-p", "7"], "top_p")
+        self.assert_fails(["unload", "other"], "there are: demo")
+
+    def test_command_line_that_is_wrong_is_named(self):
+        self.assert_fails(["dance"], "unknown command dance", code=2)
+        self.assert_fails(["generate", "--tokens", "1,,2"], '"" is no token id; expected for example 1,2,3', code=2)
+        self.assert_fails(["generate", "--tokens", ""], "is no token id", code=2)
+        self.assert_fails(["generate", "x", "--seed", "-1"], "--seed", code=2)
+        self.assert_fails(["status", "--timeout", "0"], '"0" is no number above 0 up to 31536000', code=2)
+        for server in ("nonsense", "", "host:99999"):
+            self.assert_fails(["--server", server, "models"], "HOST:PORT", code=2)
+
+    def test_command_checks_text_before_it_is_sent(self):
+        self.assert_fails(["generate", b"caf\xe9"], "the text is not valid UTF-8")
+        self.assert_fails(["generate"], "at most 4194304 can be sent", input="x" * 5_000_000)
+
+    def test_chat_goes_on_after_what_the_context_has_no_room_for(self):
+        chat = self.hearth("chat", "--raw", "-n", "3", "--temperature", "0",
+                           input="And God said\n" + "word " * 2000 + "\nAnd\n")
+        self.assertEqual(chat.returncode, 0, chat.stderr)
+        self.assertEqual(len(chat.stdout.splitlines()), 2, chat.stdout)
+        self.assertIn("begin the conversation anew with /clear", chat.stderr)
+        odd = subprocess.run([ARGUMENTS.hearth, "--server", self.daemon.address, "chat", "-n", "3"],
+                             input=b"caf\xe9\nAnd God said\n", capture_output=True, timeout=60)
+        self.assertEqual(odd.returncode, 0, odd.stderr)
+        self.assertIn(b"not answered: the line is not valid UTF-8", odd.stderr)
+        self.assertNotIn("not answered", self.hearth("chat", "-n", "3", input="And God said\n").stderr)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("hearthd", "hearth", "protoc"):
+    for name in ("hearthd", "hearth", "protoc", "grpc-python-plugin"):
         parser.add_argument(f"--{name}", required=True)
     ARGUMENTS, rest = parser.parse_known_args()
     unittest.main(argv=[sys.argv[0], *rest], verbosity=2)

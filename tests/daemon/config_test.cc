@@ -1,11 +1,14 @@
 #include "daemon/config.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <string>
 
+#include "engine/base/thread_pool.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -61,7 +64,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "--sparsity",
                              "exact",
                              "--threads",
-                             "3",
+                             "1",
                              "--slots",
                              "2",
                              "--queue",
@@ -76,7 +79,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "--cache-size",
                              "2GiB",
                              "--device",
-                             "a,memory=1GiB,threads=2",
+                             "a,memory=1GiB,threads=1",
                              "--device",
                              "b,memory=2GiB"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
@@ -89,7 +92,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.context, 512u);
   EXPECT_EQ(config.kv_type, KvType::kF32);
   EXPECT_EQ(config.sparsity, SparsityMode::kExact);
-  EXPECT_EQ(config.threads, 3u);
+  EXPECT_EQ(config.threads, 1u);
   EXPECT_EQ(config.slots, 2u);
   EXPECT_EQ(config.queue, 9u);
   EXPECT_EQ(config.replan_wait_seconds, 5u);
@@ -128,6 +131,19 @@ TEST(ConfigTest, BadValuesNameTheirFlag) {
   EXPECT_THAT(Refusal({"--cache-size", "big"}), HasSubstr("--cache-size"));
   EXPECT_THAT(Refusal({"--device", "a,memory=much"}), HasSubstr("--device"));
   EXPECT_THAT(Refusal({"--listen"}), HasSubstr("--listen"));
+}
+
+TEST(ConfigTest, NumbersAreWrittenInDigitsWithinTheRangeThatIsNamed) {
+  for (const char* number : {"-1", "", "1e3", "0x10", "99999999999999999999"}) {
+    EXPECT_THAT(Refusal({"--slots", number}), HasSubstr("is no whole number from 1 to 256")) << number;
+  }
+}
+
+TEST(ConfigTest, MoreThreadsThanTheMachineOffersAreRefused) {
+  const std::string cores = std::to_string(ThreadPool::AvailableCores());
+  EXPECT_TRUE(Parse({"--threads", cores}).ok());
+  EXPECT_THAT(Refusal({"--threads", "1000"}), HasSubstr("is no whole number from 0 to " + cores));
+  EXPECT_THAT(Refusal({"--device", "a,threads=1000"}), HasSubstr("this machine offers " + cores));
 }
 
 TEST(ConfigTest, TwoDevicesOfOneNameAreRefused) {
@@ -199,6 +215,19 @@ TEST_F(ConfigFileTest, FlagsWinOverTheFile) {
   EXPECT_THAT(parsed->config.models, ElementsAre("c"));
   ASSERT_EQ(parsed->config.devices.size(), 1u);
   EXPECT_EQ(parsed->config.devices[0].name, "d");
+}
+
+TEST_F(ConfigFileTest, WhatIsNoRegularFileIsRefused) {
+  EXPECT_THAT(Refusal({"--config", testing::TempDir()}), HasSubstr("is a directory"));
+  EXPECT_THAT(Refusal({"--config", "/dev/zero"}), HasSubstr("is not a regular file"));
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_THAT(Refusal({"--config", path_}), HasSubstr("is not a regular file"));
+}
+
+TEST_F(ConfigFileTest, AnEmptyFileSetsNothing) {
+  const auto parsed = Parse({"--config", Write("")});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.slots, Config().slots);
 }
 
 TEST_F(ConfigFileTest, MissingFileIsNotFound) {

@@ -66,8 +66,14 @@ class CheckIncludesTest(unittest.TestCase):
                      '#include "proto/hearth/v1/worker.pb.h"'):
             self.assert_refused("placement/a.cc", line, "placement")
 
-    def test_client_knows_proto_and_the_base_only(self):
-        self.assert_accepted("client/a.cc", '#include "engine/base/printable.h"')
+    def test_programs_share_their_command_line(self):
+        for path in ("client/a.cc", "daemon/model_tool/a.cc", "daemon/config.cc"):
+            self.assert_accepted(path, '#include "command_line/flags.h"\n#include "engine/base/printable.h"')
+        self.assert_refused("command_line/a.cc", '#include "engine/quant/types.h"',
+                            "command_line must not know engine/quant")
+        self.assert_refused("command_line/a.cc", '#include "daemon/config.h"', "command_line must not know daemon")
+
+    def test_client_knows_no_mathematics(self):
         for other in ("engine/model/model.h", "daemon/model_host.h", "placement/plan.h"):
             self.assert_refused("client/a.cc", f'#include "{other}"', "client must not know")
 

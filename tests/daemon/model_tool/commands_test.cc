@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "engine/base/npy.h"
+#include "engine/file/gguf_writer.h"
 #include "tests/daemon/model_tool/run_tool.h"
 
 namespace hearth {
@@ -98,6 +101,19 @@ TEST(LogitsTest, DevicesThreadsAndModeOfSparsityChangeNothing) {
   EXPECT_EQ(logits_with("--devices 'a,memory=400K;b,threads=2'"), reference);
 }
 
+TEST(LogitsTest, ReplacesItsOwnKindOfFileAndNothingElse) {
+  const std::string out = TempPath("logits.npy");
+  const std::string start = std::string("logits ") + kDemoModel + " --tokens 1,5 --out " + out;
+  std::remove(out.c_str());
+  EXPECT_EQ(RunTool(start).exit_code, 0);
+  EXPECT_EQ(RunTool(start).exit_code, 0);
+  WriteTempFile("logits.npy", "a letter to a friend");
+  EXPECT_EQ(RunTool(start).exit_code, 1);
+  EXPECT_EQ(ReadFile(out), "a letter to a friend");
+  EXPECT_EQ(RunTool(start + " --force").exit_code, 0);
+  EXPECT_EQ(ReadNpy(out).value().rows, 2u);
+}
+
 TEST(GenerateTest, GivesTheDemoModelsOwnContinuation) {
   const json expected = json::parse(ReadFile("deploy/demo_model/expected.json"))["cases"][0];
   std::string tokens;
@@ -181,10 +197,50 @@ TEST(BenchTest, SparseDecodeTouchesFewerBytes) {
 
 TEST(QuantizeTest, WritesASmallerModelThatRuns) {
   const std::string out = TempPath("q4.gguf");
+  std::remove(out.c_str());
   const ToolResult result = RunTool(std::string("quantize --json ") + kDemoModel + " " + out + " Q4_0");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_LT(result.json()["output_bytes"], result.json()["input_bytes"]);
   EXPECT_EQ(RunTool(Generate(out, "")).json()["tokens"].size(), 24u);
+}
+
+TEST(QuantizeTest, TypesAreTakenInSmallLettersToo) {
+  const std::string out = TempPath("q4.gguf");
+  std::remove(out.c_str());
+  const ToolResult result = RunTool(std::string("quantize --json ") + kDemoModel + " " + out + " q4_k");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.json()["type"], "Q4_K");
+}
+
+TEST(QuantizeTest, ForceReplacesAFileThatExists) {
+  const std::string out = WriteTempFile("q4.gguf", "old");
+  const std::string start = std::string("quantize ") + kDemoModel + " " + out + " Q4_0";
+  EXPECT_EQ(RunTool(start).exit_code, 1);
+  EXPECT_EQ(ReadFile(out), "old");
+  EXPECT_EQ(RunTool(start + " --force").exit_code, 0);
+  EXPECT_EQ(RunTool("inspect " + out).exit_code, 0);
+}
+
+// The fixture has learned 32 positions; others would be the default.
+constexpr char kFewPositions[] = "tests/engine/model/fixtures/learned_positions.gguf";
+
+TEST(ContextTest, DefaultIsNoMoreThanTheModelWasTrainedFor) {
+  const json model = RunTool(std::string("inspect --json ") + kFewPositions).json()["model"];
+  EXPECT_EQ(model["memory"]["context"], model["trained_context"]);
+  const ToolResult generated =
+      RunTool(std::string("generate ") + kFewPositions + " --tokens 1,2 -n 4 --json");
+  EXPECT_EQ(generated.exit_code, 0) << generated.err;
+  EXPECT_EQ(generated.err, "");
+}
+
+TEST(ContextTest, GoingPastTheTrainedLengthIsSaidOnce) {
+  const json demo = RunTool(std::string("inspect --json ") + kDemoModel).json()["model"];
+  const std::string tokens = std::to_string(demo["trained_context"].get<int>() + 8);
+  const ToolResult result =
+      RunTool(std::string("generate ") + kDemoModel + " --tokens 1 --ignore-eos --json -n " + tokens);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("that the model was trained for"));
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
 }
 
 constexpr char kCluster[] = R"({"hosts": [
@@ -211,13 +267,26 @@ TEST(PlanTest, NearHostHelpsAndFarHostDoesNot) {
   EXPECT_THAT(far["explanation"].dump(), HasSubstr("Host b gets nothing: a round trip of 100.00 ms"));
 }
 
-TEST(PlanTest, ProfileOfAnotherFileIsUsed) {
-  const std::string path = WriteTempFile("cluster.json", ClusterWithRoundTrip("20"));
-  const std::string start =
-      "plan --json --context 512 --sparsity exact --cluster " + path + " --model " + kDemoModel;
-  const ToolResult with = RunTool(start + " --profile " + kPredictedModel);
-  ASSERT_EQ(with.exit_code, 0) << with.err;
-  EXPECT_GT(with.json()["time_per_token_us"], 0);
+// A profile of the demo model in which each neuron fires for this share of the tokens.
+std::string WriteProfile(const std::string& name, float share) {
+  GgufWriter writer;
+  writer.Set("hearth.profile.tokens", uint64_t{1000});
+  for (int layer = 0; layer < 5; ++layer)
+    writer.Set("hearth.profile." + std::to_string(layer), std::vector<float>(768, share));
+  const std::string path = TempPath(name);
+  EXPECT_TRUE(writer.Write(path).ok());
+  return path;
+}
+
+TEST(PlanTest, ProfileOfAnotherFileDecidesHowMuchATokenReads) {
+  const std::string cluster = WriteTempFile("cluster.json", ClusterWithRoundTrip("20"));
+  const auto time_with = [&](const std::string& profile) {
+    const ToolResult result = RunTool("plan --json --context 512 --sparsity exact --cluster " + cluster +
+                                      " --model " + kDemoModel + " --profile " + profile);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.json()["time_per_token_us"].get<double>();
+  };
+  EXPECT_LT(time_with(WriteProfile("rare.gguf", 0.01f)), 0.9 * time_with(WriteProfile("always.gguf", 1.0f)));
 }
 
 }  // namespace

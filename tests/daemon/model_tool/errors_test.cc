@@ -2,8 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "tests/daemon/model_tool/run_tool.h"
@@ -70,6 +74,81 @@ TEST(ErrorTest, TokensThatAreNoNumbers) {
 
 TEST(ErrorTest, UnwritableOutput) {
   ExpectFails(std::string("logits --tokens 1 --out /nonexistent/l.npy ") + kDemoModel, "/nonexistent/l.npy");
+  ExpectFails(std::string("quantize ") + kDemoModel + " /nonexistent/q.gguf Q4_0", "/nonexistent/q.gguf");
+}
+
+TEST(ErrorTest, OutputThatIsNoRegularFileIsKeptEvenByForce) {
+  const std::string fifo = TempPath("fifo"), link = TempPath("link");
+  for (const std::string& path : {fifo, link}) std::remove(path.c_str());
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  std::filesystem::create_symlink(WriteTempFile("target", "old"), link);
+  for (const char* force : {"", " --force"}) {
+    for (const std::string& path : {std::string("/dev/null"), ::testing::TempDir(), fifo, link}) {
+      ExpectFails(std::string("quantize ") + kDemoModel + " " + path + " Q4_0" + force,
+                  "cannot write " + path);
+      ExpectFails(std::string("logits ") + kDemoModel + " --tokens 1 --out " + path + force,
+                  "cannot write " + path);
+    }
+  }
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  EXPECT_TRUE(std::filesystem::is_fifo(fifo));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+}
+
+TEST(ErrorTest, InputIsNeverReplaced) {
+  const std::string model = WriteTempFile("model.gguf", ReadFile(kDemoModel));
+  const std::string before = ReadFile(model);
+  ExpectFails("quantize --force " + model + " " + model + " Q4_0", "it is the file that is read");
+  ExpectFails("logits --force " + model + " --tokens 1 --out " + model, "it is the file that is read");
+  EXPECT_EQ(ReadFile(model), before);
+}
+
+TEST(ErrorTest, FullDiskLeavesNothing) {
+  const std::string out = TempPath("q.gguf");
+  std::remove(out.c_str());
+  const std::string command = std::string("ulimit -f 100; ") + HEARTH_MODEL_TOOL + " quantize " + kDemoModel +
+                              " " + out + " Q8_0 2>" + TempPath("stderr");
+  EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 1);
+  EXPECT_THAT(ReadFile(TempPath("stderr")), HasSubstr("cannot write " + out + ": File too large"));
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+TEST(ErrorTest, StandardOutputThatCannotBeWritten) {
+  for (const std::string& command :
+       {std::string("inspect ") + kDemoModel, std::string("generate -n 2 --tokens 1 ") + kDemoModel,
+        Logits("--tokens 1"), std::string("tokenize ") + kDemoModel, std::string("--help")}) {
+    for (const char* where : {" >/dev/full", " >&-"}) {
+      const ToolResult result = RunTool(command + where, "text\n");
+      EXPECT_EQ(result.exit_code, 1) << command;
+      EXPECT_THAT(result.err, StartsWith("hearth-model: cannot write to standard output: ")) << command;
+    }
+  }
+}
+
+TEST(ErrorTest, InputThatIsNoRegularFileIsToldApart) {
+  const std::string fifo = TempPath("fifo");
+  std::remove(fifo.c_str());
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const std::string quantize =
+      std::string("quantize ") + kDemoModel + " " + TempPath("q.gguf") + " Q4_0 --imatrix ";
+  for (const std::string& start :
+       {std::string("perplexity ") + kDemoModel + " --text ",
+        std::string("plan --model ") + kDemoModel + " --cluster ", std::string("inspect "), quantize}) {
+    ExpectFails(start + ::testing::TempDir(), "is a directory");
+    ExpectFails(start + fifo, "is not a regular file");
+    ExpectFails(start + "/dev/zero", "is not a regular file");
+    ExpectFails(start + "/nonexistent", "No such file or directory");
+  }
+}
+
+TEST(ErrorTest, PathsThatAreNoUtf8AreShownEscaped) {
+  const std::string model = TempPath("caf\xe9.gguf");
+  std::filesystem::copy_file(kDemoModel, model, std::filesystem::copy_options::overwrite_existing);
+  ExpectFails("inspect '" + model + "x'", "caf\\xe9.ggufx");
+  const ToolResult bench =
+      RunTool("bench --json --prompt-tokens 1 --generate-tokens 1 --repetitions 1 '" + model + "'");
+  EXPECT_EQ(bench.exit_code, 0) << bench.err;
+  EXPECT_TRUE(bench.json().is_object());
 }
 
 TEST(ErrorTest, SparsityThatTheModelCannotHave) {
@@ -92,6 +171,12 @@ TEST(ErrorTest, BadDevices) {
 
 TEST(ErrorTest, BadNumbersInFlags) {
   ExpectFails(Logits("--tokens 1 --threads 0"), "--threads");
+  ExpectFails(Logits("--tokens 1 --threads 100000"), "--threads: \"100000\" is no whole number from 1 to ");
+  ExpectFails(Logits("--tokens 1 --devices 'a,threads=1000'"), "a has 1000 threads");
+  ExpectFails(std::string("generate ") + kDemoModel + " --tokens 1 --seed -1",
+              "--seed: \"-1\" is no whole number from 0 to 18446744073709551615");
+  ExpectFails(std::string("generate ") + kDemoModel + " --tokens 1 -n -1", "--count: \"-1\"");
+  ExpectFails(std::string("generate ") + kDemoModel + " --tokens ''", "--tokens: \"\" is no token id");
   ExpectFails(Logits("--tokens 1 --kv-type f64"), "--kv-type");
   ExpectFails(Logits("--tokens 1 --rope-scaling sideways"), "sideways");
   ExpectFails(std::string("generate ") + kDemoModel + " --tokens 1 --temperature -1", "temperature");
@@ -114,7 +199,7 @@ TEST(ErrorTest, TokenizeNamesTheLineThatIsNoJsonString) {
 TEST(ErrorTest, PerplexityNeedsText) {
   ExpectFails(std::string("perplexity ") + kDemoModel + " --text /nonexistent.txt", "/nonexistent.txt");
   ExpectFails(std::string("perplexity ") + kDemoModel + " --text " + WriteTempFile("empty.txt", ""),
-              "holds no text");
+              "is empty; give a file with text");
 }
 
 TEST(ErrorTest, QuantizeToAnUnknownType) {

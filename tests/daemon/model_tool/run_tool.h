@@ -40,12 +40,12 @@ struct ToolResult {
   nlohmann::json json() const { return nlohmann::json::parse(out, nullptr, false); }
 };
 
-// Runs hearth-model with the arguments as a shell reads them.
+// Runs hearth-model with the arguments as a shell reads them. They come last, so they may redirect.
 inline ToolResult RunTool(const std::string& arguments, const std::string& input = "") {
   const std::string in_path = WriteTempFile("stdin", input);
   const std::string out_path = TempPath("stdout"), err_path = TempPath("stderr");
   const std::string command =
-      std::string(HEARTH_MODEL_TOOL) + " " + arguments + " <" + in_path + " >" + out_path + " 2>" + err_path;
+      std::string(HEARTH_MODEL_TOOL) + " <" + in_path + " >" + out_path + " 2>" + err_path + " " + arguments;
   const int status = std::system(command.c_str());
   ToolResult result{WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(out_path), ReadFile(err_path)};
   for (const std::string& path : {in_path, out_path, err_path}) std::remove(path.c_str());

@@ -85,5 +85,14 @@ TEST(NameList, LongListsAreCounted) {
   EXPECT_EQ(NameList(std::vector<std::string>(20, "m")), "m, m, m, m, m, m, m, m and 12 more");
 }
 
+TEST(IsUtf8Test, TakesEveryTextThatIsUtf8) {
+  for (const char* text : {"", "a\nb\x1b", "\u00e9\u4e2d", "\U0001F600"}) EXPECT_TRUE(IsUtf8(text)) << text;
+}
+
+TEST(IsUtf8Test, RefusesBytesThatAreNone) {
+  for (const char* text : {"\xff", "caf\xe9", "\xc0\x80", "\xed\xa0\x80", "cut \xe4\xb8"})
+    EXPECT_FALSE(IsUtf8(text)) << text;
+}
+
 }  // namespace
 }  // namespace hearth
