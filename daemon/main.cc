@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "command_line/program.h"
+#include "engine/command_line/program.h"
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
 #include "daemon/logging.h"

@@ -8,7 +8,7 @@
 #include "client/command/display.h"
 #include "client/command/interrupt.h"
 #include "client/command/proto_json.h"
-#include "command_line/program.h"
+#include "engine/command_line/program.h"
 #include "engine/base/printable.h"
 
 namespace hearth {

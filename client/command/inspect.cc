@@ -6,7 +6,7 @@
 #include "client/command/commands.h"
 #include "client/command/display.h"
 #include "client/command/proto_json.h"
-#include "command_line/program.h"
+#include "engine/command_line/program.h"
 
 namespace hearth {
 namespace {

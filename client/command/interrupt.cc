@@ -6,7 +6,7 @@
 #include <thread>
 #include <utility>
 
-#include "command_line/program.h"
+#include "engine/command_line/program.h"
 
 namespace hearth {
 namespace {

@@ -15,8 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "client/command/commands.h"
 #include "client/command/interrupt.h"
-#include "command_line/flags.h"
-#include "command_line/program.h"
+#include "engine/command_line/flags.h"
+#include "engine/command_line/program.h"
 #include "engine/base/printable.h"
 
 namespace hearth {

@@ -9,7 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "command_line/flags.h"
+#include "engine/command_line/flags.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
 #include "daemon/model_tool/print_json.h"

@@ -4,7 +4,7 @@
 #include <new>
 #include <optional>
 
-#include "command_line/program.h"
+#include "engine/command_line/program.h"
 #include "daemon/model_tool/command.h"
 
 namespace hearth::model_tool {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "command_line/flags.h"
-#include "command_line/program.h"
+#include "engine/command_line/flags.h"
+#include "engine/command_line/program.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/session.h"
 #include "daemon/planning/cluster_file.h"

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
-#include "command_line/program.h"
+#include "engine/command_line/program.h"
 
 namespace hearth::model_tool {
 

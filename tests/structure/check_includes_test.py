@@ -68,10 +68,10 @@ class CheckIncludesTest(unittest.TestCase):
 
     def test_programs_share_their_command_line(self):
         for path in ("client/a.cc", "daemon/model_tool/a.cc", "daemon/config.cc"):
-            self.assert_accepted(path, '#include "command_line/flags.h"\n#include "engine/base/printable.h"')
-        self.assert_refused("command_line/a.cc", '#include "engine/quant/types.h"',
-                            "command_line must not know engine/quant")
-        self.assert_refused("command_line/a.cc", '#include "daemon/config.h"', "command_line must not know daemon")
+            self.assert_accepted(path, '#include "engine/command_line/flags.h"\n#include "engine/base/printable.h"')
+        self.assert_refused("engine/command_line/a.cc", '#include "engine/quant/types.h"',
+                            "engine/command_line must not know engine/quant")
+        self.assert_refused("engine/command_line/a.cc", '#include "daemon/config.h"', "engine must not know daemon")
 
     def test_client_knows_no_mathematics(self):
         for other in ("engine/model/model.h", "daemon/model_host.h", "placement/plan.h"):

@@ -1,4 +1,4 @@
-#include "command_line/flags.h"
+#include "engine/command_line/flags.h"
 
 #include <algorithm>
 #include <limits>

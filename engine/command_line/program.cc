@@ -1,4 +1,4 @@
-#include "command_line/program.h"
+#include "engine/command_line/program.h"
 
 #include <fcntl.h>
 #include <unistd.h>

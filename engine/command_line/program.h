@@ -1,5 +1,5 @@
-#ifndef HEARTH_COMMAND_LINE_PROGRAM_H_
-#define HEARTH_COMMAND_LINE_PROGRAM_H_
+#ifndef HEARTH_ENGINE_COMMAND_LINE_PROGRAM_H_
+#define HEARTH_ENGINE_COMMAND_LINE_PROGRAM_H_
 
 #include <CLI/CLI.hpp>
 #include <optional>
@@ -39,4 +39,4 @@ int EndProgram(std::string_view program, const absl::Status& status, int failure
 
 }  // namespace hearth
 
-#endif  // HEARTH_COMMAND_LINE_PROGRAM_H_
+#endif  // HEARTH_ENGINE_COMMAND_LINE_PROGRAM_H_

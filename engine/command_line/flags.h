@@ -1,5 +1,5 @@
-#ifndef HEARTH_COMMAND_LINE_FLAGS_H_
-#define HEARTH_COMMAND_LINE_FLAGS_H_
+#ifndef HEARTH_ENGINE_COMMAND_LINE_FLAGS_H_
+#define HEARTH_ENGINE_COMMAND_LINE_FLAGS_H_
 
 #include <CLI/CLI.hpp>
 #include <concepts>
@@ -72,4 +72,4 @@ CLI::Option* AddSeconds(CLI::App& app, const std::string& name, std::function<vo
 
 }  // namespace hearth
 
-#endif  // HEARTH_COMMAND_LINE_FLAGS_H_
+#endif  // HEARTH_ENGINE_COMMAND_LINE_FLAGS_H_
