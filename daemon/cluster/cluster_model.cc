@@ -416,8 +416,10 @@ ModelInfo ClusterModel::Info() const {
 }
 
 bool ClusterModel::HasServed() const {
-  MutexLock lock(&mutex_);
-  return info_.plan_epoch > 0 && info_.state != ModelState::kUnloading;
+  const ModelInfo info = Info();
+  // A model whose file has changed can never be planned again.
+  const bool gone = info.state == ModelState::kUnloading || absl::IsDataLoss(info.error);
+  return info.plan_epoch > 0 && !gone;
 }
 
 std::optional<PlanView> ClusterModel::View(const std::vector<Roster::Host>& hosts) const {

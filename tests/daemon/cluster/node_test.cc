@@ -368,7 +368,7 @@ TEST_F(NodeTest, FileChangedWhileItIsUsedFailsItsModelAlone) {
   std::filesystem::copy_file(kModel, path);
   ASSERT_TRUE(models.Load("changed", path).ok());
   ASSERT_TRUE(coordinator->Await([&](const ClusterSnapshot&) { return models.Find("changed").ok(); }));
-  const std::shared_ptr<LoadedModel> changed = *models.Find("changed");
+  const std::shared_ptr<ServedModel> changed = *models.Find("changed");
   const std::vector<TokenId> expected = Generate(*changed, 10).value();
   std::filesystem::resize_file(path, 100);
   EXPECT_EQ(Generate(*changed, 10).status().code(), absl::StatusCode::kDataLoss);
