@@ -13,10 +13,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "engine/command_line/flags.h"
 #include "engine/base/input_file.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
+#include "engine/command_line/flags.h"
 
 namespace hearth {
 namespace {
@@ -255,6 +256,10 @@ absl::Status CheckNetwork(const Config& config) {
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--listen", config.listen, 0));
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--tensor-listen", config.tensor_listen, 0));
   if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", config.join, 1));
+  if (config.join == config.listen) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--join: ", config.join, " is this host's own --listen address"));
+  }
   const std::array<std::pair<const char*, const std::string*>, 3> addresses = {
       {{"--listen", &config.listen}, {"--tensor-listen", &config.tensor_listen}, {"--join", &config.join}}};
   for (const auto& [flag, address] : addresses) {
@@ -282,6 +287,13 @@ absl::Status CheckModels(const Config& config) {
     return absl::InvalidArgumentError("--model-name: needs exactly one --model");
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckTexts(const Config& config) {
+  HEARTH_RETURN_IF_ERROR(CheckName("--name", config.name));
+  if (!config.model_name.empty()) HEARTH_RETURN_IF_ERROR(CheckName("--model-name", config.model_name));
+  for (const std::string& path : config.models) HEARTH_RETURN_IF_ERROR(CheckPath("--model", path));
+  return CheckPath("--state-dir", config.state_dir);
 }
 
 absl::Status FillDefaults(Config& config) {
@@ -321,6 +333,7 @@ absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments
   HEARTH_RETURN_IF_ERROR(CheckNetwork(parsed.config));
   HEARTH_RETURN_IF_ERROR(CheckModels(parsed.config));
   HEARTH_RETURN_IF_ERROR(FillDefaults(parsed.config));
+  HEARTH_RETURN_IF_ERROR(CheckTexts(parsed.config));
   return parsed;
 }
 

@@ -10,9 +10,24 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "engine/base/printable.h"
 
 namespace hearth {
 namespace {
+
+constexpr size_t kMaxLineBytes = 8192;
+
+// %*: the message in one printable line, for it may quote what a file, a client or another host wrote.
+class PrintableMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    const std::string text = Printable({message.payload.data(), message.payload.size()}, kMaxLineBytes);
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<PrintableMessage>();
+  }
+};
 
 class JsonFormatter final : public spdlog::formatter {
  public:
@@ -37,7 +52,9 @@ void SetUpLogging(const std::string& level, const std::string& format) {
   if (format == "json") {
     logger->set_formatter(std::make_unique<JsonFormatter>());
   } else {
-    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
+    auto formatter = std::make_unique<spdlog::pattern_formatter>();
+    formatter->add_flag<PrintableMessage>('*').set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %*");
+    logger->set_formatter(std::move(formatter));
   }
   logger->set_level(spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::trace);

@@ -18,6 +18,7 @@
 #include "daemon/ready_text.h"
 #include "daemon/serving/server.h"
 #include "engine/base/output_file.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -102,6 +103,7 @@ absl::Status Run(const Config& config) {
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Create(ToNodeOptions(config)));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, StartServer(config, *node));
   node->Start();
+  HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   for (const std::string& path : config.models) {
     HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
   }

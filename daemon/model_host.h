@@ -72,7 +72,8 @@ class ModelHost {
   virtual absl::Status Unload(const std::string& name) = 0;
   virtual std::vector<ModelInfo> List() const = 0;
   // The model called `name`, or the only one loaded when empty. NOT_FOUND lists what is there; UNAVAILABLE
-  // until it is ready for the first time, with the progress in the message. A model that loses a host later
+  // until it is ready for the first time, with the progress in the message; FAILED_PRECONDITION with the reason
+  // when it could not be loaded (such models do not count where none is named). A model that loses a host later
   // is still found: its requests wait for the next plan.
   virtual absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const = 0;
   // Called (from any thread) when the list changes.

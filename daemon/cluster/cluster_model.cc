@@ -184,7 +184,7 @@ std::vector<Roster::Host> ClusterModel::UsableHosts() const {
   const absl::Time now = absl::Now();
   for (Roster::Host& host : context_->roster->hosts()) {
     const bool refused = preparer_ != nullptr && preparer_->refused().contains(host.session);
-    if (host.state != HostState::kAlive || refused) continue;
+    if (host.state != HostState::kAlive || refused || !host.report.problem.empty()) continue;
     MutexLock lock(&mutex_);
     if (backoff_.UsableFrom(host.name) <= now) usable.push_back(std::move(host));
   }
@@ -219,7 +219,23 @@ std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
 absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host>& hosts) {
   std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
   for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
-  return context_->make_plan(name_, planning, description_);
+  absl::StatusOr<ClusterPlan> plan = context_->make_plan(name_, planning, description_);
+  if (!plan.ok()) return WithHostsLeftOut(plan.status());
+  return plan;
+}
+
+// A plan that cannot be made for want of hosts that are there but cannot help: says why they cannot.
+absl::Status ClusterModel::WithHostsLeftOut(const absl::Status& status) const {
+  std::string reasons;
+  for (const Roster::Host& host : context_->roster->hosts()) {
+    if (host.state != HostState::kAlive) continue;
+    std::string reason = host.report.problem;
+    if (preparer_ != nullptr && preparer_->refused().contains(host.session)) {
+      reason = preparer_->refused().at(host.session);
+    }
+    if (!reason.empty()) absl::StrAppend(&reasons, "; host ", host.name, " is left out: ", reason);
+  }
+  return absl::Status(status.code(), absl::StrCat(status.message(), reasons));
 }
 
 absl::Status ClusterModel::Replan() {
@@ -277,11 +293,12 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
     info_.bytes_total = info_.bytes_done = GroupBytes(description_);
   }
   for (const ActivePlan::Remote& remote : plan->remotes) {
-    context_->roster->OnLost(remote.session, [weak = std::weak_ptr(plan),
-                                              device = std::weak_ptr(remote.device)](const auto& reason) {
-      if (const auto locked = device.lock()) locked->Close(reason);
-      if (const auto locked = weak.lock()) locked->broken = true;
-    });
+    context_->roster->OnLost(
+        remote.session, plan,
+        [weak = std::weak_ptr(plan), device = std::weak_ptr(remote.device)](const auto& reason) {
+          if (const auto locked = device.lock()) locked->Close(reason);
+          if (const auto locked = weak.lock()) locked->broken = true;
+        });
   }
   spdlog::info("model {}: plan {} is ready", name_, plan->epoch);
   SetState(ModelState::kReady, "");

@@ -102,6 +102,7 @@ class ClusterModel : public ServedModel {
   void NoteLoss(const std::string& host);
   absl::StatusOr<ClusterPlan> PlanFor(const std::vector<Roster::Host>& hosts);
   absl::Status Replan();
+  absl::Status WithHostsLeftOut(const absl::Status& status) const;
   void Publish(std::shared_ptr<ActivePlan> plan);
   void WantShards(const ActivePlan* preparing);
   void ReleaseRetired();

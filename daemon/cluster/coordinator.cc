@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "daemon/capacity/shared_machine.h"
 #include "daemon/membership/host_view.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -33,7 +35,7 @@ HostView ShowHost(const Roster::Host& host) {
   view.name = host.name;
   view.address = host.tensor_address;
   view.state = host.state;
-  view.detail = host.detail;
+  view.detail = host.detail.empty() ? host.report.problem : host.detail;
   view.last_sync_ms = host.silent_ms;
   view.version = host.report.version;
   view.weights_fetched_bytes = host.report.store.fetched_bytes;
@@ -60,11 +62,14 @@ void ShowTransfers(const Roster::Host& host, std::vector<TransferView>& transfer
 
 }  // namespace
 
-Coordinator::Coordinator(const NodeOptions& options, std::vector<HostDeviceSpec> devices,
-                         HostCapacity capacity)
+Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
+                         std::vector<HostDeviceSpec> devices, HostCapacity capacity)
     : options_(options),
       capacity_(std::move(capacity)),
-      roster_(std::make_shared<Roster>(Roster::Options{.version = options.version})) {
+      roster_(std::make_shared<Roster>(Roster::Options{.version = options.version,
+                                                       .name = options.name,
+                                                       .identity = std::move(identity),
+                                                       .offered_bytes = OfferedBytes(capacity_)})) {
   auto context = std::make_shared<ClusterModelContext>();
   context->options = options_;
   context->devices = std::move(devices);
@@ -87,15 +92,17 @@ void Coordinator::Start() {
 }
 
 void Coordinator::Stop() {
+  std::vector<std::shared_ptr<ClusterModel>> models;
   {
     MutexLock lock(&mutex_);
     if (stopped_) return;
     stopped_ = true;
     for (const auto& entry : entries_) {
       entry->unloading = true;
-      entry->model->Stop();
+      models.push_back(entry->model);
     }
   }
+  for (const auto& model : models) model->Stop();
   unloaded_.SignalAll();
   if (reaper_.joinable()) reaper_.join();
   roster_->Stop();
@@ -140,8 +147,10 @@ absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
 // ---- Models.
 
 absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std::string& path) {
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  HEARTH_RETURN_IF_ERROR(CheckPath("path", path));
   const std::string chosen = name.empty() ? std::filesystem::path(path).stem().string() : name;
+  HEARTH_RETURN_IF_ERROR(CheckName(name.empty() ? "name (taken from the file's; give one)" : "name", chosen));
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
   {
     MutexLock lock(&mutex_);
     if (stopped_) return absl::UnavailableError("the daemon stops");
@@ -171,7 +180,7 @@ absl::Status Coordinator::Unload(const std::string& name) {
     }
   }
   if (model == nullptr) {
-    return absl::NotFoundError(absl::StrCat("there is no model called \"", name, "\""));
+    return NoSuchModel(name);
   }
   model->Stop();
   unloaded_.SignalAll();
@@ -212,14 +221,20 @@ std::vector<ModelInfo> Coordinator::List() const {
 
 absl::StatusOr<std::shared_ptr<ServedModel>> Coordinator::Find(const std::string& name) const {
   const std::vector<std::shared_ptr<ClusterModel>> models = Models();
-  std::vector<std::string> names;
+  // Where none is named, one that failed does not stand beside one that works.
+  const auto fails = [](const auto& model) {
+    return !model->HasServed() && model->Info().state == ModelState::kFailed;
+  };
+  const auto working = std::count_if(models.begin(), models.end(), std::not_fn(fails));
   for (const auto& model : models) {
-    names.push_back(model->name());
-    if (model->name() != name && !(name.empty() && models.size() == 1)) continue;
+    const bool meant =
+        name.empty() ? models.size() == 1 || (working == 1 && !fails(model)) : model->name() == name;
+    if (!meant) continue;
     const ModelInfo info = model->Info();
     if (model->HasServed()) return model;
     if (info.state == ModelState::kFailed) {
-      return absl::UnavailableError(absl::StrCat("model ", info.name, " could not be loaded: ", info.detail));
+      return absl::FailedPreconditionError(
+          absl::StrCat("model ", info.name, " could not be loaded: ", info.detail));
     }
     const uint64_t percent = info.bytes_total == 0 ? 0 : 100 * info.bytes_done / info.bytes_total;
     return absl::UnavailableError(info.state == ModelState::kUnloading
@@ -227,11 +242,18 @@ absl::StatusOr<std::shared_ptr<ServedModel>> Coordinator::Find(const std::string
                                       : absl::StrCat("model ", info.name, " is loading: ", info.detail, ", ",
                                                      percent, " %; please try again in a moment"));
   }
+  return NoSuchModel(name);
+}
+
+// What to say of a name that means none of the models, or of no name where there are several.
+absl::Status Coordinator::NoSuchModel(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const auto& model : Models()) names.push_back(model->name());
   if (names.empty()) return absl::NotFoundError("no model is loaded: use `hearth load FILE`");
-  return absl::NotFoundError(absl::StrCat(name.empty()
-                                              ? "several models are loaded, name one"
-                                              : absl::StrCat("there is no model called \"", name, "\""),
-                                          ": ", absl::StrJoin(names, ", ")));
+  const std::string problem =
+      name.empty() ? "several models are loaded, name one"
+                   : absl::StrCat("there is no model called \"", Printable(name, kMaxNameBytes), "\"");
+  return absl::NotFoundError(absl::StrCat(problem, ": ", NameList(names)));
 }
 
 absl::StatusOr<std::vector<uint8_t>> Coordinator::FindBundle(const std::string& model_digest,

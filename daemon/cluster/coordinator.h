@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "daemon/cluster/cluster_model.h"
 #include "daemon/cluster_view.h"
+#include "daemon/membership/host_identity.h"
 #include "daemon/membership/listener.h"
 #include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
@@ -24,7 +25,8 @@ namespace hearth {
 class Coordinator : public ModelHost {
  public:
   // `devices` and `capacity` are this host's.
-  Coordinator(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity);
+  Coordinator(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
+              HostCapacity capacity);
   ~Coordinator() override;
 
   void Start();
@@ -66,6 +68,7 @@ class Coordinator : public ModelHost {
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
   absl::StatusOr<ClusterPlan> MakePlan(const std::string& model, const std::vector<PlanningHost>& hosts,
                                        const placement::Model& description);
+  absl::Status NoSuchModel(const std::string& name) const;
   void Reap();
   void OnModelsChanged();
   void OnHostsChanged();

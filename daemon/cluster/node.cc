@@ -8,8 +8,11 @@
 
 #include "daemon/capacity/capacity.h"
 #include "daemon/cluster/coordinator.h"
+#include "daemon/membership/host_identity.h"
 #include "daemon/membership/membership_service.h"
 #include "daemon/membership/worker.h"
+#include "daemon/weights/weights_service.h"
+#include "engine/base/printable.h"
 #include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 
@@ -18,14 +21,21 @@ namespace {
 
 class CoordinatorNode : public Node {
  public:
-  CoordinatorNode(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity)
-      : coordinator_(options, std::move(devices), std::move(capacity)),
-        service_(MakeMembershipService(coordinator_.roster(),
-                                       [this](const std::string& model_digest, const Sha256Digest& sha256) {
-                                         return coordinator_.FindBundle(model_digest, sha256);
-                                       })) {}
+  CoordinatorNode(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
+                  HostCapacity capacity)
+      : coordinator_(options, std::move(identity), std::move(devices), std::move(capacity)),
+        membership_(MakeMembershipService(coordinator_.roster())),
+        weights_(MakeWeightsService(
+            [this](const SessionToken& token) { return coordinator_.roster().KnowsToken(token); },
+            [this](const std::string& model_digest, const Sha256Digest& sha256) {
+              return coordinator_.FindBundle(model_digest, sha256);
+            })) {}
 
-  void RegisterServices(grpc::ServerBuilder& builder) override { builder.RegisterService(service_.get()); }
+  void RegisterServices(grpc::ServerBuilder& builder) override {
+    builder.RegisterService(membership_.get());
+    builder.RegisterService(weights_.get());
+  }
+  absl::Status AwaitAccepted() override { return absl::OkStatus(); }
   void Start() override { coordinator_.Start(); }
   void Stop() override { coordinator_.Stop(); }
   ModelHost* model_host() override { return &coordinator_; }
@@ -33,7 +43,8 @@ class CoordinatorNode : public Node {
 
  private:
   Coordinator coordinator_;
-  const std::unique_ptr<grpc::Service> service_;
+  const std::unique_ptr<grpc::Service> membership_;
+  const std::unique_ptr<grpc::Service> weights_;
 };
 
 class WorkerNode : public Node {
@@ -42,6 +53,7 @@ class WorkerNode : public Node {
 
   void RegisterServices(grpc::ServerBuilder& builder) override {}
   void Start() override { worker_->Start(); }
+  absl::Status AwaitAccepted() override { return worker_->AwaitAccepted(); }
   void Stop() override { worker_->Stop(); }
   ModelHost* model_host() override { return nullptr; }
   ClusterView& cluster_view() override { return *worker_; }
@@ -53,16 +65,19 @@ class WorkerNode : public Node {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Create(const NodeOptions& options) {
-  if (options.name.empty()) return absl::InvalidArgumentError("a host needs a name: set --name");
+  HEARTH_RETURN_IF_ERROR(CheckName("--name", options.name));
+  HEARTH_ASSIGN_OR_RETURN(HostIdentity identity, ReadHostIdentity(options.state_dir));
   HEARTH_ASSIGN_OR_RETURN(std::vector<HostDeviceSpec> devices,
                           ChooseDevices(options.devices, options.threads));
   spdlog::info("this process may use {}", ReadProcessLimits().text);
   HostCapacity capacity = MeasureHost(devices, options.devices);
   if (options.join.empty()) {
-    return std::make_unique<CoordinatorNode>(options, std::move(devices), std::move(capacity));
+    return std::make_unique<CoordinatorNode>(options, std::move(identity), std::move(devices),
+                                             std::move(capacity));
   }
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
-                          Worker::Create(options, std::move(devices), std::move(capacity)));
+  HEARTH_ASSIGN_OR_RETURN(
+      std::unique_ptr<Worker> worker,
+      Worker::Create(options, std::move(identity), std::move(devices), std::move(capacity)));
   return std::make_unique<WorkerNode>(std::move(worker));
 }
 

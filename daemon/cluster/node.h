@@ -30,6 +30,9 @@ class Node {
   virtual void RegisterServices(grpc::ServerBuilder& builder) = 0;
   // Starts the threads: from now on members are watched, models load, a worker calls its coordinator.
   virtual void Start() = 0;
+  // After Start: waits until a worker has called its coordinator for the first time, some seconds at most.
+  // The coordinator's words when it refuses this host for good; OK when it takes it or cannot be reached yet.
+  virtual absl::Status AwaitAccepted() = 0;
   // Ends all streams with workers (so that a gRPC server shutdown does not wait for them) and all threads.
   // Models stay valid until destruction, but their steps fail with UNAVAILABLE. Idempotent.
   virtual void Stop() = 0;

@@ -129,6 +129,9 @@ absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
       if (hooks_.stopped() || !host || host->state != HostState::kAlive) {
         return absl::AbortedError(absl::StrCat("host ", remote.host, " was lost while it got its shard"));
       }
+      if (!host->report.problem.empty()) {
+        return absl::AbortedError(absl::StrCat("host ", remote.host, " is left out: ", host->report.problem));
+      }
       const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
       if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
         refused_[remote.session] = shard->detail;

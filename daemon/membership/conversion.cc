@@ -1,12 +1,13 @@
 #include "daemon/membership/conversion.h"
 
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/weights/bytes_from_proto.h"
 #include "engine/base/check.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/neuron/bundle.h"
 
@@ -17,16 +18,11 @@ constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxRows = 8192;
 constexpr int kMaxDevices = 256;
 constexpr int kMaxShards = 64;
-constexpr size_t kMaxNameBytes = 256;
+constexpr size_t kMaxDigestBytes = 128;
 // A bundle is held in memory whole.
 constexpr uint64_t kMaxBundleBytes = uint64_t{1} << 36;
 
 absl::Status Invalid(const auto&... parts) { return absl::InvalidArgumentError(absl::StrCat(parts...)); }
-
-absl::Status CheckName(const std::string& name, const char* field) {
-  if (!name.empty() && name.size() <= kMaxNameBytes) return absl::OkStatus();
-  return Invalid(field, ": a name of 1 to ", kMaxNameBytes, " bytes is needed");
-}
 
 absl::Status CheckAtMost(uint64_t value, uint64_t limit, const char* field) {
   if (value <= limit) return absl::OkStatus();
@@ -154,7 +150,7 @@ void GroupToProto(const PlacedGroup& placed, v1::GroupPlacement* proto) {
 absl::StatusOr<PlacedGroup> GroupFromProto(const v1::GroupPlacement& proto, const FfnLayerSpec& spec,
                                            absl::flat_hash_set<uint64_t>& seen) {
   PlacedGroup placed;
-  HEARTH_RETURN_IF_ERROR(CheckName(proto.device(), "device"));
+  HEARTH_RETURN_IF_ERROR(CheckName("device", proto.device()));
   placed.device = proto.device();
   placed.group.block = proto.block();
   placed.group.neurons.assign(proto.neurons().begin(), proto.neurons().end());
@@ -210,7 +206,7 @@ void CapacityToProto(const HostCapacity& capacity, v1::HostCapacity* proto) {
 }
 
 absl::StatusOr<DeviceCapacity> DeviceFromProto(const v1::DeviceCapacity& proto) {
-  HEARTH_RETURN_IF_ERROR(CheckName(proto.name(), "device name"));
+  HEARTH_RETURN_IF_ERROR(CheckName("device name", proto.name()));
   if (proto.kind() != "cpu" && proto.kind() != "gpu") return Invalid("kind: neither \"cpu\" nor \"gpu\"");
   for (const double figure :
        {proto.read_bytes_per_second(), proto.operations_per_second(), proto.dispatch_us()}) {
@@ -269,16 +265,17 @@ void StatusToProto(const ShardStatus& status, v1::ShardState* proto) {
 absl::StatusOr<ShardStatus> StatusFromProto(const v1::ShardState& proto) {
   ShardStatus status;
   status.epoch = proto.epoch();
-  HEARTH_RETURN_IF_ERROR(CheckName(proto.model(), "shards.model"));
+  HEARTH_RETURN_IF_ERROR(CheckName("shards.model", proto.model()));
   status.model = proto.model();
   HEARTH_ASSIGN_OR_RETURN(status.phase, EnumFromProto(proto.phase(), ShardPhase::kFailed, "phase"));
-  status.detail = proto.detail().substr(0, 1024);
+  status.detail = Printable(proto.detail());
   status.bytes_done = proto.bytes_done();
   status.bytes_total = proto.bytes_total();
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.devices_size(), kMaxDevices, "shards.devices"));
   for (const v1::DeviceCounters& device : proto.devices()) {
     HEARTH_RETURN_IF_ERROR(CheckAtMost(device.neurons_computed_size(), kMaxLayers, "neurons_computed"));
     HEARTH_RETURN_IF_ERROR(CheckAtMost(device.neurons_offered_size(), kMaxLayers, "neurons_offered"));
+    HEARTH_RETURN_IF_ERROR(CheckName("shards.devices.device", device.device()));
     status.devices.push_back({device.device(),
                               {device.neurons_computed().begin(), device.neurons_computed().end()},
                               {device.neurons_offered().begin(), device.neurons_offered().end()},
@@ -288,13 +285,6 @@ absl::StatusOr<ShardStatus> StatusFromProto(const v1::ShardState& proto) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::array<uint8_t, 32>> BytesFromProto(const std::string& bytes, const char* field) {
-  std::array<uint8_t, 32> result;
-  if (bytes.size() != result.size()) return Invalid(field, ": ", bytes.size(), " bytes instead of 32");
-  std::memcpy(result.data(), bytes.data(), result.size());
-  return result;
-}
 
 v1::Shard ToProto(const ShardDescription& shard) {
   v1::Shard proto;
@@ -316,8 +306,8 @@ v1::Shard ToProto(const ShardDescription& shard) {
 absl::StatusOr<ShardDescription> FromProto(const v1::Shard& proto) {
   ShardDescription shard;
   if (proto.epoch() == 0) return Invalid("epoch: 0 is no plan");
-  HEARTH_RETURN_IF_ERROR(CheckName(proto.model(), "model"));
-  HEARTH_RETURN_IF_ERROR(CheckName(proto.model_digest(), "model_digest"));
+  HEARTH_RETURN_IF_ERROR(CheckName("model", proto.model()));
+  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.model_digest().size(), kMaxDigestBytes, "model_digest"));
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.layers(), kMaxLayers, "layers"));
   if (proto.max_rows() == 0) return Invalid("max_rows: 0");
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.max_rows(), kMaxRows, "max_rows"));
@@ -352,16 +342,20 @@ v1::WorkerState ToProto(const WorkerReport& report) {
   store->set_fetched_bundles(report.store.fetched_bundles);
   store->set_cached_bundles(report.store.cached_bundles);
   store->set_discarded_bundles(report.store.discarded_bundles);
+  proto.set_host_id(report.identity.id);
+  proto.set_machine(report.identity.machine);
+  proto.set_home(report.identity.home);
+  proto.set_problem(report.problem);
   return proto;
 }
 
 absl::StatusOr<WorkerReport> FromProto(const v1::WorkerState& proto) {
   WorkerReport report;
-  HEARTH_RETURN_IF_ERROR(CheckName(proto.host(), "host"));
-  HEARTH_RETURN_IF_ERROR(CheckName(proto.tensor_address(), "tensor_address"));
+  HEARTH_RETURN_IF_ERROR(CheckName("host", proto.host()));
+  HEARTH_RETURN_IF_ERROR(CheckName("tensor_address", proto.tensor_address()));
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.shards_size(), kMaxShards, "shards"));
   report.host = proto.host();
-  report.version = proto.version().substr(0, kMaxNameBytes);
+  report.version = Printable(proto.version(), kMaxNameBytes);
   report.tensor_address = proto.tensor_address();
   HEARTH_ASSIGN_OR_RETURN(report.capacity, CapacityFromProto(proto.capacity()));
   report.revision = proto.revision();
@@ -369,6 +363,11 @@ absl::StatusOr<WorkerReport> FromProto(const v1::WorkerState& proto) {
     HEARTH_ASSIGN_OR_RETURN(ShardStatus status, StatusFromProto(shard));
     report.shards.push_back(std::move(status));
   }
+  for (const std::string* part : {&proto.host_id(), &proto.machine(), &proto.home()}) {
+    if (!part->empty()) HEARTH_RETURN_IF_ERROR(CheckName("host_id, machine, home", *part));
+  }
+  report.identity = {proto.host_id(), proto.machine(), proto.home()};
+  report.problem = Printable(proto.problem());
   report.store = {proto.store().fetched_bytes(), proto.store().fetched_bundles(),
                   proto.store().cached_bundles(), proto.store().discarded_bundles()};
   return report;

@@ -22,9 +22,6 @@ v1::Shard ToProto(const ShardDescription& shard);
 absl::StatusOr<ShardDescription> FromProto(const v1::Shard& proto);
 absl::StatusOr<FfnLayerSpec> FromProto(const v1::FfnLayer& proto);
 
-// A SHA-256 or session token: exactly 32 bytes.
-absl::StatusOr<std::array<uint8_t, 32>> BytesFromProto(const std::string& bytes, const char* field);
-
 }  // namespace hearth
 
 #endif  // HEARTH_DAEMON_MEMBERSHIP_CONVERSION_H_

@@ -2,14 +2,14 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <set>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/str_cat.h"
+#include "daemon/grpc_status.h"
 #include "daemon/membership/conversion.h"
 #include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
+#include "proto/channel.h"
 #include "proto/hearth/v1/worker.grpc.pb.h"
 
 namespace hearth {
@@ -17,12 +17,10 @@ namespace {
 
 // Desired states name every neuron that a host holds.
 constexpr int kMaxMessageBytes = 256 << 20;
-// After so long a fetch is given up and resumed by another.
-constexpr std::chrono::seconds kFetchDeadline{600};
 
-absl::Status FromGrpc(const grpc::Status& status) {
+absl::Status EndOfStream(const grpc::Status& status) {
   if (status.ok()) return absl::UnavailableError("the coordinator has ended the stream");
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  return FromGrpcStatus(status);
 }
 
 // A hold keeps the call open for writes that are started from outside of its reactions; it is released when
@@ -89,7 +87,7 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
   void OnDone(const grpc::Status& status) override {
     {
       MutexLock lock(&mutex_);
-      if (status_.ok()) status_ = FromGrpc(status);
+      if (status_.ok()) status_ = EndOfStream(status);
     }
     wake_();
     // The destructor may run from here on.
@@ -114,75 +112,20 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
 
 class CoordinatorClientImpl : public CoordinatorClient {
  public:
-  explicit CoordinatorClientImpl(const std::string& address) {
-    grpc::ChannelArguments arguments;
-    arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // hosts reach one another directly
-    // A coordinator that comes back is found again within about two seconds.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-    stub_ = v1::Membership::NewStub(
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
-  }
+  explicit CoordinatorClientImpl(const std::string& address) : stub_(Open(address)) {}
 
   std::unique_ptr<SyncCall> Synchronize(std::function<void()> wake) override {
-    return std::make_unique<SyncCallImpl>(*stub_, std::move(wake));
-  }
-
-  absl::Status FetchBundles(const SessionToken& token, const std::string& model_digest,
-                            const std::vector<Range>& ranges, const ChunkSink& sink) override {
-    v1::FetchBundlesRequest request;
-    request.set_session_token(std::string(token.begin(), token.end()));
-    request.set_model_digest(model_digest);
-    for (const Range& range : ranges) {
-      v1::BundleRange* out = request.add_bundles();
-      out->set_sha256(std::string(range.sha256.begin(), range.sha256.end()));
-      out->set_offset(range.offset);
-    }
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kFetchDeadline);
-    {
-      MutexLock lock(&mutex_);
-      if (shut_down_) return absl::CancelledError("the daemon stops");
-      fetches_.insert(&context);
-    }
-    const absl::Status status = Fetch(context, request, ranges.size(), sink);
-    MutexLock lock(&mutex_);
-    fetches_.erase(&context);
-    return status;
-  }
-
-  void Shutdown() override {
-    MutexLock lock(&mutex_);
-    shut_down_ = true;
-    for (grpc::ClientContext* context : fetches_) context->TryCancel();
+    return std::make_unique<SyncCallImpl>(stub_, std::move(wake));
   }
 
  private:
-  absl::Status Fetch(grpc::ClientContext& context, const v1::FetchBundlesRequest& request, size_t bundles,
-                     const ChunkSink& sink) {
-    const auto reader = stub_->FetchBundles(&context, request);
-    absl::Status status;
-    v1::BundleChunk chunk;
-    while (status.ok() && reader->Read(&chunk)) {
-      if (chunk.bundle() >= bundles) {
-        status = absl::InvalidArgumentError("a chunk of a bundle that was not asked for");
-      } else {
-        status = sink(chunk.bundle(), chunk.offset(),
-                      {reinterpret_cast<const uint8_t*>(chunk.data().data()), chunk.data().size()});
-      }
-    }
-    if (!status.ok()) context.TryCancel();
-    const grpc::Status finished = reader->Finish();
-    if (!status.ok() || finished.ok()) return status;
-    return FromGrpc(finished);
+  static std::shared_ptr<grpc::Channel> Open(const std::string& address) {
+    grpc::ChannelArguments arguments = HearthChannelArguments();
+    arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    return OpenChannel(address, arguments);
   }
 
-  std::unique_ptr<v1::Membership::Stub> stub_;
-  Mutex mutex_;
-  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
-  std::set<grpc::ClientContext*> fetches_ ABSL_GUARDED_BY(mutex_);
+  v1::Membership::Stub stub_;
 };
 
 }  // namespace

@@ -9,7 +9,6 @@
 
 #include "absl/status/status.h"
 #include "daemon/membership/worker_report.h"
-#include "daemon/weights/bundle_source.h"
 
 namespace hearth {
 
@@ -26,10 +25,11 @@ class SyncCall {
 };
 
 // How a worker speaks with its coordinator (worker.proto). Thread-safe.
-class CoordinatorClient : public BundleSource {
+class CoordinatorClient {
  public:
   // `address` is HOST:PORT; connecting happens when it is first needed, and again whenever it is lost.
   static std::unique_ptr<CoordinatorClient> Create(const std::string& address);
+  virtual ~CoordinatorClient() = default;
 
   // `wake` is called from any thread when Send or Take have something new; not after the call's destruction.
   virtual std::unique_ptr<SyncCall> Synchronize(std::function<void()> wake) = 0;

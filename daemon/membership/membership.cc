@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/printable.h"
+#include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
@@ -26,7 +28,7 @@ std::string HostStateName(HostState state) {
 }
 
 absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, uint64_t now_ms) {
-  if (name.empty()) return absl::InvalidArgumentError("a host needs a name: set --name");
+  HEARTH_RETURN_IF_ERROR(CheckName("--name", name));
   if (!members_.contains(name) && members_.size() >= kMaxMembers) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the cluster has seen ", kMaxMembers, " hosts already; restart the coordinator"));

@@ -10,10 +10,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/capacity/shared_machine.h"
 #include "daemon/capacity/steady_figures.h"
 #include "daemon/channel/frame_socket.h"
 #include "daemon/channel/link_probe.h"
 #include "engine/base/check.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -21,6 +23,8 @@ namespace {
 
 // How long to wait before a link that could not be measured is tried again.
 constexpr uint64_t kProbeAgainMs = 1000;
+// Links measured at the same time: a host that does not answer must not keep the others waiting.
+constexpr size_t kProbers = 4;
 
 uint64_t NowMs() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -43,14 +47,29 @@ std::string PeerHost(std::string peer) {
     if (const size_t at = peer.find(escaped); at != std::string::npos) peer.replace(at, 3, plain);
   }
   const absl::StatusOr<HostPort> address = ParseHostPort(peer);
-  return address.ok() ? address->host : "127.0.0.1";
+  if (!address.ok()) return "127.0.0.1";
+  const std::string host = address->host.substr(0, address->host.find('%'));  // without an interface
+  return absl::StartsWith(host, "::ffff:") ? host.substr(7) : host;           // IPv4 within IPv6
 }
 
-// Where the coordinator reaches a worker's tensor channel: an unspecified host stands for where the worker
-// calls from.
+// Of an address in numbers: "127.example.org" is a name that may lead anywhere.
+bool IsLoopback(const std::string& host) {
+  return host == "::1" ||
+         (absl::StartsWith(host, "127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+}
+
+// Where the coordinator reaches a worker's tensor channel: where the worker calls from, at the port that it
+// names. It may name the host too (an unspecified one stands for that), but not one that the coordinator
+// would then call for it; names are not resolved.
 absl::StatusOr<std::string> ReachableAddress(const std::string& tensor_address, const std::string& peer) {
   HEARTH_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(tensor_address));
-  if (address.host == "0.0.0.0" || address.host == "::") address.host = PeerHost(peer);
+  const std::string caller = PeerHost(peer);
+  if (address.host == "0.0.0.0" || address.host == "::") address.host = caller;
+  if (address.host != caller && !(IsLoopback(address.host) && IsLoopback(caller))) {
+    return absl::InvalidArgumentError(absl::StrCat("tensor_address: ", Printable(tensor_address),
+                                                   " is not the address that this host calls from, ", caller,
+                                                   ": give that one as --tensor-listen"));
+  }
   return FormatHostPort(address);
 }
 
@@ -85,7 +104,7 @@ Roster::~Roster() { Stop(); }
 void Roster::Start(std::function<void()> listener) {
   listener_ = std::move(listener);
   watcher_ = std::thread([this] { WatchLoop(); });
-  prober_ = std::thread([this] { ProbeLoop(); });
+  for (size_t i = 0; i < kProbers; ++i) probers_.emplace_back([this] { ProbeLoop(); });
 }
 
 void Roster::Stop() {
@@ -102,41 +121,90 @@ void Roster::Stop() {
   changed_.SignalAll();
   Run(calls);
   if (watcher_.joinable()) watcher_.join();
-  if (prober_.joinable()) prober_.join();
+  for (std::thread& prober : probers_) prober.join();
+  probers_.clear();
 }
 
 absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const std::string& peer,
                                              std::shared_ptr<SessionStream> stream) {
   HEARTH_ASSIGN_OR_RETURN(const std::string address, ReachableAddress(report.tensor_address, peer));
   Calls calls;
-  Session session;
+  absl::StatusOr<Session> session;
   {
     MutexLock lock(&mutex_);
     if (stopped_) return absl::UnavailableError("the coordinator stops");
-    if (report.version != options_.version) {
-      return absl::FailedPreconditionError(absl::StrCat("the coordinator runs hearthd ", options_.version,
-                                                        ", this host ", report.version,
-                                                        ": install the same version on both"));
-    }
-    HEARTH_ASSIGN_OR_RETURN(session, membership_.Join(report.host, NowMs()));
-    Entry entry;
-    entry.session = session;
-    entry.stream = std::move(stream);
-    entry.token = NewToken();
-    entry.tensor_address = address;
-    entry.report = report;
-    entry.capacity = report.capacity;
-    if (const auto known = entries_.find(report.host); known != entries_.end()) {
-      entry.link = known->second.link;
-      entry.capacity = SteadyCapacity(known->second.capacity, report.capacity);
-    }
-    entry.revision = ++last_revision_;
-    entries_[report.host] = std::move(entry);
-    Apply(calls);
+    session = Enter(report, address, std::move(stream), calls);
   }
   changed_.SignalAll();
   Run(calls);
   return session;
+}
+
+absl::StatusOr<Roster::Session> Roster::Enter(const WorkerReport& report, const std::string& address,
+                                              std::shared_ptr<SessionStream> stream, Calls& calls) {
+  if (report.version != options_.version) {
+    return absl::FailedPreconditionError(absl::StrCat("the coordinator runs hearthd ", options_.version,
+                                                      ", this host ", report.version,
+                                                      ": install the same version on both"));
+  }
+  HEARTH_RETURN_IF_ERROR(Recognise(report));
+  Apply(calls);  // what belongs to a former session, before its entry goes
+  HEARTH_ASSIGN_OR_RETURN(const Session session, membership_.Join(report.host, NowMs()));
+  Entry entry;
+  entry.session = session;
+  entry.stream = std::move(stream);
+  entry.token = NewToken();
+  entry.tensor_address = address;
+  entry.report = report;
+  entry.steady = report.capacity;
+  if (const auto known = entries_.find(report.host); known != entries_.end()) {
+    entry.link = known->second.link;
+    entry.steady = SteadyCapacity(known->second.steady, report.capacity);
+  }
+  entry.capacity = entry.steady;
+  OfferWhatIsLeft(OfferedOn(report.identity.machine), entry.capacity);
+  entry.revision = ++last_revision_;
+  entries_[report.host] = std::move(entry);
+  Apply(calls);
+  return session;
+}
+
+// Whether the host may join beside those that are there. One that was started anew before its former session
+// was found lost takes that session's place.
+absl::Status Roster::Recognise(const WorkerReport& report) {
+  if (report.host == options_.name) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("the coordinator itself is called ", report.host, ": give this host another --name"));
+  }
+  const std::string& id = report.identity.id;
+  if (id.empty()) return absl::OkStatus();
+  const auto copied = [](const std::string& other) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("the state directory of this host is a copy of that of host ", other,
+                     ": delete its file host-id, or choose another --state-dir"));
+  };
+  if (id == options_.identity.id) return copied(options_.name);
+  for (const auto& [name, member] : membership_.members()) {
+    const HostIdentity& known = entries_.at(name).report.identity;
+    if (member.state == HostState::kLost || known.id != id) continue;
+    if (known.home != report.identity.home) return copied(name);
+    membership_.Leave(member.session, "it was started anew");
+    break;
+  }
+  return absl::OkStatus();
+}
+
+// Memory that the living daemons of a machine offer already.
+uint64_t Roster::OfferedOn(const std::string& machine) const {
+  if (machine.empty()) return 0;
+  uint64_t bytes = machine == options_.identity.machine ? options_.offered_bytes : 0;
+  for (const auto& [name, member] : membership_.members()) {
+    const auto found = entries_.find(name);
+    if (member.state == HostState::kLost || found == entries_.end()) continue;
+    if (found->second.session != member.session || found->second.report.identity.machine != machine) continue;
+    bytes += OfferedBytes(found->second.capacity);
+  }
+  return bytes;
 }
 
 absl::Status Roster::Report(Session session, WorkerReport report) {
@@ -150,7 +218,11 @@ absl::Status Roster::Report(Session session, WorkerReport report) {
     if (entry->report.host != report.host || entry->report.tensor_address != report.tensor_address) {
       return absl::InvalidArgumentError("a host's name and tensor address cannot change during a session");
     }
-    calls.changed = ShardsDiffer(entry->report, report);
+    calls.changed = ShardsDiffer(entry->report, report) || entry->report.problem != report.problem;
+    if (entry->report.problem != report.problem) {
+      spdlog::info("host {}: {}", report.host,
+                   report.problem.empty() ? "can hold shards again" : report.problem);
+    }
     if (entry->report.revision == 0 && report.revision != 0)
       changed_.SignalAll();  // its link can be measured now
     entry->report = std::move(report);
@@ -255,13 +327,16 @@ void Roster::SetShards(const std::string& model,
   Run(calls);
 }
 
-void Roster::OnLost(Session session, std::function<void(const std::string&)> close) {
+void Roster::OnLost(Session session, std::weak_ptr<const void> owner, LossHandler close) {
   std::string reason = "its session is over";
   {
     MutexLock lock(&mutex_);
     const Membership::Member* member = membership_.Find(session);
     if (member != nullptr && member->state != HostState::kLost) {
-      FindEntry(session)->on_lost.push_back(std::move(close));
+      auto& handlers = FindEntry(session)->on_lost;
+      // A session may outlive many plans.
+      std::erase_if(handlers, [](const auto& handler) { return handler.first.expired(); });
+      handlers.emplace_back(std::move(owner), std::move(close));
       return;
     }
     if (member != nullptr) reason = member->detail;
@@ -294,7 +369,9 @@ void Roster::Apply(Calls& calls) {
           std::move(entry->stream),
           absl::UnavailableError(absl::StrCat("this host was taken for lost: ", event.detail)));
     }
-    for (auto& close : entry->on_lost) calls.lost.emplace_back(std::move(close), event.detail);
+    for (auto& [owner, close] : entry->on_lost) {
+      if (!owner.expired()) calls.lost.emplace_back(std::move(close), event.detail);
+    }
     entry->on_lost.clear();
   }
 }
@@ -355,6 +432,7 @@ void Roster::ProbeLoop() {
     const Session session = next->session;
     const std::string address = next->tensor_address;
     const SessionToken token = next->token;
+    next->link_probed = true;
     lock.Unlock();
     const absl::StatusOr<placement::Link> link = ProbeLink(address, token);
     lock.Lock();

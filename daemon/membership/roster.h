@@ -40,6 +40,10 @@ class Roster {
     std::string version;  // that workers must have too
     uint32_t sync_interval_ms = 250;
     uint32_t lost_after_ms = 1200;
+    // The coordinator's own host: its name and identity, and the memory that it offers.
+    std::string name;
+    HostIdentity identity;
+    uint64_t offered_bytes = 0;
   };
 
   // A worker now.
@@ -73,7 +77,9 @@ class Roster {
   // ---- For the streams of workers.
 
   // A worker calls from `peer` (as gRPC names it) with its first report. Errors: see Membership::Join;
-  // FAILED_PRECONDITION for another version than the coordinator's, UNAVAILABLE after Stop.
+  // ALREADY_EXISTS for the coordinator's own name and for a
+  // copied state directory, FAILED_PRECONDITION for another version than the coordinator's, INVALID_ARGUMENT
+  // for a tensor address elsewhere than where it calls from, UNAVAILABLE after Stop.
   absl::StatusOr<Session> Open(const WorkerReport& report, const std::string& peer,
                                std::shared_ptr<SessionStream> stream);
   // It reports. UNAVAILABLE when the session is over, INVALID_ARGUMENT when the report is another host's.
@@ -92,8 +98,10 @@ class Roster {
   void SetShards(const std::string& model, std::map<std::string, std::vector<ShardDescription>> shards);
   // A tensor connection with the host has failed: it is lost, whatever its stream says.
   void ReportLost(Session session, const std::string& reason);
-  // `close` is called (without locks) when the session is lost; at once if it is lost already.
-  void OnLost(Session session, std::function<void(const std::string& reason)> close);
+  // `close` is called (without locks) when the session is lost while `owner` lives; at once if it is lost
+  // already.
+  using LossHandler = std::function<void(const std::string& reason)>;
+  void OnLost(Session session, std::weak_ptr<const void> owner, LossHandler close);
 
  private:
   struct Entry {
@@ -101,14 +109,15 @@ class Roster {
     std::shared_ptr<SessionStream> stream;
     SessionToken token{};
     std::string tensor_address;
-    placement::Link link;  // the last measured, also in an earlier session
-    HostCapacity capacity;
+    placement::Link link;      // the last measured, also in an earlier session
+    HostCapacity steady;       // what it reported, see SteadyCapacity
+    HostCapacity capacity;     // what of it is left beside other daemons of its machine
     bool link_probed = false;  // or being probed
     uint64_t probe_after_ms = 0;
     WorkerReport report;
     uint64_t revision = 1;
     std::map<std::string, std::vector<ShardDescription>> shards;  // by model
-    std::vector<std::function<void(const std::string&)>> on_lost;
+    std::vector<std::pair<std::weak_ptr<const void>, LossHandler>> on_lost;
   };
   // What is to be called once the lock is gone.
   struct Calls;
@@ -116,6 +125,11 @@ class Roster {
   void WatchLoop();
   void ProbeLoop();
   Host MakeHost(const Membership::Member& member, const Entry& entry) const;
+  absl::StatusOr<Session> Enter(const WorkerReport& report, const std::string& address,
+                                std::shared_ptr<SessionStream> stream, Calls& calls)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Recognise(const WorkerReport& report) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t OfferedOn(const std::string& machine) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Entry* FindEntry(Session session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Entry* FindEntry(Session session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Apply(Calls& calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -131,7 +145,7 @@ class Roster {
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);  // by host name
   uint64_t last_revision_ ABSL_GUARDED_BY(mutex_) = 1;
   std::thread watcher_;
-  std::thread prober_;
+  std::vector<std::thread> probers_;
 };
 
 }  // namespace hearth

@@ -9,13 +9,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/membership/host_view.h"
+#include "daemon/weights/weights_client.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
 
 constexpr std::chrono::milliseconds kFirstPause{100};
-constexpr std::chrono::milliseconds kLongestPause{2000};
+constexpr std::chrono::milliseconds kLongestPause{1000};
+constexpr std::chrono::milliseconds kFirstAnswer{3000};
 
 // The bound of the cache: what was asked for, or half of what the disk has free besides.
 uint64_t CacheBytes(const NodeOptions& options, const std::string& directory) {
@@ -25,27 +27,37 @@ uint64_t CacheBytes(const NodeOptions& options, const std::string& directory) {
   return std::max<uint64_t>(capacity.disk_free_bytes / 2, 1);
 }
 
+// Whether a coordinator that answers so would do so again.
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsAlreadyExists(status) ||
+         absl::IsFailedPrecondition(status) || absl::IsUnimplemented(status) ||
+         absl::IsPermissionDenied(status);
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const NodeOptions& options,
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const NodeOptions& options, HostIdentity identity,
                                                        std::vector<HostDeviceSpec> devices,
                                                        HostCapacity capacity) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<TensorServer> server, TensorServer::Open(options.tensor_listen));
   HEARTH_ASSIGN_OR_RETURN(
       std::unique_ptr<BundleStore> store,
       BundleStore::Open(options.state_dir + "/cache", CacheBytes(options, options.state_dir)));
-  return std::unique_ptr<Worker>(
-      new Worker(options, std::move(devices), std::move(capacity), std::move(server), std::move(store)));
+  return std::unique_ptr<Worker>(new Worker(options, std::move(identity), std::move(devices),
+                                            std::move(capacity), std::move(server), std::move(store)));
 }
 
-Worker::Worker(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity,
-               std::unique_ptr<TensorServer> server, std::unique_ptr<BundleStore> store)
+Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
+               HostCapacity capacity, std::unique_ptr<TensorServer> server,
+               std::unique_ptr<BundleStore> store)
     : options_(options),
+      identity_(std::move(identity)),
       capacity_(std::move(capacity)),
       devices_(std::move(devices)),
       server_(std::move(server)),
       client_(CoordinatorClient::Create(options.join)),
-      loader_(devices_, *server_, *client_, std::move(store), [this] {
+      weights_(MakeWeightsClient(options.join)),
+      loader_(devices_, *server_, *weights_, std::move(store), [this] {
         {
           MutexLock lock(&mutex_);
           report_now_ = true;
@@ -68,6 +80,22 @@ void Worker::Stop() {
   wake_.SignalAll();
   loader_.Stop();
   if (thread_.joinable()) thread_.join();
+}
+
+void Worker::SetOutcome(const absl::Status& outcome) {
+  MutexLock lock(&mutex_);
+  if (first_outcome_) return;
+  first_outcome_ = outcome;
+  wake_.SignalAll();
+}
+
+absl::Status Worker::AwaitAccepted() {
+  MutexLock lock(&mutex_);
+  while (!stopped_ && !first_outcome_) wake_.Wait(&mutex_);
+  if (!first_outcome_ || !IsRefusal(*first_outcome_)) return absl::OkStatus();
+  return absl::Status(
+      first_outcome_->code(),
+      absl::StrCat("--join: ", options_.join, " refuses this host: ", first_outcome_->message()));
 }
 
 void Worker::Wake() {
@@ -102,14 +130,17 @@ bool Worker::Synchronize() {
     if (TakeAnswer(*call, ended)) {
       if (!answered) spdlog::info("in the cluster of {}", options_.join);
       answered = true;
+      SetOutcome(absl::OkStatus());
       SetConnected(true, "");
       last_answer = Clock::now();
     }
     const Clock::time_point now = Clock::now();
-    // Before the first answer gRPC may still be connecting, which has its own bounds.
-    if (ended.ok() && answered && now - last_answer > lost_after_)
+    // Before the first answer gRPC may still be connecting.
+    if (ended.ok() && now - last_answer > (answered ? lost_after_ : kFirstAnswer)) {
       ended = absl::UnavailableError("no answer");
+    }
     if (!ended.ok()) {
+      SetOutcome(ended);
       SetConnected(false, absl::StrCat("calling ", options_.join, ": ", ended.message()));
       return answered;
     }
@@ -158,6 +189,8 @@ WorkerReport Worker::MakeReport() const {
   report.revision = revision_;
   if (revision_ != 0) report.shards = loader_.Statuses();
   report.store = loader_.counters();
+  report.identity = identity_;
+  report.problem = loader_.problem();
   return report;
 }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,8 +14,10 @@
 #include "daemon/channel/tensor_server.h"
 #include "daemon/cluster_view.h"
 #include "daemon/membership/coordinator_client.h"
+#include "daemon/membership/host_identity.h"
 #include "daemon/membership/listener.h"
 #include "daemon/node_options.h"
+#include "daemon/weights/bundle_source.h"
 #include "daemon/weights/local_shard.h"
 #include "daemon/weights/shard_loader.h"
 #include "engine/base/mutex.h"
@@ -26,13 +29,17 @@ namespace hearth {
 class Worker : public ClusterView {
  public:
   // Opens the tensor port and the store. UNAVAILABLE when either cannot be had.
-  static absl::StatusOr<std::unique_ptr<Worker>> Create(const NodeOptions& options,
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(const NodeOptions& options, HostIdentity identity,
                                                         std::vector<HostDeviceSpec> devices,
                                                         HostCapacity capacity);
   ~Worker() override;
 
   void Start();
   void Stop();  // idempotent
+  // Waits until the coordinator has answered for the first time, or cannot be reached (at most some seconds):
+  // OK, since it may come yet. Its words when it does not want this host, which calling again will not
+  // change.
+  absl::Status AwaitAccepted();
 
   ClusterSnapshot Snapshot() const override;
   void SetListener(std::function<void()> listener) override { listener_.Set(std::move(listener)); }
@@ -40,8 +47,8 @@ class Worker : public ClusterView {
  private:
   using Clock = std::chrono::steady_clock;
 
-  Worker(const NodeOptions& options, std::vector<HostDeviceSpec> devices, HostCapacity capacity,
-         std::unique_ptr<TensorServer> server, std::unique_ptr<BundleStore> store);
+  Worker(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
+         HostCapacity capacity, std::unique_ptr<TensorServer> server, std::unique_ptr<BundleStore> store);
   void Run();
   // One Synchronize stream, from the first report to its end. Whether the coordinator has answered at all.
   bool Synchronize();
@@ -50,12 +57,15 @@ class Worker : public ClusterView {
   WorkerReport MakeReport() const;
   HostCapacity CurrentCapacity() const;
   void SetConnected(bool connected, const std::string& detail);
+  void SetOutcome(const absl::Status& outcome);
 
   const NodeOptions options_;
+  const HostIdentity identity_;
   const HostCapacity capacity_;
   HostDevices devices_;
   const std::unique_ptr<TensorServer> server_;
   const std::unique_ptr<CoordinatorClient> client_;
+  const std::unique_ptr<BundleSource> weights_;
   Listener listener_;
 
   // Of the thread that synchronizes.
@@ -69,6 +79,7 @@ class Worker : public ClusterView {
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;       // something is to be looked at
   bool report_now_ ABSL_GUARDED_BY(mutex_) = false;  // before the interval is over
   bool connected_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<absl::Status> first_outcome_ ABSL_GUARDED_BY(mutex_);  // of calling
   std::string detail_ ABSL_GUARDED_BY(mutex_) = "calling the coordinator";
   ShardLoader loader_;  // after what it borrows
   std::thread thread_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/capacity/capacity.h"
+#include "daemon/membership/host_identity.h"
 #include "daemon/weights/bundle_store.h"
 #include "daemon/weights/session_token.h"
 #include "daemon/weights/shard_description.h"
@@ -22,6 +23,8 @@ struct WorkerReport {
   uint64_t revision = 0;
   std::vector<ShardStatus> shards;
   BundleStoreCounters store;
+  HostIdentity identity;
+  std::string problem;
 };
 
 // hearth.v1.DesiredState as a struct.

@@ -121,11 +121,6 @@ void SetLogprob(const TokenLogprob& from, v1::TokenLogprob* to) {
 
 }  // namespace
 
-grpc::Status ToGrpcStatus(const absl::Status& status) {
-  // The codes of both have the same numbers.
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
-}
-
 v1::ModelStatus ToProto(const ModelInfo& model) {
   v1::ModelStatus result;
   result.set_name(model.name);

@@ -17,8 +17,6 @@ namespace hearth {
 
 // The one place where the daemon's structs become messages of the public API.
 
-grpc::Status ToGrpcStatus(const absl::Status& status);
-
 v1::ModelStatus ToProto(const ModelInfo& model);
 v1::PlanStatus ToProto(const PlanView& plan);
 v1::ClusterStatus ToProto(const ClusterSnapshot& cluster);

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "daemon/serving/conversions.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/services.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "proto/hearth/v1/models.grpc.pb.h"
 
@@ -25,9 +25,10 @@ absl::StatusOr<ModelInfo> FindModel(const ModelHost& host, const std::string& na
     names.push_back(model.name);
   }
   const std::string there = names.empty() ? "no model is loaded; load one with `hearth load PATH`"
-                                          : absl::StrCat("there are: ", absl::StrJoin(names, ", "));
-  return absl::NotFoundError(name.empty() ? absl::StrCat("which model is meant? ", there)
-                                          : absl::StrCat("no model is called '", name, "'; ", there));
+                                          : absl::StrCat("there are: ", NameList(names));
+  return absl::NotFoundError(
+      name.empty() ? absl::StrCat("which model is meant? ", there)
+                   : absl::StrCat("no model is called '", Printable(name, kMaxNameBytes), "'; ", there));
 }
 
 using LoadStream = UpdateStream<v1::ModelStatus>;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "daemon/grpc_status.h"
 #include "daemon/serving/change_notifier.h"
 #include "daemon/serving/conversions.h"
 #include "engine/base/mutex.h"

@@ -35,8 +35,12 @@ class File {
   const int fd_;
 };
 
-absl::Status DiskError(const std::string& what, const std::string& path) {
-  return absl::UnavailableError(absl::StrCat("cache: cannot ", what, " ", path, ": ", std::strerror(errno)));
+// Written instead where a disk cannot be asked for room.
+constexpr size_t kProbeBytes = 64 << 10;
+
+absl::Status DiskError(const std::string& what, const std::string& path, int error = errno) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("cache: cannot ", what, " ", path, ": ", std::strerror(error)));
 }
 
 bool WriteAll(int fd, absl::Span<const uint8_t> data) {
@@ -203,6 +207,16 @@ absl::Status BundleStore::Finish(const Sha256Digest& sha256, uint64_t bytes) {
   stored_bytes_ += bytes;
   ++counters_.fetched_bundles;
   return absl::OkStatus();
+}
+
+absl::Status BundleStore::Probe(uint64_t bytes) const {
+  const std::string path = PartialPath("probe");
+  const File file(path, O_WRONLY | O_CREAT);
+  if (!file.ok()) return DiskError("write", path);
+  int error = ::fallocate(file.fd(), 0, 0, static_cast<off_t>(std::max<uint64_t>(bytes, 1))) == 0 ? 0 : errno;
+  if (error == EOPNOTSUPP) error = WriteAll(file.fd(), std::vector<uint8_t>(kProbeBytes)) ? 0 : errno;
+  ::unlink(path.c_str());
+  return error == 0 ? absl::OkStatus() : DiskError("write", path, error);
 }
 
 absl::Status BundleStore::MakeRoom(uint64_t bytes) {

@@ -43,12 +43,16 @@ class BundleStore {
 
   // How many bytes of a bundle have arrived already.
   uint64_t PartialBytes(const Sha256Digest& sha256) const;
-  // Adds the next bytes of a bundle. INVALID_ARGUMENT when `offset` is not PartialBytes; UNAVAILABLE when the
-  // disk does not take them; RESOURCE_EXHAUSTED when the bundle does not fit the bound.
+  // Adds the next bytes of a bundle. INVALID_ARGUMENT when `offset` is not PartialBytes; FAILED_PRECONDITION
+  // when the disk does not take them, because it is full or may not be written; RESOURCE_EXHAUSTED when the
+  // bundle does not fit the bound.
   absl::Status Append(const Sha256Digest& sha256, uint64_t offset, absl::Span<const uint8_t> data);
   // All bytes have arrived: makes the entry, durably. DATA_LOSS when they do not have that hash or size; what
   // arrived is then thrown away.
   absl::Status Finish(const Sha256Digest& sha256, uint64_t bytes);
+
+  // Whether the disk would take so many bytes now; FAILED_PRECONDITION with the reason.
+  absl::Status Probe(uint64_t bytes) const;
 
   const BundleStoreCounters& counters() const { return counters_; }
   uint64_t stored_bytes() const { return stored_bytes_; }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFetchAgain{500};
 constexpr std::chrono::seconds kFailedAgain{5};
+constexpr std::chrono::seconds kLookAgain{1};
 constexpr size_t kBundlesPerFetch = 1024;
 
 DeviceWork WorkOf(const CpuDevice& device) {
@@ -101,10 +102,18 @@ void ShardLoader::Run() {
       continue;
     }
     Job* job = NextJob();
-    if (job == nullptr) {
-      wake_.Wait(&mutex_);
-    } else if (job->not_before > Clock::now()) {
-      wake_.WaitUntil(&mutex_, job->not_before);
+    const Clock::time_point now = Clock::now();
+    if (!problem_.empty() && look_again_ <= now) {
+      lock.Unlock();
+      LookAgain();
+      lock.Lock();
+    } else if (job == nullptr || job->not_before > now) {
+      const Clock::time_point next = job == nullptr ? Clock::time_point::max() : job->not_before;
+      if (problem_.empty() && job == nullptr) {
+        wake_.Wait(&mutex_);
+      } else {
+        wake_.WaitUntil(&mutex_, problem_.empty() ? next : std::min(next, look_again_));
+      }
     } else {
       lock.Unlock();
       Work(*job);
@@ -178,15 +187,22 @@ void ShardLoader::Work(Job& job) {
     {
       MutexLock lock(&mutex_);
       job.ready = true;
+      problem_.clear();
     }
     SetPhase(job, ShardPhase::kReady, "");
     return;
   }
   if (absl::IsAborted(status)) return;  // the desired state has changed
   const std::string reason(status.message());
-  // These pass by themselves: a coordinator that is gone for the moment, bytes that were damaged on their
-  // way.
-  const bool passes = absl::IsUnavailable(status) || absl::IsDataLoss(status) || absl::IsNotFound(status) ||
+  if (absl::IsFailedPrecondition(status)) {
+    bytes_wanted_ = job.status.bytes_total - std::min(job.status.bytes_total, job.status.bytes_done);
+    look_again_ = Clock::now() + kLookAgain;
+    SetProblem(reason);
+  }
+  // These pass by themselves: a disk that is full, a coordinator that is gone for the moment, bytes that were
+  // damaged on their way.
+  const bool passes = absl::IsFailedPrecondition(status) || absl::IsUnavailable(status) ||
+                      absl::IsDataLoss(status) || absl::IsNotFound(status) ||
                       absl::IsPermissionDenied(status) || absl::IsCancelled(status) ||
                       absl::IsDeadlineExceeded(status);
   job.not_before = Clock::now() + (passes ? Clock::duration(kFetchAgain) : Clock::duration(kFailedAgain));
@@ -259,6 +275,26 @@ absl::StatusOr<std::vector<uint8_t>> ShardLoader::ReadBundle(Job& job, const Pla
   spdlog::warn("{}; fetching it again", std::string(bundle.status().message()));
   HEARTH_RETURN_IF_ERROR(FetchMissing(job, {&group}));
   return store_->Read(group.sha256, group.bytes);
+}
+
+void ShardLoader::SetProblem(const std::string& problem) {
+  {
+    MutexLock lock(&mutex_);
+    if (problem_ == problem) return;
+    problem_ = problem;
+  }
+  changed_();
+}
+
+// Whether the disk would take what it did not.
+void ShardLoader::LookAgain() {
+  look_again_ = Clock::now() + kLookAgain;
+  if (store_->Probe(bytes_wanted_).ok()) SetProblem("");
+}
+
+std::string ShardLoader::problem() const {
+  MutexLock lock(&mutex_);
+  return problem_;
 }
 
 absl::Status ShardLoader::StillWanted() const {

@@ -40,6 +40,10 @@ class ShardLoader {
   // How far the desired shards are.
   std::vector<ShardStatus> Statuses() const;
   BundleStoreCounters counters() const;
+  // Why no shard can be had at present, whatever is wanted: the disk takes no more, for example. Empty:
+  // nothing is known to be in the way. The loader looks again every second, and calls `changed` when that is
+  // over.
+  std::string problem() const;
   // Weights in the memory of a device.
   uint64_t UsedBytes(const std::string& device) const;
 
@@ -64,6 +68,8 @@ class ShardLoader {
   void SetPhase(Job& job, ShardPhase phase, const std::string& detail);
   void SetBytesDone(Job& job, uint64_t bytes);
   void CopyCounters();
+  void SetProblem(const std::string& problem);
+  void LookAgain();
 
   HostDevices& devices_;
   ShardPublisher& publisher_;
@@ -71,7 +77,9 @@ class ShardLoader {
   const std::unique_ptr<BundleStore> store_;  // the loader's thread's
   const std::function<void()> changed_;
   ThreadPool pool_;
-  SessionToken token_{};  // of the jobs; the loader's thread's
+  uint64_t bytes_wanted_ = 0;     // on the disk, when the problem occurred; the loader's thread's
+  Clock::time_point look_again_;  // at the problem; the loader's thread's
+  SessionToken token_{};          // of the jobs; the loader's thread's
 
   mutable Mutex mutex_;
   CondVar wake_;
@@ -82,6 +90,7 @@ class ShardLoader {
   std::vector<ShardDescription> wanted_shards_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Job> jobs_ ABSL_GUARDED_BY(mutex_);  // by epoch; changed by the loader's thread alone
   BundleStoreCounters counters_ ABSL_GUARDED_BY(mutex_);
+  std::string problem_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;  // last: starts when all else is there
 };
 

@@ -181,7 +181,22 @@ TEST(ConfigTest, WorkerOfAnotherMachineNeedsAReachableTensorPort) {
 }
 
 TEST(ConfigTest, WorkerTakesNoModel) {
-  EXPECT_THAT(Refusal({"--join", "127.0.0.1:7770", "--model", "m.gguf"}), HasSubstr("--model"));
+  EXPECT_THAT(Refusal({"--join", "127.0.0.1:7771", "--model", "m.gguf"}), HasSubstr("--model"));
+}
+
+TEST(ConfigTest, NamesAndPathsThatCannotBeShownAreRefused) {
+  for (const std::string& text : {std::string("a\nb"), std::string("a\x1b[2J"), std::string("a\u202e"),
+                                  std::string("\xff"), std::string(5000, 'x')}) {
+    EXPECT_THAT(Refusal({"--name", text}), HasSubstr("--name: "));
+    EXPECT_THAT(Refusal({"--model", text}), HasSubstr("--model: "));
+    EXPECT_THAT(Refusal({"--model", "m.gguf", "--model-name", text}), HasSubstr("--model-name: "));
+    EXPECT_THAT(Refusal({"--state-dir", text}), HasSubstr("--state-dir: "));
+  }
+  EXPECT_THAT(Refusal({"--name", " "}), HasSubstr("blank"));
+}
+
+TEST(ConfigTest, HostThatJoinsItselfIsRefused) {
+  EXPECT_THAT(Refusal({"--listen", "127.0.0.1:7771", "--join", "127.0.0.1:7771"}), HasSubstr("own --listen"));
 }
 
 TEST(ConfigTest, OneNameForTwoModelsIsRefused) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <mutex>
 
@@ -357,7 +358,8 @@ TEST_F(NodeTest, ModelThatDoesNotFitSaysHowMuchIsMissing) {
   EXPECT_FALSE(coordinator.node().model_host()->List()[0].detail.empty());
   // What the header tells is enough: the file was not read for its digest.
   EXPECT_EQ(coordinator.node().model_host()->List()[0].digest, "");
-  EXPECT_EQ(coordinator.node().model_host()->Find("demo").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(coordinator.node().model_host()->Find("demo").status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(NodeTest, FileChangedWhileItIsUsedFailsItsModelAlone) {
@@ -387,6 +389,54 @@ TEST_F(NodeTest, LoadRefusesWhatIsNoModelAndNamesInUse) {
   const auto missing = models.Find("nobody");
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr("demo"));
+}
+
+TEST_F(NodeTest, LoadRefusesNamesAndPathsThatCannotBeShown) {
+  const auto coordinator = StartCoordinator();
+  ModelHost& models = *coordinator->node().model_host();
+  for (const std::string& name :
+       {std::string(9000, 'n'), std::string("a\nb"), std::string("\x1b[2J"), std::string(" ")}) {
+    EXPECT_EQ(models.Load(name, kModel).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  const std::string behind_nul = std::string(kModel) + std::string("\0x", 2);
+  EXPECT_EQ(models.Load("other", behind_nul).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(models.Load("other", std::string(100000, 'p')).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(models.List().size(), 1);
+}
+
+TEST_F(NodeTest, ModelThatFailedDoesNotStandBesideOneThatWorks) {
+  const auto coordinator = StartCoordinator();
+  ASSERT_NE(coordinator->AwaitModel(), nullptr);
+  ModelHost& models = *coordinator->node().model_host();
+  // A GGUF file that is no model: it has neither metadata nor tensors.
+  const std::string path = absl::StrCat(::testing::TempDir(), "/empty-", ::getpid(), ".gguf");
+  std::ofstream(path) << std::string("GGUF\3\0\0\0", 8) << std::string(16, '\0');
+  const auto loaded = models.Load("broken", path);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  ASSERT_TRUE(coordinator->Await([&](const ClusterSnapshot&) {
+    return models.Find("broken").status().code() == absl::StatusCode::kFailedPrecondition;
+  }));
+  EXPECT_TRUE(models.Find("").ok());
+  std::filesystem::remove(path);
+}
+
+TEST_F(NodeTest, WorkerThatTheCoordinatorRefusesHearsWhy) {
+  const auto coordinator = StartCoordinator();
+  NodeOptions options = WorkerOptions(*coordinator);
+  options.name = CoordinatorOptions().name;
+  TestNode worker(options);
+  const absl::Status refused = worker.node().AwaitAccepted();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("another --name"));
+}
+
+TEST_F(NodeTest, WorkerWhoseCoordinatorIsNotThereYetIsNoError) {
+  NodeOptions options = CoordinatorOptions();
+  options.name = "early";
+  options.join = "127.0.0.1:1";
+  TestNode worker(options);
+  EXPECT_TRUE(worker.node().AwaitAccepted().ok());
 }
 
 TEST_F(NodeTest, UnloadedModelFailsItsStepsAndLeavesTheList) {

@@ -147,6 +147,8 @@ WorkerReport GoodReport() {
       8, 1000, 500, 2000, {{"cpu", "cpu", 900, 100, 4, 2e10, 1e11, 3}, {"gpu0", "gpu", 0, 0, 0, 0, 0, 0}}};
   report.shards = {{7, "m", ShardPhase::kLoading, "reading", 10, 20, {{"cpu", {1, 2}, {3, 4}, 5}}}};
   report.store = {1, 2, 3, 4};
+  report.identity = {"0123", "boot-1", "boot-1:2:3"};
+  report.problem = "the disk is full";
   return report;
 }
 
@@ -185,6 +187,31 @@ TEST(ReportConversion, FiguresThatCannotBeAreRefused) {
   EXPECT_TRUE(refused([](v1::WorkerState& s) {
     for (int i = 0; i < 5000; ++i) s.mutable_shards(0)->mutable_devices(0)->add_neurons_computed(1);
   }));
+}
+
+TEST(ReportConversion, NamesThatCannotBeShownAreRefusedAndDetailsMadePrintable) {
+  const auto refused = [](auto change) {
+    v1::WorkerState proto = ToProto(GoodReport());
+    change(proto);
+    return FromProto(proto).status().code() == absl::StatusCode::kInvalidArgument;
+  };
+  for (const char* name : {"a\nb", "a\x1b[2J", "a\u202e", " "}) {
+    EXPECT_TRUE(refused([&](v1::WorkerState& s) { s.set_host(name); }));
+    EXPECT_TRUE(refused([&](v1::WorkerState& s) { s.mutable_shards(0)->set_model(name); }));
+    EXPECT_TRUE(
+        refused([&](v1::WorkerState& s) { s.mutable_shards(0)->mutable_devices(0)->set_device(name); }));
+    EXPECT_TRUE(
+        refused([&](v1::WorkerState& s) { s.mutable_capacity()->mutable_devices(0)->set_name(name); }));
+    EXPECT_TRUE(refused([&](v1::WorkerState& s) { s.set_host_id(name); }));
+  }
+  v1::WorkerState proto = ToProto(GoodReport());
+  proto.mutable_shards(0)->set_detail("reading\x1b[2J " + std::string(5000, 'x') + "ä");
+  proto.set_problem("disk\nfull");
+  const auto report = FromProto(proto);
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->shards[0].detail.substr(0, 14), "reading\\x1b[2J");
+  EXPECT_LE(report->shards[0].detail.size(), 1024);
+  EXPECT_EQ(report->problem, "disk\\nfull");
 }
 
 TEST(DesiredConversion, UnchangedCarriesNoShards) {

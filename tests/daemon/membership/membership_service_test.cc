@@ -4,11 +4,13 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
-#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/membership/coordinator_client.h"
@@ -22,26 +24,16 @@ using ::testing::HasSubstr;
 
 class MembershipServiceTest : public ::testing::Test {
  protected:
-  MembershipServiceTest() : bundle_(3 << 20) {
-    std::iota(bundle_.begin(), bundle_.end(), 0);
+  MembershipServiceTest() {
     roster_.Start(nullptr);
-    service_ =
-        MakeMembershipService(roster_,
-                              [this](const std::string& digest,
-                                     const Sha256Digest& sha256) -> absl::StatusOr<std::vector<uint8_t>> {
-                                if (digest != "sha256:model" || sha256 != Sha256Of(bundle_))
-                                  return absl::NotFoundError("no bundle");
-                                return bundle_;
-                              });
+    service_ = MakeMembershipService(roster_);
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
-    // Every test shows with this that proxies of the environment are not used.
-    setenv("http_proxy", "http://127.0.0.1:1", /*overwrite=*/1);
-    client_ = CoordinatorClient::Create(absl::StrCat("127.0.0.1:", port));
-    unsetenv("http_proxy");
+    address_ = absl::StrCat("127.0.0.1:", port);
+    client_ = CoordinatorClient::Create(address_);
   }
   ~MembershipServiceTest() override {
     roster_.Stop();
@@ -86,17 +78,8 @@ class MembershipServiceTest : public ::testing::Test {
     return AwaitAnswer(call).value().token;
   }
 
-  absl::Status Fetch(const SessionToken& token, const std::string& digest, CoordinatorClient::Range range,
-                     std::vector<uint8_t>* out = nullptr) {
-    return client_->FetchBundles(token, digest, {range},
-                                 [out](size_t, uint64_t, absl::Span<const uint8_t> data) {
-                                   if (out != nullptr) out->insert(out->end(), data.begin(), data.end());
-                                   return absl::OkStatus();
-                                 });
-  }
-
-  std::vector<uint8_t> bundle_;
-  Roster roster_{Roster::Options{"1.0", 250, 60000}};
+  Roster roster_{Roster::Options{"1.0", 250, 60000, "a", {}}};
+  std::string address_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
   std::mutex mutex_;
@@ -152,7 +135,8 @@ TEST_F(MembershipServiceTest, EndOfTheStreamLosesTheHost) {
   std::mutex mutex;
   std::condition_variable lost;
   bool is_lost = false;
-  roster_.OnLost(roster_.hosts()[0].session, [&](const std::string&) {
+  const auto owner = std::make_shared<int>();
+  roster_.OnLost(roster_.hosts()[0].session, owner, [&](const std::string&) {
     std::lock_guard lock(mutex);
     is_lost = true;
     lost.notify_all();
@@ -171,43 +155,31 @@ TEST_F(MembershipServiceTest, HostTakenForLostIsTold) {
   EXPECT_THAT(std::string(answer.status().message()), HasSubstr("its tensor connection broke"));
 }
 
-TEST_F(MembershipServiceTest, BundleComesWholeOrFromAnOffset) {
+TEST_F(MembershipServiceTest, ProxyOfTheEnvironmentIsNotUsed) {
+  ASSERT_EQ(::setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
+  client_ = CoordinatorClient::Create(address_);
   const auto call = Call();
-  const SessionToken token = Join(*call, "b");
-  std::vector<uint8_t> whole, rest;
-  EXPECT_TRUE(Fetch(token, "sha256:model", {Sha256Of(bundle_), 0}, &whole).ok());
-  EXPECT_EQ(whole, bundle_);
-  EXPECT_TRUE(Fetch(token, "sha256:model", {Sha256Of(bundle_), bundle_.size() - 5}, &rest).ok());
-  EXPECT_EQ(rest, std::vector<uint8_t>(bundle_.end() - 5, bundle_.end()));
+  ASSERT_TRUE(call->Send(Report("b")));
+  EXPECT_TRUE(AwaitAnswer(*call).ok());
+  ::unsetenv("http_proxy");
 }
 
-TEST_F(MembershipServiceTest, FetchesThatMayNotBeAreRefused) {
+TEST_F(MembershipServiceTest, CoordinatorThatTakesConnectionsAndIsSilentEndsTheCall) {
+  const int silent = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof(address);
+  ASSERT_EQ(::bind(silent, reinterpret_cast<sockaddr*>(&address), bytes), 0);
+  ASSERT_EQ(::listen(silent, 8), 0);
+  ASSERT_EQ(::getsockname(silent, reinterpret_cast<sockaddr*>(&address), &bytes), 0);
+  client_ = CoordinatorClient::Create(absl::StrCat("127.0.0.1:", ntohs(address.sin_port)));
+  const auto start = std::chrono::steady_clock::now();
   const auto call = Call();
-  const SessionToken token = Join(*call, "b");
-  SessionToken guessed = token;
-  guessed[5] ^= 1;
-  const Sha256Digest sha256 = Sha256Of(bundle_);
-  EXPECT_EQ(Fetch(guessed, "sha256:model", {sha256, 0}).code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_EQ(Fetch(token, "sha256:other", {sha256, 0}).code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Fetch(token, "sha256:model", {{}, 0}).code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Fetch(token, "sha256:model", {sha256, bundle_.size() + 1}).code(), absl::StatusCode::kOutOfRange);
-  EXPECT_EQ(Fetch(token, "sha256:model", {sha256, ~uint64_t{0}}).code(), absl::StatusCode::kOutOfRange);
-}
-
-TEST_F(MembershipServiceTest, ErrorOfTheReceiverEndsTheFetch) {
-  const auto call = Call();
-  const SessionToken token = Join(*call, "b");
-  const absl::Status status = client_->FetchBundles(
-      token, "sha256:model", {{Sha256Of(bundle_), 0}},
-      [](size_t, uint64_t, absl::Span<const uint8_t>) { return absl::DataLossError("full"); });
-  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-}
-
-TEST_F(MembershipServiceTest, ShutDownClientFetchesNothing) {
-  const auto call = Call();
-  const SessionToken token = Join(*call, "b");
-  client_->Shutdown();
-  EXPECT_EQ(Fetch(token, "sha256:model", {Sha256Of(bundle_), 0}).code(), absl::StatusCode::kCancelled);
+  call->Send(Report("b"));
+  EXPECT_EQ(AwaitAnswer(*call).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(15));
+  ::close(silent);
 }
 
 }  // namespace

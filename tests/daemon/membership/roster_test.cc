@@ -44,7 +44,8 @@ class FakeStream : public SessionStream {
 class RosterTest : public ::testing::Test {
  protected:
   void Start(uint32_t lost_after_ms) {
-    roster_ = std::make_unique<Roster>(Roster::Options{"1.0", 250, lost_after_ms});
+    Roster::Options options{"1.0", 250, lost_after_ms, "a", {"id-a", "machine-1", "home-a"}, 3000};
+    roster_ = std::make_unique<Roster>(options);
     roster_->Start([this] {
       std::lock_guard lock(mutex_);
       changed_.notify_all();
@@ -97,13 +98,13 @@ TEST_F(RosterTest, SilentWorkerIsLostAndItsConnectionsAreClosed) {
   ASSERT_TRUE(session.ok());
   const SessionToken token = roster_->Desired(*session, 0)->token;
   std::string closed_because;
-  roster_->OnLost(*session, [&](const std::string& reason) { closed_because = reason; });
+  roster_->OnLost(*session, stream_, [&](const std::string& reason) { closed_because = reason; });
   EXPECT_EQ(stream_->AwaitEnd().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(closed_because, HasSubstr("no sync for"));
   EXPECT_FALSE(roster_->KnowsToken(token));
   EXPECT_EQ(roster_->Report(*session, Report("b", 1)).code(), absl::StatusCode::kUnavailable);
   bool at_once = false;
-  roster_->OnLost(*session, [&](const std::string&) { at_once = true; });
+  roster_->OnLost(*session, stream_, [&](const std::string&) { at_once = true; });
   EXPECT_TRUE(at_once);
 }
 
@@ -174,6 +175,115 @@ TEST_F(RosterTest, StopEndsStreamsAndRefusesCallers) {
   EXPECT_EQ(stream_->AwaitEnd().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(roster_->Open(Report("c"), "ipv4:127.0.0.1:1", stream_).status().code(),
             absl::StatusCode::kUnavailable);
+}
+
+TEST_F(RosterTest, HostWithTheCoordinatorsNameIsRefusedInWords) {
+  Start(60000);
+  const auto session = roster_->Open(Report("a"), "ipv4:127.0.0.1:1", stream_);
+  EXPECT_EQ(session.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(session.status().message()), HasSubstr("give this host another --name"));
+  EXPECT_TRUE(roster_->hosts().empty());
+}
+
+TEST_F(RosterTest, CopiedStateDirectoryIsRefusedInWords) {
+  Start(60000);
+  WorkerReport b = Report("b"), c = Report("c");
+  b.identity = {"id-b", "machine-2", "home-b"};
+  c.identity = {"id-b", "machine-3", "home-c"};
+  ASSERT_TRUE(roster_->Open(b, "ipv4:127.0.0.1:1", stream_).ok());
+  const auto copied = roster_->Open(c, "ipv4:127.0.0.1:2", std::make_shared<FakeStream>());
+  EXPECT_EQ(copied.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(copied.status().message()), HasSubstr("a copy of that of host b"));
+  c.identity.id = "id-a";
+  EXPECT_THAT(std::string(roster_->Open(c, "ipv4:127.0.0.1:2", stream_).status().message()),
+              HasSubstr("a copy of that of host a"));
+}
+
+TEST_F(RosterTest, HostStartedAnewTakesItsOwnPlaceAtOnce) {
+  Start(60000);
+  WorkerReport b = Report("b");
+  b.identity = {"id-b", "machine-2", "home-b"};
+  const auto first = roster_->Open(b, "ipv4:127.0.0.1:1", stream_);
+  ASSERT_TRUE(first.ok());
+  std::string closed_because;
+  roster_->OnLost(*first, stream_, [&](const std::string& reason) { closed_because = reason; });
+  b.host = "renamed";
+  const auto second = roster_->Open(b, "ipv4:127.0.0.1:2", std::make_shared<FakeStream>());
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_THAT(closed_because, HasSubstr("started anew"));
+  EXPECT_EQ(stream_->AwaitEnd().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(roster_->Find(*second)->state, HostState::kJoining);
+}
+
+TEST_F(RosterTest, SecondDaemonOfAMachineOffersWhatTheFirstLeaves) {
+  Start(60000);
+  WorkerReport b = Report("b");
+  b.identity = {"id-b", "machine-1", "home-b"};  // the coordinator's, which offers 3000 of 3600 bytes
+  b.capacity.memory_bytes = 3600;
+  const auto session = roster_->Open(b, "ipv4:127.0.0.1:1", stream_);
+  ASSERT_TRUE(session.ok());
+  EXPECT_EQ(roster_->Find(*session)->capacity.devices[0].memory_budget_bytes, 600);
+  WorkerReport c = Report("c");
+  c.identity = {"id-c", "machine-2", "home-c"};
+  c.capacity.memory_bytes = 3600;
+  const auto alone = roster_->Open(c, "ipv4:127.0.0.1:2", std::make_shared<FakeStream>());
+  ASSERT_TRUE(alone.ok());
+  EXPECT_EQ(roster_->Find(*alone)->capacity.devices[0].memory_budget_bytes, 1000);
+}
+
+TEST_F(RosterTest, TensorAddressOfAnotherMachineIsRefused) {
+  Start(60000);
+  WorkerReport report = Report("b");
+  for (const char* address : {"192.0.2.9:5000", "example.org:5000", "localhost:5000", "127.example.org:5000",
+                              "[2001:db8::2]:5000"}) {
+    report.tensor_address = address;
+    const auto session = roster_->Open(report, "ipv4:192.0.2.7:999", stream_);
+    EXPECT_EQ(session.status().code(), absl::StatusCode::kInvalidArgument) << address;
+    EXPECT_THAT(std::string(session.status().message()), HasSubstr("--tensor-listen"));
+  }
+  report.tensor_address = "192.0.2.7:5000";
+  EXPECT_TRUE(roster_->Open(report, "ipv6:[::ffff:192.0.2.7]:999", stream_).ok());
+}
+
+TEST_F(RosterTest, HostThatDoesNotAnswerKeepsNobodyFromJoining) {
+  Start(60000);
+  WorkerReport silent = Report("silent");
+  silent.tensor_address = "192.0.2.7:9";  // packets to it come to nothing
+  const auto first = roster_->Open(silent, "ipv4:192.0.2.7:9", stream_);
+  ASSERT_TRUE(first.ok());
+  silent.revision = 2;
+  ASSERT_TRUE(roster_->Report(*first, silent).ok());
+  const auto second = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", std::make_shared<FakeStream>());
+  ASSERT_TRUE(second.ok());
+  const auto desired = roster_->Desired(*second, 0);
+  server_->SetSession(desired->token);
+  ASSERT_TRUE(roster_->Report(*second, Report("b", desired->revision)).ok());
+  EXPECT_TRUE(AwaitState(*second, HostState::kAlive));
+  EXPECT_EQ(roster_->Find(*first)->state, HostState::kJoining);
+}
+
+TEST_F(RosterTest, ProblemOfAHostIsSeenAndPasses) {
+  Start(60000);
+  WorkerReport report = Report("b");
+  const auto session = roster_->Open(report, "ipv4:127.0.0.1:1", stream_);
+  ASSERT_TRUE(session.ok());
+  report.problem = "cache: cannot write: No space left on device";
+  ASSERT_TRUE(roster_->Report(*session, report).ok());
+  EXPECT_EQ(roster_->Find(*session)->report.problem, report.problem);
+  report.problem.clear();
+  ASSERT_TRUE(roster_->Report(*session, report).ok());
+  EXPECT_EQ(roster_->Find(*session)->report.problem, "");
+}
+
+TEST_F(RosterTest, HandlersOfPlansThatAreGoneAreForgotten) {
+  Start(60000);
+  const auto session = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_);
+  ASSERT_TRUE(session.ok());
+  const auto counted = std::make_shared<int>();  // each handler that is kept holds it
+  for (int plan = 0; plan < 100; ++plan) {
+    roster_->OnLost(*session, std::make_shared<int>(plan), [counted](const std::string&) {});
+  }
+  EXPECT_LE(counted.use_count(), 3);
 }
 
 }  // namespace

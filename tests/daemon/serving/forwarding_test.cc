@@ -4,6 +4,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/hearth/v1/worker.grpc.pb.h"
 #include "tests/daemon/serving/served.h"
 
 namespace hearth {
@@ -128,6 +129,16 @@ TEST_F(ForwardingTest, OtherServicesAreNotForwarded) {
   bool ok = false;
   queue.Next(&tag, &ok);
   EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(ForwardingTest, HostThatJoinsAWorkerIsToldWhomToJoin) {
+  grpc::ClientContext context;
+  const auto stream = v1::Membership::NewStub(channel_)->Synchronize(&context);
+  v1::DesiredState desired;
+  EXPECT_FALSE(stream->Read(&desired));
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(status.error_message(), HasSubstr("join " + coordinator_.server->address() + " instead"));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -104,10 +105,10 @@ class ShardLoaderTest : public ::testing::Test {
     std::filesystem::remove_all(dir_);
   }
 
-  void Restart() {
+  void Restart(uint64_t max_cache_bytes = 0) {
     loader_.reset();
     loader_ = std::make_unique<ShardLoader>(devices_, publisher_, coordinator_,
-                                            BundleStore::Open(dir_, 0).value(), [this] {
+                                            BundleStore::Open(dir_, max_cache_bytes).value(), [this] {
                                               std::lock_guard lock(mutex_);
                                               changed_.notify_all();
                                             });
@@ -146,6 +147,11 @@ class ShardLoaderTest : public ::testing::Test {
   bool AwaitNothingHeld() {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return loader_->UsedBytes("cpu") == 0; });
+  }
+
+  bool AwaitNoProblem() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return loader_->problem().empty(); });
   }
 
   const ShardFixture fixture_;
@@ -254,6 +260,32 @@ TEST_F(ShardLoaderTest, NothingWantedDropsEverything) {
   Want({});
   EXPECT_TRUE(AwaitNothingHeld());
   EXPECT_TRUE(loader_->Statuses().empty());
+}
+
+TEST_F(ShardLoaderTest, DiskThatCannotBeWrittenIsToldAndLookedAtAgainUntilItCan) {
+  // A file where the directory of arriving bundles was: writes fail, also for root.
+  const std::string partial = dir_ + "/partial";
+  std::filesystem::rename(partial, partial + ".away");
+  std::ofstream(partial) << "in the way";
+  Want({Everything(1)});
+  ASSERT_TRUE(AwaitDetail("cache: cannot write"));
+  EXPECT_THAT(loader_->problem(), HasSubstr(partial));
+  EXPECT_NE(loader_->Statuses()[0].phase, ShardPhase::kFailed) << "it is to be tried again";
+  Want({});  // the coordinator leaves the host out
+  ASSERT_TRUE(AwaitNothingHeld());
+  std::filesystem::remove(partial);
+  std::filesystem::rename(partial + ".away", partial);
+  ASSERT_TRUE(AwaitNoProblem());
+  Want({Everything(2)});
+  EXPECT_TRUE(Await({2}, ShardPhase::kReady));
+}
+
+TEST_F(ShardLoaderTest, CacheThatMayNotHoldAShardFailsWithTheLimit) {
+  Restart(/*max_cache_bytes=*/100);
+  Want({Everything(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kFailed));
+  EXPECT_THAT(loader_->Statuses()[0].detail, HasSubstr("may hold 100 bytes"));
+  EXPECT_EQ(loader_->problem(), "");
 }
 
 }  // namespace

@@ -1,0 +1,25 @@
+#ifndef HEARTH_DAEMON_MEMBERSHIP_HOST_IDENTITY_H_
+#define HEARTH_DAEMON_MEMBERSHIP_HOST_IDENTITY_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace hearth {
+
+// What a daemon is told apart by, whatever it is called.
+struct HostIdentity {
+  std::string id;       // drawn once, kept in the state directory
+  std::string machine;  // the running machine: the same for all its daemons, another after it has booted
+  std::string home;     // of the machine's state directories: a copy of one has the same id and another home
+
+  bool operator==(const HostIdentity&) const = default;
+};
+
+// The identity of the daemon that has this state directory; draws an id where there is none. UNAVAILABLE when
+// it can neither be read nor written.
+absl::StatusOr<HostIdentity> ReadHostIdentity(const std::string& state_dir);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_MEMBERSHIP_HOST_IDENTITY_H_

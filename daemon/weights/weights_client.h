@@ -1,0 +1,18 @@
+#ifndef HEARTH_DAEMON_WEIGHTS_WEIGHTS_CLIENT_H_
+#define HEARTH_DAEMON_WEIGHTS_WEIGHTS_CLIENT_H_
+
+#include <memory>
+#include <string>
+
+#include "daemon/weights/bundle_source.h"
+
+namespace hearth {
+
+// The bundles of the coordinator at HOST:PORT (weights.proto), over a connection of their own, so that they
+// do not hold up what else the two say to each other; connects when it is first needed, and again whenever
+// the connection is lost.
+std::unique_ptr<BundleSource> MakeWeightsClient(const std::string& address);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_WEIGHTS_WEIGHTS_CLIENT_H_

@@ -1,0 +1,109 @@
+// Who may join whom, and what both see of a peer that falls silent.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "tests/cluster/daemon_process.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Ended {
+  int code = -1;
+  std::string errors;  // what it wrote to stderr
+};
+
+// Starts a hearthd that is to end by itself.
+Ended RunToItsEnd(const std::string& state_dir, const std::string& arguments) {
+  const std::string command =
+      absl::StrCat("timeout 60 " HEARTHD " --log-level off --listen 127.0.0.1:0 --state-dir ", state_dir, " ",
+                   arguments, " 2>&1 >/dev/null");
+  FILE* const pipe = popen(command.c_str(), "r");
+  Ended ended;
+  std::array<char, 4096> buffer;
+  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) ended.errors += buffer.data();
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
+  return ended;
+}
+
+class Joining : public ::testing::Test {
+ protected:
+  // Whether the worker is in the cluster.
+  bool AwaitWorker() {
+    return AwaitCluster(client_, [](const v1::ClusterStatus& status) {
+      return status.hosts_size() == 2 && status.hosts(1).state() == v1::HOST_STATE_ALIVE;
+    });
+  }
+
+  TemporaryFolder folder_;
+  DaemonProcess coordinator_{folder_.path(), "a", {"--device", "cpu,memory=1GiB,threads=1,bandwidth=10G"}};
+  DaemonProcess worker_{
+      folder_.path(),
+      "b",
+      {"--join", coordinator_.address(), "--device", "cpu,memory=1GiB,threads=1,bandwidth=10G"}};
+  Client client_{coordinator_.address()};
+};
+
+TEST_F(Joining, HostWithANameThatIsTakenEndsWithTheReason) {
+  ASSERT_TRUE(AwaitWorker());
+  for (const char* name : {"a", "b"}) {
+    const Ended ended =
+        RunToItsEnd(folder_.path() + "/c", absl::StrCat("--name ", name, " --join ", coordinator_.address()));
+    EXPECT_EQ(ended.code, 1);
+    EXPECT_THAT(ended.errors, HasSubstr("another --name"));
+    EXPECT_EQ(std::count(ended.errors.begin(), ended.errors.end(), '\n'), 1) << ended.errors;
+  }
+}
+
+TEST_F(Joining, HostWithACopiedStateDirectoryEndsWithTheReason) {
+  ASSERT_TRUE(AwaitWorker());
+  std::filesystem::copy(folder_.path() + "/b", folder_.path() + "/copy",
+                        std::filesystem::copy_options::recursive);
+  const Ended ended =
+      RunToItsEnd(folder_.path() + "/copy", absl::StrCat("--name c --join ", coordinator_.address()));
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.errors, HasSubstr("a copy of that of host b"));
+}
+
+TEST_F(Joining, HostThatJoinsAWorkerEndsAndIsToldWhomToJoin) {
+  const Ended ended = RunToItsEnd(folder_.path() + "/c", absl::StrCat("--name c --join ", worker_.address()));
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.errors, HasSubstr(absl::StrCat("join ", coordinator_.address(), " instead")));
+}
+
+TEST_F(Joining, KilledWorkerThatStartsAgainTakesItsPlaceAtOnce) {
+  ASSERT_TRUE(AwaitWorker());
+  worker_.Kill();
+  const DaemonProcess again(
+      folder_.path(), "b",
+      {"--join", coordinator_.address(), "--device", "cpu,memory=1GiB,threads=1,bandwidth=10G"});
+  EXPECT_TRUE(AwaitWorker());
+}
+
+TEST_F(Joining, FrozenCoordinatorHangsNobodyAndIsFoundAgain) {
+  ASSERT_TRUE(AwaitWorker());
+  Client through_worker(worker_.address());
+  ASSERT_TRUE(through_worker.GetCluster().ok());
+  ASSERT_EQ(kill(coordinator_.pid(), SIGSTOP), 0);
+  for (Client* client : {&client_, &through_worker}) {
+    const absl::Time start = absl::Now();
+    EXPECT_EQ(client->GetCluster().status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_LT(absl::Now() - start, absl::Seconds(20));
+  }
+  ASSERT_EQ(kill(coordinator_.pid(), SIGCONT), 0);
+  EXPECT_TRUE(AwaitWorker());
+}
+
+}  // namespace
+}  // namespace hearth
