@@ -23,7 +23,7 @@ import tempfile
 import threading
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 DEMO_MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
 ARGUMENTS = None
 
