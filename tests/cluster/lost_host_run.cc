@@ -51,6 +51,8 @@ constexpr absl::Duration kLongestPause = absl::Seconds(30);
 #else
 constexpr absl::Duration kLongestPause = absl::Seconds(5);
 #endif
+// What each of the daemons, which share a machine, offers of it.
+constexpr char kOffer[] = "cpu,memory=1GiB";
 // A loss has to hit its phase: a stream may be through with it before the signal gets there.
 constexpr int kAttempts = 5;
 
@@ -132,7 +134,8 @@ class LostHost : public ::testing::Test {
   explicit LostHost(Cell cell)
       : cell_(cell),
         coordinator_(folder_.path(), "coordinator",
-                     {"--model", kSparseModel, "--context", "512", "--slots", "4", "--use-every-host"}),
+                     {"--model", kSparseModel, "--context", "512", "--slots", "4", "--use-every-host",
+                      "--device", kOffer}),
         client_(coordinator_.address()) {
     for (int i = 1; i < cell.hosts; ++i) workers_.push_back(StartWorker(i));
   }
@@ -159,8 +162,9 @@ class LostHost : public ::testing::Test {
   using Readers = std::vector<std::unique_ptr<Reader>>;
 
   std::unique_ptr<DaemonProcess> StartWorker(int number) const {
-    return std::make_unique<DaemonProcess>(folder_.path(), absl::StrCat("worker", number),
-                                           std::vector<std::string>{"--join", coordinator_.address()});
+    return std::make_unique<DaemonProcess>(
+        folder_.path(), absl::StrCat("worker", number),
+        std::vector<std::string>{"--join", coordinator_.address(), "--device", kOffer});
   }
 
   void AwaitShareOf(const std::string& host) {
