@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/checked.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/async_device.h"
 
@@ -32,6 +33,19 @@ Numbers MissingFrom(const Pieces& pieces, const Numbers& wanted, NumbersOf numbe
     if (!held) missing.push_back(number);
   }
   return missing;
+}
+
+// Of a former share's pieces those that have only wanted units, none of which is held already.
+template <class Pieces, class NumbersOf>
+Pieces Adoptable(const Pieces& former, const Pieces& held, const Numbers& wanted, NumbersOf numbers_of) {
+  Pieces adoptable;
+  for (const auto& piece : former) {
+    const Numbers& numbers = numbers_of(*piece);
+    if (IsSubset(numbers, wanted) && MissingFrom(held, numbers, numbers_of).size() == numbers.size()) {
+      adoptable.push_back(piece);
+    }
+  }
+  return adoptable;
 }
 
 const Numbers& GroupsOf(const FfnPiece& piece) { return piece.groups; }
@@ -80,6 +94,27 @@ std::vector<DeviceShare> ShareInTurn(const ModelOutline& outline, size_t count) 
   return shares;
 }
 
+void DeviceShare::Add(const UnitId& unit) {
+  switch (unit.kind) {
+    case UnitKind::kHeads:
+      return head_groups[unit.layer].push_back(unit.number);
+    case UnitKind::kNeurons:
+      return neuron_groups[unit.layer].push_back(unit.number);
+    case UnitKind::kOutput:
+      return output_runs.push_back(unit.number);
+  }
+}
+
+std::vector<UnitId> DeviceShare::units() const {
+  std::vector<UnitId> units;
+  for (uint32_t layer = 0; layer < head_groups.size(); ++layer) {
+    for (uint32_t group : head_groups[layer]) units.push_back({UnitKind::kHeads, layer, group});
+    for (uint32_t group : neuron_groups[layer]) units.push_back({UnitKind::kNeurons, layer, group});
+  }
+  for (uint32_t run : output_runs) units.push_back({UnitKind::kOutput, 0, run});
+  return units;
+}
+
 HostShare::HostShare(std::shared_ptr<const ModelOutline> outline, const DecoderOptions& options,
                      std::vector<DeviceShare> shares, HostDevices& devices)
     : outline_(std::move(outline)), options_(options), shares_(std::move(shares)), host_(devices) {
@@ -94,23 +129,59 @@ HostShare::HostShare(std::shared_ptr<const ModelOutline> outline, const DecoderO
 
 HostShare::~HostShare() = default;
 
+absl::Status HostShare::Check() const {
+  for (size_t i = 0; i < shares_.size(); ++i) {
+    uint64_t bytes = 0;
+    for (const UnitId& unit : shares_[i].units()) {
+      HEARTH_ASSIGN_OR_RETURN(const uint64_t weights, outline_->BundleBytes(unit));
+      HEARTH_ASSIGN_OR_RETURN(const uint64_t cache, outline_->CacheBytes(unit, options_));
+      for (const uint64_t part : {weights, cache}) bytes = CheckedAdd(bytes, part).value_or(UINT64_MAX);
+    }
+    const HostDeviceSpec& spec = host_.specs()[i];
+    if (bytes > spec.memory_bytes) {
+      return absl::ResourceExhaustedError(absl::StrCat("device ", spec.name, " is to hold ", bytes,
+                                                       " bytes of weights and caches, its budget is ",
+                                                       spec.memory_bytes, " bytes"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<UnitId> HostShare::missing() const {
+  std::vector<UnitId> missing;
+  for (size_t i = 0; i < shares_.size(); ++i) {
+    const CpuDevice& cpu = *cpus_[i];
+    for (const UnitId& unit : shares_[i].units()) {
+      const Numbers number = {unit.number};
+      const bool lacks =
+          unit.kind == UnitKind::kHeads     ? !MissingFrom(cpu.mixers(unit.layer), number, HeadsOf).empty()
+          : unit.kind == UnitKind::kNeurons ? !MissingFrom(cpu.ffn(unit.layer), number, GroupsOf).empty()
+                                            : !MissingFrom(cpu.outputs(), number, RunsOf).empty();
+      if (lacks) missing.push_back(unit);
+    }
+  }
+  return missing;
+}
+
 void HostShare::Adopt(const HostShare& former) {
   const bool same_model = former.outline_ == outline_ && former.options_ == options_;
   if (!same_model || former.cpus_.size() != cpus_.size()) return;
   for (size_t i = 0; i < cpus_.size(); ++i) {
-    for (uint32_t layer = 0; layer < cpus_[i]->layers(); ++layer) AdoptLayer(layer, i, *former.cpus_[i]);
-    for (const auto& piece : former.cpus_[i]->outputs()) {
-      if (IsSubset(piece->held(), shares_[i].output_runs)) cpus_[i]->AddOutput(piece);
+    CpuDevice& cpu = *cpus_[i];
+    const CpuDevice& other = *former.cpus_[i];
+    for (uint32_t layer = 0; layer < cpu.layers(); ++layer) {
+      for (const auto& piece :
+           Adoptable(other.ffn(layer), cpu.ffn(layer), shares_[i].neuron_groups[layer], GroupsOf)) {
+        cpu.AddFfn(layer, piece);
+      }
+      for (const auto& piece :
+           Adoptable(other.mixers(layer), cpu.mixers(layer), shares_[i].head_groups[layer], HeadsOf)) {
+        cpu.AddMixer(layer, piece);
+      }
     }
-  }
-}
-
-void HostShare::AdoptLayer(uint32_t layer, size_t device, const CpuDevice& former) {
-  for (const auto& piece : former.ffn(layer)) {
-    if (IsSubset(piece->groups, shares_[device].neuron_groups[layer])) cpus_[device]->AddFfn(layer, piece);
-  }
-  for (const auto& piece : former.mixers(layer)) {
-    if (IsSubset(piece->groups(), shares_[device].head_groups[layer])) cpus_[device]->AddMixer(layer, piece);
+    for (const auto& piece : Adoptable(other.outputs(), cpu.outputs(), shares_[i].output_runs, RunsOf)) {
+      cpu.AddOutput(piece);
+    }
   }
 }
 

@@ -16,6 +16,7 @@
 #include "engine/device/device.h"
 #include "engine/device/weight_source.h"
 #include "engine/outline/model_outline.h"
+#include "engine/outline/unit_id.h"
 
 namespace hearth {
 
@@ -56,6 +57,12 @@ struct DeviceShare {
   }
   // Every unit of the model.
   static DeviceShare Everything(const ModelOutline& outline);
+
+  // A unit of the model that comes after those that are here, in the order of UnitId.
+  void Add(const UnitId& unit);
+  // All of them, in the order of UnitId but layer by layer: heads and neurons of a layer, at last output
+  // rows.
+  std::vector<UnitId> units() const;
 };
 // Everything shared out in turn: unit i of each kind and layer lies on device i mod count.
 std::vector<DeviceShare> ShareInTurn(const ModelOutline& outline, size_t count);
@@ -74,8 +81,12 @@ class HostShare {
             std::vector<DeviceShare> shares, HostDevices& devices);
   ~HostShare();
 
+  // RESOURCE_EXHAUSTED when a device would hold more, weights and caches, than its budget.
+  absl::Status Check() const;
   // Takes over what `former`, a share of the same host, model and options, holds of the same units.
   void Adopt(const HostShare& former);
+  // The units that Load is still to load.
+  std::vector<UnitId> missing() const;
   // Loads the units that are still missing, layer by layer. `pool` is for loading: the devices may compute
   // for other shares meanwhile. INVALID_ARGUMENT for weights that do not fit, RESOURCE_EXHAUSTED without
   // memory.
@@ -97,7 +108,6 @@ class HostShare {
   absl::Status LoadNeurons(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
   absl::Status LoadHeads(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
   absl::Status LoadOutput(size_t device, WeightSource& source, ThreadPool& pool);
-  void AdoptLayer(uint32_t layer, size_t device, const CpuDevice& former);
 
   const std::shared_ptr<const ModelOutline> outline_;
   const DecoderOptions options_;

@@ -38,4 +38,40 @@ void FileSource::ReleaseLayer(uint32_t layer) {
   for (const TensorPart& part : *heads) file_->Release(part.tensor.data);
 }
 
+absl::StatusOr<std::vector<uint8_t>> FileSource::Bundle(const UnitId& unit) {
+  HEARTH_CHECK(outline_->Has(unit));
+  std::vector<uint8_t> bundle;
+  if (unit.kind == UnitKind::kNeurons) {
+    HEARTH_ASSIGN_OR_RETURN(GroupWeights weights, Neurons(unit.layer, unit.number));
+    bundle = std::move(weights).Load().bytes;
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(const UnitWeights weights, unit.kind == UnitKind::kHeads
+                                                           ? Heads(unit.layer, unit.number)
+                                                           : Output(unit.number));
+    bundle = ExtractBundle(weights.parts, weights.layout);
+  }
+  HEARTH_RETURN_IF_ERROR(CheckUnchanged());
+  return bundle;
+}
+
+BundleWeights::BundleWeights(std::shared_ptr<const ModelOutline> outline, Reader read)
+    : outline_(std::move(outline)), read_(std::move(read)) {}
+
+absl::StatusOr<GroupWeights> BundleWeights::Neurons(uint32_t layer, uint32_t group) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kNeurons, layer, group}));
+  return GroupWeights::FromBundle(outline_->ffn_specs[layer], outline_->neuron_groups[layer][group],
+                                  std::move(bundle));
+}
+
+absl::StatusOr<UnitWeights> BundleWeights::Heads(uint32_t layer, uint32_t group) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kHeads, layer, group}));
+  HEARTH_ASSIGN_OR_RETURN(UnitParts parts, outline_->HeadParts(layer, group));
+  return UnitFromBundle(std::move(parts), std::move(bundle));
+}
+
+absl::StatusOr<UnitWeights> BundleWeights::Output(uint32_t run) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kOutput, 0, run}));
+  return UnitFromBundle(outline_->OutputParts(run), std::move(bundle));
+}
+
 }  // namespace hearth

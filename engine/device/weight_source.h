@@ -2,12 +2,15 @@
 #define HEARTH_ENGINE_DEVICE_WEIGHT_SOURCE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/file/gguf.h"
 #include "engine/neuron/group_weights.h"
 #include "engine/outline/model_outline.h"
+#include "engine/outline/unit_id.h"
 #include "engine/weights/unit.h"
 
 namespace hearth {
@@ -33,9 +36,30 @@ class FileSource : public WeightSource {
   absl::StatusOr<UnitWeights> Output(uint32_t run) override;
   void ReleaseLayer(uint32_t layer) override;
 
+  // A unit's weights as they travel (CHECK: there is one). DATA_LOSS when the file was changed since it was
+  // opened.
+  absl::StatusOr<std::vector<uint8_t>> Bundle(const UnitId& unit);
+  absl::Status CheckUnchanged() const { return file_->CheckUnchanged(); }
+
  private:
   const std::shared_ptr<const GgufFile> file_;
   const std::shared_ptr<const ModelOutline> outline_;
+};
+
+// From bundles, wherever they come from. INVALID_ARGUMENT for a bundle that is not of its unit's size.
+class BundleWeights : public WeightSource {
+ public:
+  using Reader = std::function<absl::StatusOr<std::vector<uint8_t>>(const UnitId& unit)>;
+  BundleWeights(std::shared_ptr<const ModelOutline> outline, Reader read);
+
+  absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) override;
+  absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) override;
+  absl::StatusOr<UnitWeights> Output(uint32_t run) override;
+  void ReleaseLayer(uint32_t layer) override {}
+
+ private:
+  const std::shared_ptr<const ModelOutline> outline_;
+  const Reader read_;
 };
 
 }  // namespace hearth

@@ -65,8 +65,13 @@ struct GgufTensor {
 
   uint64_t cols() const { return ne[0]; }
   uint64_t rows() const { return ne[1] * ne[2] * ne[3]; }
-  // Bytes of one row of ne[0] values.
-  uint64_t row_bytes() const { return data.size() / rows(); }
+  // Bytes of one row of ne[0] values, whole blocks of the type, and of all rows: also where only the header is
+  // at hand and `data` is empty.
+  uint64_t row_bytes() const {
+    const TypeInfo& info = GetTypeInfo(type);
+    return ne[0] / info.block_values * info.block_bytes;
+  }
+  uint64_t bytes() const { return rows() * row_bytes(); }
   uint64_t values() const { return ne[0] * rows(); }
 };
 
@@ -100,8 +105,10 @@ class GgufFile {
  private:
   GgufFile() = default;
   friend class GgufReader;
+  friend absl::StatusOr<std::unique_ptr<GgufFile>> ParseSkeleton(std::vector<uint8_t> bytes, std::string name);
 
   std::optional<MappedFile> mapping_;
+  std::vector<uint8_t> owned_;  // of a skeleton
   absl::Span<const uint8_t> bytes_;
   std::string name_;
   uint32_t version_ = 0;

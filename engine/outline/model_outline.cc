@@ -4,8 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/attention/kv_cache.h"
 #include "engine/attention/mixer_weights.h"
+#include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/neuron/bundle.h"
 #include "engine/outline/ffn_layers.h"
 #include "engine/outline/leader_weights.h"
 #include "engine/outline/output_rows.h"
@@ -70,6 +73,41 @@ absl::StatusOr<UnitParts> ModelOutline::HeadParts(uint32_t layer, uint32_t group
 }
 
 UnitParts ModelOutline::OutputParts(uint32_t run) const { return OutputRowParts(output_runs[run], *tensors); }
+
+bool ModelOutline::Has(const UnitId& unit) const {
+  if (unit.kind == UnitKind::kOutput) return unit.layer == 0 && unit.number < output_runs.size();
+  if (unit.layer >= spec.n_layers) return false;
+  return unit.number <
+         (unit.kind == UnitKind::kHeads ? head_groups[unit.layer].size() : neuron_groups[unit.layer].size());
+}
+
+absl::StatusOr<uint64_t> ModelOutline::BundleBytes(const UnitId& unit) const {
+  HEARTH_CHECK(Has(unit));
+  if (unit.kind == UnitKind::kNeurons) {
+    HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout,
+                            MakeBundleLayout(ffn_specs[unit.layer], neuron_groups[unit.layer][unit.number]));
+    return layout.bytes;
+  }
+  UnitParts parts;
+  if (unit.kind == UnitKind::kHeads) {
+    HEARTH_ASSIGN_OR_RETURN(parts, HeadParts(unit.layer, unit.number));
+  } else {
+    parts = OutputParts(unit.number);
+  }
+  HEARTH_ASSIGN_OR_RETURN(const UnitLayout layout, MakeUnitLayout(parts));
+  return layout.bytes;
+}
+
+absl::StatusOr<uint64_t> ModelOutline::CacheBytes(const UnitId& unit, const DecoderOptions& options) const {
+  HEARTH_CHECK(Has(unit));
+  if (unit.kind != UnitKind::kHeads) return 0;
+  ModelSpec narrow;
+  narrow.n_embd = spec.n_embd;
+  narrow.convolution_length = spec.convolution_length;
+  narrow.ropes = spec.ropes;
+  narrow.layers = {NarrowToGroups(spec.layers[unit.layer], {head_groups[unit.layer][unit.number]})};
+  return KvCacheBytes(narrow, options);
+}
 
 SparsityMode DefaultSparsity(const ModelSpec& spec) {
   return CheckSparsity(spec, SparsityMode::kPredicted).ok() ? SparsityMode::kPredicted : SparsityMode::kDense;

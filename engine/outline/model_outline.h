@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/attention/decoder_options.h"
 #include "engine/attention/head_groups.h"
 #include "engine/file/gguf.h"
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
 #include "engine/neuron/neuron_group.h"
 #include "engine/neuron/profile.h"
+#include "engine/outline/unit_id.h"
 #include "engine/spec/spec.h"
 #include "engine/weights/tensor_set.h"
 #include "engine/weights/unit.h"
@@ -51,6 +53,13 @@ struct ModelOutline {
 
   absl::StatusOr<UnitParts> HeadParts(uint32_t layer, uint32_t group) const;
   UnitParts OutputParts(uint32_t run) const;
+
+  // Whether there is such a unit. The others need one that there is (CHECK).
+  bool Has(const UnitId& unit) const;
+  // Bytes of its weights as a bundle. INVALID_ARGUMENT where they cannot be laid out.
+  absl::StatusOr<uint64_t> BundleBytes(const UnitId& unit) const;
+  // What a head group caches under these options; 0 for other units.
+  absl::StatusOr<uint64_t> CacheBytes(const UnitId& unit, const DecoderOptions& options) const;
 };
 
 // Errors name what is missing, unknown (listing what is supported) or of wrong shape.

@@ -95,7 +95,7 @@ Norm WeightLoader::LoadNorm(const std::string& name, Shape shape) {
 }
 
 std::vector<float> WeightLoader::ToVector(const GgufTensor& tensor) {
-  bytes_ += tensor.data.size();
+  bytes_ += tensor.bytes();
   if (pool_ == nullptr) return {};
   std::vector<float> values(tensor.values());
   Dequantize(tensor.type, tensor.data, values.size(), values.data());
@@ -121,7 +121,7 @@ RowTable WeightLoader::BorrowRows(const std::string& name, Shape shape) {
 RowTable WeightLoader::BorrowMatrix(const std::string& name, Shape shape) {
   const GgufTensor* tensor = Require(name, shape);
   if (tensor == nullptr) return {};
-  bytes_ += tensor->data.size();
+  bytes_ += tensor->bytes();
   borrows_ = true;
   return {tensor->type, tensor->data.data(), tensor->rows(), tensor->cols(), tensor->row_bytes()};
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/file/gguf_skeleton.h"
 #include "engine/model/decoder.h"
 #include "tests/engine/model/fixture.h"
 
@@ -97,6 +98,73 @@ TEST_F(HostShareTest, DeviceWithoutAShareIsNotAsked) {
   const auto share = Share(*devices, shares);
   EXPECT_THAT(share->devices(), SizeIs(1));
   EXPECT_EQ(share->cpus()[1]->weight_bytes(), 0u);
+}
+
+TEST_F(HostShareTest, ShareFromBundlesOfAHostWithoutTheFileGivesTheSameBits) {
+  for (const std::string& path : {std::string(kDemo), FixturePath("latent_split_grouped.gguf")}) {
+    Open(path);
+    const auto devices = Devices(1);
+    const std::vector<float> expected = Step(*Share(*devices, ShareInTurn(model_->outline(), 1)), {1, 4, 2});
+    ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
+    FileSource file(model_->shared_file(), model_->shared_outline());
+    const auto skeleton = ParseSkeleton(MakeSkeleton(model_->file()).value(), "skeleton");
+    ASSERT_TRUE(skeleton.ok()) << skeleton.status();
+    const auto outline =
+        std::make_shared<const ModelOutline>(OutlineModel(**skeleton, model_->options()).value());
+    HostShare share(outline, kOptions, ShareInTurn(*outline, 1), *devices);
+    EXPECT_EQ(share.missing(), ShareInTurn(*outline, 1)[0].units());
+    BundleWeights source(outline, [&](const UnitId& unit) {
+      const auto bundle = file.Bundle(unit);
+      EXPECT_EQ(bundle->size(), outline->BundleBytes(unit).value());
+      return bundle;
+    });
+    const absl::Status loaded = share.Load(source, pool_);
+    ASSERT_TRUE(loaded.ok()) << loaded;
+    EXPECT_THAT(share.missing(), IsEmpty());
+    EXPECT_EQ(Step(share, {1, 4, 2}), expected) << path;
+    ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
+  }
+}
+
+TEST_F(HostShareTest, BundleOfAnotherSizeIsRefused) {
+  Open(kDemo);
+  const auto devices = Devices(1);
+  HostShare share(model_->shared_outline(), kOptions, ShareInTurn(model_->outline(), 1), *devices);
+  BundleWeights source(model_->shared_outline(), [](const UnitId&) { return std::vector<uint8_t>(100); });
+  EXPECT_EQ(share.Load(source, pool_).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(HostShareTest, LoadThatFailedHalfWayCanBeTriedAgain) {
+  Open(kDemo);
+  const auto devices = Devices(1);
+  const std::vector<float> expected = Step(*Share(*devices, ShareInTurn(model_->outline(), 1)), {1, 4});
+  ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
+  FileSource file(model_->shared_file(), model_->shared_outline());
+  HostShare share(model_->shared_outline(), kOptions, ShareInTurn(model_->outline(), 1), *devices);
+  int calls = 0;
+  BundleWeights source(model_->shared_outline(),
+                       [&](const UnitId& unit) -> absl::StatusOr<std::vector<uint8_t>> {
+                         if (++calls == 40) return absl::UnavailableError("gone");
+                         return file.Bundle(unit);
+                       });
+  EXPECT_EQ(share.Load(source, pool_).code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(share.Load(source, pool_).ok());
+  EXPECT_EQ(Step(share, {1, 4}), expected);
+}
+
+TEST_F(HostShareTest, MoreThanADeviceMayHoldIsRefusedBeforeLoading) {
+  Open(kDemo);
+  const uint64_t needed = [&] {
+    const auto devices = Devices(1);
+    const auto share = Share(*devices, ShareInTurn(model_->outline(), 1));
+    return share->weight_bytes() + share->kv_bytes();
+  }();
+  for (const auto& [budget, code] : {std::pair{needed / 2, absl::StatusCode::kResourceExhausted},
+                                     std::pair{2 * needed, absl::StatusCode::kOk}}) {
+    HostDevices devices({{"cpu", 1, budget}}, &pool_);
+    const HostShare share(model_->shared_outline(), kOptions, ShareInTurn(model_->outline(), 1), devices);
+    EXPECT_EQ(share.Check().code(), code);
+  }
 }
 
 TEST_F(HostShareTest, NewShareKeepsThePiecesThatItStillWants) {
