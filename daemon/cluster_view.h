@@ -62,7 +62,9 @@ struct DeviceShareView {
   std::string host;
   std::string device;
   uint64_t weight_bytes = 0;
-  std::vector<uint64_t> neurons;           // held
+  std::vector<uint64_t> neurons;  // held
+  uint64_t head_groups = 0;
+  uint64_t output_runs = 0;
   std::vector<uint64_t> neurons_computed;  // summed over tokens
   std::vector<uint64_t> neurons_offered;   // held, summed over tokens
   uint64_t bytes_touched = 0;

@@ -124,6 +124,9 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   app.add_flag("--use-every-host", config.use_every_host,
                "Give every host a share, even where that is slower")
       ->group(kDevices);
+  app.add_flag("--keep-attention", config.keep_attention,
+               "Give other hosts neurons only: one that is lost then costs no context")
+      ->group(kDevices);
 
   constexpr char kRunning[] = "Running";
   app.add_option("--state-dir", config.state_dir, "Directory of this daemon; default: ~/.local/state/hearth")

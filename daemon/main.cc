@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/command_line/program.h"
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
 #include "daemon/logging.h"
@@ -20,6 +19,7 @@
 #include "engine/base/output_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
+#include "engine/command_line/program.h"
 
 namespace hearth {
 namespace {
@@ -84,6 +84,7 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.kv_type = config.kv_type;
   options.sparsity = config.sparsity;
   options.use_every_host = config.use_every_host;
+  options.keep_attention = config.keep_attention;
   return options;
 }
 

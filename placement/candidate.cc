@@ -6,29 +6,30 @@
 #include <utility>
 
 #include "placement/exchange.h"
-#include "placement/layer_split.h"
+#include "placement/section_split.h"
 
 namespace hearth::placement {
 namespace {
 
-// How often layers are split again with the memory that is left over, and memory is exchanged between layers.
+// How often sections are split again with the memory that is left over, and memory is exchanged between
+// sections.
 constexpr int kImprovements = 2;
 
-double ExpectedBytes(const Layer& layer) {
+double ExpectedBytes(const Section& section) {
   double bytes = 0;
-  for (const Group& group : layer.groups) bytes += group.expected_bytes();
+  for (const Group& group : section.groups) bytes += group.expected_bytes();
   return bytes;
 }
 
-uint64_t LayerBytes(const Layer& layer) {
+uint64_t SectionBytes(const Section& section) {
   uint64_t bytes = 0;
-  for (const Group& group : layer.groups) bytes += group.memory_bytes();
+  for (const Group& group : section.groups) bytes += group.memory_bytes();
   return bytes;
 }
 
-uint64_t LargestGroup(const Layer& layer) {
+uint64_t LargestGroup(const Section& section) {
   uint64_t bytes = 0;
-  for (const Group& group : layer.groups) bytes = std::max(bytes, group.memory_bytes());
+  for (const Group& group : section.groups) bytes = std::max(bytes, group.memory_bytes());
   return bytes;
 }
 
@@ -37,7 +38,7 @@ uint64_t LargestGroup(const Layer& layer) {
 struct CandidateMaker::State {
   Assignment assignment;
   std::vector<uint64_t> free_bytes;  // per device
-  // Bytes of the layers that are yet to be placed and in which a device may take part.
+  // Bytes of the sections that are yet to be placed and in which a device may take part.
   std::vector<uint64_t> waiting_bytes;
 };
 
@@ -46,76 +47,77 @@ CandidateMaker::CandidateMaker(const Cluster& cluster, const Model& model, std::
       model_(model),
       devices_(ListDevices(cluster)),
       memory_bytes_(std::move(memory_bytes)),
-      busiest_first_(model.layers.size()) {
-  for (const Layer& layer : model.layers) layer_bytes_.push_back(LayerBytes(layer));
+      busiest_first_(model.sections.size()) {
+  for (const Section& section : model.sections) section_bytes_.push_back(SectionBytes(section));
   std::iota(busiest_first_.begin(), busiest_first_.end(), size_t{0});
   std::stable_sort(busiest_first_.begin(), busiest_first_.end(), [&](size_t a, size_t b) {
-    return ExpectedBytes(model.layers[a]) > ExpectedBytes(model.layers[b]);
+    return ExpectedBytes(model.sections[a]) > ExpectedBytes(model.sections[b]);
   });
 }
 
-bool CandidateMaker::MayTake(uint32_t device, bool shared, const Choices& choices) const {
+bool CandidateMaker::MayTake(size_t section, uint32_t device, bool shared, const Choices& choices) const {
   const uint32_t host = devices_[device].host;
-  return host == cluster_.leader || (shared && choices.hosts[host]);
+  if (host == cluster_.leader) return true;
+  return shared && choices.hosts[host] && !model_.sections[section].stays_with_leader;
 }
 
-std::vector<bool> CandidateMaker::SharedLayers(const Choices& choices) const {
-  std::vector<bool> shared(model_.layers.size(), false);
-  for (size_t i = 0; i < choices.shared_layers; ++i) shared[busiest_first_[i]] = true;
+std::vector<bool> CandidateMaker::SharedSections(const Choices& choices) const {
+  std::vector<bool> shared(model_.sections.size(), false);
+  for (size_t i = 0; i < choices.shared_sections; ++i) shared[busiest_first_[i]] = true;
   return shared;
 }
 
 std::optional<Assignment> CandidateMaker::Make(const Choices& choices) const {
-  State state{Assignment(model_.layers.size()), memory_bytes_, std::vector<uint64_t>(devices_.size(), 0)};
-  const std::vector<bool> shared = SharedLayers(choices);
+  State state{Assignment(model_.sections.size()), memory_bytes_, std::vector<uint64_t>(devices_.size(), 0)};
+  const std::vector<bool> shared = SharedSections(choices);
   for (size_t i = 0; i < busiest_first_.size(); ++i) {
     for (uint32_t d = 0; d < devices_.size(); ++d) {
-      if (MayTake(d, shared[busiest_first_[i]], choices))
-        state.waiting_bytes[d] += layer_bytes_[busiest_first_[i]];
+      if (MayTake(busiest_first_[i], d, shared[busiest_first_[i]], choices))
+        state.waiting_bytes[d] += section_bytes_[busiest_first_[i]];
     }
   }
-  // Layers that the leader's host keeps for itself come first: the others can still go elsewhere.
+  // Sections that the leader's host keeps for itself come first: the others can still go elsewhere.
   for (size_t i = busiest_first_.size(); i-- > 0;) {
-    if (!PlaceLayer(busiest_first_[i], shared[busiest_first_[i]], choices, state)) return std::nullopt;
+    if (!PlaceSection(busiest_first_[i], shared[busiest_first_[i]], choices, state)) return std::nullopt;
   }
   return std::move(state.assignment);
 }
 
 void CandidateMaker::Improve(const Choices& choices, Assignment& assignment) const {
   State state{std::move(assignment), memory_bytes_, {}};
-  for (size_t i = 0; i < model_.layers.size(); ++i) {
+  for (size_t i = 0; i < model_.sections.size(); ++i) {
     for (size_t g = 0; g < state.assignment[i].size(); ++g) {
-      state.free_bytes[state.assignment[i][g]] -= model_.layers[i].groups[g].memory_bytes();
+      state.free_bytes[state.assignment[i][g]] -= model_.sections[i].groups[g].memory_bytes();
     }
   }
-  const std::vector<bool> shared = SharedLayers(choices);
-  // By now links have their price in every layer: any layer may be shared where that pays.
-  const std::function<bool(size_t, uint32_t)> may_take = [&](size_t, uint32_t device) {
-    return MayTake(device, true, choices);
+  const std::vector<bool> shared = SharedSections(choices);
+  // By now links have their price in every section: any section may be shared where that pays.
+  const std::function<bool(size_t, uint32_t)> may_take = [&](size_t section, uint32_t device) {
+    return MayTake(section, device, true, choices);
   };
   for (int pass = 0; pass < kImprovements; ++pass) {
-    for (size_t layer : busiest_first_) SplitAgain(layer, shared[layer], choices, state);
+    for (size_t section : busiest_first_) SplitAgain(section, shared[section], choices, state);
     ImproveByExchange(cluster_, model_, may_take, state.assignment, state.free_bytes);
   }
   assignment = std::move(state.assignment);
 }
 
-// Each device offers a layer its proportional part of what it has left, so that every layer finds room on the
-// fast devices; where these parts together are too small for the layer they grow.
-std::vector<uint64_t> CandidateMaker::Quotas(size_t layer, const std::vector<uint32_t>& takers,
+// Each device offers a section its proportional part of what it has left, so that every section finds room on
+// the fast devices; where these parts together are too small for the section they grow.
+std::vector<uint64_t> CandidateMaker::Quotas(size_t section, const std::vector<uint32_t>& takers,
                                              const State& state) const {
   std::vector<uint64_t> quotas;
   uint64_t offered = 0;
   for (uint32_t d : takers) {
     const double part = state.waiting_bytes[d] == 0 ? 1.0
-                                                    : static_cast<double>(layer_bytes_[layer]) /
+                                                    : static_cast<double>(section_bytes_[section]) /
                                                           static_cast<double>(state.waiting_bytes[d]);
     const auto quota = static_cast<uint64_t>(static_cast<double>(state.free_bytes[d]) * std::min(part, 1.0));
     quotas.push_back(std::min(quota, state.free_bytes[d]));
     offered += quotas.back();
   }
   // One group per device is lost to rounding at most.
-  const uint64_t wanted = layer_bytes_[layer] + takers.size() * LargestGroup(model_.layers[layer]);
+  const uint64_t wanted = section_bytes_[section] + takers.size() * LargestGroup(model_.sections[section]);
   while (offered < wanted) {
     size_t roomiest = 0;
     for (size_t i = 1; i < takers.size(); ++i) {
@@ -130,54 +132,56 @@ std::vector<uint64_t> CandidateMaker::Quotas(size_t layer, const std::vector<uin
   return quotas;
 }
 
-std::optional<std::vector<uint32_t>> CandidateMaker::Split(size_t layer, const std::vector<uint32_t>& takers,
+std::optional<std::vector<uint32_t>> CandidateMaker::Split(size_t section,
+                                                           const std::vector<uint32_t>& takers,
                                                            const std::vector<uint64_t>& memory_bytes) const {
   std::vector<Participant> participants;
   for (size_t i = 0; i < takers.size(); ++i) {
     const DeviceRef ref = devices_[takers[i]];
     const Host& host = cluster_.hosts[ref.host];
-    const double link_us = ref.host == cluster_.leader ? 0 : LinkUs(host, model_.layers[layer]);
+    const double link_us = ref.host == cluster_.leader ? 0 : LinkUs(host, model_.sections[section]);
     const Device& device = host.devices[ref.device];
-    participants.push_back({takers[i], &device, link_us + device.dispatch_us, memory_bytes[i]});
+    participants.push_back({takers[i], &device, link_us + device.dispatch_us, memory_bytes[i],
+                            LinkBytesPerSecond(cluster_, ref.host)});
   }
-  return SplitLayer(model_.layers[layer], participants);
+  return SplitSection(model_.sections[section], participants);
 }
 
-bool CandidateMaker::PlaceLayer(size_t layer, bool shared, const Choices& choices, State& state) const {
+bool CandidateMaker::PlaceSection(size_t section, bool shared, const Choices& choices, State& state) const {
   std::vector<uint32_t> takers;
   std::vector<uint64_t> all_free;
   for (uint32_t d = 0; d < devices_.size(); ++d) {
-    if (!MayTake(d, shared, choices)) continue;
+    if (!MayTake(section, d, shared, choices)) continue;
     takers.push_back(d);
     all_free.push_back(state.free_bytes[d]);
   }
-  std::optional<std::vector<uint32_t>> placed = Split(layer, takers, Quotas(layer, takers, state));
-  if (!placed) placed = Split(layer, takers, all_free);
+  std::optional<std::vector<uint32_t>> placed = Split(section, takers, Quotas(section, takers, state));
+  if (!placed) placed = Split(section, takers, all_free);
   if (!placed) return false;
   for (size_t g = 0; g < placed->size(); ++g) {
-    state.free_bytes[(*placed)[g]] -= model_.layers[layer].groups[g].memory_bytes();
+    state.free_bytes[(*placed)[g]] -= model_.sections[section].groups[g].memory_bytes();
   }
-  for (uint32_t d : takers) state.waiting_bytes[d] -= layer_bytes_[layer];
-  state.assignment[layer] = *std::move(placed);
+  for (uint32_t d : takers) state.waiting_bytes[d] -= section_bytes_[section];
+  state.assignment[section] = *std::move(placed);
   return true;
 }
 
-void CandidateMaker::SplitAgain(size_t layer, bool shared, const Choices& choices, State& state) const {
-  const std::vector<Group>& groups = model_.layers[layer].groups;
-  std::vector<uint32_t>& now = state.assignment[layer];
+void CandidateMaker::SplitAgain(size_t section, bool shared, const Choices& choices, State& state) const {
+  const std::vector<Group>& groups = model_.sections[section].groups;
+  std::vector<uint32_t>& now = state.assignment[section];
   std::vector<uint64_t> free_bytes = state.free_bytes;
   for (size_t g = 0; g < groups.size(); ++g) free_bytes[now[g]] += groups[g].memory_bytes();
   std::vector<uint32_t> takers;
   std::vector<uint64_t> offered;
   for (uint32_t d = 0; d < devices_.size(); ++d) {
-    if (!MayTake(d, shared, choices)) continue;
+    if (!MayTake(section, d, shared, choices)) continue;
     takers.push_back(d);
     offered.push_back(free_bytes[d]);
   }
-  const auto again = Split(layer, takers, offered);
+  const auto again = Split(section, takers, offered);
   if (!again) return;
-  const double now_us = ExpectedLayerTime(cluster_, devices_, model_.layers[layer], now).total_us;
-  const double again_us = ExpectedLayerTime(cluster_, devices_, model_.layers[layer], *again).total_us;
+  const double now_us = ExpectedSectionTime(cluster_, devices_, model_.sections[section], now).total_us;
+  const double again_us = ExpectedSectionTime(cluster_, devices_, model_.sections[section], *again).total_us;
   if (!(again_us < now_us * (1 - 1e-9))) return;
   now = *again;
   for (size_t g = 0; g < groups.size(); ++g) free_bytes[now[g]] -= groups[g].memory_bytes();

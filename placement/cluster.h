@@ -25,7 +25,8 @@ struct Device {
   uint64_t memory_bytes = 0;    // what weights may take of it
   double read_bytes_per_s = 0;  // weights, read once in order
   double operations_per_s = 0;  // multiplications and additions
-  double dispatch_us = 0;  // handing it a layer and getting its partial sum: thread hand-over, kernel launch
+  double dispatch_us =
+      0;  // handing it a section and getting its partial sum: thread hand-over, kernel launch
 };
 
 // The network between a host and the leader.

@@ -6,7 +6,7 @@
 namespace hearth::placement {
 namespace {
 
-// Layer times that are worked out before the search gives up: some ten milliseconds.
+// Section times that are worked out before the search gives up: some ten milliseconds.
 constexpr int64_t kMaxEvaluations = 1000000;
 // Smaller gains are rounding.
 constexpr double kMinGainUs = 1e-6;
@@ -18,8 +18,8 @@ class Exchange {
       : model_(model), may_take_(may_take), assignment_(assignment), free_bytes_(free_bytes) {
     const std::vector<DeviceRef> devices = ListDevices(cluster);
     device_count_ = static_cast<uint32_t>(devices.size());
-    for (size_t i = 0; i < model.layers.size(); ++i) {
-      LayerState& state = layers_.emplace_back();
+    for (size_t i = 0; i < model.sections.size(); ++i) {
+      SectionState& state = sections_.emplace_back();
       state.overhead_us.resize(device_count_);
       state.work_us.assign(device_count_, 0);
       state.groups.assign(device_count_, 0);
@@ -27,9 +27,10 @@ class Exchange {
       for (uint32_t d = 0; d < device_count_; ++d) {
         const Host& host = cluster.hosts[devices[d].host];
         const Device& device = host.devices[devices[d].device];
-        const double link_us = devices[d].host == cluster.leader ? 0 : LinkUs(host, model.layers[i]);
+        const double link_us = devices[d].host == cluster.leader ? 0 : LinkUs(host, model.sections[i]);
         state.overhead_us[d] = device.dispatch_us + link_us;
-        for (const Group& group : model.layers[i].groups) state.group_us[d].push_back(GroupUs(device, group));
+        for (const Group& group : model.sections[i].groups)
+          state.group_us[d].push_back(GroupUs(device, group, LinkBytesPerSecond(cluster, devices[d].host)));
       }
       for (size_t g = 0; g < assignment[i].size(); ++g) Add(state, g, assignment[i][g]);
     }
@@ -39,42 +40,42 @@ class Exchange {
     bool found = true;
     while (found && evaluations_ < kMaxEvaluations) {
       found = false;
-      for (size_t i = 0; i < layers_.size(); ++i) {
+      for (size_t i = 0; i < sections_.size(); ++i) {
         for (size_t g = 0; g < assignment_[i].size(); ++g) found |= TryGroup(i, g);
       }
     }
   }
 
  private:
-  struct LayerState {
+  struct SectionState {
     std::vector<double> overhead_us;            // (devices)
     std::vector<double> work_us;                // (devices)
     std::vector<size_t> groups;                 // (devices)
     std::vector<std::vector<double>> group_us;  // (devices, groups)
   };
 
-  // A step: group `group` of layer `layer` goes to `device`.
+  // A step: group `group` of section `section` goes to `device`.
   struct Move {
-    size_t layer;
+    size_t section;
     size_t group;
     uint32_t device;
   };
 
-  uint64_t BytesOf(size_t layer, size_t group) const {
-    return model_.layers[layer].groups[group].memory_bytes();
+  uint64_t BytesOf(size_t section, size_t group) const {
+    return model_.sections[section].groups[group].memory_bytes();
   }
 
-  static void Add(LayerState& state, size_t g, uint32_t d) {
+  static void Add(SectionState& state, size_t g, uint32_t d) {
     state.work_us[d] += state.group_us[d][g];
     ++state.groups[d];
   }
 
-  static void Remove(LayerState& state, size_t g, uint32_t d) {
+  static void Remove(SectionState& state, size_t g, uint32_t d) {
     // An empty device has no work, not what rounding has left of it.
     state.work_us[d] = --state.groups[d] == 0 ? 0 : state.work_us[d] - state.group_us[d][g];
   }
 
-  double TimeOf(const LayerState& state) {
+  double TimeOf(const SectionState& state) {
     ++evaluations_;
     double us = 0;
     for (uint32_t d = 0; d < device_count_; ++d) {
@@ -83,10 +84,10 @@ class Exchange {
     return us;
   }
 
-  // What a move saves in its layer; negative where it costs.
+  // What a move saves in its section; negative where it costs.
   double Gain(const Move& move) {
-    LayerState& state = layers_[move.layer];
-    const uint32_t from = assignment_[move.layer][move.group];
+    SectionState& state = sections_[move.section];
+    const uint32_t from = assignment_[move.section][move.group];
     const double work_from = state.work_us[from], work_to = state.work_us[move.device];
     const double before_us = TimeOf(state);
     Remove(state, move.group, from);
@@ -100,21 +101,21 @@ class Exchange {
   }
 
   void Apply(const Move& move) {
-    uint32_t& place = assignment_[move.layer][move.group];
-    Remove(layers_[move.layer], move.group, place);
-    Add(layers_[move.layer], move.group, move.device);
-    free_bytes_[place] += BytesOf(move.layer, move.group);
-    free_bytes_[move.device] -= BytesOf(move.layer, move.group);
+    uint32_t& place = assignment_[move.section][move.group];
+    Remove(sections_[move.section], move.group, place);
+    Add(sections_[move.section], move.group, move.device);
+    free_bytes_[place] += BytesOf(move.section, move.group);
+    free_bytes_[move.device] -= BytesOf(move.section, move.group);
     place = move.device;
   }
 
-  bool TryGroup(size_t layer, size_t group) {
+  bool TryGroup(size_t section, size_t group) {
     for (uint32_t d = 0; d < device_count_ && evaluations_ < kMaxEvaluations; ++d) {
-      if (d == assignment_[layer][group] || !may_take_(layer, d)) continue;
-      const Move move{layer, group, d};
+      if (d == assignment_[section][group] || !may_take_(section, d)) continue;
+      const Move move{section, group, d};
       const double gain_us = Gain(move);
       if (gain_us < kMinGainUs) continue;
-      if (BytesOf(layer, group) <= free_bytes_[d]) {
+      if (BytesOf(section, group) <= free_bytes_[d]) {
         Apply(move);
         return true;
       }
@@ -128,26 +129,26 @@ class Exchange {
 
   // `way` leaves move.device, and may go where `move` comes from.
   void ApplyBoth(const Move& way, const Move& move) {
-    const uint32_t from = assignment_[move.layer][move.group];
-    const uint64_t bytes = BytesOf(move.layer, move.group);
+    const uint32_t from = assignment_[move.section][move.group];
+    const uint64_t bytes = BytesOf(move.section, move.group);
     free_bytes_[from] += bytes;
     Apply(way);
     free_bytes_[from] -= bytes;
     Apply(move);
   }
 
-  // The cheapest move of a group of another layer off move.device that makes enough room there, if it costs
+  // The cheapest move of a group of another section off move.device that makes enough room there, if it costs
   // less than `gain_us`.
   std::optional<Move> MakeWay(const Move& move, double gain_us) {
     std::optional<Move> best;
     double best_us = gain_us - kMinGainUs;
-    const uint64_t needed = BytesOf(move.layer, move.group) - free_bytes_[move.device];
-    const uint32_t from = assignment_[move.layer][move.group];
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      for (size_t g = 0; i != move.layer && g < assignment_[i].size(); ++g) {
+    const uint64_t needed = BytesOf(move.section, move.group) - free_bytes_[move.device];
+    const uint32_t from = assignment_[move.section][move.group];
+    for (size_t i = 0; i < sections_.size(); ++i) {
+      for (size_t g = 0; i != move.section && g < assignment_[i].size(); ++g) {
         if (assignment_[i][g] != move.device || BytesOf(i, g) < needed) continue;
         for (uint32_t d = 0; d < device_count_; ++d) {
-          const uint64_t room = free_bytes_[d] + (d == from ? BytesOf(move.layer, move.group) : 0);
+          const uint64_t room = free_bytes_[d] + (d == from ? BytesOf(move.section, move.group) : 0);
           if (d == move.device || BytesOf(i, g) > room || !may_take_(i, d)) continue;
           const double cost_us = -Gain({i, g, d});
           if (cost_us >= best_us) continue;
@@ -165,14 +166,14 @@ class Exchange {
   Assignment& assignment_;
   std::vector<uint64_t>& free_bytes_;
   uint32_t device_count_ = 0;
-  std::vector<LayerState> layers_;
+  std::vector<SectionState> sections_;
   int64_t evaluations_ = 0;
 };
 
 }  // namespace
 
 void ImproveByExchange(const Cluster& cluster, const Model& model,
-                       const std::function<bool(size_t layer, uint32_t device)>& may_take,
+                       const std::function<bool(size_t section, uint32_t device)>& may_take,
                        Assignment& assignment, std::vector<uint64_t>& free_bytes) {
   Exchange(cluster, model, may_take, assignment, free_bytes).Run();
 }

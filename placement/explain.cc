@@ -11,11 +11,20 @@
 namespace hearth::placement {
 namespace {
 
+// "a", "a and b", "a, b and c".
+std::string JoinWithAnd(const std::vector<std::string>& parts) {
+  std::string text = parts.front();
+  for (size_t i = 1; i < parts.size(); ++i) {
+    absl::StrAppend(&text, i + 1 == parts.size() ? " and " : ", ", parts[i]);
+  }
+  return text;
+}
+
 class Explainer {
  public:
   Explainer(const Cluster& cluster, const Model& model, const Plan& plan, const Comparisons& comparisons)
       : cluster_(cluster), model_(model), plan_(plan), comparisons_(comparisons) {
-    for (const Layer& layer : model.layers) group_count_ += layer.groups.size();
+    for (const Section& section : model.sections) group_count_ += section.groups.size();
   }
 
   std::vector<std::string> Run() {
@@ -65,15 +74,51 @@ class Explainer {
 
   std::string TimeLine() const {
     const PlanTime& time = plan_.time;
-    std::string line = absl::StrFormat(
-        "One token is expected to take %s (%.1f tokens/s): %s on the leader %s/%s and %s in the FFNs of %s",
-        FormatTime(time.total_us), 1e6 / std::max(time.total_us, 1e-3), FormatTime(time.leader_us),
-        LeaderName(), cluster_.hosts[cluster_.leader].devices.front().name, FormatTime(time.ffn_us),
-        FormatCount(time.layers.size(), "layer"));
+    std::vector<std::string> parts = {absl::StrCat(FormatTime(time.leader_us), " on the leader ",
+                                                   LeaderName(), "/",
+                                                   cluster_.hosts[cluster_.leader].devices.front().name)};
+    for (const GroupKind kind : {GroupKind::kHeads, GroupKind::kNeurons, GroupKind::kOutput}) {
+      if (CountOf(kind) == 0) continue;
+      const std::string us = FormatTime(time.kind_us[static_cast<size_t>(kind)]);
+      parts.push_back(kind == GroupKind::kOutput
+                          ? absl::StrCat(us, " in the output head")
+                          : absl::StrCat(us, kind == GroupKind::kHeads ? " in the attention" : " in the FFNs",
+                                         " of ", FormatCount(SectionsOf(kind), "layer")));
+    }
+    std::string line =
+        absl::StrFormat("One token is expected to take %s (%.1f tokens/s): %s", FormatTime(time.total_us),
+                        1e6 / std::max(time.total_us, 1e-3), JoinWithAnd(parts));
     if (time.link_us > 0) absl::StrAppend(&line, ", of which ", FormatTime(time.link_us), " wait for links");
     if (time.round_trips > 0) absl::StrAppend(&line, "; ", FormatCount(time.round_trips, "round trip"));
     if (time.round_trips > 0 && time.link_us == 0) absl::StrAppend(&line, ", all hidden behind local work");
     return line + ".";
+  }
+
+  uint64_t SectionsOf(GroupKind kind) const {
+    return static_cast<uint64_t>(std::count_if(model_.sections.begin(), model_.sections.end(),
+                                               [kind](const Section& s) { return s.name.kind == kind; }));
+  }
+
+  // Groups of a kind.
+  uint64_t CountOf(GroupKind kind) const {
+    uint64_t count = 0;
+    for (const Section& section : model_.sections)
+      count += section.name.kind == kind ? section.groups.size() : 0;
+    return count;
+  }
+
+  // "8 of 16 neuron groups and 1 of 4 head groups".
+  std::string GroupsIn(const DeviceUse& use) const {
+    std::vector<std::string> parts;
+    for (const auto& [kind, name] :
+         {std::pair{GroupKind::kNeurons, "neuron group"}, std::pair{GroupKind::kHeads, "head group"},
+          std::pair{GroupKind::kOutput, "run"}}) {
+      if (CountOf(kind) == 0) continue;
+      parts.push_back(absl::StrCat(use.kind_groups[static_cast<size_t>(kind)], " of ",
+                                   FormatCount(CountOf(kind), name),
+                                   kind == GroupKind::kOutput ? " of output rows" : ""));
+    }
+    return JoinWithAnd(parts);
   }
 
   // Whether some group that is elsewhere would fit no more.
@@ -82,26 +127,32 @@ class Explainer {
     for (size_t i = 0; i < plan_.assignment.size(); ++i) {
       for (size_t g = 0; g < plan_.assignment[i].size(); ++g) {
         if (plan_.devices[plan_.assignment[i][g]].device == use.device) continue;
-        smallest = std::min(smallest, model_.layers[i].groups[g].memory_bytes());
+        smallest = std::min(smallest, model_.sections[i].groups[g].memory_bytes());
       }
     }
     return smallest != UINT64_MAX && use.memory_budget_bytes - use.memory_bytes < smallest;
   }
 
+  static uint64_t NeuronGroupsOf(const DeviceUse& use) {
+    return use.kind_groups[static_cast<size_t>(GroupKind::kNeurons)];
+  }
+
+  // Of its neuron groups, of which there are some.
   double MeanFrequency(const DeviceUse& use) const {
     double sum = 0;
     for (size_t i = 0; i < plan_.assignment.size(); ++i) {
       for (size_t g = 0; g < plan_.assignment[i].size(); ++g) {
+        if (model_.sections[i].name.kind != GroupKind::kNeurons) continue;
         if (plan_.devices[plan_.assignment[i][g]].device == use.device)
-          sum += model_.layers[i].groups[g].frequency;
+          sum += model_.sections[i].groups[g].frequency;
       }
     }
-    return use.groups == 0 ? 0 : sum / static_cast<double>(use.groups);
+    return sum / static_cast<double>(NeuronGroupsOf(use));
   }
 
   bool HasFrequencies() const {
-    for (const Layer& layer : model_.layers) {
-      for (const Group& group : layer.groups) {
+    for (const Section& section : model_.sections) {
+      for (const Group& group : section.groups) {
         if (group.frequency < 1) return true;
       }
     }
@@ -109,14 +160,13 @@ class Explainer {
   }
 
   std::string DeviceLine(const DeviceUse& use) const {
-    std::string line = absl::StrFormat("%s (%s) holds %d of %s in %s of the %s it offers", NameOf(use),
-                                       DeviceKindName(DeviceOf(use).kind), use.groups,
-                                       FormatCount(group_count_, "neuron group"),
+    std::string line = absl::StrFormat("%s (%s) holds %s in %s of the %s it offers", NameOf(use),
+                                       DeviceKindName(DeviceOf(use).kind), GroupsIn(use),
                                        FormatBytes(use.memory_bytes), FormatBytes(use.memory_budget_bytes));
     if (IsLeaderDevice(use) && model_.leader_memory_bytes > 0) {
       absl::StrAppend(&line, " (", FormatBytes(model_.leader_memory_bytes), " for the leader's part)");
     }
-    if (use.groups > 0 && HasFrequencies()) {
+    if (NeuronGroupsOf(use) > 0 && HasFrequencies()) {
       absl::StrAppend(
           &line, absl::StrFormat("; its neurons fire for %.1f %% of the tokens", 100 * MeanFrequency(use)));
     }
@@ -139,9 +189,9 @@ class Explainer {
 
   std::string NoMemoryLine() const {
     const double slower_us = plan_.time.total_us - comparisons_.alone_with_memory_us;
-    std::string line = absl::StrCat("The neuron groups need ", FormatBytes(GroupBytes(model_)), " and host ",
-                                    LeaderName(), " has ", FormatBytes(comparisons_.leader_host_bytes),
-                                    " for them: other hosts have to help");
+    std::string line =
+        absl::StrCat("The model needs ", FormatBytes(GroupBytes(model_)), " and host ", LeaderName(), " has ",
+                     FormatBytes(comparisons_.leader_host_bytes), " for it: other hosts have to help");
     if (slower_us > 0) {
       absl::StrAppend(&line, " although generation is ", FormatTime(slower_us),
                       " per token slower than host ", LeaderName(), " would be with enough memory (",
@@ -166,41 +216,41 @@ class Explainer {
                         LeaderName(), " alone would take ", FormatTime(*comparisons_.alone_us), ".");
   }
 
-  // The layer in which a host would help most: where the others take longest.
-  size_t SlowestLayer() const {
-    const auto& layers = plan_.time.layers;
+  // The section in which a host would help most: where the others take longest.
+  size_t SlowestSection() const {
+    const auto& sections = plan_.time.sections;
     return static_cast<size_t>(
-        std::max_element(layers.begin(), layers.end(),
-                         [](const LayerTime& a, const LayerTime& b) { return a.total_us < b.total_us; }) -
-        layers.begin());
+        std::max_element(sections.begin(), sections.end(),
+                         [](const SectionTime& a, const SectionTime& b) { return a.total_us < b.total_us; }) -
+        sections.begin());
   }
 
   std::string UnusedHostLine(size_t h) const {
     const Host& host = cluster_.hosts[h];
     const std::string start = absl::StrCat("Host ", host.name, " gets nothing: ");
-    if (!comparisons_.with_host_us[h]) return start + "it offers no memory for even one neuron group.";
-    const size_t layer = SlowestLayer();
-    const double layer_us = plan_.time.layers[layer].total_us;
-    const double link_us = LinkUs(host, model_.layers[layer]);
-    if (link_us >= layer_us) {
-      return absl::StrCat(start, "a round trip of ", FormatTime(link_us), " per layer costs more than the ",
-                          FormatTime(layer_us),
-                          " it could save at most, which is all that a layer takes without it.");
+    if (!comparisons_.with_host_us[h]) return start + "it offers no memory for even one group.";
+    const size_t section = SlowestSection();
+    const double section_us = plan_.time.sections[section].total_us;
+    const double link_us = LinkUs(host, model_.sections[section]);
+    if (link_us >= section_us) {
+      return absl::StrCat(start, "a round trip of ", FormatTime(link_us), " per step costs more than the ",
+                          FormatTime(section_us),
+                          " it could save at most, which is all that a step takes without it.");
     }
-    return absl::StrCat(start, "with even one neuron group of each layer there a token would take ",
+    return absl::StrCat(start, "with even one group of each step there a token would take ",
                         FormatTime(*comparisons_.with_host_us[h]), " instead of ",
                         FormatTime(plan_.time.total_us), " (a round trip of ", FormatTime(link_us),
-                        " per layer).");
+                        " each).");
   }
 
   std::string UnusedDeviceLine(const DeviceUse& use) const {
     if (IsFull(use)) {
       return absl::StrCat("Device ", NameOf(use), " gets nothing: the ",
                           FormatBytes(use.memory_budget_bytes - use.memory_bytes),
-                          " it offers hold no neuron group.");
+                          " it offers hold no group.");
     }
     return absl::StrCat("Device ", NameOf(use),
-                        " gets nothing: the other devices finish each layer sooner without it.");
+                        " gets nothing: the other devices finish each step sooner without it.");
   }
 
   const Cluster& cluster_;

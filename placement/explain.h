@@ -17,11 +17,11 @@ struct Comparisons {
   std::optional<double> alone_us;
   // The same if its first device had all the memory it wants.
   double alone_with_memory_us = 0;
-  // Memory that neuron groups may take on the leader's host.
+  // Memory that groups may take on the leader's host.
   uint64_t leader_host_bytes = 0;
   // use_every_host only: time per token of the plan that would have been made without it.
   std::optional<double> unforced_us;
-  // Per remote host without a share: time per token if it held the coldest group of each layer; nullopt for
+  // Per remote host without a share: time per token if it held the coldest group of each section; nullopt for
   // the others and where it has no memory for that.
   std::vector<std::optional<double>> with_host_us;
 };

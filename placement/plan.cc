@@ -13,8 +13,8 @@
 namespace hearth::placement {
 namespace {
 
-// Numbers of shared layers that are tried between none and all.
-constexpr size_t kSharedLayerSteps = 8;
+// Numbers of shared sections that are tried between none and all.
+constexpr size_t kSharedSectionSteps = 8;
 
 struct Candidate {
   Assignment assignment;
@@ -34,7 +34,7 @@ class Search {
   Found Alone() const { return Try({std::vector<bool>(cluster_.hosts.size(), false), 0}); }
 
   Found EveryHost() const {
-    return Try({std::vector<bool>(cluster_.hosts.size(), true), model_.layers.size()});
+    return Try({std::vector<bool>(cluster_.hosts.size(), true), model_.sections.size()});
   }
 
   // Adds hosts to the leader's as long as one makes generation faster, and takes hosts away from all of them
@@ -70,11 +70,11 @@ class Search {
   Found WithHosts(const std::vector<bool>& hosts) const {
     Found best;
     Choices choices{hosts, 0};
-    for (size_t shared : SharedLayerCounts(hosts)) {
+    for (size_t shared : SharedSectionCounts(hosts)) {
       Found found = Try({hosts, shared});
       if (!IsFaster(found, best)) continue;
       best = std::move(found);
-      choices.shared_layers = shared;
+      choices.shared_sections = shared;
     }
     if (best) {
       maker_.Improve(choices, best->assignment);
@@ -83,24 +83,24 @@ class Search {
     return best;
   }
 
-  std::vector<size_t> SharedLayerCounts(const std::vector<bool>& hosts) const {
-    const size_t layers = model_.layers.size();
+  std::vector<size_t> SharedSectionCounts(const std::vector<bool>& hosts) const {
+    const size_t sections = model_.sections.size();
     bool any_remote = false;
     for (size_t h = 0; h < hosts.size(); ++h) any_remote |= hosts[h] && h != cluster_.leader;
     if (!any_remote) return {0};
     std::vector<size_t> counts = {0};
-    for (size_t step = 1; step <= kSharedLayerSteps; ++step) {
-      const size_t count = (layers * step + kSharedLayerSteps - 1) / kSharedLayerSteps;
+    for (size_t step = 1; step <= kSharedSectionSteps; ++step) {
+      const size_t count = (sections * step + kSharedSectionSteps - 1) / kSharedSectionSteps;
       if (count != counts.back()) counts.push_back(count);
     }
-    const size_t fewest = FewestSharedLayers(hosts);
+    const size_t fewest = FewestSharedSections(hosts);
     if (std::find(counts.begin(), counts.end(), fewest) == counts.end()) counts.push_back(fewest);
     return counts;
   }
 
-  // The smallest number of shared layers with which the model fits: least round trips.
-  size_t FewestSharedLayers(const std::vector<bool>& hosts) const {
-    size_t low = 0, high = model_.layers.size();
+  // The smallest number of shared sections with which the model fits: least round trips.
+  size_t FewestSharedSections(const std::vector<bool>& hosts) const {
+    size_t low = 0, high = model_.sections.size();
     while (low < high) {
       const size_t middle = low + (high - low) / 2;
       if (maker_.Make({hosts, middle})) {
@@ -134,7 +134,7 @@ absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const 
     if (ref.host == cluster.leader && ref.device == 0) {
       if (bytes < model.leader_memory_bytes) {
         return absl::ResourceExhaustedError(absl::StrCat(
-            "the leader's part of the model (attention, output, KV cache) needs ",
+            "the leader's part of the model (embedding, norms, buffers) needs ",
             FormatBytes(model.leader_memory_bytes), ", but device ", host.name, "/", device.name, " offers ",
             FormatBytes(bytes), ": ", FormatBytes(model.leader_memory_bytes - bytes),
             " are missing; offer more memory, or use a shorter context or a smaller quantisation"));
@@ -157,8 +157,9 @@ uint64_t Sum(const std::vector<uint64_t>& values) {
 absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory) {
   const uint64_t needed = GroupBytes(model);
   const uint64_t offered = Sum(memory);
-  const std::string start = absl::StrCat("the model's neuron groups need ", FormatBytes(needed),
-                                         ", all devices offer ", FormatBytes(offered), " for them");
+  const std::string start =
+      absl::StrCat("the model needs ", FormatBytes(needed), " besides the leader's part, all devices offer ",
+                   FormatBytes(offered));
   if (needed > offered) {
     return absl::ResourceExhaustedError(
         absl::StrCat(start, ": ", FormatBytes(needed - offered),
@@ -169,6 +170,12 @@ absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory)
       start, " but in pieces that are too small: the groups cannot be divided; offer a little more memory"));
 }
 
+Model WithAttentionAtHome(Model model) {
+  for (Section& section : model.sections)
+    section.stays_with_leader = section.name.kind != GroupKind::kNeurons;
+  return model;
+}
+
 Cluster WithFreeLinks(Cluster cluster) {
   for (Host& host : cluster.hosts) {
     host.link = {.round_trip_us = 0, .bytes_per_s = std::numeric_limits<double>::max()};
@@ -177,18 +184,19 @@ Cluster WithFreeLinks(Cluster cluster) {
   return cluster;
 }
 
-// Gives each of the hosts that has no part of a layer one group of it: the one with the fewest expected bytes
-// that another host can spare and that fits.
+// Gives each of the hosts that has no part of a section one group of it: the one with the fewest expected
+// bytes that another host can spare and that fits.
 void GiveHostsAGroup(const Cluster& cluster, const Model& model, const std::vector<bool>& hosts,
                      std::vector<uint64_t> free_bytes, Assignment& assignment) {
   const std::vector<DeviceRef> devices = ListDevices(cluster);
   for (size_t i = 0; i < assignment.size(); ++i) {
     for (size_t g = 0; g < assignment[i].size(); ++g) {
-      free_bytes[assignment[i][g]] -= model.layers[i].groups[g].memory_bytes();
+      free_bytes[assignment[i][g]] -= model.sections[i].groups[g].memory_bytes();
     }
   }
   for (size_t i = 0; i < assignment.size(); ++i) {
-    const std::vector<Group>& groups = model.layers[i].groups;
+    const std::vector<Group>& groups = model.sections[i].groups;
+    if (model.sections[i].stays_with_leader) continue;
     std::vector<size_t> held(cluster.hosts.size(), 0);
     for (uint32_t d : assignment[i]) ++held[devices[d].host];
     for (uint32_t d = 0; d < devices.size(); ++d) {
@@ -216,14 +224,15 @@ std::vector<DeviceUse> CountUse(const Cluster& cluster, const Model& model, cons
     use.device = ref;
     use.memory_budget_bytes = cluster.hosts[ref.host].devices[ref.device].memory_bytes;
     use.memory_bytes = ref.host == cluster.leader && ref.device == 0 ? model.leader_memory_bytes : 0;
-    use.neurons.assign(model.layers.size(), 0);
+    use.neurons.assign(model.layers(), 0);
   }
   for (size_t i = 0; i < assignment.size(); ++i) {
     for (size_t g = 0; g < assignment[i].size(); ++g) {
-      const Group& group = model.layers[i].groups[g];
+      const Group& group = model.sections[i].groups[g];
       DeviceUse& use = uses[assignment[i][g]];
       use.memory_bytes += group.memory_bytes();
-      use.neurons[i] += group.neurons;
+      if (group.neurons > 0) use.neurons[model.sections[i].name.layer] += group.neurons;
+      ++use.kind_groups[static_cast<size_t>(model.sections[i].name.kind)];
       use.expected_bytes += group.expected_bytes();
       ++use.groups;
     }
@@ -242,7 +251,7 @@ double AloneWithMemoryUs(const Cluster& cluster, const Model& model, std::vector
 }
 
 // Per remote host that the plan leaves out: what a token would take if it held just the coldest group of each
-// layer.
+// section.
 std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const Model& model,
                                                   const std::vector<uint64_t>& memory, const Plan& plan) {
   std::vector<uint64_t> groups(cluster.hosts.size(), 0);
@@ -262,6 +271,9 @@ std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const 
 }  // namespace
 
 absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const PlanOptions& options) {
+  if (options.keep_attention) {
+    return MakePlan(cluster, WithAttentionAtHome(model), {.use_every_host = options.use_every_host});
+  }
   absl::Status status = ValidateCluster(cluster);
   if (status.ok()) status = ValidateModel(model);
   if (!status.ok()) return status;
@@ -276,6 +288,7 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const 
   if (const Found alone = search.Alone()) comparisons.alone_us = alone->total_us;
   comparisons.alone_with_memory_us = AloneWithMemoryUs(cluster, model, *memory);
   Plan plan;
+  for (const Section& section : model.sections) plan.sections.push_back(section.name);
   plan.assignment = std::move(found->assignment);
   if (options.use_every_host) {
     comparisons.unforced_us = found->total_us;

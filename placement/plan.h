@@ -1,6 +1,7 @@
 #ifndef HEARTH_PLACEMENT_PLAN_H_
 #define HEARTH_PLACEMENT_PLAN_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,26 +14,30 @@
 namespace hearth::placement {
 
 struct PlanOptions {
-  // Every host gets a share of every layer in proportion to its speed, as if links cost nothing, even where
+  // Every host gets a share of every section in proportion to its speed, as if links cost nothing, even where
   // that makes generation slower: for demonstrations and tests of the split. The explanation says what it
   // costs.
   bool use_every_host = false;
+  // Heads, their caches and output rows stay on the leader's host: a host that is lost then costs no context.
+  bool keep_attention = false;
 };
 
 // What one device holds under a plan.
 struct DeviceUse {
   DeviceRef device;
-  uint64_t memory_bytes = 0;         // neuron groups, and the leader's own memory on its first device
-  uint64_t memory_budget_bytes = 0;  // Device::memory_bytes
-  uint64_t groups = 0;
-  std::vector<uint64_t> neurons;  // per layer
-  double expected_bytes = 0;      // of neuron groups, read per token
+  uint64_t memory_bytes = 0;  // groups with their caches, and the leader's own memory on its first device
+  uint64_t memory_budget_bytes = 0;                    // Device::memory_bytes
+  uint64_t groups = 0;                                 // of all kinds
+  std::array<uint64_t, kGroupKinds> kind_groups = {};  // of each
+  std::vector<uint64_t> neurons;                       // per layer
+  double expected_bytes = 0;                           // of groups, read per token
 
   bool operator==(const DeviceUse&) const = default;
 };
 
-// A complete placement: every group of every layer is on exactly one device, within all memory budgets.
+// A complete placement: every group of every section is on exactly one device, within all memory budgets.
 struct Plan {
+  std::vector<SectionName> sections;  // of the model; assignment and time.sections are theirs, in this order
   Assignment assignment;
   PlanTime time;
   std::vector<DeviceUse> devices;        // one per device of the cluster, as ListDevices numbers them

@@ -10,7 +10,7 @@ namespace hearth::placement {
 std::string FormatTime(double us);
 // "512 B", "1.5 KiB", "3.1 GiB".
 std::string FormatBytes(uint64_t bytes);
-// "1 layer", "32 layers".
+// "1 section", "32 sections".
 std::string FormatCount(uint64_t count, const std::string& singular);
 
 }  // namespace hearth::placement

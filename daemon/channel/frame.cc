@@ -17,7 +17,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the tensor channel needs a little-endian machine");
 
 constexpr uint32_t kMagic = 0x48545248;  // "HRTH"
-constexpr uint16_t kVersion = 2;
+constexpr uint16_t kVersion = 3;
 
 // Puts numbers one after another, little-endian whatever the machine.
 class Writer {
@@ -80,6 +80,7 @@ FrameHeaderBytes EncodeFrameHeader(const FrameHeader& header) {
   writer.Put(kVersion);
   writer.Put(static_cast<uint16_t>(header.operation));
   writer.Put(header.epoch);
+  writer.Put(header.ticket);
   writer.Put(header.step);
   writer.Put(header.layer);
   writer.Put(header.rows);
@@ -103,6 +104,7 @@ absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes) {
   FrameHeader header;
   const auto operation = reader.Take<uint16_t>();
   header.epoch = reader.Take<uint64_t>();
+  header.ticket = reader.Take<uint64_t>();
   header.step = reader.Take<uint64_t>();
   header.layer = reader.Take<uint32_t>();
   header.rows = reader.Take<uint32_t>();
@@ -111,7 +113,7 @@ absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes) {
   const auto hidden = reader.Take<uint8_t>();
   const auto zero = reader.Take<uint16_t>();
   header.payload_bytes = reader.Take<uint64_t>();
-  if (operation < 1 || operation > static_cast<uint16_t>(FrameOperation::kSums)) {
+  if (operation < 1 || operation > static_cast<uint16_t>(FrameOperation::kKv)) {
     return absl::InvalidArgumentError(absl::StrCat("unknown operation ", operation));
   }
   if (type > static_cast<uint8_t>(FrameType::kInt32)) {
@@ -124,16 +126,32 @@ absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes) {
   return header;
 }
 
-FfnPayload FfnPayloadOf(const ShardShape& shape, const FrameHeader& header) {
-  HEARTH_CHECK(header.layer < shape.layers.size() && header.rows <= shape.max_rows);
-  const LayerShape& layer = shape.layers[header.layer];
-  HEARTH_CHECK(header.choices <= layer.blocks);
+uint64_t ShardShape::output_rows() const {
+  uint64_t rows = 0;
+  for (const IndexRange& run : output_runs) rows += run.size();
+  return rows;
+}
+
+PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header) {
+  HEARTH_CHECK(header.rows <= shape.limits.max_rows);
   // None overflows: rows is at most 8192, the other counts fit 32 bits.
   const uint64_t rows = header.rows;
-  FfnPayload payload;
-  payload.x_bytes = rows * layer.n_embd * sizeof(float);
+  PayloadShape payload;
+  payload.x_bytes = rows * shape.n_embd * sizeof(float);
+  if (header.operation == FrameOperation::kOutput) {
+    payload.logits = rows * shape.output_rows();
+    return payload;
+  }
+  HEARTH_CHECK(header.layer < shape.layers.size());
+  const LayerShape& layer = shape.layers[header.layer];
+  if (header.operation == FrameOperation::kMix) {
+    payload.places_bytes = rows * sizeof(WirePlace);
+    payload.sums = rows * shape.n_embd;
+    return payload;
+  }
+  HEARTH_CHECK(header.operation == FrameOperation::kFfn && header.choices <= layer.blocks);
   payload.hidden_bytes = header.hidden ? rows * layer.predictor_rank * sizeof(float) : 0;
-  payload.choices_bytes = rows * header.choices * (sizeof(uint32_t) + sizeof(float));
+  payload.choices_bytes = rows * header.choices * sizeof(BlockChoice);
   payload.sums = rows * layer.output_values;
   return payload;
 }
@@ -151,18 +169,30 @@ absl::Status ValidatePing(const FrameHeader& header) {
   return absl::OkStatus();
 }
 
+namespace {
+
+absl::Status ExpectRows(const FrameHeader& header, const ShardShape& shape) {
+  if (header.rows > 0 && header.rows <= shape.limits.max_rows) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(header.rows, " rows where 1 to ", shape.limits.max_rows, " are allowed"));
+}
+
+// Whether the host holds what the operation needs of the header's layer.
+absl::Status ExpectHeld(const FrameHeader& header, const ShardShape& shape) {
+  bool held = header.layer < shape.layers.size();
+  if (held) {
+    const LayerShape& layer = shape.layers[header.layer];
+    held = header.operation == FrameOperation::kFfn ? layer.neurons : layer.heads;
+  }
+  if (header.operation == FrameOperation::kOutput) held = header.layer == 0 && shape.output_rows() > 0;
+  if (held) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("operation ", static_cast<int>(header.operation),
+                                                 " on layer ", header.layer,
+                                                 ", of which this host holds nothing"));
+}
+
 absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape) {
-  HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kFfn, "ffn"));
-  HEARTH_RETURN_IF_ERROR(ExpectEpoch(header, shape.epoch));
-  if (header.layer >= shape.layers.size() || !shape.layers[header.layer].held) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("layer ", header.layer, ", of which this host holds nothing"));
-  }
   const LayerShape& layer = shape.layers[header.layer];
-  if (header.rows == 0 || header.rows > shape.max_rows) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(header.rows, " rows where 1 to ", shape.max_rows, " are allowed"));
-  }
   if (header.choices > layer.blocks) {
     return absl::InvalidArgumentError(
         absl::StrCat(header.choices, " choices per row in a layer of ", layer.blocks, " blocks"));
@@ -170,7 +200,49 @@ absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape) {
   if (header.hidden && layer.predictor_rank == 0) {
     return absl::InvalidArgumentError("predictor values for a layer without a predictor");
   }
-  return ExpectPayload(header, FrameType::kFloat32, FfnPayloadOf(shape, header).request_bytes());
+  return absl::OkStatus();
+}
+
+// What may be written of a cache at once.
+uint64_t MaxCacheBytes(const ShardShape& shape, uint32_t layer) {
+  return shape.layers[layer].position_bytes * shape.limits.context_length;
+}
+
+absl::Status ValidateKv(const FrameHeader& header, const ShardShape& shape) {
+  const uint64_t most = header.operation == FrameOperation::kReadKv ? 0 : MaxCacheBytes(shape, header.layer);
+  if (header.type != FrameType::kBytes || header.rows != 0 || header.payload_bytes < sizeof(WireKvRange) ||
+      header.payload_bytes - sizeof(WireKvRange) > most) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("payload of ", header.payload_bytes, " bytes for positions of a cache"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateRequest(const FrameHeader& header, const ShardShape& shape) {
+  switch (header.operation) {
+    case FrameOperation::kMix:
+    case FrameOperation::kFfn:
+    case FrameOperation::kOutput:
+    case FrameOperation::kReadKv:
+    case FrameOperation::kWriteKv:
+      break;
+    default:
+      return ExpectOperation(header, FrameOperation::kFfn, "a request");
+  }
+  HEARTH_RETURN_IF_ERROR(ExpectEpoch(header, shape.epoch));
+  HEARTH_RETURN_IF_ERROR(ExpectHeld(header, shape));
+  const bool ffn = header.operation == FrameOperation::kFfn;
+  if (!ffn && (header.hidden || header.choices != 0)) {
+    return absl::InvalidArgumentError("fields without meaning are set");
+  }
+  if (header.operation == FrameOperation::kReadKv || header.operation == FrameOperation::kWriteKv) {
+    return ValidateKv(header, shape);
+  }
+  HEARTH_RETURN_IF_ERROR(ExpectRows(header, shape));
+  if (ffn) HEARTH_RETURN_IF_ERROR(ValidateFfn(header, shape));
+  return ExpectPayload(header, FrameType::kFloat32, PayloadOf(shape, header).request_bytes());
 }
 
 absl::Status ValidateChoices(const FrameHeader& header, const ShardShape& shape,
@@ -192,18 +264,73 @@ absl::Status ValidateChoices(const FrameHeader& header, const ShardShape& shape,
   return absl::OkStatus();
 }
 
-absl::Status ValidateSums(const FrameHeader& header, const FrameHeader& request, const ShardShape& shape) {
-  HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kSums, "sums"));
-  HEARTH_RETURN_IF_ERROR(ExpectEpoch(header, request.epoch));
-  if (header.step != request.step || header.layer != request.layer || header.rows != request.rows) {
-    return absl::InvalidArgumentError(absl::StrCat("answer to step ", header.step, " layer ", header.layer,
-                                                   " where step ", request.step, " layer ", request.layer,
-                                                   " was asked"));
+absl::Status ValidatePlaces(const ShardShape& shape, absl::Span<const WirePlace> places) {
+  std::vector<uint32_t> next(shape.limits.sequences, UINT32_MAX);  // position; none yet
+  for (const WirePlace& place : places) {
+    if (place.sequence >= shape.limits.sequences || place.position >= shape.limits.context_length ||
+        place.prompt > 1) {
+      return absl::InvalidArgumentError(absl::StrCat("position ", place.position, " of sequence ",
+                                                     place.sequence, ", which this host does not cache"));
+    }
+    uint32_t& expected = next[place.sequence];
+    if (expected != UINT32_MAX && place.position != expected) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("position ", place.position, " of a sequence where ", expected, " follows"));
+    }
+    expected = place.position + 1;
   }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateKvRange(const FrameHeader& header, const ShardShape& shape, const WireKvRange& range) {
+  if (range.sequence >= shape.limits.sequences || range.begin > range.end ||
+      range.end > shape.limits.context_length) {
+    return absl::InvalidArgumentError(absl::StrCat("positions ", range.begin, " to ", range.end,
+                                                   " of sequence ", range.sequence,
+                                                   ", which this host does not cache"));
+  }
+  return absl::OkStatus();
+}
+
+namespace {
+
+absl::Status ValidateSums(const FrameHeader& header, uint64_t sums) {
+  HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kSums, "sums"));
   const bool narrow = header.type == FrameType::kInt32;
   const uint64_t sum_bytes = narrow ? sizeof(int32_t) : sizeof(int64_t);
-  return ExpectPayload(header, narrow ? FrameType::kInt32 : FrameType::kInt64,
-                       FfnPayloadOf(shape, request).sums * sum_bytes);
+  return ExpectPayload(header, narrow ? FrameType::kInt32 : FrameType::kInt64, sums * sum_bytes);
+}
+
+absl::Status ValidateCache(const FrameHeader& header, uint64_t most_bytes) {
+  HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kKv, "kv"));
+  if (header.payload_bytes <= most_bytes) {
+    return ExpectPayload(header, FrameType::kBytes, header.payload_bytes);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("payload of ", header.payload_bytes, " bytes where at most ", most_bytes, " are cached"));
+}
+
+}  // namespace
+
+absl::Status ValidateAnswer(const FrameHeader& header, const FrameHeader& request, const ShardShape& shape,
+                            const WireKvRange& range) {
+  HEARTH_RETURN_IF_ERROR(ExpectEpoch(header, request.epoch));
+  if (header.ticket != request.ticket || header.layer != request.layer || header.rows != request.rows) {
+    return absl::InvalidArgumentError(absl::StrCat("answer to request ", header.ticket, " layer ",
+                                                   header.layer, " where request ", request.ticket, " layer ",
+                                                   request.layer, " was sent"));
+  }
+  switch (request.operation) {
+    case FrameOperation::kReadKv:
+      return ValidateCache(header, shape.layers[request.layer].position_bytes * (range.end - range.begin));
+    case FrameOperation::kWriteKv:
+      return ValidateCache(header, 0);
+    case FrameOperation::kOutput:
+      HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kLogits, "logits"));
+      return ExpectPayload(header, FrameType::kFloat32, PayloadOf(shape, request).logits * sizeof(float));
+    default:
+      return ValidateSums(header, PayloadOf(shape, request).sums);
+  }
 }
 
 }  // namespace hearth

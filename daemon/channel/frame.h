@@ -9,7 +9,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/attention/decoder_options.h"
 #include "engine/neuron/ffn_request.h"
+#include "engine/weights/unit.h"
 
 namespace hearth {
 
@@ -19,23 +21,47 @@ namespace hearth {
 //
 //   leader                                      worker
 //   hello(epoch, payload: session token)  ->
-//                                         <-    welcome            or the connection is closed
+//                                         <-    welcome(payload)   or the connection is closed
 //   ping(payload: up to 1 MiB)            ->                       to measure the link
 //                                         <-    pong(no payload)
-//   ffn(step, layer, rows, payload)       ->                       epoch other than 0 only
-//                                         <-    sums(the same step, layer, rows; payload)
+// and, with an epoch other than 0, the operations of a Device (engine/device/device.h), several of which may
+// be on their way; answers come in the order of the questions and repeat their ticket, layer and rows:
+//   mix(step, layer, rows, payload)       ->
+//                                         <-    sums(payload)
+//   ffn(layer, rows, payload)             ->
+//                                         <-    sums(payload)
+//   output(rows, payload)                 ->
+//                                         <-    logits(payload)
+//   read_kv(layer, payload)               ->
+//                                         <-    kv(payload)
+//   write_kv(layer, payload)              ->
+//                                         <-    kv(no payload)
 //
-// The payload of `ffn` is x, float32 (rows, n_embd); then, if `hidden` says so, the predictor's hidden
-// values, float32 (rows, predictor_rank); then the block choices, (rows, choices) pairs of uint32 block and
-// float32 weight. The payload of `sums` is int32 or int64 (rows, output_values), see wire_sums.h.
+// Payloads:
+//   welcome uint64 for each head group that the host holds under the plan, in the order of layers and groups:
+//           what its cache is known by on this host
+//   mix     x, float32 (rows, n_embd); the rows' places, (rows) of WirePlace
+//   ffn     x, float32 (rows, n_embd); if `hidden` says so the predictor's hidden values, float32 (rows,
+//           predictor_rank); the block choices, (rows, choices) pairs of uint32 block and float32 weight
+//   output  x, float32 (rows, n_embd)
+//   sums    int32 or int64 (rows, output_values), see wire_sums.h
+//   logits  float32 (rows, output rows that the host holds, rising)
+//   read_kv, write_kv   a WireKvRange; to write, what KvLayer::Read has given
+//   kv      what KvLayer::Read gives
 
 enum class FrameOperation : uint16_t {
   kHello = 1,
   kWelcome = 2,
   kPing = 3,
   kPong = 4,
-  kFfn = 5,
-  kSums = 6,
+  kMix = 5,
+  kFfn = 6,
+  kOutput = 7,
+  kSums = 8,
+  kLogits = 9,
+  kReadKv = 10,
+  kWriteKv = 11,
+  kKv = 12,
 };
 
 enum class FrameType : uint8_t {
@@ -50,7 +76,8 @@ struct FrameHeader {
   FrameType type = FrameType::kBytes;
   bool hidden = false;  // ffn: the predictor's values follow x
   uint64_t epoch = 0;   // of the plan; 0 on connections that only measure
-  uint64_t step = 0;    // counts the requests of a connection
+  uint64_t ticket = 0;  // counts the requests of a connection
+  uint64_t step = 0;    // mix: MixRequest::step
   uint32_t layer = 0;
   uint32_t rows = 0;
   uint32_t choices = 0;  // ffn: block choices per row
@@ -59,9 +86,9 @@ struct FrameHeader {
   bool operator==(const FrameHeader&) const = default;
 };
 
-// magic u32, version u16, operation u16, epoch u64, step u64, layer u32, rows u32, choices u32, type u8,
-// hidden u8, 2 zero bytes, payload_bytes u64
-inline constexpr size_t kFrameHeaderBytes = 48;
+// magic u32, version u16, operation u16, epoch u64, ticket u64, step u64, layer u32, rows u32, choices u32,
+// type u8, hidden u8, 2 zero bytes, payload_bytes u64
+inline constexpr size_t kFrameHeaderBytes = 56;
 inline constexpr uint64_t kMaxPingBytes = 1 << 20;
 using FrameHeaderBytes = std::array<uint8_t, kFrameHeaderBytes>;
 
@@ -69,46 +96,70 @@ FrameHeaderBytes EncodeFrameHeader(const FrameHeader& header);
 // INVALID_ARGUMENT for another magic or version, unknown operations and types, and bits that have no meaning.
 absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes);
 
-// What a host's share of a layer takes and gives; `held` is false where it has none.
+// RowPlace and KvRange as they travel.
+struct WirePlace {
+  uint32_t sequence = 0;
+  uint32_t position = 0;
+  uint32_t prompt = 0;  // 0 or 1
+};
+struct WireKvRange {
+  uint32_t group = 0;
+  uint32_t sequence = 0;
+  uint32_t begin = 0;
+  uint32_t end = 0;
+};
+
+// What a host's share of a layer takes and gives.
 struct LayerShape {
-  bool held = false;
-  uint32_t n_embd = 0;
+  bool heads = false;    // it holds head groups
+  bool neurons = false;  // it holds neuron groups
   uint32_t predictor_rank = 0;
-  uint32_t output_values = 0;
+  uint32_t output_values = 0;  // of an ffn's sums
   uint32_t blocks = 0;
+  uint64_t position_bytes = 0;  // at most, of the cached values of a head group and a position
 };
 
 // What the messages of one plan to one host look like.
 struct ShardShape {
   uint64_t epoch = 0;
-  uint32_t max_rows = 0;
+  DecoderOptions limits;
+  uint32_t n_embd = 0;
   std::vector<LayerShape> layers;
+  std::vector<IndexRange> output_runs;  // rows of the output head that the host holds, rising
+
+  uint64_t output_rows() const;
 };
 
-// Bytes of the parts of a payload.
-struct FfnPayload {
+// Bytes of the parts of a request's payload, and of its answer; those that an operation does not have are 0.
+struct PayloadShape {
   uint64_t x_bytes = 0;
+  uint64_t places_bytes = 0;
   uint64_t hidden_bytes = 0;
   uint64_t choices_bytes = 0;
-  uint64_t sums = 0;  // values of the answer
+  uint64_t sums = 0;    // values of the answer
+  uint64_t logits = 0;  // the same
 
-  uint64_t request_bytes() const { return x_bytes + hidden_bytes + choices_bytes; }
+  uint64_t request_bytes() const { return x_bytes + places_bytes + hidden_bytes + choices_bytes; }
 };
 
-// Sizes of an `ffn` message and its answer. The counts are within the shape's limits (CHECK).
-FfnPayload FfnPayloadOf(const ShardShape& shape, const FrameHeader& header);
+// Of a mix, ffn or output message. The counts are within the shape's limits (CHECK).
+PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header);
 
 // Whether a worker may read this message's payload: each returns INVALID_ARGUMENT, or FAILED_PRECONDITION for
-// another epoch, and says what is wrong.
+// another epoch, and says what is wrong. A request is any operation of a Device.
 absl::Status ValidateHello(const FrameHeader& header);
 absl::Status ValidatePing(const FrameHeader& header);
-absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape);
+absl::Status ValidateRequest(const FrameHeader& header, const ShardShape& shape);
 // Whether the block choices of a message, (rows, header.choices), are ones that a leader sends: each block is
 // one of the layer's and occurs once in its row (a weight of 0 stands for "none"), weights are finite.
 absl::Status ValidateChoices(const FrameHeader& header, const ShardShape& shape,
                              absl::Span<const BlockChoice> choices);
-// Whether `header` is the answer to `request` (which is valid under `shape`).
-absl::Status ValidateSums(const FrameHeader& header, const FrameHeader& request, const ShardShape& shape);
+// Whether the places are within the shape's limits, and rise without gaps in each sequence.
+absl::Status ValidatePlaces(const ShardShape& shape, absl::Span<const WirePlace> places);
+absl::Status ValidateKvRange(const FrameHeader& header, const ShardShape& shape, const WireKvRange& range);
+// Whether `header` is the answer to `request` (which is valid under `shape`). `range` is that of a read_kv.
+absl::Status ValidateAnswer(const FrameHeader& header, const FrameHeader& request, const ShardShape& shape,
+                            const WireKvRange& range = {});
 
 }  // namespace hearth
 

@@ -110,34 +110,48 @@ absl::Status FrameSocket::AwaitReady(short events, Clock::time_point deadline) {
   }
 }
 
+OutgoingFrame::OutgoingFrame(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts)
+    : header_(EncodeFrameHeader(header)) {
+  HEARTH_CHECK(parts.size() <= kMaxParts);
+  uint64_t payload = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    parts_[i] = parts[i];
+    payload += parts[i].size();
+  }
+  HEARTH_CHECK(payload == header.payload_bytes);
+  bytes_left_ = bytes_ = kFrameHeaderBytes + payload;
+}
+
 absl::Status FrameSocket::Send(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts,
                                Clock::time_point deadline) {
-  const FrameHeaderBytes header_bytes = EncodeFrameHeader(header);
-  std::array<asio::const_buffer, 5> buffers;
-  HEARTH_CHECK(parts.size() < buffers.size());
-  size_t left = kFrameHeaderBytes;
-  buffers[0] = asio::buffer(header_bytes);
-  for (size_t i = 0; i < parts.size(); ++i) {
-    buffers[i + 1] = asio::buffer(parts[i].data(), parts[i].size());
-    left += parts[i].size();
+  OutgoingFrame frame(header, parts);
+  return Send(frame, deadline);
+}
+
+absl::Status FrameSocket::Send(OutgoingFrame& frame, Clock::time_point deadline) {
+  for (;;) {
+    HEARTH_RETURN_IF_ERROR(SendSome(frame));
+    if (frame.sent()) return absl::OkStatus();
+    HEARTH_RETURN_IF_ERROR(AwaitReady(POLLOUT, deadline));
   }
-  HEARTH_CHECK(left == kFrameHeaderBytes + header.payload_bytes);
-  size_t first = 0;
-  while (left > 0) {
+}
+
+absl::Status FrameSocket::SendSome(OutgoingFrame& frame) {
+  while (!frame.sent()) {
+    std::array<asio::const_buffer, 1 + OutgoingFrame::kMaxParts> buffers;
+    size_t skip = frame.bytes_ - frame.bytes_left_;
+    const auto rest = [&skip](absl::Span<const uint8_t> part) {
+      const size_t from_part = std::min(skip, part.size());
+      skip -= from_part;
+      return asio::buffer(part.data() + from_part, part.size() - from_part);
+    };
+    buffers[0] = rest(frame.header_);
+    for (size_t i = 0; i < frame.parts_.size(); ++i) buffers[i + 1] = rest(frame.parts_[i]);
     boost::system::error_code error;
-    size_t sent = impl_->socket.write_some(buffers, error);
-    if (error == asio::error::would_block) {
-      HEARTH_RETURN_IF_ERROR(AwaitReady(POLLOUT, deadline));
-      continue;
-    }
+    const size_t sent = impl_->socket.write_some(buffers, error);
+    if (error == asio::error::would_block) return absl::OkStatus();
     if (error) return Lost(peer_, error.message());
-    left -= sent;
-    for (; sent > 0; ++first) {
-      const size_t from_buffer = std::min(sent, buffers[first].size());
-      buffers[first] += from_buffer;
-      sent -= from_buffer;
-      if (buffers[first].size() > 0) break;
-    }
+    frame.bytes_left_ -= sent;
   }
   return absl::OkStatus();
 }

@@ -1,7 +1,9 @@
 #ifndef HEARTH_DAEMON_CHANNEL_FRAME_SOCKET_H_
 #define HEARTH_DAEMON_CHANNEL_FRAME_SOCKET_H_
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,6 +14,26 @@
 #include "daemon/channel/frame.h"
 
 namespace hearth {
+
+// A frame on its way out. Borrows the bytes of its payload.
+class OutgoingFrame {
+ public:
+  static constexpr size_t kMaxParts = 4;
+
+  OutgoingFrame() = default;  // nothing
+  // header.payload_bytes are those of all parts together, at most kMaxParts (CHECK).
+  OutgoingFrame(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts);
+
+  bool sent() const { return bytes_left_ == 0; }
+
+ private:
+  friend class FrameSocket;
+
+  FrameHeaderBytes header_{};
+  std::array<absl::Span<const uint8_t>, kMaxParts> parts_;
+  size_t bytes_left_ = 0;
+  size_t bytes_ = 0;
+};
 
 // A TCP connection that carries frames. Waiting for bytes first spins for some microseconds, since the next
 // message of a decode loop usually follows at once, and then sleeps.
@@ -34,9 +56,12 @@ class FrameSocket {
   FrameSocket& operator=(const FrameSocket&) = delete;
 
   // All return UNAVAILABLE when the peer is gone, the socket was closed or the deadline has passed.
-  // Sends a header and then the parts of its payload, header.payload_bytes in all (CHECK); at most 4 parts.
+  // Sends a frame, or what is left of it.
   absl::Status Send(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts,
                     Clock::time_point deadline);
+  absl::Status Send(OutgoingFrame& frame, Clock::time_point deadline);
+  // Sends as much of it as the system takes at once, perhaps nothing.
+  absl::Status SendSome(OutgoingFrame& frame);
   // INVALID_ARGUMENT for bytes that are no header.
   absl::StatusOr<FrameHeader> ReceiveHeader(Clock::time_point deadline);
   absl::Status Receive(absl::Span<uint8_t> out, Clock::time_point deadline);

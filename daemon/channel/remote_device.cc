@@ -27,28 +27,37 @@ absl::Span<const uint8_t> AsBytes(const void* data, uint64_t bytes) {
 
 absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::string& address,
                                                                   const SessionToken& token, uint64_t epoch,
-                                                                  Clock::time_point deadline) {
+                                                                  Clock::time_point deadline,
+                                                                  absl::Span<uint64_t> cache_ids) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<FrameSocket> socket, FrameSocket::Connect(address, deadline));
   FrameHeader hello;
   hello.epoch = epoch;
   hello.payload_bytes = token.size();
   HEARTH_RETURN_IF_ERROR(socket->Send(hello, {AsBytes(token.data(), token.size())}, deadline));
   HEARTH_ASSIGN_OR_RETURN(const FrameHeader welcome, socket->ReceiveHeader(deadline));
-  if (welcome.operation != FrameOperation::kWelcome || welcome.epoch != epoch || welcome.payload_bytes != 0) {
+  const size_t id_bytes = cache_ids.size() * sizeof(uint64_t);
+  if (welcome.operation != FrameOperation::kWelcome || welcome.epoch != epoch ||
+      welcome.payload_bytes != id_bytes) {
     return absl::UnavailableError(
         absl::StrCat("tensor connection with ", address, ": unexpected answer to hello"));
   }
+  HEARTH_RETURN_IF_ERROR(socket->Receive({reinterpret_cast<uint8_t*>(cache_ids.data()), id_bytes}, deadline));
   return socket;
 }
 
-RemoteDevice::RemoteDevice(std::string name, ShardShape shape, std::vector<double> expected_us,
+RemoteDevice::RemoteDevice(std::string name, ShardShape shape, ExpectedTimes expected,
                            std::unique_ptr<FrameSocket> socket)
     : name_(std::move(name)),
       shape_(std::move(shape)),
-      expected_us_(std::move(expected_us)),
-      socket_(std::move(socket)) {
-  HEARTH_CHECK(expected_us_.size() == shape_.layers.size());
+      expected_(std::move(expected)),
+      socket_(std::move(socket)),
+      sender_(*socket_) {
+  HEARTH_CHECK(expected_.mix_us.size() == shape_.layers.size() &&
+               expected_.ffn_us.size() == shape_.layers.size());
+  for (Slot& slot : slots_) slot.places.reserve(shape_.limits.max_rows);
 }
+
+RemoteDevice::~RemoteDevice() { socket_->Close(); }
 
 void RemoteDevice::Close(const std::string& reason) {
   MutexLock lock(&mutex_);
@@ -57,81 +66,153 @@ void RemoteDevice::Close(const std::string& reason) {
 }
 
 bool RemoteDevice::Holds(Work work, uint32_t layer) const {
-  return work == Work::kFfn && layer < shape_.layers.size() && shape_.layers[layer].held;
+  if (work == Work::kOutput) return !shape_.output_runs.empty();
+  if (layer >= shape_.layers.size()) return false;
+  return work == Work::kMix ? shape_.layers[layer].heads : shape_.layers[layer].neurons;
 }
 
-// Of the request that is on its way.
-Clock::time_point RemoteDevice::Deadline() const {
-  const double expected_s = 1e-6 * expected_us_[request_.layer] * request_.rows;
+Clock::time_point RemoteDevice::Deadline(const FrameHeader& request) const {
+  double expected_us = 0;  // of a cache: it is only copied
+  if (request.operation == FrameOperation::kMix) expected_us = expected_.mix_us[request.layer];
+  if (request.operation == FrameOperation::kFfn) expected_us = expected_.ffn_us[request.layer];
+  if (request.operation == FrameOperation::kOutput) expected_us = expected_.output_us;
   const std::chrono::duration<double> patience{
-      std::clamp(kPatience * expected_s, kLeastPatienceS, kMostPatienceS)};
+      std::clamp(kPatience * 1e-6 * expected_us * request.rows, kLeastPatienceS, kMostPatienceS)};
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(patience);
 }
 
 absl::Status RemoteDevice::Fail(const absl::Status& status) {
   socket_->Close();
+  sender_.Drain();  // what requests have borrowed is theirs again
   lost_ = true;
+  const absl::Status unsent = sender_.status();
   MutexLock lock(&mutex_);
-  const std::string reason = close_reason_.empty() ? std::string(status.message()) : close_reason_;
+  const std::string reason = !close_reason_.empty() ? close_reason_
+                             : !unsent.ok()         ? std::string(unsent.message())
+                                                    : std::string(status.message());
   failed_ = absl::UnavailableError(absl::StrCat("host ", name_, " was lost (", reason, ")"));
   return failed_;
 }
 
-Ticket RemoteDevice::Submit(const Request& request) {
-  HEARTH_CHECK(Holds(WorkOf(request), LayerOf(request)));
-  if (!failed_.ok()) return request_.step;
-  const absl::Status sent = SendRequest(std::get<FfnRequest>(request));
-  if (!sent.ok()) Fail(sent);
-  return request_.step;
+FrameHeader RemoteDevice::HeaderOf(FrameOperation operation, uint32_t layer, uint32_t rows) {
+  FrameHeader header;
+  header.operation = operation;
+  header.type = FrameType::kFloat32;
+  header.epoch = shape_.epoch;
+  header.ticket = submitted_;
+  header.layer = layer;
+  header.rows = rows;
+  return header;
 }
 
-absl::Status RemoteDevice::SendRequest(const FfnRequest& request) {
-  const uint64_t step = request_.step + 1;
-  request_ = {};
-  request_.operation = FrameOperation::kFfn;
-  request_.type = FrameType::kFloat32;
-  request_.hidden = request.hidden != nullptr && shape_.layers[request.layer].predictor_rank > 0;
-  request_.epoch = shape_.epoch;
-  request_.step = step;
-  request_.layer = request.layer;
-  request_.rows = request.rows;
-  request_.choices = request.choices_per_row;
-  const FfnPayload payload = FfnPayloadOf(shape_, request_);
+Ticket RemoteDevice::Submit(const Request& request) {
+  HEARTH_CHECK(Holds(WorkOf(request), LayerOf(request)));
+  ++submitted_;
+  if (!failed_.ok()) return submitted_;
+  std::visit([&](const auto& of_kind) { Send(SlotOf(submitted_), of_kind); }, request);
+  return submitted_;
+}
+
+void RemoteDevice::Send(Slot& slot, const MixRequest& request) {
+  slot.header = HeaderOf(FrameOperation::kMix, request.layer, static_cast<uint32_t>(request.rows.size()));
+  slot.header.step = request.step;
+  slot.places.clear();
+  for (const RowPlace& row : request.rows) slot.places.push_back({row.sequence, row.position, row.prompt});
+  const PayloadShape payload = PayloadOf(shape_, slot.header);
+  slot.header.payload_bytes = payload.request_bytes();
+  Send(slot.header, {AsBytes(request.x, payload.x_bytes), AsBytes(slot.places.data(), payload.places_bytes)});
+}
+
+void RemoteDevice::Send(Slot& slot, const FfnRequest& request) {
+  slot.header = HeaderOf(FrameOperation::kFfn, request.layer, request.rows);
+  slot.header.hidden = request.hidden != nullptr && shape_.layers[request.layer].predictor_rank > 0;
+  slot.header.choices = request.choices_per_row;
+  const PayloadShape payload = PayloadOf(shape_, slot.header);
   HEARTH_CHECK(request.choices.size() == size_t{request.rows} * request.choices_per_row);
-  request_.payload_bytes = payload.request_bytes();
-  network_bytes_ += kFrameHeaderBytes + request_.payload_bytes;
-  return socket_->Send(request_,
-                       {AsBytes(request.x, payload.x_bytes), AsBytes(request.hidden, payload.hidden_bytes),
-                        AsBytes(request.choices.data(), payload.choices_bytes)},
-                       Deadline());
+  slot.header.payload_bytes = payload.request_bytes();
+  Send(slot.header, {AsBytes(request.x, payload.x_bytes), AsBytes(request.hidden, payload.hidden_bytes),
+                     AsBytes(request.choices.data(), payload.choices_bytes)});
+}
+
+void RemoteDevice::Send(Slot& slot, const OutputRequest& request) {
+  slot.header = HeaderOf(FrameOperation::kOutput, 0, request.rows);
+  slot.logits = request.logits;
+  slot.n_vocab = request.n_vocab;
+  slot.header.payload_bytes = PayloadOf(shape_, slot.header).request_bytes();
+  Send(slot.header, {AsBytes(request.x, slot.header.payload_bytes)});
+}
+
+void RemoteDevice::Send(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts) {
+  network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
+  sender_.Send(header, parts, Deadline(header));
 }
 
 absl::Status RemoteDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   if (!failed_.ok()) return failed_;
   const Clock::time_point start = Clock::now();
-  const absl::Status received = ReceiveSums(sums);
+  const absl::Status received = Receive(SlotOf(ticket), sums);
   wait_us_ += std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
   if (!received.ok()) return Fail(received);
   ++round_trips_;
   return absl::OkStatus();
 }
 
-absl::Status RemoteDevice::ReceiveSums(absl::Span<int64_t> sums) {
-  const Clock::time_point deadline = Deadline();
+absl::Status RemoteDevice::Receive(const Slot& slot, absl::Span<int64_t> sums) {
+  const Clock::time_point deadline = Deadline(slot.header);
   HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
-  HEARTH_RETURN_IF_ERROR(ValidateSums(header, request_, shape_));
-  HEARTH_RETURN_IF_ERROR(socket_->Receive(received_.Receive(header.type, sums.size()), deadline));
-  received_.AddTo(sums);
+  HEARTH_RETURN_IF_ERROR(ValidateAnswer(header, slot.header, shape_));
   network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
+  if (slot.header.operation == FrameOperation::kOutput) return ReceiveLogits(slot);
+  HEARTH_RETURN_IF_ERROR(socket_->Receive(sums_.Receive(header.type, sums.size()), deadline));
+  sums_.AddTo(sums);
   return absl::OkStatus();
 }
 
+// Puts each row's logits where the host's output rows are in the vocabulary.
+absl::Status RemoteDevice::ReceiveLogits(const Slot& slot) {
+  const Clock::time_point deadline = Deadline(slot.header);
+  for (uint32_t row = 0; row < slot.header.rows; ++row) {
+    for (const IndexRange& run : shape_.output_runs) {
+      float* const out = slot.logits + size_t{row} * slot.n_vocab + run.begin;
+      HEARTH_RETURN_IF_ERROR(
+          socket_->Receive({reinterpret_cast<uint8_t*>(out), run.size() * sizeof(float)}, deadline));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<uint8_t>> RemoteDevice::AskForKv(FrameOperation operation, const KvRange& range,
+                                                            absl::Span<const uint8_t> bytes) {
+  if (!failed_.ok()) return failed_;
+  if (!Holds(Work::kMix, range.layer)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("host ", name_, " holds no head groups of layer ", range.layer));
+  }
+  ++submitted_;
+  FrameHeader request = HeaderOf(operation, range.layer, 0);
+  request.type = FrameType::kBytes;
+  const WireKvRange wire{range.group, range.sequence, range.begin, range.end};
+  request.payload_bytes = sizeof(wire) + bytes.size();
+  Send(request, {AsBytes(&wire, sizeof(wire)), bytes});
+  const auto answer = [&]() -> absl::StatusOr<std::vector<uint8_t>> {
+    const Clock::time_point deadline = Deadline(request);
+    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
+    HEARTH_RETURN_IF_ERROR(ValidateAnswer(header, request, shape_, wire));
+    network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
+    std::vector<uint8_t> cached(header.payload_bytes);
+    HEARTH_RETURN_IF_ERROR(socket_->Receive(absl::MakeSpan(cached), deadline));
+    return cached;
+  }();
+  if (!answer.ok()) return Fail(answer.status());
+  return answer;
+}
+
 absl::StatusOr<std::vector<uint8_t>> RemoteDevice::ReadKv(const KvRange& range) {
-  return absl::InvalidArgumentError(absl::StrCat("host ", name_, " holds no head groups"));
+  return AskForKv(FrameOperation::kReadKv, range, {});
 }
 
 absl::Status RemoteDevice::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) {
-  return absl::InvalidArgumentError(absl::StrCat("host ", name_, " holds no head groups"));
+  return AskForKv(FrameOperation::kWriteKv, range, bytes).status();
 }
 
 DeviceCounters RemoteDevice::counters() const {

@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_CHANNEL_REMOTE_DEVICE_H_
 #define HEARTH_DAEMON_CHANNEL_REMOTE_DEVICE_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "daemon/channel/frame.h"
+#include "daemon/channel/frame_sender.h"
 #include "daemon/channel/frame_socket.h"
 #include "daemon/channel/wire_sums.h"
 #include "daemon/weights/session_token.h"
@@ -19,20 +21,31 @@
 namespace hearth {
 
 // Connects to a worker's tensor channel and says hello; epoch 0 opens a connection that only measures.
-// UNAVAILABLE with the address and the reason.
+// `cache_ids` is as long as the worker has head groups under the plan, and gets what it knows their caches
+// by. UNAVAILABLE with the address and the reason.
 absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::string& address,
                                                                   const SessionToken& token, uint64_t epoch,
-                                                                  FrameSocket::Clock::time_point deadline);
+                                                                  FrameSocket::Clock::time_point deadline,
+                                                                  absl::Span<uint64_t> cache_ids = {});
 
-// A worker's share of a plan as a device of its leader: Submit writes the layer's input to the worker,
-// Collect waits for its sums. Once a message has failed the device stays lost. The worker's own counters of
-// neurons come with its state (worker.proto); this class counts round trips, waiting and the network's bytes.
+// What the plan expects a host's work to take for one row, in microseconds.
+struct ExpectedTimes {
+  std::vector<double> mix_us;  // by layer
+  std::vector<double> ffn_us;  // by layer
+  double output_us = 0;
+};
+
+// A worker's share of a plan as a device of its leader: Submit sends a request to the worker and does not
+// wait for it, Collect waits for the answer. Once a message has failed the device stays lost. The worker's
+// own counters of neurons come with its state (worker.proto); this class counts round trips, waiting and the
+// network's bytes.
 class RemoteDevice : public Device {
  public:
-  // `name` is the host's; `socket` was opened with shape.epoch. `expected_us`, by layer, is the time that the
-  // plan expects the layer to take for one row: a worker that takes several times as long counts as lost.
-  RemoteDevice(std::string name, ShardShape shape, std::vector<double> expected_us,
+  // `name` is the host's; `socket` was opened with shape.epoch. A worker that takes several times as long as
+  // `expected` counts as lost.
+  RemoteDevice(std::string name, ShardShape shape, ExpectedTimes expected,
                std::unique_ptr<FrameSocket> socket);
+  ~RemoteDevice() override;
 
   // Makes Submit and Collect fail at once, now and from now on. From any thread: membership calls it for a
   // lost host.
@@ -51,18 +64,35 @@ class RemoteDevice : public Device {
   DeviceCounters counters() const override;
 
  private:
-  FrameSocket::Clock::time_point Deadline() const;
+  // A request that is on its way.
+  struct Slot {
+    FrameHeader header;
+    std::vector<WirePlace> places;  // of a mix
+    float* logits = nullptr;        // of an output
+    uint32_t n_vocab = 0;
+  };
+
+  Slot& SlotOf(Ticket ticket) { return slots_[ticket % kMaxInFlight]; }
+  FrameSocket::Clock::time_point Deadline(const FrameHeader& request) const;
   absl::Status Fail(const absl::Status& status);
-  absl::Status SendRequest(const FfnRequest& request);
-  absl::Status ReceiveSums(absl::Span<int64_t> sums);
+  FrameHeader HeaderOf(FrameOperation operation, uint32_t layer, uint32_t rows);
+  void Send(Slot& slot, const MixRequest& request);
+  void Send(Slot& slot, const FfnRequest& request);
+  void Send(Slot& slot, const OutputRequest& request);
+  void Send(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts);
+  absl::Status Receive(const Slot& slot, absl::Span<int64_t> sums);
+  absl::Status ReceiveLogits(const Slot& slot);
+  absl::StatusOr<std::vector<uint8_t>> AskForKv(FrameOperation operation, const KvRange& range,
+                                                absl::Span<const uint8_t> bytes);
 
   const std::string name_;
   const ShardShape shape_;
-  const std::vector<double> expected_us_;
+  const ExpectedTimes expected_;
   const std::unique_ptr<FrameSocket> socket_;
-  FrameHeader request_;  // the one that is on its way
+  std::array<Slot, kMaxInFlight> slots_;
+  Ticket submitted_ = 0;
   absl::Status failed_;  // why the device is lost; of the thread that computes
-  WireSums received_;
+  WireSums sums_;
 
   std::atomic<bool> lost_{false};
   std::atomic<uint64_t> round_trips_{0};
@@ -70,6 +100,7 @@ class RemoteDevice : public Device {
   std::atomic<uint64_t> network_bytes_{0};
   mutable Mutex mutex_;
   std::string close_reason_ ABSL_GUARDED_BY(mutex_);
+  FrameSender sender_;  // last: goes first
 };
 
 }  // namespace hearth

@@ -1,16 +1,44 @@
 #include "daemon/channel/shard_shape.h"
 
+#include <algorithm>
+
+#include "engine/attention/kv_cache.h"
+
 namespace hearth {
 
-ShardShape ShapeOf(const ShardDescription& shard) {
+ShardShape ShapeOf(uint64_t epoch, const ModelOutline& outline, const DecoderOptions& options,
+                   absl::Span<const DeviceShare> shares) {
   ShardShape shape;
-  shape.epoch = shard.epoch;
-  shape.max_rows = shard.max_rows;
-  shape.layers.resize(shard.layers);
-  for (const ShardLayer& share : shard.shares) {
-    const FfnLayerSpec& spec = share.spec;
-    shape.layers[share.layer] = {true, spec.n_embd, spec.predictor_rank, spec.output_values(),
-                                 static_cast<uint32_t>(spec.block_neurons.size())};
+  shape.epoch = epoch;
+  shape.limits = options;
+  shape.n_embd = outline.spec.n_embd;
+  for (uint32_t i = 0; i < outline.spec.n_layers; ++i) {
+    LayerShape& layer = shape.layers.emplace_back();
+    const FfnLayerSpec& ffn = outline.ffn_specs[i];
+    layer.predictor_rank = ffn.predictor_rank;
+    layer.output_values = ffn.output_values();
+    layer.blocks = static_cast<uint32_t>(ffn.block_neurons.size());
+    for (const DeviceShare& share : shares) {
+      layer.heads |= !share.head_groups[i].empty();
+      layer.neurons |= !share.neuron_groups[i].empty();
+    }
+    // The whole layer's: a bound for each of its groups.
+    const absl::StatusOr<KvLayerLayout> cache =
+        MakeKvLayerLayout(outline.spec, outline.spec.layers[i], options.kv_type);
+    if (cache.ok()) layer.position_bytes = cache->position_bytes();
+  }
+  std::vector<uint32_t> runs;
+  for (const DeviceShare& share : shares) {
+    runs.insert(runs.end(), share.output_runs.begin(), share.output_runs.end());
+  }
+  std::sort(runs.begin(), runs.end());
+  for (uint32_t run : runs) {
+    const IndexRange& rows = outline.output_runs[run];
+    if (!shape.output_runs.empty() && shape.output_runs.back().end == rows.begin) {
+      shape.output_runs.back().end = rows.end;
+    } else {
+      shape.output_runs.push_back(rows);
+    }
   }
   return shape;
 }

@@ -15,6 +15,7 @@
 #include "daemon/channel/shard_shape.h"
 #include "daemon/channel/wire_sums.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/device_set.h"
 
 namespace hearth {
 namespace {
@@ -42,21 +43,158 @@ absl::Span<uint8_t> Bytes(std::vector<uint8_t>& buffer, uint64_t bytes) {
   return absl::MakeSpan(buffer).first(bytes);
 }
 
-// Borrows the parts of a request from its payload. Asio read it into memory that operator new aligned.
-FfnRequest ParseRequest(const FrameHeader& header, const ShardShape& shape, const uint8_t* payload) {
-  const FfnPayload parts = FfnPayloadOf(shape, header);
-  FfnRequest request;
-  request.layer = header.layer;
-  request.rows = header.rows;
-  request.x = reinterpret_cast<const float*>(payload);
-  if (header.hidden) request.hidden = reinterpret_cast<const float*>(payload + parts.x_bytes);
-  static_assert(sizeof(BlockChoice) == sizeof(uint32_t) + sizeof(float));
-  request.choices = {reinterpret_cast<const BlockChoice*>(payload + parts.x_bytes + parts.hidden_bytes),
-                     size_t{header.rows} * header.choices};
-  request.choices_per_row = header.choices;
-  request.output_values = shape.layers[header.layer].output_values;
-  return request;
-}
+// Counts the steps of all leaders: what devices remember of a step must not meet another's.
+std::atomic<uint64_t> last_step{0};
+
+// Answers the requests of one connection. Its buffers grow to the largest message that really comes, and are
+// then reused.
+class Answerer {
+ public:
+  Answerer(FrameSocket& socket, HostShare& share, uint64_t epoch)
+      : socket_(socket),
+        share_(share),
+        shape_(ShapeOf(epoch, share.outline(), share.options(), share.shares())),
+        devices_(share.devices()) {}
+
+  // The next request, from its first byte to the last of its answer.
+  absl::Status AnswerNext() {
+    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_.ReceiveHeader(FrameSocket::kNoDeadline));
+    HEARTH_RETURN_IF_ERROR(ValidateRequest(header, shape_));
+    HEARTH_RETURN_IF_ERROR(
+        socket_.Receive(Bytes(payload_, header.payload_bytes), Clock::now() + kPayloadTimeout));
+    switch (header.operation) {
+      case FrameOperation::kMix:
+        return Mix(header);
+      case FrameOperation::kFfn:
+        return Ffn(header);
+      case FrameOperation::kOutput:
+        return Output(header);
+      default:
+        return Cache(header);
+    }
+  }
+
+ private:
+  absl::Status Mix(const FrameHeader& header) {
+    const absl::Span<const WirePlace> places =
+        Part<WirePlace>(PayloadOf(shape_, header).x_bytes, header.rows);
+    HEARTH_RETURN_IF_ERROR(ValidatePlaces(shape_, places));
+    TakePlaces(header.step, places);
+    MixRequest request;
+    request.step = own_step_;
+    request.layer = header.layer;
+    request.rows = rows_;
+    request.x = Part<float>(0, 0).data();
+    request.output_values = shape_.n_embd;
+    return ComputeSums(header, request);
+  }
+
+  // The rows of a step stay where they are until it is over.
+  void TakePlaces(uint64_t step, absl::Span<const WirePlace> places) {
+    std::vector<RowPlace>& rows = new_rows_;
+    rows.clear();
+    for (const WirePlace& place : places) rows.push_back({place.sequence, place.position, place.prompt != 0});
+    if (own_step_ != 0 && step == step_ && rows == rows_) return;
+    rows_.swap(rows);
+    step_ = step;
+    own_step_ = ++last_step;
+  }
+
+  absl::Status Ffn(const FrameHeader& header) {
+    const PayloadShape parts = PayloadOf(shape_, header);
+    FfnRequest request;
+    request.layer = header.layer;
+    request.rows = header.rows;
+    request.x = Part<float>(0, 0).data();
+    if (header.hidden) request.hidden = Part<float>(parts.x_bytes, 0).data();
+    static_assert(sizeof(BlockChoice) == sizeof(uint32_t) + sizeof(float));
+    request.choices =
+        Part<BlockChoice>(parts.x_bytes + parts.hidden_bytes, size_t{header.rows} * header.choices);
+    request.choices_per_row = header.choices;
+    request.output_values = shape_.layers[header.layer].output_values;
+    HEARTH_RETURN_IF_ERROR(ValidateChoices(header, shape_, request.choices));
+    return ComputeSums(header, request);
+  }
+
+  absl::Status ComputeSums(const FrameHeader& header, const Request& request) {
+    sums_.resize(SumsOf(request));
+    HEARTH_RETURN_IF_ERROR(Compute(request));
+    wire_.Encode(sums_);
+    return Answer(header, FrameOperation::kSums, wire_.type(), wire_.bytes());
+  }
+
+  absl::Status Compute(const Request& request) {
+    MutexLock lock(&share_.host().compute_mutex());
+    devices_.Submit(request);
+    return devices_.Collect(WorkOf(request), absl::MakeSpan(sums_).first(SumsOf(request)));
+  }
+
+  absl::Status Output(const FrameHeader& header) {
+    const uint32_t n_vocab = share_.outline().spec.n_vocab;
+    logits_.resize(size_t{header.rows} * n_vocab);
+    OutputRequest request{header.rows, Part<float>(0, 0).data(), logits_.data(), n_vocab};
+    HEARTH_RETURN_IF_ERROR(Compute(request));
+    held_.clear();
+    for (uint32_t row = 0; row < header.rows; ++row) {
+      const float* const logits = logits_.data() + size_t{row} * n_vocab;
+      for (const IndexRange& run : shape_.output_runs) {
+        held_.insert(held_.end(), logits + run.begin, logits + run.end);
+      }
+    }
+    return Answer(header, FrameOperation::kLogits, FrameType::kFloat32,
+                  {reinterpret_cast<const uint8_t*>(held_.data()), held_.size() * sizeof(float)});
+  }
+
+  absl::Status Cache(const FrameHeader& header) {
+    const WireKvRange& wire = Part<WireKvRange>(0, 1)[0];
+    HEARTH_RETURN_IF_ERROR(ValidateKvRange(header, shape_, wire));
+    const KvRange range{header.layer, wire.group, wire.sequence, wire.begin, wire.end};
+    std::vector<uint8_t> cached;
+    {
+      MutexLock lock(&share_.host().compute_mutex());
+      if (header.operation == FrameOperation::kReadKv) {
+        HEARTH_ASSIGN_OR_RETURN(cached, devices_.ReadKv(range));
+      } else {
+        HEARTH_RETURN_IF_ERROR(devices_.WriteKv(
+            range, absl::MakeConstSpan(payload_).subspan(sizeof(wire), header.payload_bytes - sizeof(wire))));
+      }
+    }
+    return Answer(header, FrameOperation::kKv, FrameType::kBytes, cached);
+  }
+
+  absl::Status Answer(const FrameHeader& request, FrameOperation operation, FrameType type,
+                      absl::Span<const uint8_t> payload) {
+    FrameHeader answer;
+    answer.operation = operation;
+    answer.type = type;
+    answer.epoch = request.epoch;
+    answer.ticket = request.ticket;
+    answer.layer = request.layer;
+    answer.rows = request.rows;
+    answer.payload_bytes = payload.size();
+    return socket_.Send(answer, {payload}, Clock::now() + kPayloadTimeout);
+  }
+
+  // Values of the payload; Asio read it into memory that operator new aligned, and every part is a multiple
+  // of four bytes long.
+  template <class T>
+  absl::Span<const T> Part(size_t offset, size_t count) const {
+    return {reinterpret_cast<const T*>(payload_.data() + offset), count};
+  }
+
+  FrameSocket& socket_;
+  HostShare& share_;
+  const ShardShape shape_;
+  DeviceSet devices_;
+  uint64_t step_ = 0;      // the leader's number
+  uint64_t own_step_ = 0;  // ours; 0: none yet
+  std::vector<RowPlace> rows_, new_rows_;
+  std::vector<uint8_t> payload_;
+  std::vector<int64_t> sums_;
+  std::vector<float> logits_;  // (rows, n_vocab)
+  std::vector<float> held_;    // those of the output rows that are here
+  WireSums wire_;
+};
 
 }  // namespace
 
@@ -75,7 +213,7 @@ struct TensorServer::Connection {
   std::optional<SessionToken> token;  // once it has said hello
   bool closing = false;               // it has to make room
   uint64_t epoch = 0;
-  std::shared_ptr<LocalShard> shard;  // null: measures only
+  std::shared_ptr<HostShare> share;  // null: measures only
 };
 
 absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::string& listen) {
@@ -126,16 +264,16 @@ void TensorServer::SetSession(const SessionToken& token) {
   }
 }
 
-void TensorServer::Publish(std::shared_ptr<LocalShard> shard) {
+void TensorServer::Publish(uint64_t epoch, std::shared_ptr<HostShare> share) {
   MutexLock lock(&mutex_);
-  shards_[shard->description().epoch] = std::move(shard);
+  shares_[epoch] = std::move(share);
 }
 
 void TensorServer::Withdraw(uint64_t epoch) {
   MutexLock lock(&mutex_);
-  shards_.erase(epoch);
+  shares_.erase(epoch);
   for (const auto& connection : connections_) {
-    if (connection->shard != nullptr && connection->epoch == epoch) connection->socket->Close();
+    if (connection->share != nullptr && connection->epoch == epoch) connection->socket->Close();
   }
 }
 
@@ -211,12 +349,14 @@ void TensorServer::Reap(bool all) {
 
 void TensorServer::Serve(Connection& connection) {
   absl::Status status = Greet(connection);
-  std::shared_ptr<LocalShard> shard;
+  std::shared_ptr<HostShare> share;
+  uint64_t epoch = 0;
   {
     MutexLock lock(&mutex_);
-    shard = connection.shard;
+    share = connection.share;
+    epoch = connection.epoch;
   }
-  while (status.ok()) status = shard ? ServeFfn(connection, *shard) : ServePings(connection);
+  if (status.ok()) status = share ? ServeRequests(connection, *share, epoch) : ServePings(connection);
   connection.socket->Close();
   const bool refused = !absl::IsUnavailable(status);  // UNAVAILABLE: the other side has gone
   if (refused) {
@@ -225,10 +365,10 @@ void TensorServer::Serve(Connection& connection) {
                    connection.socket->peer(), std::string(status.message()), *left_out);
     }
   }
-  shard.reset();
+  share.reset();
   MutexLock lock(&mutex_);
   refused_ += refused ? 1 : 0;
-  connection.shard.reset();
+  connection.share.reset();
   connection.done = true;
 }
 
@@ -238,25 +378,32 @@ absl::Status TensorServer::Greet(Connection& connection) {
   HEARTH_RETURN_IF_ERROR(ValidateHello(hello));
   SessionToken token;
   HEARTH_RETURN_IF_ERROR(connection.socket->Receive(absl::MakeSpan(token), deadline));
+  std::shared_ptr<HostShare> share;
   {
     MutexLock lock(&mutex_);
     if (!token_ || !Equal(*token_, token))
       return absl::PermissionDeniedError("it does not know the session's token");
     if (hello.epoch != 0) {
-      const auto found = shards_.find(hello.epoch);
-      if (found == shards_.end()) {
+      const auto found = shares_.find(hello.epoch);
+      if (found == shares_.end()) {
         return absl::FailedPreconditionError(
             absl::StrCat("no shard of plan epoch ", hello.epoch, " is ready here"));
       }
-      connection.shard = found->second;
+      connection.share = share = found->second;
       connection.epoch = hello.epoch;
     }
     connection.token = token;
   }
+  std::vector<uint64_t> cache_ids;
+  if (share != nullptr) {
+    for (const auto& [unit, id] : share->cache_ids()) cache_ids.push_back(id);
+  }
   FrameHeader welcome;
   welcome.operation = FrameOperation::kWelcome;
   welcome.epoch = hello.epoch;
-  return connection.socket->Send(welcome, {}, deadline);
+  welcome.payload_bytes = cache_ids.size() * sizeof(uint64_t);
+  return connection.socket->Send(
+      welcome, {{reinterpret_cast<const uint8_t*>(cache_ids.data()), welcome.payload_bytes}}, deadline);
 }
 
 absl::Status TensorServer::ServePings(Connection& connection) {
@@ -274,32 +421,9 @@ absl::Status TensorServer::ServePings(Connection& connection) {
   }
 }
 
-absl::Status TensorServer::ServeFfn(Connection& connection, LocalShard& shard) {
-  const ShardShape shape = ShapeOf(shard.description());
-  // Grow to the largest message of the plan that really comes, and are then reused.
-  std::vector<uint8_t> payload;
-  std::vector<int64_t> sums;
-  WireSums wire;
-  for (;;) {
-    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header,
-                            connection.socket->ReceiveHeader(FrameSocket::kNoDeadline));
-    HEARTH_RETURN_IF_ERROR(ValidateFfn(header, shape));
-    HEARTH_RETURN_IF_ERROR(
-        connection.socket->Receive(Bytes(payload, header.payload_bytes), Clock::now() + kPayloadTimeout));
-    const FfnRequest request = ParseRequest(header, shape, payload.data());
-    HEARTH_RETURN_IF_ERROR(ValidateChoices(header, shape, request.choices));
-    sums.resize(size_t{request.rows} * request.output_values);
-    HEARTH_RETURN_IF_ERROR(shard.Run(request, absl::MakeSpan(sums)));
-
-    FrameHeader answer = header;
-    answer.operation = FrameOperation::kSums;
-    answer.hidden = false;
-    answer.choices = 0;
-    wire.Encode(sums);
-    answer.type = wire.type();
-    answer.payload_bytes = wire.bytes().size();
-    HEARTH_RETURN_IF_ERROR(connection.socket->Send(answer, {wire.bytes()}, Clock::now() + kPayloadTimeout));
-  }
+absl::Status TensorServer::ServeRequests(Connection& connection, HostShare& share, uint64_t epoch) {
+  Answerer answerer(*connection.socket, share, epoch);
+  for (;;) HEARTH_RETURN_IF_ERROR(answerer.AnswerNext());
 }
 
 }  // namespace hearth

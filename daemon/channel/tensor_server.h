@@ -13,14 +13,14 @@
 #include "absl/status/statusor.h"
 #include "daemon/channel/frame.h"
 #include "daemon/channel/log_limiter.h"
-#include "daemon/weights/local_shard.h"
 #include "daemon/weights/session_token.h"
 #include "daemon/weights/shard_publisher.h"
 #include "engine/base/mutex.h"
+#include "engine/device/host_share.h"
 
 namespace hearth {
 
-// The worker's end of the tensor channel: answers its leader's requests with the shards that are published.
+// The worker's end of the tensor channel: answers its leader's requests with the shares that are published.
 // Each connection has a thread, which computes too; there is one per plan in use, and one that measures now
 // and then.
 //
@@ -39,9 +39,8 @@ class TensorServer : public ShardPublisher {
 
   // Only connections that know `token` are answered from now on; those of another session are closed.
   void SetSession(const SessionToken& token);
-  // Answers messages of this shard's epoch, in place of a former shard of the same epoch.
-  void Publish(std::shared_ptr<LocalShard> shard) override;
-  // Stops that and closes the epoch's connections. The shard is let go when its last message has been
+  void Publish(uint64_t epoch, std::shared_ptr<HostShare> share) override;
+  // Also closes the epoch's connections. The share is let go when its last message has been
   // answered.
   void Withdraw(uint64_t epoch) override;
 
@@ -59,7 +58,7 @@ class TensorServer : public ShardPublisher {
   void Serve(Connection& connection);
   absl::Status Greet(Connection& connection);
   absl::Status ServePings(Connection& connection);
-  absl::Status ServeFfn(Connection& connection, LocalShard& shard);
+  absl::Status ServeRequests(Connection& connection, HostShare& share, uint64_t epoch);
   bool Stopped() const;
 
   std::unique_ptr<Acceptor> acceptor_;
@@ -70,7 +69,7 @@ class TensorServer : public ShardPublisher {
   CondVar stop_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<SessionToken> token_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, std::shared_ptr<LocalShard>> shards_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::shared_ptr<HostShare>> shares_ ABSL_GUARDED_BY(mutex_);
   std::list<std::unique_ptr<Connection>> connections_ ABSL_GUARDED_BY(mutex_);
   uint64_t refused_ ABSL_GUARDED_BY(mutex_) = 0;
 

@@ -13,18 +13,10 @@ const Roster::Host* FindHost(const std::vector<Roster::Host>& hosts, const std::
   return found == hosts.end() ? nullptr : &*found;
 }
 
-uint64_t BytesOn(const ShardDescription& shard, const std::string& device) {
-  uint64_t bytes = 0;
-  for (const ShardLayer& share : shard.shares) {
-    for (const PlacedGroup& group : share.groups) bytes += group.device == device ? group.bytes : 0;
-  }
-  return bytes;
-}
-
-void AddLocalWork(const LocalShard& shard, DeviceShareView& view) {
-  view.weight_bytes = BytesOn(shard.description(), view.device);
-  for (const CpuDevice* device : shard.shard_devices()) {
+void AddLocalWork(const HostShare& share, DeviceShareView& view) {
+  for (const CpuDevice* device : share.cpus()) {
     if (device->name() != view.device) continue;
+    view.weight_bytes = device->weight_bytes();
     DeviceCounters counters = device->counters();
     view.neurons_computed = std::move(counters.neurons_computed);
     view.neurons_offered = std::move(counters.neurons_held);
@@ -35,7 +27,9 @@ void AddLocalWork(const LocalShard& shard, DeviceShareView& view) {
 // `first` marks the host's first share, which gets what belongs to the whole host.
 void AddRemoteWork(const ActivePlan::Remote& remote, uint64_t epoch, const Roster::Host* host, bool first,
                    DeviceShareView& view) {
-  view.weight_bytes = BytesOn(remote.shard, view.device);
+  for (const PlacedUnit& placed : remote.shard.units) {
+    if (placed.device == view.device) view.weight_bytes += placed.bundle.bytes;
+  }
   if (first) {
     const DeviceCounters counters = remote.device->counters();
     view.round_trips = counters.round_trips;
@@ -74,7 +68,7 @@ PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vec
   view.active = !plan.broken;
   view.expected_token_ms = plan.plan.plan.time.total_us / 1000;
   view.explanation = absl::StrJoin(plan.plan.plan.explanation, "\n");
-  view.layers = static_cast<uint32_t>(plan.plan.plan.assignment.size());
+  view.layers = plan.local->outline().spec.n_layers;
   const placement::Cluster& cluster = plan.plan.cluster;
   std::string last_host;
   for (const placement::DeviceUse& use : plan.plan.plan.devices) {
@@ -84,6 +78,8 @@ PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vec
     share.host = host.name;
     share.device = host.devices[use.device.device].name;
     share.neurons = use.neurons;
+    share.head_groups = use.kind_groups[static_cast<size_t>(placement::GroupKind::kHeads)];
+    share.output_runs = use.kind_groups[static_cast<size_t>(placement::GroupKind::kOutput)];
     const auto remote =
         std::find_if(plan.remotes.begin(), plan.remotes.end(),
                      [&](const ActivePlan::Remote& other) { return other.host == host.name; });

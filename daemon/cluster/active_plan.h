@@ -3,15 +3,18 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/channel/remote_device.h"
 #include "daemon/cluster_view.h"
 #include "daemon/membership/roster.h"
 #include "daemon/planning/cluster_plan.h"
-#include "daemon/weights/local_shard.h"
+#include "daemon/weights/shard_description.h"
+#include "engine/device/host_share.h"
 
 namespace hearth {
 
@@ -21,14 +24,20 @@ struct ActivePlan {
   struct Remote {
     std::string host;
     Roster::Session session = 0;
+    ShardShape shape;
     ShardDescription shard;
     std::shared_ptr<RemoteDevice> device;
   };
 
+  // What a head group's cache is known by: the session of the host that has it (0: the leader's own) and that
+  // host's name for it.
+  using CacheId = std::pair<Roster::Session, uint64_t>;
+
   uint64_t epoch = 0;
   ClusterPlan plan;
-  std::unique_ptr<LocalShard> local;
+  std::unique_ptr<HostShare> local;
   std::vector<Remote> remotes;
+  std::map<UnitId, CacheId> caches;  // of every head group
   // One of its hosts is lost: it can never be used again.
   std::atomic<bool> broken{false};
 

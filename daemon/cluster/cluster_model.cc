@@ -9,9 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "daemon/cluster/cache_moves.h"
 #include "daemon/planning/model_description.h"
+#include "engine/attention/kv_cache.h"
+#include "engine/base/check.h"
 #include "engine/base/status_macros.h"
-#include "engine/device/weight_source.h"
 
 namespace hearth {
 namespace {
@@ -78,13 +80,8 @@ absl::Status ClusterModel::OpenFile() {
     spdlog::info("model {}: its context is the {} tokens that it was trained for; --context {} is more",
                  name_, file_.options.context_length, context_->options.context_length);
   }
-  DecoderOptions decoder;
-  decoder.sequences = context_->options.slots;
-  decoder.context_length = file_.options.context_length;
-  decoder.max_rows = context_->options.max_rows;
-  decoder.kv_type = context_->options.kv_type;
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t kv_bytes, KvCacheBytes(file_.outline->spec, decoder));
-  HEARTH_ASSIGN_OR_RETURN(description_, DescribeModel(*file_.outline, file_.options.sparsity, kv_bytes));
+  HEARTH_RETURN_IF_ERROR(KvCacheBytes(file_.outline->spec, DecoderOptionsOf()).status());
+  HEARTH_ASSIGN_OR_RETURN(description_, DescribeModel(*file_.outline, DecoderOptionsOf()));
   catalog_ = std::make_shared<BundleCatalog>(file_.file, file_.outline);
   pool_ = std::make_unique<ThreadPool>(context_->devices.front().threads);
   devices_ = std::make_unique<HostDevices>(context_->devices, pool_.get());
@@ -97,6 +94,13 @@ absl::Status ClusterModel::OpenFile() {
   info_.sparsity = std::string(SparsityModeName(file_.options.sparsity));
   info_.quantisation = file_.quantisation;
   return absl::OkStatus();
+}
+
+DecoderOptions ClusterModel::DecoderOptionsOf() const {
+  return {.sequences = context_->options.slots,
+          .context_length = file_.options.context_length,
+          .max_rows = context_->options.max_rows,
+          .kv_type = context_->options.kv_type};
 }
 
 // Reads the whole file, for its digest; plans can be prepared then.
@@ -115,11 +119,11 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   PlanPreparer::Subject subject;
   subject.shard.model = name_;
   subject.shard.model_digest = digest_;
-  subject.shard.sparsity = file_.options.sparsity;
-  subject.shard.layers = file_.outline->spec.n_layers;
-  subject.shard.max_rows = context_->options.max_rows;
-  subject.outline = file_.outline.get();
-  subject.group_bytes = GroupBytes(description_);
+  subject.shard.options = file_.options;
+  subject.shard.decoder = DecoderOptionsOf();
+  subject.file = file_.file;
+  subject.outline = file_.outline;
+  subject.unit_bytes = GroupBytes(description_);
   subject.catalog = catalog_.get();
   subject.devices = devices_.get();
   PlanPreparer::Hooks hooks;
@@ -137,18 +141,8 @@ absl::Status ClusterModel::LoadLeader() {
   if (decoder_) return absl::OkStatus();
   SetProgress("reading the leader's weights", 0, GroupBytes(description_));
   HEARTH_ASSIGN_OR_RETURN(model_, Model::Load(file_.file, file_.outline, *pool_));
-  DecoderOptions options;
-  options.sequences = context_->options.slots;
-  options.context_length = file_.options.context_length;
-  options.max_rows = context_->options.max_rows;
-  options.kv_type = context_->options.kv_type;
-  HEARTH_ASSIGN_OR_RETURN(decoder_, Decoder::Create(model_, options, *pool_));
-  std::vector<DeviceShare> shares(devices_->specs().size(), DeviceShare::Nothing(model_->spec().n_layers));
-  shares[0] = DeviceShare::Everything(*file_.outline);
-  for (std::vector<uint32_t>& neurons : shares[0].neuron_groups) neurons.clear();
-  own_ = std::make_unique<HostShare>(file_.outline, options, std::move(shares), *devices_);
-  FileSource source(file_.file, file_.outline);
-  return own_->Load(source, *pool_);
+  HEARTH_ASSIGN_OR_RETURN(decoder_, Decoder::Create(model_, DecoderOptionsOf(), *pool_));
+  return absl::OkStatus();
 }
 
 // ---- Plans.
@@ -266,6 +260,11 @@ absl::Status ClusterModel::Replan() {
   return absl::OkStatus();
 }
 
+bool ClusterModel::IsAlive(Roster::Session session) const {
+  const std::optional<Roster::Host> host = context_->roster->Find(session);
+  return host && host->state == HostState::kAlive;
+}
+
 // Tells the workers what to hold: the plan in use and the one that is being prepared.
 void ClusterModel::WantShards(const ActivePlan* preparing) {
   std::map<std::string, std::vector<ShardDescription>> wanted;
@@ -275,8 +274,12 @@ void ClusterModel::WantShards(const ActivePlan* preparing) {
     in_use = {active_, next_};
   }
   for (const std::shared_ptr<ActivePlan>& plan : in_use) {
-    if (plan == nullptr || plan->broken) continue;
-    for (const ActivePlan::Remote& remote : plan->remotes) wanted[remote.host].push_back(remote.shard);
+    if (plan == nullptr) continue;
+    for (const ActivePlan::Remote& remote : plan->remotes) {
+      // Of a broken plan the caches are still there, on the hosts that are.
+      if (plan->broken && !IsAlive(remote.session)) continue;
+      wanted[remote.host].push_back(remote.shard);
+    }
   }
   if (preparing != nullptr) {
     for (const ActivePlan::Remote& remote : preparing->remotes) wanted[remote.host].push_back(remote.shard);
@@ -319,23 +322,37 @@ void ClusterModel::ReleaseRetired() {
 // ---- The scheduler's side.
 
 absl::Status ClusterModel::PrepareStep() {
-  bool switched = false;
+  std::shared_ptr<ActivePlan> former, plan;
   {
     MutexLock lock(&mutex_);
     if (stop_) return absl::UnavailableError(absl::StrCat("model ", name_, " is being unloaded"));
     if (next_ != nullptr && !next_->broken) {
-      if (active_ != nullptr) retired_.push_back(std::move(active_));
-      active_ = std::exchange(next_, nullptr);
-      std::vector<Device*> devices = active_->devices();
-      devices.insert(devices.end(), own_->devices().begin(), own_->devices().end());
-      decoder_->SetDevices(std::move(devices));
-      switched = true;
+      former = std::exchange(active_, next_);
+      plan = std::exchange(next_, nullptr);
+    } else if (active_ != nullptr && !active_->broken) {
+      return absl::OkStatus();
     }
-    if (!switched && active_ != nullptr && !active_->broken) return absl::OkStatus();
   }
-  if (!switched) return Outage();
+  if (plan == nullptr) return Outage();
+  TakeOverCaches(former.get(), *plan);
+  decoder_->SetDevices(plan->devices());
+  if (former != nullptr) {
+    MutexLock lock(&mutex_);
+    retired_.push_back(std::move(former));
+  }
   Kick();
   return absl::OkStatus();
+}
+
+// What sequences have cached goes on with the plan, or they begin anew.
+void ClusterModel::TakeOverCaches(const ActivePlan* former, ActivePlan& plan) {
+  std::vector<uint32_t> lengths;
+  for (uint32_t s = 0; s < decoder_->options().sequences; ++s) lengths.push_back(decoder_->SequenceLength(s));
+  if (former == nullptr || std::count(lengths.begin(), lengths.end(), 0u) == std::ssize(lengths)) return;
+  const absl::Status moved = MoveCaches(*file_.outline, *former, plan, lengths);
+  if (moved.ok()) return;
+  spdlog::info("model {}: sequences are computed again, since {}", name_, std::string(moved.message()));
+  for (uint32_t s = 0; s < lengths.size(); ++s) HEARTH_CHECK(decoder_->Truncate(s, 0).ok());
 }
 
 // What is missing, for clients.

@@ -91,6 +91,7 @@ class ClusterModel : public ServedModel {
   };
 
   absl::Status OpenFile();
+  DecoderOptions DecoderOptionsOf() const;
   absl::Status IdentifyFile();
   std::unique_ptr<PlanPreparer> MakePreparer();
   absl::Status LoadLeader();
@@ -104,10 +105,12 @@ class ClusterModel : public ServedModel {
   absl::Status Replan();
   absl::Status WithHostsLeftOut(const absl::Status& status) const;
   void Publish(std::shared_ptr<ActivePlan> plan);
+  bool IsAlive(Roster::Session session) const;
   void WantShards(const ActivePlan* preparing);
   void ReleaseRetired();
   std::shared_ptr<ActivePlan> Newest() const;
   absl::Status Outage() const;
+  void TakeOverCaches(const ActivePlan* former, ActivePlan& plan);
   // Which hosts of a broken plan are lost, in words.
   std::string LossOf(const ActivePlan& plan) const;
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
@@ -124,7 +127,6 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<ThreadPool> pool_;  // the leader's
   std::unique_ptr<HostDevices> devices_;
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<HostShare> own_;  // attention and output head, on the first device
   std::unique_ptr<Decoder> decoder_;
   Situation planned_for_;
   std::unique_ptr<PlanPreparer> preparer_;

@@ -138,8 +138,9 @@ absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
     }
     for (const auto& [device, bytes] : other->Use()) reserved[device] += bytes;
   }
-  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan,
-                          PlanCluster(hosts, description, reserved, options_.use_every_host));
+  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanCluster(hosts, description, reserved,
+                                                        {.use_every_host = options_.use_every_host,
+                                                         .keep_attention = options_.keep_attention}));
   if (planned != nullptr) planned->SetUse(plan.Use());
   return plan;
 }

@@ -14,6 +14,7 @@
 #include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
+#include "engine/device/weight_source.h"
 #include "placement/units.h"
 
 namespace hearth {
@@ -24,13 +25,25 @@ constexpr std::chrono::seconds kConnectTimeout{2};
 // Memory that must stay free when a plan is prepared beside the one in use.
 constexpr uint64_t kMemoryMargin = uint64_t{256} << 20;
 
-// The number of a host's group in the outline.
-uint32_t GroupNumber(const ModelOutline& outline, uint32_t layer, const NeuronGroup& group) {
-  const std::vector<NeuronGroup>& groups = outline.neuron_groups[layer];
-  const auto found = std::find_if(groups.begin(), groups.end(), [&](const NeuronGroup& other) {
-    return other.block == group.block && other.neurons.front() == group.neurons.front();
-  });
-  return static_cast<uint32_t>(found - groups.begin());
+// What the plan expects of each request, whoever answers it.
+ExpectedTimes ExpectedTimesOf(const placement::Plan& plan, uint32_t layers) {
+  ExpectedTimes times{std::vector<double>(layers), std::vector<double>(layers), 0};
+  for (size_t i = 0; i < plan.sections.size(); ++i) {
+    const placement::SectionName& section = plan.sections[i];
+    const double us = plan.time.sections[i].total_us;
+    switch (section.kind) {
+      case placement::GroupKind::kHeads:
+        times.mix_us[section.layer] = us;
+        break;
+      case placement::GroupKind::kNeurons:
+        times.ffn_us[section.layer] = us;
+        break;
+      case placement::GroupKind::kOutput:
+        times.output_us = us;
+        break;
+    }
+  }
+  return times;
 }
 
 }  // namespace
@@ -46,13 +59,13 @@ absl::StatusOr<std::shared_ptr<ActivePlan>> PlanPreparer::Prepare(uint64_t epoch
   plan->plan = std::move(cluster_plan);
   for (size_t i = 0; i < hosts.size(); ++i) {
     if (!plan->plan.Uses(i + 1)) continue;
-    HEARTH_ASSIGN_OR_RETURN(ShardDescription shard, DescribeRemote(plan->plan, i + 1, epoch));
-    plan->remotes.push_back({hosts[i].name, hosts[i].session, std::move(shard), nullptr});
+    HEARTH_ASSIGN_OR_RETURN(ActivePlan::Remote remote, DescribeRemote(plan->plan, i + 1, hosts[i], epoch));
+    plan->remotes.push_back(std::move(remote));
   }
-  ShardDescription own = subject_.shard;
-  own.epoch = epoch;
-  plan->local = std::make_unique<LocalShard>(
-      DescribeShard(PlacesOf(plan->plan, 0), *subject_.outline, std::move(own)), *subject_.devices);
+  HEARTH_ASSIGN_OR_RETURN(std::vector<DeviceShare> shares,
+                          SharesOf(UnitsOf(plan->plan, 0), *subject_.outline, subject_.devices->specs()));
+  plan->local = std::make_unique<HostShare>(subject_.outline, subject_.shard.decoder, std::move(shares),
+                                            *subject_.devices);
   spdlog::info("model {}: preparing plan {} with {} of {} other hosts", subject_.shard.model, epoch,
                plan->remotes.size(), hosts.size());
   hooks_.want(*plan);
@@ -62,32 +75,36 @@ absl::StatusOr<std::shared_ptr<ActivePlan>> PlanPreparer::Prepare(uint64_t epoch
   return plan;
 }
 
-absl::StatusOr<ShardDescription> PlanPreparer::DescribeRemote(const ClusterPlan& plan, size_t host,
-                                                              uint64_t epoch) {
-  const std::vector<GroupPlace> places = PlacesOf(plan, host);
-  ShardDescription shard = DescribeShard(places, *subject_.outline, subject_.shard);
+absl::StatusOr<ActivePlan::Remote> PlanPreparer::DescribeRemote(const ClusterPlan& plan, size_t number,
+                                                                const Roster::Host& host, uint64_t epoch) {
+  ShardDescription shard = subject_.shard;
   shard.epoch = epoch;
-  size_t place = 0;
-  for (ShardLayer& share : shard.shares) {
-    for (PlacedGroup& group : share.groups) {
-      HEARTH_ASSIGN_OR_RETURN(const BundleCatalog::Identity identity,
-                              subject_.catalog->Identify(places[place].layer, places[place].group));
-      group.sha256 = identity.sha256;
-      group.bytes = identity.bytes;
-      ++place;
-    }
-    subject_.catalog->ReleaseLayer(share.layer);
+  shard.units = UnitsOf(plan, number);
+  HEARTH_ASSIGN_OR_RETURN(shard.skeleton, subject_.catalog->IdentifySkeleton());
+  uint32_t layer = 0;
+  for (PlacedUnit& placed : shard.units) {
+    if (placed.unit.layer != layer) subject_.catalog->ReleaseLayer(layer);
+    layer = placed.unit.layer;
+    HEARTH_ASSIGN_OR_RETURN(placed.bundle, subject_.catalog->Identify(placed.unit));
     if (hooks_.stopped()) return absl::AbortedError("stopped");
   }
-  return shard;
+  subject_.catalog->ReleaseLayer(layer);
+  std::vector<HostDeviceSpec> devices;
+  for (const DeviceCapacity& device : host.capacity.devices) devices.push_back({device.name});
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<DeviceShare> shares,
+                          SharesOf(shard.units, *subject_.outline, devices));
+  return ActivePlan::Remote{host.name, host.session, ShapeOf(epoch, *subject_.outline, shard.decoder, shares),
+                            std::move(shard), nullptr};
 }
 
 absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former) {
-  LocalShard& shard = *plan.local;
-  if (former != nullptr) shard.Adopt(*former->local);
-  HEARTH_RETURN_IF_ERROR(shard.Check());
+  HostShare& share = *plan.local;
+  if (former != nullptr) share.Adopt(*former->local);
   uint64_t missing = 0;
-  for (const PlacedGroup* group : shard.missing()) missing += group->bytes;
+  for (const UnitId& unit : share.missing()) {
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, subject_.outline->BundleBytes(unit));
+    missing += bytes;
+  }
   const uint64_t free = ReadProcessLimits().memory_free_bytes;
   if (former != nullptr && !former->broken && missing + kMemoryMargin > free) {
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -96,19 +113,12 @@ absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former)
         " are free; unload the model and load it again to use the hosts that have joined"));
   }
   ThreadPool pool(ThreadPool::AvailableCores());
-  uint32_t last_layer = 0;
-  const auto source = [&](const ShardLayer& share, const PlacedGroup& group) {
-    if (share.layer != last_layer) subject_.catalog->ReleaseLayer(last_layer);
-    last_layer = share.layer;
-    return subject_.catalog->Weights(share.layer, GroupNumber(*subject_.outline, share.layer, group.group));
-  };
-  const absl::Status loaded = shard.Load(source, pool, [&](uint64_t bytes) {
-    hooks_.progress("reading weights", bytes, subject_.group_bytes);
+  FileSource source(subject_.file, subject_.outline);
+  HEARTH_RETURN_IF_ERROR(share.Load(source, pool, [&](uint64_t bytes) {
+    hooks_.progress("reading weights", bytes, subject_.unit_bytes);
     return StillPossible(plan) ? absl::OkStatus() : absl::AbortedError("a host was lost meanwhile");
-  });
-  subject_.catalog->ReleaseLayer(last_layer);
-  HEARTH_RETURN_IF_ERROR(subject_.catalog->CheckUnchanged());
-  return loaded;
+  }));
+  return source.CheckUnchanged();
 }
 
 // Whether all hosts of a plan in preparation are still there.
@@ -122,7 +132,7 @@ bool PlanPreparer::StillPossible(const ActivePlan& plan) const {
 
 absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
   for (;;) {
-    uint64_t done = plan.local->description().bytes();
+    uint64_t done = plan.local->weight_bytes();
     std::string waiting_for;
     for (const ActivePlan::Remote& remote : plan.remotes) {
       const std::optional<Roster::Host> host = roster_.Find(remote.session);
@@ -142,25 +152,34 @@ absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
       if (shard == nullptr || shard->phase != ShardPhase::kReady) waiting_for = remote.host;
     }
     if (waiting_for.empty()) return absl::OkStatus();
-    hooks_.progress(absl::StrCat("waiting for the weights of host ", waiting_for), done,
-                    subject_.group_bytes);
+    hooks_.progress(absl::StrCat("waiting for the weights of host ", waiting_for), done, subject_.unit_bytes);
     hooks_.await_change();
   }
 }
 
 absl::Status PlanPreparer::Connect(ActivePlan& plan) {
+  for (const auto& [unit, id] : plan.local->cache_ids()) plan.caches[unit] = {0, id};
   for (ActivePlan::Remote& remote : plan.remotes) {
     const std::optional<Roster::Host> host = roster_.Find(remote.session);
     if (!host) return absl::AbortedError(absl::StrCat("host ", remote.host, " was lost"));
-    auto socket = OpenTensorConnection(host->tensor_address, host->token, plan.epoch,
-                                       FrameSocket::Clock::now() + kConnectTimeout);
+    std::vector<UnitId> heads;
+    for (const PlacedUnit& placed : remote.shard.units) {
+      if (placed.unit.kind == UnitKind::kHeads) heads.push_back(placed.unit);
+    }
+    std::sort(heads.begin(), heads.end());
+    std::vector<uint64_t> cache_ids(heads.size());
+    auto socket =
+        OpenTensorConnection(host->tensor_address, host->token, plan.epoch,
+                             FrameSocket::Clock::now() + kConnectTimeout, absl::MakeSpan(cache_ids));
     if (!socket.ok()) {
       const std::string reason(socket.status().message());
       roster_.ReportLost(remote.session, reason);
       return absl::AbortedError(reason);
     }
-    remote.device = std::make_shared<RemoteDevice>(remote.host, ShapeOf(remote.shard),
-                                                   plan.plan.ExpectedLayerUs(), *std::move(socket));
+    for (size_t i = 0; i < heads.size(); ++i) plan.caches[heads[i]] = {remote.session, cache_ids[i]};
+    remote.device = std::make_shared<RemoteDevice>(
+        remote.host, remote.shape, ExpectedTimesOf(plan.plan.plan, subject_.outline->spec.n_layers),
+        *std::move(socket));
   }
   return absl::OkStatus();
 }

@@ -14,7 +14,7 @@
 #include "daemon/membership/roster.h"
 #include "daemon/planning/cluster_plan.h"
 #include "daemon/weights/bundle_catalog.h"
-#include "daemon/weights/local_shard.h"
+#include "daemon/weights/shard_description.h"
 
 namespace hearth {
 
@@ -31,11 +31,12 @@ class PlanPreparer {
     std::function<bool()> stopped;
   };
 
-  // What the plan is for; all but the name and the numbers is borrowed.
+  // What the plan is for; pointers are borrowed.
   struct Subject {
-    ShardDescription shard;  // model, digest, sparsity, layers, max_rows; no shares
-    const ModelOutline* outline = nullptr;
-    uint64_t group_bytes = 0;  // of all neuron groups
+    ShardDescription shard;  // model, digest, options; neither skeleton nor units
+    std::shared_ptr<const GgufFile> file;
+    std::shared_ptr<const ModelOutline> outline;
+    uint64_t unit_bytes = 0;  // of all units
     BundleCatalog* catalog = nullptr;
     HostDevices* devices = nullptr;  // the leader's
   };
@@ -54,7 +55,8 @@ class PlanPreparer {
   const std::map<Roster::Session, std::string>& refused() const { return refused_; }
 
  private:
-  absl::StatusOr<ShardDescription> DescribeRemote(const ClusterPlan& plan, size_t host, uint64_t epoch);
+  absl::StatusOr<ActivePlan::Remote> DescribeRemote(const ClusterPlan& plan, size_t number,
+                                                    const Roster::Host& host, uint64_t epoch);
   absl::Status LoadLocal(ActivePlan& plan, const ActivePlan* former);
   absl::Status AwaitWorkers(const ActivePlan& plan);
   absl::Status Connect(ActivePlan& plan);

@@ -9,13 +9,15 @@
 #include "engine/base/check.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
-#include "engine/neuron/bundle.h"
 
 namespace hearth {
 namespace {
 
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxRows = 8192;
+constexpr uint32_t kMaxSequences = 4096;
+constexpr uint32_t kMaxContext = 1 << 24;
+constexpr int kMaxUnits = 1 << 20;
 constexpr int kMaxDevices = 256;
 constexpr int kMaxShards = 64;
 constexpr size_t kMaxDigestBytes = 128;
@@ -27,6 +29,10 @@ absl::Status Invalid(const auto&... parts) { return absl::InvalidArgumentError(a
 absl::Status CheckAtMost(uint64_t value, uint64_t limit, const char* field) {
   if (value <= limit) return absl::OkStatus();
   return Invalid(field, ": ", value, " where at most ", limit, " is allowed");
+}
+
+absl::Status CheckPositive(uint64_t value, uint64_t limit, const char* field) {
+  return value == 0 ? Invalid(field, ": 0") : CheckAtMost(value, limit, field);
 }
 
 absl::Status CheckFigure(double value, const char* field) {
@@ -48,141 +54,39 @@ absl::StatusOr<Enum> EnumFromProto(int value, Enum last, const char* field) {
   return static_cast<Enum>(value - 1);
 }
 
-// ---- Feed-forward layers.
-
-void MatrixToProto(const NeuronMatrix& matrix, v1::FfnMatrix* proto) {
-  proto->set_type(static_cast<uint32_t>(matrix.type));
-}
-
-// Types may be any number here: CheckFfnSpec looks at them.
-NeuronMatrix MatrixFromProto(bool present, const v1::FfnMatrix& proto) {
-  return {present, static_cast<TensorType>(proto.type())};
-}
-
-v1::FfnLayer LayerToProto(const FfnLayerSpec& spec) {
-  v1::FfnLayer proto;
-  proto.set_n_embd(spec.n_embd);
-  proto.mutable_block_neurons()->Add(spec.block_neurons.begin(), spec.block_neurons.end());
-  proto.set_activation(EnumToProto<v1::FfnActivation>(spec.activation));
-  proto.set_activation_alpha(spec.activation_parameters.alpha);
-  proto.set_activation_limit(spec.activation_parameters.limit);
-  proto.set_xielu_alpha_p(spec.activation_parameters.xielu_alpha_p);
-  proto.set_xielu_alpha_n(spec.activation_parameters.xielu_alpha_n);
-  proto.set_xielu_beta(spec.activation_parameters.xielu_beta);
-  proto.set_xielu_eps(spec.activation_parameters.xielu_eps);
-  proto.set_relu_up(spec.relu_up);
-  proto.set_weight_on_input(spec.weight_on_input);
-  proto.set_normalize_hidden(spec.normalize_hidden);
-  proto.set_normalize_epsilon(spec.normalize_epsilon);
-  proto.set_gate_scale(spec.gate_scale);
-  proto.set_up_scale(spec.up_scale);
-  proto.set_down_scale(spec.down_scale);
-  if (spec.gate.present) MatrixToProto(spec.gate, proto.mutable_gate());
-  if (spec.up.present) MatrixToProto(spec.up, proto.mutable_up());
-  if (spec.down.present) MatrixToProto(spec.down, proto.mutable_down());
-  proto.set_neuron_major(spec.neuron_major);
-  proto.set_gate_bias(spec.gate_bias);
-  proto.set_up_bias(spec.up_bias);
-  proto.set_down_bias(spec.down_bias);
-  proto.set_predictor_rank(spec.predictor_rank);
-  proto.set_predictor_type(static_cast<uint32_t>(spec.predictor_type));
-  proto.set_sparse_threshold(spec.sparse_threshold);
-  if (spec.shared_types) {
-    proto.mutable_shared_gate()->set_type(static_cast<uint32_t>(spec.shared_gate_type));
-    proto.mutable_shared_up()->set_type(static_cast<uint32_t>(spec.shared_up_type));
-    proto.mutable_shared_down()->set_type(static_cast<uint32_t>(spec.shared_down_type));
-  }
-  return proto;
-}
-
-}  // namespace
-
-absl::StatusOr<FfnLayerSpec> FromProto(const v1::FfnLayer& proto) {
-  FfnLayerSpec spec;
-  spec.n_embd = proto.n_embd();
-  spec.block_neurons.assign(proto.block_neurons().begin(), proto.block_neurons().end());
-  HEARTH_ASSIGN_OR_RETURN(spec.activation,
-                          EnumFromProto(proto.activation(), Activation::kSwigluOai, "activation"));
-  spec.activation_parameters.alpha = proto.activation_alpha();
-  spec.activation_parameters.limit = proto.activation_limit();
-  spec.activation_parameters.xielu_alpha_p = proto.xielu_alpha_p();
-  spec.activation_parameters.xielu_alpha_n = proto.xielu_alpha_n();
-  spec.activation_parameters.xielu_beta = proto.xielu_beta();
-  spec.activation_parameters.xielu_eps = proto.xielu_eps();
-  spec.relu_up = proto.relu_up();
-  spec.weight_on_input = proto.weight_on_input();
-  spec.normalize_hidden = proto.normalize_hidden();
-  spec.normalize_epsilon = proto.normalize_epsilon();
-  spec.gate_scale = proto.gate_scale();
-  spec.up_scale = proto.up_scale();
-  spec.down_scale = proto.down_scale();
-  spec.gate = MatrixFromProto(proto.has_gate(), proto.gate());
-  spec.up = MatrixFromProto(proto.has_up(), proto.up());
-  spec.down = MatrixFromProto(proto.has_down(), proto.down());
-  spec.neuron_major = proto.neuron_major();
-  spec.gate_bias = proto.gate_bias();
-  spec.up_bias = proto.up_bias();
-  spec.down_bias = proto.down_bias();
-  spec.predictor_rank = proto.predictor_rank();
-  spec.predictor_type = static_cast<TensorType>(proto.predictor_type());
-  spec.sparse_threshold = proto.sparse_threshold();
-  spec.shared_types = proto.has_shared_up();
-  spec.shared_gate_type = static_cast<TensorType>(proto.shared_gate().type());
-  spec.shared_up_type = static_cast<TensorType>(proto.shared_up().type());
-  spec.shared_down_type = static_cast<TensorType>(proto.shared_down().type());
-  HEARTH_RETURN_IF_ERROR(CheckFfnSpec(spec));
-  return spec;
-}
-
-namespace {
-
 // ---- Shards.
 
-void GroupToProto(const PlacedGroup& placed, v1::GroupPlacement* proto) {
-  proto->set_device(placed.device);
-  proto->set_block(placed.group.block);
-  proto->mutable_neurons()->Add(placed.group.neurons.begin(), placed.group.neurons.end());
-  proto->set_sha256(ToBytes(placed.sha256));
-  proto->set_bytes(placed.bytes);
+void BundleToProto(const BundleId& bundle, v1::Bundle* proto) {
+  proto->set_sha256(ToBytes(bundle.sha256));
+  proto->set_bytes(bundle.bytes);
 }
 
-// Ids must be of the block, each once in the layer (`seen`), and the bundle as large as the layout says.
-absl::StatusOr<PlacedGroup> GroupFromProto(const v1::GroupPlacement& proto, const FfnLayerSpec& spec,
-                                           absl::flat_hash_set<uint64_t>& seen) {
-  PlacedGroup placed;
+absl::StatusOr<BundleId> BundleFromProto(const v1::Bundle& proto) {
+  BundleId bundle;
+  HEARTH_ASSIGN_OR_RETURN(bundle.sha256, BytesFromProto(proto.sha256(), "sha256"));
+  if (proto.bytes() == 0) return Invalid("bytes: an empty bundle");
+  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.bytes(), kMaxBundleBytes, "bytes"));
+  bundle.bytes = proto.bytes();
+  return bundle;
+}
+
+void UnitToProto(const PlacedUnit& placed, v1::UnitPlacement* proto) {
+  proto->set_device(placed.device);
+  proto->set_kind(EnumToProto<v1::UnitKind>(placed.unit.kind));
+  proto->set_layer(placed.unit.layer);
+  proto->set_number(placed.unit.number);
+  BundleToProto(placed.bundle, proto->mutable_bundle());
+}
+
+absl::StatusOr<PlacedUnit> UnitFromProto(const v1::UnitPlacement& proto) {
+  PlacedUnit placed;
   HEARTH_RETURN_IF_ERROR(CheckName("device", proto.device()));
   placed.device = proto.device();
-  placed.group.block = proto.block();
-  placed.group.neurons.assign(proto.neurons().begin(), proto.neurons().end());
-  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.neurons_size(), UINT32_MAX, "neurons"));
-  HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout, MakeBundleLayout(spec, placed.group));
-  for (uint32_t neuron : placed.group.neurons) {
-    if (neuron >= spec.block_neurons[proto.block()]) {
-      return Invalid("neurons: ", neuron, " in a block of ", spec.block_neurons[proto.block()], " neurons");
-    }
-    if (!seen.insert(uint64_t{proto.block()} << 32 | neuron).second) {
-      return Invalid("neurons: neuron ", neuron, " of block ", proto.block(), " twice in a layer");
-    }
-  }
-  HEARTH_ASSIGN_OR_RETURN(placed.sha256, BytesFromProto(proto.sha256(), "sha256"));
-  if (proto.bytes() != layout.bytes || proto.bytes() > kMaxBundleBytes) {
-    return Invalid("bytes: a bundle of ", proto.bytes(), " bytes where the layout has ", layout.bytes);
-  }
-  placed.bytes = proto.bytes();
+  HEARTH_ASSIGN_OR_RETURN(placed.unit.kind, EnumFromProto(proto.kind(), UnitKind::kOutput, "kind"));
+  placed.unit.layer = proto.layer();
+  placed.unit.number = proto.number();
+  HEARTH_ASSIGN_OR_RETURN(placed.bundle, BundleFromProto(proto.bundle()));
   return placed;
-}
-
-absl::StatusOr<ShardLayer> ShareFromProto(const v1::ShardLayer& proto) {
-  ShardLayer share;
-  share.layer = proto.layer();
-  HEARTH_ASSIGN_OR_RETURN(share.spec, FromProto(proto.spec()));
-  if (proto.groups().empty()) return Invalid("groups: a share without neurons");
-  absl::flat_hash_set<uint64_t> seen;
-  for (const v1::GroupPlacement& group : proto.groups()) {
-    HEARTH_ASSIGN_OR_RETURN(PlacedGroup placed, GroupFromProto(group, share.spec, seen));
-    share.groups.push_back(std::move(placed));
-  }
-  return share;
 }
 
 // ---- Capacity and status.
@@ -291,15 +195,16 @@ v1::Shard ToProto(const ShardDescription& shard) {
   proto.set_epoch(shard.epoch);
   proto.set_model(shard.model);
   proto.set_model_digest(shard.model_digest);
-  proto.set_sparsity(EnumToProto<v1::FfnSparsity>(shard.sparsity));
-  proto.set_layers(shard.layers);
-  proto.set_max_rows(shard.max_rows);
-  for (const ShardLayer& share : shard.shares) {
-    v1::ShardLayer* out = proto.add_shares();
-    out->set_layer(share.layer);
-    *out->mutable_spec() = LayerToProto(share.spec);
-    for (const PlacedGroup& group : share.groups) GroupToProto(group, out->add_groups());
-  }
+  BundleToProto(shard.skeleton, proto.mutable_skeleton());
+  proto.set_sparsity(EnumToProto<v1::Sparsity>(shard.options.sparsity));
+  proto.set_arithmetic(EnumToProto<v1::Arithmetic>(shard.options.arithmetic));
+  proto.set_model_context_length(shard.options.context_length);
+  proto.set_rope_scaling(shard.options.rope_scaling);
+  proto.set_sequences(shard.decoder.sequences);
+  proto.set_context_length(shard.decoder.context_length);
+  proto.set_max_rows(shard.decoder.max_rows);
+  proto.set_kv_type(EnumToProto<v1::KvType>(shard.decoder.kv_type));
+  for (const PlacedUnit& placed : shard.units) UnitToProto(placed, proto.add_units());
   return proto;
 }
 
@@ -308,23 +213,29 @@ absl::StatusOr<ShardDescription> FromProto(const v1::Shard& proto) {
   if (proto.epoch() == 0) return Invalid("epoch: 0 is no plan");
   HEARTH_RETURN_IF_ERROR(CheckName("model", proto.model()));
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.model_digest().size(), kMaxDigestBytes, "model_digest"));
-  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.layers(), kMaxLayers, "layers"));
-  if (proto.max_rows() == 0) return Invalid("max_rows: 0");
-  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.max_rows(), kMaxRows, "max_rows"));
+  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.rope_scaling().size(), kMaxNameBytes, "rope_scaling"));
+  HEARTH_RETURN_IF_ERROR(CheckPositive(proto.model_context_length(), kMaxContext, "model_context_length"));
+  HEARTH_RETURN_IF_ERROR(CheckPositive(proto.sequences(), kMaxSequences, "sequences"));
+  HEARTH_RETURN_IF_ERROR(CheckPositive(proto.context_length(), kMaxContext, "context_length"));
+  HEARTH_RETURN_IF_ERROR(CheckPositive(proto.max_rows(), kMaxRows, "max_rows"));
+  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.units_size(), kMaxUnits, "units"));
   shard.epoch = proto.epoch();
   shard.model = proto.model();
   shard.model_digest = proto.model_digest();
-  HEARTH_ASSIGN_OR_RETURN(shard.sparsity,
+  HEARTH_ASSIGN_OR_RETURN(shard.skeleton, BundleFromProto(proto.skeleton()));
+  HEARTH_ASSIGN_OR_RETURN(shard.options.sparsity,
                           EnumFromProto(proto.sparsity(), SparsityMode::kPredicted, "sparsity"));
-  shard.layers = proto.layers();
-  shard.max_rows = proto.max_rows();
-  for (const v1::ShardLayer& share : proto.shares()) {
-    if (share.layer() >= shard.layers) return Invalid("shares: layer ", share.layer(), " of ", shard.layers);
-    if (!shard.shares.empty() && share.layer() <= shard.shares.back().layer) {
-      return Invalid("shares: layers do not rise");
-    }
-    HEARTH_ASSIGN_OR_RETURN(ShardLayer converted, ShareFromProto(share));
-    shard.shares.push_back(std::move(converted));
+  HEARTH_ASSIGN_OR_RETURN(shard.options.arithmetic,
+                          EnumFromProto(proto.arithmetic(), Arithmetic::kFloat32, "arithmetic"));
+  shard.options.context_length = proto.model_context_length();
+  shard.options.rope_scaling = proto.rope_scaling();
+  HEARTH_ASSIGN_OR_RETURN(shard.decoder.kv_type, EnumFromProto(proto.kv_type(), KvType::kQ8_0, "kv_type"));
+  shard.decoder.sequences = proto.sequences();
+  shard.decoder.context_length = proto.context_length();
+  shard.decoder.max_rows = proto.max_rows();
+  for (const v1::UnitPlacement& unit : proto.units()) {
+    HEARTH_ASSIGN_OR_RETURN(PlacedUnit placed, UnitFromProto(unit));
+    shard.units.push_back(std::move(placed));
   }
   return shard;
 }

@@ -20,7 +20,6 @@ absl::StatusOr<DesiredShards> FromProto(const v1::DesiredState& proto);
 
 v1::Shard ToProto(const ShardDescription& shard);
 absl::StatusOr<ShardDescription> FromProto(const v1::Shard& proto);
-absl::StatusOr<FfnLayerSpec> FromProto(const v1::FfnLayer& proto);
 
 }  // namespace hearth
 

@@ -18,7 +18,6 @@
 #include "daemon/membership/listener.h"
 #include "daemon/node_options.h"
 #include "daemon/weights/bundle_source.h"
-#include "daemon/weights/local_shard.h"
 #include "daemon/weights/shard_loader.h"
 #include "engine/base/mutex.h"
 

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/command_line/flags.h"
-#include "engine/command_line/program.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/session.h"
 #include "daemon/planning/cluster_file.h"
 #include "daemon/planning/model_description.h"
 #include "daemon/planning/plan_output.h"
 #include "engine/base/status_macros.h"
+#include "engine/command_line/flags.h"
+#include "engine/command_line/program.h"
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
 
@@ -29,6 +29,7 @@ struct PlanFlags {
   uint32_t context = 0;  // 0: what the model was trained for, at most kUsualContext
   uint32_t sequences = 1;
   bool use_every_host = false;
+  bool keep_attention = false;
   bool json = false;
 };
 
@@ -63,13 +64,14 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
 
   ModelFlags kv_flags;
   kv_flags.kv_type = flags.kv_type;
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t kv_bytes,
-                          KvCacheBytes(outline.spec, {.sequences = flags.sequences,
-                                                      .context_length = options.context_length,
-                                                      .kv_type = kv_flags.kv()}));
-  HEARTH_ASSIGN_OR_RETURN(const placement::Model model, DescribeModel(outline, options.sparsity, kv_bytes));
-  HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan,
-                          placement::MakePlan(cluster, model, {.use_every_host = flags.use_every_host}));
+  HEARTH_ASSIGN_OR_RETURN(const placement::Model model,
+                          DescribeModel(outline, {.sequences = flags.sequences,
+                                                  .context_length = options.context_length,
+                                                  .kv_type = kv_flags.kv()}));
+  HEARTH_ASSIGN_OR_RETURN(
+      const placement::Plan plan,
+      placement::MakePlan(cluster, model,
+                          {.use_every_host = flags.use_every_host, .keep_attention = flags.keep_attention}));
   return Print(flags.json ? PlanToJson(cluster, plan) + "\n" : PlanToText(cluster, plan));
 }
 
@@ -93,6 +95,9 @@ void AddPlan(CLI::App& app, Job& job) {
   AddWholeNumber(*command, "--sequences", flags->sequences, "sequences that can be in flight", 1u, 65536u);
   command->add_flag("--use-every-host", flags->use_every_host,
                     "give every host a share even if that is slower");
+  command->add_flag(
+      "--keep-attention", flags->keep_attention,
+      "give other hosts neurons only: attention, its cache and the output head stay with the leader");
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &job] { job = [flags] { return MakeAndPrintPlan(*flags); }; });
 }

@@ -78,17 +78,12 @@ placement::Cluster OneHost(const std::vector<DeviceOption>& options) {
   return {{std::move(host)}, 0};
 }
 
-// What each of the host's devices holds: the neuron groups that the plan gives it; the first one also what is
-// not placed yet, heads and output rows.
-std::vector<DeviceShare> SharesOf(const placement::Assignment& assignment, const ModelOutline& outline,
-                                  size_t devices) {
-  std::vector<DeviceShare> shares(devices, DeviceShare::Nothing(outline.spec.n_layers));
-  shares[0] = DeviceShare::Everything(outline);
-  for (std::vector<uint32_t>& groups : shares[0].neuron_groups) groups.clear();
-  for (size_t layer = 0; layer < assignment.size(); ++layer) {
-    for (uint32_t g = 0; g < assignment[layer].size(); ++g) {
-      shares[assignment[layer][g]].neuron_groups[layer].push_back(g);
-    }
+// What each of the host's devices holds.
+std::vector<DeviceShare> SharesOf(const placement::Plan& plan, const ModelOutline& outline) {
+  std::vector<DeviceShare> shares(plan.devices.size(), DeviceShare::Nothing(outline.spec.n_layers));
+  for (size_t section = 0; section < plan.assignment.size(); ++section) {
+    const std::vector<uint32_t>& devices = plan.assignment[section];
+    for (uint32_t g = 0; g < devices.size(); ++g) shares[devices[g]].Add(UnitOf(plan.sections[section], g));
   }
   return shares;
 }
@@ -140,16 +135,15 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
 absl::Status Session::MakeDevices(const ModelFlags& flags, const DecoderOptions& decoder_options) {
   HEARTH_ASSIGN_OR_RETURN(const std::vector<DeviceOption> options, ChooseDevices(flags.devices, threads_));
   const ModelOutline& outline = model_->outline();
-  HEARTH_ASSIGN_OR_RETURN(placement::Model description,
-                          DescribeModel(outline, model_->options().sparsity, 0));
-  description.leader_memory_bytes = 0;  // budgets limit the neuron groups alone
+  HEARTH_ASSIGN_OR_RETURN(placement::Model description, DescribeModel(outline, decoder_options));
+  description.leader_memory_bytes = 0;  // budgets limit what is placed
   HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan, placement::MakePlan(OneHost(options), description));
 
   std::vector<HostDeviceSpec> specs;
   for (const DeviceOption& option : options) specs.push_back({option.name, *option.threads});
   devices_ = std::make_unique<HostDevices>(specs, pool_.get());
-  share_ = std::make_unique<HostShare>(model_->shared_outline(), decoder_options,
-                                       SharesOf(plan.assignment, outline, options.size()), *devices_);
+  share_ = std::make_unique<HostShare>(model_->shared_outline(), decoder_options, SharesOf(plan, outline),
+                                       *devices_);
   FileSource source(file_, model_->shared_outline());
   return share_->Load(source, *pool_);
 }

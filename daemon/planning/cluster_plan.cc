@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
-#include "engine/neuron/bundle.h"
+#include "engine/outline/unit_id.h"
 
 namespace hearth {
 namespace {
@@ -49,12 +50,6 @@ ReservedBytes ClusterPlan::Use() const {
   return use;
 }
 
-std::vector<double> ClusterPlan::ExpectedLayerUs() const {
-  std::vector<double> expected_us;
-  for (const placement::LayerTime& layer : plan.time.layers) expected_us.push_back(layer.total_us);
-  return expected_us;
-}
-
 bool ClusterPlan::Uses(size_t host) const {
   return std::any_of(plan.devices.begin(), plan.devices.end(), [host](const placement::DeviceUse& device) {
     return device.device.host == host && device.groups > 0;
@@ -62,42 +57,28 @@ bool ClusterPlan::Uses(size_t host) const {
 }
 
 absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, const placement::Model& model,
-                                        const ReservedBytes& reserved, bool use_every_host) {
+                                        const ReservedBytes& reserved,
+                                        const placement::PlanOptions& options) {
   ClusterPlan plan;
   for (const PlanningHost& host : hosts) plan.cluster.hosts.push_back(DescribeHost(host, reserved));
-  HEARTH_ASSIGN_OR_RETURN(plan.plan,
-                          placement::MakePlan(plan.cluster, model, {.use_every_host = use_every_host}));
+  HEARTH_ASSIGN_OR_RETURN(plan.plan, placement::MakePlan(plan.cluster, model, options));
   return plan;
 }
 
-std::vector<GroupPlace> PlacesOf(const ClusterPlan& plan, size_t host) {
+std::vector<PlacedUnit> UnitsOf(const ClusterPlan& plan, size_t host) {
   const std::vector<placement::DeviceRef> devices = placement::ListDevices(plan.cluster);
-  std::vector<GroupPlace> places;
-  for (uint32_t layer = 0; layer < plan.plan.assignment.size(); ++layer) {
-    const std::vector<uint32_t>& assigned = plan.plan.assignment[layer];
+  std::vector<PlacedUnit> units;
+  for (size_t section = 0; section < plan.plan.assignment.size(); ++section) {
+    const std::vector<uint32_t>& assigned = plan.plan.assignment[section];
     for (uint32_t group = 0; group < assigned.size(); ++group) {
       const placement::DeviceRef& ref = devices[assigned[group]];
       if (ref.host != host) continue;
-      places.push_back({layer, group, plan.cluster.hosts[host].devices[ref.device].name});
+      units.push_back({plan.cluster.hosts[host].devices[ref.device].name,
+                       UnitOf(plan.plan.sections[section], group),
+                       {}});
     }
   }
-  return places;
-}
-
-ShardDescription DescribeShard(const std::vector<GroupPlace>& places, const ModelOutline& outline,
-                               ShardDescription shard) {
-  for (const GroupPlace& place : places) {
-    if (shard.shares.empty() || shard.shares.back().layer != place.layer) {
-      shard.shares.push_back({place.layer, outline.ffn_specs[place.layer], {}});
-    }
-    PlacedGroup placed;
-    placed.device = place.device;
-    placed.group = outline.neuron_groups[place.layer][place.group];
-    // The plan was made from these layouts.
-    placed.bytes = MakeBundleLayout(outline.ffn_specs[place.layer], placed.group).value().bytes;
-    shard.shares.back().groups.push_back(std::move(placed));
-  }
-  return shard;
+  return units;
 }
 
 bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b) {

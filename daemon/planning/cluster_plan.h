@@ -10,7 +10,6 @@
 #include "absl/status/statusor.h"
 #include "daemon/capacity/capacity.h"
 #include "daemon/weights/shard_description.h"
-#include "engine/model/model.h"
 #include "placement/plan.h"
 
 namespace hearth {
@@ -33,30 +32,18 @@ struct ClusterPlan {
 
   // Expected bytes of weights on each device that holds any.
   ReservedBytes Use() const;
-  // By layer: the time that one row is expected to take, in microseconds.
-  std::vector<double> ExpectedLayerUs() const;
   // Whether a host (by its number) holds anything.
   bool Uses(size_t host) const;
 };
 
 // Plans `model` for the hosts, the memory that is left to it. Errors: see placement::MakePlan.
 absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, const placement::Model& model,
-                                        const ReservedBytes& reserved, bool use_every_host);
+                                        const ReservedBytes& reserved, const placement::PlanOptions& options);
 
-// A group's place: its numbers in the outline and the device (by name).
-struct GroupPlace {
-  uint32_t layer = 0;
-  uint32_t group = 0;
-  std::string device;
-};
-// What a host (by its number) holds, in rising order of layers and groups.
-std::vector<GroupPlace> PlacesOf(const ClusterPlan& plan, size_t host);
+// What a host (by its number) holds, in rising order of layers; bundles left out.
+std::vector<PlacedUnit> UnitsOf(const ClusterPlan& plan, size_t host);
 
-// The places as a shard, hashes left out; `shard` has the fields that do not depend on the plan.
-ShardDescription DescribeShard(const std::vector<GroupPlace>& places, const ModelOutline& outline,
-                               ShardDescription shard);
-
-// Whether both plans put every group on the same host and device.
+// Whether both plans put every unit on the same host and device.
 bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b);
 
 }  // namespace hearth

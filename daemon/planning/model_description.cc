@@ -1,5 +1,7 @@
 #include "daemon/planning/model_description.h"
 
+#include <utility>
+
 #include "engine/base/status_macros.h"
 #include "engine/neuron/bundle.h"
 #include "engine/neuron/cpu_shard.h"
@@ -7,13 +9,13 @@
 namespace hearth {
 namespace {
 
-// On the wire (tensor channel): float32 inputs, a block's number and weight, fixed-point sums, which nearly always take
-// 32 bits.
+// On the wire (tensor channel): float32 inputs, a block's number and weight, fixed-point sums, which nearly
+// always take 32 bits.
 constexpr uint64_t kInputBytes = sizeof(float);
 constexpr uint64_t kChoiceBytes = 2 * sizeof(float);
 constexpr uint64_t kSumBytes = sizeof(int32_t);
-// The leader's matrices are taken as 8-bit ones: one multiplication and one addition per byte.
-constexpr double kLeaderOperationsPerByte = 2;
+// Matrices other than neurons' are taken as 8-bit ones: one multiplication and one addition per byte.
+constexpr double kOperationsPerByte = 2;
 
 // How often the block of a group is used: 1 but for experts.
 double BlockFrequency(const FfnSpec& ffn, bool has_profile, const NeuronGroup& group) {
@@ -22,9 +24,9 @@ double BlockFrequency(const FfnSpec& ffn, bool has_profile, const NeuronGroup& g
   return static_cast<double>(ffn.router->chosen) / static_cast<double>(ffn.router->experts);
 }
 
-absl::StatusOr<placement::Group> DescribeGroup(const FfnSpec& ffn, const FfnLayerSpec& spec,
-                                               SparsityMode sparsity, bool has_profile,
-                                               const NeuronGroup& group) {
+absl::StatusOr<placement::Group> DescribeNeurons(const FfnSpec& ffn, const FfnLayerSpec& spec,
+                                                 SparsityMode sparsity, bool has_profile,
+                                                 const NeuronGroup& group) {
   HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout, MakeBundleLayout(spec, group));
   placement::Group description{.neurons = group.neurons.size()};
   double values = 0;
@@ -46,34 +48,87 @@ absl::StatusOr<placement::Group> DescribeGroup(const FfnSpec& ffn, const FfnLaye
   return description;
 }
 
+absl::StatusOr<placement::Section> DescribeFfn(const ModelOutline& outline, uint32_t layer) {
+  const FfnLayerSpec& spec = outline.ffn_specs[layer];
+  const FfnSpec& ffn = outline.spec.layers[layer].ffn;
+  const std::vector<std::vector<float>>& frequencies = outline.profile.frequencies;
+  const bool has_profile = layer < frequencies.size() && !frequencies[layer].empty();
+  const SparsityMode sparsity = LayerSparsity(spec, outline.options.sparsity);
+  const uint64_t choices = ffn.router ? ffn.router->chosen + (ffn.shared_neurons > 0 ? 1 : 0) : 0;
+  const uint64_t hidden = sparsity == SparsityMode::kPredicted ? spec.predictor_rank : 0;
+  placement::Section section{.name = {placement::GroupKind::kNeurons, layer}};
+  section.sent_bytes = (spec.n_embd + hidden) * kInputBytes + choices * kChoiceBytes;
+  section.returned_bytes = spec.output_values() * kSumBytes;
+  for (const NeuronGroup& group : outline.neuron_groups[layer]) {
+    HEARTH_ASSIGN_OR_RETURN(placement::Group description,
+                            DescribeNeurons(ffn, spec, sparsity, has_profile, group));
+    section.groups.push_back(description);
+  }
+  return section;
+}
+
+// A group that every token reads.
+absl::StatusOr<placement::Group> DescribeUnit(const ModelOutline& outline, const DecoderOptions& options,
+                                              const UnitId& unit) {
+  placement::Group group{.operations_per_byte = kOperationsPerByte};
+  HEARTH_ASSIGN_OR_RETURN(group.always_bytes, outline.BundleBytes(unit));
+  HEARTH_ASSIGN_OR_RETURN(group.cache_bytes, outline.CacheBytes(unit, options));
+  return group;
+}
+
+absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, const DecoderOptions& options,
+                                                 uint32_t layer) {
+  placement::Section section{.name = {placement::GroupKind::kHeads, layer}};
+  section.sent_bytes = outline.spec.n_embd * kInputBytes;
+  section.returned_bytes = outline.spec.n_embd * kSumBytes;
+  for (uint32_t g = 0; g < outline.head_groups[layer].size(); ++g) {
+    HEARTH_ASSIGN_OR_RETURN(placement::Group group,
+                            DescribeUnit(outline, options, {UnitKind::kHeads, layer, g}));
+    section.groups.push_back(group);
+  }
+  return section;
+}
+
+absl::StatusOr<placement::Section> DescribeOutput(const ModelOutline& outline,
+                                                  const DecoderOptions& options) {
+  placement::Section section{.name = {placement::GroupKind::kOutput, 0}};
+  section.sent_bytes = outline.spec.n_embd * kInputBytes;
+  for (uint32_t run = 0; run < outline.output_runs.size(); ++run) {
+    HEARTH_ASSIGN_OR_RETURN(placement::Group group,
+                            DescribeUnit(outline, options, {UnitKind::kOutput, 0, run}));
+    group.returned_bytes = outline.output_runs[run].size() * sizeof(float);
+    section.groups.push_back(group);
+  }
+  return section;
+}
+
 }  // namespace
 
-absl::StatusOr<placement::Model> DescribeModel(const ModelOutline& outline, SparsityMode sparsity,
-                                               uint64_t leader_buffer_bytes) {
-  placement::Model model;
-  // Heads and output rows are with the leader.
-  const uint64_t placed_bytes = outline.mixer_weight_bytes + outline.output_weight_bytes;
-  model.leader_memory_bytes = outline.leader_weight_bytes + placed_bytes + leader_buffer_bytes;
-  model.leader_bytes_per_token = outline.leader_bytes_per_token + placed_bytes;
-  model.leader_operations_per_token =
-      kLeaderOperationsPerByte * static_cast<double>(model.leader_bytes_per_token);
-  for (size_t i = 0; i < outline.ffn_specs.size(); ++i) {
-    const FfnLayerSpec& spec = outline.ffn_specs[i];
-    const FfnSpec& ffn = outline.spec.layers[i].ffn;
-    const bool has_profile =
-        i < outline.profile.frequencies.size() && !outline.profile.frequencies[i].empty();
-    const SparsityMode layer_sparsity = LayerSparsity(spec, sparsity);
-    placement::Layer& layer = model.layers.emplace_back();
-    const uint64_t choices = ffn.router ? ffn.router->chosen + (ffn.shared_neurons > 0 ? 1 : 0) : 0;
-    const uint64_t hidden = layer_sparsity == SparsityMode::kPredicted ? spec.predictor_rank : 0;
-    layer.sent_bytes = (spec.n_embd + hidden) * kInputBytes + choices * kChoiceBytes;
-    layer.returned_bytes = spec.output_values() * kSumBytes;
-    for (const NeuronGroup& group : outline.neuron_groups[i]) {
-      HEARTH_ASSIGN_OR_RETURN(placement::Group description,
-                              DescribeGroup(ffn, spec, layer_sparsity, has_profile, group));
-      layer.groups.push_back(description);
-    }
+UnitId UnitOf(const placement::SectionName& section, uint32_t group) {
+  switch (section.kind) {
+    case placement::GroupKind::kHeads:
+      return {UnitKind::kHeads, section.layer, group};
+    case placement::GroupKind::kNeurons:
+      return {UnitKind::kNeurons, section.layer, group};
+    case placement::GroupKind::kOutput:
+      break;
   }
+  return {UnitKind::kOutput, 0, group};
+}
+
+absl::StatusOr<placement::Model> DescribeModel(const ModelOutline& outline, const DecoderOptions& options) {
+  placement::Model model;
+  model.leader_memory_bytes = outline.leader_weight_bytes;
+  model.leader_bytes_per_token = outline.leader_bytes_per_token;
+  model.leader_operations_per_token = kOperationsPerByte * static_cast<double>(model.leader_bytes_per_token);
+  for (uint32_t layer = 0; layer < outline.spec.n_layers; ++layer) {
+    HEARTH_ASSIGN_OR_RETURN(placement::Section mixer, DescribeMixer(outline, options, layer));
+    HEARTH_ASSIGN_OR_RETURN(placement::Section ffn, DescribeFfn(outline, layer));
+    model.sections.push_back(std::move(mixer));
+    model.sections.push_back(std::move(ffn));
+  }
+  HEARTH_ASSIGN_OR_RETURN(placement::Section output, DescribeOutput(outline, options));
+  model.sections.push_back(std::move(output));
   return model;
 }
 

@@ -11,6 +11,7 @@ namespace hearth {
 namespace {
 
 using nlohmann::json;
+using placement::GroupKind;
 
 std::string NameOf(const placement::Cluster& cluster, const placement::DeviceRef& ref) {
   return absl::StrCat(cluster.hosts[ref.host].name, "/", cluster.hosts[ref.host].devices[ref.device].name);
@@ -25,14 +26,17 @@ json DeviceJson(const placement::Cluster& cluster, const placement::DeviceUse& u
           {"memory_bytes", use.memory_bytes},
           {"memory_budget_bytes", use.memory_budget_bytes},
           {"groups", use.groups},
+          {"neuron_groups", use.kind_groups[static_cast<size_t>(GroupKind::kNeurons)]},
+          {"head_groups", use.kind_groups[static_cast<size_t>(GroupKind::kHeads)]},
+          {"output_runs", use.kind_groups[static_cast<size_t>(GroupKind::kOutput)]},
           {"expected_bytes_per_token", use.expected_bytes},
           {"neurons", use.neurons}};
 }
 
-json LayerJson(const placement::Cluster& cluster, const placement::Plan& plan, size_t layer) {
-  const placement::LayerTime& time = plan.time.layers[layer];
+json SectionJson(const placement::Cluster& cluster, const placement::Plan& plan, size_t section) {
+  const placement::SectionTime& time = plan.time.sections[section];
   json groups = json::array();
-  for (uint32_t d : plan.assignment[layer]) groups.push_back(NameOf(cluster, plan.devices[d].device));
+  for (uint32_t d : plan.assignment[section]) groups.push_back(NameOf(cluster, plan.devices[d].device));
   return {{"time_us", time.total_us},
           {"compute_us", time.compute_us},
           {"link_us", time.link_us},
@@ -41,13 +45,39 @@ json LayerJson(const placement::Cluster& cluster, const placement::Plan& plan, s
           {"devices", std::move(groups)}};
 }
 
+// What the document calls a kind's sections.
+const char* ListOf(GroupKind kind) {
+  switch (kind) {
+    case GroupKind::kHeads:
+      return "attention";
+    case GroupKind::kNeurons:
+      return "layers";
+    case GroupKind::kOutput:
+      break;
+  }
+  return "output";
+}
+
+double KindUs(const placement::Plan& plan, GroupKind kind) {
+  return plan.time.kind_us[static_cast<size_t>(kind)];
+}
+
+double LayerUs(const placement::Plan& plan, size_t layer) {
+  double us = 0;
+  for (size_t i = 0; i < plan.sections.size(); ++i) {
+    const placement::SectionName& name = plan.sections[i];
+    if (name.kind != GroupKind::kOutput && name.layer == layer) us += plan.time.sections[i].total_us;
+  }
+  return us;
+}
+
 // One line of the table: neurons on each device in one layer, and its time.
 std::string TableRow(const placement::Plan& plan, const std::vector<size_t>& widths, size_t layer) {
   std::string row;
   for (size_t d = 0; d < plan.devices.size(); ++d) {
     absl::StrAppendFormat(&row, "  %*d", static_cast<int>(widths[d]), plan.devices[d].neurons[layer]);
   }
-  absl::StrAppendFormat(&row, "  %10s", placement::FormatTime(plan.time.layers[layer].total_us));
+  absl::StrAppendFormat(&row, "  %10s", placement::FormatTime(LayerUs(plan, layer)));
   return row;
 }
 
@@ -61,16 +91,20 @@ std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan&
   json document = {{"time_per_token_us", plan.time.total_us},
                    {"tokens_per_second", 1e6 / std::max(plan.time.total_us, 1e-3)},
                    {"leader_us", plan.time.leader_us},
-                   {"ffn_us", plan.time.ffn_us},
+                   {"attention_us", KindUs(plan, GroupKind::kHeads)},
+                   {"ffn_us", KindUs(plan, GroupKind::kNeurons)},
+                   {"output_us", KindUs(plan, GroupKind::kOutput)},
                    {"link_us", plan.time.link_us},
                    {"round_trips_per_token", plan.time.round_trips},
                    {"devices", json::array()},
                    {"layers", json::array()},
+                   {"attention", json::array()},
+                   {"output", json::array()},
                    {"explanation", plan.explanation}};
   for (const placement::DeviceUse& use : plan.devices)
     document["devices"].push_back(DeviceJson(cluster, use));
   for (size_t i = 0; i < plan.assignment.size(); ++i)
-    document["layers"].push_back(LayerJson(cluster, plan, i));
+    document[ListOf(plan.sections[i].kind)].push_back(SectionJson(cluster, plan, i));
   return document.dump();
 }
 
@@ -86,10 +120,11 @@ std::string PlanToText(const placement::Cluster& cluster, const placement::Plan&
     absl::StrAppendFormat(&text, "  %*s", static_cast<int>(widths.back()), name);
   }
   absl::StrAppendFormat(&text, "  %10s\n", "time");
-  for (size_t first = 0; first < plan.assignment.size();) {
+  const size_t layers = plan.devices.empty() ? 0 : plan.devices.front().neurons.size();
+  for (size_t first = 0; first < layers;) {
     const std::string row = TableRow(plan, widths, first);
     size_t last = first;
-    while (last + 1 < plan.assignment.size() && TableRow(plan, widths, last + 1) == row) ++last;
+    while (last + 1 < layers && TableRow(plan, widths, last + 1) == row) ++last;
     absl::StrAppendFormat(&text, "%-9s%s\n", LayerRange(first, last), row);
     first = last + 1;
   }

@@ -9,15 +9,17 @@
 namespace hearth {
 
 // The plan as one JSON object:
-//   time_per_token_us, leader_us, ffn_us, link_us, round_trips_per_token, tokens_per_second,
-//   devices: [{host, device, kind, memory_bytes, memory_budget_bytes, groups, expected_bytes_per_token,
-//              neurons: [per layer]}],
-//   layers: [{time_us, compute_us, link_us, slowest: {host, device}, round_trips, devices: [host/device per
-//   group]}], explanation: [sentences]
+//   time_per_token_us, leader_us, attention_us, ffn_us, output_us, link_us, round_trips_per_token,
+//   tokens_per_second,
+//   devices: [{host, device, kind, memory_bytes, memory_budget_bytes, groups (of all kinds), neuron_groups,
+//              head_groups, output_runs, expected_bytes_per_token, neurons: [per layer]}],
+//   layers: [{time_us, compute_us, link_us, slowest: host/device, round_trips, devices: [host/device per
+//             group]}] of the FFNs, attention: [the same of the layers' attention], output: [the same of the
+//   output head, one], explanation: [sentences]
 std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan);
 
-// The plan for people: the explanation, then a table of neurons per device and layer (layers alike are
-// joined).
+// The plan for people: the explanation, then a table of neurons per device and layer with the time that
+// the layer takes, attention included (layers alike are joined).
 std::string PlanToText(const placement::Cluster& cluster, const placement::Plan& plan);
 
 }  // namespace hearth

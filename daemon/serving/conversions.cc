@@ -111,6 +111,8 @@ v1::DeviceShare ToProto(const DeviceShareView& share) {
   result.set_bytes_touched(share.bytes_touched);
   result.set_round_trips(share.round_trips);
   result.set_wait_us(share.wait_us);
+  result.set_head_groups(share.head_groups);
+  result.set_output_runs(share.output_runs);
   return result;
 }
 

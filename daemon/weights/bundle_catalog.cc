@@ -3,60 +3,47 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/file/gguf_skeleton.h"
 
 namespace hearth {
 
 BundleCatalog::BundleCatalog(std::shared_ptr<const GgufFile> file,
                              std::shared_ptr<const ModelOutline> outline)
-    : file_(std::move(file)), outline_(std::move(outline)) {}
+    : file_(std::move(file)), source_(file_, std::move(outline)) {}
 
-absl::StatusOr<GroupWeights> BundleCatalog::Weights(uint32_t layer, uint32_t group) const {
-  HEARTH_CHECK(layer < outline_->neuron_groups.size() && group < outline_->neuron_groups[layer].size());
-  return GroupWeights::FromFile(outline_->ffn_specs[layer], outline_->ffn_sources[layer],
-                                outline_->neuron_groups[layer][group]);
-}
-
-absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Extract(uint32_t layer, uint32_t group) const {
-  HEARTH_ASSIGN_OR_RETURN(GroupWeights weights, Weights(layer, group));
-  std::vector<uint8_t> bundle = std::move(weights).Load().bytes;
-  HEARTH_RETURN_IF_ERROR(CheckUnchanged());
-  return bundle;
-}
-
-absl::Status BundleCatalog::CheckUnchanged() const { return file_->CheckUnchanged(); }
-
-absl::StatusOr<BundleCatalog::Identity> BundleCatalog::Identify(uint32_t layer, uint32_t group) {
+absl::StatusOr<BundleId> BundleCatalog::Identify(const UnitId& unit) {
   {
     MutexLock lock(&mutex_);
-    if (const auto known = identities_.find({layer, group}); known != identities_.end()) return known->second;
+    if (const auto known = identities_.find(unit); known != identities_.end()) return known->second;
   }
-  HEARTH_ASSIGN_OR_RETURN(const std::vector<uint8_t> bundle, Extract(layer, group));
-  const Identity identity{Sha256Of(bundle), bundle.size()};
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<uint8_t> bundle, source_.Bundle(unit));
+  const BundleId identity{Sha256Of(bundle), bundle.size()};
   MutexLock lock(&mutex_);
-  identities_[{layer, group}] = identity;
-  groups_[identity.sha256] = {layer, group};
+  identities_[unit] = identity;
+  units_[identity.sha256] = unit;
   return identity;
 }
 
-absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Find(const Sha256Digest& sha256) const {
-  GroupNumber number;
-  {
-    MutexLock lock(&mutex_);
-    const auto found = groups_.find(sha256);
-    if (found == groups_.end()) return absl::NotFoundError(absl::StrCat("no bundle ", Sha256Hex(sha256)));
-    number = found->second;
-  }
-  return Extract(number.first, number.second);
+absl::StatusOr<BundleId> BundleCatalog::IdentifySkeleton() {
+  MutexLock lock(&mutex_);
+  if (skeleton_id_) return *skeleton_id_;
+  HEARTH_ASSIGN_OR_RETURN(skeleton_, MakeSkeleton(*file_));
+  HEARTH_RETURN_IF_ERROR(file_->CheckUnchanged());
+  skeleton_id_ = BundleId{Sha256Of(skeleton_), skeleton_.size()};
+  return *skeleton_id_;
 }
 
-void BundleCatalog::ReleaseLayer(uint32_t layer) const {
-  for (const FfnBlockSource& block : outline_->ffn_sources[layer].blocks) {
-    for (const WeightSlice* slice : {&block.gate, &block.up, &block.down, &block.predictor}) {
-      if (slice->tensor != nullptr) file_->Release(slice->tensor->data);
-    }
+absl::StatusOr<std::vector<uint8_t>> BundleCatalog::Find(const Sha256Digest& sha256) {
+  UnitId unit;
+  {
+    MutexLock lock(&mutex_);
+    if (skeleton_id_ && skeleton_id_->sha256 == sha256) return skeleton_;
+    const auto found = units_.find(sha256);
+    if (found == units_.end()) return absl::NotFoundError(absl::StrCat("no bundle ", Sha256Hex(sha256)));
+    unit = found->second;
   }
+  return source_.Bundle(unit);
 }
 
 }  // namespace hearth

@@ -4,54 +4,45 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <utility>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "daemon/weights/sha256.h"
+#include "daemon/weights/shard_description.h"
 #include "engine/base/mutex.h"
+#include "engine/device/weight_source.h"
 #include "engine/file/gguf.h"
-#include "engine/model/model.h"
-#include "engine/neuron/group_weights.h"
+#include "engine/outline/model_outline.h"
 
 namespace hearth {
 
-// The bundles of a model file: makes them from the file when they are asked for and knows their hashes.
-// Thread-safe.
+// The bundles of a model file, its skeleton among them: makes them from the file when they are asked for and
+// knows their hashes. Thread-safe.
 class BundleCatalog {
  public:
-  struct Identity {
-    Sha256Digest sha256{};
-    uint64_t bytes = 0;
-  };
-
   BundleCatalog(std::shared_ptr<const GgufFile> file, std::shared_ptr<const ModelOutline> outline);
 
-  // The weights of a group, by its numbers in the outline (CHECK), as they lie in the
-  // file: to be used before the catalog goes.
-  absl::StatusOr<GroupWeights> Weights(uint32_t layer, uint32_t group) const;
-  // To be asked when Weights have been read: DATA_LOSS when the file was changed since it was opened. The
-  // others look themselves.
-  absl::Status CheckUnchanged() const;
-  // The hash and size of a group's bundle; reads the weights when it is asked for the first time.
-  absl::StatusOr<Identity> Identify(uint32_t layer, uint32_t group);
-  // The bundle of a hash that Identify has returned. NOT_FOUND for any other.
-  absl::StatusOr<std::vector<uint8_t>> Find(const Sha256Digest& sha256) const;
+  // Hash and size of a unit's bundle (CHECK: there is one); reads the weights when it is asked for the first
+  // time. DATA_LOSS when the file was changed since it was opened.
+  absl::StatusOr<BundleId> Identify(const UnitId& unit);
+  absl::StatusOr<BundleId> IdentifySkeleton();
+  // The bundle of a hash that was returned. NOT_FOUND for any other.
+  absl::StatusOr<std::vector<uint8_t>> Find(const Sha256Digest& sha256);
 
   // A layer's weights have been read for now: their pages of the file need not stay in memory.
-  void ReleaseLayer(uint32_t layer) const;
+  void ReleaseLayer(uint32_t layer) { source_.ReleaseLayer(layer); }
 
  private:
-  using GroupNumber = std::pair<uint32_t, uint32_t>;  // layer, group
-
-  absl::StatusOr<std::vector<uint8_t>> Extract(uint32_t layer, uint32_t group) const;
-
   const std::shared_ptr<const GgufFile> file_;
-  const std::shared_ptr<const ModelOutline> outline_;
-  mutable Mutex mutex_;
-  std::map<GroupNumber, Identity> identities_ ABSL_GUARDED_BY(mutex_);
-  std::map<Sha256Digest, GroupNumber> groups_ ABSL_GUARDED_BY(mutex_);
+  FileSource source_;  // thread-safe: it has no state of its own
+
+  Mutex mutex_;
+  std::map<UnitId, BundleId> identities_ ABSL_GUARDED_BY(mutex_);
+  std::map<Sha256Digest, UnitId> units_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint8_t> skeleton_ ABSL_GUARDED_BY(mutex_);
+  std::optional<BundleId> skeleton_id_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace hearth

@@ -5,38 +5,53 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "daemon/weights/sha256.h"
-#include "engine/neuron/ffn_spec.h"
-#include "engine/neuron/neuron_group.h"
+#include "engine/attention/decoder_options.h"
+#include "engine/device/host_share.h"
+#include "engine/outline/model_outline.h"
+#include "engine/outline/unit_id.h"
 
 namespace hearth {
 
-// A neuron group and which device of a host holds it.
-struct PlacedGroup {
+// What a bundle is known by.
+struct BundleId {
+  Sha256Digest sha256{};
+  uint64_t bytes = 0;
+
+  bool operator==(const BundleId&) const = default;
+};
+
+// A unit and which device of a host holds it.
+struct PlacedUnit {
   std::string device;
-  NeuronGroup group;
-  Sha256Digest sha256{};  // of its bundle; zeros on the coordinator's own host, which needs none
-  uint64_t bytes = 0;     // of its bundle
+  UnitId unit;
+  BundleId bundle;  // zeros on the coordinator's own host, which needs none
+
+  bool operator==(const PlacedUnit&) const = default;
 };
 
-struct ShardLayer {
-  uint32_t layer = 0;
-  FfnLayerSpec spec;
-  std::vector<PlacedGroup> groups;  // not empty
-};
-
-// Which neurons of a model one host holds under one plan: hearth.v1.Shard as a struct.
+// Which units of a model one host holds under one plan: hearth.v1.Shard as a struct.
 struct ShardDescription {
   uint64_t epoch = 0;
   std::string model;         // name
   std::string model_digest;  // "sha256:..."
-  SparsityMode sparsity = SparsityMode::kDense;
-  uint32_t layers = 0;  // of the model
-  uint32_t max_rows = 0;
-  std::vector<ShardLayer> shares;  // rising layers
+  BundleId skeleton;         // see engine/file/gguf_skeleton.h
+  ModelOptions options;
+  DecoderOptions decoder;
+  std::vector<PlacedUnit> units;
 
+  // Of all bundles, the skeleton included.
   uint64_t bytes() const;
 };
+
+// The units by device, in the order of `devices`. INVALID_ARGUMENT for a device that is not among them, for a
+// unit that the model does not have or that is there twice, and for a bundle of another size than the
+// outline's.
+absl::StatusOr<std::vector<DeviceShare>> SharesOf(absl::Span<const PlacedUnit> units,
+                                                  const ModelOutline& outline,
+                                                  absl::Span<const HostDeviceSpec> devices);
 
 }  // namespace hearth
 

@@ -8,7 +8,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/neuron/group_weights.h"
+#include "engine/device/weight_source.h"
+#include "engine/file/gguf_skeleton.h"
 
 namespace hearth {
 namespace {
@@ -18,7 +19,7 @@ constexpr std::chrono::seconds kFailedAgain{5};
 constexpr std::chrono::seconds kLookAgain{1};
 constexpr size_t kBundlesPerFetch = 1024;
 
-DeviceWork WorkOf(const CpuDevice& device) {
+DeviceWork WorkDoneBy(const CpuDevice& device) {
   DeviceCounters counters = device.counters();
   return {device.name(), std::move(counters.neurons_computed), std::move(counters.neurons_held),
           counters.bytes_touched};
@@ -64,7 +65,9 @@ std::vector<ShardStatus> ShardLoader::Statuses() const {
   if (taken_ != wanted_) return statuses;  // epochs may mean something else by now
   for (const auto& [epoch, job] : jobs_) {
     ShardStatus status = job.status;
-    for (const CpuDevice* device : job.shard->shard_devices()) status.devices.push_back(WorkOf(*device));
+    if (job.share != nullptr) {
+      for (const CpuDevice* device : job.share->cpus()) status.devices.push_back(WorkDoneBy(*device));
+    }
     statuses.push_back(std::move(status));
   }
   return statuses;
@@ -77,18 +80,15 @@ BundleStoreCounters ShardLoader::counters() const {
 
 uint64_t ShardLoader::UsedBytes(const std::string& name) const {
   MutexLock lock(&mutex_);
-  absl::flat_hash_set<const FfnPiece*> pieces;  // shards of two plans share some
+  std::map<const void*, uint64_t> pieces;  // shares of two plans have some together
   for (const auto& [epoch, job] : jobs_) {
     if (!job.ready) continue;
-    for (const CpuDevice* device : job.shard->shard_devices()) {
-      if (device->name() != name) continue;
-      for (uint32_t layer = 0; layer < device->layers(); ++layer) {
-        for (const auto& piece : device->ffn(layer)) pieces.insert(piece.get());
-      }
+    for (const CpuDevice* device : job.share->cpus()) {
+      if (device->name() == name) device->AddPieces(pieces);
     }
   }
   uint64_t bytes = 0;
-  for (const FfnPiece* piece : pieces) bytes += piece->shard->weight_bytes();
+  for (const auto& [piece, of_piece] : pieces) bytes += of_piece;
   return bytes;
 }
 
@@ -150,9 +150,8 @@ void ShardLoader::TakeDesired() {
   token_ = token;
   std::vector<Sha256Digest> wanted_bundles;
   for (ShardDescription& shard : shards) {
-    for (const ShardLayer& share : shard.shares) {
-      for (const PlacedGroup& group : share.groups) wanted_bundles.push_back(group.sha256);
-    }
+    wanted_bundles.push_back(shard.skeleton.sha256);
+    for (const PlacedUnit& placed : shard.units) wanted_bundles.push_back(placed.bundle.sha256);
     const uint64_t epoch = shard.epoch;
     if (const auto kept = former.find(epoch); same_session && kept != former.end()) {
       jobs[epoch] = kept->second;
@@ -162,8 +161,11 @@ void ShardLoader::TakeDesired() {
     job.status.epoch = epoch;
     job.status.model = shard.model;
     job.status.bytes_total = shard.bytes();
-    job.shard = std::make_shared<LocalShard>(std::move(shard), devices_);
-    for (const auto& [other_epoch, other] : former) job.shard->Adopt(*other.shard);
+    job.description = std::move(shard);
+    // Where the model is known already, so that what the former shares hold of it is not let go.
+    if (std::shared_ptr<const ModelOutline> outline = KnownOutlineOf(job.description)) {
+      job.share = MakeShare(job.description, std::move(outline), former).value_or(nullptr);
+    }
   }
   store_->Protect(wanted_bundles);
   for (const auto& [epoch, job] : former) {
@@ -181,7 +183,7 @@ void ShardLoader::Work(Job& job) {
   const absl::Status status = Prepare(job);
   CopyCounters();
   if (status.ok()) {
-    publisher_.Publish(job.shard);
+    publisher_.Publish(job.status.epoch, job.share);
     spdlog::info("plan {} of model {}: {} bytes of weights are ready", job.status.epoch, job.status.model,
                  job.status.bytes_total);
     {
@@ -211,49 +213,104 @@ void ShardLoader::Work(Job& job) {
 }
 
 absl::Status ShardLoader::Prepare(Job& job) {
-  LocalShard& shard = *job.shard;
-  HEARTH_RETURN_IF_ERROR(shard.Check());
-  const std::vector<const PlacedGroup*> missing = shard.missing();
-  std::vector<const PlacedGroup*> to_fetch;
-  uint64_t bytes_at_hand = shard.description().bytes();
-  for (const PlacedGroup* group : missing) {
-    if (store_->Has(group->sha256, group->bytes)) continue;
-    to_fetch.push_back(group);
-    bytes_at_hand -= group->bytes;
+  if (job.share == nullptr) {
+    HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<const ModelOutline> outline, OutlineOf(job));
+    std::map<uint64_t, Job> others;
+    {
+      MutexLock lock(&mutex_);
+      others = jobs_;
+    }
+    HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<HostShare> share,
+                            MakeShare(job.description, std::move(outline), others));
+    MutexLock lock(&mutex_);
+    job.share = std::move(share);
+  }
+  HEARTH_RETURN_IF_ERROR(job.share->Check());
+  std::map<UnitId, BundleId> bundles;
+  for (const PlacedUnit& placed : job.description.units) bundles[placed.unit] = placed.bundle;
+  std::vector<BundleId> to_fetch;
+  absl::flat_hash_set<Sha256Digest> seen;  // units may have equal weights
+  uint64_t bytes_at_hand = job.description.bytes();
+  for (const UnitId& unit : job.share->missing()) {
+    const BundleId& bundle = bundles.at(unit);
+    if (store_->Has(bundle.sha256, bundle.bytes) || !seen.insert(bundle.sha256).second) continue;
+    to_fetch.push_back(bundle);
+    bytes_at_hand -= bundle.bytes;
   }
   SetBytesDone(job, bytes_at_hand);
   if (!to_fetch.empty()) SetPhase(job, ShardPhase::kFetching, "");
   HEARTH_RETURN_IF_ERROR(FetchMissing(job, to_fetch));
   SetPhase(job, ShardPhase::kLoading, "");
-  const auto source = [&](const ShardLayer& share, const PlacedGroup& group) -> absl::StatusOr<GroupWeights> {
-    HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, ReadBundle(job, group));
-    return GroupWeights::FromBundle(share.spec, group.group, std::move(bundle));
-  };
-  return shard.Load(source, pool_, [this](uint64_t) { return StillWanted(); });
+  BundleWeights source(job.share->shared_outline(),
+                       [&](const UnitId& unit) { return ReadBundle(job, bundles.at(unit)); });
+  return job.share->Load(source, pool_, [this](uint64_t) { return StillWanted(); });
 }
 
-// Fetches groups, several with one call; what has arrived of a bundle is kept when the call breaks.
-absl::Status ShardLoader::FetchMissing(Job& job, const std::vector<const PlacedGroup*>& groups) {
-  for (size_t begin = 0; begin < groups.size(); begin += kBundlesPerFetch) {
-    const size_t count = std::min(kBundlesPerFetch, groups.size() - begin);
-    std::vector<BundleSource::Range> ranges;
-    for (size_t i = 0; i < count; ++i) {
-      const PlacedGroup& group = *groups[begin + i];
-      // One that had arrived whole when the daemon was stopped was never checked.
-      const uint64_t partial = store_->PartialBytes(group.sha256);
-      if (partial >= group.bytes && store_->Finish(group.sha256, group.bytes).ok()) continue;
-      ranges.push_back({group.sha256, store_->PartialBytes(group.sha256)});
+// Null where no share is made of it.
+std::shared_ptr<const ModelOutline> ShardLoader::KnownOutlineOf(const ShardDescription& description) const {
+  for (const KnownOutline& known : outlines_) {
+    if (known.skeleton == description.skeleton && known.options == description.options) {
+      return known.outline.lock();
     }
+  }
+  return nullptr;
+}
+
+// What the job's model is, from its skeleton, which is fetched where it is not here.
+absl::StatusOr<std::shared_ptr<const ModelOutline>> ShardLoader::OutlineOf(Job& job) {
+  const ShardDescription& description = job.description;
+  if (std::shared_ptr<const ModelOutline> known = KnownOutlineOf(description)) return known;
+  if (!store_->Has(description.skeleton.sha256, description.skeleton.bytes)) {
+    SetPhase(job, ShardPhase::kFetching, "");
+    HEARTH_RETURN_IF_ERROR(FetchMissing(job, {description.skeleton}));
+  }
+  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, ReadBundle(job, description.skeleton));
+  struct Outlined {
+    std::unique_ptr<GgufFile> skeleton;
+    ModelOutline outline;  // of it
+  };
+  auto outlined = std::make_shared<Outlined>();
+  HEARTH_ASSIGN_OR_RETURN(outlined->skeleton,
+                          ParseSkeleton(std::move(bytes), absl::StrCat("model ", description.model)));
+  HEARTH_ASSIGN_OR_RETURN(outlined->outline, OutlineModel(*outlined->skeleton, description.options));
+  std::shared_ptr<const ModelOutline> outline(outlined, &outlined->outline);
+  std::erase_if(outlines_, [](const KnownOutline& known) { return known.outline.expired(); });
+  outlines_.push_back({description.skeleton, description.options, outline});
+  return outline;
+}
+
+// An empty share of the devices that has taken over what the others hold of it.
+absl::StatusOr<std::shared_ptr<HostShare>> ShardLoader::MakeShare(const ShardDescription& description,
+                                                                  std::shared_ptr<const ModelOutline> outline,
+                                                                  const std::map<uint64_t, Job>& others) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<DeviceShare> shares,
+                          SharesOf(description.units, *outline, devices_.specs()));
+  HEARTH_RETURN_IF_ERROR(KvCacheBytes(outline->spec, description.decoder).status());
+  auto share =
+      std::make_shared<HostShare>(std::move(outline), description.decoder, std::move(shares), devices_);
+  for (const auto& [epoch, other] : others) {
+    if (other.share != nullptr) share->Adopt(*other.share);
+  }
+  return share;
+}
+
+// Fetches bundles, several with one call; what has arrived of a bundle is kept when the call breaks.
+absl::Status ShardLoader::FetchMissing(Job& job, const std::vector<BundleId>& bundles) {
+  for (size_t begin = 0; begin < bundles.size(); begin += kBundlesPerFetch) {
+    const size_t end = std::min(bundles.size(), begin + kBundlesPerFetch);
+    std::vector<BundleSource::Range> ranges;
     std::vector<uint64_t> sizes;
-    for (const BundleSource::Range& range : ranges) {
-      const auto group = std::find_if(groups.begin(), groups.end(), [&](const PlacedGroup* other) {
-        return other->sha256 == range.sha256;
-      });
-      sizes.push_back((*group)->bytes);
+    for (size_t i = begin; i < end; ++i) {
+      const BundleId& bundle = bundles[i];
+      // One that had arrived whole when the daemon was stopped was never checked.
+      const uint64_t partial = store_->PartialBytes(bundle.sha256);
+      if (partial >= bundle.bytes && store_->Finish(bundle.sha256, bundle.bytes).ok()) continue;
+      ranges.push_back({bundle.sha256, store_->PartialBytes(bundle.sha256)});
+      sizes.push_back(bundle.bytes);
     }
     if (ranges.empty()) continue;
     HEARTH_RETURN_IF_ERROR(source_.FetchBundles(
-        token_, job.shard->description().model_digest, ranges,
+        token_, job.description.model_digest, ranges,
         [&](size_t range, uint64_t offset, absl::Span<const uint8_t> data) -> absl::Status {
           HEARTH_RETURN_IF_ERROR(StillWanted());
           if (offset + data.size() > sizes[range])
@@ -269,12 +326,12 @@ absl::Status ShardLoader::FetchMissing(Job& job, const std::vector<const PlacedG
 }
 
 // A bundle from the store; one that turns out to be damaged there is fetched again.
-absl::StatusOr<std::vector<uint8_t>> ShardLoader::ReadBundle(Job& job, const PlacedGroup& group) {
-  absl::StatusOr<std::vector<uint8_t>> bundle = store_->Read(group.sha256, group.bytes);
+absl::StatusOr<std::vector<uint8_t>> ShardLoader::ReadBundle(Job& job, const BundleId& wanted) {
+  absl::StatusOr<std::vector<uint8_t>> bundle = store_->Read(wanted.sha256, wanted.bytes);
   if (bundle.ok() || !absl::IsNotFound(bundle.status())) return bundle;
   spdlog::warn("{}; fetching it again", std::string(bundle.status().message()));
-  HEARTH_RETURN_IF_ERROR(FetchMissing(job, {&group}));
-  return store_->Read(group.sha256, group.bytes);
+  HEARTH_RETURN_IF_ERROR(FetchMissing(job, {wanted}));
+  return store_->Read(wanted.sha256, wanted.bytes);
 }
 
 void ShardLoader::SetProblem(const std::string& problem) {

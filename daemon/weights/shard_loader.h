@@ -12,11 +12,13 @@
 #include "absl/base/thread_annotations.h"
 #include "daemon/weights/bundle_source.h"
 #include "daemon/weights/bundle_store.h"
-#include "daemon/weights/local_shard.h"
 #include "daemon/weights/session_token.h"
+#include "daemon/weights/shard_description.h"
 #include "daemon/weights/shard_publisher.h"
 #include "daemon/weights/shard_status.h"
 #include "engine/base/mutex.h"
+#include "engine/base/thread_pool.h"
+#include "engine/device/host_share.h"
 
 namespace hearth {
 
@@ -51,7 +53,8 @@ class ShardLoader {
   using Clock = std::chrono::steady_clock;
   // A wanted shard on its way; of the loader's thread but for `status`.
   struct Job {
-    std::shared_ptr<LocalShard> shard;
+    ShardDescription description;
+    std::shared_ptr<HostShare> share;  // null until the model's skeleton is here
     ShardStatus status;
     Clock::time_point not_before;  // when to try again after a failure
     bool ready = false;
@@ -62,8 +65,13 @@ class ShardLoader {
   Job* NextJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Work(Job& job);
   absl::Status Prepare(Job& job);
-  absl::Status FetchMissing(Job& job, const std::vector<const PlacedGroup*>& groups);
-  absl::StatusOr<std::vector<uint8_t>> ReadBundle(Job& job, const PlacedGroup& group);
+  std::shared_ptr<const ModelOutline> KnownOutlineOf(const ShardDescription& description) const;
+  absl::StatusOr<std::shared_ptr<const ModelOutline>> OutlineOf(Job& job);
+  absl::StatusOr<std::shared_ptr<HostShare>> MakeShare(const ShardDescription& description,
+                                                       std::shared_ptr<const ModelOutline> outline,
+                                                       const std::map<uint64_t, Job>& others);
+  absl::Status FetchMissing(Job& job, const std::vector<BundleId>& bundles);
+  absl::StatusOr<std::vector<uint8_t>> ReadBundle(Job& job, const BundleId& bundle);
   absl::Status StillWanted() const;
   void SetPhase(Job& job, ShardPhase phase, const std::string& detail);
   void SetBytesDone(Job& job, uint64_t bytes);
@@ -80,6 +88,13 @@ class ShardLoader {
   uint64_t bytes_wanted_ = 0;     // on the disk, when the problem occurred; the loader's thread's
   Clock::time_point look_again_;  // at the problem; the loader's thread's
   SessionToken token_{};          // of the jobs; the loader's thread's
+  // Of models that shares are made of, so that shares of several plans have the same; the loader's thread's.
+  struct KnownOutline {
+    BundleId skeleton;
+    ModelOptions options;
+    std::weak_ptr<const ModelOutline> outline;
+  };
+  std::vector<KnownOutline> outlines_;
 
   mutable Mutex mutex_;
   CondVar wake_;

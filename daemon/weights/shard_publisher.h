@@ -4,18 +4,18 @@
 #include <cstdint>
 #include <memory>
 
-#include "daemon/weights/local_shard.h"
+#include "engine/device/host_share.h"
 
 namespace hearth {
 
-// Whoever computes for the leader with a worker's shards once they are ready. Thread-safe.
+// Whoever computes for the leader with a worker's shares once they are ready. Thread-safe.
 class ShardPublisher {
  public:
   virtual ~ShardPublisher() = default;
 
-  // Answers for this shard's epoch, in place of a former shard of the same epoch.
-  virtual void Publish(std::shared_ptr<LocalShard> shard) = 0;
-  // Stops that. The shard is let go when its last request has been answered.
+  // Answers requests of this plan, in place of a former share of the same epoch.
+  virtual void Publish(uint64_t epoch, std::shared_ptr<HostShare> share) = 0;
+  // Stops that. The share is let go when its last request has been answered.
   virtual void Withdraw(uint64_t epoch) = 0;
 };
 

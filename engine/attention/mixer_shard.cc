@@ -1,6 +1,7 @@
 #include "engine/attention/mixer_shard.h"
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <utility>
 #include <variant>
@@ -12,13 +13,23 @@
 
 namespace hearth {
 
+namespace {
+
+uint64_t NextCacheId() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
+}  // namespace
+
 MixerShard::MixerShard(const ModelSpec& model, LayerSpec layer, std::vector<uint32_t> groups,
                        MixerWeights weights, KvLayer cache)
     : model_(model),
       layer_(std::move(layer)),
       groups_(std::move(groups)),
       weights_(std::move(weights)),
-      cache_(std::move(cache)) {}
+      cache_(std::move(cache)),
+      cache_id_(NextCacheId()) {}
 
 absl::StatusOr<std::unique_ptr<MixerShard>> MixerShard::Load(const ModelSpec& model, uint32_t layer,
                                                              absl::Span<const HeadGroup> all_groups,

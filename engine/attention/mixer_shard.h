@@ -56,6 +56,8 @@ class MixerShard {
   absl::Span<const float> rope_factors() const { return weights_.rope_factors; }
   uint64_t weight_bytes() const { return weight_bytes_; }
   uint64_t kv_bytes() const { return kv_bytes_; }
+  // What tells this cache from all others of the process; never 0.
+  uint64_t cache_id() const { return cache_id_; }
 
   // The cached positions of a group as bytes that WriteKv of another shard of the same model, cache type and
   // group takes. INVALID_ARGUMENT for a range or a size that cannot be, UNIMPLEMENTED for recurrent state.
@@ -77,6 +79,7 @@ class MixerShard {
   std::optional<TensorSet> borrowed_;  // what weights_ reads of the tensors' own bytes
   MixerWeights weights_;
   KvLayer cache_;
+  const uint64_t cache_id_;
   uint32_t context_length_ = 0;
   uint32_t sequences_ = 0;
   uint64_t weight_bytes_ = 0;

@@ -50,6 +50,14 @@ uint64_t CpuDevice::kv_bytes() const {
   return bytes;
 }
 
+void CpuDevice::AddPieces(std::map<const void*, uint64_t>& pieces) const {
+  for (const LayerPieces& layer : layers_) {
+    for (const auto& piece : layer.ffn) pieces[piece.get()] = piece->shard->weight_bytes();
+    for (const auto& piece : layer.mixers) pieces[piece.get()] = piece->weight_bytes() + piece->kv_bytes();
+  }
+  for (const auto& piece : outputs_) pieces[piece.get()] = piece->weight_bytes();
+}
+
 bool CpuDevice::Holds(Work work, uint32_t layer) const {
   if (work == Work::kOutput) return !outputs_.empty();
   if (layer >= layers_.size()) return false;

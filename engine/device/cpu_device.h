@@ -2,6 +2,7 @@
 #define HEARTH_ENGINE_DEVICE_CPU_DEVICE_H_
 
 #include <array>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,8 @@ class CpuDevice : public Device {
   // Bytes of memory that the loaded weights, and the caches beside them, take.
   uint64_t weight_bytes() const;
   uint64_t kv_bytes() const;
+  // Adds the bytes of weights and cache of each piece, which devices may share, under its address.
+  void AddPieces(std::map<const void*, uint64_t>& pieces) const;
 
   const std::string& name() const override { return name_; }
   bool Holds(Work work, uint32_t layer) const override;

@@ -34,4 +34,22 @@ absl::Status DeviceSet::Collect(Work work, absl::Span<int64_t> sums) {
   return first_error;
 }
 
+absl::StatusOr<std::vector<uint8_t>> DeviceSet::ReadKv(const KvRange& range) {
+  absl::StatusOr<std::vector<uint8_t>> bytes = absl::InvalidArgumentError("no device holds any head group");
+  for (Device* device : devices_) {
+    bytes = device->ReadKv(range);
+    if (!absl::IsInvalidArgument(bytes.status())) break;
+  }
+  return bytes;
+}
+
+absl::Status DeviceSet::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) {
+  absl::Status status = absl::InvalidArgumentError("no device holds any head group");
+  for (Device* device : devices_) {
+    status = device->WriteKv(range, bytes);
+    if (!absl::IsInvalidArgument(status)) break;
+  }
+  return status;
+}
+
 }  // namespace hearth

@@ -26,6 +26,10 @@ class DeviceSet {
   // nothing was submitted.
   absl::Status Collect(Work work, absl::Span<int64_t> sums);
 
+  // Of whichever device holds the head group. The errors of Device.
+  absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range);
+  absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes);
+
   const std::vector<Device*>& devices() const { return devices_; }
 
  private:

@@ -260,6 +260,21 @@ absl::Status HostShare::LoadOutput(size_t device, WeightSource& source, ThreadPo
   return absl::OkStatus();
 }
 
+std::vector<std::pair<UnitId, uint64_t>> HostShare::cache_ids() const {
+  std::vector<std::pair<UnitId, uint64_t>> ids;
+  for (const CpuDevice* cpu : cpus_) {
+    for (uint32_t layer = 0; layer < cpu->layers(); ++layer) {
+      for (const auto& piece : cpu->mixers(layer)) {
+        for (uint32_t group : piece->groups()) {
+          ids.push_back({{UnitKind::kHeads, layer, group}, piece->cache_id()});
+        }
+      }
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
 uint64_t HostShare::weight_bytes() const {
   uint64_t bytes = 0;
   for (const CpuDevice* cpu : cpus_) bytes += cpu->weight_bytes();

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -93,8 +94,12 @@ class HostShare {
   absl::Status Load(WeightSource& source, ThreadPool& pool, const Progress& progress = {});
 
   const ModelOutline& outline() const { return *outline_; }
+  const std::shared_ptr<const ModelOutline>& shared_outline() const { return outline_; }
   const DecoderOptions& options() const { return options_; }
   const std::vector<DeviceShare>& shares() const { return shares_; }
+  // For each head group, in the order of layers and groups: what its cache is known by
+  // (MixerShard::cache_id).
+  std::vector<std::pair<UnitId, uint64_t>> cache_ids() const;
   // The devices that hold something. Borrowed.
   const std::vector<Device*>& devices() const { return used_; }
   // All of them as the host names them; counters of any thread.

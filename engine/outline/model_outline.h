@@ -27,6 +27,8 @@ struct ModelOptions {
   // The context length decoders will use: some rope scalings (LongRoPE) depend on it.
   uint32_t context_length = 512;
   std::string rope_scaling = {};  // override, e.g. "rerope:window=256"; empty: as the file says
+
+  bool operator==(const ModelOptions&) const = default;
 };
 
 // Everything that is known about a model before a weight is read: what it computes, the units in which a plan

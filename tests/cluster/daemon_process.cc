@@ -111,7 +111,12 @@ void DaemonProcess::Kill() {
   Reap();
 }
 
-void DaemonProcess::Freeze() const { kill(pid_, SIGSTOP); }
+void DaemonProcess::Freeze() const {
+  kill(pid_, SIGSTOP);
+  int status = 0;
+  EXPECT_EQ(waitpid(pid_, &status, WUNTRACED), pid_);  // its threads have stopped
+  EXPECT_TRUE(WIFSTOPPED(status));
+}
 
 void DaemonProcess::Thaw() const { kill(pid_, SIGCONT); }
 

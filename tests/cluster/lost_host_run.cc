@@ -64,7 +64,7 @@ v1::GenerateRequest RequestOf(const Cell& cell, int stream) {
   for (int i = 0; i < (long_prompt ? 440 : 8); ++i) {
     request.mutable_tokens()->add_ids(20 + (7 * i + 31 * stream) % 200);
   }
-  request.set_max_tokens(long_prompt ? 40 : 480);
+  request.set_max_tokens(long_prompt ? 20 : 200);
   request.set_ignore_eos(true);
   request.mutable_sampling()->set_seed(static_cast<uint64_t>(stream) + 1);
   return request;

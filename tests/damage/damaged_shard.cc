@@ -10,8 +10,13 @@
 #include <utility>
 
 #include "daemon/membership/conversion.h"
-#include "daemon/weights/local_shard.h"
+#include "daemon/weights/shard_description.h"
+#include "engine/attention/kv_cache.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/device_set.h"
+#include "engine/device/host_share.h"
+#include "engine/device/weight_source.h"
+#include "engine/file/gguf_skeleton.h"
 #include "engine/outline/model_outline.h"
 
 namespace hearth {
@@ -20,22 +25,28 @@ namespace {
 constexpr char kDevice[] = "cpu";
 constexpr uint64_t kBudgetBytes = 64 << 20;
 constexpr uint32_t kRows = 2;
+constexpr DecoderOptions kOptions{.sequences = 2, .context_length = 16, .max_rows = kRows};
 
-// All groups of a model.
-absl::StatusOr<ShardDescription> WholeShard(const GgufFile& file, SparsityMode sparsity) {
-  ModelOptions options;
-  options.sparsity = sparsity;
-  HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(file, options));
-  ShardDescription shard{1, "m", "sha256:m", sparsity, outline.spec.n_layers, kRows, {}};
-  for (uint32_t layer = 0; layer < outline.neuron_groups.size(); ++layer) {
-    ShardLayer share{layer, outline.ffn_specs[layer], {}};
-    for (const NeuronGroup& group : outline.neuron_groups[layer]) {
-      HEARTH_ASSIGN_OR_RETURN(const BundleLayout layout, MakeBundleLayout(share.spec, group));
-      share.groups.push_back({kDevice, group, {}, layout.bytes});
-    }
-    if (!share.groups.empty()) shard.shares.push_back(std::move(share));
-  }
+// What a worker is told of a model, but for its units.
+ShardDescription DescriptionOf(SparsityMode sparsity) {
+  ShardDescription shard;
+  shard.epoch = 1;
+  shard.model = "m";
+  shard.model_digest = "sha256:m";
+  shard.skeleton.bytes = 1;
+  shard.options.sparsity = sparsity;
+  shard.options.context_length = kOptions.context_length;
+  shard.decoder = kOptions;
   return shard;
+}
+
+// All units of a model.
+absl::Status PlaceAll(const ModelOutline& outline, ShardDescription& shard) {
+  for (const UnitId& unit : DeviceShare::Everything(outline).units()) {
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, outline.BundleBytes(unit));
+    shard.units.push_back({kDevice, unit, {{}, bytes}});
+  }
+  return absl::OkStatus();
 }
 
 // Changes a field of a message, be it set or not, or one of a message in it.
@@ -73,19 +84,7 @@ void ChangeField(google::protobuf::Message& message, std::mt19937_64& random) {
   }
 }
 
-// Gives the groups of a layer the sizes that its description makes them: refused by those they would show
-// nothing of what is behind.
-void FitSizes(v1::ShardLayer& share) {
-  const absl::StatusOr<FfnLayerSpec> spec = FromProto(share.spec());
-  if (!spec.ok()) return;
-  for (v1::GroupPlacement& group : *share.mutable_groups()) {
-    const NeuronGroup neurons{group.block(), {group.neurons().begin(), group.neurons().end()}, 1};
-    const absl::StatusOr<BundleLayout> layout = MakeBundleLayout(*spec, neurons);
-    if (layout.ok()) group.set_bytes(layout->bytes);
-  }
-}
-
-// The shard with bytes of its message changed, or one of all fields, or some that describe a layer.
+// The shard with bytes of its message changed, or one of all fields, or as it is.
 v1::Shard Changed(v1::Shard shard, std::mt19937_64& random) {
   const uint64_t kind = random() % 8;
   if (kind == 0) {
@@ -93,12 +92,8 @@ v1::Shard Changed(v1::Shard shard, std::mt19937_64& random) {
     std::vector<uint8_t> bytes(message.begin(), message.end());
     Damage(random(), 0, bytes.size(), bytes);
     shard.ParsePartialFromArray(bytes.data(), static_cast<int>(bytes.size()));
-  } else if (kind == 1) {
+  } else if (kind < 4) {
     ChangeField(shard, random);
-  } else {
-    v1::ShardLayer& share = *shard.mutable_shares(static_cast<int>(random() % shard.shares().size()));
-    for (uint64_t i = random() % 4; i < 4; ++i) ChangeField(*share.mutable_spec(), random);
-    FitSizes(share);
   }
   return shard;
 }
@@ -110,20 +105,34 @@ std::vector<uint8_t> RandomBundle(uint64_t bytes, std::mt19937_64& random) {
   return bundle;
 }
 
-// One request to a layer, as a leader sends it.
-absl::Status Compute(const ShardLayer& share, LocalShard& shard, std::mt19937_64& random) {
-  const FfnLayerSpec& spec = share.spec;
-  const auto values = [&](size_t count) {
-    std::vector<float> floats(count);
-    for (float& value : floats) value = static_cast<float>(random() % 2001) / 1000 - 1;
-    return floats;
-  };
-  const std::vector<float> x = values(size_t{kRows} * spec.n_embd);
-  const std::vector<float> hidden = values(size_t{kRows} * spec.predictor_rank);
+std::vector<float> RandomValues(size_t count, std::mt19937_64& random) {
+  std::vector<float> floats(count);
+  for (float& value : floats) value = static_cast<float>(random() % 2001) / 1000 - 1;
+  return floats;
+}
+
+absl::Status Ask(DeviceSet& devices, const Request& request) {
+  std::vector<int64_t> sums(SumsOf(request));
+  devices.Submit(request);
+  return devices.Collect(WorkOf(request), absl::MakeSpan(sums));
+}
+
+// The requests to a layer, as a leader sends them.
+absl::Status ComputeLayer(const ModelOutline& outline, uint32_t layer, DeviceSet& devices,
+                          std::mt19937_64& random) {
+  const FfnLayerSpec& spec = outline.ffn_specs[layer];
+  const std::vector<float> x = RandomValues(size_t{kRows} * outline.spec.n_embd, random);
+  const std::vector<RowPlace> places = {{1, 0, true}, {1, 1, false}};
+  HEARTH_RETURN_IF_ERROR(Ask(
+      devices,
+      MixRequest{
+          .step = 1, .layer = layer, .rows = places, .x = x.data(), .output_values = outline.spec.n_embd}));
+  if (spec.block_neurons.empty()) return absl::OkStatus();
+  const std::vector<float> hidden = RandomValues(size_t{kRows} * spec.predictor_rank, random);
   const uint32_t blocks = static_cast<uint32_t>(spec.block_neurons.size());
   const std::vector<BlockChoice> choices = {{0, 0.5f}, {blocks - 1, 2}, {blocks / 2, -1}, {blocks - 1, 0}};
   FfnRequest request;
-  request.layer = share.layer;
+  request.layer = layer;
   request.rows = kRows;
   request.x = x.data();
   if (spec.predictor_rank > 0) request.hidden = hidden.data();
@@ -132,8 +141,16 @@ absl::Status Compute(const ShardLayer& share, LocalShard& shard, std::mt19937_64
     request.choices_per_row = static_cast<uint32_t>(choices.size()) / kRows;
   }
   request.output_values = spec.output_values();
-  std::vector<int64_t> sums(size_t{kRows} * spec.output_values());
-  return shard.Run(request, absl::MakeSpan(sums));
+  return Ask(devices, request);
+}
+
+absl::Status ComputeAll(const ModelOutline& outline, DeviceSet devices, std::mt19937_64& random) {
+  for (uint32_t layer = 0; layer < outline.spec.n_layers; ++layer) {
+    HEARTH_RETURN_IF_ERROR(ComputeLayer(outline, layer, devices, random));
+  }
+  const std::vector<float> x = RandomValues(size_t{kRows} * outline.spec.n_embd, random);
+  std::vector<float> logits(size_t{kRows} * outline.spec.n_vocab);
+  return Ask(devices, OutputRequest{kRows, x.data(), logits.data(), outline.spec.n_vocab});
 }
 
 }  // namespace
@@ -143,20 +160,33 @@ absl::Status TryShard(uint64_t seed, const std::vector<Sound>& models) {
   const Sound& sound = models[random() % models.size()];
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Parse(sound.bytes, sound.name));
   HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(*file, {}));
-  HEARTH_ASSIGN_OR_RETURN(const ShardDescription whole, WholeShard(*file, DefaultSparsity(spec)));
-  HEARTH_ASSIGN_OR_RETURN(ShardDescription damaged, FromProto(Changed(ToProto(whole), random)));
-  HostDevices devices({{kDevice, 1, kBudgetBytes}});
-  LocalShard shard(std::move(damaged), devices);
-  HEARTH_RETURN_IF_ERROR(shard.Check());
-  ThreadPool pool(1);
-  const auto source = [&](const ShardLayer& share, const PlacedGroup& group) {
-    return GroupWeights::FromBundle(share.spec, group.group, RandomBundle(group.bytes, random));
-  };
-  HEARTH_RETURN_IF_ERROR(shard.Load(source, pool, nullptr));
-  for (const ShardLayer& share : shard.description().shares) {
-    HEARTH_RETURN_IF_ERROR(Compute(share, shard, random));
+  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> skeleton_bytes, MakeSkeleton(*file));
+  if (random() % 2 == 0) Damage(random(), 0, skeleton_bytes.size(), skeleton_bytes);
+  ShardDescription sent = DescriptionOf(DefaultSparsity(spec));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> skeleton,
+                          ParseSkeleton(std::move(skeleton_bytes), sound.name));
+  {
+    HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(*skeleton, sent.options));
+    HEARTH_RETURN_IF_ERROR(PlaceAll(outline, sent));
   }
-  return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(const ShardDescription shard, FromProto(Changed(ToProto(sent), random)));
+  HEARTH_ASSIGN_OR_RETURN(ModelOutline outlined, OutlineModel(*skeleton, shard.options));
+  const auto outline = std::make_shared<const ModelOutline>(std::move(outlined));
+  HostDevices devices({{kDevice, 1, kBudgetBytes}});
+  HEARTH_ASSIGN_OR_RETURN(std::vector<DeviceShare> shares, SharesOf(shard.units, *outline, devices.specs()));
+  HEARTH_RETURN_IF_ERROR(KvCacheBytes(outline->spec, shard.decoder).status());
+  HostShare share(outline, shard.decoder, std::move(shares), devices);
+  HEARTH_RETURN_IF_ERROR(share.Check());
+  ThreadPool pool(1);
+  BundleWeights source(outline, [&](const UnitId& unit) -> absl::StatusOr<std::vector<uint8_t>> {
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, outline->BundleBytes(unit));
+    return RandomBundle(bytes, random);
+  });
+  HEARTH_RETURN_IF_ERROR(share.Load(source, pool));
+  if (shard.decoder.max_rows < kRows || shard.decoder.sequences < 2 || shard.decoder.context_length < 2) {
+    return absl::OkStatus();  // no leader asks it for these rows
+  }
+  return ComputeAll(*outline, DeviceSet(share.devices()), random);
 }
 
 }  // namespace hearth

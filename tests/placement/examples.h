@@ -35,23 +35,46 @@ inline Host LeaderHost(std::string name, std::vector<Device> devices) {
 // A group of 16 neurons.
 inline Group DenseGroup(uint64_t bytes, double frequency = 1) { return {16, 0, bytes, frequency, 2}; }
 
-// Layers of equal groups that every token reads.
+// As many layers' FFNs.
+inline Model ModelOf(size_t layers, const Section& ffn) {
+  Model model;
+  model.sections.assign(layers, ffn);
+  for (uint32_t layer = 0; layer < layers; ++layer) model.sections[layer].name.layer = layer;
+  return model;
+}
+
+// FFNs of equal groups that every token reads.
 inline Model DenseModel(size_t layers, size_t groups, uint64_t group_bytes) {
-  Model model;
-  model.layers.assign(layers, Layer{std::vector<Group>(groups, DenseGroup(group_bytes)), 4096, 8192});
-  return model;
+  return ModelOf(layers, Section{std::vector<Group>(groups, DenseGroup(group_bytes)), 4096, 8192});
 }
 
-// Layers whose groups fire with the given frequencies.
+// FFNs whose groups fire with the given frequencies.
 inline Model SparseModel(size_t layers, const std::vector<double>& frequencies, uint64_t group_bytes) {
+  Section ffn{{}, 4096, 8192};
+  for (double frequency : frequencies) ffn.groups.push_back(DenseGroup(group_bytes, frequency));
+  return ModelOf(layers, ffn);
+}
+
+// Layers with attention and FFN, and an output head.
+inline Model WholeModel(size_t layers, size_t groups, uint64_t group_bytes) {
   Model model;
-  Layer layer{{}, 4096, 8192};
-  for (double frequency : frequencies) layer.groups.push_back(DenseGroup(group_bytes, frequency));
-  model.layers.assign(layers, layer);
+  const std::vector<Group> same(groups, DenseGroup(group_bytes));
+  std::vector<Group> heads = same;
+  for (Group& group : heads) {
+    group.neurons = 0;
+    group.cache_bytes = group_bytes / 4;
+  }
+  std::vector<Group> rows = heads;
+  for (Group& group : rows) group.cache_bytes = 0;
+  for (uint32_t layer = 0; layer < layers; ++layer) {
+    model.sections.push_back({heads, 4096, 8192, {GroupKind::kHeads, layer}});
+    model.sections.push_back({same, 4096, 8192, {GroupKind::kNeurons, layer}});
+  }
+  model.sections.push_back({rows, 4096, 0, {GroupKind::kOutput, 0}});
   return model;
 }
 
-// Groups on a device, over all layers.
+// Groups on a device, over all sections.
 inline uint64_t GroupsOn(const Plan& plan, uint32_t device) { return plan.devices[device].groups; }
 
 }  // namespace hearth::placement

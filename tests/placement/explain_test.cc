@@ -68,32 +68,31 @@ TEST(ExplainTest, HostBehindASlowLinkGetsNothingWithTheFigures) {
   EXPECT_THAT(
       Explanation(cluster, DenseModel(2, 3, 30000)),
       HasSubstr(
-          "\nHost b gets nothing: a round trip of 400 us per layer costs more than the 90 us it could save "
-          "at most, which is all that a layer takes without it."));
+          "\nHost b gets nothing: a round trip of 400 us per step costs more than the 90 us it could save "
+          "at most, which is all that a step takes without it."));
 }
 
 TEST(ExplainTest, HostWhoseSmallestShareIsTooSlowGetsNothingWithTheFigures) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu")}, 70)}, 0};
   EXPECT_THAT(
       Explanation(cluster, DenseModel(2, 3, 30000)),
-      HasSubstr(
-          "\nHost b gets nothing: with even one neuron group of each layer there a token would take 200 us "
-          "instead of 180 us (a round trip of 70 us per layer)."));
+      HasSubstr("\nHost b gets nothing: with even one group of each step there a token would take 200 us "
+                "instead of 180 us (a round trip of 70 us each)."));
 }
 
 TEST(ExplainTest, HostWithoutMemorySaysSo) {
   const Cluster cluster{
       {LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu", 100)}, 1), RemoteHost("c", {}, 1)}, 0};
   const std::string text = Explanation(cluster, DenseModel(1, 3, 30000));
-  EXPECT_THAT(text, HasSubstr("Host b gets nothing: it offers no memory for even one neuron group."));
-  EXPECT_THAT(text, HasSubstr("Host c gets nothing: it offers no memory for even one neuron group."));
+  EXPECT_THAT(text, HasSubstr("Host b gets nothing: it offers no memory for even one group."));
+  EXPECT_THAT(text, HasSubstr("Host c gets nothing: it offers no memory for even one group."));
 }
 
 TEST(ExplainTest, SlowHostThatIsNeededForItsMemoryIsJustified) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu", 4 * kMiB)}), RemoteHost("b", {Cpu("cpu")}, 50000)}, 0};
   EXPECT_THAT(
       Explanation(cluster, DenseModel(2, 4, kMiB)),
-      HasSubstr("\nThe neuron groups need 8.0 MiB and host a has 4.0 MiB for them: other hosts have to help "
+      HasSubstr("\nThe model needs 8.0 MiB and host a has 4.0 MiB for it: other hosts have to help "
                 "although generation is 50.00 ms per token slower than host a would be with enough memory "
                 "(8.39 ms)."));
 }
@@ -122,9 +121,9 @@ TEST(ExplainTest, LocalDeviceWithoutUseSaysWhy) {
   slow.dispatch_us = 1000;
   const std::string text =
       Explanation({{LeaderHost("a", {Cpu("cpu"), slow, Gpu("tiny", 10)})}, 0}, DenseModel(2, 4, 30000));
-  EXPECT_THAT(
-      text, HasSubstr("Device a/slow gets nothing: the other devices finish each layer sooner without it."));
-  EXPECT_THAT(text, HasSubstr("Device a/tiny gets nothing: the 10 B it offers hold no neuron group."));
+  EXPECT_THAT(text,
+              HasSubstr("Device a/slow gets nothing: the other devices finish each step sooner without it."));
+  EXPECT_THAT(text, HasSubstr("Device a/tiny gets nothing: the 10 B it offers hold no group."));
 }
 
 }  // namespace

@@ -28,23 +28,23 @@ TEST(GroupBytesTest, SumsAllLayers) { EXPECT_EQ(GroupBytes(DenseModel(3, 4, 10))
 
 TEST(ValidateModelTest, PlausibleModelIsAccepted) { EXPECT_TRUE(ValidateModel(DenseModel(2, 2, 100)).ok()); }
 
-TEST(ValidateModelTest, NoLayersIsRefused) { ExpectRefused({}, "no layers"); }
+TEST(ValidateModelTest, NoLayersIsRefused) { ExpectRefused({}, "no sections"); }
 
 TEST(ValidateModelTest, NanFrequencyIsRefusedWithItsPlace) {
   Model model = DenseModel(2, 3, 100);
-  model.layers[1].groups[2].frequency = std::nan("");
-  ExpectRefused(model, "layer 1, neuron group 2: frequency is nan, expected 0 to 1");
+  model.sections[1].groups[2].frequency = std::nan("");
+  ExpectRefused(model, "section 1, group 2: frequency is nan, expected 0 to 1");
 }
 
 TEST(ValidateModelTest, FrequencyAboveOneIsRefused) {
   Model model = DenseModel(1, 1, 100);
-  model.layers[0].groups[0].frequency = 1.5;
+  model.sections[0].groups[0].frequency = 1.5;
   ExpectRefused(model, "frequency is 1.5");
 }
 
 TEST(ValidateModelTest, NegativeOperationsAreRefused) {
   Model model = DenseModel(1, 1, 100);
-  model.layers[0].groups[0].operations_per_byte = -2;
+  model.sections[0].groups[0].operations_per_byte = -2;
   ExpectRefused(model, "operations_per_byte is -2");
   model = DenseModel(1, 1, 100);
   model.leader_operations_per_token = std::nan("");

@@ -17,7 +17,7 @@ namespace {
 class BruteForce {
  public:
   BruteForce(const Cluster& cluster, const Model& model)
-      : cluster_(cluster), model_(model), devices_(ListDevices(cluster)), assignment_(model.layers.size()) {
+      : cluster_(cluster), model_(model), devices_(ListDevices(cluster)), assignment_(model.sections.size()) {
     for (const DeviceRef& ref : devices_)
       room_.push_back(cluster.hosts[ref.host].devices[ref.device].memory_bytes);
   }
@@ -29,16 +29,17 @@ class BruteForce {
   }
 
  private:
-  void PlaceFrom(size_t layer, double us) {
+  void PlaceFrom(size_t section, double us) {
     if (us >= best_us_) return;
-    if (layer == model_.layers.size()) {
+    if (section == model_.sections.size()) {
       best_us_ = us;
       return;
     }
-    std::vector<uint32_t>& placed = assignment_[layer];
-    const std::vector<Group>& groups = model_.layers[layer].groups;
+    std::vector<uint32_t>& placed = assignment_[section];
+    const std::vector<Group>& groups = model_.sections[section].groups;
     if (placed.size() == groups.size()) {
-      PlaceFrom(layer + 1, us + ExpectedLayerTime(cluster_, devices_, model_.layers[layer], placed).total_us);
+      PlaceFrom(section + 1,
+                us + ExpectedSectionTime(cluster_, devices_, model_.sections[section], placed).total_us);
       return;
     }
     const uint64_t bytes = groups[placed.size()].memory_bytes();
@@ -46,7 +47,7 @@ class BruteForce {
       if (bytes > room_[d]) continue;
       room_[d] -= bytes;
       placed.push_back(d);
-      PlaceFrom(layer, us);
+      PlaceFrom(section, us);
       placed.pop_back();
       room_[d] += bytes;
     }
@@ -65,14 +66,14 @@ struct Case {
   Model model;
 };
 
-// Two layers of five groups on three devices: 3^10 assignments. Budgets between far too small and ample.
+// Two sections of five groups on three devices: 3^10 assignments. Budgets between far too small and ample.
 Case RandomCase(std::mt19937& random) {
   const auto draw = [&](double low, double high) {
     return std::uniform_real_distribution<double>(low, high)(random);
   };
   Case c;
-  for (int layer = 0; layer < 2; ++layer) {
-    Layer& l = c.model.layers.emplace_back(Layer{{}, 100, 200});
+  for (int section = 0; section < 2; ++section) {
+    Section& l = c.model.sections.emplace_back(Section{{}, 100, 200});
     for (int g = 0; g < 5; ++g) {
       l.groups.push_back({16, static_cast<uint64_t>(draw(0, 2000)), static_cast<uint64_t>(draw(1000, 9000)),
                           draw(0, 1) * draw(0, 1), 2});

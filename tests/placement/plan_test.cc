@@ -59,8 +59,8 @@ TEST(MakePlanTest, HotNeuronsGoToTheGpuUntilItsBudgetIsFull) {
   const Plan plan =
       MustPlan(cluster, SparseModel(2, {0.05, 0.9, 0.1, 0.8, 0.05, 0.7, 0.6, 0.05, 0.05, 0.05}, 1000));
   EXPECT_EQ(GroupsOn(plan, 1), 8u);
-  for (const std::vector<uint32_t>& layer : plan.assignment) {
-    for (size_t hot : {1, 3, 5, 6}) EXPECT_EQ(layer[hot], 1u) << hot;
+  for (const std::vector<uint32_t>& section : plan.assignment) {
+    for (size_t hot : {1, 3, 5, 6}) EXPECT_EQ(section[hot], 1u) << hot;
   }
 }
 
@@ -68,10 +68,10 @@ TEST(MakePlanTest, HotExpertsGoToTheGpu) {
   // 8 experts, 2 picked per token, two of them favourites.
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu"), Gpu("gpu", 6 * kMiB)})}, 0};
   const Plan plan = MustPlan(cluster, SparseModel(3, {0.1, 0.1, 0.7, 0.1, 0.1, 0.1, 0.7, 0.1}, kMiB));
-  for (const std::vector<uint32_t>& layer : plan.assignment) {
-    EXPECT_EQ(layer[2], 1u);
-    EXPECT_EQ(layer[6], 1u);
-    EXPECT_EQ(std::count(layer.begin(), layer.end(), 1u), 2);
+  for (const std::vector<uint32_t>& section : plan.assignment) {
+    EXPECT_EQ(section[2], 1u);
+    EXPECT_EQ(section[6], 1u);
+    EXPECT_EQ(std::count(section.begin(), section.end(), 1u), 2);
   }
 }
 
@@ -102,7 +102,7 @@ TEST(MakePlanTest, ModelLargerThanTheLeaderUsesSlowHostsToo) {
   const Plan plan = MustPlan(cluster, DenseModel(8, 4, 1000));
   ExpectWithinMemory(plan);
   EXPECT_EQ(GroupsOn(plan, 0) + GroupsOn(plan, 1), 32u);
-  // What does not fit is concentrated: 12 groups are 3 layers' worth, so 3 round trips and not 8.
+  // What does not fit is concentrated: 12 groups are 3 sections' worth, so 3 round trips and not 8.
   EXPECT_EQ(plan.time.round_trips, 3u);
 }
 
@@ -127,7 +127,7 @@ TEST(MakePlanTest, ModelThatFitsNowhereSaysHowMuchIsMissing) {
   const absl::Status status = MakePlan(cluster, DenseModel(4, 2, kMiB)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("need 8.0 MiB, all devices offer 5.0 MiB for them: 3.0 MiB are missing"));
+              HasSubstr("needs 8.0 MiB besides the leader's part, all devices offer 5.0 MiB: 3.0 MiB are missing"));
 }
 
 TEST(MakePlanTest, PiecesThatAreTooSmallAreToldApart) {
@@ -163,8 +163,8 @@ TEST(MakePlanTest, SameInputGivesTheSamePlan) {
 TEST(MakePlanTest, UseOfMemoryAndNeuronsAddsUp) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu")}, 0)}, 0};
   const Plan plan = MustPlan(cluster, DenseModel(2, 4, 100000));
-  for (size_t layer = 0; layer < 2; ++layer) {
-    EXPECT_EQ(plan.devices[0].neurons[layer] + plan.devices[1].neurons[layer], 64u);
+  for (size_t section = 0; section < 2; ++section) {
+    EXPECT_EQ(plan.devices[0].neurons[section] + plan.devices[1].neurons[section], 64u);
   }
   EXPECT_EQ(plan.devices[0].memory_bytes + plan.devices[1].memory_bytes, 800000u);
 }

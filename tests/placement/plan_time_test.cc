@@ -10,21 +10,28 @@ namespace {
 TEST(GroupUsTest, SlowerOfReadingAndComputingCounts) {
   Device device = Cpu("cpu");
   const Group group = DenseGroup(10000);
-  EXPECT_DOUBLE_EQ(GroupUs(device, group), 10);
+  EXPECT_DOUBLE_EQ(GroupUs(device, group, 0), 10);
   device.operations_per_s = 1e9;  // 20000 operations
-  EXPECT_DOUBLE_EQ(GroupUs(device, group), 20);
+  EXPECT_DOUBLE_EQ(GroupUs(device, group, 0), 20);
+}
+
+TEST(GroupUsTest, WhatIsReturnedForTheGroupTakesTheLink) {
+  Group group = DenseGroup(10000);
+  group.returned_bytes = 3000;
+  EXPECT_DOUBLE_EQ(GroupUs(Cpu("cpu"), group, 0), 10);
+  EXPECT_DOUBLE_EQ(GroupUs(Cpu("cpu"), group, 1e9), 13);
 }
 
 TEST(LinkUsTest, RoundTripAndBothTransfersCount) {
   Host host = RemoteHost("b", {}, 100);
   host.link.bytes_per_s = 1e9;
-  EXPECT_DOUBLE_EQ(LinkUs(host, Layer{{}, 4000, 8000}), 112);
+  EXPECT_DOUBLE_EQ(LinkUs(host, Section{{}, 4000, 8000}), 112);
 }
 
 class ExpectedTimeTest : public ::testing::Test {
  protected:
-  LayerTime LayerWith(std::vector<uint32_t> placed) const {
-    return ExpectedLayerTime(cluster_, ListDevices(cluster_), model_.layers[0], placed);
+  SectionTime SectionWith(std::vector<uint32_t> placed) const {
+    return ExpectedSectionTime(cluster_, ListDevices(cluster_), model_.sections[0], placed);
   }
 
   // Devices 0: a/gpu, 1: a/cpu, 2: b/cpu, 3: b/cpu2.
@@ -34,7 +41,7 @@ class ExpectedTimeTest : public ::testing::Test {
 };
 
 TEST_F(ExpectedTimeTest, SlowestParticipantDecides) {
-  const LayerTime time = LayerWith({0, 0, 0, 1});
+  const SectionTime time = SectionWith({0, 0, 0, 1});
   EXPECT_DOUBLE_EQ(time.total_us, 10);
   EXPECT_EQ(time.slowest_device, 1u);
   EXPECT_DOUBLE_EQ(time.link_us, 0);
@@ -42,7 +49,7 @@ TEST_F(ExpectedTimeTest, SlowestParticipantDecides) {
 }
 
 TEST_F(ExpectedTimeTest, RemoteHostPaysItsLink) {
-  const LayerTime time = LayerWith({1, 1, 1, 2});
+  const SectionTime time = SectionWith({1, 1, 1, 2});
   EXPECT_NEAR(time.total_us, 60, 1e-3);
   EXPECT_NEAR(time.link_us, 50, 1e-3);
   EXPECT_NEAR(time.compute_us, 10, 1e-3);
@@ -50,15 +57,15 @@ TEST_F(ExpectedTimeTest, RemoteHostPaysItsLink) {
 }
 
 TEST_F(ExpectedTimeTest, DevicesOfOneHostShareTheRoundTrip) {
-  const LayerTime time = LayerWith({2, 3, 2, 3});
+  const SectionTime time = SectionWith({2, 3, 2, 3});
   EXPECT_NEAR(time.total_us, 70, 1e-3);
   EXPECT_EQ(time.round_trips, 1u);
 }
 
 TEST_F(ExpectedTimeTest, DispatchCountsOnlyForParticipants) {
   cluster_.hosts[0].devices[0].dispatch_us = 30;
-  EXPECT_DOUBLE_EQ(LayerWith({1, 1, 1, 1}).total_us, 40);
-  EXPECT_DOUBLE_EQ(LayerWith({0, 1, 1, 1}).total_us, 31);
+  EXPECT_DOUBLE_EQ(SectionWith({1, 1, 1, 1}).total_us, 40);
+  EXPECT_DOUBLE_EQ(SectionWith({0, 1, 1, 1}).total_us, 31);
 }
 
 TEST_F(ExpectedTimeTest, TokenIsLeaderPlusLayers) {
@@ -66,7 +73,7 @@ TEST_F(ExpectedTimeTest, TokenIsLeaderPlusLayers) {
   model_.leader_bytes_per_token = 50000;  // 5 us on the GPU
   const PlanTime time = ExpectedTime(cluster_, model_, Assignment(3, {1, 1, 1, 2}));
   EXPECT_DOUBLE_EQ(time.leader_us, 5);
-  EXPECT_NEAR(time.ffn_us, 180, 1e-2);
+  EXPECT_NEAR(time.kind_us[static_cast<size_t>(GroupKind::kNeurons)], 180, 1e-2);
   EXPECT_NEAR(time.total_us, 185, 1e-2);
   EXPECT_NEAR(time.link_us, 150, 1e-2);
   EXPECT_EQ(time.round_trips, 3u);

@@ -25,9 +25,9 @@ TEST(UnitsTest, BytesOfEverySizeAreShortAndNamed) {
 }
 
 TEST(UnitsTest, OnlyOneIsSingular) {
-  EXPECT_EQ(FormatCount(0, "layer"), "0 layers");
-  EXPECT_EQ(FormatCount(1, "layer"), "1 layer");
-  EXPECT_EQ(FormatCount(32, "layer"), "32 layers");
+  EXPECT_EQ(FormatCount(0, "section"), "0 sections");
+  EXPECT_EQ(FormatCount(1, "section"), "1 section");
+  EXPECT_EQ(FormatCount(32, "section"), "32 sections");
 }
 
 }  // namespace

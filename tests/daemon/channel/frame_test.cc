@@ -12,12 +12,15 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Layer 0 is held and has a predictor, layer 1 is not held, layer 2 is one of four experts.
+// Neurons of layer 0, which has a predictor, and of layer 2, which has four experts; heads of layer 1; 20
+// output rows.
 ShardShape Shape() {
   ShardShape shape;
   shape.epoch = 7;
-  shape.max_rows = 16;
-  shape.layers = {{true, 64, 8, 64, 1}, {}, {true, 64, 0, 64, 4}};
+  shape.limits = {.sequences = 2, .context_length = 32, .max_rows = 16};
+  shape.n_embd = 64;
+  shape.layers = {{false, true, 8, 64, 1, 0}, {true, false, 0, 0, 0, 128}, {false, true, 0, 64, 4, 0}};
+  shape.output_runs = {{0, 10}, {90, 100}};
   return shape;
 }
 
@@ -26,7 +29,7 @@ FrameHeader FfnHeader() {
   header.operation = FrameOperation::kFfn;
   header.type = FrameType::kFloat32;
   header.epoch = 7;
-  header.step = 3;
+  header.ticket = 3;
   header.rows = 2;
   header.payload_bytes = 2 * 64 * 4;
   return header;
@@ -36,6 +39,7 @@ TEST(FrameHeader, DecodesWhatWasEncoded) {
   FrameHeader header = FfnHeader();
   header.hidden = true;
   header.epoch = 0x1122334455667788;
+  header.step = 9;
   header.choices = 0xfffffffe;
   header.payload_bytes = ~uint64_t{0};
   const absl::StatusOr<FrameHeader> decoded = DecodeFrameHeader(EncodeFrameHeader(header));
@@ -47,7 +51,7 @@ TEST(FrameHeader, IsLittleEndianOnTheWire) {
   const FrameHeaderBytes bytes = EncodeFrameHeader(FfnHeader());
   EXPECT_EQ(bytes[0], 0x48);  // magic
   EXPECT_EQ(bytes[1], 0x52);
-  EXPECT_EQ(bytes[4], 2);  // version
+  EXPECT_EQ(bytes[4], 3);  // version
   EXPECT_EQ(bytes[8], 7);
   EXPECT_EQ(bytes[15], 0);
 }
@@ -79,33 +83,33 @@ TEST(FrameHeader, OtherVersionIsRefusedWithAdvice) {
               HasSubstr("install the same hearthd"));
 }
 
-TEST(ValidateFfn, MessageOfThePlanIsAccepted) { EXPECT_TRUE(ValidateFfn(FfnHeader(), Shape()).ok()); }
+TEST(ValidateRequest, MessageOfThePlanIsAccepted) { EXPECT_TRUE(ValidateRequest(FfnHeader(), Shape()).ok()); }
 
-TEST(ValidateFfn, HiddenValuesAndChoicesCount) {
+TEST(ValidateRequest, HiddenValuesAndChoicesCount) {
   FrameHeader header = FfnHeader();
   header.hidden = true;
   header.payload_bytes += 2 * 8 * 4;
-  EXPECT_TRUE(ValidateFfn(header, Shape()).ok());
+  EXPECT_TRUE(ValidateRequest(header, Shape()).ok());
   header = FfnHeader();
   header.layer = 2;
   header.choices = 3;
   header.payload_bytes += 2 * 3 * 8;
-  EXPECT_TRUE(ValidateFfn(header, Shape()).ok());
+  EXPECT_TRUE(ValidateRequest(header, Shape()).ok());
 }
 
-TEST(ValidateFfn, WrongEpochIsAFailedPrecondition) {
+TEST(ValidateRequest, WrongEpochIsAFailedPrecondition) {
   for (const uint64_t epoch : {uint64_t{0}, uint64_t{6}, uint64_t{8}, ~uint64_t{0}}) {
     FrameHeader header = FfnHeader();
     header.epoch = epoch;
-    EXPECT_EQ(ValidateFfn(header, Shape()).code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(ValidateRequest(header, Shape()).code(), absl::StatusCode::kFailedPrecondition);
   }
 }
 
-TEST(ValidateFfn, WhatThePlanDoesNotAllowIsRefused) {
+TEST(ValidateRequest, WhatThePlanDoesNotAllowIsRefused) {
   const auto refused = [](auto change) {
     FrameHeader header = FfnHeader();
     change(header);
-    return ValidateFfn(header, Shape()).code() == absl::StatusCode::kInvalidArgument;
+    return ValidateRequest(header, Shape()).code() == absl::StatusCode::kInvalidArgument;
   };
   EXPECT_TRUE(refused([](FrameHeader& h) { h.operation = FrameOperation::kPing; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.layer = 1; }));
@@ -121,6 +125,78 @@ TEST(ValidateFfn, WhatThePlanDoesNotAllowIsRefused) {
   EXPECT_TRUE(refused([](FrameHeader& h) { h.layer = 2, h.hidden = true; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { ++h.payload_bytes; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.payload_bytes = ~uint64_t{0}; }));
+}
+
+// A message of an operation that has no choices and no hidden values.
+FrameHeader HeaderOf(FrameOperation operation, uint32_t layer, uint32_t rows, uint64_t payload_bytes) {
+  FrameHeader header = FfnHeader();
+  header.operation = operation;
+  header.layer = layer;
+  header.rows = rows;
+  header.payload_bytes = payload_bytes;
+  return header;
+}
+
+TEST(ValidateRequest, HeadsAndOutputRowsAreAskedWhereTheyAre) {
+  const auto ok = [](const FrameHeader& header) { return ValidateRequest(header, Shape()).ok(); };
+  EXPECT_TRUE(ok(HeaderOf(FrameOperation::kMix, 1, 2, 2 * (64 * 4 + 12))));
+  EXPECT_FALSE(ok(HeaderOf(FrameOperation::kMix, 0, 2, 2 * (64 * 4 + 12)))) << "neurons only";
+  EXPECT_FALSE(ok(HeaderOf(FrameOperation::kMix, 1, 2, 2 * 64 * 4))) << "no places";
+  EXPECT_TRUE(ok(HeaderOf(FrameOperation::kOutput, 0, 3, 3 * 64 * 4)));
+  EXPECT_FALSE(ok(HeaderOf(FrameOperation::kOutput, 1, 3, 3 * 64 * 4))) << "the head has no layer";
+  EXPECT_FALSE(ok(HeaderOf(FrameOperation::kFfn, 1, 2, 2 * 64 * 4))) << "heads only";
+  FrameHeader header = HeaderOf(FrameOperation::kMix, 1, 2, 2 * (64 * 4 + 12));
+  header.choices = 1;
+  EXPECT_FALSE(ok(header));
+}
+
+TEST(ValidateRequest, CachedPositionsAreAtMostWhatTheContextHolds) {
+  const auto ok = [](FrameOperation operation, uint64_t bytes) {
+    FrameHeader header = HeaderOf(operation, 1, 0, bytes);
+    header.type = FrameType::kBytes;
+    return ValidateRequest(header, Shape()).ok();
+  };
+  EXPECT_TRUE(ok(FrameOperation::kReadKv, 16));
+  EXPECT_FALSE(ok(FrameOperation::kReadKv, 17));
+  EXPECT_FALSE(ok(FrameOperation::kReadKv, 0));
+  EXPECT_TRUE(ok(FrameOperation::kWriteKv, 16 + 32 * 128));
+  EXPECT_FALSE(ok(FrameOperation::kWriteKv, 16 + 32 * 128 + 1));
+  EXPECT_FALSE(ok(FrameOperation::kWriteKv, ~uint64_t{0}));
+}
+
+TEST(ValidatePlaces, OnlyPositionsThatAreCachedAndFollowOneAnotherAreAccepted) {
+  const auto ok = [](std::vector<WirePlace> places) { return ValidatePlaces(Shape(), places).ok(); };
+  EXPECT_TRUE(ok({{0, 3, 1}, {1, 0, 0}, {0, 4, 0}}));
+  EXPECT_FALSE(ok({{0, 3, 1}, {0, 5, 0}})) << "a gap";
+  EXPECT_FALSE(ok({{0, 3, 1}, {0, 3, 0}})) << "twice";
+  EXPECT_FALSE(ok({{2, 0, 0}})) << "no such sequence";
+  EXPECT_FALSE(ok({{0, 32, 0}})) << "beyond the context";
+  EXPECT_FALSE(ok({{0, 0, 2}})) << "neither prompt nor not";
+}
+
+TEST(ValidateKvRange, OnlyRangesWithinTheContextAreAccepted) {
+  const auto ok = [](const WireKvRange& range) { return ValidateKvRange({}, Shape(), range).ok(); };
+  EXPECT_TRUE(ok({0, 1, 0, 32}));
+  EXPECT_FALSE(ok({0, 2, 0, 32}));
+  EXPECT_FALSE(ok({0, 1, 0, 33}));
+  EXPECT_FALSE(ok({0, 1, 9, 8}));
+}
+
+TEST(ValidateAnswer, LogitsAndCachesAreOfTheSizeThatWasAsked) {
+  const FrameHeader output = HeaderOf(FrameOperation::kOutput, 0, 3, 0);
+  FrameHeader answer = HeaderOf(FrameOperation::kLogits, 0, 3, 3 * 20 * 4);
+  EXPECT_TRUE(ValidateAnswer(answer, output, Shape()).ok());
+  answer.payload_bytes = 3 * 100 * 4;
+  EXPECT_FALSE(ValidateAnswer(answer, output, Shape()).ok());
+  const FrameHeader read = HeaderOf(FrameOperation::kReadKv, 1, 0, 16);
+  answer = HeaderOf(FrameOperation::kKv, 1, 0, 5 * 128);
+  answer.type = FrameType::kBytes;
+  EXPECT_TRUE(ValidateAnswer(answer, read, Shape(), {0, 0, 0, 5}).ok());
+  EXPECT_FALSE(ValidateAnswer(answer, read, Shape(), {0, 0, 0, 4}).ok());
+  const FrameHeader write = HeaderOf(FrameOperation::kWriteKv, 1, 0, 16 + 128);
+  EXPECT_FALSE(ValidateAnswer(answer, write, Shape()).ok());
+  answer.payload_bytes = 0;
+  EXPECT_TRUE(ValidateAnswer(answer, write, Shape()).ok());
 }
 
 TEST(ValidateHello, OnlyATokenIsAPayload) {
@@ -141,21 +217,21 @@ TEST(ValidatePing, OverlongPingIsRefused) {
   EXPECT_FALSE(ValidatePing(ping).ok());
 }
 
-TEST(ValidateSums, OnlyTheAnswerToTheRequestIsAccepted) {
+TEST(ValidateAnswer, OnlyTheAnswerToTheRequestIsAccepted) {
   const FrameHeader request = FfnHeader();
   FrameHeader answer = request;
   answer.operation = FrameOperation::kSums;
   answer.type = FrameType::kInt64;
   answer.payload_bytes = 2 * 64 * 8;
-  EXPECT_TRUE(ValidateSums(answer, request, Shape()).ok());
+  EXPECT_TRUE(ValidateAnswer(answer, request, Shape()).ok());
   const auto refused = [&](auto change) {
     FrameHeader other = answer;
     change(other);
-    return !ValidateSums(other, request, Shape()).ok();
+    return !ValidateAnswer(other, request, Shape()).ok();
   };
   EXPECT_TRUE(refused([](FrameHeader& h) { h.operation = FrameOperation::kPong; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.epoch = 6; }));
-  EXPECT_TRUE(refused([](FrameHeader& h) { h.step = 2; }));
+  EXPECT_TRUE(refused([](FrameHeader& h) { h.ticket = 2; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.layer = 2; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.rows = 1; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.payload_bytes = 64 * 8; }));
@@ -163,12 +239,12 @@ TEST(ValidateSums, OnlyTheAnswerToTheRequestIsAccepted) {
   EXPECT_TRUE(refused([](FrameHeader& h) { h.type = FrameType::kFloat32; }));
   answer.type = FrameType::kInt32;
   answer.payload_bytes = 2 * 64 * 4;
-  EXPECT_TRUE(ValidateSums(answer, request, Shape()).ok());
+  EXPECT_TRUE(ValidateAnswer(answer, request, Shape()).ok());
 }
 
 TEST(ValidateChoices, BlocksAreOfTheLayerAndOccurOnceInARow) {
   ShardShape shape;
-  shape.layers = {{true, 8, 0, 8, 4}};
+  shape.layers = {{false, true, 0, 8, 4, 0}};
   FrameHeader header;
   header.rows = 2;
   header.choices = 2;

@@ -125,26 +125,29 @@ auto Alone() {
   };
 }
 
-// One step of a sequence as the scheduler does it; returns the likeliest token.
-absl::StatusOr<TokenId> Step(ServedModel& model, const std::vector<TokenId>& tokens, uint32_t position) {
+// Reads what the model has not of a sequence, as the scheduler does; returns the likeliest next token.
+absl::StatusOr<TokenId> Step(ServedModel& model, const std::vector<TokenId>& tokens) {
   if (absl::Status status = model.PrepareStep(); !status.ok()) return status;
-  std::vector<BatchRow> rows;
-  for (uint32_t i = position; i < tokens.size(); ++i)
-    rows.push_back({0, i, tokens[i], i + 1 == tokens.size()});
   std::vector<float> logits(model.decoder().model().spec().n_vocab);
-  if (absl::Status status = model.decoder().Step(rows, absl::MakeSpan(logits)); !status.ok()) {
-    if (absl::IsUnavailable(status)) model.ReportLostDevice(status);
-    return status;
+  while (model.decoder().SequenceLength(0) < tokens.size()) {
+    std::vector<BatchRow> rows;
+    for (uint32_t i = model.decoder().SequenceLength(0);
+         i < tokens.size() && rows.size() < model.decoder().options().max_rows; ++i) {
+      rows.push_back({0, i, tokens[i], i + 1 == tokens.size()});
+    }
+    if (absl::Status status = model.decoder().Step(rows, absl::MakeSpan(logits)); !status.ok()) {
+      if (absl::IsUnavailable(status)) model.ReportLostDevice(status);
+      return status;
+    }
   }
   return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
 // The same while hosts are lost: repeats the step until there is a plan it succeeds with.
-absl::StatusOr<TokenId> StepOnAnyPlan(ServedModel& model, const std::vector<TokenId>& tokens,
-                                      uint32_t position) {
+absl::StatusOr<TokenId> StepOnAnyPlan(ServedModel& model, const std::vector<TokenId>& tokens) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   for (;;) {
-    absl::StatusOr<TokenId> token = Step(model, tokens, position);
+    absl::StatusOr<TokenId> token = Step(model, tokens);
     if (!absl::IsUnavailable(token.status()) || std::chrono::steady_clock::now() > deadline) return token;
     model.AwaitReady(1000);
   }
@@ -157,11 +160,9 @@ absl::StatusOr<std::vector<TokenId>> Generate(ServedModel& model, size_t count,
   EXPECT_TRUE(model.decoder().Truncate(0, 0).ok());
   std::vector<TokenId> tokens = model.tokenizer().Encode(kPrompt, {});
   const size_t prompt = tokens.size();
-  uint32_t position = 0;
   while (tokens.size() < prompt + count) {
-    const absl::StatusOr<TokenId> next = StepOnAnyPlan(model, tokens, position);
+    const absl::StatusOr<TokenId> next = StepOnAnyPlan(model, tokens);
     if (!next.ok()) return next.status();
-    position = static_cast<uint32_t>(tokens.size());
     tokens.push_back(*next);
     if (after_each) after_each(tokens.size() - prompt);
   }
@@ -177,6 +178,7 @@ class NodeTest : public ::testing::Test {
     NodeOptions options;
     options.name = "a";
     options.state_dir = dir_ + "/a";
+    options.keep_attention = keep_attention_;
     return options;
   }
   NodeOptions WorkerOptions(const TestNode& coordinator) const {
@@ -202,6 +204,7 @@ class NodeTest : public ::testing::Test {
   }
 
   const std::string dir_;
+  bool keep_attention_ = false;
   static inline int counter_ = 0;
 };
 
@@ -246,6 +249,34 @@ TEST_F(NodeTest, SequenceGoesOnWhenItsHostIsLostAndWhenItComesBack) {
   });
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   EXPECT_EQ(*tokens, expected);
+}
+
+TEST_F(NodeTest, LossOfAHostWithoutHeadsCostsNoContext) {
+  keep_attention_ = true;
+  const auto coordinator = StartCoordinator();
+  auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  ASSERT_TRUE(Generate(*model, 5).ok());
+  EXPECT_EQ(FindShare(coordinator->node().cluster_view().Snapshot(), "b")->head_groups, 0);
+  const uint32_t length = model->decoder().SequenceLength(0);
+  worker.reset();
+  ASSERT_TRUE(coordinator->Await(Alone()));
+  ASSERT_TRUE(model->PrepareStep().ok());
+  EXPECT_EQ(model->decoder().SequenceLength(0), length);
+}
+
+TEST_F(NodeTest, LossOfAHostWithHeadsMakesSequencesBeginAnew) {
+  const auto coordinator = StartCoordinator();
+  auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  ASSERT_TRUE(Generate(*model, 5).ok());
+  EXPECT_GT(FindShare(coordinator->node().cluster_view().Snapshot(), "b")->head_groups, 0);
+  worker.reset();
+  ASSERT_TRUE(coordinator->Await(Alone()));
+  ASSERT_TRUE(model->PrepareStep().ok());
+  EXPECT_EQ(model->decoder().SequenceLength(0), 0u);
 }
 
 TEST_F(NodeTest, LostHostShowsInTheClusterAndThePlanThatFollowsIsANewOne) {

@@ -14,7 +14,9 @@ using ::testing::HasSubstr;
 
 v1::Shard GoodShard() {
   const ShardFixture fixture;
-  return ToProto(fixture.Describe(3, [](size_t g) { return g == 0 ? "a" : "b"; }));
+  return ToProto(fixture.Describe(3, [](const UnitId& unit) {
+    return unit.number == 0 ? "a" : unit.number == 1 ? "b" : "";
+  }));
 }
 
 // Expects that a changed shard is refused with a message about `field`.
@@ -32,109 +34,54 @@ TEST(ShardConversion, KeepsEverything) {
   const absl::StatusOr<ShardDescription> shard = FromProto(proto);
   ASSERT_TRUE(shard.ok()) << shard.status();
   EXPECT_EQ(ToProto(*shard).SerializeAsString(), proto.SerializeAsString());
-  EXPECT_EQ(shard->shares.size(), 2);
-  EXPECT_EQ(shard->shares[1].groups[0].device, "a");
+  EXPECT_EQ(shard->units[0].device, "a");
+  EXPECT_GT(shard->skeleton.bytes, 0u);
 }
 
-TEST(ShardConversion, EveryFieldOfALayerIsKept) {
-  FfnLayerSpec spec;
-  spec.n_embd = 64;
-  spec.block_neurons = {32, 96};
-  spec.activation = Activation::kSwigluOai;
-  spec.activation_parameters = {1.5f, 6, 0.1f, 0.2f, 0.3f, 0.4f};
-  spec.relu_up = spec.weight_on_input = spec.neuron_major = true;
-  spec.gate_bias = spec.up_bias = spec.down_bias = true;
-  spec.normalize_epsilon = 1e-5f;
-  spec.gate_scale = 2, spec.up_scale = 3, spec.down_scale = 4;
-  spec.gate = {true, TensorType::kQ8_0};
-  spec.up = {true, TensorType::kQ4_0};
-  spec.down = {true, TensorType::kF16};
-  spec.predictor_type = TensorType::kBF16;
-  spec.sparse_threshold = -0.5f;
-  spec.shared_types = true;
-  spec.shared_gate_type = TensorType::kQ4_1;
-  spec.shared_up_type = TensorType::kQ5_0;
-  spec.shared_down_type = TensorType::kQ8_0;
-  ShardDescription shard{1, "m", "sha256:m", SparsityMode::kPredicted, 1, 8, {}};
-  PlacedGroup group{"cpu", {1, {3, 1}, 1}, {}, 0};
-  group.bytes = MakeBundleLayout(spec, 1, 2, false)->bytes;
-  shard.shares.push_back({0, spec, {group}});
-  const v1::Shard proto = ToProto(shard);
-  const absl::StatusOr<ShardDescription> back = FromProto(proto);
+TEST(ShardConversion, EveryOptionIsKept) {
+  ShardDescription shard;
+  shard.epoch = 9;
+  shard.model = "m";
+  shard.model_digest = "sha256:m";
+  shard.skeleton = {{1, 2, 3}, 77};
+  shard.options = {SparsityMode::kPredicted, Arithmetic::kFloat32, 777, "rerope:window=256"};
+  shard.decoder = {.sequences = 3, .context_length = 99, .max_rows = 17, .kv_type = KvType::kQ8_0};
+  shard.units = {{"cpu", {UnitKind::kOutput, 0, 5}, {{4, 5}, 66}}};
+  const absl::StatusOr<ShardDescription> back = FromProto(ToProto(shard));
   ASSERT_TRUE(back.ok()) << back.status();
-  EXPECT_EQ(ToProto(*back).SerializeAsString(), proto.SerializeAsString());
-  EXPECT_EQ(back->shares[0].spec.activation_parameters.xielu_eps, 0.4f);
-  EXPECT_EQ(back->shares[0].spec.down.type, TensorType::kF16);
-  EXPECT_EQ(back->shares[0].spec.sparse_threshold, -0.5f);
-  EXPECT_EQ(back->shares[0].spec.down_type(1), TensorType::kQ8_0);
+  EXPECT_EQ(back->skeleton, shard.skeleton);
+  EXPECT_EQ(back->options, shard.options);
+  EXPECT_EQ(back->decoder, shard.decoder);
+  EXPECT_EQ(back->units, shard.units);
 }
 
 TEST(ShardConversion, HostileCountsAndEnumsAreRefused) {
   ExpectRefused([](v1::Shard& s) { s.set_epoch(0); }, "epoch");
-  ExpectRefused([](v1::Shard& s) { s.set_layers(4097); }, "layers");
-  ExpectRefused([](v1::Shard& s) { s.set_layers(1); }, "layer 1 of 1");
   ExpectRefused([](v1::Shard& s) { s.set_max_rows(0); }, "max_rows");
   ExpectRefused([](v1::Shard& s) { s.set_max_rows(~0u); }, "max_rows");
-  ExpectRefused([](v1::Shard& s) { s.set_sparsity(v1::FFN_SPARSITY_UNSPECIFIED); }, "sparsity");
-  ExpectRefused([](v1::Shard& s) { s.set_sparsity(static_cast<v1::FfnSparsity>(77)); }, "sparsity");
+  ExpectRefused([](v1::Shard& s) { s.set_sequences(0); }, "sequences");
+  ExpectRefused([](v1::Shard& s) { s.set_sequences(~0u); }, "sequences");
+  ExpectRefused([](v1::Shard& s) { s.set_context_length(0); }, "context_length");
+  ExpectRefused([](v1::Shard& s) { s.set_context_length(~0u); }, "context_length");
+  ExpectRefused([](v1::Shard& s) { s.set_model_context_length(~0u); }, "model_context_length");
+  ExpectRefused([](v1::Shard& s) { s.set_sparsity(v1::SPARSITY_UNSPECIFIED); }, "sparsity");
+  ExpectRefused([](v1::Shard& s) { s.set_sparsity(static_cast<v1::Sparsity>(77)); }, "sparsity");
+  ExpectRefused([](v1::Shard& s) { s.set_arithmetic(static_cast<v1::Arithmetic>(77)); }, "arithmetic");
+  ExpectRefused([](v1::Shard& s) { s.set_kv_type(v1::KV_TYPE_UNSPECIFIED); }, "kv_type");
   ExpectRefused([](v1::Shard& s) { s.set_model(""); }, "model");
   ExpectRefused([](v1::Shard& s) { s.set_model_digest(std::string(1000, 'x')); }, "model_digest");
-  ExpectRefused([](v1::Shard& s) { s.mutable_shares(1)->set_layer(0); }, "rise");
-  ExpectRefused([](v1::Shard& s) { s.mutable_shares(0)->clear_groups(); }, "groups");
+  ExpectRefused([](v1::Shard& s) { s.set_rope_scaling(std::string(1000, 'x')); }, "rope_scaling");
+  ExpectRefused([](v1::Shard& s) { s.clear_skeleton(); }, "sha256");
 }
 
-TEST(ShardConversion, HostileLayersAreRefused) {
-  const auto change = [](auto edit) {
-    return [edit](v1::Shard& s) { edit(*s.mutable_shares(0)->mutable_spec()); };
-  };
-  ExpectRefused(change([](v1::FfnLayer& l) { l.set_n_embd(0); }), "n_embd");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.set_n_embd(~0u); }), "n_embd");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.set_predictor_rank(~0u); }), "predictor_rank");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.set_predictor_rank(8), l.set_predictor_type(9999); }),
-                "predictor");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.mutable_gate()->set_type(9999); }), "gate");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.clear_down(); }), "down");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.clear_block_neurons(); }), "block");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.set_activation(v1::FFN_ACTIVATION_UNSPECIFIED); }),
-                "activation");
-  ExpectRefused(change([](v1::FfnLayer& l) { l.set_up_scale(std::numeric_limits<float>::infinity()); }),
-                "scale");
-}
-
-TEST(ShardConversion, CombinationsThatNoDeviceComputesAreRefused) {
-  const auto refusal = [](auto edit) {
-    v1::Shard shard = GoodShard();
-    edit(*shard.mutable_shares(0)->mutable_spec());
-    return FromProto(shard).status().code();
-  };
-  EXPECT_EQ(refusal([](v1::FfnLayer& l) { l.clear_gate(), l.set_activation(v1::FFN_ACTIVATION_SWIGLU_OAI); }),
-            absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(refusal([](v1::FfnLayer& l) { l.set_neuron_major(true), l.set_normalize_hidden(true); }),
-            absl::StatusCode::kUnimplemented);
-}
-
-TEST(ShardConversion, HostileGroupsAreRefused) {
-  const auto change = [](auto edit) {
-    return [edit](v1::Shard& s) { edit(*s.mutable_shares(0)->mutable_groups(1)); };
-  };
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_device(""); }), "device");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_block(1); }), "block");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_block(~0u); }), "block");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.clear_neurons(); }), "neurons");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_neurons(0, ~0u); }), "neurons");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_neurons(1, g.neurons(0)); }), "twice");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_sha256("short"); }), "sha256");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_bytes(g.bytes() + 1); }), "bytes");
-  ExpectRefused(change([](v1::GroupPlacement& g) { g.set_bytes(~uint64_t{0}); }), "bytes");
-}
-
-TEST(ShardConversion, NeuronOfAnotherGroupIsRefused) {
-  ExpectRefused(
-      [](v1::Shard& s) {
-        auto& groups = *s.mutable_shares(0)->mutable_groups();
-        groups.Mutable(1)->set_neurons(5, groups.Get(2).neurons(5));
-      },
-      "twice");
+TEST(ShardConversion, HostileUnitsAreRefused) {
+  const auto change = [](auto edit) { return [edit](v1::Shard& s) { edit(*s.mutable_units(1)); }; };
+  ExpectRefused(change([](v1::UnitPlacement& u) { u.set_device(""); }), "device");
+  ExpectRefused(change([](v1::UnitPlacement& u) { u.set_kind(v1::UNIT_KIND_UNSPECIFIED); }), "kind");
+  ExpectRefused(change([](v1::UnitPlacement& u) { u.set_kind(static_cast<v1::UnitKind>(9)); }), "kind");
+  ExpectRefused(change([](v1::UnitPlacement& u) { u.mutable_bundle()->set_sha256("short"); }), "sha256");
+  ExpectRefused(change([](v1::UnitPlacement& u) { u.mutable_bundle()->set_bytes(0); }), "bytes");
+  ExpectRefused(change([](v1::UnitPlacement& u) { u.mutable_bundle()->set_bytes(~uint64_t{0}); }), "bytes");
 }
 
 WorkerReport GoodReport() {
@@ -216,7 +163,7 @@ TEST(ReportConversion, NamesThatCannotBeShownAreRefusedAndDetailsMadePrintable) 
 
 TEST(DesiredConversion, UnchangedCarriesNoShards) {
   const ShardFixture fixture;
-  DesiredShards desired{9, true, 250, 1200, {}, {fixture.Describe(1, [](size_t) { return "a"; })}};
+  DesiredShards desired{9, true, 250, 1200, {}, {fixture.Describe(1, [](const UnitId&) { return "a"; })}};
   const v1::DesiredState proto = ToProto(desired);
   EXPECT_EQ(proto.shards_size(), 0);
   EXPECT_TRUE(FromProto(proto)->unchanged);

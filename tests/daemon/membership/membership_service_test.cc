@@ -103,7 +103,7 @@ TEST_F(MembershipServiceTest, ChangedShardsArePushedWithoutBeingAskedFor) {
   const ShardFixture fixture;
   const auto call = Call();
   Join(*call, "b");
-  roster_.SetShards("m", {{"b", {fixture.Describe(1, [](size_t) { return "cpu"; })}}});
+  roster_.SetShards("m", {{"b", {fixture.Describe(1, [](const UnitId&) { return "cpu"; })}}});
   const auto desired = AwaitAnswer(*call);
   ASSERT_TRUE(desired.ok()) << desired.status();
   ASSERT_EQ(desired->shards.size(), 1);

@@ -126,7 +126,7 @@ TEST_F(RosterTest, ReturningWorkerGetsANewSessionAndToken) {
 TEST_F(RosterTest, ChangedShardsArePushedOnceAndEqualOnesNot) {
   Start(60000);
   const ShardFixture fixture;
-  const ShardDescription shard = fixture.Describe(1, [](size_t) { return "cpu"; });
+  const ShardDescription shard = fixture.Describe(1, [](const UnitId&) { return "cpu"; });
   const auto session = roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_);
   const uint64_t before = roster_->Desired(*session, 0)->revision;
   roster_->SetShards("m", {{"b", {shard}}});

@@ -2,20 +2,25 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace hearth {
 namespace {
 
 constexpr uint64_t kGroupBytes = 1000;
 constexpr uint32_t kGroups = 8;
+constexpr uint32_t kHeads = 2;
 
 // Two layers of equal groups on a leader that needs nothing itself.
 placement::Model Model() {
   placement::Model model;
-  for (int i = 0; i < 2; ++i) {
-    placement::Layer layer;
-    layer.groups.assign(kGroups, {.neurons = 10, .always_bytes = kGroupBytes});
-    layer.sent_bytes = layer.returned_bytes = 100;
-    model.layers.push_back(layer);
+  for (uint32_t layer = 0; layer < 2; ++layer) {
+    placement::Section heads{{}, 100, 100, {placement::GroupKind::kHeads, layer}};
+    heads.groups.assign(kHeads, {.always_bytes = kGroupBytes});
+    placement::Section ffn{{}, 100, 100, {placement::GroupKind::kNeurons, layer}};
+    ffn.groups.assign(kGroups, {.neurons = 10, .always_bytes = kGroupBytes});
+    model.sections.push_back(heads);
+    model.sections.push_back(ffn);
   }
   model.leader_memory_bytes = 100;
   model.leader_bytes_per_token = 100;
@@ -31,65 +36,58 @@ PlanningHost Host(const std::string& name, uint64_t memory_bytes) {
   return host;
 }
 
-ModelOutline Outline() {
-  ModelOutline outline;
-  for (int i = 0; i < 2; ++i) {
-    FfnLayerSpec spec;
-    spec.n_embd = 32;
-    spec.block_neurons = {10 * kGroups};
-    spec.up.present = spec.down.present = true;
-    outline.ffn_specs.push_back(spec);
-    std::vector<NeuronGroup> groups(kGroups);
-    for (uint32_t g = 0; g < kGroups; ++g) groups[g].neurons = {g * 10, g * 10 + 1};
-    outline.neuron_groups.push_back(groups);
-  }
-  return outline;
-}
+constexpr placement::PlanOptions kUsual;
 
-TEST(ClusterPlan, EveryGroupIsDescribedForExactlyOneHost) {
-  const auto plan = PlanCluster({Host("a", 20000), Host("b", 20000)}, Model(), {}, /*use_every_host=*/true);
+TEST(ClusterPlan, EveryUnitIsOnExactlyOneHost) {
+  const auto plan = PlanCluster({Host("a", 30000), Host("b", 30000)}, Model(), {}, {.use_every_host = true});
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_TRUE(plan->Uses(0));
   EXPECT_TRUE(plan->Uses(1));
-  const auto on_a = PlacesOf(*plan, 0);
-  const auto on_b = PlacesOf(*plan, 1);
-  EXPECT_EQ(on_a.size() + on_b.size(), 2 * kGroups);
-  const ShardDescription shard = DescribeShard(on_b, Outline(), {});
-  size_t described = 0;
-  for (const ShardLayer& share : shard.shares) {
-    for (const PlacedGroup& group : share.groups) {
-      EXPECT_EQ(group.group.neurons, Outline().neuron_groups[share.layer][on_b[described].group].neurons);
-      EXPECT_GT(group.bytes, 0);
-      ++described;
+  std::set<UnitId> units;
+  for (const size_t host : {0, 1}) {
+    for (const PlacedUnit& placed : UnitsOf(*plan, host)) {
+      EXPECT_EQ(placed.device, "cpu");
+      EXPECT_TRUE(units.insert(placed.unit).second);
     }
   }
-  EXPECT_EQ(described, on_b.size());
+  EXPECT_EQ(units.size(), 2 * (kGroups + kHeads));
+  EXPECT_TRUE(units.contains({UnitKind::kHeads, 1, kHeads - 1}));
+  EXPECT_TRUE(units.contains({UnitKind::kNeurons, 1, kGroups - 1}));
+}
+
+TEST(ClusterPlan, AttentionThatIsKeptStaysWithTheLeader) {
+  const auto plan = PlanCluster({Host("a", 30000), Host("b", 30000)}, Model(), {},
+                                {.use_every_host = true, .keep_attention = true});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_TRUE(plan->Uses(1));
+  for (const PlacedUnit& placed : UnitsOf(*plan, 1)) EXPECT_EQ(placed.unit.kind, UnitKind::kNeurons);
 }
 
 TEST(ClusterPlan, MemoryThatOtherModelsHoldIsNotGivenAway) {
-  const std::vector<PlanningHost> hosts = {Host("a", 20000), Host("b", 20000)};
-  const auto plan = PlanCluster(hosts, Model(), {{{"a", "cpu"}, 12000}}, false);
+  const std::vector<PlanningHost> hosts = {Host("a", 30000), Host("b", 30000)};
+  const auto plan = PlanCluster(hosts, Model(), {{{"a", "cpu"}, 22000}}, kUsual);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_LE((plan->Use()[{"a", "cpu"}]), 8000);
   EXPECT_TRUE(plan->Uses(1));
   const auto none_left =
-      PlanCluster(hosts, Model(), {{{"a", "cpu"}, 20000}, {{"b", "cpu"}, ~uint64_t{0}}}, false);
+      PlanCluster(hosts, Model(), {{{"a", "cpu"}, 30000}, {{"b", "cpu"}, ~uint64_t{0}}}, kUsual);
   EXPECT_EQ(none_left.status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST(ClusterPlan, GpusAreOnlyReported) {
-  PlanningHost host = Host("a", 20000);
+  PlanningHost host = Host("a", 30000);
   host.capacity.devices.insert(host.capacity.devices.begin(), {"gpu0", "gpu", 0, 0, 0, 0, 0, 0});
-  const auto plan = PlanCluster({host}, Model(), {}, false);
+  const auto plan = PlanCluster({host}, Model(), {}, kUsual);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->cluster.hosts[0].devices.size(), 1);
-  EXPECT_EQ(PlacesOf(*plan, 0).front().device, "cpu");
+  EXPECT_EQ(UnitsOf(*plan, 0).front().device, "cpu");
 }
 
 TEST(ClusterPlan, SamePlacementComparesNamesNotNumbers) {
-  const auto alone = PlanCluster({Host("a", 20000)}, Model(), {}, false);
-  const auto with_idle_host = PlanCluster({Host("a", 20000), Host("b", 10)}, Model(), {}, false);
-  const auto shared = PlanCluster({Host("a", 20000), Host("b", 20000)}, Model(), {}, true);
+  const auto alone = PlanCluster({Host("a", 30000)}, Model(), {}, kUsual);
+  const auto with_idle_host = PlanCluster({Host("a", 30000), Host("b", 10)}, Model(), {}, kUsual);
+  const auto shared =
+      PlanCluster({Host("a", 30000), Host("b", 30000)}, Model(), {}, {.use_every_host = true});
   ASSERT_TRUE(alone.ok() && with_idle_host.ok() && shared.ok());
   EXPECT_TRUE(SamePlacement(*alone, *with_idle_host));
   EXPECT_FALSE(SamePlacement(*alone, *shared));

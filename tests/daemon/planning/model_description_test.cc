@@ -2,15 +2,21 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
+#include "engine/attention/kv_cache.h"
 #include "engine/file/gguf.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/quant/types.h"
 
 namespace hearth {
 namespace {
+
+using placement::GroupKind;
+
+constexpr DecoderOptions kOptions{.sequences = 2, .context_length = 64};
 
 struct Described {
   ModelOutline outline;
@@ -23,13 +29,24 @@ Described Describe(const std::string& name, SparsityMode sparsity) {
   ModelOptions options;
   options.sparsity = sparsity;
   Described described{OutlineModel(*file, options).value(), {}};
-  described.model = DescribeModel(described.outline, sparsity, 1000).value();
+  described.model = DescribeModel(described.outline, kOptions).value();
   return described;
 }
 
-uint64_t NeuronsOf(const placement::Layer& layer) {
+// The section of a kind and layer.
+const placement::Section& SectionOf(const placement::Model& model, GroupKind kind, uint32_t layer) {
+  return *std::find_if(model.sections.begin(), model.sections.end(), [&](const placement::Section& section) {
+    return section.name == placement::SectionName{kind, layer};
+  });
+}
+
+const placement::Section& Ffn(const placement::Model& model, uint32_t layer) {
+  return SectionOf(model, GroupKind::kNeurons, layer);
+}
+
+uint64_t NeuronsOf(const placement::Section& section) {
   uint64_t neurons = 0;
-  for (const placement::Group& group : layer.groups) neurons += group.neurons;
+  for (const placement::Group& group : section.groups) neurons += group.neurons;
   return neurons;
 }
 
@@ -40,10 +57,10 @@ uint64_t MatrixBytes(const Described& described, uint64_t neurons) {
 
 TEST(DescribeModelTest, DenseGroupsAreAlwaysReadInFull) {
   const Described described = Describe("llama_relu", SparsityMode::kDense);
-  ASSERT_EQ(described.model.layers.size(), described.outline.spec.n_layers);
-  for (size_t i = 0; i < described.model.layers.size(); ++i) {
-    EXPECT_EQ(NeuronsOf(described.model.layers[i]), described.outline.ffn_specs[i].block_neurons[0]);
-    for (const placement::Group& group : described.model.layers[i].groups) {
+  ASSERT_EQ(described.model.layers(), described.outline.spec.n_layers);
+  for (uint32_t i = 0; i < described.model.layers(); ++i) {
+    EXPECT_EQ(NeuronsOf(Ffn(described.model, i)), described.outline.ffn_specs[i].block_neurons[0]);
+    for (const placement::Group& group : Ffn(described.model, i).groups) {
       EXPECT_EQ(group.firing_bytes, 0u);
       EXPECT_EQ(group.always_bytes, 3 * MatrixBytes(described, group.neurons));  // gate, up and down
     }
@@ -52,7 +69,7 @@ TEST(DescribeModelTest, DenseGroupsAreAlwaysReadInFull) {
 
 TEST(DescribeModelTest, ExactSparsityAlwaysReadsTheGateOnly) {
   const Described described = Describe("llama_relu", SparsityMode::kExact);
-  const placement::Group& group = described.model.layers[0].groups[0];
+  const placement::Group& group = Ffn(described.model, 0).groups[0];
   EXPECT_EQ(group.always_bytes, MatrixBytes(described, group.neurons));
   EXPECT_EQ(group.firing_bytes, 2 * group.always_bytes);
 }
@@ -91,18 +108,18 @@ TEST(DescribeModelTest, LayersThatTellNothingAboutTheirNeuronsAreDense) {
 
 TEST(DescribeModelTest, PredictedSparsityAlwaysReadsThePredictorOnly) {
   const Described described = Describe("predicted_gated", SparsityMode::kPredicted);
-  const placement::Group& group = described.model.layers[0].groups[0];
+  const placement::Group& group = Ffn(described.model, 0).groups[0];
   const uint32_t rank = described.outline.ffn_specs[0].predictor_rank;
   ASSERT_GT(rank, 0u);
   EXPECT_EQ(group.always_bytes,
             group.neurons * RowBytes(described.outline.ffn_specs[0].predictor_type, rank).value());
-  EXPECT_EQ(described.model.layers[0].sent_bytes, (described.outline.spec.n_embd + rank) * 4);
+  EXPECT_EQ(Ffn(described.model, 0).sent_bytes, (described.outline.spec.n_embd + rank) * 4);
 }
 
 TEST(DescribeModelTest, ExpertsFireAsOftenAsTheRouterPicksThem) {
   const Described described = Describe("shared_expert_with_gate", SparsityMode::kDense);
   const RouterSpec& router = described.outline.spec.layers[0].ffn.router.value();
-  const std::vector<placement::Group>& groups = described.model.layers[0].groups;
+  const std::vector<placement::Group>& groups = Ffn(described.model, 0).groups;
   ASSERT_EQ(groups.size(), router.experts + 1);
   for (uint32_t e = 0; e < router.experts; ++e) {
     EXPECT_DOUBLE_EQ(groups[e].frequency, static_cast<double>(router.chosen) / router.experts);
@@ -112,14 +129,38 @@ TEST(DescribeModelTest, ExpertsFireAsOftenAsTheRouterPicksThem) {
   EXPECT_EQ(groups.back().firing_bytes, 0u);
 }
 
-TEST(DescribeModelTest, LeaderHoldsItsWeightsAndBuffers) {
+TEST(DescribeModelTest, LeaderHoldsWhatIsNoUnit) {
+  const Described described = Describe("llama_tied", SparsityMode::kDense);
+  EXPECT_EQ(described.model.leader_memory_bytes, described.outline.leader_weight_bytes);
+  EXPECT_EQ(described.model.leader_bytes_per_token, described.outline.leader_bytes_per_token);
+  EXPECT_EQ(Ffn(described.model, 0).sent_bytes, described.outline.spec.n_embd * 4);
+  EXPECT_EQ(Ffn(described.model, 0).returned_bytes, described.outline.spec.n_embd * 4);
+}
+
+TEST(DescribeModelTest, HeadsBringTheirPartOfTheCache) {
   const Described described = Describe("llama_tied", SparsityMode::kDense);
   const ModelOutline& outline = described.outline;
-  const uint64_t placed = outline.mixer_weight_bytes + outline.output_weight_bytes;
-  EXPECT_EQ(described.model.leader_memory_bytes, outline.leader_weight_bytes + placed + 1000);
-  EXPECT_EQ(described.model.leader_bytes_per_token, outline.leader_bytes_per_token + placed);
-  EXPECT_EQ(described.model.layers[0].sent_bytes, described.outline.spec.n_embd * 4);
-  EXPECT_EQ(described.model.layers[0].returned_bytes, described.outline.spec.n_embd * 4);
+  uint64_t cache_bytes = 0;
+  for (uint32_t layer = 0; layer < outline.spec.n_layers; ++layer) {
+    const placement::Section& heads = SectionOf(described.model, GroupKind::kHeads, layer);
+    ASSERT_EQ(heads.groups.size(), outline.head_groups[layer].size());
+    for (uint32_t g = 0; g < heads.groups.size(); ++g) {
+      EXPECT_EQ(UnitOf(heads.name, g), (UnitId{UnitKind::kHeads, layer, g}));
+      EXPECT_EQ(heads.groups[g].always_bytes, outline.BundleBytes({UnitKind::kHeads, layer, g}).value());
+      cache_bytes += heads.groups[g].cache_bytes;
+    }
+  }
+  EXPECT_EQ(cache_bytes, KvCacheBytes(outline.spec, kOptions).value());
+}
+
+TEST(DescribeModelTest, OutputRowsReturnTheirLogitsOnly) {
+  const Described described = Describe("llama_tied", SparsityMode::kDense);
+  const placement::Section& output = described.model.sections.back();
+  ASSERT_EQ(output.name.kind, GroupKind::kOutput);
+  EXPECT_EQ(output.returned_bytes, 0u);
+  uint64_t returned = 0;
+  for (const placement::Group& group : output.groups) returned += group.returned_bytes;
+  EXPECT_EQ(returned, described.outline.spec.n_vocab * 4);
 }
 
 TEST(DescribeModelTest, ProfileOfTheModelReachesTheGroups) {
@@ -127,8 +168,8 @@ TEST(DescribeModelTest, ProfileOfTheModelReachesTheGroups) {
   ModelOptions options;
   options.sparsity = SparsityMode::kPredicted;
   const ModelOutline outline = OutlineModel(*file, options).value();
-  const placement::Model model = DescribeModel(outline, options.sparsity, 0).value();
-  const std::vector<placement::Group>& groups = model.layers[0].groups;
+  const placement::Model model = DescribeModel(outline, kOptions).value();
+  const std::vector<placement::Group>& groups = Ffn(model, 0).groups;
   EXPECT_GT(groups.front().frequency, 2 * groups.back().frequency);
   EXPECT_LT(groups.back().expected_bytes(), 0.5 * static_cast<double>(groups.back().memory_bytes()));
 }
@@ -136,8 +177,7 @@ TEST(DescribeModelTest, ProfileOfTheModelReachesTheGroups) {
 TEST(DescribeModelTest, GroupThatCannotBeIsRefused) {
   Described described = Describe("llama_tied", SparsityMode::kDense);
   described.outline.neuron_groups[0][0].neurons.clear();
-  EXPECT_EQ(DescribeModel(described.outline, SparsityMode::kDense, 0).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(DescribeModel(described.outline, kOptions).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -17,10 +17,10 @@ class PlanOutputTest : public ::testing::Test {
     cluster_ = {{leader, helper}, 0};
     placement::Model model;
     model.leader_memory_bytes = 500;
-    for (int i = 0; i < 3; ++i) {
-      placement::Layer layer{{}, 100, 200};
-      for (int g = 0; g < 2; ++g) layer.groups.push_back({16, 0, 500, 1, 2});
-      model.layers.push_back(layer);
+    for (uint32_t layer = 0; layer < 3; ++layer) {
+      placement::Section ffn{{}, 100, 200, {placement::GroupKind::kNeurons, layer}};
+      for (int g = 0; g < 2; ++g) ffn.groups.push_back({16, 0, 500, 1, 2});
+      model.sections.push_back(ffn);
     }
     plan_ = placement::MakePlan(cluster_, model).value();
   }
@@ -38,6 +38,9 @@ TEST_F(PlanOutputTest, JsonHoldsTimesDevicesAndGroups) {
   EXPECT_EQ(document["devices"][0]["host"], "a");
   EXPECT_EQ(document["devices"][0]["kind"], "gpu");
   EXPECT_EQ(document["devices"][0]["memory_budget_bytes"], 3000);
+  EXPECT_EQ(document["devices"][1]["neuron_groups"], document["devices"][1]["groups"]);
+  EXPECT_EQ(document["devices"][1]["head_groups"], 0);
+  EXPECT_TRUE(document["attention"].empty());
   ASSERT_EQ(document["layers"].size(), 3u);
   EXPECT_EQ(document["layers"][0]["devices"].size(), 2u);
   EXPECT_EQ(document["explanation"], json(plan_.explanation));

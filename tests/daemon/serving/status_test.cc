@@ -153,7 +153,7 @@ ClusterSnapshot TwoHosts() {
   plan.active = true;
   plan.layers = 2;
   plan.explanation = "all on a";
-  plan.shares.push_back({"a", "cpu0", 1000, {4, 4}, {1, 2}, {8, 8}, 500, 0, 9});
+  plan.shares.push_back({"a", "cpu0", 1000, {4, 4}, 3, 2, {1, 2}, {8, 8}, 500, 0, 9});
   snapshot.plans.push_back(plan);
   return snapshot;
 }

@@ -3,106 +3,105 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
-#include "daemon/weights/local_shard.h"
-#include "tests/engine/neuron/ffn_fixture.h"
+#include "daemon/weights/bundle_catalog.h"
+#include "daemon/weights/shard_description.h"
+#include "engine/device/device_set.h"
+#include "engine/device/host_share.h"
+#include "engine/device/weight_source.h"
+#include "engine/file/gguf.h"
+#include "engine/outline/model_outline.h"
 
 namespace hearth {
 
-// A model of two small layers with ReLU gates and random weights, and its neuron groups.
+// The demo model, computed exactly, and shards of it.
 class ShardFixture {
  public:
-  static constexpr uint32_t kEmbedding = 64;
-  static constexpr uint32_t kNeurons = 128;
-  static constexpr uint32_t kLayers = 2;
+  static constexpr DecoderOptions kOptions{.sequences = 2, .context_length = 64, .max_rows = 8};
 
   ShardFixture() {
-    for (uint32_t layer = 0; layer < kLayers; ++layer) {
-      layers_.emplace_back(Spec(), 1, kNeurons, layer + 1);
-      groups_.push_back(MakeNeuronGroups(layers_.back().spec(), {}, 4));
-    }
+    ModelOptions options;
+    options.sparsity = SparsityMode::kExact;
+    options.context_length = kOptions.context_length;
+    outline_ = std::make_shared<const ModelOutline>(OutlineModel(*file_, options).value());
+    catalog_ = std::make_unique<BundleCatalog>(file_, outline_);
   }
 
-  // A shard with the groups of every layer for which pick(group) names a device; "" leaves a group out.
+  const ModelOutline& outline() const { return *outline_; }
+  std::shared_ptr<const ModelOutline> shared_outline() const { return outline_; }
+  uint32_t embedding() const { return outline_->spec.n_embd; }
+
+  // A shard with the units for which pick(unit) names a device; "" leaves a unit out.
   template <class Pick>
   ShardDescription Describe(uint64_t epoch, Pick pick) const {
     ShardDescription shard;
     shard.epoch = epoch;
     shard.model = "test";
     shard.model_digest = "sha256:test";
-    shard.sparsity = SparsityMode::kExact;
-    shard.layers = kLayers;
-    shard.max_rows = 8;
-    for (uint32_t layer = 0; layer < kLayers; ++layer) {
-      ShardLayer share{layer, layers_[layer].spec(), {}};
-      for (size_t g = 0; g < groups_[layer].size(); ++g) {
-        const std::string device = pick(g);
-        if (device.empty()) continue;
-        const std::vector<uint8_t> bundle = layers_[layer].Bundle(groups_[layer][g]);
-        share.groups.push_back({device, groups_[layer][g], Sha256Of(bundle), bundle.size()});
-      }
-      if (!share.groups.empty()) shard.shares.push_back(std::move(share));
+    shard.skeleton = catalog_->IdentifySkeleton().value();
+    shard.options = outline_->options;
+    shard.decoder = kOptions;
+    for (const UnitId& unit : DeviceShare::Everything(*outline_).units()) {
+      const std::string device = pick(unit);
+      if (!device.empty()) shard.units.push_back({device, unit, catalog_->Identify(unit).value()});
     }
     return shard;
   }
 
-  std::vector<uint8_t> Bundle(const ShardLayer& share, const PlacedGroup& group) const {
-    return layers_[share.layer].Bundle(group.group);
-  }
+  std::vector<uint8_t> Bundle(const BundleId& bundle) const { return catalog_->Find(bundle.sha256).value(); }
 
-  // A shard that is loaded; `loaded_bundles` counts what it asked for.
-  std::shared_ptr<LocalShard> Load(ShardDescription description, HostDevices& devices,
-                                   const LocalShard* former = nullptr, int* loaded_bundles = nullptr) const {
-    auto shard = std::make_shared<LocalShard>(std::move(description), devices);
-    if (former != nullptr) shard->Adopt(*former);
+  // The share of a description, loaded.
+  std::shared_ptr<HostShare> Load(const ShardDescription& description, HostDevices& devices) const {
+    auto shares = SharesOf(description.units, *outline_, devices.specs());
+    EXPECT_TRUE(shares.ok()) << shares.status();
+    auto share = std::make_shared<HostShare>(outline_, kOptions, *std::move(shares), devices);
     ThreadPool pool(1);
-    const absl::Status status = shard->Load(
-        [&](const ShardLayer& share, const PlacedGroup& group) {
-          if (loaded_bundles != nullptr) ++*loaded_bundles;
-          return GroupWeights::FromBundle(share.spec, group.group, Bundle(share, group));
-        },
-        pool, nullptr);
+    FileSource source(file_, outline_);
+    const absl::Status status = share->Load(source, pool);
     EXPECT_TRUE(status.ok()) << status;
-    return shard;
+    return share;
   }
 
-  // What all neurons together give for the rows of x.
-  std::vector<int64_t> Expected(uint32_t layer, const std::vector<float>& x) const {
-    HostDevices devices({{"cpu", 1, uint64_t{1} << 30}});
-    return Run(*Load(Describe(1, [](size_t) { return "cpu"; }), devices), layer, x);
+  // `rows` rows of a layer's input.
+  std::vector<float> Input(uint32_t rows, uint32_t seed) const {
+    std::mt19937 random(seed);
+    std::vector<float> x(size_t{rows} * embedding());
+    for (float& value : x) value = std::normal_distribution<float>()(random);
+    return x;
   }
 
-  static FfnRequest Request(uint32_t layer, const std::vector<float>& x) {
+  FfnRequest Ffn(uint32_t layer, const std::vector<float>& x) const {
     FfnRequest request;
     request.layer = layer;
-    request.rows = static_cast<uint32_t>(x.size() / kEmbedding);
+    request.rows = static_cast<uint32_t>(x.size() / embedding());
     request.x = x.data();
-    request.output_values = kEmbedding;
+    request.output_values = embedding();
     return request;
   }
 
-  static std::vector<int64_t> Run(LocalShard& shard, uint32_t layer, const std::vector<float>& x) {
-    std::vector<int64_t> sums(x.size());
-    const absl::Status status = shard.Run(Request(layer, x), absl::MakeSpan(sums));
+  MixRequest Mix(uint64_t step, uint32_t layer, const std::vector<RowPlace>& rows,
+                 const std::vector<float>& x) const {
+    return {.step = step, .layer = layer, .rows = rows, .x = x.data(), .output_values = embedding()};
+  }
+
+  // What the devices together answer.
+  static std::vector<int64_t> Run(DeviceSet& devices, const Request& request) {
+    std::vector<int64_t> sums(SumsOf(request));
+    devices.Submit(request);
+    const absl::Status status = devices.Collect(WorkOf(request), absl::MakeSpan(sums));
     EXPECT_TRUE(status.ok()) << status;
     return sums;
   }
 
  private:
-  static FfnLayerSpec Spec() {
-    FfnLayerSpec spec;
-    spec.n_embd = kEmbedding;
-    spec.activation = Activation::kRelu;
-    spec.gate.present = true;
-    return spec;
-  }
-
-  std::deque<FfnFixture> layers_;  // never moved: an FfnFixture points into itself
-  std::vector<std::vector<NeuronGroup>> groups_;
+  const std::shared_ptr<const GgufFile> file_ =
+      GgufFile::Open("deploy/demo_model/hearth-demo-q8_0.powerinfer.gguf").value();
+  std::shared_ptr<const ModelOutline> outline_;
+  std::unique_ptr<BundleCatalog> catalog_;
 };
 
 }  // namespace hearth

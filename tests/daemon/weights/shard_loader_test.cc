@@ -85,19 +85,19 @@ using Fault = FakeCoordinator::Fault;
 
 class FakePublisher : public ShardPublisher {
  public:
-  void Publish(std::shared_ptr<LocalShard> shard) override { shards_[shard->description().epoch] = shard; }
-  void Withdraw(uint64_t epoch) override { shards_.erase(epoch); }
+  void Publish(uint64_t epoch, std::shared_ptr<HostShare> share) override { shares_[epoch] = share; }
+  void Withdraw(uint64_t epoch) override { shares_.erase(epoch); }
 
  private:
-  std::map<uint64_t, std::shared_ptr<LocalShard>> shards_;  // of the loader's thread
+  std::map<uint64_t, std::shared_ptr<HostShare>> shares_;  // of the loader's thread
 };
 
 class ShardLoaderTest : public ::testing::Test {
  protected:
   ShardLoaderTest() : dir_(absl::StrCat(::testing::TempDir(), "/loader-", ::getpid(), "-", counter_++)) {
-    for (const ShardLayer& share : Everything(1).shares) {
-      for (const PlacedGroup& group : share.groups) coordinator_.Add(fixture_.Bundle(share, group));
-    }
+    const ShardDescription whole = Whole(1);
+    coordinator_.Add(fixture_.Bundle(whole.skeleton));
+    for (const PlacedUnit& placed : whole.units) coordinator_.Add(fixture_.Bundle(placed.bundle));
     Restart();
   }
   ~ShardLoaderTest() override {
@@ -114,9 +114,12 @@ class ShardLoaderTest : public ::testing::Test {
                                             });
   }
 
-  ShardDescription Everything(uint64_t epoch) const {
-    return fixture_.Describe(epoch, [](size_t) { return "cpu"; });
+  // Units of every kind, kUnits of them.
+  ShardDescription Whole(uint64_t epoch) const {
+    return fixture_.Describe(
+        epoch, [](const UnitId& unit) { return unit.layer == 0 && unit.number < 2 ? "cpu" : ""; });
   }
+  static constexpr uint64_t kUnits = 6;
 
   void Want(std::vector<ShardDescription> shards, uint8_t session = 1) {
     SessionToken token;
@@ -166,96 +169,116 @@ class ShardLoaderTest : public ::testing::Test {
 };
 
 TEST_F(ShardLoaderTest, FetchesLoadsAndReportsAShard) {
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
   const ShardStatus status = loader_->Statuses()[0];
   EXPECT_EQ(status.bytes_done, status.bytes_total);
-  EXPECT_EQ(status.bytes_total, Everything(1).bytes());
+  EXPECT_EQ(status.bytes_total, Whole(1).bytes());
   EXPECT_EQ(loader_->counters().fetched_bytes, status.bytes_total);
-  EXPECT_EQ(loader_->counters().fetched_bundles, 8);
+  EXPECT_EQ(loader_->counters().fetched_bundles, kUnits + 1);
   EXPECT_GT(loader_->UsedBytes("cpu"), 0);
 }
 
 TEST_F(ShardLoaderTest, BrokenTransferIsResumedWhereItStopped) {
-  coordinator_.Plan({Fault::kBreakInTheMiddle});
-  Want({Everything(1)});
+  coordinator_.Plan({Fault::kNone, Fault::kBreakInTheMiddle});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
   const auto calls = coordinator_.calls();
-  ASSERT_EQ(calls.size(), 2);
-  EXPECT_EQ(calls[0].ranges.size(), 8);
-  EXPECT_EQ(calls[1].ranges.size(), 7);
-  EXPECT_EQ(calls[1].ranges[0].sha256, calls[0].ranges[1].sha256);
-  EXPECT_GT(calls[1].ranges[0].offset, 0);
-  EXPECT_EQ(loader_->counters().fetched_bytes, Everything(1).bytes());  // no byte twice
+  ASSERT_EQ(calls.size(), 3);  // the skeleton comes alone
+  EXPECT_EQ(calls[1].ranges.size(), kUnits);
+  EXPECT_EQ(calls[2].ranges.size(), kUnits - 1);
+  EXPECT_EQ(calls[2].ranges[0].sha256, calls[1].ranges[1].sha256);
+  EXPECT_GT(calls[2].ranges[0].offset, 0);
+  EXPECT_EQ(loader_->counters().fetched_bytes, Whole(1).bytes());  // no byte twice
 }
 
 TEST_F(ShardLoaderTest, TransferIsResumedAfterARestartOfTheDaemon) {
-  coordinator_.Plan({Fault::kBreakInTheMiddle});
-  Want({Everything(1)});
+  coordinator_.Plan({Fault::kNone, Fault::kBreakInTheMiddle});
+  Want({Whole(1)});
   ASSERT_TRUE(AwaitDetail("connection reset"));
   Restart();
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
-  EXPECT_LT(loader_->counters().fetched_bytes, Everything(1).bytes());
+  EXPECT_LT(loader_->counters().fetched_bytes, Whole(1).bytes());
 }
 
 TEST_F(ShardLoaderTest, DamagedBytesAreFetchedAgainAndNeverUsed) {
   coordinator_.Plan({Fault::kDamage});
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
-  EXPECT_EQ(coordinator_.calls().size(), 2);
+  EXPECT_EQ(coordinator_.calls().size(), 3);
   EXPECT_EQ(loader_->counters().discarded_bundles, 1);
-  EXPECT_EQ(loader_->counters().fetched_bundles, 8);
+  EXPECT_EQ(loader_->counters().fetched_bundles, kUnits + 1);
 }
 
 TEST_F(ShardLoaderTest, CoordinatorThatEndsEarlyRefusesOrSendsTooMuchIsAskedAgain) {
   coordinator_.Plan({Fault::kEndEarly, Fault::kRefuse, Fault::kTooLong});
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
   EXPECT_GE(coordinator_.calls().size(), 4);
 }
 
 TEST_F(ShardLoaderTest, RestartedDaemonTakesEverythingFromItsCache) {
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
   Restart();
-  Want({Everything(7)}, 2);
+  Want({Whole(7)}, 2);
   ASSERT_TRUE(Await({7}, ShardPhase::kReady));
-  EXPECT_EQ(coordinator_.calls().size(), 1);
+  EXPECT_EQ(coordinator_.calls().size(), 2);
   EXPECT_EQ(loader_->counters().fetched_bytes, 0);
-  EXPECT_EQ(loader_->counters().cached_bundles, 8);
+  EXPECT_EQ(loader_->counters().cached_bundles, kUnits + 1);
 }
 
 TEST_F(ShardLoaderTest, SecondPlanSharesWhatTheFirstHolds) {
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
   const uint64_t used = loader_->UsedBytes("cpu");
-  Want({Everything(1), Everything(2)});
+  Want({Whole(1), Whole(2)});
   ASSERT_TRUE(Await({1, 2}, ShardPhase::kReady));
   EXPECT_EQ(loader_->UsedBytes("cpu"), used);
   EXPECT_EQ(loader_->counters().cached_bundles, 0);
-  Want({Everything(2)});
+  Want({Whole(2)});
   ASSERT_TRUE(Await({2}, ShardPhase::kReady));
 }
 
+TEST_F(ShardLoaderTest, SkeletonThatIsNoModelFailsAndADesiredOneReplacesIt) {
+  const std::vector<uint8_t> nonsense(64, 1);
+  coordinator_.Add(nonsense);
+  ShardDescription broken = Whole(1);
+  broken.skeleton = {Sha256Of(nonsense), nonsense.size()};
+  Want({broken});
+  ASSERT_TRUE(Await({1}, ShardPhase::kFailed));
+  EXPECT_THAT(loader_->Statuses()[0].detail, HasSubstr("model test"));
+  Want({Whole(2)});
+  EXPECT_TRUE(Await({2}, ShardPhase::kReady));
+}
+
+TEST_F(ShardLoaderTest, CacheLargerThanAnyMemoryFails) {
+  ShardDescription huge = Whole(1);
+  huge.decoder.context_length = 1 << 24;
+  huge.decoder.sequences = 4096;
+  Want({huge});
+  EXPECT_TRUE(Await({1}, ShardPhase::kFailed));
+}
+
 TEST_F(ShardLoaderTest, SameEpochOfANewSessionIsLoadedAnew) {
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
-  Want({fixture_.Describe(1, [](size_t g) { return g == 0 ? "cpu" : ""; })}, 2);
+  Want({fixture_.Describe(1, [](const UnitId& unit) { return unit == UnitId() ? "cpu" : ""; })}, 2);
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
-  EXPECT_LT(loader_->Statuses()[0].bytes_total, Everything(1).bytes());
+  EXPECT_LT(loader_->Statuses()[0].bytes_total, Whole(1).bytes());
 }
 
 TEST_F(ShardLoaderTest, ShardThatCannotBeSaysWhyAndADesiredOneReplacesIt) {
-  Want({fixture_.Describe(1, [](size_t) { return "no such device"; })});
+  Want({fixture_.Describe(1, [](const UnitId&) { return "no such device"; })});
   ASSERT_TRUE(Await({1}, ShardPhase::kFailed));
   EXPECT_THAT(loader_->Statuses()[0].detail, HasSubstr("no such device"));
-  Want({Everything(2)});
+  Want({Whole(2)});
   EXPECT_TRUE(Await({2}, ShardPhase::kReady));
 }
 
 TEST_F(ShardLoaderTest, NothingWantedDropsEverything) {
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kReady));
   Want({});
   EXPECT_TRUE(AwaitNothingHeld());
@@ -267,7 +290,7 @@ TEST_F(ShardLoaderTest, DiskThatCannotBeWrittenIsToldAndLookedAtAgainUntilItCan)
   const std::string partial = dir_ + "/partial";
   std::filesystem::rename(partial, partial + ".away");
   std::ofstream(partial) << "in the way";
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(AwaitDetail("cache: cannot write"));
   EXPECT_THAT(loader_->problem(), HasSubstr(partial));
   EXPECT_NE(loader_->Statuses()[0].phase, ShardPhase::kFailed) << "it is to be tried again";
@@ -276,13 +299,13 @@ TEST_F(ShardLoaderTest, DiskThatCannotBeWrittenIsToldAndLookedAtAgainUntilItCan)
   std::filesystem::remove(partial);
   std::filesystem::rename(partial + ".away", partial);
   ASSERT_TRUE(AwaitNoProblem());
-  Want({Everything(2)});
+  Want({Whole(2)});
   EXPECT_TRUE(Await({2}, ShardPhase::kReady));
 }
 
 TEST_F(ShardLoaderTest, CacheThatMayNotHoldAShardFailsWithTheLimit) {
   Restart(/*max_cache_bytes=*/100);
-  Want({Everything(1)});
+  Want({Whole(1)});
   ASSERT_TRUE(Await({1}, ShardPhase::kFailed));
   EXPECT_THAT(loader_->Statuses()[0].detail, HasSubstr("may hold 100 bytes"));
   EXPECT_EQ(loader_->problem(), "");

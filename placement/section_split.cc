@@ -1,4 +1,4 @@
-#include "placement/layer_split.h"
+#include "placement/section_split.h"
 
 #include <algorithm>
 #include <limits>
@@ -12,14 +12,14 @@ namespace {
 constexpr int kBisections = 22;  // to a millionth of the range
 constexpr size_t kNobody = std::numeric_limits<size_t>::max();
 
-// One layer's splitting: who[group] is an index into participants.
+// One section's splitting: who[group] is an index into participants.
 class Splitter {
  public:
-  Splitter(const Layer& layer, absl::Span<const Participant> participants)
-      : layer_(layer), participants_(participants), hottest_first_(layer.groups.size()) {
+  Splitter(const Section& section, absl::Span<const Participant> participants)
+      : section_(section), participants_(participants), hottest_first_(section.groups.size()) {
     for (const Participant& p : participants) {
       std::vector<double>& us = group_us_.emplace_back();
-      for (const Group& group : layer.groups) us.push_back(GroupUs(*p.figures, group));
+      for (const Group& group : section.groups) us.push_back(GroupUs(*p.figures, group, p.link_bytes_per_s));
     }
     std::iota(hottest_first_.begin(), hottest_first_.end(), size_t{0});
     std::stable_sort(hottest_first_.begin(), hottest_first_.end(),
@@ -43,11 +43,11 @@ class Splitter {
     return best;
   }
 
-  // Moves single groups away from the slowest participant, or exchanges two, as long as that makes the layer
-  // faster.
+  // Moves single groups away from the slowest participant, or exchanges two, as long as that makes the
+  // section faster.
   void Improve(std::vector<size_t>& who) {
     Load load = Measure(who);
-    for (size_t step = 0; step < 2 * layer_.groups.size(); ++step) {
+    for (size_t step = 0; step < 2 * section_.groups.size(); ++step) {
       if (!ImproveOnce(who, load)) return;
     }
   }
@@ -60,7 +60,7 @@ class Splitter {
   };
 
   double Heat(size_t g) const {
-    const Group& group = layer_.groups[g];
+    const Group& group = section_.groups[g];
     return group.memory_bytes() == 0 ? 0 : group.expected_bytes() / static_cast<double>(group.memory_bytes());
   }
 
@@ -93,13 +93,13 @@ class Splitter {
 
   // Deals the groups out so that nobody needs longer than `limit_us`.
   std::optional<std::vector<size_t>> Fill(double limit_us) const {
-    std::vector<size_t> who(layer_.groups.size(), kNobody);
+    std::vector<size_t> who(section_.groups.size(), kNobody);
     size_t left = who.size();
     for (size_t p : ServingOrder(limit_us)) {
       double room_us = limit_us - participants_[p].overhead_us;
       uint64_t room_bytes = participants_[p].memory_bytes;
       for (size_t g : hottest_first_) {
-        const uint64_t bytes = layer_.groups[g].memory_bytes();
+        const uint64_t bytes = section_.groups[g].memory_bytes();
         if (who[g] != kNobody || group_us_[p][g] > room_us || bytes > room_bytes) continue;
         room_us -= group_us_[p][g];
         room_bytes -= bytes;
@@ -114,18 +114,18 @@ class Splitter {
   // Where memory is so tight that dealing by heat strands a group: largest group first, to whoever has most
   // room.
   std::optional<std::vector<size_t>> PackByMemory() const {
-    std::vector<size_t> order(layer_.groups.size());
+    std::vector<size_t> order(section_.groups.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      return layer_.groups[a].memory_bytes() > layer_.groups[b].memory_bytes();
+      return section_.groups[a].memory_bytes() > section_.groups[b].memory_bytes();
     });
     std::vector<uint64_t> room;
     for (const Participant& p : participants_) room.push_back(p.memory_bytes);
-    std::vector<size_t> who(layer_.groups.size(), kNobody);
+    std::vector<size_t> who(section_.groups.size(), kNobody);
     for (size_t g : order) {
       const auto widest = std::max_element(room.begin(), room.end());
-      if (widest == room.end() || *widest < layer_.groups[g].memory_bytes()) return std::nullopt;
-      *widest -= layer_.groups[g].memory_bytes();
+      if (widest == room.end() || *widest < section_.groups[g].memory_bytes()) return std::nullopt;
+      *widest -= section_.groups[g].memory_bytes();
       who[g] = static_cast<size_t>(widest - room.begin());
     }
     return who;
@@ -136,7 +136,7 @@ class Splitter {
               std::vector<size_t>(participants_.size())};
     for (size_t g = 0; g < who.size(); ++g) {
       load.work_us[who[g]] += group_us_[who[g]][g];
-      load.bytes[who[g]] += layer_.groups[g].memory_bytes();
+      load.bytes[who[g]] += section_.groups[g].memory_bytes();
       ++load.groups[who[g]];
     }
     return load;
@@ -166,7 +166,7 @@ class Splitter {
   static bool IsFaster(double us, double before_us) { return us < before_us * (1 - 1e-9); }
 
   bool TryMove(size_t g, size_t p, double before_us, std::vector<size_t>& who, Load& load) const {
-    const uint64_t bytes = layer_.groups[g].memory_bytes();
+    const uint64_t bytes = section_.groups[g].memory_bytes();
     const double after_us = participants_[p].overhead_us + load.work_us[p] + group_us_[p][g];
     if (group_us_[who[g]][g] <= 0 || bytes > participants_[p].memory_bytes - load.bytes[p] ||
         !IsFaster(after_us, before_us)) {
@@ -180,12 +180,12 @@ class Splitter {
   bool TryExchange(size_t g, size_t p, double before_us, std::vector<size_t>& who, Load& load) const {
     const size_t slowest = who[g];
     for (size_t h = 0; h < who.size(); ++h) {
-      if (who[h] != p || layer_.groups[g].memory_bytes() > participants_[p].memory_bytes - load.bytes[p] +
-                                                               layer_.groups[h].memory_bytes()) {
+      if (who[h] != p || section_.groups[g].memory_bytes() > participants_[p].memory_bytes - load.bytes[p] +
+                                                                 section_.groups[h].memory_bytes()) {
         continue;
       }
-      if (layer_.groups[h].memory_bytes() >
-          participants_[slowest].memory_bytes - load.bytes[slowest] + layer_.groups[g].memory_bytes()) {
+      if (section_.groups[h].memory_bytes() >
+          participants_[slowest].memory_bytes - load.bytes[slowest] + section_.groups[g].memory_bytes()) {
         continue;
       }
       const double there = participants_[p].overhead_us + load.work_us[p] + group_us_[p][g] - group_us_[p][h];
@@ -198,7 +198,7 @@ class Splitter {
     return false;
   }
 
-  const Layer& layer_;
+  const Section& section_;
   absl::Span<const Participant> participants_;
   std::vector<size_t> hottest_first_;
   std::vector<std::vector<double>> group_us_;  // (participants, groups)
@@ -206,10 +206,10 @@ class Splitter {
 
 }  // namespace
 
-std::optional<std::vector<uint32_t>> SplitLayer(const Layer& layer,
-                                                absl::Span<const Participant> participants) {
-  if (layer.groups.empty()) return std::vector<uint32_t>();
-  Splitter splitter(layer, participants);
+std::optional<std::vector<uint32_t>> SplitSection(const Section& section,
+                                                  absl::Span<const Participant> participants) {
+  if (section.groups.empty()) return std::vector<uint32_t>();
+  Splitter splitter(section, participants);
   std::optional<std::vector<size_t>> who = splitter.Run();
   if (!who) return std::nullopt;
   splitter.Improve(*who);
