@@ -124,6 +124,9 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   app.add_flag("--use-every-host", config.use_every_host,
                "Give every host a share, even where that is slower")
       ->group(kDevices);
+  AddWholeNumber(app, "--stages", config.stages,
+                 "Hosts that lead consecutive layers each, in place of sharing every layer", 1u, 256u)
+      ->group(kDevices);
   app.add_flag("--keep-attention", config.keep_attention,
                "Give other hosts neurons only: one that is lost then costs no context")
       ->group(kDevices);

@@ -41,6 +41,7 @@ struct Config {
   uint32_t queue = 256;               // requests that may wait for a slot
   uint32_t replan_wait_seconds = 30;  // how long requests wait for another plan when a host is lost
   bool use_every_host = false;        // gives every host a share even where that is slower
+  uint32_t stages = 1;                // hosts that lead consecutive layers each
   bool keep_attention = false;        // gives other hosts neurons only
 
   std::string log_level = "info";   // "trace", "debug", "info", "warning", "error", "off"

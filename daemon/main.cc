@@ -84,6 +84,7 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.kv_type = config.kv_type;
   options.sparsity = config.sparsity;
   options.use_every_host = config.use_every_host;
+  options.stages = config.stages;
   options.keep_attention = config.keep_attention;
   return options;
 }

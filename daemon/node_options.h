@@ -31,6 +31,7 @@ struct NodeOptions {
   KvType kv_type = KvType::kF16;
   std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
   bool use_every_host = false;           // gives every host a share even where that is slower
+  uint32_t stages = 1;                   // hosts that lead consecutive layers each
   bool keep_attention = false;           // gives other hosts neurons only
 };
 

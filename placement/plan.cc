@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "placement/candidate.h"
 #include "placement/explain.h"
+#include "placement/staged_plan.h"
 #include "placement/units.h"
 
 namespace hearth::placement {
@@ -271,6 +272,7 @@ std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const 
 }  // namespace
 
 absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const PlanOptions& options) {
+  if (options.stages > 1) return MakeStagedPlan(cluster, model, options.stages);
   if (options.keep_attention) {
     return MakePlan(cluster, WithAttentionAtHome(model), {.use_every_host = options.use_every_host});
   }
@@ -290,6 +292,7 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const 
   Plan plan;
   for (const Section& section : model.sections) plan.sections.push_back(section.name);
   plan.assignment = std::move(found->assignment);
+  plan.stages = {{static_cast<uint32_t>(cluster.leader), 0, model.layers()}};
   if (options.use_every_host) {
     comparisons.unforced_us = found->total_us;
     const Cluster free_links = WithFreeLinks(cluster);

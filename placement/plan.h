@@ -18,6 +18,10 @@ struct PlanOptions {
   // that makes generation slower: for demonstrations and tests of the split. The explanation says what it
   // costs.
   bool use_every_host = false;
+  // How many hosts lead a stage each: consecutive layers, all of whose groups are on that host. 1: the leader
+  // leads all layers and every section may be shared. More need fewer round trips, and do not make a single
+  // token faster. At most as many as there are hosts and layers are used.
+  uint32_t stages = 1;
   // Heads, their caches and output rows stay on the leader's host: a host that is lost then costs no context.
   bool keep_attention = false;
 };
@@ -35,10 +39,20 @@ struct DeviceUse {
   bool operator==(const DeviceUse&) const = default;
 };
 
+// Layers [first, last) that a host leads.
+struct PlanStage {
+  uint32_t host = 0;  // index into Cluster::hosts
+  uint32_t first = 0;
+  uint32_t last = 0;
+
+  bool operator==(const PlanStage&) const = default;
+};
+
 // A complete placement: every group of every section is on exactly one device, within all memory budgets.
 struct Plan {
   std::vector<SectionName> sections;  // of the model; assignment and time.sections are theirs, in this order
   Assignment assignment;
+  std::vector<PlanStage> stages;  // of all layers, in their order
   PlanTime time;
   std::vector<DeviceUse> devices;        // one per device of the cluster, as ListDevices numbers them
   std::vector<std::string> explanation;  // sentences for people

@@ -113,7 +113,7 @@ absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes) {
   const auto hidden = reader.Take<uint8_t>();
   const auto zero = reader.Take<uint16_t>();
   header.payload_bytes = reader.Take<uint64_t>();
-  if (operation < 1 || operation > static_cast<uint16_t>(FrameOperation::kKv)) {
+  if (operation < 1 || operation > static_cast<uint16_t>(FrameOperation::kHidden)) {
     return absl::InvalidArgumentError(absl::StrCat("unknown operation ", operation));
   }
   if (type > static_cast<uint8_t>(FrameType::kInt32)) {
@@ -140,6 +140,11 @@ PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header) {
   payload.x_bytes = rows * shape.n_embd * sizeof(float);
   if (header.operation == FrameOperation::kOutput) {
     payload.logits = rows * shape.output_rows();
+    return payload;
+  }
+  if (header.operation == FrameOperation::kStage) {
+    payload.places_bytes = rows * sizeof(WirePlace);
+    payload.hidden = rows * shape.n_embd;
     return payload;
   }
   HEARTH_CHECK(header.layer < shape.layers.size());
@@ -184,6 +189,7 @@ absl::Status ExpectHeld(const FrameHeader& header, const ShardShape& shape) {
     const LayerShape& layer = shape.layers[header.layer];
     held = header.operation == FrameOperation::kFfn ? layer.neurons : layer.heads;
   }
+  if (header.operation == FrameOperation::kStage) held = header.layer == 0 && shape.leads_stage;
   if (header.operation == FrameOperation::kOutput) held = header.layer == 0 && shape.output_rows() > 0;
   if (held) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("operation ", static_cast<int>(header.operation),
@@ -225,6 +231,7 @@ absl::Status ValidateRequest(const FrameHeader& header, const ShardShape& shape)
     case FrameOperation::kMix:
     case FrameOperation::kFfn:
     case FrameOperation::kOutput:
+    case FrameOperation::kStage:
     case FrameOperation::kReadKv:
     case FrameOperation::kWriteKv:
       break;
@@ -325,6 +332,9 @@ absl::Status ValidateAnswer(const FrameHeader& header, const FrameHeader& reques
       return ValidateCache(header, shape.layers[request.layer].position_bytes * (range.end - range.begin));
     case FrameOperation::kWriteKv:
       return ValidateCache(header, 0);
+    case FrameOperation::kStage:
+      HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kHidden, "hidden"));
+      return ExpectPayload(header, FrameType::kFloat32, PayloadOf(shape, request).hidden * sizeof(float));
     case FrameOperation::kOutput:
       HEARTH_RETURN_IF_ERROR(ExpectOperation(header, FrameOperation::kLogits, "logits"));
       return ExpectPayload(header, FrameType::kFloat32, PayloadOf(shape, request).logits * sizeof(float));

@@ -32,6 +32,8 @@ namespace hearth {
 //                                         <-    sums(payload)
 //   output(rows, payload)                 ->
 //                                         <-    logits(payload)
+//   stage(step, rows, payload)            ->                       to a host that leads a stage
+//                                         <-    hidden(payload)
 //   read_kv(layer, payload)               ->
 //                                         <-    kv(payload)
 //   write_kv(layer, payload)              ->
@@ -40,11 +42,12 @@ namespace hearth {
 // Payloads:
 //   welcome uint64 for each head group that the host holds under the plan, in the order of layers and groups:
 //           what its cache is known by on this host
-//   mix     x, float32 (rows, n_embd); the rows' places, (rows) of WirePlace
+//   mix, stage  x, float32 (rows, n_embd); the rows' places, (rows) of WirePlace
 //   ffn     x, float32 (rows, n_embd); if `hidden` says so the predictor's hidden values, float32 (rows,
 //           predictor_rank); the block choices, (rows, choices) pairs of uint32 block and float32 weight
 //   output  x, float32 (rows, n_embd)
 //   sums    int32 or int64 (rows, output_values), see wire_sums.h
+//   hidden  float32 (rows, n_embd)
 //   logits  float32 (rows, output rows that the host holds, rising)
 //   read_kv, write_kv   a WireKvRange; to write, what KvLayer::Read has given
 //   kv      what KvLayer::Read gives
@@ -62,6 +65,8 @@ enum class FrameOperation : uint16_t {
   kReadKv = 10,
   kWriteKv = 11,
   kKv = 12,
+  kStage = 13,
+  kHidden = 14,
 };
 
 enum class FrameType : uint8_t {
@@ -125,6 +130,7 @@ struct ShardShape {
   DecoderOptions limits;
   uint32_t n_embd = 0;
   std::vector<LayerShape> layers;
+  bool leads_stage = false;
   std::vector<IndexRange> output_runs;  // rows of the output head that the host holds, rising
 
   uint64_t output_rows() const;
@@ -138,11 +144,12 @@ struct PayloadShape {
   uint64_t choices_bytes = 0;
   uint64_t sums = 0;    // values of the answer
   uint64_t logits = 0;  // the same
+  uint64_t hidden = 0;  // the same
 
   uint64_t request_bytes() const { return x_bytes + places_bytes + hidden_bytes + choices_bytes; }
 };
 
-// Of a mix, ffn or output message. The counts are within the shape's limits (CHECK).
+// Of a mix, stage, ffn or output message. The counts are within the shape's limits (CHECK).
 PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header);
 
 // Whether a worker may read this message's payload: each returns INVALID_ARGUMENT, or FAILED_PRECONDITION for

@@ -76,6 +76,7 @@ Clock::time_point RemoteDevice::Deadline(const FrameHeader& request) const {
   if (request.operation == FrameOperation::kMix) expected_us = expected_.mix_us[request.layer];
   if (request.operation == FrameOperation::kFfn) expected_us = expected_.ffn_us[request.layer];
   if (request.operation == FrameOperation::kOutput) expected_us = expected_.output_us;
+  if (request.operation == FrameOperation::kStage) expected_us = expected_.stage_us;
   const std::chrono::duration<double> patience{
       std::clamp(kPatience * 1e-6 * expected_us * request.rows, kLeastPatienceS, kMostPatienceS)};
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(patience);
@@ -113,14 +114,42 @@ Ticket RemoteDevice::Submit(const Request& request) {
   return submitted_;
 }
 
-void RemoteDevice::Send(Slot& slot, const MixRequest& request) {
-  slot.header = HeaderOf(FrameOperation::kMix, request.layer, static_cast<uint32_t>(request.rows.size()));
-  slot.header.step = request.step;
+void RemoteDevice::SendWithPlaces(Slot& slot, FrameHeader header, uint64_t step,
+                                  absl::Span<const RowPlace> rows, const float* x) {
+  slot.header = header;
+  slot.header.step = step;
   slot.places.clear();
-  for (const RowPlace& row : request.rows) slot.places.push_back({row.sequence, row.position, row.prompt});
+  for (const RowPlace& row : rows) slot.places.push_back({row.sequence, row.position, row.prompt});
   const PayloadShape payload = PayloadOf(shape_, slot.header);
   slot.header.payload_bytes = payload.request_bytes();
-  Send(slot.header, {AsBytes(request.x, payload.x_bytes), AsBytes(slot.places.data(), payload.places_bytes)});
+  Send(slot.header, {AsBytes(x, payload.x_bytes), AsBytes(slot.places.data(), payload.places_bytes)});
+}
+
+void RemoteDevice::Send(Slot& slot, const MixRequest& request) {
+  SendWithPlaces(slot,
+                 HeaderOf(FrameOperation::kMix, request.layer, static_cast<uint32_t>(request.rows.size())),
+                 request.step, request.rows, request.x);
+}
+
+absl::Status RemoteDevice::RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) {
+  if (!failed_.ok()) return failed_;
+  const Clock::time_point start = Clock::now();
+  ++submitted_;
+  Slot& slot = SlotOf(submitted_);
+  SendWithPlaces(slot, HeaderOf(FrameOperation::kStage, 0, static_cast<uint32_t>(rows.size())), step, rows,
+                 x);
+  const auto receive = [&]() -> absl::Status {
+    const Clock::time_point deadline = Deadline(slot.header);
+    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
+    HEARTH_RETURN_IF_ERROR(ValidateAnswer(header, slot.header, shape_));
+    network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
+    return socket_->Receive({reinterpret_cast<uint8_t*>(x), header.payload_bytes}, deadline);
+  };
+  const absl::Status received = receive();
+  wait_us_ += std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+  if (!received.ok()) return Fail(received);
+  ++round_trips_;
+  return absl::OkStatus();
 }
 
 void RemoteDevice::Send(Slot& slot, const FfnRequest& request) {

@@ -17,6 +17,7 @@
 #include "daemon/weights/session_token.h"
 #include "engine/base/mutex.h"
 #include "engine/device/device.h"
+#include "engine/model/stage.h"
 
 namespace hearth {
 
@@ -33,13 +34,14 @@ struct ExpectedTimes {
   std::vector<double> mix_us;  // by layer
   std::vector<double> ffn_us;  // by layer
   double output_us = 0;
+  double stage_us = 0;
 };
 
-// A worker's share of a plan as a device of its leader: Submit sends a request to the worker and does not
-// wait for it, Collect waits for the answer. Once a message has failed the device stays lost. The worker's
-// own counters of neurons come with its state (worker.proto); this class counts round trips, waiting and the
-// network's bytes.
-class RemoteDevice : public Device {
+// A worker's share of a plan as a device, and its stage as a stage, of its leader: Submit sends a request to
+// the worker and does not wait for it, Collect waits for the answer. Once a message has failed the device
+// stays lost. The worker's own counters of neurons come with its state (worker.proto); this class counts
+// round trips, waiting and the network's bytes.
+class RemoteDevice : public Device, public RemoteStage {
  public:
   // `name` is the host's; `socket` was opened with shape.epoch. A worker that takes several times as long as
   // `expected` counts as lost.
@@ -62,6 +64,8 @@ class RemoteDevice : public Device {
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range) override;
   absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) override;
   DeviceCounters counters() const override;
+  // The stage that the host leads.
+  absl::Status RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) override;
 
  private:
   // A request that is on its way.
@@ -76,6 +80,8 @@ class RemoteDevice : public Device {
   FrameSocket::Clock::time_point Deadline(const FrameHeader& request) const;
   absl::Status Fail(const absl::Status& status);
   FrameHeader HeaderOf(FrameOperation operation, uint32_t layer, uint32_t rows);
+  void SendWithPlaces(Slot& slot, FrameHeader header, uint64_t step, absl::Span<const RowPlace> rows,
+                      const float* x);
   void Send(Slot& slot, const MixRequest& request);
   void Send(Slot& slot, const FfnRequest& request);
   void Send(Slot& slot, const OutputRequest& request);

@@ -27,6 +27,7 @@ ShardShape ShapeOf(uint64_t epoch, const ModelOutline& outline, const DecoderOpt
         MakeKvLayerLayout(outline.spec, outline.spec.layers[i], options.kv_type);
     if (cache.ok()) layer.position_bytes = cache->position_bytes();
   }
+  for (const DeviceShare& share : shares) shape.leads_stage |= !share.led_layers.empty();
   std::vector<uint32_t> runs;
   for (const DeviceShare& share : shares) {
     runs.insert(runs.end(), share.output_runs.begin(), share.output_runs.end());

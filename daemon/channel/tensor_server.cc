@@ -50,9 +50,11 @@ std::atomic<uint64_t> last_step{0};
 // then reused.
 class Answerer {
  public:
-  Answerer(FrameSocket& socket, HostShare& share, uint64_t epoch)
+  // `stage` may be null.
+  Answerer(FrameSocket& socket, HostShare& share, LedStage* stage, uint64_t epoch)
       : socket_(socket),
         share_(share),
+        stage_(stage),
         shape_(ShapeOf(epoch, share.outline(), share.options(), share.shares())),
         devices_(share.devices()) {}
 
@@ -69,6 +71,8 @@ class Answerer {
         return Ffn(header);
       case FrameOperation::kOutput:
         return Output(header);
+      case FrameOperation::kStage:
+        return RunStage(header);
       default:
         return Cache(header);
     }
@@ -76,28 +80,41 @@ class Answerer {
 
  private:
   absl::Status Mix(const FrameHeader& header) {
-    const absl::Span<const WirePlace> places =
-        Part<WirePlace>(PayloadOf(shape_, header).x_bytes, header.rows);
-    HEARTH_RETURN_IF_ERROR(ValidatePlaces(shape_, places));
-    TakePlaces(header.step, places);
+    HEARTH_RETURN_IF_ERROR(TakePlaces(header));
     MixRequest request;
     request.step = own_step_;
     request.layer = header.layer;
     request.rows = rows_;
-    request.x = Part<float>(0, 0).data();
+    request.x = PayloadPart<float>(0, 0).data();
     request.output_values = shape_.n_embd;
     return ComputeSums(header, request);
   }
 
+  absl::Status RunStage(const FrameHeader& header) {
+    HEARTH_RETURN_IF_ERROR(TakePlaces(header));
+    const absl::Span<const float> x = PayloadPart<float>(0, PayloadOf(shape_, header).hidden);
+    hidden_.assign(x.begin(), x.end());
+    {
+      MutexLock lock(&share_.host().compute_mutex());
+      HEARTH_RETURN_IF_ERROR(stage_->Run(own_step_, rows_, hidden_.data()));
+    }
+    return Answer(header, FrameOperation::kHidden, FrameType::kFloat32,
+                  {reinterpret_cast<const uint8_t*>(hidden_.data()), hidden_.size() * sizeof(float)});
+  }
+
   // The rows of a step stay where they are until it is over.
-  void TakePlaces(uint64_t step, absl::Span<const WirePlace> places) {
+  absl::Status TakePlaces(const FrameHeader& header) {
+    const absl::Span<const WirePlace> places =
+        PayloadPart<WirePlace>(PayloadOf(shape_, header).x_bytes, header.rows);
+    HEARTH_RETURN_IF_ERROR(ValidatePlaces(shape_, places));
     std::vector<RowPlace>& rows = new_rows_;
     rows.clear();
     for (const WirePlace& place : places) rows.push_back({place.sequence, place.position, place.prompt != 0});
-    if (own_step_ != 0 && step == step_ && rows == rows_) return;
+    if (own_step_ != 0 && header.step == step_ && rows == rows_) return absl::OkStatus();
     rows_.swap(rows);
-    step_ = step;
+    step_ = header.step;
     own_step_ = ++last_step;
+    return absl::OkStatus();
   }
 
   absl::Status Ffn(const FrameHeader& header) {
@@ -105,11 +122,11 @@ class Answerer {
     FfnRequest request;
     request.layer = header.layer;
     request.rows = header.rows;
-    request.x = Part<float>(0, 0).data();
-    if (header.hidden) request.hidden = Part<float>(parts.x_bytes, 0).data();
+    request.x = PayloadPart<float>(0, 0).data();
+    if (header.hidden) request.hidden = PayloadPart<float>(parts.x_bytes, 0).data();
     static_assert(sizeof(BlockChoice) == sizeof(uint32_t) + sizeof(float));
     request.choices =
-        Part<BlockChoice>(parts.x_bytes + parts.hidden_bytes, size_t{header.rows} * header.choices);
+        PayloadPart<BlockChoice>(parts.x_bytes + parts.hidden_bytes, size_t{header.rows} * header.choices);
     request.choices_per_row = header.choices;
     request.output_values = shape_.layers[header.layer].output_values;
     HEARTH_RETURN_IF_ERROR(ValidateChoices(header, shape_, request.choices));
@@ -132,7 +149,7 @@ class Answerer {
   absl::Status Output(const FrameHeader& header) {
     const uint32_t n_vocab = share_.outline().spec.n_vocab;
     logits_.resize(size_t{header.rows} * n_vocab);
-    OutputRequest request{header.rows, Part<float>(0, 0).data(), logits_.data(), n_vocab};
+    OutputRequest request{header.rows, PayloadPart<float>(0, 0).data(), logits_.data(), n_vocab};
     HEARTH_RETURN_IF_ERROR(Compute(request));
     held_.clear();
     for (uint32_t row = 0; row < header.rows; ++row) {
@@ -146,7 +163,7 @@ class Answerer {
   }
 
   absl::Status Cache(const FrameHeader& header) {
-    const WireKvRange& wire = Part<WireKvRange>(0, 1)[0];
+    const WireKvRange& wire = PayloadPart<WireKvRange>(0, 1)[0];
     HEARTH_RETURN_IF_ERROR(ValidateKvRange(header, shape_, wire));
     const KvRange range{header.layer, wire.group, wire.sequence, wire.begin, wire.end};
     std::vector<uint8_t> cached;
@@ -178,12 +195,13 @@ class Answerer {
   // Values of the payload; Asio read it into memory that operator new aligned, and every part is a multiple
   // of four bytes long.
   template <class T>
-  absl::Span<const T> Part(size_t offset, size_t count) const {
+  absl::Span<const T> PayloadPart(size_t offset, size_t count) const {
     return {reinterpret_cast<const T*>(payload_.data() + offset), count};
   }
 
   FrameSocket& socket_;
   HostShare& share_;
+  LedStage* const stage_;
   const ShardShape shape_;
   DeviceSet devices_;
   uint64_t step_ = 0;      // the leader's number
@@ -192,6 +210,7 @@ class Answerer {
   std::vector<uint8_t> payload_;
   std::vector<int64_t> sums_;
   std::vector<float> logits_;  // (rows, n_vocab)
+  std::vector<float> hidden_;  // (rows, n_embd)
   std::vector<float> held_;    // those of the output rows that are here
   WireSums wire_;
 };
@@ -213,7 +232,7 @@ struct TensorServer::Connection {
   std::optional<SessionToken> token;  // once it has said hello
   bool closing = false;               // it has to make room
   uint64_t epoch = 0;
-  std::shared_ptr<HostShare> share;  // null: measures only
+  Part part;  // without a share it measures only
 };
 
 absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::string& listen) {
@@ -264,16 +283,17 @@ void TensorServer::SetSession(const SessionToken& token) {
   }
 }
 
-void TensorServer::Publish(uint64_t epoch, std::shared_ptr<HostShare> share) {
+void TensorServer::Publish(uint64_t epoch, std::shared_ptr<HostShare> share,
+                           std::shared_ptr<LedStage> stage) {
   MutexLock lock(&mutex_);
-  shares_[epoch] = std::move(share);
+  parts_[epoch] = {std::move(share), std::move(stage)};
 }
 
 void TensorServer::Withdraw(uint64_t epoch) {
   MutexLock lock(&mutex_);
-  shares_.erase(epoch);
+  parts_.erase(epoch);
   for (const auto& connection : connections_) {
-    if (connection->share != nullptr && connection->epoch == epoch) connection->socket->Close();
+    if (connection->part.share != nullptr && connection->epoch == epoch) connection->socket->Close();
   }
 }
 
@@ -349,14 +369,14 @@ void TensorServer::Reap(bool all) {
 
 void TensorServer::Serve(Connection& connection) {
   absl::Status status = Greet(connection);
-  std::shared_ptr<HostShare> share;
+  Part part;
   uint64_t epoch = 0;
   {
     MutexLock lock(&mutex_);
-    share = connection.share;
+    part = connection.part;
     epoch = connection.epoch;
   }
-  if (status.ok()) status = share ? ServeRequests(connection, *share, epoch) : ServePings(connection);
+  if (status.ok()) status = part.share ? ServeRequests(connection, part, epoch) : ServePings(connection);
   connection.socket->Close();
   const bool refused = !absl::IsUnavailable(status);  // UNAVAILABLE: the other side has gone
   if (refused) {
@@ -365,10 +385,10 @@ void TensorServer::Serve(Connection& connection) {
                    connection.socket->peer(), std::string(status.message()), *left_out);
     }
   }
-  share.reset();
+  part = {};
   MutexLock lock(&mutex_);
   refused_ += refused ? 1 : 0;
-  connection.share.reset();
+  connection.part = {};
   connection.done = true;
 }
 
@@ -378,25 +398,25 @@ absl::Status TensorServer::Greet(Connection& connection) {
   HEARTH_RETURN_IF_ERROR(ValidateHello(hello));
   SessionToken token;
   HEARTH_RETURN_IF_ERROR(connection.socket->Receive(absl::MakeSpan(token), deadline));
-  std::shared_ptr<HostShare> share;
+  Part part;
   {
     MutexLock lock(&mutex_);
     if (!token_ || !Equal(*token_, token))
       return absl::PermissionDeniedError("it does not know the session's token");
     if (hello.epoch != 0) {
-      const auto found = shares_.find(hello.epoch);
-      if (found == shares_.end()) {
+      const auto found = parts_.find(hello.epoch);
+      if (found == parts_.end()) {
         return absl::FailedPreconditionError(
             absl::StrCat("no shard of plan epoch ", hello.epoch, " is ready here"));
       }
-      connection.share = share = found->second;
+      connection.part = part = found->second;
       connection.epoch = hello.epoch;
     }
     connection.token = token;
   }
   std::vector<uint64_t> cache_ids;
-  if (share != nullptr) {
-    for (const auto& [unit, id] : share->cache_ids()) cache_ids.push_back(id);
+  if (part.share != nullptr) {
+    for (const auto& [unit, id] : part.share->cache_ids()) cache_ids.push_back(id);
   }
   FrameHeader welcome;
   welcome.operation = FrameOperation::kWelcome;
@@ -421,8 +441,8 @@ absl::Status TensorServer::ServePings(Connection& connection) {
   }
 }
 
-absl::Status TensorServer::ServeRequests(Connection& connection, HostShare& share, uint64_t epoch) {
-  Answerer answerer(*connection.socket, share, epoch);
+absl::Status TensorServer::ServeRequests(Connection& connection, const Part& part, uint64_t epoch) {
+  Answerer answerer(*connection.socket, *part.share, part.stage.get(), epoch);
   for (;;) HEARTH_RETURN_IF_ERROR(answerer.AnswerNext());
 }
 

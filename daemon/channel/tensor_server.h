@@ -17,6 +17,7 @@
 #include "daemon/weights/shard_publisher.h"
 #include "engine/base/mutex.h"
 #include "engine/device/host_share.h"
+#include "engine/model/led_stage.h"
 
 namespace hearth {
 
@@ -39,7 +40,7 @@ class TensorServer : public ShardPublisher {
 
   // Only connections that know `token` are answered from now on; those of another session are closed.
   void SetSession(const SessionToken& token);
-  void Publish(uint64_t epoch, std::shared_ptr<HostShare> share) override;
+  void Publish(uint64_t epoch, std::shared_ptr<HostShare> share, std::shared_ptr<LedStage> stage) override;
   // Also closes the epoch's connections. The share is let go when its last message has been
   // answered.
   void Withdraw(uint64_t epoch) override;
@@ -50,6 +51,11 @@ class TensorServer : public ShardPublisher {
  private:
   struct Acceptor;
   struct Connection;
+  // What the host does for a plan; the stage uses the share.
+  struct Part {
+    std::shared_ptr<HostShare> share;  // null: nothing
+    std::shared_ptr<LedStage> stage;
+  };
 
   explicit TensorServer(std::unique_ptr<Acceptor> acceptor);
   void Accept();
@@ -58,7 +64,7 @@ class TensorServer : public ShardPublisher {
   void Serve(Connection& connection);
   absl::Status Greet(Connection& connection);
   absl::Status ServePings(Connection& connection);
-  absl::Status ServeRequests(Connection& connection, HostShare& share, uint64_t epoch);
+  absl::Status ServeRequests(Connection& connection, const Part& part, uint64_t epoch);
   bool Stopped() const;
 
   std::unique_ptr<Acceptor> acceptor_;
@@ -69,7 +75,7 @@ class TensorServer : public ShardPublisher {
   CondVar stop_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<SessionToken> token_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, std::shared_ptr<HostShare>> shares_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, Part> parts_ ABSL_GUARDED_BY(mutex_);
   std::list<std::unique_ptr<Connection>> connections_ ABSL_GUARDED_BY(mutex_);
   uint64_t refused_ ABSL_GUARDED_BY(mutex_) = 0;
 

@@ -54,6 +54,18 @@ std::vector<Device*> ActivePlan::devices() const {
   return devices;
 }
 
+std::vector<Decoder::StagePart> ActivePlan::stages() const {
+  std::vector<Decoder::StagePart> parts;
+  for (const placement::PlanStage& stage : plan.plan.stages) {
+    Decoder::StagePart& part = parts.emplace_back();
+    part.layers = {stage.first, stage.last};
+    for (const Remote& remote : remotes) {
+      if (remote.host == plan.cluster.hosts[stage.host].name) part.remote = remote.device.get();
+    }
+  }
+  return parts;
+}
+
 bool ActivePlan::UsesSessions(const std::vector<Roster::Host>& hosts) const {
   return std::all_of(remotes.begin(), remotes.end(), [&](const Remote& remote) {
     const Roster::Host* host = FindHost(hosts, remote.host);

@@ -15,6 +15,7 @@
 #include "daemon/planning/cluster_plan.h"
 #include "daemon/weights/shard_description.h"
 #include "engine/device/host_share.h"
+#include "engine/model/decoder.h"
 
 namespace hearth {
 
@@ -42,6 +43,7 @@ struct ActivePlan {
   std::atomic<bool> broken{false};
 
   std::vector<Device*> devices() const;
+  std::vector<Decoder::StagePart> stages() const;
   // Whether the plan relies on exactly these sessions of its remote hosts.
   bool UsesSessions(const std::vector<Roster::Host>& hosts) const;
 };

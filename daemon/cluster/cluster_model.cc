@@ -336,6 +336,7 @@ absl::Status ClusterModel::PrepareStep() {
   if (plan == nullptr) return Outage();
   TakeOverCaches(former.get(), *plan);
   decoder_->SetDevices(plan->devices());
+  decoder_->SetStages(plan->stages());
   if (former != nullptr) {
     MutexLock lock(&mutex_);
     retired_.push_back(std::move(former));

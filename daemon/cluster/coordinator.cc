@@ -140,6 +140,7 @@ absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
   }
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanCluster(hosts, description, reserved,
                                                         {.use_every_host = options_.use_every_host,
+                                                         .stages = options_.stages,
                                                          .keep_attention = options_.keep_attention}));
   if (planned != nullptr) planned->SetUse(plan.Use());
   return plan;

@@ -43,6 +43,7 @@ ExpectedTimes ExpectedTimesOf(const placement::Plan& plan, uint32_t layers) {
         break;
     }
   }
+  for (const placement::SectionTime& section : plan.time.sections) times.stage_us += section.total_us;
   return times;
 }
 

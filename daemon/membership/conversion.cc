@@ -82,7 +82,7 @@ absl::StatusOr<PlacedUnit> UnitFromProto(const v1::UnitPlacement& proto) {
   PlacedUnit placed;
   HEARTH_RETURN_IF_ERROR(CheckName("device", proto.device()));
   placed.device = proto.device();
-  HEARTH_ASSIGN_OR_RETURN(placed.unit.kind, EnumFromProto(proto.kind(), UnitKind::kOutput, "kind"));
+  HEARTH_ASSIGN_OR_RETURN(placed.unit.kind, EnumFromProto(proto.kind(), UnitKind::kLayer, "kind"));
   placed.unit.layer = proto.layer();
   placed.unit.number = proto.number();
   HEARTH_ASSIGN_OR_RETURN(placed.bundle, BundleFromProto(proto.bundle()));

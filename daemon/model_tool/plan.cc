@@ -29,6 +29,7 @@ struct PlanFlags {
   uint32_t context = 0;  // 0: what the model was trained for, at most kUsualContext
   uint32_t sequences = 1;
   bool use_every_host = false;
+  uint32_t stages = 1;
   bool keep_attention = false;
   bool json = false;
 };
@@ -68,10 +69,11 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
                           DescribeModel(outline, {.sequences = flags.sequences,
                                                   .context_length = options.context_length,
                                                   .kv_type = kv_flags.kv()}));
-  HEARTH_ASSIGN_OR_RETURN(
-      const placement::Plan plan,
-      placement::MakePlan(cluster, model,
-                          {.use_every_host = flags.use_every_host, .keep_attention = flags.keep_attention}));
+  HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan,
+                          placement::MakePlan(cluster, model,
+                                              {.use_every_host = flags.use_every_host,
+                                               .stages = flags.stages,
+                                               .keep_attention = flags.keep_attention}));
   return Print(flags.json ? PlanToJson(cluster, plan) + "\n" : PlanToText(cluster, plan));
 }
 
@@ -95,6 +97,8 @@ void AddPlan(CLI::App& app, Job& job) {
   AddWholeNumber(*command, "--sequences", flags->sequences, "sequences that can be in flight", 1u, 65536u);
   command->add_flag("--use-every-host", flags->use_every_host,
                     "give every host a share even if that is slower");
+  AddWholeNumber(*command, "--stages", flags->stages,
+                 "hosts that lead consecutive layers each, in place of sharing every layer", 1u, 256u);
   command->add_flag(
       "--keep-attention", flags->keep_attention,
       "give other hosts neurons only: attention, its cache and the output head stay with the leader");

@@ -1,6 +1,7 @@
 #include "daemon/planning/cluster_plan.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
@@ -36,6 +37,15 @@ std::vector<std::pair<std::string, std::string>> DeviceNames(const placement::Cl
     names.emplace_back(cluster.hosts[ref.host].name, cluster.hosts[ref.host].devices[ref.device].name);
   }
   return names;
+}
+
+// The host of each stage by name, and its layers.
+std::vector<std::tuple<std::string, uint32_t, uint32_t>> StagesOf(const ClusterPlan& plan) {
+  std::vector<std::tuple<std::string, uint32_t, uint32_t>> stages;
+  for (const placement::PlanStage& stage : plan.plan.stages) {
+    stages.emplace_back(plan.cluster.hosts[stage.host].name, stage.first, stage.last);
+  }
+  return stages;
 }
 
 }  // namespace
@@ -78,10 +88,17 @@ std::vector<PlacedUnit> UnitsOf(const ClusterPlan& plan, size_t host) {
                        {}});
     }
   }
+  for (const placement::PlanStage& stage : plan.plan.stages) {
+    if (stage.host != host || host == plan.cluster.leader) continue;  // the leader has the model's file
+    for (uint32_t layer = stage.first; layer < stage.last; ++layer) {
+      units.push_back({plan.cluster.hosts[host].devices.front().name, {UnitKind::kLayer, layer, 0}, {}});
+    }
+  }
   return units;
 }
 
 bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b) {
+  if (StagesOf(a) != StagesOf(b)) return false;
   if (a.plan.assignment.size() != b.plan.assignment.size()) return false;
   const auto names_a = DeviceNames(a.cluster);
   const auto names_b = DeviceNames(b.cluster);

@@ -17,6 +17,8 @@ std::string NameOf(const UnitId& unit) {
       return absl::StrCat("neuron group ", unit.number, " of layer ", unit.layer);
     case UnitKind::kOutput:
       return absl::StrCat("run ", unit.number, " of output rows");
+    case UnitKind::kLayer:
+      return absl::StrCat("layer ", unit.layer, " to lead");
   }
   return "unknown unit";
 }

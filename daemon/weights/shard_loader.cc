@@ -183,7 +183,7 @@ void ShardLoader::Work(Job& job) {
   const absl::Status status = Prepare(job);
   CopyCounters();
   if (status.ok()) {
-    publisher_.Publish(job.status.epoch, job.share);
+    publisher_.Publish(job.status.epoch, job.share, job.stage);
     spdlog::info("plan {} of model {}: {} bytes of weights are ready", job.status.epoch, job.status.model,
                  job.status.bytes_total);
     {
@@ -243,7 +243,10 @@ absl::Status ShardLoader::Prepare(Job& job) {
   SetPhase(job, ShardPhase::kLoading, "");
   BundleWeights source(job.share->shared_outline(),
                        [&](const UnitId& unit) { return ReadBundle(job, bundles.at(unit)); });
-  return job.share->Load(source, pool_, [this](uint64_t) { return StillWanted(); });
+  HEARTH_RETURN_IF_ERROR(job.share->Load(source, pool_, [this](uint64_t) { return StillWanted(); }));
+  if (job.share->shares().front().led_layers.empty()) return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(job.stage, LedStage::Load(*job.share, source, pool_));
+  return absl::OkStatus();
 }
 
 // Null where no share is made of it.

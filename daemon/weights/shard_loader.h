@@ -19,6 +19,7 @@
 #include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
 #include "engine/device/host_share.h"
+#include "engine/model/led_stage.h"
 
 namespace hearth {
 
@@ -55,6 +56,7 @@ class ShardLoader {
   struct Job {
     ShardDescription description;
     std::shared_ptr<HostShare> share;  // null until the model's skeleton is here
+    std::shared_ptr<LedStage> stage;   // of a share that leads one; goes before the share
     ShardStatus status;
     Clock::time_point not_before;  // when to try again after a failure
     bool ready = false;

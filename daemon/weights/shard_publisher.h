@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/device/host_share.h"
+#include "engine/model/led_stage.h"
 
 namespace hearth {
 
@@ -13,8 +14,9 @@ class ShardPublisher {
  public:
   virtual ~ShardPublisher() = default;
 
-  // Answers requests of this plan, in place of a former share of the same epoch.
-  virtual void Publish(uint64_t epoch, std::shared_ptr<HostShare> share) = 0;
+  // Answers requests of this plan, in place of a former share of the same epoch. `stage` is the one that the
+  // host leads; null: none.
+  virtual void Publish(uint64_t epoch, std::shared_ptr<HostShare> share, std::shared_ptr<LedStage> stage) = 0;
   // Stops that. The share is let go when its last request has been answered.
   virtual void Withdraw(uint64_t epoch) = 0;
 };

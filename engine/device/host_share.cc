@@ -102,6 +102,8 @@ void DeviceShare::Add(const UnitId& unit) {
       return neuron_groups[unit.layer].push_back(unit.number);
     case UnitKind::kOutput:
       return output_runs.push_back(unit.number);
+    case UnitKind::kLayer:
+      return led_layers.push_back(unit.layer);
   }
 }
 
@@ -112,6 +114,7 @@ std::vector<UnitId> DeviceShare::units() const {
     for (uint32_t group : neuron_groups[layer]) units.push_back({UnitKind::kNeurons, layer, group});
   }
   for (uint32_t run : output_runs) units.push_back({UnitKind::kOutput, 0, run});
+  for (uint32_t layer : led_layers) units.push_back({UnitKind::kLayer, layer, 0});
   return units;
 }
 
@@ -154,7 +157,8 @@ std::vector<UnitId> HostShare::missing() const {
     for (const UnitId& unit : shares_[i].units()) {
       const Numbers number = {unit.number};
       const bool lacks =
-          unit.kind == UnitKind::kHeads     ? !MissingFrom(cpu.mixers(unit.layer), number, HeadsOf).empty()
+          unit.kind == UnitKind::kLayer     ? true  // they are small
+          : unit.kind == UnitKind::kHeads   ? !MissingFrom(cpu.mixers(unit.layer), number, HeadsOf).empty()
           : unit.kind == UnitKind::kNeurons ? !MissingFrom(cpu.ffn(unit.layer), number, GroupsOf).empty()
                                             : !MissingFrom(cpu.outputs(), number, RunsOf).empty();
       if (lacks) missing.push_back(unit);

@@ -52,11 +52,13 @@ struct DeviceShare {
   std::vector<std::vector<uint32_t>> neuron_groups;
   std::vector<std::vector<uint32_t>> head_groups;
   std::vector<uint32_t> output_runs;
+  // Layers whose own weights are here: those that the host leads (engine/model/led_stage.h loads them).
+  std::vector<uint32_t> led_layers;
 
   static DeviceShare Nothing(uint32_t layers) {
-    return {std::vector<std::vector<uint32_t>>(layers), std::vector<std::vector<uint32_t>>(layers), {}};
+    return {std::vector<std::vector<uint32_t>>(layers), std::vector<std::vector<uint32_t>>(layers), {}, {}};
   }
-  // Every unit of the model.
+  // Every unit of the model but those of kind kLayer.
   static DeviceShare Everything(const ModelOutline& outline);
 
   // A unit of the model that comes after those that are here, in the order of UnitId.

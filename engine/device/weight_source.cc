@@ -27,6 +27,11 @@ absl::StatusOr<UnitWeights> FileSource::Output(uint32_t run) {
   return UnitFromFile(outline_->OutputParts(run));
 }
 
+absl::StatusOr<UnitWeights> FileSource::Layer(uint32_t layer) {
+  HEARTH_CHECK(layer < outline_->spec.n_layers);
+  return UnitFromFile(outline_->LayerParts(layer));
+}
+
 void FileSource::ReleaseLayer(uint32_t layer) {
   for (const FfnBlockSource& block : outline_->ffn_sources[layer].blocks) {
     for (const WeightSlice* slice : {&block.gate, &block.up, &block.down, &block.predictor}) {
@@ -47,7 +52,8 @@ absl::StatusOr<std::vector<uint8_t>> FileSource::Bundle(const UnitId& unit) {
   } else {
     HEARTH_ASSIGN_OR_RETURN(const UnitWeights weights, unit.kind == UnitKind::kHeads
                                                            ? Heads(unit.layer, unit.number)
-                                                           : Output(unit.number));
+                                                       : unit.kind == UnitKind::kOutput ? Output(unit.number)
+                                                                                        : Layer(unit.layer));
     bundle = ExtractBundle(weights.parts, weights.layout);
   }
   HEARTH_RETURN_IF_ERROR(CheckUnchanged());
@@ -72,6 +78,11 @@ absl::StatusOr<UnitWeights> BundleWeights::Heads(uint32_t layer, uint32_t group)
 absl::StatusOr<UnitWeights> BundleWeights::Output(uint32_t run) {
   HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kOutput, 0, run}));
   return UnitFromBundle(outline_->OutputParts(run), std::move(bundle));
+}
+
+absl::StatusOr<UnitWeights> BundleWeights::Layer(uint32_t layer) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kLayer, layer, 0}));
+  return UnitFromBundle(outline_->LayerParts(layer), std::move(bundle));
 }
 
 }  // namespace hearth

@@ -22,6 +22,7 @@ class WeightSource {
   virtual absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) = 0;
   virtual absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) = 0;
   virtual absl::StatusOr<UnitWeights> Output(uint32_t run) = 0;
+  virtual absl::StatusOr<UnitWeights> Layer(uint32_t layer) = 0;
   // What the layer's units were read from will not be needed again.
   virtual void ReleaseLayer(uint32_t layer) = 0;
 };
@@ -34,6 +35,7 @@ class FileSource : public WeightSource {
   absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) override;
   absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) override;
   absl::StatusOr<UnitWeights> Output(uint32_t run) override;
+  absl::StatusOr<UnitWeights> Layer(uint32_t layer) override;
   void ReleaseLayer(uint32_t layer) override;
 
   // A unit's weights as they travel (CHECK: there is one). DATA_LOSS when the file was changed since it was
@@ -55,6 +57,7 @@ class BundleWeights : public WeightSource {
   absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) override;
   absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) override;
   absl::StatusOr<UnitWeights> Output(uint32_t run) override;
+  absl::StatusOr<UnitWeights> Layer(uint32_t layer) override;
   void ReleaseLayer(uint32_t layer) override {}
 
  private:

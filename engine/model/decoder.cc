@@ -31,13 +31,15 @@ class LayeredDecoder : public Decoder {
         lengths_(options.sequences, 0),
         next_lengths_(options.sequences, 0),
         work_(pool),
-        stage_(model_->outline(), weights_, 0, spec_.n_layers, options.max_rows, pool) {
+        stage_(model_->outline(), weights_, options.max_rows, pool),
+        stages_({{{0, spec_.n_layers}, nullptr}}) {
     places_.reserve(options.max_rows);
     x_.resize(size_t{options.max_rows} * spec_.n_embd);
     normed_.resize(x_.size());
   }
 
   void SetDevices(std::vector<Device*> devices) override { devices_ = DeviceSet(std::move(devices)); }
+  void SetStages(std::vector<StagePart> stages) override;
   absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) override;
   absl::Status Truncate(uint32_t sequence, uint32_t length) override;
   uint32_t SequenceLength(uint32_t sequence) const override {
@@ -52,6 +54,7 @@ class LayeredDecoder : public Decoder {
  private:
   absl::Status CheckRows(absl::Span<const BatchRow> rows);
   void Embed(absl::Span<const BatchRow> rows);
+  absl::Status RunStages();
   absl::Status ComputeLogits(absl::Span<const BatchRow> rows, absl::Span<float> logits);
 
   std::shared_ptr<const Model> model_;
@@ -65,6 +68,7 @@ class LayeredDecoder : public Decoder {
   DeviceSet devices_;
   Workspace work_;
   Stage stage_;
+  std::vector<StagePart> stages_;
   uint64_t step_ = 0;
   std::vector<RowPlace> places_;  // of the rows
   std::vector<float> x_;          // (rows, n_embd): the residual stream
@@ -116,6 +120,25 @@ void LayeredDecoder::Embed(absl::Span<const BatchRow> rows) {
   ApplyNorm(work_, NormFormula(spec_), weights_.embedding_norm, rows.size(), n, x_.data(), x_.data());
 }
 
+void LayeredDecoder::SetStages(std::vector<StagePart> stages) {
+  uint32_t next = 0;
+  for (const StagePart& stage : stages) {
+    HEARTH_CHECK(stage.layers.first == next && stage.layers.last > next);
+    next = stage.layers.last;
+  }
+  HEARTH_CHECK(next == spec_.n_layers);
+  stages_ = std::move(stages);
+}
+
+absl::Status LayeredDecoder::RunStages() {
+  for (const StagePart& stage : stages_) {
+    HEARTH_RETURN_IF_ERROR(stage.remote != nullptr
+                               ? stage.remote->RunStage(step_, places_, x_.data())
+                               : stage_.Run(step_, places_, stage.layers, devices_, x_.data()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LayeredDecoder::ComputeLogits(absl::Span<const BatchRow> rows, absl::Span<float> logits) {
   const size_t n = spec_.n_embd;
   uint32_t wanted = 0;
@@ -144,7 +167,7 @@ absl::Status LayeredDecoder::Step(absl::Span<const BatchRow> rows, absl::Span<fl
   places_.clear();
   for (const BatchRow& row : rows) places_.push_back({row.sequence, row.position, row.prompt});
   Embed(rows);
-  HEARTH_RETURN_IF_ERROR(stage_.Run(step_, places_, devices_, x_.data()));
+  HEARTH_RETURN_IF_ERROR(RunStages());
   HEARTH_RETURN_IF_ERROR(ComputeLogits(rows, logits));
   // The rows of tables are read from the file, and a device's matrices without a packed form.
   HEARTH_RETURN_IF_ERROR(model_->file().CheckUnchanged());

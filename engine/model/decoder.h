@@ -13,6 +13,7 @@
 #include "engine/device/device.h"
 #include "engine/kernel/attention.h"
 #include "engine/model/model.h"
+#include "engine/model/stage.h"
 #include "engine/token/tokenizer.h"
 
 namespace hearth {
@@ -44,11 +45,19 @@ class Decoder {
   // between steps.
   virtual void SetDevices(std::vector<Device*> devices) = 0;
 
+  // Who leads which layers: rising, without gaps, all of the model's (CHECK). Without it all are led here.
+  // Borrowed; may change between steps.
+  struct StagePart {
+    LayerRange layers;
+    RemoteStage* remote = nullptr;  // null: led here, with the devices above
+  };
+  virtual void SetStages(std::vector<StagePart> stages) = 0;
+
   // Evaluates the rows and writes the logits, (rows with want_logits, vocab), in row order; logits has room
   // for them (CHECK). INVALID_ARGUMENT for bad rows, UNAVAILABLE when a device was lost, DATA_LOSS when the
-  // model's file was changed since it was loaded. A step that fails changes no sequence: it can be repeated, with
-  // other rows as well, and gives the bits of an unbroken run. Allocates nothing after the first step of the
-  // largest size.
+  // model's file was changed since it was loaded. A step that fails changes no sequence: it can be repeated,
+  // with other rows as well, and gives the bits of an unbroken run. Allocates nothing after the first step of
+  // the largest size.
   virtual absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) = 0;
 
   // Forgets a sequence, or its positions from `length` on (models with recurrent state only allow 0:

@@ -5,17 +5,16 @@
 
 namespace hearth {
 
-Stage::Stage(const ModelOutline& outline, const LeaderWeights& leader, uint32_t first, uint32_t last,
-             uint32_t max_rows, ThreadPool& pool)
-    : outline_(outline), leader_(leader), first_(first), last_(last), run_(outline, max_rows, pool) {
-  HEARTH_CHECK(first <= last && last <= outline.spec.n_layers);
-}
+Stage::Stage(const ModelOutline& outline, const LeaderWeights& leader, uint32_t max_rows, ThreadPool& pool)
+    : outline_(outline), leader_(leader), run_(outline, max_rows, pool) {}
 
-absl::Status Stage::Run(uint64_t step, absl::Span<const RowPlace> rows, DeviceSet& devices, float* x) {
+absl::Status Stage::Run(uint64_t step, absl::Span<const RowPlace> rows, const LayerRange& layers,
+                        DeviceSet& devices, float* x) {
+  HEARTH_CHECK(layers.first <= layers.last && layers.last <= leader_.layers.size());
   run_.step = step;
   run_.rows = rows;
   run_.devices = &devices;
-  for (uint32_t i = first_; i < last_; ++i) {
+  for (uint32_t i = layers.first; i < layers.last; ++i) {
     HEARTH_RETURN_IF_ERROR(RunLayer(LayerContext(outline_, leader_, i), run_, x));
   }
   return absl::OkStatus();

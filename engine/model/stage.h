@@ -14,17 +14,33 @@
 
 namespace hearth {
 
-// Consecutive layers [first, last) of a model, led by this host: it keeps their residual stream while a step
-// runs and asks devices for the rest. Used by one thread at a time.
+// Layers [first, last) of a model.
+struct LayerRange {
+  uint32_t first = 0;
+  uint32_t last = 0;
+
+  bool operator==(const LayerRange&) const = default;
+};
+
+// A stage that another leads: consecutive layers of a model, x in, x out.
+class RemoteStage {
+ public:
+  virtual ~RemoteStage() = default;
+  // As Stage::Run.
+  virtual absl::Status RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) = 0;
+};
+
+// The stages that this host leads: it keeps the residual stream of consecutive layers while a step runs and
+// asks devices for the rest. Used by one thread at a time.
 class Stage {
  public:
-  // All are borrowed; `leader` has the weights of these layers.
-  Stage(const ModelOutline& outline, const LeaderWeights& leader, uint32_t first, uint32_t last,
-        uint32_t max_rows, ThreadPool& pool);
+  // All are borrowed; `leader` has the weights of the layers that are run.
+  Stage(const ModelOutline& outline, const LeaderWeights& leader, uint32_t max_rows, ThreadPool& pool);
 
   // Runs the layers on x, (rows, n_embd), which comes out changed. Rows of the same `step` stand at the same
   // places. UNAVAILABLE when a device was lost: x is undefined then. Allocates nothing.
-  absl::Status Run(uint64_t step, absl::Span<const RowPlace> rows, DeviceSet& devices, float* x);
+  absl::Status Run(uint64_t step, absl::Span<const RowPlace> rows, const LayerRange& layers,
+                   DeviceSet& devices, float* x);
 
   // Weight bytes that the leader itself has read so far (devices count their own).
   uint64_t bytes_touched() const { return run_.work.bytes_touched; }
@@ -32,7 +48,6 @@ class Stage {
  private:
   const ModelOutline& outline_;
   const LeaderWeights& leader_;
-  const uint32_t first_, last_;
   LayerRun run_;
 };
 

@@ -68,6 +68,11 @@ class LayerLoader {
 
 }  // namespace
 
+LayerWeights LoadLayerWeights(const ModelSpec& spec, uint32_t layer, bool with_predictors,
+                              WeightLoader& loader) {
+  return LayerLoader(spec, layer, loader).Load(with_predictors);
+}
+
 LeaderWeights LoadLeaderWeights(const ModelSpec& spec, bool with_predictors, WeightLoader& loader) {
   LeaderWeights weights;
   weights.embedding = loader.BorrowRows("token_embd.weight", {spec.n_embd, spec.n_vocab});
@@ -80,7 +85,7 @@ LeaderWeights LoadLeaderWeights(const ModelSpec& spec, bool with_predictors, Wei
     weights.output_norm = loader.LoadNorm(std::string(spec.output_norm), {spec.n_embd});
   }
   for (uint32_t i = 0; i < spec.n_layers && loader.ok(); ++i) {
-    weights.layers.push_back(LayerLoader(spec, i, loader).Load(with_predictors));
+    weights.layers.push_back(LoadLayerWeights(spec, i, with_predictors, loader));
   }
   return weights;
 }

@@ -1,6 +1,7 @@
 #ifndef HEARTH_ENGINE_OUTLINE_LEADER_WEIGHTS_H_
 #define HEARTH_ENGINE_OUTLINE_LEADER_WEIGHTS_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "engine/spec/spec.h"
@@ -34,6 +35,10 @@ struct LeaderWeights {
   Norm output_norm;
   std::vector<LayerWeights> layers;
 };
+
+// Loads (or checks) one layer's. Errors stay in the loader.
+LayerWeights LoadLayerWeights(const ModelSpec& spec, uint32_t layer, bool with_predictors,
+                              WeightLoader& loader);
 
 // Loads (or, with a checking loader, just checks) them. Errors stay in the loader.
 LeaderWeights LoadLeaderWeights(const ModelSpec& spec, bool with_predictors, WeightLoader& loader);

@@ -74,9 +74,18 @@ absl::StatusOr<UnitParts> ModelOutline::HeadParts(uint32_t layer, uint32_t group
 
 UnitParts ModelOutline::OutputParts(uint32_t run) const { return OutputRowParts(output_runs[run], *tensors); }
 
+UnitParts ModelOutline::LayerParts(uint32_t layer) const {
+  WeightLoader loader(*tensors, options.arithmetic, nullptr);
+  LoadLayerWeights(spec, layer, predicted(), loader);
+  UnitParts parts;
+  for (const GgufTensor* tensor : loader.used()) parts.push_back({*tensor, Axis::kNone, {}});
+  return parts;
+}
+
 bool ModelOutline::Has(const UnitId& unit) const {
   if (unit.kind == UnitKind::kOutput) return unit.layer == 0 && unit.number < output_runs.size();
   if (unit.layer >= spec.n_layers) return false;
+  if (unit.kind == UnitKind::kLayer) return unit.number == 0;
   return unit.number <
          (unit.kind == UnitKind::kHeads ? head_groups[unit.layer].size() : neuron_groups[unit.layer].size());
 }
@@ -92,7 +101,7 @@ absl::StatusOr<uint64_t> ModelOutline::BundleBytes(const UnitId& unit) const {
   if (unit.kind == UnitKind::kHeads) {
     HEARTH_ASSIGN_OR_RETURN(parts, HeadParts(unit.layer, unit.number));
   } else {
-    parts = OutputParts(unit.number);
+    parts = unit.kind == UnitKind::kOutput ? OutputParts(unit.number) : LayerParts(unit.layer);
   }
   HEARTH_ASSIGN_OR_RETURN(const UnitLayout layout, MakeUnitLayout(parts));
   return layout.bytes;

@@ -55,6 +55,9 @@ struct ModelOutline {
 
   absl::StatusOr<UnitParts> HeadParts(uint32_t layer, uint32_t group) const;
   UnitParts OutputParts(uint32_t run) const;
+  // None where the layer's leader needs no weights.
+  UnitParts LayerParts(uint32_t layer) const;
+  bool predicted() const { return options.sparsity == SparsityMode::kPredicted; }
 
   // Whether there is such a unit. The others need one that there is (CHECK).
   bool Has(const UnitId& unit) const;

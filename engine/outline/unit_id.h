@@ -6,11 +6,12 @@
 
 namespace hearth {
 
-// The kinds of unit that a plan places, in the order in which a layer needs them.
-enum class UnitKind : uint8_t { kHeads, kNeurons, kOutput };
+// The kinds of unit that a plan places.
+enum class UnitKind : uint8_t { kHeads, kNeurons, kOutput, kLayer };
 
-// A unit by its number in the outline: a head group or a neuron group of a layer, or a run of output rows
-// (whose layer is 0).
+// A unit by its number in the outline: a head group or a neuron group of a layer, a run of output rows (whose
+// layer is 0), or what whoever leads a layer has of it (number 0): norms, router, first half of the
+// predictor.
 struct UnitId {
   UnitKind kind = UnitKind::kHeads;
   uint32_t layer = 0;

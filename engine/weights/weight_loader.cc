@@ -146,6 +146,14 @@ WeightSlice WeightLoader::OptionalVectorSlice(const std::string& name, Shape sha
   return {tensor, first_value};
 }
 
+std::vector<const GgufTensor*> WeightLoader::used() const {
+  std::vector<const GgufTensor*> used;
+  for (const GgufTensor& tensor : tensors_.tensors()) {
+    if (used_.contains(&tensor)) used.push_back(&tensor);
+  }
+  return used;
+}
+
 absl::Status WeightLoader::Finish() const {
   if (!status_.ok()) return status_;
   for (const GgufTensor& tensor : tensors_.tensors()) {

@@ -29,6 +29,9 @@ class WeightLoader {
 
   using Shape = std::initializer_list<uint64_t>;  // as in the file: contiguous dimension first
 
+  // The tensors that were asked for and are there, in the order of the set.
+  std::vector<const GgufTensor*> used() const;
+
   bool Has(const std::string& tensor) const { return tensors_.Find(tensor) != nullptr; }
 
   // The tensor, or nullptr and an error when it is missing or of another shape.

@@ -19,18 +19,21 @@ namespace {
 
 enum class Phase { kPrompt, kGeneration };
 enum class Loss { kKill, kFreeze };
+enum class Held { kNeurons, kHeadsToo };
 
 struct Cell {
   Phase phase;
   int hosts;  // the coordinator among them; one of the others is lost
   int streams;
   Loss loss;
+  Held held;  // by the other hosts
 };
 
 std::string NameOf(const Cell& cell) {
   return absl::StrCat(cell.phase == Phase::kPrompt ? "prompt" : "generation", "_1of", cell.hosts, "hosts_",
                       cell.streams, cell.streams == 1 ? "stream_" : "streams_",
-                      cell.loss == Loss::kKill ? "kill" : "freeze");
+                      cell.loss == Loss::kKill ? "kill" : "freeze",
+                      cell.held == Held::kNeurons ? "_neurons" : "_heads");
 }
 
 std::vector<Cell> AllCells() {
@@ -38,7 +41,11 @@ std::vector<Cell> AllCells() {
   for (const Phase phase : {Phase::kPrompt, Phase::kGeneration}) {
     for (const int hosts : {2, 3}) {
       for (const int streams : {1, 4}) {
-        for (const Loss loss : {Loss::kKill, Loss::kFreeze}) cells.push_back({phase, hosts, streams, loss});
+        for (const Loss loss : {Loss::kKill, Loss::kFreeze}) {
+          for (const Held held : {Held::kNeurons, Held::kHeadsToo}) {
+            cells.push_back({phase, hosts, streams, loss, held});
+          }
+        }
       }
     }
   }
@@ -133,9 +140,7 @@ class LostHost : public ::testing::Test {
  public:
   explicit LostHost(Cell cell)
       : cell_(cell),
-        coordinator_(folder_.path(), "coordinator",
-                     {"--model", kSparseModel, "--context", "512", "--slots", "4", "--use-every-host",
-                      "--device", kOffer}),
+        coordinator_(folder_.path(), "coordinator", Arguments(cell)),
         client_(coordinator_.address()) {
     for (int i = 1; i < cell.hosts; ++i) workers_.push_back(StartWorker(i));
   }
@@ -159,6 +164,13 @@ class LostHost : public ::testing::Test {
   }
 
  private:
+  static std::vector<std::string> Arguments(const Cell& cell) {
+    std::vector<std::string> arguments = {"--model", kSparseModel,       "--context", "512", "--slots",
+                                          "4",       "--use-every-host", "--device",  kOffer};
+    if (cell.held == Held::kNeurons) arguments.push_back("--keep-attention");
+    return arguments;
+  }
+
   using Readers = std::vector<std::unique_ptr<Reader>>;
 
   std::unique_ptr<DaemonProcess> StartWorker(int number) const {

@@ -47,6 +47,22 @@ TEST_P(Sharing, TwoDaemonsGenerateTheTokensOfOneProcess) {
   EXPECT_EQ(coordinator.Terminate(), 0);
 }
 
+TEST_P(Sharing, HostWithoutTheModelsFileLeadsAStageOfAPipeline) {
+  const auto expected =
+      ReferenceTokens(GetParam().model, kPrompt, kTokens, {"--sparsity", GetParam().sparsity});
+  TemporaryFolder folder;
+  std::vector<std::string> arguments = CoordinatorArguments(GetParam());
+  arguments.back() = "--stages=2";  // in place of sharing every layer
+  DaemonProcess coordinator(folder.path(), "coordinator", arguments);
+  DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
+  Client client(coordinator.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kPrompt, kTokens)), expected);
+  const auto status = client.GetCluster();
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_NE(status->plans(0).explanation().find("worker leads layers"), std::string::npos);
+}
+
 TEST_P(Sharing, TwoAndFourDevicesGenerateTheTokensOfOne) {
   const auto expected =
       ReferenceTokens(GetParam().model, kPrompt, kTokens, {"--sparsity", GetParam().sparsity});

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes seeds for the fuzz targets: make_corpus.py DIR gives DIR/fuzz_ffn_layer/*, DIR/fuzz_gguf/*,
-DIR/fuzz_dequantize/* and DIR/fuzz_tokenizer/*."""
+"""Writes seeds for the fuzz targets: make_corpus.py DIR gives DIR/TARGET/* for each of them. Messages are encoded by
+protoc (Debian: protobuf-compiler)."""
 
 import pathlib
 import struct
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -64,6 +65,103 @@ def layers():
         yield f"layer_{number}", head + flags + matrices + b"\x3c" * 64
 
 
+SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+
+def value_end(data, at, kind):
+    if kind == STRING:
+        return at + 8 + struct.unpack_from("<Q", data, at)[0]
+    if kind != ARRAY:
+        return at + SCALAR_BYTES[kind]
+    of, count = struct.unpack_from("<IQ", data, at)
+    at += 12
+    if of != STRING:
+        return at + count * SCALAR_BYTES[of]
+    for _ in range(count):
+        at = value_end(data, at, STRING)
+    return at
+
+
+def skeleton(data):
+    """The skeleton of a model file: see engine/file/gguf_skeleton.h; scalars are listed too."""
+    tensor_count, entry_count = struct.unpack_from("<QQ", data, 8)
+    at, entries = 24, []
+    for _ in range(entry_count):
+        begin = at
+        at = value_end(data, at, STRING)
+        key = data[begin + 8:at]
+        at = value_end(data, at + 4, struct.unpack_from("<I", data, at)[0])
+        if not key.startswith(b"tokenizer."):
+            entries.append(data[begin:at])
+    names, types, shapes = b"", [], []
+    for _ in range(tensor_count):
+        begin, at = at, value_end(data, at, STRING)
+        names += data[begin:at]
+        dimensions = struct.unpack_from("<I", data, at)[0]
+        sizes = list(struct.unpack_from(f"<{dimensions}Q", data, at + 4))
+        shapes += sizes + [1] * (4 - dimensions)
+        types.append(struct.unpack_from("<I", data, at + 4 + 8 * dimensions)[0])
+        at += 4 + 8 * dimensions + 12
+    entries += [
+        entry("hearth.skeleton.names", ARRAY, array(STRING, tensor_count, names)),
+        entry("hearth.skeleton.types", ARRAY, array(UINT32, tensor_count, struct.pack(f"<{tensor_count}I", *types))),
+        entry("hearth.skeleton.shapes", ARRAY, array(10, len(shapes), struct.pack(f"<{len(shapes)}Q", *shapes))),
+    ]
+    return gguf(data[:4], 3, entries, [], b"")
+
+
+def skeletons():
+    for path in sorted((ROOT / "tests/engine/model/fixtures").glob("*.gguf")):
+        for mode in range(3):
+            yield f"{path.stem}_{mode}", bytes([mode]) + skeleton(path.read_bytes())
+
+
+def frames():
+    """Sound requests to the plan of fuzz_frame.cc, with an answer behind them."""
+    def header(operation, kind, layer, rows, choices, payload):
+        return struct.pack("<IHHQQQIIIBBHQ", 0x48545248, 3, operation, 7, 1, 1, layer, rows, choices, kind, 0, 0, payload)
+
+    places = struct.pack("<6I", 0, 3, 1, 1, 0, 0)
+    sums = header(8, 3, 0, 2, 0, 2 * 64 * 4)
+    yield "hello", header(1, 0, 0, 0, 0, 32)
+    yield "ping", header(3, 0, 0, 0, 0, 16)
+    yield "mix", header(5, 1, 1, 2, 0, 2 * (64 * 4 + 12)) + places + sums
+    yield "ffn", header(6, 1, 2, 2, 1, 2 * (64 * 4 + 8)) + struct.pack("<IfIf", 0, 1, 3, 0.5) + sums
+    yield "output", header(7, 1, 0, 2, 0, 2 * 64 * 4) + bytes(24) + header(9, 1, 0, 2, 0, 2 * 20 * 4)
+    yield "stage", header(13, 1, 0, 2, 0, 2 * (64 * 4 + 12)) + places + header(14, 1, 0, 2, 0, 2 * 64 * 4)
+    yield "read", header(10, 0, 1, 0, 0, 16) + struct.pack("<4I", 0, 1, 0, 5) + header(12, 0, 1, 0, 0, 5 * 128)
+    yield "write", header(11, 0, 1, 0, 0, 16 + 128) + struct.pack("<4I", 0, 1, 0, 1) + header(12, 0, 1, 0, 0, 0)
+
+
+DESIRED_STATE = """
+revision: 5 sync_interval_ms: 250 lost_after_ms: 1200 session_token: "0123456789abcdef0123456789abcdef"
+shards {
+  epoch: 3 model: "m" model_digest: "sha256:m" skeleton { sha256: "0123456789abcdef0123456789abcdef" bytes: 100 }
+  sparsity: SPARSITY_EXACT arithmetic: ARITHMETIC_FAST model_context_length: 512 rope_scaling: "yarn"
+  sequences: 4 context_length: 512 max_rows: 64 kv_type: KV_TYPE_F16
+  units { device: "cpu" kind: UNIT_KIND_HEADS layer: 1 number: 2
+          bundle { sha256: "0123456789abcdef0123456789abcdef" bytes: 64 } }
+  units { device: "cpu" kind: UNIT_KIND_LAYER layer: 1 bundle { sha256: "0123456789abcdef0123456789abcdef" bytes: 64 } }
+}
+"""
+WORKER_STATE = """
+host: "b" version: "1" tensor_address: "127.0.0.1:1234" revision: 5 host_id: "1" machine: "2" home: "3" problem: "full"
+capacity { cores: 2 memory_bytes: 100 memory_free_bytes: 50 disk_free_bytes: 10
+           devices { name: "cpu" kind: "cpu" memory_budget_bytes: 80 threads: 2 read_bytes_per_second: 1e10
+                     operations_per_second: 1e11 dispatch_us: 3 } }
+shards { epoch: 3 model: "m" phase: SHARD_PHASE_READY bytes_done: 1 bytes_total: 2
+         devices { device: "cpu" neurons_computed: 1 neurons_offered: 2 bytes_touched: 3 } }
+store { fetched_bytes: 1 fetched_bundles: 2 cached_bundles: 3 discarded_bundles: 4 }
+"""
+
+
+def messages():
+    for number, (name, text) in enumerate([("DesiredState", DESIRED_STATE), ("WorkerState", WORKER_STATE)]):
+        encoded = subprocess.run(["protoc", f"--encode=hearth.v1.{name}", "proto/hearth/v1/worker.proto"], cwd=ROOT,
+                                 input=text.encode(), stdout=subprocess.PIPE, check=True)
+        yield name, bytes([number]) + encoded.stdout
+
+
 def texts():
     text = "It's the  12345th\ttest~/. Ça va? 今天，好。\r\n\n    <|im_end|>aaaa<u> IMGIMGABZ<sentinel:1>\u3000½é"
     for vocabulary in range(128):  # the first byte chooses the vocabulary, the second the options
@@ -72,7 +170,8 @@ def texts():
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts()}
+    targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts(),
+               "skeleton": skeletons(), "frame": frames(), "plan_messages": messages()}
     for target, files in targets.items():
         target = f"fuzz_{target}"
         (folder / target).mkdir(parents=True, exist_ok=True)

@@ -126,8 +126,9 @@ TEST(MakePlanTest, ModelThatFitsNowhereSaysHowMuchIsMissing) {
                         0};
   const absl::Status status = MakePlan(cluster, DenseModel(4, 2, kMiB)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("needs 8.0 MiB besides the leader's part, all devices offer 5.0 MiB: 3.0 MiB are missing"));
+  EXPECT_THAT(
+      std::string(status.message()),
+      HasSubstr("needs 8.0 MiB besides the leader's part, all devices offer 5.0 MiB: 3.0 MiB are missing"));
 }
 
 TEST(MakePlanTest, PiecesThatAreTooSmallAreToldApart) {

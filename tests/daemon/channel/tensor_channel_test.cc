@@ -29,7 +29,7 @@ class TensorChannelTest : public ::testing::Test {
         fixture_.Describe(5, [](const UnitId& unit) { return unit.number % 2 == 0 ? "a" : "b"; }), devices_);
     shape_ = ShapeOf(5, fixture_.outline(), ShardFixture::kOptions, share_->shares());
     heads_ = share_->cache_ids().size();
-    server_->Publish(5, share_);
+    server_->Publish(5, share_, nullptr);
   }
 
   absl::StatusOr<std::unique_ptr<FrameSocket>> Open() {

@@ -66,6 +66,7 @@ class ScriptedDecoder final : public Decoder {
       : options_(options), script_(std::move(script)), lengths_(options.sequences) {}
 
   void SetDevices(std::vector<Device*>) override {}
+  void SetStages(std::vector<StagePart>) override {}
 
   absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) override {
     ++steps_;

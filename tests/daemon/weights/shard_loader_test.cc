@@ -85,7 +85,9 @@ using Fault = FakeCoordinator::Fault;
 
 class FakePublisher : public ShardPublisher {
  public:
-  void Publish(uint64_t epoch, std::shared_ptr<HostShare> share) override { shares_[epoch] = share; }
+  void Publish(uint64_t epoch, std::shared_ptr<HostShare> share, std::shared_ptr<LedStage> stage) override {
+    shares_[epoch] = share;
+  }
   void Withdraw(uint64_t epoch) override { shares_.erase(epoch); }
 
  private:

@@ -10,6 +10,7 @@
 
 #include "engine/file/gguf_skeleton.h"
 #include "engine/model/decoder.h"
+#include "engine/model/led_stage.h"
 #include "tests/engine/model/fixture.h"
 
 namespace hearth {
@@ -124,6 +125,69 @@ TEST_F(HostShareTest, ShareFromBundlesOfAHostWithoutTheFileGivesTheSameBits) {
     EXPECT_EQ(Step(share, {1, 4, 2}), expected) << path;
     ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
   }
+}
+
+// A stage on a host that has units only, as the decoder sees it.
+class StageElsewhere : public RemoteStage {
+ public:
+  explicit StageElsewhere(LedStage& stage) : stage_(stage) {}
+  absl::Status RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) override {
+    return stage_.Run(step, rows, x);
+  }
+
+ private:
+  LedStage& stage_;
+};
+
+TEST_F(HostShareTest, StageLedByAHostWithoutTheFileGivesTheSameBits) {
+  for (const std::string& path : {std::string(kDemo), FixturePath("shared_expert_with_gate.gguf"),
+                                  FixturePath("predicted_gated.gguf")}) {
+    ModelOptions options;
+    if (path.find("predicted") != std::string::npos) options.sparsity = SparsityMode::kPredicted;
+    Open(path, options);
+    const uint32_t layers = model_->spec().n_layers;
+    const auto here = Devices(1), there = Devices(2);
+    const std::vector<float> expected = Step(*Share(*here, ShareInTurn(model_->outline(), 1)), {1, 4, 2});
+    ASSERT_TRUE(decoder_->Truncate(0, 0).ok());
+    // Layer 0 here, the others there.
+    std::vector<DeviceShare> near = ShareInTurn(model_->outline(), 1),
+                             far = ShareInTurn(model_->outline(), 2);
+    for (uint32_t layer = 0; layer < layers; ++layer) {
+      for (DeviceShare& share : layer == 0 ? far : near) {
+        share.head_groups[layer].clear();
+        share.neuron_groups[layer].clear();
+      }
+      if (layer > 0) far[0].led_layers.push_back(layer);
+    }
+    for (DeviceShare& share : far) share.output_runs.clear();
+    const auto near_share = Share(*here, near);
+    HostShare far_share(model_->shared_outline(), kOptions, far, *there);
+    FileSource file(model_->shared_file(), model_->shared_outline());
+    BundleWeights bundles(model_->shared_outline(), [&](const UnitId& unit) { return file.Bundle(unit); });
+    ASSERT_TRUE(far_share.Load(bundles, pool_).ok());
+    const auto stage = LedStage::Load(far_share, bundles, pool_);
+    ASSERT_TRUE(stage.ok()) << stage.status();
+    StageElsewhere elsewhere(**stage);
+    decoder_->SetStages({{{0, 1}, nullptr}, {{1, layers}, &elsewhere}});
+    EXPECT_EQ(Step(*near_share, {1, 4, 2}), expected) << path;
+  }
+}
+
+TEST_F(HostShareTest, StageThatLacksAUnitOrALayerIsRefused) {
+  Open(kDemo);
+  const auto devices = Devices(1);
+  FileSource file(model_->shared_file(), model_->shared_outline());
+  const auto load = [&](const std::vector<uint32_t>& layers, bool all_neurons) {
+    std::vector<DeviceShare> shares = ShareInTurn(model_->outline(), 1);
+    shares[0].led_layers = layers;
+    if (!all_neurons) shares[0].neuron_groups[1].pop_back();
+    const auto share = Share(*devices, shares);
+    return LedStage::Load(*share, file, pool_).status().code();
+  };
+  EXPECT_EQ(load({1, 2}, true), absl::StatusCode::kOk);
+  EXPECT_EQ(load({1, 2}, false), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load({1, 3}, true), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load({}, true), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(HostShareTest, BundleOfAnotherSizeIsRefused) {

@@ -1,0 +1,20 @@
+#ifndef HEARTH_PLACEMENT_STAGED_PLAN_H_
+#define HEARTH_PLACEMENT_STAGED_PLAN_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "placement/cluster.h"
+#include "placement/model.h"
+#include "placement/plan.h"
+
+namespace hearth::placement {
+
+// The plan with `stages` stages (see PlanOptions): the leader's first, the output head on the leader's host,
+// layers in proportion to the hosts' reading speeds. Cluster and model are valid. RESOURCE_EXHAUSTED, naming
+// the host, where a stage does not fit.
+absl::StatusOr<Plan> MakeStagedPlan(const Cluster& cluster, const Model& model, uint32_t stages);
+
+}  // namespace hearth::placement
+
+#endif  // HEARTH_PLACEMENT_STAGED_PLAN_H_
