@@ -72,8 +72,8 @@ absl::Status ValidateBias(const std::vector<std::pair<int32_t, float>>& biases, 
   std::vector<bool> seen(biases.empty() ? 0 : static_cast<size_t>(vocab_size));
   int32_t forbidden = 0;
   for (const auto& [token, bias] : biases) {
-    const auto refused = [&](const auto&... why) {
-      return absl::InvalidArgumentError(absl::StrCat("logit_bias: token ", token, " ", why...));
+    const auto refused = [id = token](const auto&... why) {
+      return absl::InvalidArgumentError(absl::StrCat("logit_bias: token ", id, " ", why...));
     };
     if (token < 0 || token >= vocab_size)
       return refused("is outside the vocabulary of 0 to ", vocab_size - 1);
