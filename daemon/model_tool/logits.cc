@@ -24,7 +24,7 @@ struct LogitsFlags {
 
 absl::Status Logits(const LogitsFlags& flags) {
   const std::vector<TokenId>& tokens = flags.tokens;
-  const Replace replace = flags.force || MayHoldNpy(flags.out) ? Replace::kRegularFile : Replace::kNever;
+  const Replace replace = flags.force ? Replace::kRegularFile : Replace::kNever;
   HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(flags.out, flags.model.path));
   HEARTH_RETURN_IF_ERROR(OutputFile::Check(flags.out, replace));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Open(flags.model, tokens.size()));
@@ -50,7 +50,7 @@ void AddLogits(CLI::App& app, Job& job) {
   AddModelFlags(*command, flags->model);
   AddTokensFlag(*command, flags->tokens, "token ids, for example 1,2,3")->required();
   command->add_option("--out", flags->out, "the file to write: float32 [tokens, vocab]")->required();
-  command->add_flag("--force", flags->force, "replace the file where it exists; an .npy file always is");
+  command->add_flag("--force", flags->force, "replace the file where it exists");
   command->callback([flags, &job] { job = [flags] { return Logits(*flags); }; });
 }
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string_view>
 
@@ -65,15 +63,6 @@ absl::Status WriteNpy(const std::string& path, size_t rows, size_t cols, absl::S
   HEARTH_RETURN_IF_ERROR(
       file.Write({reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)}));
   return file.Commit();
-}
-
-bool MayHoldNpy(const std::string& path) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) return false;
-  std::ifstream file(path, std::ios::binary);
-  std::string start(kMagic.size(), '\0');
-  file.read(start.data(), static_cast<std::streamsize>(start.size()));
-  return !file.bad() && (file.gcount() == 0 || start == kMagic);
 }
 
 absl::StatusOr<NpyArray> ReadNpy(const std::string& path) {

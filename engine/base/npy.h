@@ -21,11 +21,7 @@ struct NpyArray {
 
 // Writes values, (rows, cols), to `path`. Errors as those of OutputFile.
 absl::Status WriteNpy(const std::string& path, size_t rows, size_t cols, absl::Span<const float> values,
-                      Replace replace = Replace::kRegularFile);
-
-// Whether `path` is a regular file that is empty or begins as a .npy file does: what WriteNpy may have left
-// there.
-bool MayHoldNpy(const std::string& path);
+                      Replace replace);
 
 // Reads a file that holds a 1- or 2-dimensional '<f4' array (1-D gives rows = 1); INVALID_ARGUMENT otherwise.
 absl::StatusOr<NpyArray> ReadNpy(const std::string& path);

@@ -78,6 +78,7 @@ TEST(TokenizeTest, SpecialTokensFollowTheFlags) {
 
 TEST(LogitsTest, WritesOneRowPerToken) {
   const std::string out = TempPath("logits.npy");
+  std::remove(out.c_str());
   const ToolResult result =
       RunTool(std::string("logits ") + kDemoModel + " --tokens 1,5,9 --json --out " + out);
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -89,7 +90,8 @@ TEST(LogitsTest, WritesOneRowPerToken) {
 
 TEST(LogitsTest, DevicesThreadsAndModeOfSparsityChangeNothing) {
   const std::string out = TempPath("logits.npy");
-  const std::string start = std::string("logits ") + kDemoModel + " --tokens " + kPrompt + " --out " + out;
+  const std::string start =
+      std::string("logits ") + kDemoModel + " --tokens " + kPrompt + " --force --out " + out;
   const auto logits_with = [&](const std::string& flags) {
     const ToolResult result = RunTool(start + " " + flags);
     EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -101,15 +103,14 @@ TEST(LogitsTest, DevicesThreadsAndModeOfSparsityChangeNothing) {
   EXPECT_EQ(logits_with("--devices 'a,memory=400K;b,threads=2'"), reference);
 }
 
-TEST(LogitsTest, ReplacesItsOwnKindOfFileAndNothingElse) {
+TEST(LogitsTest, ReplaceNoFileThatIsThereUnlessForced) {
   const std::string out = TempPath("logits.npy");
   const std::string start = std::string("logits ") + kDemoModel + " --tokens 1,5 --out " + out;
-  std::remove(out.c_str());
-  EXPECT_EQ(RunTool(start).exit_code, 0);
-  EXPECT_EQ(RunTool(start).exit_code, 0);
-  WriteTempFile("logits.npy", "a letter to a friend");
-  EXPECT_EQ(RunTool(start).exit_code, 1);
-  EXPECT_EQ(ReadFile(out), "a letter to a friend");
+  for (const char* there : {"", "a letter to a friend"}) {
+    WriteTempFile("logits.npy", there);
+    EXPECT_EQ(RunTool(start).exit_code, 1);
+    EXPECT_EQ(ReadFile(out), there);
+  }
   EXPECT_EQ(RunTool(start + " --force").exit_code, 0);
   EXPECT_EQ(ReadNpy(out).value().rows, 2u);
 }

@@ -30,7 +30,7 @@ const char kTwoByTwo[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 
 TEST(NpyTest, WrittenArrayReadsBackTheSame) {
   const std::string path = testing::TempDir() + "round_trip.npy";
   const std::vector<float> values = {1.5f, -2, 3e30f, 0, 5, 6};
-  ASSERT_TRUE(WriteNpy(path, 2, 3, values).ok());
+  ASSERT_TRUE(WriteNpy(path, 2, 3, values, Replace::kRegularFile).ok());
   const auto array = ReadNpy(path);
   ASSERT_TRUE(array.ok()) << array.status();
   EXPECT_EQ(array->rows, 2u);
@@ -41,7 +41,7 @@ TEST(NpyTest, WrittenArrayReadsBackTheSame) {
 TEST(NpyTest, WrittenValuesBeginAtAMultipleOf64AsNumpyWants) {
   const std::string path = testing::TempDir() + "aligned.npy";
   const std::vector<float> values(7);
-  ASSERT_TRUE(WriteNpy(path, 1, 7, values).ok());
+  ASSERT_TRUE(WriteNpy(path, 1, 7, values, Replace::kRegularFile).ok());
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   EXPECT_EQ((static_cast<size_t>(file.tellg()) - 28) % 64, 0u);
 }
@@ -56,7 +56,7 @@ TEST(NpyTest, OneDimensionalArrayIsARow) {
 
 TEST(NpyTest, UnwritablePathIsAnErrorThatNamesIt) {
   const std::vector<float> values(1);
-  const absl::Status status = WriteNpy("/nonexistent/a.npy", 1, 1, values);
+  const absl::Status status = WriteNpy("/nonexistent/a.npy", 1, 1, values, Replace::kNever);
   EXPECT_THAT(std::string(status.message()), HasSubstr("/nonexistent/a.npy"));
 }
 
