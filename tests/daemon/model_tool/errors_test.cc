@@ -28,7 +28,7 @@ void ExpectFails(const std::string& arguments, const std::string& message, const
 }
 
 std::string Logits(const std::string& more) {
-  return std::string("logits ") + kDemoModel + " --out " + TempPath("unwritten.npy") + " " + more;
+  return std::string("logits ") + kDemoModel + " --force --out " + TempPath("logits.npy") + " " + more;
 }
 
 TEST(ErrorTest, NoCommand) { ExpectFails("", "A subcommand is required"); }
