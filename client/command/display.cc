@@ -1,10 +1,11 @@
 #include "client/command/display.h"
 
-#include <algorithm>
 #include <array>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/command/proto_json.h"
@@ -105,18 +106,13 @@ std::string ModelLine(const v1::ModelStatus& model) {
   return line;
 }
 
-std::string ProgressBar(const v1::ModelStatus& model, int columns) {
-  constexpr int kWidth = 30;
-  const double percent = Percent(std::min(model.bytes_done(), model.bytes_total()), model.bytes_total());
-  const int filled = static_cast<int>(percent / 100 * kWidth);
-  std::string bar = absl::StrCat("[", std::string(filled, '#'), std::string(kWidth - filled, '.'), "]",
-                                 absl::StrFormat(" %3.0f %%", percent));
+std::string LoadingText(const v1::ModelStatus& model) {
+  std::vector<std::string> parts;
   if (model.bytes_total() > 0) {
-    absl::StrAppend(&bar, "  ", BytesText(model.bytes_done()), " of ", BytesText(model.bytes_total()));
+    parts.push_back(absl::StrCat(BytesText(model.bytes_done()), " of ", BytesText(model.bytes_total())));
   }
-  if (!model.detail().empty()) absl::StrAppend(&bar, "  ", Printable(model.detail()));
-  const auto width = static_cast<size_t>(std::max(columns, 0));
-  return Printable(bar, width).substr(0, width);
+  if (!model.detail().empty()) parts.push_back(Printable(model.detail()));
+  return absl::StrJoin(parts, "  ");
 }
 
 std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {

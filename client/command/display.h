@@ -18,8 +18,8 @@ std::string BytesText(uint64_t bytes);
 // One line about a model: name, state, progress, kind.
 std::string ModelLine(const v1::ModelStatus& model);
 
-// "[########............]  40 %  1.6 GiB of 4.0 GiB  sending weights", at most `columns` wide.
-std::string ProgressBar(const v1::ModelStatus& model, int columns);
+// What stands behind a progress bar: "1.6 GiB of 4.0 GiB  sending weights".
+std::string LoadingText(const v1::ModelStatus& model);
 
 // Hosts with their devices, links, transfers and models.
 std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models);

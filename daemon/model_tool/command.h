@@ -13,12 +13,14 @@ namespace hearth::model_tool {
 // Writes its result to stdout; an error becomes one line on stderr and a non-zero exit code.
 using Job = std::function<absl::Status()>;
 
+// Each adds its command to the program; when it is chosen `job` becomes its work.
 void AddInspect(CLI::App& app, Job& job);
 void AddTokenize(CLI::App& app, Job& job);
 void AddLogits(CLI::App& app, Job& job);
 void AddGenerate(CLI::App& app, Job& job);
 void AddPerplexity(CLI::App& app, Job& job);
 void AddBench(CLI::App& app, Job& job);
+void AddProfile(CLI::App& app, Job& job);
 void AddQuantize(CLI::App& app, Job& job);
 void AddPlan(CLI::App& app, Job& job);
 

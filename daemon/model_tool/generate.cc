@@ -8,12 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/command_line/flags.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
 #include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
 #include "engine/base/status_macros.h"
+#include "engine/command_line/flags.h"
 #include "engine/sample/sampler.h"
 
 namespace hearth::model_tool {

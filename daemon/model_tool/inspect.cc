@@ -17,6 +17,7 @@
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
 #include "engine/neuron/bundle.h"
+#include "engine/neuron/profile_file.h"
 #include "engine/outline/ffn_layers.h"
 #include "engine/quant/types.h"
 #include "engine/token/tokenizer.h"
@@ -30,6 +31,7 @@ using placement::FormatBytes;
 
 struct InspectFlags {
   std::string path;
+  std::string profile_path;
   uint32_t context = 0;  // 0: what the model was trained for, at most kUsualContext
   bool tensors = false;
   bool json = false;
@@ -90,10 +92,11 @@ absl::StatusOr<uint64_t> NeuronBytes(const ModelOutline& outline) {
   return bytes;
 }
 
-absl::StatusOr<json> ModelJson(const GgufFile& file, uint32_t given_context) {
-  HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ChooseContext(given_context, kUsualContext, file));
+absl::StatusOr<json> ModelJson(const GgufFile& file, const InspectFlags& flags) {
+  HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ChooseContext(flags.context, kUsualContext, file));
   ModelOptions options;
-  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity("", file));
+  HEARTH_ASSIGN_OR_RETURN(options.profile, FindProfile(flags.profile_path, file));
+  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity("", file, options.profile.get()));
   options.context_length = context;
   HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(file, options));
   HEARTH_ASSIGN_OR_RETURN(const uint64_t neuron_bytes, NeuronBytes(outline));
@@ -182,7 +185,7 @@ absl::Status Inspect(const InspectFlags& flags) {
   HEARTH_ASSIGN_OR_RETURN(const auto architecture, file->metadata().GetString("general.architecture"));
   document["architecture"] = architecture.value_or("");
   // Files that Hearth cannot run, such as bare vocabularies, can still be looked at.
-  const absl::StatusOr<json> model = ModelJson(*file, flags.context);
+  const absl::StatusOr<json> model = ModelJson(*file, flags);
   document["runnable"] = model.ok();
   if (model.ok()) {
     document["model"] = *model;
@@ -202,6 +205,7 @@ void AddInspect(CLI::App& app, Job& job) {
   CLI::App* command = app.add_subcommand(
       "inspect", "shows architecture, dimensions, types, sparsity and memory need of a file");
   command->add_option("model", flags->path, "the model, a GGUF or PowerInfer file")->required();
+  AddProfileFlag(*command, flags->profile_path);
   AddContextFlag(*command, flags->context, "positions for which the memory need is worked out");
   command->add_flag("--tensors", flags->tensors, "list the tensors too");
   command->add_flag("--json", flags->json, "print one JSON object");

@@ -4,8 +4,8 @@
 #include <new>
 #include <optional>
 
-#include "engine/command_line/program.h"
 #include "daemon/model_tool/command.h"
+#include "engine/command_line/program.h"
 
 namespace hearth::model_tool {
 namespace {
@@ -32,6 +32,7 @@ int Main(int argc, char** argv) {
   AddGenerate(app, job);
   AddPerplexity(app, job);
   AddBench(app, job);
+  AddProfile(app, job);
   AddQuantize(app, job);
   AddPlan(app, job);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;

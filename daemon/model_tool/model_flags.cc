@@ -5,9 +5,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "engine/command_line/flags.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
+#include "engine/command_line/flags.h"
 #include "engine/spec/spec.h"
 
 namespace hearth::model_tool {
@@ -34,8 +34,10 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       .add_option(
           "--sparsity", flags.sparsity,
           "dense: every neuron; exact: those that fire (ReLU models); predicted: those that the model's "
-          "predictors keep; unless given, predicted for models with predictors and dense for others")
+          "predictors, or those of its profile, keep; unless given, predicted for models with predictors and "
+          "dense for others")
       ->check(CLI::IsMember({"dense", "exact", "predicted"}));
+  AddProfileFlag(command, flags.profile_path);
   command.add_option(
       "--devices", flags.devices,
       "CPU devices that share the neurons: a number, or name[,memory=4GiB][,threads=2][,bandwidth=20G] "
@@ -63,6 +65,13 @@ void AddThreadsFlag(CLI::App& command, int& threads) {
   AddWholeNumber<uint32_t>(
       command, "--threads", [&threads](uint32_t number) { threads = static_cast<int>(number); },
       "threads; as many as cores unless given", 1, static_cast<uint32_t>(MostThreads()));
+}
+
+void AddProfileFlag(CLI::App& command, std::string& path) {
+  command.add_option(
+      "--profile", path,
+      "the model's profile (hearth-model profile); unless given, the file M.profile beside the "
+      "model M.gguf where there is one");
 }
 
 void AddContextFlag(CLI::App& command, uint32_t& context, const std::string& help) {

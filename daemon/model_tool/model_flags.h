@@ -18,15 +18,18 @@ namespace hearth::model_tool {
 // The options that all commands share which run a model.
 struct ModelFlags {
   std::string path;
-  int threads = 0;       // 0: all cores
-  std::string sparsity;  // dense, exact, predicted; empty: what the model is made for
-  std::string devices;   // ParseDeviceOptions; empty: one CPU device
+  int threads = 0;           // 0: all cores
+  std::string sparsity;      // dense, exact, predicted; empty: what the model is made for
+  std::string profile_path;  // empty: the one beside the model where there is one
+  bool use_profile = true;
+  std::string devices;  // ParseDeviceOptions; empty: one CPU device
   std::string kv_type = "f32";
   std::string arithmetic = "fast";
   std::string rope_scaling;
   uint32_t context = 0;  // 0: as much as the command needs, and 512 where trained for that
   bool json = false;
 
+  // The flags' values as the engine has them.
   KvType kv() const;
   Arithmetic arithmetic_mode() const;
 };
@@ -40,6 +43,9 @@ int MostThreads();
 
 // --threads: 1 to MostThreads.
 void AddThreadsFlag(CLI::App& command, int& threads);
+
+// --profile: see FindProfile.
+void AddProfileFlag(CLI::App& command, std::string& path);
 
 // --context, 0 unless given.
 void AddContextFlag(CLI::App& command, uint32_t& context, const std::string& help);

@@ -7,19 +7,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/command_line/flags.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
 #include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
-#include "engine/base/input_file.h"
+#include "daemon/model_tool/text_chunks.h"
 #include "engine/base/status_macros.h"
+#include "engine/command_line/flags.h"
 #include "engine/sample/sampler.h"
 
 namespace hearth::model_tool {
 namespace {
-
-constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
 
 struct PerplexityFlags {
   ModelFlags model;
@@ -60,27 +58,12 @@ absl::Status ScoreChunk(Session& session, absl::Span<const TokenId> chunk, Serie
 }
 
 absl::Status Perplexity(const PerplexityFlags& flags) {
-  HEARTH_ASSIGN_OR_RETURN(const std::string text, ReadInputFile(flags.text_path, kMaxTextBytes));
-  if (text.empty())
-    return absl::InvalidArgumentError(absl::StrCat(flags.text_path, " is empty; give a file with text"));
+  HEARTH_ASSIGN_OR_RETURN(const std::string text, ReadText(flags.text_path));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Open(flags.model, flags.chunk));
   HEARTH_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, session->tokenizer());
-  std::vector<TokenId> tokens = tokenizer->Encode(text, {.add_special = false, .parse_special = false});
-  if (flags.max_tokens > 0 && tokens.size() > flags.max_tokens) tokens.resize(flags.max_tokens);
-  // Every chunk begins as the vocabulary wants a text to begin.
-  const std::vector<TokenId> empty = tokenizer->Encode("", {.add_special = true, .parse_special = false});
-  const bool add_bos = !empty.empty() && empty.front() == tokenizer->bos();
-  const size_t step = flags.chunk - (add_bos ? 1 : 0);
-
   Series series;
   size_t chunks = 0;
-  std::vector<TokenId> chunk;
-  for (size_t begin = 0; begin < tokens.size(); begin += step) {
-    const size_t end = std::min(begin + step, tokens.size());
-    chunk.clear();
-    if (add_bos) chunk.push_back(tokenizer->bos());
-    chunk.insert(chunk.end(), tokens.begin() + static_cast<ptrdiff_t>(begin),
-                 tokens.begin() + static_cast<ptrdiff_t>(end));
+  for (const std::vector<TokenId>& chunk : TextChunks(*tokenizer, text, flags.chunk, flags.max_tokens)) {
     if (chunk.size() < 2) break;
     HEARTH_RETURN_IF_ERROR(ScoreChunk(*session, chunk, series));
     ++chunks;

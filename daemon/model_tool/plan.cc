@@ -16,6 +16,7 @@
 #include "engine/command_line/program.h"
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
+#include "engine/neuron/profile_file.h"
 
 namespace hearth::model_tool {
 namespace {
@@ -34,34 +35,14 @@ struct PlanFlags {
   bool json = false;
 };
 
-// Puts the profile of another file in place of the model's own and cuts the layers anew.
-absl::Status UseProfile(const std::string& path, ModelOutline& outline) {
-  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path));
-  std::vector<uint64_t> neurons;
-  for (const FfnLayerSpec& spec : outline.ffn_specs) {
-    uint64_t& count = neurons.emplace_back(0);
-    for (uint32_t block : spec.block_neurons) count += block;
-  }
-  HEARTH_ASSIGN_OR_RETURN(outline.profile, ReadProfile(file->metadata(), neurons));
-  bool any = false;
-  for (const std::vector<float>& layer : outline.profile.frequencies) any |= !layer.empty();
-  if (!any) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": holds no profile of this model"));
-  }
-  for (size_t i = 0; i < neurons.size(); ++i) {
-    outline.neuron_groups[i] = MakeNeuronGroups(outline.ffn_specs[i], outline.profile.frequencies[i]);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
   HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster, ReadClusterFile(flags.cluster_path));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model_path));
   ModelOptions options;
-  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity(flags.sparsity, *file));
+  HEARTH_ASSIGN_OR_RETURN(options.profile, FindProfile(flags.profile_path, *file));
+  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity(flags.sparsity, *file, options.profile.get()));
   HEARTH_ASSIGN_OR_RETURN(options.context_length, ChooseContext(flags.context, kUsualContext, *file));
-  HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*file, options));
-  if (!flags.profile_path.empty()) HEARTH_RETURN_IF_ERROR(UseProfile(flags.profile_path, outline));
+  HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(*file, options));
 
   ModelFlags kv_flags;
   kv_flags.kv_type = flags.kv_type;
@@ -86,8 +67,7 @@ void AddPlan(CLI::App& app, Job& job) {
   command->add_option("--cluster", flags->cluster_path, "the description of the cluster, see below")
       ->required();
   command->add_option("--model", flags->model_path, "the model file")->required();
-  command->add_option("--profile", flags->profile_path,
-                      "activation frequencies; the model's own unless given");
+  AddProfileFlag(*command, flags->profile_path);
   command->add_option("--sparsity", flags->sparsity, "as for logits")
       ->check(CLI::IsMember({"dense", "exact", "predicted"}));
   command->add_option("--kv-type", flags->kv_type, "type of cached keys and values")

@@ -9,6 +9,7 @@
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/weight_source.h"
+#include "engine/neuron/profile_file.h"
 #include "engine/spec/spec.h"
 #include "placement/plan.h"
 
@@ -90,11 +91,12 @@ std::vector<DeviceShare> SharesOf(const placement::Plan& plan, const ModelOutlin
 
 }  // namespace
 
-absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file) {
+absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file,
+                                            const GgufFile* profile) {
   if (name == "dense") return SparsityMode::kDense;
   if (name == "exact") return SparsityMode::kExact;
   if (name == "predicted") return SparsityMode::kPredicted;
-  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(file, {}));
+  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(file, {.profile = profile}));
   return DefaultSparsity(spec);
 }
 
@@ -109,7 +111,11 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   session->pool_ = std::make_unique<ThreadPool>(*options.front().threads);
 
   ModelOptions model_options;
-  HEARTH_ASSIGN_OR_RETURN(model_options.sparsity, ChooseSparsity(flags.sparsity, *session->file_));
+  if (flags.use_profile) {
+    HEARTH_ASSIGN_OR_RETURN(model_options.profile, FindProfile(flags.profile_path, *session->file_));
+  }
+  HEARTH_ASSIGN_OR_RETURN(model_options.sparsity,
+                          ChooseSparsity(flags.sparsity, *session->file_, model_options.profile.get()));
   model_options.arithmetic = flags.arithmetic_mode();
   model_options.context_length = context;
   model_options.rope_scaling = flags.rope_scaling;

@@ -20,9 +20,10 @@
 
 namespace hearth::model_tool {
 
-// The mode that --sparsity names; the file's own where it is empty. INVALID_ARGUMENT where the file cannot
-// have it.
-absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file);
+// The mode that --sparsity names; where it is empty the best that the file, with its profile (or null),
+// allows.
+absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file,
+                                            const GgufFile* profile);
 
 // A model loaded and ready to compute on the devices of this machine. One sequence unless opened with more.
 class Session {
@@ -46,6 +47,7 @@ class Session {
   // Forgets sequence 0.
   absl::Status Clear();
 
+  // What the session is made of.
   const GgufFile& file() const { return *file_; }
   const Model& model() const { return *model_; }
   Decoder& decoder() { return *decoder_; }
@@ -53,6 +55,9 @@ class Session {
   int threads() const { return threads_; }
   uint32_t vocab_size() const { return model_->spec().n_vocab; }
   uint32_t context() const { return decoder_->options().context_length; }
+
+  // Borrowed; what the decoder computes with.
+  const std::vector<Device*>& devices() const { return share_->devices(); }
 
   // Weight and KV bytes that leader and devices have read so far.
   uint64_t bytes_touched() const;

@@ -35,8 +35,8 @@ class BundleCatalog {
   void ReleaseLayer(uint32_t layer) { source_.ReleaseLayer(layer); }
 
  private:
-  const std::shared_ptr<const GgufFile> file_;
-  FileSource source_;  // thread-safe: it has no state of its own
+  const std::shared_ptr<const GgufFile> file_, profile_;  // of the model; the profile may be null
+  FileSource source_;                                     // thread-safe: it has no state of its own
 
   Mutex mutex_;
   std::map<UnitId, BundleId> identities_ ABSL_GUARDED_BY(mutex_);

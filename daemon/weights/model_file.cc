@@ -11,6 +11,7 @@
 #include "daemon/weights/sha256.h"
 #include "engine/base/output_file.h"
 #include "engine/base/status_macros.h"
+#include "engine/neuron/profile_file.h"
 
 namespace hearth {
 namespace {
@@ -68,7 +69,9 @@ absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
                                         std::optional<SparsityMode> sparsity, uint32_t context_length) {
   ModelFile model;
   model.file = std::move(file);
-  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(*model.file, {context_length, ""}));
+  HEARTH_ASSIGN_OR_RETURN(model.options.profile, FindProfile("", *model.file));
+  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec,
+                          ReadModelSpec(*model.file, {context_length, "", model.options.profile.get()}));
   model.options.sparsity = sparsity.value_or(DefaultSparsity(spec));
   model.options.context_length =
       spec.context_length > 0 ? std::min(context_length, spec.context_length) : context_length;

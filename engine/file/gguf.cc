@@ -34,7 +34,8 @@ const GgufTensor* GgufFile::FindTensor(std::string_view name) const {
 }
 
 void GgufFile::Release(absl::Span<const uint8_t> part) const {
-  if (mapping_) mapping_->Release(part);
+  const bool own = part.data() >= bytes_.data() && part.data() + part.size() <= bytes_.data() + bytes_.size();
+  if (mapping_ && own) mapping_->Release(part);
 }
 
 absl::Status GgufFile::CheckUnchanged() const {

@@ -27,6 +27,7 @@ class GgufMetadata {
       std::variant<bool, uint64_t, int64_t, double, std::string, std::vector<bool>, std::vector<uint64_t>,
                    std::vector<int64_t>, std::vector<float>, std::vector<double>, std::vector<std::string>>;
 
+  // Whether the key is there; its value, null where it is not.
   bool Has(std::string_view key) const;
   const Value* Find(std::string_view key) const;
   // The value of `key`: nullopt when absent; INVALID_ARGUMENT (naming the key) when it is of another kind or
@@ -63,10 +64,11 @@ struct GgufTensor {
   int dimensions = 1;
   absl::Span<const uint8_t> data;  // borrowed from the mapping
 
+  // Its shape as a matrix.
   uint64_t cols() const { return ne[0]; }
   uint64_t rows() const { return ne[1] * ne[2] * ne[3]; }
-  // Bytes of one row of ne[0] values, whole blocks of the type, and of all rows: also where only the header is
-  // at hand and `data` is empty.
+  // Bytes of one row of ne[0] values, whole blocks of the type, and of all rows: also where only the header
+  // is at hand and `data` is empty.
   uint64_t row_bytes() const {
     const TypeInfo& info = GetTypeInfo(type);
     return ne[0] / info.block_values * info.block_bytes;
@@ -88,6 +90,7 @@ class GgufFile {
   // Parses bytes that outlive the object (tests, fuzzing).
   static absl::StatusOr<std::unique_ptr<GgufFile>> Parse(absl::Span<const uint8_t> bytes, std::string name);
 
+  // What the header says.
   const GgufMetadata& metadata() const { return metadata_; }
   // The entries as they lie in the file (key, kind, value), parallel to metadata().keys(): for exact copies.
   const std::vector<absl::Span<const uint8_t>>& metadata_entries() const { return metadata_entries_; }
@@ -97,7 +100,8 @@ class GgufFile {
   uint32_t version() const { return version_; }
   const std::string& name() const { return name_; }
   absl::Span<const uint8_t> bytes() const { return bytes_; }
-  // See MappedFile; of Parse'd bytes nothing is released, they do not change, and their identity is empty.
+  // See MappedFile; of Parse'd bytes, and of bytes that are not the file's, nothing is released. Parse'd
+  // bytes do not change, and their identity is empty.
   void Release(absl::Span<const uint8_t> part) const;
   absl::Status CheckUnchanged() const;
   std::string Identity() const;
@@ -105,7 +109,8 @@ class GgufFile {
  private:
   GgufFile() = default;
   friend class GgufReader;
-  friend absl::StatusOr<std::unique_ptr<GgufFile>> ParseSkeleton(std::vector<uint8_t> bytes, std::string name);
+  friend absl::StatusOr<std::unique_ptr<GgufFile>> ParseSkeleton(std::vector<uint8_t> bytes,
+                                                                 std::string name);
 
   std::optional<MappedFile> mapping_;
   std::vector<uint8_t> owned_;  // of a skeleton

@@ -70,27 +70,49 @@ absl::StatusOr<GgufTensor> TensorOf(const std::string& name, uint64_t type, absl
   return tensor;
 }
 
-}  // namespace
-
-absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file) {
-  GgufWriter writer(file.is_powerinfer());
+// Copies the keys that begin with none of `without`.
+void CopyMetadata(const GgufFile& file, const std::vector<std::string>& without, GgufWriter& writer) {
   for (const std::string& key : file.metadata().keys()) {
-    if (!absl::StartsWith(key, "tokenizer.")) writer.Set(key, *file.metadata().Find(key));
+    const auto begins = [&](const std::string& prefix) { return absl::StartsWith(key, prefix); };
+    if (std::none_of(without.begin(), without.end(), begins)) writer.Set(key, *file.metadata().Find(key));
   }
+}
+
+// What is told of the tensors without data.
+struct TensorLists {
   std::vector<std::string> names;
   std::vector<uint64_t> types, shapes;
-  for (const GgufTensor& tensor : file.tensors()) {
+
+  void Add(const GgufTensor& tensor, GgufWriter& writer) {
     if (tensor.values() == 1) {
       writer.AddTensor(tensor.name, tensor.type, {1}, {tensor.data.begin(), tensor.data.end()});
-      continue;
+      return;
     }
     names.push_back(tensor.name);
     types.push_back(static_cast<uint64_t>(tensor.type));
     shapes.insert(shapes.end(), tensor.ne.begin(), tensor.ne.end());
   }
-  writer.Set(kNames, std::move(names));
-  writer.Set(kTypes, std::move(types));
-  writer.Set(kShapes, std::move(shapes));
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file, const GgufFile* profile) {
+  GgufWriter writer(file.is_powerinfer());
+  CopyMetadata(file,
+               profile != nullptr ? std::vector<std::string>{"tokenizer.", "hearth.profile."}
+                                  : std::vector<std::string>{"tokenizer."},
+               writer);
+  if (profile != nullptr) CopyMetadata(*profile, {"general."}, writer);
+  TensorLists lists;
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (profile == nullptr || profile->FindTensor(tensor.name) == nullptr) lists.Add(tensor, writer);
+  }
+  if (profile != nullptr) {
+    for (const GgufTensor& tensor : profile->tensors()) lists.Add(tensor, writer);
+  }
+  writer.Set(kNames, std::move(lists.names));
+  writer.Set(kTypes, std::move(lists.types));
+  writer.Set(kShapes, std::move(lists.shapes));
   return writer.Serialize();
 }
 

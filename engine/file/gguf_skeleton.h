@@ -15,7 +15,9 @@ namespace hearth {
 // and shape, and the data of tensors of a single value. From it a host that does not have the file works out
 // what the model computes and in which units it is placed, as from the file itself. It is a GGUF file in
 // which the tensors without data are listed under "hearth.skeleton.*".
-absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file);
+// Of a model with a profile file (null: without) it tells both as one: the profile's figures and tensors in
+// place of the model's own.
+absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file, const GgufFile* profile = nullptr);
 
 // The file as its skeleton tells it: tensors of more than one value have no data. A skeleton may come from a
 // peer: everything is validated as in a file, and counts are bounded. The errors of GgufFile::Parse.

@@ -69,7 +69,9 @@ Steering Steerer::Predict(const LayerContext& layer, Workspace& work, absl::Span
   if (std::all_of(rows.begin(), rows.end(), is_prompt)) return {};
   const size_t rank = layer.ffn.predictor_rank;
   ApplyLinear(work, layer.weights.predictor, x, rows.size(), hidden_.data());
-  for (size_t i = 0; i < rows.size() * rank; ++i) hidden_[i] = std::max(hidden_[i], 0.0f);
+  if (!layer.spec.ffn.predictor_linear) {
+    for (size_t i = 0; i < rows.size() * rank; ++i) hidden_[i] = std::max(hidden_[i], 0.0f);
+  }
   for (size_t t = 0; t < rows.size(); ++t) {
     if (rows[t].prompt) hidden_[t * rank] = std::numeric_limits<float>::quiet_NaN();
   }

@@ -6,6 +6,7 @@
 #include "engine/kernel/fixed_point.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/neuron/cpu_shard.h"
+#include "engine/neuron/ffn_observer.h"
 #include "engine/neuron/joined_groups.h"
 #include "engine/neuron/row_choices.h"
 
@@ -20,6 +21,7 @@ constexpr size_t kPiece = 1024;
 struct DenseBlock {
   uint32_t block = 0;
   uint32_t neurons = 0;
+  std::vector<uint32_t> ids;  // of the neurons within the block
   std::vector<uint32_t> group_ends;
   Matrix gate, up;                                      // (neurons, n_embd); gate is empty without gating
   Matrix down;                                          // (n_embd, neurons)
@@ -35,6 +37,7 @@ absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const 
   DenseBlock block;
   block.block = groups.block();
   block.neurons = groups.ends().back();
+  block.ids = groups.ids();
   block.group_ends = groups.ends();
   block.gate_bias = groups.Vector(BundlePart::kGateBias);
   block.up_bias = groups.Vector(BundlePart::kUpBias);
@@ -82,6 +85,7 @@ class DenseShard : public CpuShard {
                 ThreadPool& pool, absl::Span<int64_t> sums) {
     input_.Set(ChosenInput(spec_, request, rows, gathered_x_), rows.size(), spec_.n_embd, spec_.n_embd);
     ComputeHidden(block, rows, pool);
+    if (request.observer != nullptr) Show(block, rows, request);
     const bool all_rows = rows.size() == request.rows;
     int64_t* out = sums.data();
     if (!all_rows) {
@@ -126,6 +130,13 @@ class DenseShard : public CpuShard {
         FinishPiece(block, rows[i].weight, i, first, count);
       }
     });
+  }
+
+  void Show(const DenseBlock& block, absl::Span<const ChosenRow> rows, const FfnRequest& request) const {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      request.observer->OnHidden(request, block.block, rows[i].row, block.ids,
+                                 up_.data() + i * block.neurons);
+    }
   }
 
   void ActivatePiece(const DenseBlock& block, size_t i, size_t first, size_t count) {

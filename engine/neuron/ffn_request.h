@@ -7,6 +7,8 @@
 
 namespace hearth {
 
+class FfnObserver;
+
 // A block that applies to a row, and its weight.
 struct BlockChoice {
   uint32_t block;
@@ -22,9 +24,10 @@ struct FfnRequest {
   // prediction: it is computed exactly.
   const float* hidden = nullptr;
   // (rows, choices_per_row); weight 0 stands for "none". Empty: block 0 with weight 1 for every row.
-  absl::Span<const BlockChoice> choices;
+  absl::Span<const BlockChoice> choices = {};
   uint32_t choices_per_row = 0;
-  uint32_t output_values = 0;  // values per row that come back: FfnLayerSpec::output_values()
+  FfnObserver* observer = nullptr;  // looks on, of devices of this process; null: nobody
+  uint32_t output_values = 0;       // values per row that come back: FfnLayerSpec::output_values()
 };
 
 }  // namespace hearth

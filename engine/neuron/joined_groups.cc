@@ -16,6 +16,14 @@ JoinedGroups::JoinedGroups(absl::Span<const GroupWeights> groups) : groups_(grou
   }
 }
 
+std::vector<uint32_t> JoinedGroups::ids() const {
+  std::vector<uint32_t> ids;
+  for (const GroupWeights& group : groups_) {
+    ids.insert(ids.end(), group.group().neurons.begin(), group.group().neurons.end());
+  }
+  return ids;
+}
+
 void JoinedGroups::CopyNeurons(BundlePart part, size_t first, size_t count, size_t row_bytes,
                                uint8_t* out) const {
   size_t g = std::upper_bound(ends_.begin(), ends_.end(), first) - ends_.begin();

@@ -23,7 +23,10 @@ class JoinedGroups {
   // Groups of one block, at least one.
   explicit JoinedGroups(absl::Span<const GroupWeights> groups);
 
+  // Of all groups.
   uint32_t block() const { return groups_[0].group().block; }
+  // The ids of the neurons within the block.
+  std::vector<uint32_t> ids() const;
   // Where each group ends among the block's neurons.
   const std::vector<uint32_t>& ends() const { return ends_; }
   uint32_t neurons() const { return ends_.back(); }

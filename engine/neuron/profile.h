@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "engine/file/gguf.h"
+#include "engine/neuron/ffn_spec.h"
 
 namespace hearth {
 
@@ -16,9 +17,11 @@ struct Profile {
   std::vector<std::vector<float>> frequencies;  // per layer: per neuron, block after block; empty: unknown
 };
 
-// The profile that a model file carries (hearth.profile.N, hearth.profile.tokens); an empty one where it has
-// none. INVALID_ARGUMENT when lengths do not fit `neurons` (per layer) or a value is outside [0, 1].
-absl::StatusOr<Profile> ReadProfile(const GgufMetadata& metadata, absl::Span<const uint64_t> neurons);
+// The profile in a file's metadata, a model's own or that of a profile file (profile_file.h):
+// hearth.profile.N, a share per neuron of layer N or, where the layer has several blocks, per block;
+// hearth.profile.tokens. An empty one where there is none. `layers`: what the model computes.
+// INVALID_ARGUMENT when a length does not fit the layer or a value is outside [0, 1].
+absl::StatusOr<Profile> ReadProfile(const GgufMetadata& metadata, absl::Span<const FfnLayerSpec> layers);
 
 }  // namespace hearth
 

@@ -13,6 +13,7 @@
 #include "engine/kernel/row_matrix.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/neuron/cpu_shard.h"
+#include "engine/neuron/ffn_observer.h"
 #include "engine/neuron/joined_groups.h"
 #include "engine/neuron/row_choices.h"
 #include "engine/neuron/union_product.h"
@@ -33,6 +34,7 @@ struct NeuronWeights {
 struct SparseBlock {
   uint32_t block = 0;
   uint32_t neurons = 0;
+  std::vector<uint32_t> ids;  // of the neurons within the block
   std::vector<uint32_t> group_ends;
   // (neurons, rank). A sum near the threshold decides all or nothing, so for float32 arithmetic it is made of
   // partial sums, which round less than the long one of a whole matrix.
@@ -75,6 +77,7 @@ absl::StatusOr<SparseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const
   SparseBlock block;
   block.block = groups.block();
   block.neurons = groups.neurons();
+  block.ids = groups.ids();
   block.group_ends = groups.ends();
   const uint32_t b = block.block, n = spec.n_embd;
   const bool predicted = mode == SparsityMode::kPredicted && groups.Has(BundlePart::kPredictor);
@@ -151,7 +154,11 @@ class SparseWorker {
     Evaluate(block, block.first, &RowState::first, pool, work);
     ForEachRow(pool, [&](size_t i) { FinishFirst(block, states_[i]); });
     if (spec_->gate.present) Evaluate(block, block.second, &RowState::second, pool, work);
-    ForEachRow(pool, [&](size_t i) { FinishHidden(block, rows_[i], states_[i]); });
+    ForEachRow(pool, [&](size_t i) {
+      FinishHidden(block, rows_[i], states_[i]);
+      if (request.observer != nullptr) Show(block, request, i);
+      RoundHidden(block, states_[i]);
+    });
     for (size_t i = 0; i < rows_.size(); ++i) work.neurons_computed += computed_[i];
     if (block.down_whole.empty()) {
       AddDown(block, pool, sums, work);
@@ -320,7 +327,16 @@ class SparseWorker {
       kept += value == 0 ? 0 : 1;
     }
     state.count = kept;
-    if (!block.down.empty()) block.down.Round(state.kept(), h, state.scales.data());
+  }
+
+  static void RoundHidden(const SparseBlock& block, RowState& state) {
+    if (!block.down.empty()) block.down.Round(state.kept(), state.second.data(), state.scales.data());
+  }
+
+  void Show(const SparseBlock& block, const FfnRequest& request, size_t i) const {
+    std::vector<uint32_t> ids;
+    for (const uint32_t place : states_[i].kept()) ids.push_back(block.ids[place]);
+    request.observer->OnHidden(request, block.block, rows_[i].row, ids, states_[i].second.data());
   }
 
   int64_t* SumsOf(const ChosenRow& row, absl::Span<int64_t> sums) const {

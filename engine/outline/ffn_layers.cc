@@ -136,7 +136,7 @@ class FfnBinder {
       return;
     }
     spec_.predictor_rank = ffn_.predictor_rank;
-    spec_.sparse_threshold = sparse_threshold;
+    spec_.sparse_threshold = ffn_.predictor_linear ? 0 : sparse_threshold;  // else in the rows of fc2
     source_.blocks[0].predictor = loader_.Slice(Name("fc2.weight"), {ffn_.predictor_rank, ffn_.neurons});
     if (loader_.ok()) spec_.predictor_type = source_.blocks[0].predictor.tensor->type;
   }
@@ -191,21 +191,23 @@ FfnLayers BindFfnLayers(const ModelSpec& spec, SparsityMode sparsity, float spar
 }
 
 absl::Status CheckSparsity(const ModelSpec& spec, SparsityMode sparsity) {
+  bool relu = true, predictors = false, neurons = false;
   for (const LayerSpec& layer : spec.layers) {
     if (!layer.ffn.present) continue;
-    const bool relu =
-        layer.ffn.activation == Activation::kRelu || layer.ffn.activation == Activation::kReluSquared;
-    if (sparsity == SparsityMode::kExact && !relu) {
-      return absl::InvalidArgumentError(
-          "exact sparsity needs a model with ReLU in its feed-forward layers, this one has none: its neurons "
-          "always "
-          "fire; use dense");
-    }
-    if (sparsity == SparsityMode::kPredicted && layer.ffn.predictor_rank == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("predicted sparsity needs predictors (fc1, fc2), this model has none; use ",
-                       relu ? "exact or dense" : "dense"));
-    }
+    neurons = true;
+    relu &= layer.ffn.activation == Activation::kRelu || layer.ffn.activation == Activation::kReluSquared;
+    predictors |= layer.ffn.predictor_rank > 0;
+  }
+  if (!neurons) return absl::OkStatus();
+  if (sparsity == SparsityMode::kExact && !relu) {
+    return absl::InvalidArgumentError(
+        "exact sparsity needs a model with ReLU in its feed-forward layers, this one has none: its neurons "
+        "always fire; use dense");
+  }
+  if (sparsity == SparsityMode::kPredicted && !predictors) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "predicted sparsity needs predictors (fc1, fc2), this model has none; ",
+        relu ? "make some with hearth-model profile --predictor, or use exact or dense" : "use dense"));
   }
   return absl::OkStatus();
 }

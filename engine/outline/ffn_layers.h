@@ -17,11 +17,13 @@ struct FfnLayers {
   std::vector<FfnLayerSource> sources;  // by layer
 };
 
+// Finds the tensors of all layers and checks that they fit one another.
 FfnLayers BindFfnLayers(const ModelSpec& spec, SparsityMode sparsity, float sparse_threshold,
                         WeightLoader& loader);
 
-// Whether the model's layers can be computed in this mode: INVALID_ARGUMENT, saying why and what works,
-// otherwise.
+// Whether the model can be computed in this mode: exact needs ReLU in every layer, predicted a predictor in
+// any (the other layers are computed exactly where ReLU allows, else dense). INVALID_ARGUMENT, saying why and
+// what works, otherwise.
 absl::Status CheckSparsity(const ModelSpec& spec, SparsityMode sparsity);
 
 }  // namespace hearth

@@ -17,14 +17,12 @@
 namespace hearth {
 namespace {
 
-absl::StatusOr<Profile> ReadLayerProfile(const GgufFile& file, const std::vector<FfnLayerSpec>& specs) {
-  std::vector<uint64_t> neurons;
-  for (const FfnLayerSpec& spec : specs) {
-    uint64_t sum = 0;
-    for (uint32_t block : spec.block_neurons) sum += block;
-    neurons.push_back(sum);
-  }
-  return ReadProfile(file.metadata(), neurons);
+// The tensors of the model, with those of its profile in place of its own.
+TensorSet AllTensors(const GgufFile& file, const GgufFile* profile) {
+  TensorSet tensors(file);
+  if (profile == nullptr) return tensors;
+  for (const GgufTensor& tensor : profile->tensors()) tensors.Add(tensor);
+  return tensors;
 }
 
 // Extra layers that predict further tokens are in some files and take no part; nor do the factors of ropes
@@ -125,13 +123,15 @@ SparsityMode DefaultSparsity(const ModelSpec& spec) {
 absl::StatusOr<ModelOutline> OutlineModel(const GgufFile& file, const ModelOptions& options) {
   ModelOutline outline;
   outline.options = options;
-  HEARTH_ASSIGN_OR_RETURN(outline.spec, ReadModelSpec(file, {options.context_length, options.rope_scaling}));
+  HEARTH_ASSIGN_OR_RETURN(outline.spec, ReadModelSpec(file, {options.context_length, options.rope_scaling,
+                                                             options.profile.get()}));
   HEARTH_RETURN_IF_ERROR(CheckSparsity(outline.spec, options.sparsity));
   HEARTH_ASSIGN_OR_RETURN(const std::optional<float> threshold,
                           file.metadata().GetFloat("powerinfer.sparse_threshold"));
-  outline.tensors = std::make_shared<const TensorSet>(file);
+  outline.tensors = std::make_shared<const TensorSet>(AllTensors(file, options.profile.get()));
   HEARTH_RETURN_IF_ERROR(CheckWeights(file, threshold.value_or(0), outline));
-  HEARTH_ASSIGN_OR_RETURN(outline.profile, ReadLayerProfile(file, outline.ffn_specs));
+  const GgufMetadata& profile = options.profile ? options.profile->metadata() : file.metadata();
+  HEARTH_ASSIGN_OR_RETURN(outline.profile, ReadProfile(profile, outline.ffn_specs));
   for (size_t i = 0; i < outline.ffn_specs.size(); ++i) {
     outline.neuron_groups.push_back(MakeNeuronGroups(outline.ffn_specs[i], outline.profile.frequencies[i]));
   }

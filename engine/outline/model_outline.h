@@ -27,13 +27,14 @@ struct ModelOptions {
   // The context length decoders will use: some rope scalings (LongRoPE) depend on it.
   uint32_t context_length = 512;
   std::string rope_scaling = {};  // override, e.g. "rerope:window=256"; empty: as the file says
+  std::shared_ptr<const GgufFile> profile = {};  // the model's profile file (engine/neuron/profile_file.h)
 
   bool operator==(const ModelOptions&) const = default;
 };
 
 // Everything that is known about a model before a weight is read: what it computes, the units in which a plan
-// places it, and where each unit's weights are. Follows from the file's header and the options alone. Vectors
-// have one entry per layer.
+// places it, and where each unit's weights are. Follows from the file's header, its profile and the options
+// alone. Vectors have one entry per layer.
 struct ModelOutline {
   ModelSpec spec;
   ModelOptions options;
@@ -53,6 +54,7 @@ struct ModelOutline {
   // Of the leader's own, bytes read for each token (embedding rows excluded).
   uint64_t leader_bytes_per_token = 0;
 
+  // What units have of the model's tensors, by their numbers.
   absl::StatusOr<UnitParts> HeadParts(uint32_t layer, uint32_t group) const;
   UnitParts OutputParts(uint32_t run) const;
   // None where the layer's leader needs no weights.

@@ -1,6 +1,7 @@
 #include "engine/spec/ffn_spec_reader.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -91,9 +92,29 @@ void ReadExperts(const ArchitectureMetadata& metadata, const Architecture& archi
   }
 }
 
+// The profile's predictor before the file's own. Linear ones read what the network itself reads.
+void ReadPredictor(const ArchitectureMetadata& metadata, const GgufFile& file, const GgufFile* profile,
+                   uint32_t layer, FfnSpec& ffn) {
+  const std::string name = absl::StrCat("blk.", layer, ".fc1.weight");
+  const bool of_profile = profile != nullptr && profile->FindTensor(name) != nullptr;
+  const GgufFile& source = of_profile ? *profile : file;
+  const GgufTensor* fc1 = source.FindTensor(name);
+  if (fc1 == nullptr) return;
+  ffn.predictor_rank = static_cast<uint32_t>(std::min<uint64_t>(fc1->ne[1], UINT32_MAX));
+  const std::string key = absl::StrCat("hearth.predictor.", layer);
+  const absl::StatusOr<std::optional<std::string>> kind = source.metadata().GetString(key);
+  if (kind.ok() && !*kind) return;
+  if (!kind.ok() || **kind != "linear") {
+    return metadata.Fail(absl::UnimplementedError(
+        absl::StrCat(key, " is of no kind that is known (linear); make the predictors again")));
+  }
+  ffn.predictor_linear = true;
+  ffn.predictor_input = FfnSideInput::kNormed;
+}
+
 }  // namespace
 
-FfnSpec ReadFfnSpec(const ArchitectureMetadata& metadata, const GgufFile& file,
+FfnSpec ReadFfnSpec(const ArchitectureMetadata& metadata, const GgufFile& file, const GgufFile* profile,
                     const Architecture& architecture, uint32_t layer, uint32_t width) {
   FfnSpec ffn;
   ffn.activation = ReadActivation(metadata, file, architecture.activation);
@@ -107,9 +128,7 @@ FfnSpec ReadFfnSpec(const ArchitectureMetadata& metadata, const GgufFile& file,
   }
   ffn.neurons = width;
   ffn.present = width > 0;
-  if (const GgufTensor* fc1 = file.FindTensor(absl::StrCat("blk.", layer, ".fc1.weight"))) {
-    ffn.predictor_rank = static_cast<uint32_t>(std::min<uint64_t>(fc1->ne[1], UINT32_MAX));
-  }
+  ReadPredictor(metadata, file, profile, layer, ffn);
   return ffn;
 }
 

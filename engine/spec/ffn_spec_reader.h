@@ -11,8 +11,8 @@
 namespace hearth {
 
 // The feed-forward network of one layer: dense, or a mixture of experts. `width` is the layer's
-// feed_forward_length. Errors stay in `metadata`.
-FfnSpec ReadFfnSpec(const ArchitectureMetadata& metadata, const GgufFile& file,
+// feed_forward_length, `profile` the model's profile file or null. Errors stay in `metadata`.
+FfnSpec ReadFfnSpec(const ArchitectureMetadata& metadata, const GgufFile& file, const GgufFile* profile,
                     const Architecture& architecture, uint32_t layer, uint32_t width);
 
 }  // namespace hearth

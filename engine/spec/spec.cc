@@ -137,7 +137,7 @@ class SpecReader {
       } else {
         ReadAttention(i, heads[i], has_kv_heads ? kv_heads[i] : heads[i], layer);
       }
-      layer.ffn = ReadFfnSpec(metadata_, file_, traits_, i, widths[i]);
+      layer.ffn = ReadFfnSpec(metadata_, file_, options_.profile, traits_, i, widths[i]);
     }
   }
 

@@ -142,7 +142,8 @@ struct FfnSpec {
   uint32_t shared_neurons = 0;       // MoE: of the expert that every token uses; 0: none
   bool shared_gate = false;          // its output is multiplied by a sigmoid gate
   FfnSideInput predictor_input = FfnSideInput::kResidual;
-  uint32_t predictor_rank = 0;  // 0: the file has no predictor for this layer
+  uint32_t predictor_rank = 0;    // 0: there is no predictor for this layer
+  bool predictor_linear = false;  // hearth-model's kind: without the ReLU between the halves
 };
 
 // One layer. Norms are named by their tensors ("blk.N." and ".weight" left out); empty: there is none.
@@ -182,13 +183,15 @@ struct ModelSpec {
   std::vector<RopeSpec> ropes;      // the distinct rotations
   std::vector<LayerSpec> layers;
 
+  // Whether a layer keeps more than keys and values of positions.
   bool has_recurrent_state() const;
 };
 
 struct SpecOptions {
-  uint32_t context_length = 512;  // LongRoPE takes its factors by it
-  std::string rope_scaling = {};  // override: "", "none", "linear:factor=F", "yarn:factor=F",
-                                  // "rerope:window=W[,interval=K]"
+  uint32_t context_length = 512;      // LongRoPE takes its factors by it
+  std::string rope_scaling = {};      // override: "", "none", "linear:factor=F", "yarn:factor=F",
+                                      // "rerope:window=W[,interval=K]"
+  const GgufFile* profile = nullptr;  // the model's profile file, whose predictors count as the model's
 };
 
 // Reads the spec from the metadata. UNIMPLEMENTED for an unknown architecture (names it and lists those there

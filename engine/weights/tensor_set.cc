@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/base/absl_view.h"
+
 namespace hearth {
 
 TensorSet::TensorSet(const GgufFile& file) : file_(&file) {
@@ -9,8 +11,12 @@ TensorSet::TensorSet(const GgufFile& file) : file_(&file) {
 }
 
 void TensorSet::Add(GgufTensor tensor) {
-  const GgufTensor& kept = tensors_.emplace_back(std::move(tensor));
-  by_name_[kept.name] = &kept;
+  GgufTensor*& place = by_name_[tensor.name];
+  if (place != nullptr) {
+    *place = std::move(tensor);
+  } else {
+    place = &tensors_.emplace_back(std::move(tensor));
+  }
 }
 
 void TensorSet::Add(GgufTensor tensor, std::vector<uint8_t> bytes) {
@@ -19,7 +25,7 @@ void TensorSet::Add(GgufTensor tensor, std::vector<uint8_t> bytes) {
 }
 
 const GgufTensor* TensorSet::Find(std::string_view name) const {
-  const auto found = by_name_.find(name);
+  const auto found = by_name_.find(AbslView(name));
   return found == by_name_.end() ? nullptr : found->second;
 }
 

@@ -21,7 +21,7 @@ class TensorSet {
   TensorSet(TensorSet&&) = default;
   TensorSet& operator=(TensorSet&&) = default;
 
-  // Adds a tensor whose data is borrowed, or whose data are `bytes`.
+  // Adds a tensor whose data is borrowed, or whose data are `bytes`. It takes the place of one of its name.
   void Add(GgufTensor tensor);
   void Add(GgufTensor tensor, std::vector<uint8_t> bytes);
 
@@ -35,7 +35,7 @@ class TensorSet {
   const GgufFile* file_ = nullptr;
   std::deque<GgufTensor> tensors_;  // addresses stay
   std::deque<std::vector<uint8_t>> owned_;
-  absl::flat_hash_map<std::string_view, const GgufTensor*> by_name_;
+  absl::flat_hash_map<std::string, GgufTensor*> by_name_;
 };
 
 }  // namespace hearth

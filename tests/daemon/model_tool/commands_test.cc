@@ -11,6 +11,7 @@
 
 #include "engine/base/npy.h"
 #include "engine/file/gguf_writer.h"
+#include "engine/neuron/profile_file.h"
 #include "tests/daemon/model_tool/run_tool.h"
 
 namespace hearth {
@@ -31,7 +32,7 @@ TEST(HelpTest, EveryCommandOfTheContractIsListed) {
   const ToolResult result = RunTool("--help");
   EXPECT_EQ(result.exit_code, 0);
   for (const char* name :
-       {"inspect", "tokenize", "logits", "generate", "perplexity", "bench", "quantize", "plan"}) {
+       {"inspect", "tokenize", "logits", "generate", "perplexity", "bench", "profile", "quantize", "plan"}) {
     EXPECT_THAT(result.out, HasSubstr(name));
   }
 }
@@ -271,9 +272,8 @@ TEST(PlanTest, NearHostHelpsAndFarHostDoesNot) {
 // A profile of the demo model in which each neuron fires for this share of the tokens.
 std::string WriteProfile(const std::string& name, float share) {
   GgufWriter writer;
-  writer.Set("hearth.profile.tokens", uint64_t{1000});
-  for (int layer = 0; layer < 5; ++layer)
-    writer.Set("hearth.profile." + std::to_string(layer), std::vector<float>(768, share));
+  DescribeProfile(*GgufFile::Open(kDemoModel).value(), 1000,
+                  std::vector<std::vector<float>>(5, std::vector<float>(768, share)), writer);
   const std::string path = TempPath(name);
   EXPECT_TRUE(writer.Write(path).ok());
   return path;

@@ -219,7 +219,7 @@ TEST(ErrorTest, PlanWithAProfileThatIsNone) {
       "kind": "cpu", "memory": "1GiB", "read_bytes_per_s": 1e9, "operations_per_s": 1e12}]}]})");
   ExpectFails("plan --cluster " + path + " --model " + kPredictedModel +
                   " --profile tests/engine/model/fixtures/llama_relu.gguf",
-              "holds no profile of this model");
+              "is no profile of a model");
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/weights/sha256.h"
+#include "engine/file/gguf_writer.h"
+#include "engine/neuron/profile_file.h"
 #include "tests/engine/model/tiny_model.h"
 
 namespace hearth {
@@ -97,6 +99,31 @@ TEST(ReadModelFileTest, VocabularyMayHaveFewerTokensThanTheEmbeddingHasRowsButNo
   const absl::Status status = ReadModelFile(*WithTokens(21).Build(), std::nullopt, 64).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("21 tokens, but token_embd.weight has 20 rows"));
+}
+
+using ReadModelFileOnDisk = DigestTest;
+
+TEST_F(ReadModelFileOnDisk, TakesTheProfileBesideTheModel) {
+  const std::shared_ptr<const GgufFile> file = *GgufFile::Open(Write("m.gguf", WithTokens(20)));
+  GgufWriter writer;
+  DescribeProfile(*file, 77, {std::vector<float>(64, 0.25f), std::vector<float>(64, 0.5f)}, writer);
+  ASSERT_TRUE(writer.Write(dir_ + "/m.profile").ok());
+  const auto model = ReadModelFile(file, std::nullopt, 64);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->outline->profile.tokens, 77u);
+  EXPECT_EQ(model->outline->neuron_groups[1][0].frequency, 0.5f);
+}
+
+TEST_F(ReadModelFileOnDisk, RefusesTheProfileOfAnotherModelBesideIt) {
+  const std::shared_ptr<const GgufFile> file = *GgufFile::Open(Write("m.gguf", WithTokens(20)));
+  GgufWriter writer;
+  TinyModel other = WithTokens(20);
+  other.Fill("output_norm.weight", 0.5f);
+  DescribeProfile(**GgufFile::Open(Write("other.gguf", other)), 77, {}, writer);
+  ASSERT_TRUE(writer.Write(dir_ + "/m.profile").ok());
+  const absl::Status status = ReadModelFile(file, std::nullopt, 64).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("m.profile: belongs to another model"));
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ ALSO_GOOD = {
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
     ("hearth-model", "perplexity"): {"--max-tokens": "16"},
+    ("hearth-model", "profile"): {"--max-tokens": "16", "--out": "{new}"},
     ("hearthd", ""): {"--listen": "127.0.0.1:0", "--state-dir": "{new}", "--log-level": "off", "--name": "stranger"},
 }
 # Values that exclude the good one of another argument.

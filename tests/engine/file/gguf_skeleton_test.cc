@@ -49,6 +49,24 @@ TEST(GgufSkeletonTest, TellsEverythingButWeightsAndVocabulary) {
   EXPECT_EQ(scale->data, file->FindTensor("blk.0.ffn_up.scale")->data);
 }
 
+TEST(GgufSkeletonTest, TellsAModelAndItsProfileAsOne) {
+  const std::vector<uint8_t> bytes = ModelBytes();
+  const auto file = GgufFile::Parse(bytes, "model").value();
+  GgufWriter writer;
+  writer.Set("general.type", std::string("hearth-profile"));
+  writer.Set("hearth.profile.0", std::vector<float>{0.5f, 1});
+  writer.AddFloats("blk.0.fc1.weight", {4, 2}, std::vector<float>(8));
+  writer.AddFloats("blk.0.ffn_up.weight", {4, 8}, std::vector<float>(32));
+  const std::vector<uint8_t> profile_bytes = writer.Serialize().value();
+  const auto profile = GgufFile::Parse(profile_bytes, "profile").value();
+  const auto skeleton = ParseSkeleton(MakeSkeleton(*file, profile.get()).value(), "skeleton");
+  ASSERT_TRUE(skeleton.ok()) << skeleton.status();
+  EXPECT_EQ((*skeleton)->metadata().GetFloats("hearth.profile.0").value()->size(), 2u);
+  EXPECT_FALSE((*skeleton)->metadata().Has("general.type"));
+  EXPECT_EQ((*skeleton)->FindTensor("blk.0.fc1.weight")->rows(), 2u);
+  EXPECT_EQ((*skeleton)->FindTensor("blk.0.ffn_up.weight")->cols(), 4u);  // the profile's
+}
+
 TEST(GgufSkeletonTest, FileThatIsNoSkeletonIsRefused) {
   EXPECT_EQ(ParseSkeleton(ModelBytes(), "skeleton").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ParseSkeleton({1, 2, 3}, "skeleton").status().code(), absl::StatusCode::kInvalidArgument);

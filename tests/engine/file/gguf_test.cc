@@ -102,6 +102,19 @@ TEST(GgufTest, OpenedFileReadsTheSameAfterRelease) {
   EXPECT_EQ((*opened)->name(), path);
 }
 
+TEST(GgufTest, ReleaseLeavesBytesThatAreNotTheFilesAlone) {
+  const std::string path = testing::TempDir() + "open.gguf";
+  const GgufBytes file = OneTensor({1024}, TensorType::kF32);
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(file.bytes().data()),
+             static_cast<std::streamsize>(file.bytes().size()));
+  const auto opened = GgufFile::Open(path);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  const std::vector<uint8_t> own(1 << 20, 7);
+  (*opened)->Release(own);
+  EXPECT_EQ(own, std::vector<uint8_t>(1 << 20, 7));
+}
+
 TEST(GgufTest, MissingFileIsNotFound) {
   EXPECT_EQ(GgufFile::Open("/nonexistent/m.gguf").status().code(), absl::StatusCode::kNotFound);
 }

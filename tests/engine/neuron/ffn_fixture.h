@@ -96,18 +96,19 @@ class FfnFixture {
     return value;
   }
 
- private:
-  double Row(const WeightSlice& slice, uint64_t row, const float* x, double scale) const {
-    double sum = 0;
-    for (uint32_t c = 0; c < spec_.n_embd; ++c) sum += At(slice, row, c) * x[c] * scale;
-    return sum;
-  }
-
+  // h of neuron i of a block, whose input is x times `scale`.
   double Hidden(const FfnBlockSource& block, uint32_t i, const float* x, double scale) const {
     const double up = Row(block.up, i, x, scale) + (spec_.up_bias ? At(block.up_bias, 0, i) : 0);
     if (!spec_.gate.present) return Apply(up);
     const double gate = Row(block.gate, i, x, scale) + (spec_.gate_bias ? At(block.gate_bias, 0, i) : 0);
     return Apply(gate) * (spec_.relu_up ? std::max(0.0, up) : up);
+  }
+
+ private:
+  double Row(const WeightSlice& slice, uint64_t row, const float* x, double scale) const {
+    double sum = 0;
+    for (uint32_t c = 0; c < spec_.n_embd; ++c) sum += At(slice, row, c) * x[c] * scale;
+    return sum;
   }
 
   double Apply(double v) const {
