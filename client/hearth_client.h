@@ -55,6 +55,7 @@ class Client {
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request);
   absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request);
 
+  // The calls of the same names in proto/hearth/v1/models.proto.
   absl::StatusOr<v1::ListModelsResponse> ListModels();
   absl::StatusOr<v1::ModelStatus> GetModel(const std::string& name);
   // Loads and waits until the model is ready; returns its last status.
@@ -62,6 +63,7 @@ class Client {
                                             const std::function<void(const v1::ModelStatus&)>& on_progress);
   absl::Status UnloadModel(const std::string& name);
 
+  // Cluster.Get of proto/hearth/v1/cluster.proto.
   absl::StatusOr<v1::ClusterStatus> GetCluster();
   // Shows the cluster now and after each change, until `on_update` returns false or `timeout` has passed
   // (DEADLINE_EXCEEDED).

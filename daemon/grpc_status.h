@@ -17,6 +17,7 @@ inline grpc::Status ToGrpcStatus(const absl::Status& status) {
                       Printable(status.message(), 2 * kMaxDetailBytes));
 }
 
+// The same code and message.
 inline absl::Status FromGrpcStatus(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
                       Printable(status.error_message(), 2 * kMaxDetailBytes));

@@ -24,6 +24,7 @@ class ServedModel {
 
   virtual const std::string& name() const = 0;    // as clients name it
   virtual const std::string& digest() const = 0;  // "sha256:..." of the model file
+  // Of the model's file.
   virtual const Tokenizer& tokenizer() const = 0;
   virtual Decoder& decoder() = 0;  // used by one scheduler thread only; its options() by any
   // Values of one row of logits: more than tokens where the file pads its output matrix.
@@ -72,9 +73,9 @@ class ModelHost {
   virtual absl::Status Unload(const std::string& name) = 0;
   virtual std::vector<ModelInfo> List() const = 0;
   // The model called `name`, or the only one loaded when empty. NOT_FOUND lists what is there; UNAVAILABLE
-  // until it is ready for the first time, with the progress in the message; FAILED_PRECONDITION with the reason
-  // when it could not be loaded (such models do not count where none is named). A model that loses a host later
-  // is still found: its requests wait for the next plan.
+  // until it is ready for the first time, with the progress in the message; FAILED_PRECONDITION with the
+  // reason when it could not be loaded (such models do not count where none is named). A model that loses a
+  // host later is still found: its requests wait for the next plan.
   virtual absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const = 0;
   // Called (from any thread) when the list changes.
   virtual void SetListener(std::function<void()> listener) = 0;

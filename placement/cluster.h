@@ -15,6 +15,7 @@
 namespace hearth::placement {
 
 enum class DeviceKind { kCpu, kGpu };
+// "cpu" or "gpu".
 std::string_view DeviceKindName(DeviceKind kind);
 
 // A device as measured with the engine's own kernels. The figures are those that it reaches while all devices
@@ -54,6 +55,7 @@ struct DeviceRef {
 
   bool operator==(const DeviceRef&) const = default;
 };
+// All devices in the order in which plans number them.
 std::vector<DeviceRef> ListDevices(const Cluster& cluster);
 
 // INVALID_ARGUMENT that names the host, the device and the figure which cannot be: no leader, a leader

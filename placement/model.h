@@ -25,6 +25,7 @@ struct Group {
   uint64_t cache_bytes = 0;     // memory besides the weights
   uint64_t returned_bytes = 0;  // that come back over a link for one token, besides the section's
 
+  // What holding it takes.
   uint64_t memory_bytes() const { return always_bytes + firing_bytes + cache_bytes; }
   // Bytes of weights that one token is expected to read.
   double expected_bytes() const {

@@ -42,6 +42,7 @@ struct StatusOptions {
   absl::Duration timeout = absl::InfiniteDuration();
   bool json = false;
 };
+// Ask and print; the call's error where it fails.
 absl::Status RunStatus(Client& client, const StatusOptions& options);
 absl::Status RunPlan(Client& client, const std::string& model, bool json);
 absl::Status RunModels(Client& client, bool json);

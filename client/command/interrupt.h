@@ -13,6 +13,7 @@ namespace hearth {
 // (Block, before any is started); a thread waits for it. Without a handler set, Ctrl-C ends the process.
 class Interrupt {
  public:
+  // To be called before any thread is started: the signal goes to those who ask for it.
   static void Block();
   // Starts the waiting thread, which lasts as long as the process.
   static Interrupt& Get();

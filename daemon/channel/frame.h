@@ -97,6 +97,7 @@ inline constexpr size_t kFrameHeaderBytes = 56;
 inline constexpr uint64_t kMaxPingBytes = 1 << 20;
 using FrameHeaderBytes = std::array<uint8_t, kFrameHeaderBytes>;
 
+// As it travels.
 FrameHeaderBytes EncodeFrameHeader(const FrameHeader& header);
 // INVALID_ARGUMENT for another magic or version, unknown operations and types, and bits that have no meaning.
 absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes);
@@ -133,6 +134,7 @@ struct ShardShape {
   bool leads_stage = false;
   std::vector<IndexRange> output_runs;  // rows of the output head that the host holds, rising
 
+  // Rows of all runs.
   uint64_t output_rows() const;
 };
 
@@ -146,6 +148,7 @@ struct PayloadShape {
   uint64_t logits = 0;  // the same
   uint64_t hidden = 0;  // the same
 
+  // Of all parts together.
   uint64_t request_bytes() const { return x_bytes + places_bytes + hidden_bytes + choices_bytes; }
 };
 

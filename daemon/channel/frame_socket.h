@@ -24,6 +24,7 @@ class OutgoingFrame {
   // header.payload_bytes are those of all parts together, at most kMaxParts (CHECK).
   OutgoingFrame(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts);
 
+  // Whether nothing is left to be sent.
   bool sent() const { return bytes_left_ == 0; }
 
  private:
@@ -66,7 +67,9 @@ class FrameSocket {
   absl::StatusOr<FrameHeader> ReceiveHeader(Clock::time_point deadline);
   absl::Status Receive(absl::Span<uint8_t> out, Clock::time_point deadline);
 
+  // From any thread, at any time; what waits fails at once.
   void Close();
+  // ADDRESS:PORT of the other end.
   const std::string& peer() const { return peer_; }
 
  private:

@@ -377,8 +377,12 @@ void TensorServer::Serve(Connection& connection) {
     epoch = connection.epoch;
   }
   if (status.ok()) status = part.share ? ServeRequests(connection, part, epoch) : ServePings(connection);
-  connection.socket->Close();
   const bool refused = !absl::IsUnavailable(status);  // UNAVAILABLE: the other side has gone
+  if (refused) {
+    MutexLock lock(&mutex_);
+    ++refused_;
+  }
+  connection.socket->Close();
   if (refused) {
     if (const auto left_out = limiter_.Allow()) {
       spdlog::warn("tensor channel: closed the connection of {}: {} ({} similar lines left out)",
@@ -387,7 +391,6 @@ void TensorServer::Serve(Connection& connection) {
   }
   part = {};
   MutexLock lock(&mutex_);
-  refused_ += refused ? 1 : 0;
   connection.part = {};
   connection.done = true;
 }

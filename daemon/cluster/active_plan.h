@@ -42,6 +42,7 @@ struct ActivePlan {
   // One of its hosts is lost: it can never be used again.
   std::atomic<bool> broken{false};
 
+  // What the decoder is to use: valid as long as the plan.
   std::vector<Device*> devices() const;
   std::vector<Decoder::StagePart> stages() const;
   // Whether the plan relies on exactly these sessions of its remote hosts.

@@ -60,6 +60,7 @@ class ClusterModel : public ServedModel {
   // Ends Run and makes every later step fail with UNAVAILABLE.
   void Stop();
 
+  // For status.
   ModelInfo Info() const;
   // Whether it has been ready: from then on its requests wait where a plan is missing.
   bool HasServed() const;

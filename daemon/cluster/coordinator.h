@@ -29,10 +29,12 @@ class Coordinator : public ModelHost {
               HostCapacity capacity);
   ~Coordinator() override;
 
+  // Once.
   void Start();
   // Ends the streams of workers and all threads; steps of models fail from now on. Idempotent.
   void Stop();
 
+  // Its parts, for the services.
   Roster& roster() { return *roster_; }
   ClusterView& view() { return view_; }
   // A bundle of the model with this digest. NOT_FOUND when there is no such model or bundle.

@@ -14,6 +14,7 @@ namespace hearth {
 // clear its record. Pure: time is passed in. Not thread-safe.
 class LossBackoff {
  public:
+  // The host was lost at `now`.
   void NoteLoss(const std::string& host, absl::Time now);
   // From when on the host may be in plans: a time in the past for most.
   absl::Time UsableFrom(const std::string& host) const;

@@ -12,12 +12,15 @@ namespace hearth {
 // here, once: after From... every size, count, index and enum is within its bounds (worker.proto names them),
 // so that the rest of the daemon can rely on it. INVALID_ARGUMENT names the field that cannot be.
 
+// What a worker says.
 v1::WorkerState ToProto(const WorkerReport& report);
 absl::StatusOr<WorkerReport> FromProto(const v1::WorkerState& proto);
 
+// What is wanted of it.
 v1::DesiredState ToProto(const DesiredShards& desired);
 absl::StatusOr<DesiredShards> FromProto(const v1::DesiredState& proto);
 
+// One of the shards that are wanted.
 v1::Shard ToProto(const ShardDescription& shard);
 absl::StatusOr<ShardDescription> FromProto(const v1::Shard& proto);
 

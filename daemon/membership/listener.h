@@ -13,11 +13,13 @@ namespace hearth {
 // must neither block nor call Set. Thread-safe.
 class Listener {
  public:
+  // Whom to call from now on; null: nobody. Waits for a call that is under way.
   void Set(std::function<void()> function) {
     MutexLock lock(&mutex_);
     function_ = std::move(function);
   }
 
+  // From any thread.
   void Call() {
     MutexLock lock(&mutex_);
     if (function_) function_();

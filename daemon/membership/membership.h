@@ -65,6 +65,7 @@ class Membership {
   // The changes since the last call, in order.
   std::vector<Event> TakeEvents();
 
+  // All members by name; one of them by its session, null when it is none's.
   const std::map<std::string, Member>& members() const { return members_; }
   const Member* Find(Session session) const;
 

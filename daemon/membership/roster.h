@@ -93,6 +93,7 @@ class Roster {
   // ---- For those who plan.
 
   std::vector<Host> hosts() const;  // by name
+  // nullopt for a session that is no longer known.
   std::optional<Host> Find(Session session) const;
   // The shards of `model` that each host (by name) is to hold, in place of those named before for this model.
   void SetShards(const std::string& model, std::map<std::string, std::vector<ShardDescription>> shards);

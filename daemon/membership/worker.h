@@ -33,6 +33,7 @@ class Worker : public ClusterView {
                                                         HostCapacity capacity);
   ~Worker() override;
 
+  // Once.
   void Start();
   void Stop();  // idempotent
   // Waits until the coordinator has answered for the first time, or cannot be reached (at most some seconds):

@@ -56,7 +56,7 @@ absl::StatusOr<placement::Section> DescribeFfn(const ModelOutline& outline, uint
   const SparsityMode sparsity = LayerSparsity(spec, outline.options.sparsity);
   const uint64_t choices = ffn.router ? ffn.router->chosen + (ffn.shared_neurons > 0 ? 1 : 0) : 0;
   const uint64_t hidden = sparsity == SparsityMode::kPredicted ? spec.predictor_rank : 0;
-  placement::Section section{.name = {placement::GroupKind::kNeurons, layer}};
+  placement::Section section{.groups = {}, .name = {placement::GroupKind::kNeurons, layer}};
   section.sent_bytes = (spec.n_embd + hidden) * kInputBytes + choices * kChoiceBytes;
   section.returned_bytes = spec.output_values() * kSumBytes;
   for (const NeuronGroup& group : outline.neuron_groups[layer]) {
@@ -78,7 +78,7 @@ absl::StatusOr<placement::Group> DescribeUnit(const ModelOutline& outline, const
 
 absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, const DecoderOptions& options,
                                                  uint32_t layer) {
-  placement::Section section{.name = {placement::GroupKind::kHeads, layer}};
+  placement::Section section{.groups = {}, .name = {placement::GroupKind::kHeads, layer}};
   section.sent_bytes = outline.spec.n_embd * kInputBytes;
   section.returned_bytes = outline.spec.n_embd * kSumBytes;
   for (uint32_t g = 0; g < outline.head_groups[layer].size(); ++g) {
@@ -91,7 +91,7 @@ absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, co
 
 absl::StatusOr<placement::Section> DescribeOutput(const ModelOutline& outline,
                                                   const DecoderOptions& options) {
-  placement::Section section{.name = {placement::GroupKind::kOutput, 0}};
+  placement::Section section{.groups = {}, .name = {placement::GroupKind::kOutput, 0}};
   section.sent_bytes = outline.spec.n_embd * kInputBytes;
   for (uint32_t run = 0; run < outline.output_runs.size(); ++run) {
     HEARTH_ASSIGN_OR_RETURN(placement::Group group,

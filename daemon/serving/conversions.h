@@ -17,6 +17,7 @@ namespace hearth {
 
 // The one place where the daemon's structs become messages of the public API.
 
+// Structs as messages of the API.
 v1::ModelStatus ToProto(const ModelInfo& model);
 v1::PlanStatus ToProto(const PlanView& plan);
 v1::ClusterStatus ToProto(const ClusterSnapshot& cluster);

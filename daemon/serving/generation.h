@@ -56,6 +56,7 @@ struct GenerationSummary {
 class GenerationSink {
  public:
   virtual ~GenerationSink() = default;
+  // What happens to a request, in this order: it starts, grows, and ends in one of two ways.
   virtual void Started() = 0;
   virtual void Delta(GenerationDelta delta) = 0;
   virtual void Finished(const GenerationSummary& summary) = 0;
@@ -73,7 +74,9 @@ class Generation {
   Generation(GenerationRequest request, Sampler sampler, const Tokenizer& tokenizer,
              std::shared_ptr<GenerationSink> sink);
 
+  // What the request is known by.
   RequestId id() const { return request_.id; }
+  // Whether its client does not take what was sent.
   bool Blocked() const { return sink_->Blocked(); }
 
   // It has a slot of a model that is ready to compute. Once, before Advance.

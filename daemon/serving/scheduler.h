@@ -45,6 +45,7 @@ class Scheduler {
   // Fails all requests with `reason` and waits for the thread, at most one step. Not from a sink.
   void Stop(const absl::Status& reason);
 
+  // What it serves.
   const ServedModel& model() const { return *model_; }
   const std::shared_ptr<ServedModel>& shared_model() const { return model_; }
   uint32_t context_length() const;
@@ -55,6 +56,7 @@ class Scheduler {
     uint32_t waiting;
     uint32_t running;
   };
+  // Requests that wait and that run now.
   Usage usage() const;
 
  private:

@@ -114,6 +114,7 @@ class SchedulerCore {
     bool cancelled = false;
     absl::Time blocked_since = absl::InfiniteFuture();
 
+    // Whether its client does not take what was sent; tokens that are yet to be evaluated.
     bool blocked() const { return blocked_since != absl::InfiniteFuture(); }
     uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - evaluated; }
   };

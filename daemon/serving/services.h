@@ -22,6 +22,7 @@ namespace hearth {
 inline constexpr size_t kMaxUnreadTokens = 1024;
 std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers);
 
+// The services of models.proto and cluster.proto. What is passed outlives them.
 std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, ChangeNotifier& notifier);
 std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, ChangeNotifier& notifier);
 

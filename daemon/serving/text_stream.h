@@ -40,6 +40,7 @@ class TextStream {
   TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops)
       : decoder_(tokenizer, /*at_start_of_text=*/false), matcher_(std::move(stops)) {}
 
+  // The text that may be sent once the token is there.
   std::string Push(TokenId token) { return matcher_.Push(decoder_.Push(token)); }
   // The end without a stop string: all that was held back. A stop string that only becomes complete here
   // still counts.

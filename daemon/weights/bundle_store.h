@@ -54,6 +54,7 @@ class BundleStore {
   // Whether the disk would take so many bytes now; FAILED_PRECONDITION with the reason.
   absl::Status Probe(uint64_t bytes) const;
 
+  // Since the daemon started; and what the directory holds.
   const BundleStoreCounters& counters() const { return counters_; }
   uint64_t stored_bytes() const { return stored_bytes_; }
 

@@ -18,6 +18,7 @@ class Sha256 {
   Sha256();
   ~Sha256();
 
+  // The next bytes.
   void Update(absl::Span<const uint8_t> bytes);
   // The digest of all bytes so far; call once.
   Sha256Digest Finish();
@@ -27,6 +28,7 @@ class Sha256 {
   std::unique_ptr<Context> context_;
 };
 
+// Of bytes that are there at once.
 Sha256Digest Sha256Of(absl::Span<const uint8_t> bytes);
 
 // 64 lower-case hexadecimal digits.

@@ -20,6 +20,7 @@ class TaskQueue {
   // Does what was added and ends the threads.
   ~TaskQueue();
 
+  // Puts a task behind those that wait. From any thread.
   void Add(std::function<void()> task);
 
  private:

@@ -72,6 +72,7 @@ class KvLayer {
   // follows the row before of the same step; the first one is where the last step ended, or started (CHECK).
   float* State(uint32_t sequence, uint32_t position);
 
+  // What it caches per position.
   const KvLayerLayout& layout() const { return layout_; }
 
  private:

@@ -28,8 +28,10 @@ class MixStep {
   // another `step` only.
   void Begin(uint64_t step, absl::Span<const RowPlace> rows);
 
+  // What the step is for, and its rows.
   const ModelSpec& model() const { return model_; }
   uint32_t row_count() const { return static_cast<uint32_t>(rows.size()); }
+  // Calls fn(row) for each row, on the pool's threads.
   template <class F>
   void ForEachRow(F&& fn) {
     work.ForEach(row_count(), fn);

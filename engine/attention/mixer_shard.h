@@ -50,6 +50,7 @@ class MixerShard {
   // the cache does not have, or that do not follow the state that it has (they may come from a peer).
   absl::Status Run(const float* input, MixStep& step, absl::Span<int64_t> sums);
 
+  // Numbers of the layer's head groups that it holds, rising.
   const std::vector<uint32_t>& groups() const { return groups_; }
   // The layer narrowed to the groups, and the factors of its rope.
   const LayerSpec& layer() const { return layer_; }

@@ -30,6 +30,7 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
+  // The file's content and name.
   absl::Span<const uint8_t> bytes() const;
   const std::string& path() const;
 

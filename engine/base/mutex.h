@@ -15,7 +15,9 @@ namespace hearth {
 // booting, must not keep a worker from syncing for an hour. Time here is the steady clock.
 class ABSL_LOCKABLE Mutex {
  public:
+  // As std::mutex.
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
+  // To let go of the mutex before the end of the scope, and to take it again.
   void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
 
  private:
@@ -33,6 +35,7 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
 
+  // To let go of the mutex before the end of the scope, and to take it again.
   void Unlock() ABSL_UNLOCK_FUNCTION() {
     mutex_.Unlock();
     held_ = false;
@@ -52,6 +55,7 @@ class CondVar {
  public:
   using Clock = std::chrono::steady_clock;
 
+  // As std::condition_variable, with the mutex that the caller holds; may wake without a signal.
   void Wait(Mutex* mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock lock(mutex->mutex_, std::adopt_lock);
     condition_.wait(lock);
@@ -68,6 +72,7 @@ class CondVar {
     return WaitUntil(mutex, Clock::now() + duration);
   }
 
+  // Wakes one of those that wait, or all.
   void Signal() { condition_.notify_one(); }
   void SignalAll() { condition_.notify_all(); }
 

@@ -30,6 +30,7 @@ class OutputFile {
   // As Check, and INVALID_ARGUMENT where `path` is the very file `input`, by whatever name.
   static absl::Status CheckIsNot(const std::string& path, const std::string& input);
 
+  // Begins a file that takes its place at `path` with Commit.
   static absl::StatusOr<OutputFile> Create(const std::string& path, Replace replace);
 
   OutputFile(OutputFile&& other) noexcept;

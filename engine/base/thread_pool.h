@@ -18,6 +18,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  // The caller's included.
   int threads() const;
 
   // Calls fn(thread) once for each thread in [0, threads()) and returns when all calls have returned.

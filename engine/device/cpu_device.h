@@ -40,11 +40,13 @@ class CpuDevice : public Device {
   void AddMixer(uint32_t layer, std::shared_ptr<MixerShard> piece);
   void AddOutput(std::shared_ptr<OutputShard> piece);
 
+  // The pieces that it holds.
   const std::vector<std::shared_ptr<FfnPiece>>& ffn(uint32_t layer) const { return layers_[layer].ffn; }
   const std::vector<std::shared_ptr<MixerShard>>& mixers(uint32_t layer) const {
     return layers_[layer].mixers;
   }
   const std::vector<std::shared_ptr<OutputShard>>& outputs() const { return outputs_; }
+  // Of the model; whether it holds nothing.
   uint32_t layers() const { return static_cast<uint32_t>(layers_.size()); }
   bool empty() const;
   // Bytes of memory that the loaded weights, and the caches beside them, take.

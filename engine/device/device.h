@@ -40,6 +40,7 @@ struct OutputRequest {
 // FfnRequest: see engine/neuron/ffn_request.h.
 using Request = std::variant<MixRequest, FfnRequest, OutputRequest>;
 
+// The kind of a request.
 Work WorkOf(const Request& request);
 // Of no meaning (0) for kOutput.
 uint32_t LayerOf(const Request& request);
@@ -70,6 +71,7 @@ class Device {
 
   virtual ~Device() = default;
 
+  // For people; unique among the devices of a plan.
   virtual const std::string& name() const = 0;
   // Whether the device holds anything that this work needs; if not it is not asked.
   virtual bool Holds(Work work, uint32_t layer) const = 0;
@@ -88,6 +90,7 @@ class Device {
   virtual absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range) = 0;
   virtual absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) = 0;
 
+  // Of any thread.
   virtual DeviceCounters counters() const = 0;
 };
 

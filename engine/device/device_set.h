@@ -30,6 +30,7 @@ class DeviceSet {
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range);
   absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes);
 
+  // Those that compute in Collect last.
   const std::vector<Device*>& devices() const { return devices_; }
 
  private:

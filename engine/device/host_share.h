@@ -35,6 +35,7 @@ class HostDevices {
   // (CHECK).
   explicit HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_pool = nullptr);
 
+  // As they were offered, and each one's threads.
   const std::vector<HostDeviceSpec>& specs() const { return specs_; }
   ThreadPool& pool(size_t device) { return *pools_[device]; }
   // Held while a share computes, where several may be asked at once (a worker).
@@ -55,6 +56,7 @@ struct DeviceShare {
   // Layers whose own weights are here: those that the host leads (engine/model/led_stage.h loads them).
   std::vector<uint32_t> led_layers;
 
+  // Of a model of so many layers.
   static DeviceShare Nothing(uint32_t layers) {
     return {std::vector<std::vector<uint32_t>>(layers), std::vector<std::vector<uint32_t>>(layers), {}, {}};
   }
@@ -95,6 +97,7 @@ class HostShare {
   // memory.
   absl::Status Load(WeightSource& source, ThreadPool& pool, const Progress& progress = {});
 
+  // What it was made of.
   const ModelOutline& outline() const { return *outline_; }
   const std::shared_ptr<const ModelOutline>& shared_outline() const { return outline_; }
   const DecoderOptions& options() const { return options_; }

@@ -30,6 +30,7 @@ class OutputShard {
   // Writes the held rows' logits: for row t of x, (rows, n_embd), at logits + t * stride.
   void Run(const float* x, size_t rows, Workspace& work, float* logits, size_t stride);
 
+  // Which runs it holds, and the bytes that they take.
   const std::vector<uint32_t>& held() const { return held_; }
   uint64_t weight_bytes() const { return weight_bytes_; }
 

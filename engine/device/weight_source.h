@@ -19,6 +19,7 @@ namespace hearth {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
+  // The weights of a unit that the outline has (CHECK).
   virtual absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) = 0;
   virtual absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) = 0;
   virtual absl::StatusOr<UnitWeights> Output(uint32_t run) = 0;

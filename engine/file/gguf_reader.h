@@ -22,6 +22,7 @@ class GgufReader {
   // `file` has bytes_ and name_ set; the rest is filled in.
   explicit GgufReader(GgufFile* file) : file_(*file) {}
 
+  // The errors of GgufFile::Open.
   absl::Status Read();
 
  private:

@@ -24,6 +24,7 @@ struct KvStrides {
   size_t head = 0;
   size_t position = 0;
 
+  // Bytes from the start to position p of head h.
   size_t Offset(size_t h, size_t p) const { return h * head + p * position; }
   bool operator==(const KvStrides&) const = default;
 };

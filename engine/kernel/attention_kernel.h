@@ -30,6 +30,7 @@ struct AttentionItem {
   uint32_t first;  // the positions that some row sees: [first, last]
   uint32_t last;
 
+  // Query heads of a KV head, queries of the rows, and the chunks of positions that they read.
   size_t heads() const { return shape->query_heads / shape->kv_heads; }
   size_t queries() const { return rows.size() * heads(); }
   size_t first_chunk() const { return first / kChunkPositions; }

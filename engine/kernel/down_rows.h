@@ -44,6 +44,7 @@ class DownRows {
 
   DownRows() = default;
 
+  // Its size.
   bool empty() const { return neurons_ == 0; }
   size_t n_embd() const { return n_embd_; }
   uint64_t bytes() const { return rows_.size() + scales_.size(); }

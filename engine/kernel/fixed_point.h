@@ -10,9 +10,9 @@ namespace hearth {
 // Partial sums of an FFN are added as 64-bit fixed point. Integer addition is associative, so the total does
 // not depend on which device or thread computed which neuron group, nor on the order in which they answer: a
 // plan never changes the text. Each group's own sum is float32 in a fixed order; only sums of groups are
-// fixed point. The grid is 2^-24, one for all: as fine as float32 from |y| = 1 up, and so coarse that a sum of
-// |y| < 128 fits 32 bits, in which it travels between hosts. Rounding a group's sum to it moves it by at most
-// 2^-25 (3e-8); 64 bits hold |y| < 2^39.
+// fixed point. The grid is 2^-24, one for all: as fine as float32 from |y| = 1 up, and so coarse that a sum
+// of |y| < 128 fits 32 bits, in which it travels between hosts. Rounding a group's sum to it moves it by at
+// most 2^-25 (3e-8); 64 bits hold |y| < 2^39.
 inline constexpr float kFixedPointScale = 16777216.0f;          // 2^24
 inline constexpr double kFixedPointInverse = 1.0 / 16777216.0;  // 2^-24
 
@@ -23,6 +23,7 @@ inline int64_t ToFixedPoint(float value) {
   return std::llrint(static_cast<double>(scaled));
 }
 
+// The nearest float32.
 inline float FromFixedPoint(int64_t value) {
   return static_cast<float>(static_cast<double>(value) * kFixedPointInverse);
 }

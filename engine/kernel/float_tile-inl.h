@@ -27,14 +27,17 @@ inline constexpr size_t kSumVectors = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HW
 
 struct FloatWeight {
   static constexpr size_t kBytes = 4;
+  // A column of a panel.
   static HWY_INLINE VF32 Load(const uint8_t* p) { return LoadFloat(p); }
 };
 struct HalfWeight {
   static constexpr size_t kBytes = 2;
+  // A column of a panel.
   static HWY_INLINE VF32 Load(const uint8_t* p) { return LoadHalf(p); }
 };
 struct BFloat16Weight {
   static constexpr size_t kBytes = 2;
+  // A column of a panel.
   static HWY_INLINE VF32 Load(const uint8_t* p) { return LoadBFloat16(p); }
 };
 

@@ -44,6 +44,7 @@ class Matrix {
   Matrix& operator=(Matrix&&) noexcept;
   ~Matrix();
 
+  // Its shape.
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
   TensorType type() const { return type_; }
@@ -53,6 +54,7 @@ class Matrix {
   size_t bytes() const;
 
   struct Storage;  // the layout; known to the kernels only
+  // For kernels.
   const Storage& storage() const { return *storage_; }
 
  private:
@@ -77,7 +79,9 @@ class Activations {
   // Borrows values, row t at values + t * stride, until the next Set.
   void Set(const float* values, size_t rows, size_t cols, size_t stride);
 
+  // A row's values, the shape, and the distance of rows.
   const float* row(size_t t) const { return values_ + t * stride_; }
+  // Its shape.
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
   size_t stride() const { return stride_; }

@@ -112,6 +112,7 @@ HWY_INLINE void LoadTwoBits(const uint8_t* p, UnitCodes& codes) {
 class HalfScales {
  public:
   HWY_INLINE HalfScales(const uint8_t* strip, size_t, size_t lane) : scales_(strip + 2 * lane) {}
+  // By which a unit's codes are multiplied, of each row.
   template <size_t kUnit>
   HWY_INLINE VF32 Scale() const {
     return LoadHalf(scales_ + kUnit * 2 * kPanelRows);
@@ -126,6 +127,7 @@ class HalfScalesAndMinima : public HalfScales {
  public:
   HWY_INLINE HalfScalesAndMinima(const uint8_t* strip, size_t units, size_t lane)
       : HalfScales(strip, units, lane), added_(strip, units, lane + units * kPanelRows) {}
+  // What is taken from each value of a unit, of each row.
   template <size_t kUnit>
   HWY_INLINE VF32 Minimum() const {
     return hn::Neg(added_.Scale<kUnit>());
@@ -139,6 +141,7 @@ class HalfScalesAndMinima : public HalfScales {
 class ExponentScales {
  public:
   HWY_INLINE ExponentScales(const uint8_t* strip, size_t, size_t lane) : exponents_(strip + lane) {}
+  // By which a unit's codes are multiplied, of each row.
   template <size_t kUnit>
   HWY_INLINE VF32 Scale() const {
     const U32 d;
@@ -178,10 +181,12 @@ class SixBitScales {
     minima_[0] = hn::And(second, six);
     minima_[1] = hn::Or(hn::And(hn::ShiftRight<4>(third), four), hn::And(hn::ShiftRight<2>(second), two));
   }
+  // By which a unit's codes are multiplied, of each row.
   template <size_t kUnit>
   HWY_INLINE VF32 Scale() const {
     return hn::Mul(ByteToFloat<kUnit % 4>(scales_[kUnit / 4]), scale_);
   }
+  // What is taken from each value of a unit, of each row.
   template <size_t kUnit>
   HWY_INLINE VF32 Minimum() const {
     return hn::Mul(ByteToFloat<kUnit % 4>(minima_[kUnit / 4]), minimum_);
@@ -197,6 +202,7 @@ class EightBitScales {
  public:
   HWY_INLINE EightBitScales(const uint8_t* strip, size_t, size_t lane)
       : numbers_(strip + lane), scale_(LoadHalf(strip + 16 * kPanelRows + 2 * lane)) {}
+  // By which a unit's codes are multiplied, of each row.
   template <size_t kHalf>
   HWY_INLINE VF32 Scale() const {
     return hn::Mul(LoadInt8(numbers_ + kHalf * kPanelRows), scale_);
@@ -222,6 +228,7 @@ class SplitSixBitScales {
     scales_[2] = hn::Or(hn::And(hn::ShiftRight<4>(low[0]), four), hn::And(high, two));
     scales_[3] = hn::Or(hn::And(hn::ShiftRight<4>(low[1]), four), hn::And(hn::ShiftRight<2>(high), two));
   }
+  // By which a unit's codes are multiplied, of each row.
   template <size_t kHalf>
   HWY_INLINE VF32 Scale() const {
     return hn::Mul(hn::Sub(ByteToFloat<kHalf % 4>(scales_[kHalf / 4]), hn::Set(F32(), 32.0f)), scale_);
@@ -239,10 +246,12 @@ class NibbleScales {
       : numbers_(strip + lane),
         scale_(LoadHalf(strip + 16 * kPanelRows + 2 * lane)),
         minimum_(LoadHalf(strip + 18 * kPanelRows + 2 * lane)) {}
+  // By which a unit's codes are multiplied, of each row.
   template <size_t kHalf>
   HWY_INLINE VF32 Scale() const {
     return hn::Mul(hn::ConvertTo(F32(), hn::And(Number<kHalf>(), hn::Set(I32(), 15))), scale_);
   }
+  // What is taken from each value of a unit, of each row.
   template <size_t kHalf>
   HWY_INLINE VF32 Minimum() const {
     return hn::Mul(hn::ConvertTo(F32(), hn::ShiftRight<4>(Number<kHalf>())), minimum_);
@@ -265,6 +274,7 @@ class NibbleAndPairScales {
       : low_(LoadBytes(U32(), strip + 4 * lane)),
         high_(hn::PromoteTo(U32(), LoadBytes(hn::Rebind<uint16_t, U32>(), strip + kQuadBytes + 2 * lane))),
         scale_(LoadHalf(strip + kQuadBytes + 2 * kPanelRows + 2 * lane)) {}
+  // By which a unit's codes are multiplied, of each row.
   template <size_t kUnit>
   HWY_INLINE VF32 Scale() const {
     const VU32 low = kUnit == 0 ? low_ : hn::ShiftRight<4 * kUnit>(low_);
@@ -287,6 +297,7 @@ class NibbleAndPairScales {
 // parts of a strip.
 struct PlainNibbles {
   static constexpr size_t kCodeBytes = 4 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) { LoadNibbles(p, codes); }
 };
 
@@ -309,6 +320,7 @@ struct Q5_0Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 4;
   static constexpr size_t kScaleBytes = 2 * kPanelRows, kCodeBytes = 5 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadNibbles(p, codes);
     AddOneBit<4>(p + 4 * kQuadBytes, codes);
@@ -320,6 +332,7 @@ struct Q5_1Format {
   static constexpr bool kHalves = false, kMinima = true;
   static constexpr int kOffsetBits = 0;
   static constexpr size_t kScaleBytes = 4 * kPanelRows, kCodeBytes = 5 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadNibbles(p, codes);
     AddOneBit<4>(p + 4 * kQuadBytes, codes);
@@ -331,6 +344,7 @@ struct Q8_0Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
   static constexpr size_t kScaleBytes = 2 * kPanelRows, kCodeBytes = kQuads * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     Repeat<kQuads>([&](auto quad)
                        HEARTH_INLINE_LAMBDA { codes[quad] = LoadBytes(U8(), p + quad * kQuadBytes); });
@@ -342,6 +356,7 @@ struct IQ4_NLFormat {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
   static constexpr size_t kScaleBytes = 2 * kPanelRows, kCodeBytes = 4 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadLevels(kIq4Levels, 1 << kOffsetBits, p, codes);
   }
@@ -352,6 +367,7 @@ struct MXFP4Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 4;
   static constexpr size_t kScaleBytes = kPanelRows, kCodeBytes = 4 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadLevels(kDoubledE2M1, 1 << kOffsetBits, p, codes);
   }
@@ -369,6 +385,7 @@ struct Q5_KFormat {
   static constexpr bool kHalves = false, kMinima = true;
   static constexpr int kOffsetBits = 0;
   static constexpr size_t kScaleBytes = 2 * kPanelRows, kCodeBytes = 5 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadNibbles(p, codes);
     AddOneBit<4>(p + 4 * kQuadBytes, codes);
@@ -380,6 +397,7 @@ struct Q6_KFormat {
   static constexpr bool kHalves = true, kMinima = false;
   static constexpr int kOffsetBits = 5;
   static constexpr size_t kScaleBytes = 18 * kPanelRows / kStripUnits, kCodeBytes = 6 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadNibbles(p, codes);
     AddTwoBits<4>(p + 4 * kQuadBytes, codes);
@@ -391,6 +409,7 @@ struct Q3_KFormat {
   static constexpr bool kHalves = true, kMinima = false;
   static constexpr int kOffsetBits = 2;
   static constexpr size_t kScaleBytes = 14 * kPanelRows / kStripUnits, kCodeBytes = 3 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadTwoBits(p, codes);
     AddOneBit<2>(p + 2 * kQuadBytes, codes);
@@ -402,6 +421,7 @@ struct Q2_KFormat {
   static constexpr bool kHalves = true, kMinima = true;
   static constexpr int kOffsetBits = 0;
   static constexpr size_t kScaleBytes = 20 * kPanelRows / kStripUnits, kCodeBytes = 2 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) { LoadTwoBits(p, codes); }
 };
 
@@ -410,6 +430,7 @@ struct IQ4_XSFormat {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
   static constexpr size_t kScaleBytes = kPanelRows, kCodeBytes = 4 * kQuadBytes;
+  // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     LoadLevels(kIq4Levels, 1 << kOffsetBits, p, codes);
   }
@@ -432,6 +453,7 @@ HWY_INLINE void LoadCodes(const uint8_t* p, UnitCodes& codes) {
   }
 }
 
+// The scales of a strip's units as float32.
 template <class Format>
 HWY_INLINE void ExpandScales(const uint8_t* strip, size_t units, StripScales& out) {
   constexpr size_t kParts = Format::kHalves ? 2 : 1;
@@ -446,6 +468,7 @@ HWY_INLINE void ExpandScales(const uint8_t* strip, size_t units, StripScales& ou
   }
 }
 
+// The codes of a strip's units as bytes, with their scales.
 template <class Format, bool kSigned>
 HWY_INLINE void ExpandStrip(const uint8_t* strip, size_t units, ExpandedStrip& out) {
   for (size_t unit = 0; unit < units; ++unit) {

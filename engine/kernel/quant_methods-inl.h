@@ -37,6 +37,7 @@ struct UnitOfTokens {
   size_t rows;
 };
 
+// One unit of a token's codes.
 template <class Format>
 HWY_INLINE UnitOfTokens UnitOf(const Activations::Blocks& x, size_t unit, size_t token) {
   const size_t at = unit * x.rows + token;
@@ -118,6 +119,7 @@ class VectorMethod {
   // Totals per panel for so many tokens.
   static constexpr size_t Padded(size_t tokens) { return tokens; }
 
+  // Before the strip is multiplied: what all tokens share.
   HWY_INLINE void Prepare(const Strip& strip) { ExpandScales<Format>(strip.packed, strip.units, scales_); }
 
   // Adds the units [begin, end) to the totals of the strip's panel.
@@ -214,14 +216,17 @@ class TileMethod {
   TileMethod() { ConfigureTiles(Format::kHalves ? kQuads / 2 : kQuads); }
   ~TileMethod() { ReleaseTiles(); }
 
+  // Tokens as whole tiles.
   static constexpr size_t Padded(size_t tokens) {
     return (tokens + kTileTokens - 1) / kTileTokens * kTileTokens;
   }
 
+  // Before the strip is multiplied: what all tokens share.
   HWY_INLINE void Prepare(const Strip& strip) {
     ExpandStrip<Format, true>(strip.packed, strip.units, expanded_);
   }
 
+  // Adds the strip's products for tokens [begin, end) of x to their sums.
   HWY_INLINE void Multiply(const TokenRange& x, const Strip& strip, size_t begin, size_t end,
                            float* totals) const {
     for (size_t unit = begin; unit < end; ++unit) Prefetch<Format>(strip, unit);

@@ -26,6 +26,7 @@ class RowMatrix {
 
   RowMatrix() = default;
 
+  // Its shape and type.
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
   TensorType type() const { return type_; }
@@ -34,6 +35,7 @@ class RowMatrix {
   size_t row_bytes() const { return row_bytes_; }
   size_t bytes() const { return rows_ * row_bytes_; }
 
+  // A row's bytes; how it is multiplied.
   const uint8_t* row(size_t r) const { return memory_.data() + r * row_bytes_; }
   Arithmetic arithmetic() const { return arithmetic_; }
 

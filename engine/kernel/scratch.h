@@ -13,6 +13,7 @@ inline constexpr size_t kCacheLine = 64;  // bytes
 template <class T>
 class Scratch {
  public:
+  // Room for `count` values; what was there may be lost.
   T* Reserve(size_t count) {
     if (count > capacity_) {
       data_ = hwy::AllocateAligned<T>(count);
@@ -20,6 +21,7 @@ class Scratch {
     }
     return data_.get();
   }
+  // What Reserve has given.
   T* data() const { return data_.get(); }
 
  private:

@@ -65,6 +65,7 @@ struct Partials {
     for (VF32& sum : v) sum = hn::Zero(F32());
   }
 
+  // All lanes, in a fixed order.
   HWY_INLINE float Sum() const {
     HWY_ALIGN float lanes[kPartials];
     for (size_t i = 0; i < kPartialVectors; ++i) hn::Store(v[i], F32(), lanes + i * kLanes);
@@ -83,18 +84,22 @@ HWY_INLINE hn::Vec<D> LoadBytes(D d, const void* p) {
   return hn::Load(d, lanes);
 }
 
+// A vector of values from memory of any alignment, as float32.
 HWY_INLINE VF32 LoadFloat(const void* p) { return LoadBytes(F32(), p); }
 
+// The same from half precision.
 HWY_INLINE VF32 LoadHalf(const void* p) {
   return hn::PromoteTo(F32(), LoadBytes(hn::Rebind<hwy::float16_t, F32>(), p));
 }
 
+// The same from bfloat16.
 HWY_INLINE VF32 LoadBFloat16(const void* p) {
   const hn::Rebind<uint32_t, F32> du32;
   const auto wide = hn::PromoteTo(du32, LoadBytes(hn::Rebind<uint16_t, F32>(), p));
   return hn::BitCast(F32(), hn::ShiftLeft<16>(wide));
 }
 
+// The same from bytes with a sign.
 HWY_INLINE VF32 LoadInt8(const void* p) {
   return hn::ConvertTo(F32(), hn::PromoteTo(I32(), LoadBytes(hn::Rebind<int8_t, F32>(), p)));
 }
@@ -135,6 +140,7 @@ HWY_INLINE void Accumulate(const float* a, const float* b, size_t n, float pad, 
   }
 }
 
+// Adds products of a and b, n values each, to the partial sums.
 HWY_INLINE void AccumulateDot(const float* a, const float* b, size_t n, Partials& sums) {
   Accumulate(
       a, b, n, 0.0f, [](VF32 sum, VF32 x, VF32 y) HWY_ATTR { return hn::MulAdd(x, y, sum); }, sums);

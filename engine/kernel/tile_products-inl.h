@@ -1,5 +1,5 @@
-// Products of 8-bit matrices in tile registers (AMX). Compiled for the one instruction set that may have them;
-// matrix_tiles.h tells whether the machine does.
+// Products of 8-bit matrices in tile registers (AMX). Compiled for the one instruction set that may have
+// them; matrix_tiles.h tells whether the machine does.
 #if defined(HEARTH_ENGINE_KERNEL_TILE_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HEARTH_ENGINE_KERNEL_TILE_PRODUCTS_INL_H_
 #undef HEARTH_ENGINE_KERNEL_TILE_PRODUCTS_INL_H_
@@ -46,8 +46,8 @@ HWY_INLINE void ConfigureTiles(size_t quads) {
 // Tiles in use make every switch of threads save 8 KiB.
 HWY_INLINE void ReleaseTiles() { asm volatile("tilerelease" : : :); }
 
-// Sum register kSlot (0 to 3) = activations (16 tokens, kUnitCols bytes apart) times weights. The registers are
-// not known to the compiler: these functions keep their order because they are volatile.
+// Sum register kSlot (0 to 3) = activations (16 tokens, kUnitCols bytes apart) times weights. The registers
+// are not known to the compiler: these functions keep their order because they are volatile.
 template <int kSlot>
 HWY_INLINE void MultiplyTile(const int8_t* activations, const uint8_t* weights) {
   const size_t x_stride = kUnitCols, w_stride = kQuadBytes;
@@ -64,6 +64,7 @@ HWY_INLINE void MultiplyTile(const int8_t* activations, const uint8_t* weights) 
 
 using TileSums = int32_t[kTileTokens][kPanelRows];
 
+// Writes the sums of the tile register.
 template <int kSlot>
 HWY_INLINE void StoreTile(TileSums& out) {
   const size_t stride = kPanelRows * sizeof(int32_t);

@@ -24,6 +24,7 @@ class WeightMemory {
   WeightMemory& operator=(WeightMemory&& other) noexcept;
   ~WeightMemory();
 
+  // The region's bytes.
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
 

@@ -65,6 +65,7 @@ class Decoder {
   virtual absl::Status Truncate(uint32_t sequence, uint32_t length) = 0;
   virtual uint32_t SequenceLength(uint32_t sequence) const = 0;
 
+  // What it was created for.
   virtual const Model& model() const = 0;
   virtual const DecoderOptions& options() const = 0;
   // Of the whole KV cache, on whatever devices.

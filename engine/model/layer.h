@@ -17,6 +17,7 @@ namespace hearth {
 struct LayerRun {
   LayerRun(const ModelOutline& outline, uint32_t max_rows, ThreadPool& pool);
 
+  // Of the step.
   size_t row_count() const { return rows.size(); }
 
   Workspace work;  // of the leader

@@ -27,6 +27,7 @@ class LedStage {
   static absl::StatusOr<std::unique_ptr<LedStage>> Load(HostShare& share, WeightSource& source,
                                                         ThreadPool& pool);
 
+  // That the host leads.
   const LayerRange& layers() const { return layers_; }
   // See Stage::Run.
   absl::Status Run(uint64_t step, absl::Span<const RowPlace> rows, float* x);

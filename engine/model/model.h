@@ -25,6 +25,7 @@ class Model {
                                                            std::shared_ptr<const ModelOutline> outline,
                                                            ThreadPool& pool);
 
+  // What it was loaded from, and what was loaded.
   const ModelSpec& spec() const { return outline_->spec; }
   const ModelOptions& options() const { return outline_->options; }
   const GgufFile& file() const { return *file_; }

@@ -36,6 +36,7 @@ struct BundleLayout {
   std::vector<BundleEntry> entries;
   uint64_t bytes = 0;
 
+  // Null where the bundle has no such part.
   const BundleEntry* Find(BundlePart part) const;
 };
 

@@ -20,6 +20,7 @@ struct LoadedGroup {
   BundleLayout layout;
   std::vector<uint8_t> bytes;
 
+  // The bytes of a part; empty where the bundle has none.
   absl::Span<const uint8_t> Part(BundlePart part) const;
   // The values of a float32 part; null where the bundle has none.
   const float* Vector(BundlePart part) const;
@@ -39,6 +40,7 @@ class GroupWeights {
   static absl::StatusOr<GroupWeights> FromFile(const FfnLayerSpec& spec, const FfnLayerSource& source,
                                                NeuronGroup group);
 
+  // Which neurons, and how their bundle is laid out.
   const NeuronGroup& group() const { return loaded_.group; }
   const BundleLayout& layout() const { return loaded_.layout; }
 

@@ -9,6 +9,7 @@ namespace hearth {
 // IEEE half precision (1 sign, 5 exponent, 10 mantissa bits) and bfloat16 (the upper half of a float).
 // Widening is exact. Narrowing rounds to nearest, ties to even; infinities stay, a NaN becomes a quiet NaN.
 
+// Exact.
 inline float HalfToFloat(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t magnitude = half & 0x7fffu;
@@ -19,6 +20,7 @@ inline float HalfToFloat(uint16_t half) {
   return std::bit_cast<float>(sign | (magnitude < 0x0400u ? subnormal : rebiased));
 }
 
+// To the nearest, ties to even.
 inline uint16_t FloatToHalf(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t sign = (bits >> 16) & 0x8000u;
@@ -35,10 +37,12 @@ inline uint16_t FloatToHalf(float value) {
   return static_cast<uint16_t>(sign | ((rounded - (112u << 23)) >> 13));
 }
 
+// Exact.
 inline float BFloat16ToFloat(uint16_t value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);
 }
 
+// To the nearest, ties to even.
 inline uint16_t FloatToBFloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x0040u);

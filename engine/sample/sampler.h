@@ -48,6 +48,7 @@ class Sampler {
   // logits count as -infinity, and a token at -infinity is drawn only where all are.
   int32_t Sample(absl::Span<float> logits);
 
+  // Those that it was made with.
   const SamplingOptions& options() const { return options_; }
 
  private:

@@ -19,6 +19,7 @@ class ArchitectureMetadata {
  public:
   ArchitectureMetadata(const GgufMetadata& metadata, std::string architecture);
 
+  // Whether the architecture's key is there.
   bool Has(std::string_view key) const;
   // The value, an error when it is absent or 0.
   uint32_t Size(std::string_view key) const;
@@ -32,6 +33,7 @@ class ArchitectureMetadata {
                                      std::optional<uint32_t> otherwise) const;
   std::vector<float> FloatPerLayer(std::string_view key, uint32_t layers) const;
 
+  // "llama".
   const std::string& architecture() const { return architecture_; }
   // Reports an error from outside; the first one is kept.
   void Fail(absl::Status status) const;

@@ -39,6 +39,7 @@ class Tokenizer {
   // vocabulary are skipped.
   virtual std::string Decode(absl::Span<const TokenId> ids, DecodeOptions options) const = 0;
 
+  // Number of token ids.
   virtual int32_t vocab_size() const = 0;
   // The token as written in the file; "" outside the vocabulary.
   virtual std::string_view TokenText(TokenId id) const = 0;

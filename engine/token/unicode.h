@@ -24,6 +24,7 @@ enum class CodePointCategory : uint8_t {
   kControl,
 };
 
+// Of the Unicode tables.
 CodePointCategory Category(char32_t code_point);
 // Property White_Space.
 bool IsWhitespace(char32_t code_point);

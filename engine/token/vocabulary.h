@@ -49,6 +49,7 @@ struct Vocabulary {
   Vocabulary(Vocabulary&&) = default;
   Vocabulary& operator=(Vocabulary&&) = default;
 
+  // Number of ids; whether an id is one of them; whether it has one of the attributes.
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   bool Contains(TokenId id) const { return id >= 0 && id < size(); }
   bool Has(TokenId id, unsigned attribute_mask) const { return (attributes[id] & attribute_mask) != 0; }

@@ -33,6 +33,7 @@ struct RowTable {
   uint64_t cols = 0;
   uint64_t row_bytes = 0;
 
+  // Writes a row, (cols), as float32.
   void Read(uint64_t row, float* out) const;
 };
 

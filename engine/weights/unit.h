@@ -21,6 +21,7 @@ struct IndexRange {
   uint64_t begin = 0;
   uint64_t end = 0;
 
+  // How many there are.
   uint64_t size() const { return end - begin; }
   bool operator==(const IndexRange&) const = default;
 };

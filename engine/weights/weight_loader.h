@@ -32,6 +32,7 @@ class WeightLoader {
   // The tensors that were asked for and are there, in the order of the set.
   std::vector<const GgufTensor*> used() const;
 
+  // Whether there is a tensor of that name.
   bool Has(const std::string& tensor) const { return tensors_.Find(tensor) != nullptr; }
 
   // The tensor, or nullptr and an error when it is missing or of another shape.
@@ -65,7 +66,9 @@ class WeightLoader {
   // Tensors with these prefixes are known but not needed.
   void Ignore(std::string prefix) { ignored_.push_back(std::move(prefix)); }
 
+  // Keeps the error if it is the first.
   void Fail(absl::Status status) { status_.Update(std::move(status)); }
+  // Whether nothing has failed so far.
   bool ok() const { return status_.ok(); }
   // The first error.
   const absl::Status& status() const { return status_; }

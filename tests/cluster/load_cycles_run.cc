@@ -1,0 +1,83 @@
+// Loads a model on two hosts, generates with it and unloads it, again and again: what both keep in memory is
+// the same after the last cycle as after the first ones.
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "tests/cluster/daemon_process.h"
+
+namespace hearth {
+namespace {
+
+struct Flags {
+  int cycles = 1000;
+  int warm = 50;  // until then pools, caches and connections still grow
+} flags;
+
+// Between the cycle after which memory is compared and the last one.
+constexpr double kMayGrowMib = 5;
+
+double ResidentMib(const DaemonProcess& daemon) {
+  return static_cast<double>(daemon.ResidentBytes()) / (1 << 20);
+}
+
+class LoadCycles : public ::testing::Test {
+ protected:
+  // One load, some tokens on both hosts, one unload.
+  void Cycle(int number) {
+    v1::LoadModelRequest load;
+    load.set_path(kSparseModel);
+    load.set_name(absl::StrCat("model", number));
+    ASSERT_TRUE(client_.LoadModel(load, [](const auto&) {}).ok());
+    ASSERT_TRUE(AwaitCluster(client_, [](const auto& status) { return HostHasShare(status, "worker"); }));
+    EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 4)).size(), 4u);
+    ASSERT_TRUE(client_.UnloadModel(load.name()).ok());
+    ASSERT_TRUE(AwaitCluster(client_, [](const auto& status) { return status.plans().empty(); }));
+  }
+
+  TemporaryFolder folder_;
+  DaemonProcess coordinator_{
+      folder_.path(), "coordinator", {"--context", "512", "--use-every-host", "--device", "cpu,memory=1GiB"}};
+  DaemonProcess worker_{
+      folder_.path(), "worker", {"--join", coordinator_.address(), "--device", "cpu,memory=1GiB"}};
+  Client client_{coordinator_.address()};
+};
+
+TEST_F(LoadCycles, MemoryOfBothHostsStaysFlat) {
+  ASSERT_TRUE(AwaitCluster(client_, [](const auto& status) {
+    return status.hosts_size() == 2 && status.hosts(1).state() == v1::HOST_STATE_ALIVE;
+  }));
+  double coordinator_mib = 0, worker_mib = 0;
+  for (int i = 1; i <= flags.cycles && !HasFailure(); ++i) {
+    Cycle(i);
+    if (i == flags.warm) {
+      coordinator_mib = ResidentMib(coordinator_);
+      worker_mib = ResidentMib(worker_);
+    }
+    if (i % flags.warm == 0) {
+      std::printf("%5d cycles: coordinator %.1f MiB, worker %.1f MiB\n", i, ResidentMib(coordinator_),
+                  ResidentMib(worker_));
+      std::fflush(stdout);
+    }
+  }
+  EXPECT_LE(ResidentMib(coordinator_), coordinator_mib + kMayGrowMib);
+  EXPECT_LE(ResidentMib(worker_), worker_mib + kMayGrowMib);
+}
+
+int Main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  CLI::App app("Loads and unloads a model on two hosts again and again.");
+  app.add_option("--cycles", flags.cycles, "How often")->capture_default_str();
+  app.add_option("--warm", flags.warm, "Memory is compared with that after so many")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  CLI11_PARSE(app, argc, argv);
+  return RUN_ALL_TESTS();
+}
+
+}  // namespace
+}  // namespace hearth
+
+int main(int argc, char** argv) { return hearth::Main(argc, argv); }
