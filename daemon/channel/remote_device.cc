@@ -132,24 +132,13 @@ void RemoteDevice::Send(Slot& slot, const MixRequest& request) {
 }
 
 absl::Status RemoteDevice::RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) {
-  if (!failed_.ok()) return failed_;
-  const Clock::time_point start = Clock::now();
   ++submitted_;
+  if (!failed_.ok()) return failed_;
   Slot& slot = SlotOf(submitted_);
+  slot.hidden = x;
   SendWithPlaces(slot, HeaderOf(FrameOperation::kStage, 0, static_cast<uint32_t>(rows.size())), step, rows,
                  x);
-  const auto receive = [&]() -> absl::Status {
-    const Clock::time_point deadline = Deadline(slot.header);
-    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
-    HEARTH_RETURN_IF_ERROR(ValidateAnswer(header, slot.header, shape_));
-    network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
-    return socket_->Receive({reinterpret_cast<uint8_t*>(x), header.payload_bytes}, deadline);
-  };
-  const absl::Status received = receive();
-  wait_us_ += std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
-  if (!received.ok()) return Fail(received);
-  ++round_trips_;
-  return absl::OkStatus();
+  return Collect(submitted_, {});
 }
 
 void RemoteDevice::Send(Slot& slot, const FfnRequest& request) {
@@ -186,20 +175,30 @@ absl::Status RemoteDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   return absl::OkStatus();
 }
 
+// The header of the answer, which is the one to `request`.
+absl::StatusOr<FrameHeader> RemoteDevice::ReceiveAnswer(const FrameHeader& request,
+                                                        Clock::time_point deadline,
+                                                        const WireKvRange& range) {
+  HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
+  HEARTH_RETURN_IF_ERROR(ValidateAnswer(header, request, shape_, range));
+  network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
+  return header;
+}
+
 absl::Status RemoteDevice::Receive(const Slot& slot, absl::Span<int64_t> sums) {
   const Clock::time_point deadline = Deadline(slot.header);
-  HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
-  HEARTH_RETURN_IF_ERROR(ValidateAnswer(header, slot.header, shape_));
-  network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
-  if (slot.header.operation == FrameOperation::kOutput) return ReceiveLogits(slot);
+  HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, ReceiveAnswer(slot.header, deadline));
+  if (slot.header.operation == FrameOperation::kOutput) return ReceiveLogits(slot, deadline);
+  if (slot.header.operation == FrameOperation::kStage) {
+    return socket_->Receive({reinterpret_cast<uint8_t*>(slot.hidden), header.payload_bytes}, deadline);
+  }
   HEARTH_RETURN_IF_ERROR(socket_->Receive(sums_.Receive(header.type, sums.size()), deadline));
   sums_.AddTo(sums);
   return absl::OkStatus();
 }
 
 // Puts each row's logits where the host's output rows are in the vocabulary.
-absl::Status RemoteDevice::ReceiveLogits(const Slot& slot) {
-  const Clock::time_point deadline = Deadline(slot.header);
+absl::Status RemoteDevice::ReceiveLogits(const Slot& slot, Clock::time_point deadline) {
   for (uint32_t row = 0; row < slot.header.rows; ++row) {
     for (const IndexRange& run : shape_.output_runs) {
       float* const out = slot.logits + size_t{row} * slot.n_vocab + run.begin;
@@ -225,9 +224,7 @@ absl::StatusOr<std::vector<uint8_t>> RemoteDevice::AskForKv(FrameOperation opera
   Send(request, {AsBytes(&wire, sizeof(wire)), bytes});
   const auto answer = [&]() -> absl::StatusOr<std::vector<uint8_t>> {
     const Clock::time_point deadline = Deadline(request);
-    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, socket_->ReceiveHeader(deadline));
-    HEARTH_RETURN_IF_ERROR(ValidateAnswer(header, request, shape_, wire));
-    network_bytes_ += kFrameHeaderBytes + header.payload_bytes;
+    HEARTH_ASSIGN_OR_RETURN(const FrameHeader header, ReceiveAnswer(request, deadline, wire));
     std::vector<uint8_t> cached(header.payload_bytes);
     HEARTH_RETURN_IF_ERROR(socket_->Receive(absl::MakeSpan(cached), deadline));
     return cached;

@@ -74,6 +74,7 @@ class RemoteDevice : public Device, public RemoteStage {
     std::vector<WirePlace> places;  // of a mix
     float* logits = nullptr;        // of an output
     uint32_t n_vocab = 0;
+    float* hidden = nullptr;  // of a stage: where its result goes
   };
 
   Slot& SlotOf(Ticket ticket) { return slots_[ticket % kMaxInFlight]; }
@@ -87,7 +88,10 @@ class RemoteDevice : public Device, public RemoteStage {
   void Send(Slot& slot, const OutputRequest& request);
   void Send(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts);
   absl::Status Receive(const Slot& slot, absl::Span<int64_t> sums);
-  absl::Status ReceiveLogits(const Slot& slot);
+  absl::StatusOr<FrameHeader> ReceiveAnswer(const FrameHeader& request,
+                                            FrameSocket::Clock::time_point deadline,
+                                            const WireKvRange& range = {});
+  absl::Status ReceiveLogits(const Slot& slot, FrameSocket::Clock::time_point deadline);
   absl::StatusOr<std::vector<uint8_t>> AskForKv(FrameOperation operation, const KvRange& range,
                                                 absl::Span<const uint8_t> bytes);
 

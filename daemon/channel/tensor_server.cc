@@ -107,11 +107,12 @@ class Answerer {
     const absl::Span<const WirePlace> places =
         PayloadPart<WirePlace>(PayloadOf(shape_, header).x_bytes, header.rows);
     HEARTH_RETURN_IF_ERROR(ValidatePlaces(shape_, places));
-    std::vector<RowPlace>& rows = new_rows_;
-    rows.clear();
-    for (const WirePlace& place : places) rows.push_back({place.sequence, place.position, place.prompt != 0});
-    if (own_step_ != 0 && header.step == step_ && rows == rows_) return absl::OkStatus();
-    rows_.swap(rows);
+    new_rows_.clear();
+    for (const WirePlace& place : places) {
+      new_rows_.push_back({place.sequence, place.position, place.prompt != 0});
+    }
+    if (own_step_ != 0 && header.step == step_ && new_rows_ == rows_) return absl::OkStatus();
+    rows_.swap(new_rows_);
     step_ = header.step;
     own_step_ = ++last_step;
     return absl::OkStatus();
