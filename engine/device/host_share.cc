@@ -239,7 +239,7 @@ absl::Status HostShare::LoadHeads(uint32_t layer, size_t device, WeightSource& s
   if (missing.empty()) return absl::OkStatus();
   std::vector<UnitWeights> weights;
   for (uint32_t group : missing) {
-    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_group, source.Heads(layer, group));
+    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_group, source.Unit({UnitKind::kHeads, layer, group}));
     weights.push_back(std::move(of_group));
   }
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<MixerShard> piece,
@@ -254,7 +254,7 @@ absl::Status HostShare::LoadOutput(size_t device, WeightSource& source, ThreadPo
   if (missing.empty()) return absl::OkStatus();
   std::vector<UnitWeights> weights;
   for (uint32_t run : missing) {
-    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_run, source.Output(run));
+    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_run, source.Unit({UnitKind::kOutput, 0, run}));
     weights.push_back(std::move(of_run));
   }
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<OutputShard> piece,

@@ -65,8 +65,7 @@ struct DeviceShare {
 
   // A unit of the model that comes after those that are here, in the order of UnitId.
   void Add(const UnitId& unit);
-  // All of them, in the order of UnitId but layer by layer: heads and neurons of a layer, at last output
-  // rows.
+  // All of them: heads and neurons layer by layer, then output rows, then led layers.
   std::vector<UnitId> units() const;
 };
 // Everything shared out in turn: unit i of each kind and layer lies on device i mod count.

@@ -16,20 +16,9 @@ absl::StatusOr<GroupWeights> FileSource::Neurons(uint32_t layer, uint32_t group)
                                 outline_->neuron_groups[layer][group]);
 }
 
-absl::StatusOr<UnitWeights> FileSource::Heads(uint32_t layer, uint32_t group) {
-  HEARTH_CHECK(layer < outline_->head_groups.size() && group < outline_->head_groups[layer].size());
-  HEARTH_ASSIGN_OR_RETURN(UnitParts parts, outline_->HeadParts(layer, group));
+absl::StatusOr<UnitWeights> FileSource::Unit(const UnitId& unit) {
+  HEARTH_ASSIGN_OR_RETURN(UnitParts parts, outline_->Parts(unit));
   return UnitFromFile(std::move(parts));
-}
-
-absl::StatusOr<UnitWeights> FileSource::Output(uint32_t run) {
-  HEARTH_CHECK(run < outline_->output_runs.size());
-  return UnitFromFile(outline_->OutputParts(run));
-}
-
-absl::StatusOr<UnitWeights> FileSource::Layer(uint32_t layer) {
-  HEARTH_CHECK(layer < outline_->spec.n_layers);
-  return UnitFromFile(outline_->LayerParts(layer));
 }
 
 void FileSource::ReleaseLayer(uint32_t layer) {
@@ -38,7 +27,7 @@ void FileSource::ReleaseLayer(uint32_t layer) {
       if (slice->tensor != nullptr) file_->Release(slice->tensor->data);
     }
   }
-  const absl::StatusOr<UnitParts> heads = outline_->HeadParts(layer, 0);
+  const absl::StatusOr<UnitParts> heads = outline_->Parts({UnitKind::kHeads, layer, 0});
   if (!heads.ok()) return;
   for (const TensorPart& part : *heads) file_->Release(part.tensor.data);
 }
@@ -50,10 +39,7 @@ absl::StatusOr<std::vector<uint8_t>> FileSource::Bundle(const UnitId& unit) {
     HEARTH_ASSIGN_OR_RETURN(GroupWeights weights, Neurons(unit.layer, unit.number));
     bundle = std::move(weights).Load().bytes;
   } else {
-    HEARTH_ASSIGN_OR_RETURN(const UnitWeights weights, unit.kind == UnitKind::kHeads
-                                                           ? Heads(unit.layer, unit.number)
-                                                       : unit.kind == UnitKind::kOutput ? Output(unit.number)
-                                                                                        : Layer(unit.layer));
+    HEARTH_ASSIGN_OR_RETURN(const UnitWeights weights, Unit(unit));
     bundle = ExtractBundle(weights.parts, weights.layout);
   }
   HEARTH_RETURN_IF_ERROR(CheckUnchanged());
@@ -69,20 +55,10 @@ absl::StatusOr<GroupWeights> BundleWeights::Neurons(uint32_t layer, uint32_t gro
                                   std::move(bundle));
 }
 
-absl::StatusOr<UnitWeights> BundleWeights::Heads(uint32_t layer, uint32_t group) {
-  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kHeads, layer, group}));
-  HEARTH_ASSIGN_OR_RETURN(UnitParts parts, outline_->HeadParts(layer, group));
+absl::StatusOr<UnitWeights> BundleWeights::Unit(const UnitId& unit) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_(unit));
+  HEARTH_ASSIGN_OR_RETURN(UnitParts parts, outline_->Parts(unit));
   return UnitFromBundle(std::move(parts), std::move(bundle));
-}
-
-absl::StatusOr<UnitWeights> BundleWeights::Output(uint32_t run) {
-  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kOutput, 0, run}));
-  return UnitFromBundle(outline_->OutputParts(run), std::move(bundle));
-}
-
-absl::StatusOr<UnitWeights> BundleWeights::Layer(uint32_t layer) {
-  HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> bundle, read_({UnitKind::kLayer, layer, 0}));
-  return UnitFromBundle(outline_->LayerParts(layer), std::move(bundle));
 }
 
 }  // namespace hearth

@@ -21,9 +21,7 @@ class WeightSource {
   virtual ~WeightSource() = default;
   // The weights of a unit that the outline has (CHECK).
   virtual absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) = 0;
-  virtual absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) = 0;
-  virtual absl::StatusOr<UnitWeights> Output(uint32_t run) = 0;
-  virtual absl::StatusOr<UnitWeights> Layer(uint32_t layer) = 0;
+  virtual absl::StatusOr<UnitWeights> Unit(const UnitId& unit) = 0;  // other than neurons
   // What the layer's units were read from will not be needed again.
   virtual void ReleaseLayer(uint32_t layer) = 0;
 };
@@ -34,9 +32,7 @@ class FileSource : public WeightSource {
   FileSource(std::shared_ptr<const GgufFile> file, std::shared_ptr<const ModelOutline> outline);
 
   absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) override;
-  absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) override;
-  absl::StatusOr<UnitWeights> Output(uint32_t run) override;
-  absl::StatusOr<UnitWeights> Layer(uint32_t layer) override;
+  absl::StatusOr<UnitWeights> Unit(const UnitId& unit) override;
   void ReleaseLayer(uint32_t layer) override;
 
   // A unit's weights as they travel (CHECK: there is one). DATA_LOSS when the file was changed since it was
@@ -56,9 +52,7 @@ class BundleWeights : public WeightSource {
   BundleWeights(std::shared_ptr<const ModelOutline> outline, Reader read);
 
   absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) override;
-  absl::StatusOr<UnitWeights> Heads(uint32_t layer, uint32_t group) override;
-  absl::StatusOr<UnitWeights> Output(uint32_t run) override;
-  absl::StatusOr<UnitWeights> Layer(uint32_t layer) override;
+  absl::StatusOr<UnitWeights> Unit(const UnitId& unit) override;
   void ReleaseLayer(uint32_t layer) override {}
 
  private:

@@ -65,8 +65,10 @@ absl::StatusOr<std::unique_ptr<LedStage>> LedStage::Load(HostShare& share, Weigh
 absl::Status LedStage::LoadLayer(uint32_t layer, WeightSource& source, ThreadPool& pool) {
   TensorSet tensors;
   const ModelOutline& outline = share_.outline();
-  if (!outline.LayerParts(layer).empty()) {
-    HEARTH_ASSIGN_OR_RETURN(const UnitWeights unit, source.Layer(layer));
+  const UnitId id{UnitKind::kLayer, layer, 0};
+  HEARTH_ASSIGN_OR_RETURN(const UnitParts parts, outline.Parts(id));
+  if (!parts.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(const UnitWeights unit, source.Unit(id));
     tensors = JoinUnits({&unit, 1});
   }
   tensors_.push_back(std::move(tensors));

@@ -64,20 +64,24 @@ absl::Status CheckWeights(const GgufFile& file, float sparse_threshold, ModelOut
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<UnitParts> ModelOutline::HeadParts(uint32_t layer, uint32_t group) const {
-  return HeadGroupParts(spec, layer, head_groups[layer][group], *tensors);
-}
-
-UnitParts ModelOutline::OutputParts(uint32_t run) const { return OutputRowParts(output_runs[run], *tensors); }
-
-UnitParts ModelOutline::LayerParts(uint32_t layer) const {
-  WeightLoader loader(*tensors, options.arithmetic, nullptr);
-  LoadLayerWeights(spec, layer, predicted(), loader);
+// What whoever leads a layer holds of it.
+UnitParts LayerParts(const ModelOutline& outline, uint32_t layer) {
+  WeightLoader loader(*outline.tensors, outline.options.arithmetic, nullptr);
+  LoadLayerWeights(outline.spec, layer, outline.predicted(), loader);
   UnitParts parts;
   for (const GgufTensor* tensor : loader.used()) parts.push_back({*tensor, Axis::kNone, {}});
   return parts;
+}
+
+}  // namespace
+
+absl::StatusOr<UnitParts> ModelOutline::Parts(const UnitId& unit) const {
+  HEARTH_CHECK(Has(unit) && unit.kind != UnitKind::kNeurons);
+  if (unit.kind == UnitKind::kHeads) {
+    return HeadGroupParts(spec, unit.layer, head_groups[unit.layer][unit.number], *tensors);
+  }
+  if (unit.kind == UnitKind::kOutput) return OutputRowParts(output_runs[unit.number], *tensors);
+  return LayerParts(*this, unit.layer);
 }
 
 bool ModelOutline::Has(const UnitId& unit) const {
@@ -95,12 +99,7 @@ absl::StatusOr<uint64_t> ModelOutline::BundleBytes(const UnitId& unit) const {
                             MakeBundleLayout(ffn_specs[unit.layer], neuron_groups[unit.layer][unit.number]));
     return layout.bytes;
   }
-  UnitParts parts;
-  if (unit.kind == UnitKind::kHeads) {
-    HEARTH_ASSIGN_OR_RETURN(parts, HeadParts(unit.layer, unit.number));
-  } else {
-    parts = unit.kind == UnitKind::kOutput ? OutputParts(unit.number) : LayerParts(unit.layer);
-  }
+  HEARTH_ASSIGN_OR_RETURN(const UnitParts parts, Parts(unit));
   HEARTH_ASSIGN_OR_RETURN(const UnitLayout layout, MakeUnitLayout(parts));
   return layout.bytes;
 }

@@ -54,11 +54,9 @@ struct ModelOutline {
   // Of the leader's own, bytes read for each token (embedding rows excluded).
   uint64_t leader_bytes_per_token = 0;
 
-  // What units have of the model's tensors, by their numbers.
-  absl::StatusOr<UnitParts> HeadParts(uint32_t layer, uint32_t group) const;
-  UnitParts OutputParts(uint32_t run) const;
-  // None where the layer's leader needs no weights.
-  UnitParts LayerParts(uint32_t layer) const;
+  // What a unit other than neurons, whose bundle has a form of its own, has of the model's tensors (CHECK).
+  // None for a layer whose leader needs no weights. INVALID_ARGUMENT where one that is needed is missing.
+  absl::StatusOr<UnitParts> Parts(const UnitId& unit) const;
   bool predicted() const { return options.sparsity == SparsityMode::kPredicted; }
 
   // Whether there is such a unit. The others need one that there is (CHECK).
