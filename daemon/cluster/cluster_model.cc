@@ -294,6 +294,8 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
     skipped = std::exchange(next_, plan);
     info_.plan_epoch = plan->epoch;
     info_.bytes_total = info_.bytes_done = GroupBytes(description_);
+    // Together with the epoch, by which others find the model.
+    ChangeState(ModelState::kReady, "", absl::OkStatus());
   }
   for (const ActivePlan::Remote& remote : plan->remotes) {
     context_->roster->OnLost(
@@ -304,7 +306,7 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
         });
   }
   spdlog::info("model {}: plan {} is ready", name_, plan->epoch);
-  SetState(ModelState::kReady, "");
+  context_->changed();
   ready_.SignalAll();
   WantShards(nullptr);
 }
@@ -418,13 +420,19 @@ std::string ClusterModel::LossOf(const ActivePlan& plan) const {
 void ClusterModel::SetState(ModelState state, const std::string& detail, const absl::Status& error) {
   {
     MutexLock lock(&mutex_);
-    if (info_.state == ModelState::kUnloading) return;
-    if (info_.state == state && info_.detail == detail) return;
-    info_.state = state;
-    info_.detail = detail;
-    info_.error = error;
+    if (!ChangeState(state, detail, error)) return;
   }
   context_->changed();
+}
+
+// False when there is nothing to change, or no more.
+bool ClusterModel::ChangeState(ModelState state, const std::string& detail, const absl::Status& error) {
+  if (info_.state == ModelState::kUnloading) return false;
+  if (info_.state == state && info_.detail == detail) return false;
+  info_.state = state;
+  info_.detail = detail;
+  info_.error = error;
+  return true;
 }
 
 void ClusterModel::SetProgress(const std::string& detail, uint64_t done, uint64_t total) {

@@ -115,6 +115,8 @@ class ClusterModel : public ServedModel {
   // Which hosts of a broken plan are lost, in words.
   std::string LossOf(const ActivePlan& plan) const;
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
+  bool ChangeState(ModelState state, const std::string& detail, const absl::Status& error)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
 
   const std::string name_;
