@@ -57,6 +57,8 @@ CandidateMaker::CandidateMaker(const Cluster& cluster, const Model& model, std::
 
 bool CandidateMaker::MayTake(size_t section, uint32_t device, bool shared, const Choices& choices) const {
   const uint32_t host = devices_[device].host;
+  const Device& described = cluster_.hosts[host].devices[devices_[device].device];
+  if (model_.sections[section].cpu_only && described.kind == DeviceKind::kGpu) return false;
   if (host == cluster_.leader) return true;
   return shared && choices.hosts[host] && !model_.sections[section].stays_with_leader;
 }

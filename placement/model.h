@@ -51,6 +51,7 @@ struct Section {
   uint64_t returned_bytes = 0;
   SectionName name;
   bool stays_with_leader = false;  // no other host may take part
+  bool cpu_only = false;           // GPUs cannot compute it
 };
 
 // A model as placement sees it.

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/capacity/gpu_option.h"
 #include "daemon/capacity/nvml.h"
 #include "engine/base/process_limits.h"
+#include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
 
@@ -24,6 +26,8 @@ constexpr size_t kProbeCols = 4096;
 constexpr size_t kArithmeticRows = 512;  // of the matrix, so that it stays in the cache
 constexpr size_t kBatchRows = 64;
 constexpr std::chrono::milliseconds kProbeTime{120};
+
+bool IsCpu(const DeviceOption& option) { return option.kind == placement::DeviceKind::kCpu; }
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -79,25 +83,28 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
                                                           uint32_t threads) {
   if (threads == 0) threads = static_cast<uint32_t>(ThreadPool::AvailableCores());
   std::vector<DeviceOption> wanted = options;
-  if (wanted.empty()) wanted.emplace_back().name = "cpu";
+  // What belongs to no unit is the first CPU's work.
+  if (std::none_of(wanted.begin(), wanted.end(), IsCpu)) wanted.emplace(wanted.begin())->name = "cpu";
+  std::stable_partition(wanted.begin(), wanted.end(), IsCpu);
   uint32_t threads_left = threads;
   uint32_t without_threads = 0;
   for (const DeviceOption& option : wanted) {
-    if (option.kind != placement::DeviceKind::kCpu) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--device ", option.name, ": this version computes on CPUs only; leave out kind=gpu"));
-    }
+    if (!IsCpu(option)) continue;
     if (option.threads) {
       threads_left -= std::min<uint32_t>(threads_left, static_cast<uint32_t>(*option.threads));
     } else {
       ++without_threads;
     }
   }
-  const uint64_t memory_share = ReadProcessLimits().memory_free_bytes / 10 * 8 / wanted.size();
+  const auto cpus = static_cast<uint64_t>(std::count_if(wanted.begin(), wanted.end(), IsCpu));
+  const uint64_t memory_share = ReadProcessLimits().memory_free_bytes / 10 * 8 / cpus;
   std::vector<HostDeviceSpec> devices;
   for (const DeviceOption& option : wanted) {
     HostDeviceSpec device{option.name, 1, option.memory_bytes.value_or(memory_share)};
-    if (option.threads) {
+    if (!IsCpu(option)) {
+      HEARTH_ASSIGN_OR_RETURN(device.gpu, OpenGpuOption(option));
+      device.memory_bytes = device.gpu->budget_bytes();
+    } else if (option.threads) {
       device.threads = *option.threads;
     } else {
       const uint32_t share = std::max(1u, threads_left / without_threads);
@@ -119,17 +126,37 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
     device.name = spec.name;
     device.memory_budget_bytes = spec.memory_bytes;
     device.threads = static_cast<uint32_t>(spec.threads);
+    if (spec.gpu != nullptr) {
+      device.kind = spec.gpu->kind() == gpu::GpuKind::kEmulated ? "emulated-gpu" : "gpu";
+      device.threads = 0;
+    }
     host.devices.push_back(device);
   }
-  std::barrier<> together(static_cast<std::ptrdiff_t>(devices.size()));
+  const auto cpus = std::count_if(devices.begin(), devices.end(),
+                                  [](const HostDeviceSpec& spec) { return spec.gpu == nullptr; });
+  std::barrier<> together(static_cast<std::ptrdiff_t>(cpus));
   std::vector<std::thread> threads;
-  for (DeviceCapacity& device : host.devices) {
-    threads.emplace_back([&together, &device] { MeasureDevice(together, device); });
+  for (size_t i = 0; i < devices.size(); ++i) {
+    if (devices[i].gpu != nullptr) continue;
+    threads.emplace_back([&together, &device = host.devices[i]] { MeasureDevice(together, device); });
   }
   for (std::thread& thread : threads) thread.join();
-  for (size_t i = 0; i < options.size(); ++i) {
-    if (options[i].read_bytes_per_s) host.devices[i].read_bytes_per_s = *options[i].read_bytes_per_s;
+  bool offers_gpu = false;
+  for (size_t i = 0; i < devices.size(); ++i) {
+    if (devices[i].gpu == nullptr) continue;
+    offers_gpu = true;
+    const absl::StatusOr<GpuFigures> figures = MeasureGpu(*devices[i].gpu);
+    if (!figures.ok()) continue;  // a device without speed is shown, and gets nothing
+    host.devices[i].read_bytes_per_s = figures->read_bytes_per_s;
+    host.devices[i].operations_per_s = figures->operations_per_s;
+    host.devices[i].dispatch_us = figures->dispatch_us;
   }
+  for (const DeviceOption& option : options) {
+    for (DeviceCapacity& device : host.devices) {
+      if (device.name == option.name && option.read_bytes_per_s) device.read_bytes_per_s = *option.read_bytes_per_s;
+    }
+  }
+  if (offers_gpu) return host;
   for (const NvmlDevice& gpu : ListNvmlDevices()) {
     DeviceCapacity device;
     device.name = gpu.name;

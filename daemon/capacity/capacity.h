@@ -14,7 +14,7 @@ namespace hearth {
 // A device of this host as its daemon uses it.
 struct DeviceCapacity {
   std::string name;
-  std::string kind = "cpu";  // "gpu": only reported, nothing is placed on it
+  std::string kind = "cpu";  // or "gpu", "emulated-gpu"; one that is only reported has no speed
   uint64_t memory_budget_bytes = 0;
   uint64_t memory_used_bytes = 0;
   uint32_t threads = 0;
@@ -37,8 +37,8 @@ struct HostCapacity {
 };
 
 // The devices that a host offers: what the options leave out is shared out equally (threads among `threads`,
-// 0: all cores; memory: 80 % of what is free now). No options: one device "cpu". INVALID_ARGUMENT for a GPU,
-// which this version cannot compute on, and for more devices than threads.
+// 0: all cores; memory: 80 % of what is free now, for a GPU 90 % of its own). CPUs come first; where the options
+// name none there is one device "cpu" besides. The errors of OpenGpuOption.
 absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
                                                           uint32_t threads);
 

@@ -17,6 +17,7 @@ namespace hearth {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr int kMaxGpus = 64;
 constexpr size_t kMaxDevices = 64;
 constexpr size_t kMaxNameLength = 64;
 constexpr char kExample[] = "name,memory=4GiB,kind=cpu,threads=2,bandwidth=20G";
@@ -36,8 +37,11 @@ bool IsName(absl::string_view name) {
 }
 
 absl::Status SetKind(absl::string_view value, DeviceOption& option) {
-  if (value != "cpu" && value != "gpu") return absl::InvalidArgumentError("kind is cpu or gpu");
-  option.kind = value == "gpu" ? placement::DeviceKind::kGpu : placement::DeviceKind::kCpu;
+  if (value != "cpu" && value != "gpu" && value != "emulated-gpu") {
+    return absl::InvalidArgumentError("kind is cpu, gpu or emulated-gpu");
+  }
+  option.kind = value == "cpu" ? placement::DeviceKind::kCpu : placement::DeviceKind::kGpu;
+  option.emulated = value == "emulated-gpu";
   return absl::OkStatus();
 }
 
@@ -54,6 +58,12 @@ absl::Status SetField(absl::string_view key, absl::string_view value, DeviceOpti
   const std::string_view text(value.data(), value.size());
   if (key == "kind") return SetKind(value, option);
   if (key == "threads") return SetThreads(value, option);
+  if (key == "number") {
+    if (!absl::SimpleAtoi(value, &option.number) || option.number < 0 || option.number >= kMaxGpus) {
+      return absl::InvalidArgumentError(absl::StrCat("number is that of a GPU, from 0 to ", kMaxGpus - 1));
+    }
+    return absl::OkStatus();
+  }
   if (key == "memory") {
     HEARTH_ASSIGN_OR_RETURN(option.memory_bytes, ParseByteCount(text));
     return absl::OkStatus();
@@ -65,7 +75,7 @@ absl::Status SetField(absl::string_view key, absl::string_view value, DeviceOpti
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown part \"", key, "\" (memory, kind, threads and bandwidth are known)"));
+      absl::StrCat("unknown part \"", key, "\" (memory, kind, number, threads and bandwidth are known)"));
 }
 
 std::optional<double> UnitFactor(std::string_view unit) {
@@ -125,6 +135,9 @@ absl::StatusOr<DeviceOption> ParseDeviceOption(std::string_view spec) {
     if (!status.ok()) return Bad(text, status.message());
   }
   if (option.threads && option.kind == placement::DeviceKind::kGpu) return Bad(text, "a gpu has no threads");
+  if (seen.count("number") > 0 && option.kind == placement::DeviceKind::kCpu) {
+    return Bad(text, "only a gpu has a number");
+  }
   return option;
 }
 

@@ -12,11 +12,14 @@
 
 namespace hearth {
 
-// A device as its owner offers it: --device name,memory=4GiB,kind=cpu,threads=2,bandwidth=20G
+// A device as its owner offers it: --device name,memory=4GiB,kind=cpu,threads=2,bandwidth=20G or
+// name,kind=gpu,number=1,memory=6GiB
 // The name comes first; the rest in any order, each at most once; what is left out is measured or shared out.
 struct DeviceOption {
   std::string name;
   placement::DeviceKind kind = placement::DeviceKind::kCpu;
+  bool emulated = false;  // kind=emulated-gpu: the GPU's kernels on CPUs, for tests and demonstrations
+  int number = 0;         // of the GPU, as CUDA counts them; GPU only
   std::optional<uint64_t> memory_bytes;
   std::optional<int> threads;              // 1 to 1024; CPU only
   std::optional<double> read_bytes_per_s;  // bandwidth=; instead of measuring

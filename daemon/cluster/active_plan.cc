@@ -14,7 +14,7 @@ const Roster::Host* FindHost(const std::vector<Roster::Host>& hosts, const std::
 }
 
 void AddLocalWork(const HostShare& share, DeviceShareView& view) {
-  for (const CpuDevice* device : share.cpus()) {
+  for (const LocalDevice* device : share.locals()) {
     if (device->name() != view.device) continue;
     view.weight_bytes = device->weight_bytes();
     DeviceCounters counters = device->counters();

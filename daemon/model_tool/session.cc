@@ -5,9 +5,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/capacity/capacity.h"
 #include "daemon/capacity/device_option.h"
+#include "daemon/capacity/gpu_option.h"
 #include "daemon/planning/model_description.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/gpu_device.h"
 #include "engine/device/weight_source.h"
 #include "engine/neuron/profile_file.h"
 #include "engine/spec/spec.h"
@@ -38,6 +41,8 @@ absl::StatusOr<uint32_t> ContextLength(const ModelFlags& flags, uint64_t positio
   return static_cast<uint32_t>(context);
 }
 
+bool IsCpu(const DeviceOption& option) { return option.kind == placement::DeviceKind::kCpu; }
+
 // One CPU device with all threads, or those of --devices: threads that are not given are shared out evenly.
 absl::StatusOr<std::vector<DeviceOption>> ChooseDevices(const std::string& spec, int threads) {
   std::vector<DeviceOption> options(1);
@@ -45,21 +50,19 @@ absl::StatusOr<std::vector<DeviceOption>> ChooseDevices(const std::string& spec,
   if (!spec.empty()) {
     HEARTH_ASSIGN_OR_RETURN(options, ParseDeviceOptions(spec));
   }
+  // The leader's own work is done by the first CPU's threads.
+  std::stable_partition(options.begin(), options.end(), IsCpu);
   int free_threads = threads, open = 0;
   for (const DeviceOption& option : options) {
-    if (option.kind != placement::DeviceKind::kCpu) {
-      return absl::UnimplementedError(
-          absl::StrCat("--devices: ", option.name, " is a gpu; hearth-model computes on CPU devices"));
-    }
     if (option.threads.value_or(0) > MostThreads()) {
       return absl::InvalidArgumentError(absl::StrCat("--devices: ", option.name, " has ", *option.threads,
                                                      " threads; at most ", MostThreads(), " are allowed"));
     }
     free_threads -= option.threads.value_or(0);
-    open += option.threads ? 0 : 1;
+    open += option.threads || !IsCpu(option) ? 0 : 1;
   }
   for (DeviceOption& option : options) {
-    if (option.threads) continue;
+    if (option.threads || !IsCpu(option)) continue;
     option.threads = std::max(1, free_threads / open);
     free_threads -= *option.threads;
     --open;
@@ -67,7 +70,22 @@ absl::StatusOr<std::vector<DeviceOption>> ChooseDevices(const std::string& spec,
   return options;
 }
 
-placement::Cluster OneHost(const std::vector<DeviceOption>& options) {
+absl::StatusOr<std::vector<HostDeviceSpec>> OpenDevices(const std::vector<DeviceOption>& options) {
+  std::vector<HostDeviceSpec> specs;
+  for (const DeviceOption& option : options) {
+    HostDeviceSpec spec{option.name, option.threads.value_or(1)};
+    if (!IsCpu(option)) {
+      HEARTH_ASSIGN_OR_RETURN(spec.gpu, OpenGpuOption(option));
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+// The devices as placement sees them. Beside a GPU speeds are measured, so that it gets what it computes faster.
+absl::StatusOr<placement::Cluster> OneHost(const std::vector<DeviceOption>& options,
+                                           const std::vector<HostDeviceSpec>& specs, const ModelOutline& outline,
+                                           const DecoderOptions& decoder_options) {
   placement::Host host{"local", {}, {}};
   for (const DeviceOption& option : options) {
     host.devices.push_back({.name = option.name,
@@ -76,7 +94,18 @@ placement::Cluster OneHost(const std::vector<DeviceOption>& options) {
                             .read_bytes_per_s = option.read_bytes_per_s.value_or(kAssumedBytesPerSecond),
                             .operations_per_s = kAmpleOperationsPerSecond});
   }
-  return {{std::move(host)}, 0};
+  if (std::all_of(options.begin(), options.end(), IsCpu)) return placement::Cluster{{std::move(host)}, 0};
+  const HostCapacity measured = MeasureHost(specs, options);
+  for (size_t i = 0; i < specs.size(); ++i) {
+    placement::Device& device = host.devices[i];
+    device.read_bytes_per_s = measured.devices[i].read_bytes_per_s;
+    device.operations_per_s = measured.devices[i].operations_per_s;
+    device.dispatch_us = measured.devices[i].dispatch_us;
+    if (specs[i].gpu != nullptr) {
+      device.memory_bytes = GpuDevice::WeightBudget(specs[i].gpu->budget_bytes(), outline, decoder_options);
+    }
+  }
+  return placement::Cluster{{std::move(host)}, 0};
 }
 
 // What each of the host's devices holds.
@@ -108,7 +137,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ContextLength(flags, positions, *session->file_));
   HEARTH_ASSIGN_OR_RETURN(const std::vector<DeviceOption> options,
                           ChooseDevices(flags.devices, session->threads_));
-  session->pool_ = std::make_unique<ThreadPool>(*options.front().threads);
+  session->pool_ = std::make_unique<ThreadPool>(options.front().threads.value_or(session->threads_));
 
   ModelOptions model_options;
   if (flags.use_profile) {
@@ -143,10 +172,10 @@ absl::Status Session::MakeDevices(const ModelFlags& flags, const DecoderOptions&
   const ModelOutline& outline = model_->outline();
   HEARTH_ASSIGN_OR_RETURN(placement::Model description, DescribeModel(outline, decoder_options));
   description.leader_memory_bytes = 0;  // budgets limit what is placed
-  HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan, placement::MakePlan(OneHost(options), description));
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<HostDeviceSpec> specs, OpenDevices(options));
+  HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster, OneHost(options, specs, outline, decoder_options));
+  HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan, placement::MakePlan(cluster, description));
 
-  std::vector<HostDeviceSpec> specs;
-  for (const DeviceOption& option : options) specs.push_back({option.name, *option.threads});
   devices_ = std::make_unique<HostDevices>(specs, pool_.get());
   share_ = std::make_unique<HostShare>(model_->shared_outline(), decoder_options, SharesOf(plan, outline),
                                        *devices_);
@@ -195,13 +224,13 @@ uint64_t Session::bytes_touched() const {
 
 std::vector<DeviceCounters> Session::device_counters() const {
   std::vector<DeviceCounters> counters;
-  for (const CpuDevice* device : share_->cpus()) counters.push_back(device->counters());
+  for (const LocalDevice* device : share_->locals()) counters.push_back(device->counters());
   return counters;
 }
 
 std::vector<std::string> Session::device_names() const {
   std::vector<std::string> names;
-  for (const CpuDevice* device : share_->cpus()) names.push_back(device->name());
+  for (const LocalDevice* device : share_->locals()) names.push_back(device->name());
   return names;
 }
 

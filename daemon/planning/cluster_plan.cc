@@ -15,8 +15,9 @@ placement::Host DescribeHost(const PlanningHost& host, const ReservedBytes& rese
   described.name = host.name;
   described.link = host.link;
   for (const DeviceCapacity& capacity : host.capacity.devices) {
-    if (capacity.kind != "cpu") continue;
+    if (capacity.read_bytes_per_s <= 0) continue;  // only reported
     placement::Device device;
+    if (capacity.kind != "cpu") device.kind = placement::DeviceKind::kGpu;
     device.name = capacity.name;
     device.memory_bytes = capacity.memory_budget_bytes;
     if (const auto taken = reserved.find({host.name, capacity.name}); taken != reserved.end()) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/base/status_macros.h"
+#include "engine/device/gpu_device.h"
 #include "engine/neuron/bundle.h"
 #include "engine/neuron/cpu_shard.h"
 
@@ -59,6 +60,7 @@ absl::StatusOr<placement::Section> DescribeFfn(const ModelOutline& outline, uint
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kNeurons, layer}};
   section.sent_bytes = (spec.n_embd + hidden) * kInputBytes + choices * kChoiceBytes;
   section.returned_bytes = spec.output_values() * kSumBytes;
+  section.cpu_only = !GpuFfn::CanHold(spec).ok();
   for (const NeuronGroup& group : outline.neuron_groups[layer]) {
     HEARTH_ASSIGN_OR_RETURN(placement::Group description,
                             DescribeNeurons(ffn, spec, sparsity, has_profile, group));
@@ -81,6 +83,7 @@ absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, co
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kHeads, layer}};
   section.sent_bytes = outline.spec.n_embd * kInputBytes;
   section.returned_bytes = outline.spec.n_embd * kSumBytes;
+  section.cpu_only = !GpuDevice::Supports(outline, {UnitKind::kHeads, layer, 0}, options.kv_type).ok();
   for (uint32_t g = 0; g < outline.head_groups[layer].size(); ++g) {
     HEARTH_ASSIGN_OR_RETURN(placement::Group group,
                             DescribeUnit(outline, options, {UnitKind::kHeads, layer, g}));

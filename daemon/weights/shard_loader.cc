@@ -19,7 +19,7 @@ constexpr std::chrono::seconds kFailedAgain{5};
 constexpr std::chrono::seconds kLookAgain{1};
 constexpr size_t kBundlesPerFetch = 1024;
 
-DeviceWork WorkDoneBy(const CpuDevice& device) {
+DeviceWork WorkDoneBy(const LocalDevice& device) {
   DeviceCounters counters = device.counters();
   return {device.name(), std::move(counters.neurons_computed), std::move(counters.neurons_held),
           counters.bytes_touched};
@@ -66,7 +66,7 @@ std::vector<ShardStatus> ShardLoader::Statuses() const {
   for (const auto& [epoch, job] : jobs_) {
     ShardStatus status = job.status;
     if (job.share != nullptr) {
-      for (const CpuDevice* device : job.share->cpus()) status.devices.push_back(WorkDoneBy(*device));
+      for (const LocalDevice* device : job.share->locals()) status.devices.push_back(WorkDoneBy(*device));
     }
     statuses.push_back(std::move(status));
   }
@@ -83,7 +83,7 @@ uint64_t ShardLoader::UsedBytes(const std::string& name) const {
   std::map<const void*, uint64_t> pieces;  // shares of two plans have some together
   for (const auto& [epoch, job] : jobs_) {
     if (!job.ready) continue;
-    for (const CpuDevice* device : job.share->cpus()) {
+    for (const LocalDevice* device : job.share->locals()) {
       if (device->name() == name) device->AddPieces(pieces);
     }
   }

@@ -13,14 +13,10 @@
 
 namespace hearth {
 
-namespace {
-
 uint64_t NextCacheId() {
   static std::atomic<uint64_t> last{0};
   return ++last;
 }
-
-}  // namespace
 
 MixerShard::MixerShard(const ModelSpec& model, LayerSpec layer, std::vector<uint32_t> groups,
                        MixerWeights weights, KvLayer cache)

@@ -30,6 +30,9 @@ struct KvRange {
   uint32_t end = 0;
 };
 
+// A number that no cache of this process has yet; never 0.
+uint64_t NextCacheId();
+
 // What a CPU holds of one layer's mixer: the weights of some head groups and their KV cache. Each group's
 // part of the output projection is a float32 sum of its own, and the groups' sums are added in fixed point:
 // so the result has the same bits however the groups lie on devices. Used by one thread at a time.

@@ -27,6 +27,10 @@ class RopeAngles {
   void RotateFarQuery(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const;
   void RotateFarKey(uint32_t row, uint32_t heads, uint32_t head_dim, uint32_t offset, float* x) const;
 
+  // What the first `rows` rows are rotated with: (rows, dims / 2) pairs of cosine and sine, both times the magnitude.
+  absl::Span<const float> table(uint32_t rows) const {
+    return absl::MakeConstSpan(near_).first(size_t{rows} * spec_.dims);
+  }
   // Radians that pair i turns per position.
   absl::Span<const double> frequencies() const { return frequencies_; }
   uint32_t window() const { return spec_.rectified_window; }

@@ -3,65 +3,89 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "engine/attention/mixer_shard.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/output_shard.h"
 
 namespace hearth {
+namespace {
+
+struct FfnPiece : UnitPiece {
+  FfnPiece(std::vector<uint32_t> groups, std::unique_ptr<CpuShard> loaded)
+      : UnitPiece(std::move(groups)), shard(std::move(loaded)) {}
+  uint64_t weight_bytes() const override { return shard->weight_bytes(); }
+
+  const std::unique_ptr<CpuShard> shard;
+};
+
+struct MixerPiece : UnitPiece {
+  explicit MixerPiece(std::unique_ptr<MixerShard> loaded)
+      : UnitPiece(loaded->groups()), shard(std::move(loaded)) {}
+  uint64_t weight_bytes() const override { return shard->weight_bytes(); }
+  uint64_t kv_bytes() const override { return shard->kv_bytes(); }
+  uint64_t cache_id() const override { return shard->cache_id(); }
+
+  const std::unique_ptr<MixerShard> shard;
+};
+
+struct OutputPiece : UnitPiece {
+  explicit OutputPiece(std::unique_ptr<OutputShard> loaded)
+      : UnitPiece(loaded->held()), shard(std::move(loaded)) {}
+  uint64_t weight_bytes() const override { return shard->weight_bytes(); }
+
+  const std::unique_ptr<OutputShard> shard;
+};
+
+}  // namespace
+
+std::shared_ptr<UnitPiece> MakeFfnPiece(std::vector<uint32_t> groups, std::unique_ptr<CpuShard> shard) {
+  return std::make_shared<FfnPiece>(std::move(groups), std::move(shard));
+}
 
 CpuDevice::CpuDevice(std::string name, const ModelSpec& model, uint32_t max_rows, ThreadPool& pool)
-    : name_(std::move(name)), pool_(pool), layers_(model.n_layers), step_(model, max_rows, pool) {
+    : LocalDevice(model.n_layers), name_(std::move(name)), pool_(pool), step_(model, max_rows, pool) {
   counters_.neurons_computed.resize(model.n_layers);
   counters_.neurons_held.resize(model.n_layers);
 }
 
-void CpuDevice::AddFfn(uint32_t layer, std::shared_ptr<FfnPiece> piece) {
-  layers_[layer].ffn.push_back(std::move(piece));
+absl::Status CpuDevice::CanHold(const ModelOutline&, const UnitId&) const { return absl::OkStatus(); }
+
+absl::StatusOr<std::shared_ptr<UnitPiece>> CpuDevice::LoadNeurons(const LoadContext& context, uint32_t layer,
+                                                                  std::vector<uint32_t> groups,
+                                                                  std::vector<GroupWeights> weights) {
+  const ModelOutline& outline = context.outline;
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<CpuShard> shard,
+                          MakeCpuShard(outline.ffn_specs[layer], std::move(weights), outline.options.sparsity,
+                                       context.pool, outline.options.arithmetic));
+  return MakeFfnPiece(std::move(groups), std::move(shard));
 }
 
-void CpuDevice::AddMixer(uint32_t layer, std::shared_ptr<MixerShard> piece) {
-  step_.Reserve(piece->layer(), piece->rope_factors());
-  layers_[layer].mixers.push_back(std::move(piece));
+absl::StatusOr<std::shared_ptr<UnitPiece>> CpuDevice::LoadHeads(const LoadContext& context, uint32_t layer,
+                                                                std::vector<uint32_t> groups,
+                                                                absl::Span<const UnitWeights> weights) {
+  const ModelOutline& outline = context.outline;
+  HEARTH_ASSIGN_OR_RETURN(
+      std::unique_ptr<MixerShard> shard,
+      MixerShard::Load(outline.spec, layer, outline.head_groups[layer], std::move(groups), weights,
+                       context.options, outline.options.arithmetic, context.pool));
+  return std::make_shared<MixerPiece>(std::move(shard));
 }
 
-void CpuDevice::AddOutput(std::shared_ptr<OutputShard> piece) { outputs_.push_back(std::move(piece)); }
-
-bool CpuDevice::empty() const {
-  return outputs_.empty() && std::all_of(layers_.begin(), layers_.end(), [](const LayerPieces& layer) {
-           return layer.ffn.empty() && layer.mixers.empty();
-         });
+absl::StatusOr<std::shared_ptr<UnitPiece>> CpuDevice::LoadOutput(const LoadContext& context,
+                                                                 std::vector<uint32_t> runs,
+                                                                 absl::Span<const UnitWeights> weights) {
+  const ModelOutline& outline = context.outline;
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<OutputShard> shard,
+                          OutputShard::Load(outline.spec, outline.output_runs, std::move(runs), weights,
+                                            outline.options.arithmetic, context.pool));
+  return std::make_shared<OutputPiece>(std::move(shard));
 }
 
-uint64_t CpuDevice::weight_bytes() const {
-  uint64_t bytes = 0;
-  for (const LayerPieces& layer : layers_) {
-    for (const auto& piece : layer.ffn) bytes += piece->shard->weight_bytes();
-    for (const auto& piece : layer.mixers) bytes += piece->weight_bytes();
-  }
-  for (const auto& piece : outputs_) bytes += piece->weight_bytes();
-  return bytes;
-}
-
-uint64_t CpuDevice::kv_bytes() const {
-  uint64_t bytes = 0;
-  for (const LayerPieces& layer : layers_) {
-    for (const auto& piece : layer.mixers) bytes += piece->kv_bytes();
-  }
-  return bytes;
-}
-
-void CpuDevice::AddPieces(std::map<const void*, uint64_t>& pieces) const {
-  for (const LayerPieces& layer : layers_) {
-    for (const auto& piece : layer.ffn) pieces[piece.get()] = piece->shard->weight_bytes();
-    for (const auto& piece : layer.mixers) pieces[piece.get()] = piece->weight_bytes() + piece->kv_bytes();
-  }
-  for (const auto& piece : outputs_) pieces[piece.get()] = piece->weight_bytes();
-}
-
-bool CpuDevice::Holds(Work work, uint32_t layer) const {
-  if (work == Work::kOutput) return !outputs_.empty();
-  if (layer >= layers_.size()) return false;
-  return work == Work::kMix ? !layers_[layer].mixers.empty() : !layers_[layer].ffn.empty();
+void CpuDevice::OnAdd(UnitKind kind, uint32_t, UnitPiece& piece) {
+  if (kind != UnitKind::kHeads) return;
+  const MixerShard& shard = *static_cast<MixerPiece&>(piece).shard;
+  step_.Reserve(shard.layer(), shard.rope_factors());
 }
 
 Ticket CpuDevice::Submit(const Request& request) {
@@ -80,8 +104,8 @@ absl::Status CpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
 absl::Status CpuDevice::Compute(const MixRequest& request, absl::Span<int64_t> sums) {
   step_.Begin(request.step, request.rows);
   const uint64_t before = step_.work.bytes_touched;
-  for (const std::shared_ptr<MixerShard>& piece : layers_[request.layer].mixers) {
-    HEARTH_RETURN_IF_ERROR(piece->Run(request.x, step_, sums));
+  for (const auto& piece : pieces(UnitKind::kHeads, request.layer)) {
+    HEARTH_RETURN_IF_ERROR(static_cast<MixerPiece&>(*piece).shard->Run(request.x, step_, sums));
   }
   MutexLock lock(&mutex_);
   counters_.bytes_touched += step_.work.bytes_touched - before;
@@ -91,11 +115,12 @@ absl::Status CpuDevice::Compute(const MixRequest& request, absl::Span<int64_t> s
 absl::Status CpuDevice::Compute(const FfnRequest& request, absl::Span<int64_t> sums) {
   ShardWork work;
   uint64_t neurons = 0;
-  for (const std::shared_ptr<FfnPiece>& piece : layers_[request.layer].ffn) {
-    const ShardWork done = piece->shard->Run(request, pool_, sums);
+  for (const auto& piece : pieces(UnitKind::kNeurons, request.layer)) {
+    CpuShard& shard = *static_cast<FfnPiece&>(*piece).shard;
+    const ShardWork done = shard.Run(request, pool_, sums);
     work.neurons_computed += done.neurons_computed;
     work.bytes_touched += done.bytes_touched;
-    neurons += piece->shard->neurons();
+    neurons += shard.neurons();
   }
   MutexLock lock(&mutex_);
   counters_.neurons_computed[request.layer] += work.neurons_computed;
@@ -106,33 +131,23 @@ absl::Status CpuDevice::Compute(const FfnRequest& request, absl::Span<int64_t> s
 
 absl::Status CpuDevice::Compute(const OutputRequest& request, absl::Span<int64_t>) {
   const uint64_t before = step_.work.bytes_touched;
-  for (const std::shared_ptr<OutputShard>& piece : outputs_) {
-    piece->Run(request.x, request.rows, step_.work, request.logits, request.n_vocab);
+  for (const auto& piece : pieces(UnitKind::kOutput, 0)) {
+    static_cast<OutputPiece&>(*piece).shard->Run(request.x, request.rows, step_.work, request.logits,
+                                                 request.n_vocab);
   }
   MutexLock lock(&mutex_);
   counters_.bytes_touched += step_.work.bytes_touched - before;
   return absl::OkStatus();
 }
 
-absl::StatusOr<MixerShard*> CpuDevice::FindMixer(const KvRange& range) const {
-  if (range.layer < layers_.size()) {
-    for (const std::shared_ptr<MixerShard>& piece : layers_[range.layer].mixers) {
-      const std::vector<uint32_t>& groups = piece->groups();
-      if (std::find(groups.begin(), groups.end(), range.group) != groups.end()) return piece.get();
-    }
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("device ", name_, " holds no head group ", range.group, " of layer ", range.layer));
-}
-
 absl::StatusOr<std::vector<uint8_t>> CpuDevice::ReadKv(const KvRange& range) {
-  HEARTH_ASSIGN_OR_RETURN(MixerShard* const piece, FindMixer(range));
-  return piece->ReadKv(range);
+  HEARTH_ASSIGN_OR_RETURN(UnitPiece* const piece, FindHeads(range));
+  return static_cast<MixerPiece*>(piece)->shard->ReadKv(range);
 }
 
 absl::Status CpuDevice::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) {
-  HEARTH_ASSIGN_OR_RETURN(MixerShard* const piece, FindMixer(range));
-  return piece->WriteKv(range, bytes);
+  HEARTH_ASSIGN_OR_RETURN(UnitPiece* const piece, FindHeads(range));
+  return static_cast<MixerPiece*>(piece)->shard->WriteKv(range, bytes);
 }
 
 DeviceCounters CpuDevice::counters() const {

@@ -9,6 +9,8 @@
 #include "engine/base/checked.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/async_device.h"
+#include "engine/device/cpu_device.h"
+#include "engine/device/gpu_device.h"
 
 namespace hearth {
 namespace {
@@ -23,34 +25,28 @@ bool IsSubset(const Numbers& part, const Numbers& whole) {
   return std::all_of(part.begin(), part.end(), [&](uint32_t number) { return Contains(whole, number); });
 }
 
-// The wanted numbers that none of the pieces has; numbers(piece) are a piece's.
-template <class Pieces, class NumbersOf>
-Numbers MissingFrom(const Pieces& pieces, const Numbers& wanted, NumbersOf numbers_of) {
+// The wanted numbers that none of the pieces has.
+Numbers MissingFrom(const LocalDevice::Pieces& pieces, const Numbers& wanted) {
   Numbers missing;
   for (uint32_t number : wanted) {
     const bool held = std::any_of(pieces.begin(), pieces.end(),
-                                  [&](const auto& piece) { return Contains(numbers_of(*piece), number); });
+                                  [&](const auto& piece) { return Contains(piece->units(), number); });
     if (!held) missing.push_back(number);
   }
   return missing;
 }
 
-// Of a former share's pieces those that have only wanted units, none of which is held already.
-template <class Pieces, class NumbersOf>
-Pieces Adoptable(const Pieces& former, const Pieces& held, const Numbers& wanted, NumbersOf numbers_of) {
-  Pieces adoptable;
-  for (const auto& piece : former) {
-    const Numbers& numbers = numbers_of(*piece);
-    if (IsSubset(numbers, wanted) && MissingFrom(held, numbers, numbers_of).size() == numbers.size()) {
-      adoptable.push_back(piece);
+// `device` takes over those of a former device's pieces that have only wanted units, none of which it holds
+// already.
+void AdoptPieces(const LocalDevice& former, UnitKind kind, uint32_t layer, const Numbers& wanted,
+                 LocalDevice& device) {
+  for (const auto& piece : former.pieces(kind, layer)) {
+    const Numbers& units = piece->units();
+    if (IsSubset(units, wanted) && MissingFrom(device.pieces(kind, layer), units).size() == units.size()) {
+      device.Add(kind, layer, piece);
     }
   }
-  return adoptable;
 }
-
-const Numbers& GroupsOf(const FfnPiece& piece) { return piece.groups; }
-const Numbers& HeadsOf(const MixerShard& piece) { return piece.groups(); }
-const Numbers& RunsOf(const OutputShard& piece) { return piece.held(); }
 
 absl::Status InLayer(uint32_t layer, const absl::Status& status) {
   if (status.ok()) return status;
@@ -123,19 +119,25 @@ HostShare::HostShare(std::shared_ptr<const ModelOutline> outline, const DecoderO
     : outline_(std::move(outline)), options_(options), shares_(std::move(shares)), host_(devices) {
   HEARTH_CHECK(shares_.size() == host_.specs().size());
   for (size_t i = 0; i < host_.specs().size(); ++i) {
-    auto device =
-        std::make_unique<CpuDevice>(host_.specs()[i].name, outline_->spec, options_.max_rows, host_.pool(i));
-    cpus_.push_back(device.get());
+    std::unique_ptr<LocalDevice> device = MakeDevice(i);
+    locals_.push_back(device.get());
     owned_.push_back(std::move(device));
   }
 }
 
 HostShare::~HostShare() = default;
 
+std::unique_ptr<LocalDevice> HostShare::MakeDevice(size_t i) {
+  const HostDeviceSpec& spec = host_.specs()[i];
+  if (spec.gpu != nullptr) return std::make_unique<GpuDevice>(spec.name, *outline_, options_, spec.gpu);
+  return std::make_unique<CpuDevice>(spec.name, outline_->spec, options_.max_rows, host_.pool(i));
+}
+
 absl::Status HostShare::Check() const {
   for (size_t i = 0; i < shares_.size(); ++i) {
     uint64_t bytes = 0;
     for (const UnitId& unit : shares_[i].units()) {
+      HEARTH_RETURN_IF_ERROR(locals_[i]->CanHold(*outline_, unit));
       HEARTH_ASSIGN_OR_RETURN(const uint64_t weights, outline_->BundleBytes(unit));
       HEARTH_ASSIGN_OR_RETURN(const uint64_t cache, outline_->CacheBytes(unit, options_));
       for (const uint64_t part : {weights, cache}) bytes = CheckedAdd(bytes, part).value_or(UINT64_MAX);
@@ -153,14 +155,10 @@ absl::Status HostShare::Check() const {
 std::vector<UnitId> HostShare::missing() const {
   std::vector<UnitId> missing;
   for (size_t i = 0; i < shares_.size(); ++i) {
-    const CpuDevice& cpu = *cpus_[i];
     for (const UnitId& unit : shares_[i].units()) {
-      const Numbers number = {unit.number};
-      const bool lacks =
-          unit.kind == UnitKind::kLayer     ? true  // they are small
-          : unit.kind == UnitKind::kHeads   ? !MissingFrom(cpu.mixers(unit.layer), number, HeadsOf).empty()
-          : unit.kind == UnitKind::kNeurons ? !MissingFrom(cpu.ffn(unit.layer), number, GroupsOf).empty()
-                                            : !MissingFrom(cpu.outputs(), number, RunsOf).empty();
+      // What is a layer's own is small: it is always loaded anew.
+      const bool lacks = unit.kind == UnitKind::kLayer ||
+                         !MissingFrom(locals_[i]->pieces(unit.kind, unit.layer), {unit.number}).empty();
       if (lacks) missing.push_back(unit);
     }
   }
@@ -169,42 +167,36 @@ std::vector<UnitId> HostShare::missing() const {
 
 void HostShare::Adopt(const HostShare& former) {
   const bool same_model = former.outline_ == outline_ && former.options_ == options_;
-  if (!same_model || former.cpus_.size() != cpus_.size()) return;
-  for (size_t i = 0; i < cpus_.size(); ++i) {
-    CpuDevice& cpu = *cpus_[i];
-    const CpuDevice& other = *former.cpus_[i];
-    for (uint32_t layer = 0; layer < cpu.layers(); ++layer) {
-      for (const auto& piece :
-           Adoptable(other.ffn(layer), cpu.ffn(layer), shares_[i].neuron_groups[layer], GroupsOf)) {
-        cpu.AddFfn(layer, piece);
-      }
-      for (const auto& piece :
-           Adoptable(other.mixers(layer), cpu.mixers(layer), shares_[i].head_groups[layer], HeadsOf)) {
-        cpu.AddMixer(layer, piece);
-      }
+  if (!same_model || former.locals_.size() != locals_.size()) return;
+  for (size_t i = 0; i < locals_.size(); ++i) {
+    LocalDevice& device = *locals_[i];
+    const LocalDevice& other = *former.locals_[i];
+    for (uint32_t layer = 0; layer < device.layers(); ++layer) {
+      AdoptPieces(other, UnitKind::kNeurons, layer, shares_[i].neuron_groups[layer], device);
+      AdoptPieces(other, UnitKind::kHeads, layer, shares_[i].head_groups[layer], device);
     }
-    for (const auto& piece : Adoptable(other.outputs(), cpu.outputs(), shares_[i].output_runs, RunsOf)) {
-      cpu.AddOutput(piece);
-    }
+    AdoptPieces(other, UnitKind::kOutput, 0, shares_[i].output_runs, device);
   }
 }
 
 absl::Status HostShare::Load(WeightSource& source, ThreadPool& pool, const Progress& progress) {
   const auto report = [&] { return progress ? progress(weight_bytes()) : absl::OkStatus(); };
   for (uint32_t layer = 0; layer < outline_->spec.n_layers; ++layer) {
-    for (size_t i = 0; i < cpus_.size(); ++i) {
+    for (size_t i = 0; i < locals_.size(); ++i) {
       HEARTH_RETURN_IF_ERROR(InLayer(layer, LoadLayer(layer, i, source, pool)));
       HEARTH_RETURN_IF_ERROR(report());
     }
     source.ReleaseLayer(layer);
   }
-  for (size_t i = 0; i < cpus_.size(); ++i) {
+  for (size_t i = 0; i < locals_.size(); ++i) {
     HEARTH_RETURN_IF_ERROR(LoadOutput(i, source, pool));
     HEARTH_RETURN_IF_ERROR(report());
   }
   for (size_t i = 0; i < owned_.size(); ++i) {
-    if (cpus_[i]->empty()) continue;
-    if (i > 0) owned_[i] = std::make_unique<AsyncDevice>(std::move(owned_[i]));
+    if (locals_[i]->empty()) continue;
+    HEARTH_RETURN_IF_ERROR(locals_[i]->Prepare());
+    // The first CPU computes on the thread that collects.
+    if (i > 0 && locals_[i]->computes_in_collect()) owned_[i] = std::make_unique<AsyncDevice>(std::move(owned_[i]));
     used_.push_back(owned_[i].get());
   }
   return absl::OkStatus();
@@ -216,60 +208,61 @@ absl::Status HostShare::LoadLayer(uint32_t layer, size_t device, WeightSource& s
 }
 
 absl::Status HostShare::LoadNeurons(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {
+  LocalDevice& to = *locals_[device];
   const Numbers missing =
-      MissingFrom(cpus_[device]->ffn(layer), shares_[device].neuron_groups[layer], GroupsOf);
+      MissingFrom(to.pieces(UnitKind::kNeurons, layer), shares_[device].neuron_groups[layer]);
   if (missing.empty()) return absl::OkStatus();
   std::vector<GroupWeights> weights;
   for (uint32_t group : missing) {
     HEARTH_ASSIGN_OR_RETURN(GroupWeights of_group, source.Neurons(layer, group));
     weights.push_back(std::move(of_group));
   }
-  auto piece = std::make_shared<FfnPiece>();
-  piece->groups = missing;
-  HEARTH_ASSIGN_OR_RETURN(
-      piece->shard, MakeCpuShard(outline_->ffn_specs[layer], std::move(weights), outline_->options.sparsity,
-                                 pool, outline_->options.arithmetic));
-  cpus_[device]->AddFfn(layer, std::move(piece));
+  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<UnitPiece> piece,
+                          to.LoadNeurons({*outline_, options_, pool}, layer, missing, std::move(weights)));
+  to.Add(UnitKind::kNeurons, layer, std::move(piece));
   return absl::OkStatus();
 }
 
-absl::Status HostShare::LoadHeads(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {
-  const Numbers missing =
-      MissingFrom(cpus_[device]->mixers(layer), shares_[device].head_groups[layer], HeadsOf);
-  if (missing.empty()) return absl::OkStatus();
+absl::StatusOr<std::vector<UnitWeights>> HostShare::ReadUnits(WeightSource& source, UnitKind kind,
+                                                              uint32_t layer, const Numbers& numbers) const {
   std::vector<UnitWeights> weights;
-  for (uint32_t group : missing) {
-    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_group, source.Unit({UnitKind::kHeads, layer, group}));
-    weights.push_back(std::move(of_group));
+  for (uint32_t number : numbers) {
+    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_unit, source.Unit({kind, layer, number}));
+    weights.push_back(std::move(of_unit));
   }
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<MixerShard> piece,
-                          MixerShard::Load(outline_->spec, layer, outline_->head_groups[layer], missing,
-                                           weights, options_, outline_->options.arithmetic, pool));
-  cpus_[device]->AddMixer(layer, std::move(piece));
+  return weights;
+}
+
+absl::Status HostShare::LoadHeads(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {
+  LocalDevice& to = *locals_[device];
+  const Numbers missing = MissingFrom(to.pieces(UnitKind::kHeads, layer), shares_[device].head_groups[layer]);
+  if (missing.empty()) return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<UnitWeights> weights,
+                          ReadUnits(source, UnitKind::kHeads, layer, missing));
+  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<UnitPiece> piece,
+                          to.LoadHeads({*outline_, options_, pool}, layer, missing, weights));
+  to.Add(UnitKind::kHeads, layer, std::move(piece));
   return absl::OkStatus();
 }
 
 absl::Status HostShare::LoadOutput(size_t device, WeightSource& source, ThreadPool& pool) {
-  const Numbers missing = MissingFrom(cpus_[device]->outputs(), shares_[device].output_runs, RunsOf);
+  LocalDevice& to = *locals_[device];
+  const Numbers missing = MissingFrom(to.pieces(UnitKind::kOutput, 0), shares_[device].output_runs);
   if (missing.empty()) return absl::OkStatus();
-  std::vector<UnitWeights> weights;
-  for (uint32_t run : missing) {
-    HEARTH_ASSIGN_OR_RETURN(UnitWeights of_run, source.Unit({UnitKind::kOutput, 0, run}));
-    weights.push_back(std::move(of_run));
-  }
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<OutputShard> piece,
-                          OutputShard::Load(outline_->spec, outline_->output_runs, missing, weights,
-                                            outline_->options.arithmetic, pool));
-  cpus_[device]->AddOutput(std::move(piece));
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<UnitWeights> weights,
+                          ReadUnits(source, UnitKind::kOutput, 0, missing));
+  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<UnitPiece> piece,
+                          to.LoadOutput({*outline_, options_, pool}, missing, weights));
+  to.Add(UnitKind::kOutput, 0, std::move(piece));
   return absl::OkStatus();
 }
 
 std::vector<std::pair<UnitId, uint64_t>> HostShare::cache_ids() const {
   std::vector<std::pair<UnitId, uint64_t>> ids;
-  for (const CpuDevice* cpu : cpus_) {
-    for (uint32_t layer = 0; layer < cpu->layers(); ++layer) {
-      for (const auto& piece : cpu->mixers(layer)) {
-        for (uint32_t group : piece->groups()) {
+  for (const LocalDevice* device : locals_) {
+    for (uint32_t layer = 0; layer < device->layers(); ++layer) {
+      for (const auto& piece : device->pieces(UnitKind::kHeads, layer)) {
+        for (uint32_t group : piece->units()) {
           ids.push_back({{UnitKind::kHeads, layer, group}, piece->cache_id()});
         }
       }
@@ -281,13 +274,13 @@ std::vector<std::pair<UnitId, uint64_t>> HostShare::cache_ids() const {
 
 uint64_t HostShare::weight_bytes() const {
   uint64_t bytes = 0;
-  for (const CpuDevice* cpu : cpus_) bytes += cpu->weight_bytes();
+  for (const LocalDevice* device : locals_) bytes += device->weight_bytes();
   return bytes;
 }
 
 uint64_t HostShare::kv_bytes() const {
   uint64_t bytes = 0;
-  for (const CpuDevice* cpu : cpus_) bytes += cpu->kv_bytes();
+  for (const LocalDevice* device : locals_) bytes += device->kv_bytes();
   return bytes;
 }
 

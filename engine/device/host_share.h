@@ -13,8 +13,9 @@
 #include "engine/attention/decoder_options.h"
 #include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
-#include "engine/device/cpu_device.h"
 #include "engine/device/device.h"
+#include "engine/device/gpu_memory.h"
+#include "engine/device/local_device.h"
 #include "engine/device/weight_source.h"
 #include "engine/outline/model_outline.h"
 #include "engine/outline/unit_id.h"
@@ -25,6 +26,7 @@ struct HostDeviceSpec {
   std::string name;
   int threads = 1;
   uint64_t memory_bytes = UINT64_MAX;  // budget for weights
+  std::shared_ptr<GpuMemory> gpu = {};  // null: a CPU
 };
 
 // The threads of a host's devices, used by all shares that it holds.
@@ -107,12 +109,15 @@ class HostShare {
   // The devices that hold something. Borrowed.
   const std::vector<Device*>& devices() const { return used_; }
   // All of them as the host names them; counters of any thread.
-  const std::vector<CpuDevice*>& cpus() const { return cpus_; }
+  const std::vector<LocalDevice*>& locals() const { return locals_; }
   uint64_t weight_bytes() const;
   uint64_t kv_bytes() const;
   HostDevices& host() { return host_; }
 
  private:
+  std::unique_ptr<LocalDevice> MakeDevice(size_t i);
+  absl::StatusOr<std::vector<UnitWeights>> ReadUnits(WeightSource& source, UnitKind kind, uint32_t layer,
+                                                     const std::vector<uint32_t>& numbers) const;
   absl::Status LoadLayer(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
   absl::Status LoadNeurons(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
   absl::Status LoadHeads(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);
@@ -122,8 +127,8 @@ class HostShare {
   const DecoderOptions options_;
   const std::vector<DeviceShare> shares_;
   HostDevices& host_;
-  std::vector<CpuDevice*> cpus_;                // one per device of the host; owned below
-  std::vector<std::unique_ptr<Device>> owned_;  // all but the first inside an AsyncDevice
+  std::vector<LocalDevice*> locals_;            // one per device of the host; owned below
+  std::vector<std::unique_ptr<Device>> owned_;  // CPUs but the first inside an AsyncDevice
   std::vector<Device*> used_;
 };
 

@@ -100,6 +100,13 @@ absl::Status PackPanels(const Matrix& matrix, size_t row_bytes, RowsAt rows_at, 
                                     : PackQuantised(matrix, row_bytes, rows_at, pool, storage);
 }
 
+absl::Status CheckBytes(TensorType type, size_t rows, size_t cols, uint64_t row_bytes, size_t given) {
+  const std::optional<uint64_t> bytes = CheckedMul<uint64_t>(rows, row_bytes);
+  if (bytes && *bytes == given) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a ", AbslView(GetTypeInfo(type).name), " matrix of ", rows,
+                                                 " x ", cols, " does not have ", given, " bytes"));
+}
+
 // Rows that are not packed; `storage.data` is still to be set.
 void SetRows(size_t row_bytes, Arithmetic arithmetic, Matrix::Storage& storage) {
   storage.layout = Layout::kRows;
@@ -137,16 +144,21 @@ Matrix::~Matrix() = default;
 Matrix::Matrix(TensorType type, size_t rows, size_t cols)
     : rows_(rows), cols_(cols), type_(type), storage_(std::make_unique<Storage>()) {}
 
+absl::StatusOr<Matrix> Matrix::Borrow(TensorType type, size_t rows, size_t cols,
+                                      absl::Span<const uint8_t> blocks) {
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, cols));
+  HEARTH_RETURN_IF_ERROR(CheckBytes(type, rows, cols, row_bytes, blocks.size()));
+  Matrix matrix(type, rows, cols);
+  SetRows(row_bytes, Arithmetic::kFloat32, *matrix.storage_);
+  matrix.storage_->data = blocks.data();
+  return matrix;
+}
+
 absl::StatusOr<Matrix> Matrix::Pack(TensorType type, size_t rows, size_t cols,
                                     absl::Span<const uint8_t> blocks, ThreadPool& pool,
                                     Arithmetic arithmetic) {
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, cols));
-  const std::optional<uint64_t> bytes = CheckedMul<uint64_t>(rows, row_bytes);
-  if (!bytes || *bytes != blocks.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("a ", AbslView(GetTypeInfo(type).name), " matrix of ",
-                                                   rows, " x ", cols, " does not have ", blocks.size(),
-                                                   " bytes"));
-  }
+  HEARTH_RETURN_IF_ERROR(CheckBytes(type, rows, cols, row_bytes, blocks.size()));
   Matrix matrix(type, rows, cols);
   if (blocks.empty()) return matrix;
   if (HasPanels(type, arithmetic)) {
@@ -189,6 +201,10 @@ absl::StatusOr<Matrix> Matrix::PackRows(TensorType type, size_t rows, size_t col
 }
 
 bool Matrix::owns_memory() const { return storage_ == nullptr || storage_->memory.size() > 0; }
+
+const uint8_t* Matrix::borrowed_rows() const {
+  return storage_ != nullptr && storage_->layout == Layout::kRows && !owns_memory() ? storage_->data : nullptr;
+}
 
 size_t Matrix::bytes() const {
   if (storage_ == nullptr) return 0;

@@ -39,6 +39,11 @@ class Matrix {
   static absl::StatusOr<Matrix> PackRows(TensorType type, size_t rows, size_t cols, RowReader read,
                                          ThreadPool& pool, Arithmetic arithmetic = Arithmetic::kFast);
 
+  // Rows that stay where they are, as they are, to be read by whoever packs them in another way (borrowed_rows): no
+  // kernel multiplies such a matrix. `blocks` as for Pack.
+  static absl::StatusOr<Matrix> Borrow(TensorType type, size_t rows, size_t cols,
+                                       absl::Span<const uint8_t> blocks);
+
   Matrix();
   Matrix(Matrix&&) noexcept;
   Matrix& operator=(Matrix&&) noexcept;
@@ -50,6 +55,8 @@ class Matrix {
   TensorType type() const { return type_; }
   bool empty() const { return rows_ == 0; }
   bool owns_memory() const;
+  // The rows that it borrows, one after another; null where it does not.
+  const uint8_t* borrowed_rows() const;
   // Bytes that one product with a single row of activations reads.
   size_t bytes() const;
 

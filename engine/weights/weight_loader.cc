@@ -25,6 +25,12 @@ bool HasShape(const GgufTensor& tensor, WeightLoader::Shape shape) {
 WeightLoader::WeightLoader(const TensorSet& tensors, Arithmetic arithmetic, ThreadPool* pool)
     : tensors_(tensors), arithmetic_(arithmetic), pool_(pool) {}
 
+WeightLoader WeightLoader::Borrowing(const TensorSet& tensors, ThreadPool* pool) {
+  WeightLoader loader(tensors, Arithmetic::kFloat32, pool);
+  loader.packs_ = false;
+  return loader;
+}
+
 const GgufTensor* WeightLoader::Optional(const std::string& name, Shape shape) {
   const GgufTensor* tensor = tensors_.Find(name);
   if (tensor == nullptr || !status_.ok()) return nullptr;
@@ -50,7 +56,9 @@ Matrix WeightLoader::Pack(const GgufTensor& tensor, uint64_t first_row, uint64_t
   bytes_ += rows * row_bytes;
   if (pool_ == nullptr) return Matrix();
   const absl::Span<const uint8_t> data = tensor.data.subspan(first_row * row_bytes, rows * row_bytes);
-  absl::StatusOr<Matrix> matrix = Matrix::Pack(tensor.type, rows, tensor.cols(), data, *pool_, arithmetic_);
+  absl::StatusOr<Matrix> matrix =
+      packs_ ? Matrix::Pack(tensor.type, rows, tensor.cols(), data, *pool_, arithmetic_)
+             : Matrix::Borrow(tensor.type, rows, tensor.cols(), data);
   if (!matrix.ok()) {
     Fail(absl::Status(matrix.status().code(),
                       absl::StrCat("tensor ", tensor.name, ": ", matrix.status().message())));

@@ -26,6 +26,8 @@ class WeightLoader {
   // `tensors` outlives the loader. Without a pool it only checks and counts: matrices stay empty, nothing is
   // read.
   WeightLoader(const TensorSet& tensors, Arithmetic arithmetic, ThreadPool* pool);
+  // Matrices borrow the tensors' rows as they are (Matrix::Borrow), for a device that packs them itself.
+  static WeightLoader Borrowing(const TensorSet& tensors, ThreadPool* pool);
 
   using Shape = std::initializer_list<uint64_t>;  // as in the file: contiguous dimension first
 
@@ -94,6 +96,7 @@ class WeightLoader {
   uint64_t bytes_ = 0;
   uint64_t bytes_read_by_row_ = 0;
   bool borrows_ = false;
+  bool packs_ = true;
 };
 
 }  // namespace hearth

@@ -27,7 +27,7 @@ namespace {
 constexpr int kSkipped = 77;
 
 struct Options {
-  int devices = 1;
+  LocalDeviceCounts devices;
   int threads = 0;
   uint32_t chunk = 512;
   Arithmetic arithmetic = Arithmetic::kFloat32;
@@ -169,7 +169,9 @@ int main(int argc, char** argv) {
   app.add_option("--pack", pack, "folder of the pack");
   app.add_option("--fixtures", fixtures, "folder of the project's own small models");
   app.add_option("--filter", filter, "only models with this in their name");
-  app.add_option("--devices", options.devices, "devices that share the neurons")->check(CLI::PositiveNumber);
+  app.add_option("--devices", options.devices.cpus, "CPUs that share the model")->check(CLI::PositiveNumber);
+  app.add_option("--emulated-gpus", options.devices.gpus, "emulated GPUs that share it with them");
+  app.add_flag("--gpus-alone", options.devices.gpus_alone, "leave CPUs what GPUs cannot compute");
   app.add_option("--threads", options.threads, "threads; 0: as many as there are cores");
   app.add_option("--chunk", options.chunk, "prompt tokens evaluated at once")->check(CLI::Range(1, 512));
   app.add_option("--arithmetic", options.arithmetic, "float32 or fast")

@@ -14,7 +14,7 @@
 namespace hearth {
 
 struct RunOptions {
-  int devices = 1;
+  LocalDeviceCounts devices;
   uint32_t chunk = 512;  // rows evaluated at once
   Arithmetic arithmetic = Arithmetic::kFloat32;
   SparsityMode sparsity = SparsityMode::kDense;

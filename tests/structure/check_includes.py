@@ -34,7 +34,7 @@ ENGINE_ORDER = [
     ["base"],
     ["command_line", "quant"],
     ["file"],
-    ["token", "sample", "kernel"],
+    ["token", "sample", "kernel", "gpu"],
     ["spec", "neuron"],
     ["weights"],
     ["attention"],
@@ -52,6 +52,7 @@ DAEMON_PURE = {"capacity", "planning", "model_tool"}
 
 NETWORK = re.compile(
     r"^(grpc|google/protobuf|boost/asio|asio|sys/socket\.h|sys/epoll\.h|netinet/|arpa/|netdb\.h|openssl/)")
+CUDA = re.compile(r"^(cuda|cublas|nv|cooperative_groups|mma\.h)")
 STANDARD_LIBRARY = re.compile(r"^[a-z_0-9]+$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 IMPORT = re.compile(r'^\s*import\s+(?:public\s+|weak\s+)?"([^"]+)"')
@@ -121,6 +122,8 @@ def check_foreign_include(path, included):
         return "placement knows nothing but the standard library and Abseil"
     if own == "engine" and NETWORK.match(included):
         return "engine knows no network"
+    if own == "engine" and CUDA.match(included) and path != "engine/gpu/gpu.h":
+        return "CUDA is known through engine/gpu/gpu.h alone"
     if own == "daemon" and path.split("/")[1] in DAEMON_PURE and NETWORK.match(included):
         return f"daemon/{path.split('/')[1]} knows no network"
     return None

@@ -47,6 +47,11 @@ class CheckIncludesTest(unittest.TestCase):
                      '#include "google/protobuf/message.h"'):
             self.assert_refused("engine/model/a.cc", line, "engine knows no network")
 
+    def test_kernels_know_cuda_through_one_header(self):
+        self.assert_accepted("engine/gpu/gpu.h", "#include <cuda_runtime.h>")
+        for line in ("#include <cuda_runtime.h>", "#include <cuda_fp16.h>", "#include <mma.h>"):
+            self.assert_refused("engine/gpu/attention.cu", line, "engine/gpu/gpu.h alone")
+
     def test_engine_knows_no_other_part(self):
         for other in ("proto/hearth/v1/worker.pb.h", "daemon/cluster/a.h", "placement/plan.h", "client/a.h"):
             self.assert_refused("engine/model/a.cc", f'#include "{other}"', "engine must not know")

@@ -21,9 +21,7 @@ class FfnDevice : public CpuDevice {
                     ThreadPool& pool) {
     auto shard = MakeCpuShard(ffn.spec(), std::move(weights), mode, pool, Arithmetic::kFast);
     if (!shard.ok()) return shard.status();
-    auto piece = std::make_shared<FfnPiece>();
-    piece->shard = *std::move(shard);
-    AddFfn(0, std::move(piece));
+    Add(UnitKind::kNeurons, 0, MakeFfnPiece({}, *std::move(shard)));
     return absl::OkStatus();
   }
 

@@ -63,10 +63,10 @@ class HostShareTest : public ::testing::Test {
     for (uint32_t layer = 0; layer < model_->spec().n_layers; ++layer) {
       for (uint32_t g = 0; g < model_->outline().head_groups[layer].size(); ++g) {
         const KvRange range{layer, g, 0, 0, decoder_->SequenceLength(0)};
-        for (CpuDevice* source : from.cpus()) {
+        for (LocalDevice* source : from.locals()) {
           const auto bytes = source->ReadKv(range);
           if (!bytes.ok()) continue;
-          for (CpuDevice* target : to.cpus()) target->WriteKv(range, *bytes).IgnoreError();
+          for (LocalDevice* target : to.locals()) target->WriteKv(range, *bytes).IgnoreError();
         }
       }
     }
@@ -98,7 +98,7 @@ TEST_F(HostShareTest, DeviceWithoutAShareIsNotAsked) {
   shares.push_back(DeviceShare::Nothing(model_->spec().n_layers));
   const auto share = Share(*devices, shares);
   EXPECT_THAT(share->devices(), SizeIs(1));
-  EXPECT_EQ(share->cpus()[1]->weight_bytes(), 0u);
+  EXPECT_EQ(share->locals()[1]->weight_bytes(), 0u);
 }
 
 TEST_F(HostShareTest, ShareFromBundlesOfAHostWithoutTheFileGivesTheSameBits) {
@@ -238,10 +238,10 @@ TEST_F(HostShareTest, NewShareKeepsThePiecesThatItStillWants) {
   const auto former = Share(*devices, shares);
   std::swap(shares[0].neuron_groups[0], shares[1].neuron_groups[0]);
   const auto share = Share(*devices, shares, former.get());
-  EXPECT_NE(share->cpus()[0]->ffn(0), former->cpus()[0]->ffn(0));
-  EXPECT_EQ(share->cpus()[0]->ffn(1), former->cpus()[0]->ffn(1));
-  EXPECT_EQ(share->cpus()[0]->mixers(0), former->cpus()[0]->mixers(0));
-  EXPECT_EQ(share->cpus()[1]->outputs(), former->cpus()[1]->outputs());
+  EXPECT_NE(share->locals()[0]->pieces(UnitKind::kNeurons, 0), former->locals()[0]->pieces(UnitKind::kNeurons, 0));
+  EXPECT_EQ(share->locals()[0]->pieces(UnitKind::kNeurons, 1), former->locals()[0]->pieces(UnitKind::kNeurons, 1));
+  EXPECT_EQ(share->locals()[0]->pieces(UnitKind::kHeads, 0), former->locals()[0]->pieces(UnitKind::kHeads, 0));
+  EXPECT_EQ(share->locals()[1]->pieces(UnitKind::kOutput, 0), former->locals()[1]->pieces(UnitKind::kOutput, 0));
 }
 
 TEST_F(HostShareTest, KeptHeadsKeepTheirCache) {
@@ -280,7 +280,7 @@ TEST_F(HostShareTest, CacheRangesThatAreNotThereAreRefused) {
   Open(kDemo);
   const auto devices = Devices(1);
   const auto share = Share(*devices, ShareInTurn(model_->outline(), 1));
-  CpuDevice& cpu = *share->cpus()[0];
+  LocalDevice& cpu = *share->locals()[0];
   const std::vector<KvRange> bad = {
       {99, 0, 0, 0, 1}, {0, 99, 0, 0, 1}, {0, 0, 2, 0, 1}, {0, 0, 0, 3, 2}, {0, 0, 0, 0, 17}};
   for (const KvRange& range : bad) {
@@ -297,7 +297,7 @@ TEST_F(HostShareTest, RecurrentStateIsNotMoved) {
   const auto share = Share(*devices, ShareInTurn(model_->outline(), 1));
   bool refused = false;
   for (uint32_t layer = 0; layer < model_->spec().n_layers; ++layer) {
-    refused |= absl::IsUnimplemented(share->cpus()[0]->ReadKv({layer, 0, 0, 0, 1}).status());
+    refused |= absl::IsUnimplemented(share->locals()[0]->ReadKv({layer, 0, 0, 0, 1}).status());
   }
   EXPECT_TRUE(refused);
 }
@@ -314,9 +314,9 @@ TEST_F(HostShareTest, RowsThatNoCacheHasAreRefused) {
     bool refused = false;
     for (uint32_t layer = 0; layer < model_->spec().n_layers; ++layer) {
       std::vector<int64_t> sums(n);
-      const Ticket ticket = share->cpus()[0]->Submit(
+      const Ticket ticket = share->locals()[0]->Submit(
           MixRequest{.step = ++step, .layer = layer, .rows = {&place, 1}, .x = x.data(), .output_values = n});
-      refused |= absl::IsInvalidArgument(share->cpus()[0]->Collect(ticket, absl::MakeSpan(sums)));
+      refused |= absl::IsInvalidArgument(share->locals()[0]->Collect(ticket, absl::MakeSpan(sums)));
     }
     EXPECT_TRUE(refused) << place.sequence << ", " << place.position;
   }

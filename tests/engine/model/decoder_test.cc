@@ -207,7 +207,7 @@ TEST_F(DecoderTest, ExactSparsityIsTheSameAsDense) {
   Runtime exact = *Runtime::Make(*file, {.sparsity = SparsityMode::kExact}, kOptions, pool_);
   EXPECT_THAT(*exact.Evaluate(FixtureTokens(), 8),
               Pointwise(FloatNear(1e-5f), *dense.Evaluate(FixtureTokens(), 8)));
-  const DeviceCounters counters = exact.devices.share->cpus()[0]->counters();
+  const DeviceCounters counters = exact.devices.share->locals()[0]->counters();
   EXPECT_LT(counters.neurons_computed[0], counters.neurons_held[0]);
   EXPECT_GT(counters.neurons_computed[0], 0u);
 }
@@ -216,7 +216,7 @@ TEST_F(DecoderTest, BytesTouchedGrowWithEveryStep) {
   Runtime runtime = Open("llama_tied");
   ASSERT_TRUE(runtime.Evaluate({1}, 8).ok());
   const auto touched = [&] {
-    return runtime.decoder->bytes_touched() + runtime.devices.share->cpus()[0]->counters().bytes_touched;
+    return runtime.decoder->bytes_touched() + runtime.devices.share->locals()[0]->counters().bytes_touched;
   };
   const uint64_t first = touched();
   EXPECT_GT(first, 0u);

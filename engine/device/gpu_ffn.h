@@ -1,0 +1,80 @@
+#ifndef HEARTH_ENGINE_DEVICE_GPU_FFN_H_
+#define HEARTH_ENGINE_DEVICE_GPU_FFN_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/device/gpu_scratch.h"
+#include "engine/device/gpu_weights.h"
+#include "engine/device/local_device.h"
+#include "engine/neuron/ffn_request.h"
+#include "engine/neuron/ffn_spec.h"
+#include "engine/neuron/group_weights.h"
+#include "engine/neuron/row_choices.h"
+
+namespace hearth {
+
+// Neuron groups of one layer on a GPU. Each group begins at a multiple of 32 neurons (filled up with neurons of
+// zeros): a slice of 32 neurons is the unit of float32 sums, so that a sum does not depend on which groups lie
+// together.
+class GpuFfn : public UnitPiece {
+ public:
+  // OK where a GPU computes such a layer, else UNIMPLEMENTED.
+  static absl::Status CanHold(const FfnLayerSpec& spec);
+  static absl::StatusOr<std::shared_ptr<GpuFfn>> Load(const FfnLayerSpec& spec, SparsityMode mode,
+                                                      std::vector<uint32_t> groups,
+                                                      std::vector<GroupWeights> weights, GpuUploader& uploader);
+
+  void AddNeeds(GpuNeeds& needs) const;
+
+  // Rows of the request as a GPU sees them: what chose each block. Made anew for each request.
+  struct Rows {
+    uint32_t count;  // of the request
+    const RowChoices& choices;
+    const float* factors;  // on the GPU, for block b from offsets[b] on, in the order of its rows
+    const uint32_t* row_ids;
+    const std::vector<uint32_t>& offsets;
+    const std::vector<bool>& predicted;  // by row: has a prediction
+  };
+  struct Work {
+    uint64_t neurons_computed = 0;
+    uint64_t bytes_touched = 0;
+  };
+  // Queues the partial sums of the groups, which are added to scratch.sums, (rows, spec.output_values()).
+  // scratch.x has the input and, where rows have predictions, scratch.hidden the predictor's first half.
+  Work Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const;
+
+  uint64_t weight_bytes() const override { return weight_bytes_; }
+  uint64_t neurons() const { return neurons_; }
+  const FfnLayerSpec& spec() const { return spec_; }
+
+ private:
+  struct Block {
+    uint32_t block = 0;
+    uint32_t neurons = 0;  // with those that fill up
+    uint32_t held = 0;     // without
+    GpuLinear gate, up, down, predictor;
+    GpuBuffer down_bias;
+    uint64_t bytes() const {
+      return gate.bytes() + up.bytes() + down.bytes() + predictor.bytes() + down_bias.bytes();
+    }
+  };
+
+  GpuFfn(const FfnLayerSpec& spec, SparsityMode mode, std::vector<uint32_t> groups);
+  absl::StatusOr<Block> LoadBlock(absl::Span<const GroupWeights> groups, GpuUploader& uploader) const;
+  void RunTokens(const Block& block, absl::Span<const ChosenRow> rows, size_t first, const Rows& all, bool exact,
+                 GpuScratch& scratch, gpu::Gpu& stream) const;
+
+  const FfnLayerSpec spec_;
+  const SparsityMode mode_;
+  std::vector<Block> blocks_;
+  uint64_t weight_bytes_ = 0;
+  uint64_t neurons_ = 0;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_DEVICE_GPU_FFN_H_

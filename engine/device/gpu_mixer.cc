@@ -1,0 +1,342 @@
+#include "engine/device/gpu_mixer.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "engine/attention/mixer.h"
+#include "engine/attention/mixer_weights.h"
+#include "engine/base/checked.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+constexpr uint32_t kMaxHeadValues = 256;           // what the attention kernel has room for
+constexpr uint64_t kPartialFloats = uint64_t{1} << 24;  // at most, of a batch
+
+gpu::GpuKv KvOf(KvType type) {
+  switch (type) {
+    case KvType::kF32:
+      return gpu::GpuKv::kF32;
+    case KvType::kF16:
+      return gpu::GpuKv::kF16;
+    case KvType::kQ8_0:
+      return gpu::GpuKv::kQ8_0;
+  }
+  return gpu::GpuKv::kF32;
+}
+
+uint32_t ChunksOf(const DecoderOptions& options) {
+  return static_cast<uint32_t>((uint64_t{options.context_length} + gpu::kChunkPositions - 1) /
+                               gpu::kChunkPositions);
+}
+
+uint32_t TileRowsOf(const AttentionSpec& attention) {
+  const uint32_t group = attention.heads / attention.kv_heads;
+  const uint32_t slices = (group + gpu::kTileQueries - 1) / gpu::kTileQueries;
+  return gpu::kTileQueries / ((group + slices - 1) / slices);
+}
+
+uint32_t BatchRowsOf(const AttentionSpec& attention, const DecoderOptions& options) {
+  const uint64_t per_row = gpu::PartialFloats(1, attention.heads, ChunksOf(options), attention.value_dim);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(kPartialFloats / per_row, TileRowsOf(attention), 4096));
+}
+
+}  // namespace
+
+absl::Status GpuMixer::CanHold(const ModelSpec& model, const LayerSpec& layer, KvType kv) {
+  const AttentionSpec& attention = layer.attention;
+  const auto cannot = [](std::string_view what) {
+    return absl::UnimplementedError(absl::StrCat("GPUs cannot compute ", std::string(what), " yet"));
+  };
+  if (layer.mixer == MixerKind::kLatentAttention) return cannot("latent attention");
+  if (layer.mixer == MixerKind::kShortConvolution) return cannot("convolutions");
+  if (attention.output_norm) return cannot("a norm before the output projection");
+  if (attention.qk_norm == QkNorm::kWhole) return cannot("a norm over all heads");
+  if (attention.rope && model.ropes[*attention.rope].rectified_window > 0) return cannot("ReRoPE");
+  for (const uint32_t dim : {attention.key_dim, attention.value_dim}) {
+    if (dim % 4 != 0 || dim > kMaxHeadValues) return cannot("attention with heads of this size");
+    if (kv == KvType::kQ8_0 && dim % 32 != 0) return cannot("a Q8_0 cache of heads of this size");
+  }
+  return absl::OkStatus();
+}
+
+GpuMixer::GpuMixer(const LoadContext& context, LayerSpec layer, std::vector<uint32_t> groups)
+    : UnitPiece(std::move(groups)),
+      model_(context.outline.spec),
+      layer_(std::move(layer)),
+      options_(context.options),
+      cache_id_(NextCacheId()) {}
+
+absl::StatusOr<std::shared_ptr<GpuMixer>> GpuMixer::Load(const LoadContext& context, uint32_t layer,
+                                                         std::vector<uint32_t> groups,
+                                                         absl::Span<const UnitWeights> weights, GpuMemory& memory,
+                                                         GpuUploader& uploader) {
+  const ModelOutline& outline = context.outline;
+  HEARTH_RETURN_IF_ERROR(CanHold(outline.spec, outline.spec.layers[layer], context.options.kv_type));
+  std::vector<HeadGroup> held;
+  for (uint32_t group : groups) held.push_back(outline.head_groups[layer][group]);
+  const TensorSet tensors = JoinUnits(weights);
+  WeightLoader loader = WeightLoader::Borrowing(tensors, &context.pool);
+  const MixerWeights loaded = LoadMixer(outline.spec, layer, held, loader);
+  HEARTH_RETURN_IF_ERROR(loader.Finish());
+  std::shared_ptr<GpuMixer> mixer(
+      new GpuMixer(context, NarrowToGroups(outline.spec.layers[layer], held), std::move(groups)));
+  HEARTH_RETURN_IF_ERROR(
+      mixer->LoadWeights(std::get<AttentionWeights>(loaded.mixer), loaded.output, uploader));
+  mixer->rope_factors_ = loaded.rope_factors;
+  HEARTH_RETURN_IF_ERROR(mixer->MakeCache(held, context.options.kv_type, memory));
+  return mixer;
+}
+
+absl::Status GpuMixer::LoadWeights(const AttentionWeights& weights, const Matrix& output, GpuUploader& uploader) {
+  HEARTH_ASSIGN_OR_RETURN(query_, uploader.Upload(weights.query));
+  HEARTH_ASSIGN_OR_RETURN(key_, uploader.Upload(weights.key));
+  HEARTH_ASSIGN_OR_RETURN(value_, uploader.Upload(weights.value));
+  HEARTH_ASSIGN_OR_RETURN(output_, uploader.Upload(output));
+  for (const auto& [from, to] : {std::pair{&weights.query_norm, &query_norm_}, {&weights.key_norm, &key_norm_}}) {
+    to->present = from->present;
+    HEARTH_ASSIGN_OR_RETURN(to->weight, uploader.Upload(from->weight));
+    HEARTH_ASSIGN_OR_RETURN(to->bias, uploader.Upload(from->bias));
+    weight_bytes_ += to->weight.bytes() + to->bias.bytes();
+  }
+  HEARTH_ASSIGN_OR_RETURN(sinks_, uploader.Upload(weights.sinks));
+  HEARTH_ASSIGN_OR_RETURN(alibi_slopes_, uploader.Upload(weights.alibi_slopes));
+  weight_bytes_ += query_.bytes() + key_.bytes() + value_.bytes() + output_.bytes() + sinks_.bytes() +
+                   alibi_slopes_.bytes();
+  return absl::OkStatus();
+}
+
+absl::Status GpuMixer::MakeCache(absl::Span<const HeadGroup> held, KvType type, GpuMemory& memory) {
+  const AttentionSpec& attention = layer_.attention;
+  cache_.type = KvOf(type);
+  cache_.heads = attention.kv_heads;
+  cache_.context = options_.context_length;
+  cache_.key_bytes = static_cast<uint32_t>(KvBytes(type, attention.key_dim));
+  cache_.value_bytes = static_cast<uint32_t>(KvBytes(type, attention.value_dim));
+  const std::optional<uint64_t> vectors =
+      CheckedMul<uint64_t>(uint64_t{options_.sequences} * options_.context_length, attention.kv_heads);
+  const auto bytes = [&](uint32_t each) {
+    return vectors ? CheckedMul<uint64_t>(*vectors, each).value_or(UINT64_MAX) : UINT64_MAX;
+  };
+  HEARTH_ASSIGN_OR_RETURN(keys_, memory.Allocate(bytes(cache_.key_bytes)));
+  HEARTH_ASSIGN_OR_RETURN(values_, memory.Allocate(bytes(cache_.value_bytes)));
+  cache_.keys = keys_.as<uint8_t>();
+  cache_.values = values_.as<uint8_t>();
+  uint32_t heads = 0;
+  for (const HeadGroup& group : held) {
+    held_.push_back({heads, group.kv_heads});
+    heads += group.kv_heads;
+  }
+  return absl::OkStatus();
+}
+
+uint32_t GpuMixer::AttendedCols() const {
+  return gpu::PaddedCols(gpu::GpuType::kF32, layer_.attention.heads * layer_.attention.value_dim);
+}
+
+uint32_t GpuMixer::TileRows() const { return TileRowsOf(layer_.attention); }
+
+uint32_t GpuMixer::BatchRows() const { return BatchRowsOf(layer_.attention, options_); }
+
+void GpuMixer::AddNeeds(const ModelSpec& model, const LayerSpec& layer, const DecoderOptions& options,
+                        GpuNeeds& needs) {
+  const AttentionSpec& attention = layer.attention;
+  const auto at_least = [](auto& need, auto value) { need = std::max(need, value); };
+  at_least(needs.query, attention.heads * attention.key_dim);
+  at_least(needs.key, attention.kv_heads * attention.key_dim);
+  at_least(needs.value, attention.kv_heads * attention.value_dim);
+  at_least(needs.results, attention.heads * attention.value_dim);
+  at_least(needs.output_values, model.n_embd);
+  if (const uint32_t chunks = ChunksOf(options); chunks > 1) {
+    const uint32_t rows = std::min(BatchRowsOf(attention, options), needs.max_rows);
+    at_least(needs.partial_floats, gpu::PartialFloats(rows, attention.heads, chunks, attention.value_dim));
+  }
+}
+
+absl::Status GpuMixer::CheckRows(absl::Span<const RowPlace> rows) const {
+  for (const RowPlace& row : rows) {
+    if (row.sequence >= options_.sequences || row.position >= options_.context_length) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("no position ", row.position, " of sequence ", row.sequence, " is cached here"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+uint64_t GpuMixer::Run(const GpuMixRows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
+  Project(rows, exact, scratch, stream);
+  FinishHeads(rows, scratch, stream);
+  Attend(rows, scratch, stream);
+
+  const uint32_t count = static_cast<uint32_t>(rows.rows.size());
+  gpu::GpuRows attended = scratch.attended.RoundedBy(output_.matrix.type, exact);
+  attended.cols = AttendedCols();
+  if (attended.codes != nullptr) stream.Round({attended, count, gpu::ActivationCols(output_.matrix.type)});
+  for (uint32_t first = 0; first < count; first += gpu::kMaxTokens) {
+    gpu::TokenRows tokens;
+    tokens.count = std::min(gpu::kMaxTokens, count - first);
+    for (uint32_t t = 0; t < tokens.count; ++t) tokens.in[t] = tokens.out[t] = first + t;
+    stream.FixedMatVec({output_.matrix, attended, tokens, scratch.sums.as<int64_t>(), model_.n_embd}, exact);
+  }
+
+  uint64_t bytes = query_.bytes() + key_.bytes() + value_.bytes() + output_.bytes();
+  const uint64_t position_bytes = uint64_t{cache_.heads} * (cache_.key_bytes + cache_.value_bytes);
+  for (const RowPlace& row : rows.rows) {
+    bytes += (row.position - FirstVisible(layer_.attention, row.position) + 1) * position_bytes;
+  }
+  return bytes;
+}
+
+void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
+  const uint32_t count = static_cast<uint32_t>(rows.rows.size());
+  const std::pair<const GpuLinear*, float*> products[] = {{&query_, scratch.query.as<float>()},
+                                                          {&key_, scratch.key.as<float>()},
+                                                          {&value_, scratch.value.as<float>()}};
+  for (uint32_t first = 0; first < count; first += gpu::kMaxTokens) {
+    // Those of one type go together.
+    for (size_t p = 0; p < std::size(products);) {
+      gpu::MatVecArgs args;
+      const gpu::GpuType type = products[p].first->matrix.type;
+      for (; p < std::size(products) && products[p].first->matrix.type == type; ++p) {
+        const auto& [linear, out] = products[p];
+        args.products[args.product_count++] = {linear->matrix, out, linear->matrix.rows, linear->bias_values(),
+                                               linear->scale};
+      }
+      args.x = scratch.x.For(type, exact, count, stream);
+      args.tokens.count = std::min(gpu::kMaxTokens, count - first);
+      for (uint32_t t = 0; t < args.tokens.count; ++t) args.tokens.in[t] = args.tokens.out[t] = first + t;
+      stream.MatVec(args, exact);
+    }
+  }
+}
+
+void GpuMixer::FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const {
+  const AttentionSpec& attention = layer_.attention;
+  gpu::FinishHeadsArgs args;
+  args.query = scratch.query.as<float>();
+  args.key = scratch.key.as<float>();
+  args.value = scratch.value.as<float>();
+  args.heads = attention.heads;
+  args.kv_heads = attention.kv_heads;
+  args.key_dim = attention.key_dim;
+  args.value_dim = attention.value_dim;
+  args.rows = static_cast<uint32_t>(rows.rows.size());
+  args.places = rows.places;
+  args.clamp = attention.clamp_qkv;
+  const bool rms = model_.norm == NormKind::kRms || attention.qk_norm == QkNorm::kUnweighted;
+  args.norm = rms ? gpu::FinishHeadsArgs::HeadNorm::kRms : gpu::FinishHeadsArgs::HeadNorm::kLayer;
+  args.norm_after_rope = attention.qk_norm_after_rope;
+  args.norm_epsilon = model_.norm_epsilon;
+  args.norms_query = query_norm_.present;
+  args.norms_key = key_norm_.present;
+  args.query_norm = query_norm_.weight.as<const float>();
+  args.query_norm_bias = query_norm_.bias.as<const float>();
+  args.key_norm = key_norm_.weight.as<const float>();
+  args.key_norm_bias = key_norm_.bias.as<const float>();
+  args.norm_stride = attention.qk_norm == QkNorm::kPerHeadWeights ? attention.key_dim : 0;
+  if (attention.rope) {
+    const RopeSpec& rope = model_.ropes[*attention.rope];
+    args.angles = rows.angles;
+    args.rope_dims = rope.dims;
+    args.interleaved = rope.style == RopeStyle::kInterleaved;
+  }
+  args.temperature_scale = attention.temperature_scale;
+  args.temperature_floor = attention.temperature_floor;
+  args.temperature_offset = attention.temperature_offset;
+  args.cache = cache_;
+  stream.FinishHeads(args);
+}
+
+void GpuMixer::Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const {
+  const AttentionSpec& attention = layer_.attention;
+  gpu::AttentionArgs args;
+  args.heads = attention.heads;
+  args.kv_heads = attention.kv_heads;
+  args.key_dim = attention.key_dim;
+  args.value_dim = attention.value_dim;
+  args.scale = attention.scale;
+  args.softcap = attention.softcap;
+  args.alibi_slopes = alibi_slopes_.as<const float>();
+  args.sinks = sinks_.as<const float>();
+  args.window = attention.window;
+  if (attention.window_kind == WindowKind::kSliding) args.window_kind = gpu::AttentionArgs::Window::kSliding;
+  if (attention.window_kind == WindowKind::kChunked) args.window_kind = gpu::AttentionArgs::Window::kChunked;
+  args.cache = cache_;
+  args.partial = scratch.partial.as<float>();
+  const size_t query_values = size_t{attention.heads} * attention.key_dim;
+  args.out_stride = AttendedCols();
+  if (args.out_stride > attention.heads * attention.value_dim) {
+    // What fills up a row is multiplied as well.
+    stream.Clear(scratch.attended.values(), rows.rows.size() * args.out_stride * sizeof(float));
+  }
+  for (const GpuMixRows::Batch& batch : rows.batches) {
+    args.query = scratch.query.as<float>() + batch.first * query_values;
+    args.out = scratch.attended.values() + size_t{batch.first} * args.out_stride;
+    args.places = rows.places + batch.first;
+    args.tiles = rows.tiles + batch.first_tile;
+    args.tile_count = batch.tiles;
+    args.rows = batch.rows;
+    const uint32_t first_visible = FirstVisible(attention, batch.first_position);
+    args.first_chunk = first_visible / gpu::kChunkPositions;
+    args.chunks = batch.last_position / gpu::kChunkPositions - args.first_chunk + 1;
+    stream.Attention(args);
+  }
+}
+
+absl::StatusOr<HeadGroup> GpuMixer::FindHeads(const KvRange& range) const {
+  const auto found = std::find(units().begin(), units().end(), range.group);
+  if (found == units().end() || range.sequence >= options_.sequences || range.begin > range.end || range.end > options_.context_length) {
+    return absl::InvalidArgumentError(absl::StrCat("no positions ", range.begin, " to ", range.end,
+                                                   " of sequence ", range.sequence, " of head group ",
+                                                   range.group, " are cached here"));
+  }
+  return held_[static_cast<size_t>(found - units().begin())];
+}
+
+template <class Fn>
+void GpuMixer::ForEachRange(const KvRange& range, const HeadGroup& heads, Fn fn) const {
+  const auto visit = [&](uint8_t* memory, uint32_t each) {
+    for (uint32_t h = heads.first_kv_head; h < heads.first_kv_head + heads.kv_heads; ++h) {
+      const size_t at = (size_t{range.sequence} * cache_.heads + h) * options_.context_length + range.begin;
+      if (range.end > range.begin) fn(memory + at * each, size_t{range.end - range.begin} * each);
+    }
+  };
+  visit(cache_.keys, cache_.key_bytes);
+  visit(cache_.values, cache_.value_bytes);
+}
+
+absl::StatusOr<std::vector<uint8_t>> GpuMixer::ReadKv(const KvRange& range, gpu::Gpu& stream) const {
+  HEARTH_ASSIGN_OR_RETURN(const HeadGroup heads, FindHeads(range));
+  std::vector<uint8_t> bytes(size_t{heads.kv_heads} * (range.end - range.begin) *
+                             (cache_.key_bytes + cache_.value_bytes));
+  size_t at = 0;
+  ForEachRange(range, heads, [&](const uint8_t* from, size_t count) {
+    stream.CopyOut(bytes.data() + at, from, count);
+    at += count;
+  });
+  stream.Finish();
+  if (!stream.error().empty()) return absl::UnavailableError(stream.error());
+  return bytes;
+}
+
+absl::Status GpuMixer::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes, gpu::Gpu& stream) const {
+  HEARTH_ASSIGN_OR_RETURN(const HeadGroup heads, FindHeads(range));
+  const size_t expected = size_t{heads.kv_heads} * (range.end - range.begin) *
+                          (cache_.key_bytes + cache_.value_bytes);
+  if (bytes.size() != expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("these cached positions take ", expected, " bytes, got ", bytes.size()));
+  }
+  size_t at = 0;
+  ForEachRange(range, heads, [&](uint8_t* to, size_t count) {
+    stream.CopyIn(to, bytes.data() + at, count);
+    at += count;
+  });
+  stream.Finish();
+  return stream.error().empty() ? absl::OkStatus() : absl::UnavailableError(stream.error());
+}
+
+}  // namespace hearth

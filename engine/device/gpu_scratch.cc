@@ -1,0 +1,104 @@
+#include "engine/device/gpu_scratch.h"
+
+#include <algorithm>
+
+#include "engine/base/status_macros.h"
+#include "engine/gpu/gpu_matrix.h"
+
+namespace hearth {
+
+absl::StatusOr<GpuActivations::Codes> GpuActivations::MakeCodes(GpuMemory& memory, uint64_t rows, uint32_t cols) {
+  const uint64_t units = rows * (cols / gpu::kUnitCols);
+  Codes made;
+  HEARTH_ASSIGN_OR_RETURN(made.codes, memory.Allocate(units * gpu::kUnitCols));
+  HEARTH_ASSIGN_OR_RETURN(made.scales, memory.Allocate(units * sizeof(float)));
+  HEARTH_ASSIGN_OR_RETURN(made.half_sums, memory.Allocate(units * sizeof(int32_t)));
+  return made;
+}
+
+absl::StatusOr<GpuActivations> GpuActivations::Create(GpuMemory& memory, uint32_t rows, uint32_t cols) {
+  GpuActivations made;
+  made.cols_ = (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols;
+  HEARTH_ASSIGN_OR_RETURN(made.values_, memory.Allocate(uint64_t{rows} * made.cols_ * sizeof(float)));
+  HEARTH_ASSIGN_OR_RETURN(made.small_, MakeCodes(memory, rows, made.cols_));
+  HEARTH_ASSIGN_OR_RETURN(made.large_, MakeCodes(memory, rows, made.cols_));
+  return made;
+}
+
+gpu::GpuRows GpuActivations::RoundedBy(gpu::GpuType type, bool exact) const {
+  gpu::GpuRows rows;
+  rows.values = values();
+  rows.cols = cols_;
+  if (exact || !gpu::HasCodes(type)) return rows;
+  const Codes& made = gpu::ActivationCols(type) == gpu::kUnitCols ? small_ : large_;
+  rows.codes = made.codes.as<int8_t>();
+  rows.scales = made.scales.as<float>();
+  rows.half_sums = made.half_sums.as<int32_t>();
+  return rows;
+}
+
+gpu::GpuRows GpuActivations::For(gpu::GpuType type, bool exact, uint32_t rows, gpu::Gpu& stream) {
+  const gpu::GpuRows for_type = RoundedBy(type, exact);
+  if (for_type.codes == nullptr) return for_type;
+  bool& made = gpu::ActivationCols(type) == gpu::kUnitCols ? small_made_ : large_made_;
+  if (!made) stream.Round({for_type, rows, gpu::ActivationCols(type)});
+  made = true;
+  return for_type;
+}
+
+uint64_t GpuActivations::Bytes(uint32_t rows, uint32_t cols) {
+  const uint64_t units = uint64_t{rows} * ((cols + gpu::kUnitCols - 1) / gpu::kUnitCols);
+  return units * (gpu::kUnitCols * sizeof(float) + 2 * (gpu::kUnitCols + sizeof(float) + sizeof(int32_t)));
+}
+
+uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
+  const uint64_t rows = needs.max_rows;
+  uint64_t bytes = GpuActivations::Bytes(needs.max_rows, needs.n_embd + needs.predictor_rank + needs.results) +
+                   GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd + needs.neurons);
+  bytes += rows * needs.output_values * sizeof(int64_t);
+  bytes += sizeof(float) * (gpu::kMaxTokens * (uint64_t{3} * needs.neurons + needs.output_rows) +
+                            rows * (uint64_t{2} * needs.blocks_per_row + needs.query + needs.key + needs.value +
+                                    needs.rope_values + 4) +
+                            needs.partial_floats);
+  constexpr uint64_t kBuffers = 40;
+  return bytes + kBuffers * GpuMemory::kPageBytes;
+}
+
+absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds& needs) {
+  GpuScratch made;
+  const uint32_t rows = needs.max_rows;
+  const auto take = [&](GpuBuffer& buffer, uint64_t count, uint64_t each) -> absl::Status {
+    if (count == 0) return absl::OkStatus();
+    HEARTH_ASSIGN_OR_RETURN(buffer, memory.Allocate(count * each));
+    return absl::OkStatus();
+  };
+  HEARTH_ASSIGN_OR_RETURN(made.x, GpuActivations::Create(memory, rows, needs.n_embd));
+  HEARTH_RETURN_IF_ERROR(take(made.sums, uint64_t{rows} * needs.output_values, sizeof(int64_t)));
+  if (needs.neurons > 0) {
+    HEARTH_ASSIGN_OR_RETURN(made.scaled_x, GpuActivations::Create(memory, gpu::kMaxTokens, needs.n_embd));
+    HEARTH_ASSIGN_OR_RETURN(made.h, GpuActivations::Create(memory, gpu::kMaxTokens, needs.neurons));
+    for (GpuBuffer* buffer : {&made.scores, &made.gate, &made.up}) {
+      HEARTH_RETURN_IF_ERROR(take(*buffer, uint64_t{gpu::kMaxTokens} * needs.neurons, sizeof(float)));
+    }
+    for (GpuBuffer* buffer : {&made.factors, &made.row_ids}) {
+      HEARTH_RETURN_IF_ERROR(take(*buffer, uint64_t{rows} * needs.blocks_per_row, sizeof(float)));
+    }
+    if (needs.predictor_rank > 0) {
+      HEARTH_ASSIGN_OR_RETURN(made.hidden, GpuActivations::Create(memory, rows, needs.predictor_rank));
+    }
+  }
+  if (needs.query > 0) {
+    HEARTH_ASSIGN_OR_RETURN(made.attended, GpuActivations::Create(memory, rows, needs.results));
+    HEARTH_RETURN_IF_ERROR(take(made.query, uint64_t{rows} * needs.query, sizeof(float)));
+    HEARTH_RETURN_IF_ERROR(take(made.key, uint64_t{rows} * needs.key, sizeof(float)));
+    HEARTH_RETURN_IF_ERROR(take(made.value, uint64_t{rows} * needs.value, sizeof(float)));
+    HEARTH_RETURN_IF_ERROR(take(made.partial, needs.partial_floats, sizeof(float)));
+    HEARTH_RETURN_IF_ERROR(take(made.places, rows, sizeof(gpu::GpuPlace)));
+    HEARTH_RETURN_IF_ERROR(take(made.tiles, rows, sizeof(gpu::RowTile)));
+    HEARTH_RETURN_IF_ERROR(take(made.angles, uint64_t{rows} * needs.rope_values, sizeof(float)));
+  }
+  HEARTH_RETURN_IF_ERROR(take(made.logits, uint64_t{gpu::kMaxTokens} * needs.output_rows, sizeof(float)));
+  return made;
+}
+
+}  // namespace hearth

@@ -1,0 +1,213 @@
+#ifndef HEARTH_ENGINE_GPU_GPU_ARGS_H_
+#define HEARTH_ENGINE_GPU_GPU_ARGS_H_
+
+#include <cstdint>
+
+#include "engine/gpu/gpu_matrix.h"
+
+namespace hearth::gpu {
+
+// What kernels are given: plain values with pointers into the GPU's memory (or pinned host memory where said).
+
+// Rows of activations: float32 and, where they were rounded, 8-bit codes with a scale per unit; units of one
+// block have the same. codes (rows, cols); scales, half_sums (rows, cols / 32): half_sums holds the sums of the
+// codes of the unit's halves, the first in the lower 16 bits. cols is a multiple of 32.
+struct GpuRows {
+  float* values = nullptr;
+  int8_t* codes = nullptr;
+  float* scales = nullptr;
+  int32_t* half_sums = nullptr;
+  uint32_t cols = 0;
+};
+
+// Tokens that one pass over a matrix multiplies at most.
+inline constexpr uint32_t kMaxTokens = 8;
+
+// Which rows of a batch a call is for, and where each one's results go.
+struct TokenRows {
+  uint32_t count = 0;
+  uint32_t in[kMaxTokens] = {};
+  uint32_t out[kMaxTokens] = {};
+};
+
+// Rows of a matrix that are skipped, with a result of 0, where no token wants them: those whose `values`
+// (rows of `stride`, by out row) are below `least`, or not above it. Tokens of keep_all (bits) want every row.
+struct RowMask {
+  const float* values = nullptr;  // null: none is skipped
+  uint32_t stride = 0;
+  float least = 0;
+  bool above = false;  // values > least, else >= least
+  uint32_t keep_all = 0;
+};
+
+// out[row of token][r] = scale * (W x)[r] + bias[r].
+struct ProductOut {
+  GpuMatrix weights;
+  float* out = nullptr;
+  uint32_t out_stride = 0;
+  const float* bias = nullptr;
+  float scale = 1;
+};
+inline constexpr uint32_t kMaxProducts = 3;
+
+struct MatVecArgs {
+  ProductOut products[kMaxProducts];  // of one type
+  uint32_t product_count = 0;
+  GpuRows x;
+  TokenRows tokens;
+  RowMask mask;
+};
+
+// sums[row of token][r] += fixed((W x)[r]), where every unit of 32 columns is summed in float32 and then counted in
+// fixed point: so the result depends neither on the order of units nor on which of them this matrix has.
+struct FixedMatVecArgs {
+  GpuMatrix weights;
+  GpuRows x;
+  TokenRows tokens;
+  int64_t* sums = nullptr;
+  uint32_t sums_stride = 0;
+};
+
+// sums[row of token] += sum over neurons n of h[n] * W[n], for `down` stored by neuron: W (neurons, outputs). 32 neurons
+// are summed in float32, those that are 0 left out, and then counted in fixed point. Reads x.values.
+struct NeuronSumArgs {
+  GpuMatrix weights;
+  GpuRows x;
+  TokenRows tokens;
+  int64_t* sums = nullptr;
+  uint32_t sums_stride = 0;
+};
+
+// Rounds rows of x.values, block by block of `block_cols` (32 or 256).
+struct RoundArgs {
+  GpuRows x;
+  uint32_t rows = 0;
+  uint32_t block_cols = kUnitCols;
+};
+
+// The activation of a feed-forward block: h = factors of row * f(gate) * up (or f(up) without gate), float32 to
+// h.values and rounded beside it. Columns [neurons, h.cols) become 0.
+enum class GpuActivation : uint8_t { kSilu, kGelu, kRelu, kReluSquared, kXielu, kSwigluOai };
+struct ActivateArgs {
+  const float* gate = nullptr;  // (rows, stride); null without gate
+  const float* up = nullptr;    // (rows, stride)
+  uint32_t stride = 0;
+  GpuActivation activation = GpuActivation::kSilu;
+  float alpha = 0, limit = 0;
+  float xielu_alpha_p = 0, xielu_alpha_n = 0, xielu_beta = 0, xielu_eps = 0;
+  bool relu_up = false;
+  const float* factors = nullptr;  // (rows), in the GPU's memory; null: 1
+  float factor = 1;                // of all rows
+  uint32_t neurons = 0;
+  uint32_t rows = 0;
+  uint32_t block_cols = kUnitCols;
+  GpuRows h;
+};
+
+// Row t of `to` = factors[t] * row rows[t] of `from`; `cols` values each, the rest of `to` becomes 0.
+struct GatherArgs {
+  const float* from = nullptr;
+  uint32_t from_stride = 0;
+  const uint32_t* rows = nullptr;   // null: the same
+  const float* factors = nullptr;   // null: 1
+  uint32_t count = 0;
+  uint32_t cols = 0;
+  float* to = nullptr;
+  uint32_t to_stride = 0;
+};
+
+// sums[rows[t]][c] += fixed(factors[t] * values[c]).
+struct AddBiasArgs {
+  const float* values = nullptr;
+  const float* factors = nullptr;  // null: 1
+  const uint32_t* rows = nullptr;  // null: the same
+  uint32_t count = 0;
+  uint32_t cols = 0;
+  int64_t* sums = nullptr;
+  uint32_t sums_stride = 0;
+};
+
+// Element types of cached keys and values.
+enum class GpuKv : uint8_t { kF32, kF16, kQ8_0 };
+
+// The cache of some KV heads of a layer: keys (sequences, heads, context, key_dim), values likewise.
+struct GpuKvCache {
+  GpuKv type = GpuKv::kF32;
+  uint8_t* keys = nullptr;
+  uint8_t* values = nullptr;
+  uint32_t heads = 0;
+  uint32_t context = 0;
+  uint32_t key_bytes = 0;    // per position and head
+  uint32_t value_bytes = 0;
+};
+
+// Where a row stands.
+struct GpuPlace {
+  uint32_t sequence = 0;
+  uint32_t position = 0;
+};
+
+// Finishes queries, keys and values of a step's rows: clamp, norms, rotation, temperature; stores keys and values.
+struct FinishHeadsArgs {
+  float* query = nullptr;  // (rows, heads * key_dim), in place
+  float* key = nullptr;    // (rows, kv_heads * key_dim)
+  float* value = nullptr;  // (rows, kv_heads * value_dim)
+  uint32_t heads = 0, kv_heads = 0, key_dim = 0, value_dim = 0;
+  uint32_t rows = 0;
+  const GpuPlace* places = nullptr;
+  float clamp = 0;
+  enum class HeadNorm : uint8_t { kNone, kRms, kLayer } norm = HeadNorm::kNone;
+  bool norm_after_rope = false;
+  float norm_epsilon = 0;
+  const float* query_norm = nullptr;  // weights; null: ones
+  const float* query_norm_bias = nullptr;
+  const float* key_norm = nullptr;
+  const float* key_norm_bias = nullptr;
+  uint32_t norm_stride = 0;           // from one head's weights to the next: key_dim or 0
+  bool norms_query = false, norms_key = false;
+  const float* angles = nullptr;      // (rows, rope_dims): cosine, sine of each pair; null: no rotation
+  uint32_t rope_dims = 0;
+  bool interleaved = false;
+  float temperature_scale = 0;
+  uint32_t temperature_floor = 0, temperature_offset = 0;
+  GpuKvCache cache;
+};
+
+// Positions that one block of threads takes at a time.
+inline constexpr uint32_t kChunkPositions = 256;
+// Queries (rows times query heads of one KV head) that share a block's reading of keys and values.
+inline constexpr uint32_t kTileQueries = 16;
+
+// Rows [first, first + count) of a step that follow one another in one sequence.
+struct RowTile {
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+
+struct AttentionArgs {
+  const float* query = nullptr;  // (rows, heads, key_dim)
+  float* out = nullptr;          // (rows), out_stride apart: (heads, value_dim)
+  uint32_t out_stride = 0;
+  uint32_t heads = 0, kv_heads = 0, key_dim = 0, value_dim = 0;
+  float scale = 0, softcap = 0;
+  const float* alibi_slopes = nullptr;
+  const float* sinks = nullptr;
+  enum class Window : uint8_t { kNone, kSliding, kChunked } window_kind = Window::kNone;
+  uint32_t window = 0;
+  const GpuPlace* places = nullptr;
+  const RowTile* tiles = nullptr;
+  uint32_t tile_count = 0;
+  uint32_t rows = 0;
+  uint32_t chunks = 0;  // of kChunkPositions, that cover every row's positions from first_chunk on
+  uint32_t first_chunk = 0;
+  GpuKvCache cache;
+  float* partial = nullptr;  // (rows, heads, chunks, value_dim + 2): maximum, sum, values; used with chunks > 1
+};
+// Floats that AttentionArgs::partial takes.
+constexpr uint64_t PartialFloats(uint64_t rows, uint64_t heads, uint64_t chunks, uint64_t value_dim) {
+  return rows * heads * chunks * (value_dim + 2);
+}
+
+}  // namespace hearth::gpu
+
+#endif  // HEARTH_ENGINE_GPU_GPU_ARGS_H_

@@ -1,0 +1,182 @@
+#include "engine/gpu/gpu_runtime.h"
+
+#include "engine/gpu/attention.h"
+#include "engine/gpu/elementwise.h"
+#include "engine/gpu/gpu.h"
+#include "engine/gpu/products.h"
+
+namespace hearth::gpu::HEARTH_GPU_BACKEND {
+namespace {
+
+ProductLaunches LaunchesFor(GpuType type) {
+  if (!HasCodes(type)) return FloatLaunches(type);
+  return PlanesOf(type).super > 0 ? SuperBlockLaunches(type) : SmallBlockLaunches(type);
+}
+
+class Stream : public Gpu {
+ public:
+  explicit Stream(int number) : number_(number) {
+    Use();
+    Keep(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    for (cudaEvent_t& mark : marks_) {
+      Keep(cudaEventCreateWithFlags(&mark, cudaEventDisableTiming), "making an event");
+    }
+  }
+
+  ~Stream() override {
+    Use();
+    if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+    for (cudaEvent_t mark : marks_) {
+      if (mark != nullptr) cudaEventDestroy(mark);
+    }
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  }
+
+  GpuInfo info() const override {
+    Use();
+    GpuInfo info;
+    cudaDeviceProp properties;
+    size_t free_bytes = 0, total_bytes = 0;
+    if (cudaGetDeviceProperties(&properties, number_) != cudaSuccess ||
+        cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) {
+      return info;
+    }
+    info.name = properties.name;
+    info.major = properties.major;
+    info.minor = properties.minor;
+    info.multiprocessors = static_cast<uint32_t>(properties.multiProcessorCount);
+    info.memory_bytes = total_bytes;
+    info.free_bytes = free_bytes;
+    return info;
+  }
+
+  void* Allocate(uint64_t bytes) override {
+    Use();
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
+    cudaGetLastError();  // no memory is the caller's to tell, and not the end of this stream
+    return nullptr;
+  }
+  void Free(void* memory) override {
+    Use();
+    cudaFree(memory);
+  }
+  void* AllocateHost(uint64_t bytes) override {
+    Use();
+    void* memory = nullptr;
+    if (cudaHostAlloc(&memory, bytes, cudaHostAllocDefault) == cudaSuccess) return memory;
+    cudaGetLastError();
+    return nullptr;
+  }
+  void FreeHost(void* memory) override {
+    Use();
+    cudaFreeHost(memory);
+  }
+
+  void CopyIn(void* to, const void* from, uint64_t bytes) override {
+    if (!Ready()) return;
+    Keep(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
+  }
+  void CopyOut(void* to, const void* from, uint64_t bytes) override {
+    if (!Ready()) return;
+    Keep(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+  }
+  void Clear(void* memory, uint64_t bytes) override {
+    if (!Ready()) return;
+    Keep(cudaMemsetAsync(memory, 0, bytes, stream_), "clearing memory");
+  }
+
+  void Mark(uint32_t mark) override {
+    if (!Ready()) return;
+    Keep(cudaEventRecord(marks_[mark % kMarks], stream_), "marking work");
+  }
+  void WaitFor(uint32_t mark) override {
+    if (!Ready()) return;
+    Keep(cudaEventSynchronize(marks_[mark % kMarks]), "waiting for the GPU");
+  }
+  void Finish() override {
+    if (!Ready()) return;
+    Keep(cudaStreamSynchronize(stream_), "waiting for the GPU");
+  }
+
+  void MatVec(const MatVecArgs& args, bool exact) override {
+    if (!Ready()) return;
+    const ProductLaunches launches = LaunchesFor(args.products[0].weights.type);
+    Keep((exact ? launches.exact_mat_vec : launches.mat_vec)(args, stream_), "a matrix product");
+  }
+  void FixedMatVec(const FixedMatVecArgs& args, bool exact) override {
+    if (!Ready()) return;
+    const ProductLaunches launches = LaunchesFor(args.weights.type);
+    Keep((exact ? launches.exact_fixed_mat_vec : launches.fixed_mat_vec)(args, stream_), "a matrix product");
+  }
+  void NeuronSum(const NeuronSumArgs& args) override {
+    if (!Ready()) return;
+    Keep(LaunchesFor(args.weights.type).neuron_sum(args, stream_), "a sum of neurons");
+  }
+  void Round(const RoundArgs& args) override {
+    if (Ready()) Keep(LaunchRound(args, stream_), "rounding activations");
+  }
+  void Activate(const ActivateArgs& args) override {
+    if (Ready()) Keep(LaunchActivate(args, stream_), "an activation");
+  }
+  void Gather(const GatherArgs& args) override {
+    if (Ready()) Keep(LaunchGather(args, stream_), "gathering rows");
+  }
+  void AddBias(const AddBiasArgs& args) override {
+    if (Ready()) Keep(LaunchAddBias(args, stream_), "adding a bias");
+  }
+  void FinishHeads(const FinishHeadsArgs& args) override {
+    if (Ready()) Keep(LaunchFinishHeads(args, stream_), "finishing heads");
+  }
+  void Attention(const AttentionArgs& args) override {
+    if (Ready()) Keep(LaunchAttention(args, stream_), "attention");
+  }
+
+  const std::string& error() const override { return error_; }
+
+ private:
+  // CUDA's current device belongs to the calling thread.
+  void Use() const { cudaSetDevice(number_); }
+  bool Ready() const {
+    if (!error_.empty()) return false;
+    Use();
+    return true;
+  }
+  void Keep(cudaError_t error, const char* doing) {
+    if (error == cudaSuccess || !error_.empty()) return;
+    error_ = std::string(doing) + ": " + cudaGetErrorString(error);
+  }
+
+  const int number_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t marks_[kMarks] = {};
+  std::string error_;
+};
+
+}  // namespace
+
+int CountGpus(std::string* why) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return count;
+  *why = error == cudaSuccess ? "there is none" : cudaGetErrorString(error);
+  cudaGetLastError();
+  return 0;
+}
+
+std::unique_ptr<Gpu> OpenGpu(int number, std::string* why) {
+  const int count = CountGpus(why);
+  if (count == 0) return nullptr;
+  if (number < 0 || number >= count) {
+    *why = "there are " + std::to_string(count) + ", numbered from 0";
+    return nullptr;
+  }
+  auto stream = std::make_unique<Stream>(number);
+  if (!stream->error().empty()) {
+    *why = stream->error();
+    return nullptr;
+  }
+  return stream;
+}
+
+}  // namespace hearth::gpu::HEARTH_GPU_BACKEND
