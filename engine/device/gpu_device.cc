@@ -160,7 +160,7 @@ absl::StatusOr<std::shared_ptr<UnitPiece>> GpuDevice::LoadNeurons(const LoadCont
                                                                   std::vector<uint32_t> groups,
                                                                   std::vector<GroupWeights> weights) {
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GpuUploader> uploader,
-                          GpuUploader::Create(*memory_, context.pool));
+                          GpuUploader::Create(*memory_, context.pool, context.outline.options.arithmetic));
   return GpuFfn::Load(context.outline.ffn_specs[layer], context.outline.options.sparsity, std::move(groups),
                       std::move(weights), *uploader);
 }
@@ -169,7 +169,7 @@ absl::StatusOr<std::shared_ptr<UnitPiece>> GpuDevice::LoadHeads(const LoadContex
                                                                 std::vector<uint32_t> groups,
                                                                 absl::Span<const UnitWeights> weights) {
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GpuUploader> uploader,
-                          GpuUploader::Create(*memory_, context.pool));
+                          GpuUploader::Create(*memory_, context.pool, context.outline.options.arithmetic));
   return GpuMixer::Load(context, layer, std::move(groups), weights, *memory_, *uploader);
 }
 
@@ -192,7 +192,7 @@ absl::StatusOr<std::shared_ptr<UnitPiece>> GpuDevice::LoadOutput(const LoadConte
   const Linear linear = LoadOutputRows(context.outline.spec, rows, loader);
   HEARTH_RETURN_IF_ERROR(loader.Finish());
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GpuUploader> uploader,
-                          GpuUploader::Create(*memory_, context.pool));
+                          GpuUploader::Create(*memory_, context.pool, context.outline.options.arithmetic));
   HEARTH_ASSIGN_OR_RETURN(GpuLinear loaded, uploader->Upload(linear));
   return std::make_shared<GpuOutput>(std::move(runs), std::move(segments), std::move(loaded));
 }

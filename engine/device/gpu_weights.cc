@@ -55,16 +55,14 @@ std::optional<gpu::GpuType> OwnGpuType(TensorType type) {
 
 }  // namespace
 
-gpu::GpuType GpuTypeOf(TensorType type) { return OwnGpuType(type).value_or(gpu::GpuType::kF16); }
-
-uint64_t GpuMatrixBytes(TensorType type, uint64_t rows, uint64_t cols) {
-  const gpu::GpuType gpu_type = GpuTypeOf(type);
-  return gpu::LayoutOf(gpu_type, rows, gpu::PaddedCols(gpu_type, static_cast<uint32_t>(cols))).bytes;
+gpu::GpuType GpuTypeOf(TensorType type, Arithmetic arithmetic) {
+  return OwnGpuType(type).value_or(arithmetic == Arithmetic::kFloat32 ? gpu::GpuType::kF32 : gpu::GpuType::kF16);
 }
 
-absl::StatusOr<std::unique_ptr<GpuUploader>> GpuUploader::Create(GpuMemory& memory, ThreadPool& pool) {
+absl::StatusOr<std::unique_ptr<GpuUploader>> GpuUploader::Create(GpuMemory& memory, ThreadPool& pool,
+                                                                  Arithmetic arithmetic) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<gpu::Gpu> stream, memory.OpenStream());
-  return std::unique_ptr<GpuUploader>(new GpuUploader(memory, pool, std::move(stream)));
+  return std::unique_ptr<GpuUploader>(new GpuUploader(memory, pool, arithmetic, std::move(stream)));
 }
 
 absl::Status GpuUploader::Finish() {
@@ -75,7 +73,7 @@ absl::Status GpuUploader::Finish() {
 
 absl::StatusOr<GpuLinear> GpuUploader::Rows(TensorType type, size_t rows, size_t cols, Matrix::RowReader read) {
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, cols));
-  const gpu::GpuType gpu_type = GpuTypeOf(type);
+  const gpu::GpuType gpu_type = GpuTypeOf(type, arithmetic_);
   const bool own = OwnGpuType(type).has_value();
   GpuLinear linear;
   gpu::GpuMatrix& matrix = linear.matrix;
@@ -117,6 +115,10 @@ absl::StatusOr<GpuLinear> GpuUploader::Rows(TensorType type, size_t rows, size_t
             continue;
           }
           Dequantize(type, {row, row_bytes}, cols, values.data());
+          if (gpu_type == gpu::GpuType::kF32) {
+            std::copy_n(reinterpret_cast<const uint8_t*>(values.data()), cols * sizeof(float), to);
+            continue;
+          }
           for (size_t c = 0; c < cols; ++c) {
             const uint16_t half = FloatToHalf(std::clamp(values[c], -65504.0f, 65504.0f));
             std::copy_n(reinterpret_cast<const uint8_t*>(&half), sizeof(half), to + c * sizeof(half));

@@ -16,10 +16,9 @@
 
 namespace hearth {
 
-// How a GPU holds a file's type. Types without kernels of their own become F16, which rounds them.
-gpu::GpuType GpuTypeOf(TensorType type);
-// Bytes of GPU memory that a matrix takes.
-uint64_t GpuMatrixBytes(TensorType type, uint64_t rows, uint64_t cols);
+// How a GPU holds a file's type. Types without kernels of their own become F16, which rounds them, or F32 for
+// exact arithmetic.
+gpu::GpuType GpuTypeOf(TensorType type, Arithmetic arithmetic);
 
 // A matrix, and its bias and scale where it has them, in a GPU's memory.
 struct GpuLinear {
@@ -37,7 +36,8 @@ struct GpuLinear {
 class GpuUploader {
  public:
   // `pool` packs. Both outlive this. UNAVAILABLE without a stream.
-  static absl::StatusOr<std::unique_ptr<GpuUploader>> Create(GpuMemory& memory, ThreadPool& pool);
+  static absl::StatusOr<std::unique_ptr<GpuUploader>> Create(GpuMemory& memory, ThreadPool& pool,
+                                                             Arithmetic arithmetic);
 
   // The rows that `read` gives, as the file has them; see Matrix::PackRows. RESOURCE_EXHAUSTED without memory.
   absl::StatusOr<GpuLinear> Rows(TensorType type, size_t rows, size_t cols, Matrix::RowReader read);
@@ -48,13 +48,14 @@ class GpuUploader {
   absl::StatusOr<GpuBuffer> Upload(absl::Span<const float> values);
 
  private:
-  GpuUploader(GpuMemory& memory, ThreadPool& pool, std::unique_ptr<gpu::Gpu> stream)
-      : memory_(memory), pool_(pool), stream_(std::move(stream)) {}
+  GpuUploader(GpuMemory& memory, ThreadPool& pool, Arithmetic arithmetic, std::unique_ptr<gpu::Gpu> stream)
+      : memory_(memory), pool_(pool), arithmetic_(arithmetic), stream_(std::move(stream)) {}
   // Waits until everything is there.
   absl::Status Finish();
 
   GpuMemory& memory_;
   ThreadPool& pool_;
+  const Arithmetic arithmetic_;
   const std::unique_ptr<gpu::Gpu> stream_;
   std::vector<uint8_t> raw_, padded_, codes_, high_, scales_, super_;
 };

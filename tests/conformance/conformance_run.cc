@@ -170,7 +170,9 @@ int main(int argc, char** argv) {
   app.add_option("--fixtures", fixtures, "folder of the project's own small models");
   app.add_option("--filter", filter, "only models with this in their name");
   app.add_option("--devices", options.devices.cpus, "CPUs that share the model")->check(CLI::PositiveNumber);
-  app.add_option("--emulated-gpus", options.devices.gpus, "emulated GPUs that share it with them");
+  app.add_option("--gpus", options.devices.gpus, "GPUs that share it with them, emulated ones unless --cuda");
+  app.add_flag_callback(
+      "--cuda", [&] { options.devices.gpu_kind = hearth::gpu::GpuKind::kCuda; }, "CUDA's first device, for all of them");
   app.add_flag("--gpus-alone", options.devices.gpus_alone, "leave CPUs what GPUs cannot compute");
   app.add_option("--threads", options.threads, "threads; 0: as many as there are cores");
   app.add_option("--chunk", options.chunk, "prompt tokens evaluated at once")->check(CLI::Range(1, 512));

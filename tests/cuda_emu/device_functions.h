@@ -239,6 +239,11 @@ inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 
+// Ends the kernel, as a found bug.
+[[noreturn]] inline void __trap(internal::Location where = internal::Location::Current()) {
+  internal::FailKernel(where, "__trap was called");
+}
+
 // ---- Memory
 
 // A load through the read-only cache.

@@ -30,6 +30,7 @@
 #define __constant__ static const
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 #define threadIdx (::hearth::cuda_emu::internal::current_thread->thread)
 #define blockIdx (::hearth::cuda_emu::internal::current_thread->block)

@@ -533,6 +533,17 @@ TEST_P(EveryOrderTest, DeviceWorksOnAfterAReportIsCleared) {
   EXPECT_EQ(y.Read()[0], 64.0f);
 }
 
+__global__ void TrapInTheLastThread() {
+  if (threadIdx.x == 40) __trap();
+  __syncthreads();
+}
+
+TEST_P(EveryOrderTest, TrapIsReportedWithItsThread) {
+  Launch(TrapInTheLastThread, dim3(1), dim3(41), 0, nullptr);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorLaunchFailure);
+  EXPECT_THAT(TakeReports(), HasSubstr("in TrapInTheLastThread, block (0,0,0), thread (40,0,0)"));
+}
+
 __global__ void ShareTooMuch(int* y) {
   HEARTH_SHARED(int[10000], first);
   HEARTH_SHARED(int[3000], second);
@@ -627,6 +638,48 @@ TEST(EmulatorDeathTest, KernelThatTouchesAnotherDeviceEndsTheProcess) {
     cudaDeviceSynchronize();
   };
   EXPECT_EXIT(touch_other_device(), ::testing::ExitedWithCode(86), "a kernel touched .*in device memory");
+}
+
+__global__ void LoadUnaligned(const char* x, int* y) {
+  const uint4 words = *reinterpret_cast<const uint4*>(x + 4);
+  *y = static_cast<int>(words.x);
+}
+
+TEST(EmulatorDeathTest, UnalignedVectorLoadIsSeenByUndefinedBehaviorSanitizer) {
+#ifdef HEARTH_TEST_UBSAN
+  const auto load = [] {
+    const DeviceArray<char> x(64);
+    const DeviceArray<int> y(1);
+    Launch(LoadUnaligned, dim3(1), dim3(1), 0, nullptr, x.data(), y.data());
+    cudaDeviceSynchronize();
+  };
+  EXPECT_DEATH(load(), "misaligned address");
+#else
+  (void)LoadUnaligned;
+  GTEST_SKIP() << "only UndefinedBehaviorSanitizer sees it";
+#endif
+}
+
+// Needs more and more of its stack.
+__device__ int Recurse(int depth) {
+  volatile char room[1024];
+  room[depth % 1024] = static_cast<char>(depth);
+  return depth == 0 ? room[0] : Recurse(depth - 1) + room[depth % 1024];
+}
+
+__global__ void OverflowTheStack(int* y) { *y = Recurse(100000); }
+
+TEST(EmulatorDeathTest, OverflowOfAThreadsStackEndsTheProcess) {
+  const auto overflow = [] {
+    const DeviceArray<int> y(1);
+    Launch(OverflowTheStack, dim3(1), dim3(1), 0, nullptr, y.data());
+    cudaDeviceSynchronize();
+  };
+  if (kAddressSanitizer || kThreadSanitizer) {
+    EXPECT_DEATH(overflow(), "");
+  } else {
+    EXPECT_EXIT(overflow(), ::testing::ExitedWithCode(86), "a kernel touched .*the end of its stack");
+  }
 }
 
 __global__ void OverrunDynamicShared(int* y) {

@@ -20,7 +20,8 @@ namespace hearth {
 // Which devices share a model out.
 struct LocalDeviceCounts {
   int cpus = 1;  // at least one: it has what GPUs cannot compute
-  int gpus = 0;  // emulated ones
+  int gpus = 0;
+  gpu::GpuKind gpu_kind = gpu::GpuKind::kEmulated;
   bool gpus_alone = false;  // CPUs have nothing but that
 };
 
@@ -42,7 +43,7 @@ struct LocalDevices {
     for (int d = 0; d < counts.gpus; ++d) {
       specs.push_back({"gpu" + std::to_string(d), 1});
       HEARTH_ASSIGN_OR_RETURN(specs.back().gpu,
-                              GpuMemory::Open(gpu::GpuKind::kEmulated, 0, uint64_t{1} << 30));
+                              GpuMemory::Open(counts.gpu_kind, 0, uint64_t{1} << 30));
     }
     LocalDevices local;
     local.host = std::make_unique<HostDevices>(specs, &pool);

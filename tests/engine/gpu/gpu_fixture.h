@@ -47,7 +47,7 @@ class GpuTest : public testing::TestWithParam<GpuSetting> {
     }
     memory_ = *GpuMemory::Open(GetParam().kind, 0, uint64_t{256} << 20);
     stream_ = *memory_->OpenStream();
-    uploader_ = *GpuUploader::Create(*memory_, pool_);
+    uploader_ = *GpuUploader::Create(*memory_, pool_, Arithmetic::kFast);
   }
 
   void TearDown() override {
