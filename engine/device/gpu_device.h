@@ -73,31 +73,44 @@ class GpuDevice : public LocalDevice {
     uint8_t* data_ = nullptr;
     uint64_t bytes_ = 0;
   };
-  // A request on its way.
-  struct Slot {
-    explicit Slot(gpu::Gpu* stream) : input(stream), results(stream) {}
+  // What goes to the GPU and comes back for one request.
+  struct Exchange {
+    explicit Exchange(gpu::Gpu* stream) : input(stream), results(stream) {}
     Pinned input;
     Pinned results;
+    bool busy = false;
+  };
+  // A request on its way.
+  struct Slot {
+    explicit Slot(gpu::Gpu* stream) : own(stream) {}
+    Exchange own;
+    Exchange* exchange = nullptr;  // own, or that of single rows
     Request request;
     absl::Status status;
   };
-  // Writes parts of a request's input one after another and queues their copies.
+  // The input of a request: parts one after another, as they are in pinned memory and, after one copy, in the GPU's.
   class Input;
-  // The rows of the step at hand.
-  struct Step {
-    uint64_t number = 0;
-    bool begun = false;
-    std::vector<GpuMixRows::Batch> batches;
-    uint32_t tile_rows = 0, batch_rows = 0;  // what they were cut for
+  // A single row of a layer's work, which is the same work for every token, as long as `key` is.
+  struct Recorded {
+    uint64_t key = 0;
+    const void* input = nullptr;
+    const void* results = nullptr;
+    std::unique_ptr<gpu::Gpu::Recording> recording;
   };
 
   Slot& SlotOf(Ticket ticket) { return slots_[ticket % kMaxInFlight]; }
+  // Writes the request's input and queues its work, or replays it.
   absl::Status Queue(const MixRequest& request, Slot& slot);
   absl::Status Queue(const FfnRequest& request, Slot& slot);
   absl::Status Queue(const OutputRequest& request, Slot& slot);
-  absl::Status QueueSums(uint64_t count, Slot& slot);
-  // The step's places, angles and tiles, where they are not on the GPU yet.
-  void BeginStep(const MixRequest& request, const GpuMixer& mixer, Input& input);
+  absl::StatusOr<Input> MakeInput(uint32_t rows, uint64_t result_bytes, Slot& slot);
+  // Queues `work`, or what was recorded of it for a single row of the same key.
+  template <class Work>
+  void QueueOrReplay(uint32_t rows, size_t place, uint64_t key, const Slot& slot, const Work& work);
+  // Cuts rows into batches and tiles for a mixer; tiles are written to `tiles`, (rows). Returns how many.
+  static uint32_t CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
+                          std::vector<GpuMixRows::Batch>& batches);
+  absl::Status NoPinnedMemory() const;
   absl::Status StreamError() const;
 
   const std::string name_;
@@ -110,10 +123,12 @@ class GpuDevice : public LocalDevice {
   GpuNeeds needs_;
   std::optional<GpuScratch> scratch_;
   std::vector<std::optional<RopeAngles>> ropes_;  // as ModelSpec::ropes; those of mixers that are held
-  std::vector<uint32_t> rope_offsets_;            // floats of a row before each rope's
-  Step step_;
+  uint64_t step_ = 0;  // whose angles the ropes have
+  bool has_step_ = false;
   RowChoices choices_;
   std::vector<Slot> slots_;
+  std::vector<Exchange> single_;    // by kind of work
+  std::vector<Recorded> recorded_;  // mix and FFN of each layer in turn, then the output
   Ticket submitted_ = 0;
 
   mutable Mutex mutex_;

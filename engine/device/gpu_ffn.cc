@@ -161,8 +161,18 @@ void GpuFfn::AddNeeds(GpuNeeds& needs) const {
   needs.blocks_per_row = std::max<uint32_t>(needs.blocks_per_row, static_cast<uint32_t>(spec_.block_neurons.size()));
 }
 
-GpuFfn::Work GpuFfn::Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
+GpuFfn::Work GpuFfn::WorkFor(const Rows& rows) const {
   Work work;
+  for (const Block& block : blocks_) {
+    const uint64_t chosen = rows.choices.rows(block.block).size();
+    if (chosen == 0) continue;
+    work.neurons_computed += block.held * chosen;
+    work.bytes_touched += block.bytes();
+  }
+  return work;
+}
+
+void GpuFfn::Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
   for (const Block& block : blocks_) {
     const absl::Span<const ChosenRow> chosen = rows.choices.rows(block.block);
     for (size_t first = 0; first < chosen.size(); first += gpu::kMaxTokens) {
@@ -176,10 +186,7 @@ GpuFfn::Work GpuFfn::Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu:
                       static_cast<uint32_t>(chosen.size()), spec_.n_embd, scratch.sums.as<int64_t>(),
                       spec_.output_values()});
     }
-    work.neurons_computed += uint64_t{block.held} * chosen.size();
-    work.bytes_touched += block.bytes();
   }
-  return work;
 }
 
 // Gate, up and predictor of up to kMaxTokens rows, the activation, and the sums over neurons.

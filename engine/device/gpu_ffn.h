@@ -45,7 +45,9 @@ class GpuFfn : public UnitPiece {
   };
   // Queues the partial sums of the groups, which are added to scratch.sums, (rows, spec.output_values()).
   // scratch.x has the input and, where rows have predictions, scratch.hidden the predictor's first half.
-  Work Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const;
+  void Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const;
+  // What that is at most: how many neurons fire the GPU does not tell.
+  Work WorkFor(const Rows& rows) const;
 
   uint64_t weight_bytes() const override { return weight_bytes_; }
   uint64_t neurons() const { return neurons_; }

@@ -44,7 +44,19 @@ uint32_t BatchRowsOf(const AttentionSpec& attention, const DecoderOptions& optio
   return static_cast<uint32_t>(std::clamp<uint64_t>(kPartialFloats / per_row, TileRowsOf(attention), 4096));
 }
 
+// The chunks of positions that a batch's rows see.
+uint32_t FirstChunk(const AttentionSpec& attention, const GpuMixRows::Batch& batch) {
+  return FirstVisible(attention, batch.first_position) / gpu::kChunkPositions;
+}
+uint32_t ChunkCount(const AttentionSpec& attention, const GpuMixRows::Batch& batch) {
+  return batch.last_position / gpu::kChunkPositions - FirstChunk(attention, batch) + 1;
+}
+
 }  // namespace
+
+uint64_t GpuMixer::KeyOf(const AttentionSpec& attention, const GpuMixRows::Batch& batch) {
+  return uint64_t{FirstChunk(attention, batch)} << 32 | ChunkCount(attention, batch);
+}
 
 absl::Status GpuMixer::CanHold(const ModelSpec& model, const LayerSpec& layer, KvType kv) {
   const AttentionSpec& attention = layer.attention;
@@ -166,7 +178,8 @@ absl::Status GpuMixer::CheckRows(absl::Span<const RowPlace> rows) const {
   return absl::OkStatus();
 }
 
-uint64_t GpuMixer::Run(const GpuMixRows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
+void GpuMixer::Run(const GpuMixRows& rows, bool exact, bool first_piece, GpuScratch& scratch,
+                   gpu::Gpu& stream) const {
   Project(rows, exact, scratch, stream);
   FinishHeads(rows, scratch, stream);
   Attend(rows, scratch, stream);
@@ -179,12 +192,15 @@ uint64_t GpuMixer::Run(const GpuMixRows& rows, bool exact, GpuScratch& scratch, 
     gpu::TokenRows tokens;
     tokens.count = std::min(gpu::kMaxTokens, count - first);
     for (uint32_t t = 0; t < tokens.count; ++t) tokens.in[t] = tokens.out[t] = first + t;
-    stream.FixedMatVec({output_.matrix, attended, tokens, scratch.sums.as<int64_t>(), model_.n_embd}, exact);
+    stream.FixedMatVec({output_.matrix, attended, tokens, scratch.sums.as<int64_t>(), model_.n_embd, first_piece},
+                       exact);
   }
+}
 
+uint64_t GpuMixer::BytesTouched(absl::Span<const RowPlace> rows) const {
   uint64_t bytes = query_.bytes() + key_.bytes() + value_.bytes() + output_.bytes();
   const uint64_t position_bytes = uint64_t{cache_.heads} * (cache_.key_bytes + cache_.value_bytes);
-  for (const RowPlace& row : rows.rows) {
+  for (const RowPlace& row : rows) {
     bytes += (row.position - FirstVisible(layer_.attention, row.position) + 1) * position_bytes;
   }
   return bytes;
@@ -279,9 +295,8 @@ void GpuMixer::Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& str
     args.tiles = rows.tiles + batch.first_tile;
     args.tile_count = batch.tiles;
     args.rows = batch.rows;
-    const uint32_t first_visible = FirstVisible(attention, batch.first_position);
-    args.first_chunk = first_visible / gpu::kChunkPositions;
-    args.chunks = batch.last_position / gpu::kChunkPositions - args.first_chunk + 1;
+    args.first_chunk = FirstChunk(attention, batch);
+    args.chunks = ChunkCount(attention, batch);
     stream.Attention(args);
   }
 }

@@ -54,9 +54,13 @@ class GpuMixer : public UnitPiece {
 
   // INVALID_ARGUMENT for places that the cache does not have.
   absl::Status CheckRows(absl::Span<const RowPlace> rows) const;
-  // Queues the groups' part of the mixer's result, added to scratch.sums, (rows, n_embd). scratch.x has the
-  // normed input. Returns the bytes that it reads.
-  uint64_t Run(const GpuMixRows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const;
+  // Queues the groups' part of the mixer's result, added to scratch.sums, (rows, n_embd), or the first that is there.
+  // scratch.x has the normed input.
+  void Run(const GpuMixRows& rows, bool exact, bool first, GpuScratch& scratch, gpu::Gpu& stream) const;
+  // Bytes of weights and cache that it reads for that.
+  uint64_t BytesTouched(absl::Span<const RowPlace> rows) const;
+  // What the work for a batch of a single row depends on, besides its input: the chunks of positions that it sees.
+  static uint64_t KeyOf(const AttentionSpec& attention, const GpuMixRows::Batch& batch);
 
   // As MixerShard's.
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range, gpu::Gpu& stream) const;

@@ -17,9 +17,15 @@ absl::StatusOr<GpuActivations::Codes> GpuActivations::MakeCodes(GpuMemory& memor
 }
 
 absl::StatusOr<GpuActivations> GpuActivations::Create(GpuMemory& memory, uint32_t rows, uint32_t cols) {
+  HEARTH_ASSIGN_OR_RETURN(GpuActivations made, CreateCodes(memory, rows, cols));
+  HEARTH_ASSIGN_OR_RETURN(made.memory_, memory.Allocate(uint64_t{rows} * made.cols_ * sizeof(float)));
+  made.values_ = made.memory_.as<float>();
+  return made;
+}
+
+absl::StatusOr<GpuActivations> GpuActivations::CreateCodes(GpuMemory& memory, uint32_t rows, uint32_t cols) {
   GpuActivations made;
   made.cols_ = (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols;
-  HEARTH_ASSIGN_OR_RETURN(made.values_, memory.Allocate(uint64_t{rows} * made.cols_ * sizeof(float)));
   HEARTH_ASSIGN_OR_RETURN(made.small_, MakeCodes(memory, rows, made.cols_));
   HEARTH_ASSIGN_OR_RETURN(made.large_, MakeCodes(memory, rows, made.cols_));
   return made;
@@ -64,6 +70,13 @@ uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
   return bytes + kBuffers * GpuMemory::kPageBytes;
 }
 
+uint64_t GpuNeeds::InputBytes(uint64_t rows) const {
+  const auto filled = [](uint64_t cols) { return (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols; };
+  const uint64_t values = filled(n_embd) + filled(predictor_rank) + rope_values + uint64_t{2} * blocks_per_row;
+  constexpr uint64_t kParts = 8, kPartEnd = 16;
+  return rows * (values * sizeof(float) + sizeof(gpu::GpuPlace) + sizeof(gpu::RowTile)) + kParts * kPartEnd;
+}
+
 absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds& needs) {
   GpuScratch made;
   const uint32_t rows = needs.max_rows;
@@ -72,7 +85,8 @@ absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds&
     HEARTH_ASSIGN_OR_RETURN(buffer, memory.Allocate(count * each));
     return absl::OkStatus();
   };
-  HEARTH_ASSIGN_OR_RETURN(made.x, GpuActivations::Create(memory, rows, needs.n_embd));
+  HEARTH_ASSIGN_OR_RETURN(made.input, memory.Allocate(needs.InputBytes(rows)));
+  HEARTH_ASSIGN_OR_RETURN(made.x, GpuActivations::CreateCodes(memory, rows, needs.n_embd));
   HEARTH_RETURN_IF_ERROR(take(made.sums, uint64_t{rows} * needs.output_values, sizeof(int64_t)));
   if (needs.neurons > 0) {
     HEARTH_ASSIGN_OR_RETURN(made.scaled_x, GpuActivations::Create(memory, gpu::kMaxTokens, needs.n_embd));
@@ -80,11 +94,8 @@ absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds&
     for (GpuBuffer* buffer : {&made.scores, &made.gate, &made.up}) {
       HEARTH_RETURN_IF_ERROR(take(*buffer, uint64_t{gpu::kMaxTokens} * needs.neurons, sizeof(float)));
     }
-    for (GpuBuffer* buffer : {&made.factors, &made.row_ids}) {
-      HEARTH_RETURN_IF_ERROR(take(*buffer, uint64_t{rows} * needs.blocks_per_row, sizeof(float)));
-    }
     if (needs.predictor_rank > 0) {
-      HEARTH_ASSIGN_OR_RETURN(made.hidden, GpuActivations::Create(memory, rows, needs.predictor_rank));
+      HEARTH_ASSIGN_OR_RETURN(made.hidden, GpuActivations::CreateCodes(memory, rows, needs.predictor_rank));
     }
   }
   if (needs.query > 0) {
@@ -93,9 +104,6 @@ absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds&
     HEARTH_RETURN_IF_ERROR(take(made.key, uint64_t{rows} * needs.key, sizeof(float)));
     HEARTH_RETURN_IF_ERROR(take(made.value, uint64_t{rows} * needs.value, sizeof(float)));
     HEARTH_RETURN_IF_ERROR(take(made.partial, needs.partial_floats, sizeof(float)));
-    HEARTH_RETURN_IF_ERROR(take(made.places, rows, sizeof(gpu::GpuPlace)));
-    HEARTH_RETURN_IF_ERROR(take(made.tiles, rows, sizeof(gpu::RowTile)));
-    HEARTH_RETURN_IF_ERROR(take(made.angles, uint64_t{rows} * needs.rope_values, sizeof(float)));
   }
   HEARTH_RETURN_IF_ERROR(take(made.logits, uint64_t{gpu::kMaxTokens} * needs.output_rows, sizeof(float)));
   return made;

@@ -18,12 +18,18 @@ class GpuActivations {
   GpuActivations() = default;
   // RESOURCE_EXHAUSTED without memory. cols is filled up to whole units.
   static absl::StatusOr<GpuActivations> Create(GpuMemory& memory, uint32_t rows, uint32_t cols);
+  // The same without memory for the values, which SetValues names.
+  static absl::StatusOr<GpuActivations> CreateCodes(GpuMemory& memory, uint32_t rows, uint32_t cols);
 
   // What Create takes, but for the ends of pages.
   static uint64_t Bytes(uint32_t rows, uint32_t cols);
 
   // (rows, cols()): after writing them Reset forgets the 8-bit forms.
-  float* values() const { return values_.as<float>(); }
+  float* values() const { return values_; }
+  void SetValues(float* values) {
+    values_ = values;
+    Reset();
+  }
   uint32_t cols() const { return cols_; }
   void Reset() { small_made_ = large_made_ = false; }
   // What products with weights of `type` read of the first `rows` rows: rounds them where it has to.
@@ -38,7 +44,8 @@ class GpuActivations {
   static absl::StatusOr<Codes> MakeCodes(GpuMemory& memory, uint64_t rows, uint32_t cols);
 
   uint32_t cols_ = 0;
-  GpuBuffer values_;
+  float* values_ = nullptr;
+  GpuBuffer memory_;
   Codes small_, large_;  // scales of 32 and of 256 columns
   bool small_made_ = false, large_made_ = false;
 };
@@ -56,19 +63,21 @@ struct GpuNeeds {
   uint32_t rope_values = 0;       // of a row, all ropes
   uint32_t output_rows = 0;       // of an output piece
   uint32_t blocks_per_row = 1;    // choices
+
+  // What a request of so many rows brings at most.
+  uint64_t InputBytes(uint64_t rows) const;
 };
 
 struct GpuScratch {
-  GpuActivations x;         // (max_rows): a request's input
+  GpuBuffer input;          // a request's input as it comes from the host, GpuDevice::Input
+  GpuActivations x;         // (max_rows): the rows in it
   GpuActivations scaled_x;  // (kMaxTokens): rows times their block's weight
-  GpuActivations hidden;    // (max_rows, rank): first half of the predictor
+  GpuActivations hidden;    // (max_rows, rank): first half of the predictor, in `input` too
   GpuActivations h;         // (kMaxTokens, neurons)
   GpuActivations attended;  // (max_rows, results)
   GpuBuffer scores, gate, up;    // (kMaxTokens, neurons)
-  GpuBuffer factors, row_ids;    // of the chosen rows of all blocks
   GpuBuffer query, key, value;   // (max_rows, ...)
   GpuBuffer partial;
-  GpuBuffer places, tiles, angles;
   GpuBuffer sums;    // (max_rows, output_values) int64
   GpuBuffer logits;  // (kMaxTokens, output_rows)
 

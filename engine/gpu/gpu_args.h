@@ -66,6 +66,7 @@ struct FixedMatVecArgs {
   TokenRows tokens;
   int64_t* sums = nullptr;
   uint32_t sums_stride = 0;
+  bool overwrite = false;  // = in place of +=
 };
 
 // sums[row of token] += sum over neurons n of h[n] * W[n], for `down` stored by neuron: W (neurons, outputs). 32 neurons

@@ -13,6 +13,16 @@ ProductLaunches LaunchesFor(GpuType type) {
   return PlanesOf(type).super > 0 ? SuperBlockLaunches(type) : SmallBlockLaunches(type);
 }
 
+class Graph : public Gpu::Recording {
+ public:
+  explicit Graph(cudaGraphExec_t graph) : graph_(graph) {}
+  ~Graph() override { cudaGraphExecDestroy(graph_); }
+  cudaGraphExec_t get() const { return graph_; }
+
+ private:
+  const cudaGraphExec_t graph_;
+};
+
 class Stream : public Gpu {
  public:
   explicit Stream(int number) : number_(number) {
@@ -97,6 +107,25 @@ class Stream : public Gpu {
   void Finish() override {
     if (!Ready()) return;
     Keep(cudaStreamSynchronize(stream_), "waiting for the GPU");
+  }
+
+  void Record() override {
+    if (!Ready()) return;
+    Keep(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording");
+  }
+  std::unique_ptr<Recording> EndRecord() override {
+    Use();
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    Keep(cudaStreamEndCapture(stream_, &graph), "recording");
+    if (graph == nullptr) return nullptr;
+    if (error_.empty()) Keep(cudaGraphInstantiate(&executable, graph, 0), "recording");
+    cudaGraphDestroy(graph);
+    return executable == nullptr ? nullptr : std::make_unique<Graph>(executable);
+  }
+  void Replay(const Recording& recording) override {
+    if (!Ready()) return;
+    Keep(cudaGraphLaunch(static_cast<const Graph&>(recording).get(), stream_), "replaying");
   }
 
   void MatVec(const MatVecArgs& args, bool exact) override {

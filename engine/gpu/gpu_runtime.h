@@ -44,6 +44,17 @@ class Gpu {
   // Waits for everything.
   virtual void Finish() = 0;
 
+  // Between Record and EndRecord calls are kept in place of being queued; Replay queues them again, with the same
+  // arguments, at the cost of one call. EndRecord gives null, and error() is set, where that fails. The recording
+  // belongs to this stream and goes before it.
+  class Recording {
+   public:
+    virtual ~Recording() = default;
+  };
+  virtual void Record() = 0;
+  virtual std::unique_ptr<Recording> EndRecord() = 0;
+  virtual void Replay(const Recording& recording) = 0;
+
   // What the kernels compute stands with their arguments. `exact`: dequantised weights times float32 values.
   virtual void MatVec(const MatVecArgs& args, bool exact) = 0;
   virtual void FixedMatVec(const FixedMatVecArgs& args, bool exact) = 0;

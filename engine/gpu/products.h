@@ -249,7 +249,7 @@ __global__ void __launch_bounds__(kWarps * 32) FixedMatVec(const FixedMatVecArgs
       const int64_t sum = WarpSum(sums.value[r][t]);
       if (threadIdx.x % 32 != 0 || t >= args.tokens.count || static_cast<uint32_t>(r) >= rows.count) continue;
       int64_t& to = args.sums[static_cast<size_t>(args.tokens.out[t]) * args.sums_stride + rows.first + r];
-      to = AddFixedPoint(to, sum);
+      to = args.overwrite ? sum : AddFixedPoint(to, sum);
     }
   }
 }

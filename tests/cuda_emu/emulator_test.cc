@@ -646,7 +646,7 @@ __global__ void LoadUnaligned(const char* x, int* y) {
 }
 
 TEST(EmulatorDeathTest, UnalignedVectorLoadIsSeenByUndefinedBehaviorSanitizer) {
-#ifdef HEARTH_TEST_UBSAN
+#if defined(HEARTH_TEST_UBSAN) && !defined(__clang__)  // clang's does not check copies of whole structs
   const auto load = [] {
     const DeviceArray<char> x(64);
     const DeviceArray<int> y(1);
