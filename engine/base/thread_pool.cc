@@ -49,7 +49,7 @@ struct ThreadPool::Impl {
 
   std::vector<std::thread> workers;
   // Spinning where two threads share a core would only delay the one that has work.
-  std::chrono::microseconds spin{0};
+  std::atomic<int64_t> spin{0};  // microseconds
   void (*section)(void*, int) = nullptr;
   void* section_context = nullptr;
   bool stopping = false;
@@ -62,7 +62,7 @@ struct ThreadPool::Impl {
 void ThreadPool::Impl::Work(int thread) {
   uint32_t seen = 0;
   while (true) {
-    seen = Await(generation, spin, [seen](uint32_t value) { return value != seen; });
+    seen = Await(generation, std::chrono::microseconds(spin.load(std::memory_order_relaxed)), [seen](uint32_t value) { return value != seen; });
     if (stopping) return;
     section(section_context, thread);
     if (pending.fetch_sub(1) == 1) pending.notify_one();
@@ -76,14 +76,14 @@ void ThreadPool::Impl::RunSection(void (*fn)(void*, int), void* context) {
   generation.fetch_add(1);
   generation.notify_all();
   fn(context, 0);
-  Await(pending, spin, [](uint32_t value) { return value == 0; });
+  Await(pending, std::chrono::microseconds(spin.load(std::memory_order_relaxed)), [](uint32_t value) { return value == 0; });
 }
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
   HEARTH_CHECK(threads >= 0);
   const int cores = AvailableCores();
   if (threads == 0) threads = cores;
-  if (threads <= cores) impl_->spin = kSpin;
+  if (threads <= cores) impl_->spin = kSpin.count();
   impl_->workers.reserve(static_cast<size_t>(threads - 1));
   for (int thread = 1; thread < threads; ++thread) {
     impl_->workers.emplace_back([impl = impl_.get(), thread] { impl->Work(thread); });
@@ -95,6 +95,11 @@ ThreadPool::~ThreadPool() {
   impl_->generation.fetch_add(1);
   impl_->generation.notify_all();
   for (std::thread& worker : impl_->workers) worker.join();
+}
+
+void ThreadPool::set_spin(std::chrono::microseconds spin) {
+  // A spinning worker reads it when it begins to wait; that it may still use the old value once does no harm.
+  if (threads() <= AvailableCores()) impl_->spin.store(spin.count(), std::memory_order_relaxed);
 }
 
 int ThreadPool::threads() const { return static_cast<int>(impl_->workers.size()) + 1; }

@@ -1,6 +1,7 @@
 #ifndef HEARTH_ENGINE_BASE_THREAD_POOL_H_
 #define HEARTH_ENGINE_BASE_THREAD_POOL_H_
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <type_traits>
@@ -20,6 +21,10 @@ class ThreadPool {
 
   // The caller's included.
   int threads() const;
+
+  // How long waiting threads spin before they sleep, where each has a core of its own; between sections. Longer than
+  // usual is for a caller who waits for something else between them, a GPU, and would have to wake them each time.
+  void set_spin(std::chrono::microseconds spin);
 
   // Calls fn(thread) once for each thread in [0, threads()) and returns when all calls have returned.
   template <class F>

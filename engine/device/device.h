@@ -84,6 +84,16 @@ class Device {
   // True when Collect computes on the caller's thread: such devices are collected first, while others work.
   virtual bool computes_in_collect() const { return false; }
 
+  // Layers from `layer` on that the device computes whole, norms and residuals included, for whoever has x only: up to
+  // the layer that this returns; `layer` itself where there are none.
+  virtual uint32_t WholeLayersFrom(uint32_t layer) const { return layer; }
+  // Runs layers [first, last), of those that it computes whole, on x, (rows, n_embd), which comes out changed. Rows of the
+  // same `step` stand at the same places. Not while requests are in flight. UNAVAILABLE when the device is lost.
+  virtual absl::Status RunLayers(uint64_t step, absl::Span<const RowPlace> rows, uint32_t first, uint32_t last,
+                                 float* x) {
+    return absl::UnimplementedError("this device computes no whole layers");
+  }
+
   // The cached positions of a head group that the device holds, as bytes, and the way back: so that a plan
   // that moves the group moves its cache. Not while requests are in flight. INVALID_ARGUMENT for what the
   // device does not hold, UNIMPLEMENTED where a cache cannot be moved (it is then computed again).

@@ -34,6 +34,13 @@ absl::Status DeviceSet::Collect(Work work, absl::Span<int64_t> sums) {
   return first_error;
 }
 
+Device* DeviceSet::WholeLayersFrom(uint32_t layer) const {
+  for (Device* device : devices_) {
+    if (device->WholeLayersFrom(layer) > layer) return device;
+  }
+  return nullptr;
+}
+
 absl::StatusOr<std::vector<uint8_t>> DeviceSet::ReadKv(const KvRange& range) {
   absl::StatusOr<std::vector<uint8_t>> bytes = absl::InvalidArgumentError("no device holds any head group");
   for (Device* device : devices_) {

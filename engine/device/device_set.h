@@ -26,6 +26,9 @@ class DeviceSet {
   // nothing was submitted.
   absl::Status Collect(Work work, absl::Span<int64_t> sums);
 
+  // The device that computes layers from `layer` on whole (Device::WholeLayersFrom); null where none does.
+  Device* WholeLayersFrom(uint32_t layer) const;
+
   // Of whichever device holds the head group. The errors of Device.
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range);
   absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes);

@@ -39,11 +39,16 @@ class GpuDevice : public LocalDevice {
                                                        absl::Span<const UnitWeights> weights) override;
   absl::StatusOr<std::shared_ptr<UnitPiece>> LoadOutput(const LoadContext& context, std::vector<uint32_t> runs,
                                                         absl::Span<const UnitWeights> weights) override;
+  bool CanLead(const ModelOutline& outline, uint32_t layer) const override;
+  absl::Status LoadLayer(const LoadContext& context, uint32_t layer, const UnitWeights& weights) override;
   absl::Status Prepare() override;
 
   const std::string& name() const override { return name_; }
   Ticket Submit(const Request& request) override;
   absl::Status Collect(Ticket ticket, absl::Span<int64_t> sums) override;
+  uint32_t WholeLayersFrom(uint32_t layer) const override;
+  absl::Status RunLayers(uint64_t step, absl::Span<const RowPlace> rows, uint32_t first, uint32_t last,
+                         float* x) override;
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range) override;
   absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) override;
   DeviceCounters counters() const override;
@@ -67,15 +72,45 @@ class GpuDevice : public LocalDevice {
     // Null without memory.
     uint8_t* Reserve(uint64_t bytes);
     uint8_t* data() const { return data_; }
+    void SetStream(gpu::Gpu* stream) { stream_ = stream; }
 
    private:
     gpu::Gpu* stream_;
     uint8_t* data_ = nullptr;
     uint64_t bytes_ = 0;
   };
+  // The input of a request: parts one after another, as they are in pinned memory and, after one copy, in the GPU's.
+  class Input {
+   public:
+    Input(uint8_t* host, uint8_t* device, uint64_t bytes) : host_(host), device_(device), bytes_(bytes) {}
+
+    template <class T>
+    struct Part {
+      T* host;
+      T* device;
+    };
+    template <class T>
+    Part<T> Take(uint64_t count) {
+      const Part<T> part = {reinterpret_cast<T*>(host_ + used_), reinterpret_cast<T*>(device_ + used_)};
+      Use(count * sizeof(T));
+      return part;
+    }
+    // Rows of `cols` values, filled up with zeros. Returns where the first is.
+    float* TakeRows(const float* from, uint32_t rows, uint32_t cols, GpuActivations& to);
+    void CopyIn(gpu::Gpu& stream) const { stream.CopyIn(device_, host_, used_); }
+
+   private:
+    void Use(uint64_t bytes);  // CHECK: they are left
+
+    uint8_t* host_;
+    uint8_t* device_;
+    uint64_t bytes_;
+    uint64_t used_ = 0;
+  };
   // What goes to the GPU and comes back for one request.
   struct Exchange {
     explicit Exchange(gpu::Gpu* stream) : input(stream), results(stream) {}
+    void SetStream(gpu::Gpu* stream) { input.SetStream(stream), results.SetStream(stream); }
     Pinned input;
     Pinned results;
     bool busy = false;
@@ -88,8 +123,6 @@ class GpuDevice : public LocalDevice {
     Request request;
     absl::Status status;
   };
-  // The input of a request: parts one after another, as they are in pinned memory and, after one copy, in the GPU's.
-  class Input;
   // A single row of a layer's work, which is the same work for every token, as long as `key` is.
   struct Recorded {
     uint64_t key = 0;
@@ -98,18 +131,49 @@ class GpuDevice : public LocalDevice {
     std::unique_ptr<gpu::Gpu::Recording> recording;
   };
 
+  // What a layer has that is computed whole, besides its units.
+  struct WholeLayer {
+    bool loaded = false;
+    struct OwnNorm {
+      gpu::GpuNorm norm;
+      GpuBuffer weight, bias;
+    };
+    OwnNorm attention, attention_post, ffn, ffn_post;
+    GpuBuffer mixer_bias;
+    float mixer_scale = 1;
+    GpuLinear predictor;
+    FfnSideInput predictor_input = FfnSideInput::kResidual;
+    bool predictor_linear = false;
+  };
+
   Slot& SlotOf(Ticket ticket) { return slots_[ticket % kMaxInFlight]; }
   // Writes the request's input and queues its work, or replays it.
   absl::Status Queue(const MixRequest& request, Slot& slot);
   absl::Status Queue(const FfnRequest& request, Slot& slot);
   absl::Status Queue(const OutputRequest& request, Slot& slot);
-  absl::StatusOr<Input> MakeInput(uint32_t rows, uint64_t result_bytes, Slot& slot);
+  absl::StatusOr<Input> MakeInput(uint32_t rows, uint64_t result_bytes, Exchange& exchange);
+  Exchange& ExchangeFor(uint32_t rows, Slot& slot);
   // Queues `work`, or what was recorded of it for a single row of the same key.
   template <class Work>
-  void QueueOrReplay(uint32_t rows, size_t place, uint64_t key, const Slot& slot, const Work& work);
+  void QueueOrReplay(bool records, uint64_t key, const Exchange& exchange, Recorded& recorded, const Work& work);
+  // Where the rows of a step stand, and the angles of their rotations.
+  struct Places {
+    Input::Part<gpu::GpuPlace> places;
+    Input::Part<gpu::RowTile> tiles;
+    std::vector<const float*> angles;  // as ropes_; null for those that are not wanted
+  };
+  Places TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, Input& input);
+  GpuMixRows MixRowsOf(absl::Span<const RowPlace> rows, const Places& places, const GpuMixer& mixer) const;
+  // Queues one whole layer on scratch_->residual; scratch_->x has its first norm.
+  void QueueLayer(uint32_t layer, const Places& places, absl::Span<const RowPlace> rows,
+                  const GpuFfn::Rows& ffn_rows, bool more);
+  void QueuePredictor(const WholeLayer& whole, const GpuFfn::Rows& ffn_rows, GpuActivations& from);
+  // Ends the layer's attention, or its FFN, and begins what comes next; `next` null: nothing.
+  void QueueResidual(uint32_t layer, bool of_ffn, const gpu::GpuNorm* next, uint32_t rows);
   // Cuts rows into batches and tiles for a mixer; tiles are written to `tiles`, (rows). Returns how many.
   static uint32_t CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
                           std::vector<GpuMixRows::Batch>& batches);
+  void QueueFfn(uint32_t layer, const GpuFfn::Rows& rows);
   absl::Status NoPinnedMemory() const;
   absl::Status StreamError() const;
 
@@ -126,6 +190,9 @@ class GpuDevice : public LocalDevice {
   uint64_t step_ = 0;  // whose angles the ropes have
   bool has_step_ = false;
   RowChoices choices_;
+  std::vector<WholeLayer> whole_;  // by layer
+  Exchange stage_exchange_{nullptr};  // of RunLayers
+  std::vector<Recorded> recorded_stages_;
   std::vector<Slot> slots_;
   std::vector<Exchange> single_;    // by kind of work
   std::vector<Recorded> recorded_;  // mix and FFN of each layer in turn, then the output

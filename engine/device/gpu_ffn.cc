@@ -172,26 +172,35 @@ GpuFfn::Work GpuFfn::WorkFor(const Rows& rows) const {
   return work;
 }
 
-void GpuFfn::Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
+bool GpuFfn::Overwrites(const Rows& rows) const {
+  return !spec_.neuron_major && blocks_.size() == 1 && rows.choices.rows(blocks_[0].block).size() == rows.count;
+}
+
+void GpuFfn::Run(const Rows& rows, bool exact, bool first_piece, GpuScratch& scratch, gpu::Gpu& stream) const {
+  const bool overwrite = first_piece && Overwrites(rows);
   for (const Block& block : blocks_) {
     const absl::Span<const ChosenRow> chosen = rows.choices.rows(block.block);
     for (size_t first = 0; first < chosen.size(); first += gpu::kMaxTokens) {
-      RunTokens(block, chosen, first, rows, exact, scratch, stream);
+      RunTokens(block, chosen, first, rows, exact, overwrite, scratch, stream);
     }
     if (chosen.empty()) continue;
     if (block.down_bias.bytes() > 0) {
       const uint32_t offset = rows.offsets[block.block];
-      // With the weight on the input the result has no factor, and neither has its bias.
-      stream.AddBias({block.down_bias.as<float>(), spec_.weight_on_input ? nullptr : rows.factors + offset, rows.row_ids + offset,
+      stream.AddBias({block.down_bias.as<float>(), FactorsOf(rows, offset), rows.row_ids == nullptr ? nullptr : rows.row_ids + offset,
                       static_cast<uint32_t>(chosen.size()), spec_.n_embd, scratch.sums.as<int64_t>(),
                       spec_.output_values()});
     }
   }
 }
 
+// With the weight on the input the result has no factor.
+const float* GpuFfn::FactorsOf(const Rows& rows, uint32_t offset) const {
+  return rows.factors == nullptr || spec_.weight_on_input ? nullptr : rows.factors + offset;
+}
+
 // Gate, up and predictor of up to kMaxTokens rows, the activation, and the sums over neurons.
 void GpuFfn::RunTokens(const Block& block, absl::Span<const ChosenRow> rows, size_t first, const Rows& all,
-                       bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
+                       bool exact, bool overwrite, GpuScratch& scratch, gpu::Gpu& stream) const {
   const uint32_t count = static_cast<uint32_t>(std::min<size_t>(gpu::kMaxTokens, rows.size() - first));
   const uint32_t n = spec_.n_embd, neurons = block.neurons;
   const uint32_t offset = all.offsets[block.block] + static_cast<uint32_t>(first);
@@ -276,7 +285,7 @@ void GpuFfn::RunTokens(const Block& block, absl::Span<const ChosenRow> rows, siz
   activate.xielu_beta = spec_.activation_parameters.xielu_beta;
   activate.xielu_eps = spec_.activation_parameters.xielu_eps;
   activate.relu_up = spec_.relu_up;
-  activate.factors = spec_.weight_on_input ? nullptr : all.factors + offset;
+  activate.factors = FactorsOf(all, offset);
   activate.factor = spec_.down_scale;
   activate.neurons = neurons;
   activate.rows = count;
@@ -295,7 +304,9 @@ void GpuFfn::RunTokens(const Block& block, absl::Span<const ChosenRow> rows, siz
   if (by_neuron) {
     stream.NeuronSum({block.down.matrix, activate.h, results, sums, spec_.output_values()});
   } else {
-    stream.FixedMatVec({block.down.matrix, activate.h, results, sums, spec_.output_values()}, exact);
+    stream.FixedMatVec({block.down.matrix, activate.h, results, sums, spec_.output_values(), overwrite,
+                        mode_ != SparsityMode::kDense},
+                       exact);
   }
 }
 

@@ -34,7 +34,8 @@ class GpuFfn : public UnitPiece {
   struct Rows {
     uint32_t count;  // of the request
     const RowChoices& choices;
-    const float* factors;  // on the GPU, for block b from offsets[b] on, in the order of its rows
+    // On the GPU, for block b from offsets[b] on, in the order of its rows; null: all 1, and every row.
+    const float* factors;
     const uint32_t* row_ids;
     const std::vector<uint32_t>& offsets;
     const std::vector<bool>& predicted;  // by row: has a prediction
@@ -45,7 +46,10 @@ class GpuFfn : public UnitPiece {
   };
   // Queues the partial sums of the groups, which are added to scratch.sums, (rows, spec.output_values()).
   // scratch.x has the input and, where rows have predictions, scratch.hidden the predictor's first half.
-  void Run(const Rows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const;
+  // `first`: scratch.sums has nothing yet; it was cleared unless Overwrites.
+  void Run(const Rows& rows, bool exact, bool first, GpuScratch& scratch, gpu::Gpu& stream) const;
+  // Whether Run as the first writes every sum of all rows.
+  bool Overwrites(const Rows& rows) const;
   // What that is at most: how many neurons fire the GPU does not tell.
   Work WorkFor(const Rows& rows) const;
 
@@ -65,10 +69,11 @@ class GpuFfn : public UnitPiece {
     }
   };
 
+  const float* FactorsOf(const Rows& rows, uint32_t offset) const;
   GpuFfn(const FfnLayerSpec& spec, SparsityMode mode, std::vector<uint32_t> groups);
   absl::StatusOr<Block> LoadBlock(absl::Span<const GroupWeights> groups, GpuUploader& uploader) const;
   void RunTokens(const Block& block, absl::Span<const ChosenRow> rows, size_t first, const Rows& all, bool exact,
-                 GpuScratch& scratch, gpu::Gpu& stream) const;
+                 bool overwrite, GpuScratch& scratch, gpu::Gpu& stream) const;
 
   const FfnLayerSpec spec_;
   const SparsityMode mode_;

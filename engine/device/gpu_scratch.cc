@@ -59,7 +59,8 @@ uint64_t GpuActivations::Bytes(uint32_t rows, uint32_t cols) {
 
 uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
   const uint64_t rows = needs.max_rows;
-  uint64_t bytes = GpuActivations::Bytes(needs.max_rows, needs.n_embd + needs.predictor_rank + needs.results) +
+  // As for a GPU that runs whole layers: residual and normed rows, and the predictor's hidden ones.
+  uint64_t bytes = GpuActivations::Bytes(needs.max_rows, 3 * needs.n_embd + 2 * needs.predictor_rank + needs.results) +
                    GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd + needs.neurons);
   bytes += rows * needs.output_values * sizeof(int64_t);
   bytes += sizeof(float) * (gpu::kMaxTokens * (uint64_t{3} * needs.neurons + needs.output_rows) +
@@ -73,7 +74,7 @@ uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
 uint64_t GpuNeeds::InputBytes(uint64_t rows) const {
   const auto filled = [](uint64_t cols) { return (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols; };
   const uint64_t values = filled(n_embd) + filled(predictor_rank) + rope_values + uint64_t{2} * blocks_per_row;
-  constexpr uint64_t kParts = 8, kPartEnd = 16;
+  constexpr uint64_t kParts = 32, kPartEnd = 16;
   return rows * (values * sizeof(float) + sizeof(gpu::GpuPlace) + sizeof(gpu::RowTile)) + kParts * kPartEnd;
 }
 
@@ -87,6 +88,10 @@ absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds&
   };
   HEARTH_ASSIGN_OR_RETURN(made.input, memory.Allocate(needs.InputBytes(rows)));
   HEARTH_ASSIGN_OR_RETURN(made.x, GpuActivations::CreateCodes(memory, rows, needs.n_embd));
+  if (needs.leads) {
+    HEARTH_ASSIGN_OR_RETURN(made.residual, GpuActivations::CreateCodes(memory, rows, needs.n_embd));
+    HEARTH_RETURN_IF_ERROR(take(made.normed, uint64_t{rows} * made.x.cols(), sizeof(float)));
+  }
   HEARTH_RETURN_IF_ERROR(take(made.sums, uint64_t{rows} * needs.output_values, sizeof(int64_t)));
   if (needs.neurons > 0) {
     HEARTH_ASSIGN_OR_RETURN(made.scaled_x, GpuActivations::Create(memory, gpu::kMaxTokens, needs.n_embd));
@@ -96,6 +101,9 @@ absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds&
     }
     if (needs.predictor_rank > 0) {
       HEARTH_ASSIGN_OR_RETURN(made.hidden, GpuActivations::CreateCodes(memory, rows, needs.predictor_rank));
+      if (needs.leads) {
+        HEARTH_RETURN_IF_ERROR(take(made.predicted, uint64_t{rows} * made.hidden.cols(), sizeof(float)));
+      }
     }
   }
   if (needs.query > 0) {

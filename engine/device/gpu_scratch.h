@@ -63,6 +63,7 @@ struct GpuNeeds {
   uint32_t rope_values = 0;       // of a row, all ropes
   uint32_t output_rows = 0;       // of an output piece
   uint32_t blocks_per_row = 1;    // choices
+  bool leads = false;             // runs whole layers
 
   // What a request of so many rows brings at most.
   uint64_t InputBytes(uint64_t rows) const;
@@ -70,7 +71,10 @@ struct GpuNeeds {
 
 struct GpuScratch {
   GpuBuffer input;          // a request's input as it comes from the host, GpuDevice::Input
-  GpuActivations x;         // (max_rows): the rows in it
+  GpuActivations x;         // (max_rows): the rows in it, or `normed`
+  GpuActivations residual;  // (max_rows): in `input`; of whole layers, as the next two
+  GpuBuffer normed;         // (max_rows, x.cols())
+  GpuBuffer predicted;      // (max_rows, hidden.cols()): what the first half of the predictor gives
   GpuActivations scaled_x;  // (kMaxTokens): rows times their block's weight
   GpuActivations hidden;    // (max_rows, rank): first half of the predictor, in `input` too
   GpuActivations h;         // (kMaxTokens, neurons)

@@ -1,6 +1,7 @@
 #include "engine/device/host_share.h"
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 #include <utility>
 
@@ -16,6 +17,9 @@ namespace hearth {
 namespace {
 
 using Numbers = std::vector<uint32_t>;
+
+// CPUs wait about as long for the GPU's part of a section.
+constexpr std::chrono::microseconds kSpinBesideGpu(400);
 
 bool Contains(const Numbers& numbers, uint32_t number) {
   return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
@@ -72,6 +76,9 @@ HostDevices::HostDevices(std::vector<HostDeviceSpec> specs, ThreadPool* first_po
     own_pools_.push_back(std::make_unique<ThreadPool>(specs_[i].threads));
     pools_.push_back(own_pools_.back().get());
   }
+  const auto is_gpu = [](const HostDeviceSpec& spec) { return spec.gpu != nullptr; };
+  if (std::none_of(specs_.begin(), specs_.end(), is_gpu)) return;
+  for (ThreadPool* pool : pools_) pool->set_spin(kSpinBesideGpu);
 }
 
 DeviceShare DeviceShare::Everything(const ModelOutline& outline) { return ShareInTurn(outline, 1).front(); }
@@ -204,7 +211,10 @@ absl::Status HostShare::Load(WeightSource& source, ThreadPool& pool, const Progr
 
 absl::Status HostShare::LoadLayer(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {
   HEARTH_RETURN_IF_ERROR(LoadHeads(layer, device, source, pool));
-  return LoadNeurons(layer, device, source, pool);
+  HEARTH_RETURN_IF_ERROR(LoadNeurons(layer, device, source, pool));
+  if (!source.has_everything() || !locals_[device]->CanLead(*outline_, layer)) return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(const UnitWeights own, source.Unit({UnitKind::kLayer, layer, 0}));
+  return locals_[device]->LoadLayer({*outline_, options_, pool}, layer, own);
 }
 
 absl::Status HostShare::LoadNeurons(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool) {

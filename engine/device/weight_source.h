@@ -22,6 +22,8 @@ class WeightSource {
   // The weights of a unit that the outline has (CHECK).
   virtual absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) = 0;
   virtual absl::StatusOr<UnitWeights> Unit(const UnitId& unit) = 0;  // other than neurons
+  // Whether it has every unit of the model, asked for or not.
+  virtual bool has_everything() const { return false; }
   // What the layer's units were read from will not be needed again.
   virtual void ReleaseLayer(uint32_t layer) = 0;
 };
@@ -33,6 +35,7 @@ class FileSource : public WeightSource {
 
   absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) override;
   absl::StatusOr<UnitWeights> Unit(const UnitId& unit) override;
+  bool has_everything() const override { return true; }
   void ReleaseLayer(uint32_t layer) override;
 
   // A unit's weights as they travel (CHECK: there is one). DATA_LOSS when the file was changed since it was

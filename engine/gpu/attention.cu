@@ -181,12 +181,11 @@ __device__ __forceinline__ uint32_t FirstVisible(const AttentionArgs& args, uint
 }
 
 constexpr float kNothing = -3.402823466e38f;  // below every score: nothing was seen
-constexpr uint32_t kMaxDim = 256;
 constexpr uint32_t kDimsPerPass = 128;  // of values: four of each lane
 
 // A block of threads for one chunk of positions, one KV head and the queries of a tile that read it. Eight lanes
 // share a key, a warp a value; keys and values are read once for all of the tile's queries.
-template <GpuKv kKv, int kQueries>
+template <GpuKv kKv, int kQueries, uint32_t kMaxDim>
 __global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args, uint32_t head_slices) {
   HEARTH_DYNAMIC_SHARED(float, query);                     // (kQueries, key_dim)
   HEARTH_SHARED(float[kQueries][kChunkPositions], score);
@@ -221,6 +220,7 @@ __global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args
 
   // Scores.
   const uint32_t part = threadIdx.x % 8;
+#pragma unroll(kQueries == 1 ? 2 : 1)
   for (uint32_t p0 = 0; p0 < positions; p0 += kThreads / 8) {
     const uint32_t p = p0 + threadIdx.x / 8;
     float4 key[kMaxDim / 32];
@@ -288,6 +288,7 @@ __global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) sum[q] = make_float4(0, 0, 0, 0);
     if (d < args.value_dim) {
+#pragma unroll(kQueries == 1 ? 8 : 4)
       for (uint32_t p = warp; p < positions; p += kWarps) {
         const float4 v = LoadCached<kKv>(cache.values + (base + begin + p) * cache.value_bytes, d);
 #pragma unroll
@@ -364,6 +365,16 @@ __global__ void __launch_bounds__(kThreads) MergeChunks(const AttentionArgs args
   }
 }
 
+template <GpuKv kKv, uint32_t kMaxDim>
+cudaError_t LaunchOfSize(const AttentionArgs& args, uint32_t queries, uint32_t slices, cudaStream_t stream) {
+  const dim3 grid(args.chunks, args.kv_heads * slices, args.tile_count), block(kThreads);
+  const auto shared = [&](int count) { return static_cast<size_t>(count) * args.key_dim * sizeof(float); };
+  if (queries == 1) return Launch(AttendChunk<kKv, 1, kMaxDim>, grid, block, shared(1), stream, args, slices);
+  if (queries <= 4) return Launch(AttendChunk<kKv, 4, kMaxDim>, grid, block, shared(4), stream, args, slices);
+  if (queries <= 8) return Launch(AttendChunk<kKv, 8, kMaxDim>, grid, block, shared(8), stream, args, slices);
+  return Launch(AttendChunk<kKv, 16, kMaxDim>, grid, block, shared(16), stream, args, slices);
+}
+
 template <GpuKv kKv>
 cudaError_t LaunchOfType(const AttentionArgs& args, cudaStream_t stream) {
   const uint32_t group = args.heads / args.kv_heads;
@@ -372,12 +383,9 @@ cudaError_t LaunchOfType(const AttentionArgs& args, cudaStream_t stream) {
   uint32_t rows = 1;  // of the largest tile
   if (args.rows > args.tile_count) rows = kTileQueries / slice;
   const uint32_t queries = rows * slice;
-  const dim3 grid(args.chunks, args.kv_heads * slices, args.tile_count), block(kThreads);
-  const auto shared = [&](int count) { return static_cast<size_t>(count) * args.key_dim * sizeof(float); };
-  if (queries == 1) return Launch(AttendChunk<kKv, 1>, grid, block, shared(1), stream, args, slices);
-  if (queries <= 4) return Launch(AttendChunk<kKv, 4>, grid, block, shared(4), stream, args, slices);
-  if (queries <= 8) return Launch(AttendChunk<kKv, 8>, grid, block, shared(8), stream, args, slices);
-  return Launch(AttendChunk<kKv, 16>, grid, block, shared(16), stream, args, slices);
+  const uint32_t dim = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
+  if (dim <= 128) return LaunchOfSize<kKv, 128>(args, queries, slices, stream);
+  return LaunchOfSize<kKv, 256>(args, queries, slices, stream);
 }
 
 }  // namespace

@@ -142,6 +142,94 @@ __global__ void __launch_bounds__(kThreads) AddBiasRows(const AddBiasArgs args) 
   to = AddFixedPoint(to, ToFixedPoint(args.factors == nullptr ? args.values[col] : args.factors[row] * args.values[col]));
 }
 
+constexpr uint32_t kRowThreads = 512;
+
+// The sum over the threads of a block, in each of them.
+__device__ float RowSum(float value) {
+  HEARTH_SHARED(float[kRowThreads / 32], parts);
+  value = WarpSum(value);
+  __syncthreads();  // whoever still reads the parts of the last call
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
+  __syncthreads();
+  float sum = 0;
+  for (uint32_t w = 0; w < kRowThreads / 32; ++w) sum += parts[w];
+  return sum;
+}
+
+// A row's values, kValues of each thread: column i * kRowThreads + thread. They stay in registers, so that all of a
+// thread's loads are on their way together.
+template <uint32_t kValues>
+struct RowValues {
+  float value[kValues];
+};
+
+// Normalises the row.
+template <uint32_t kValues>
+__device__ void NormalizeRow(const GpuNorm& norm, uint32_t cols, RowValues<kValues>& row) {
+  const float count = static_cast<float>(cols);
+  float mean = 0;
+  if (norm.centered) {
+    float sum = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < kValues; ++i) sum += row.value[i];  // beyond the row: zeros
+    mean = RowSum(sum) / count;
+  }
+  float squares = 0;
+#pragma unroll
+  for (uint32_t i = 0; i < kValues; ++i) {
+    const float difference = i * kRowThreads + threadIdx.x < cols ? row.value[i] - mean : 0.0f;
+    squares = fmaf(difference, difference, squares);
+  }
+  const float factor = 1.0f / sqrtf(RowSum(squares) / count + norm.epsilon);
+#pragma unroll
+  for (uint32_t i = 0; i < kValues; ++i) {
+    const uint32_t c = i * kRowThreads + threadIdx.x;
+    if (c >= cols) continue;
+    float value = (row.value[i] - mean) * factor;
+    if (norm.weight != nullptr) value *= norm.weight[c];
+    if (norm.bias != nullptr) value += norm.bias[c];
+    row.value[i] = value;
+  }
+}
+
+// A block of threads per row.
+template <uint32_t kValues>
+__global__ void __launch_bounds__(kRowThreads) ResidualRow(const ResidualArgs args) {
+  float* x = args.x + static_cast<size_t>(blockIdx.x) * args.stride;
+  RowValues<kValues> row;
+#pragma unroll
+  for (uint32_t i = 0; i < kValues; ++i) {
+    const uint32_t c = i * kRowThreads + threadIdx.x;
+    row.value[i] = c < args.cols ? x[c] : 0.0f;
+  }
+  if (args.sums != nullptr) {
+    const int64_t* sums = args.sums + static_cast<size_t>(blockIdx.x) * args.sums_stride;
+    RowValues<kValues> branch;
+#pragma unroll
+    for (uint32_t i = 0; i < kValues; ++i) {
+      const uint32_t c = i * kRowThreads + threadIdx.x;
+      const int64_t sum = c < args.cols ? sums[c] : 0;
+      branch.value[i] = static_cast<float>(static_cast<double>(sum) * (1.0 / 16777216.0)) * args.scale;
+      if (args.bias != nullptr && c < args.cols) branch.value[i] += args.bias[c];
+    }
+    if (args.post.present) NormalizeRow(args.post, args.cols, branch);
+#pragma unroll
+    for (uint32_t i = 0; i < kValues; ++i) {
+      const uint32_t c = i * kRowThreads + threadIdx.x;
+      row.value[i] = fmaf(args.residual_scale, branch.value[i], row.value[i]);
+      if (c < args.cols) x[c] = row.value[i];
+    }
+  }
+  if (args.out == nullptr) return;
+  if (args.norm.present) NormalizeRow(args.norm, args.cols, row);
+  float* out = args.out + static_cast<size_t>(blockIdx.x) * args.stride;
+#pragma unroll
+  for (uint32_t i = 0; i < kValues; ++i) {
+    const uint32_t c = i * kRowThreads + threadIdx.x;
+    if (c < args.stride) out[c] = c < args.cols ? row.value[i] : 0.0f;
+  }
+}
+
 uint32_t BlocksOf(uint32_t rows, uint32_t cols, uint32_t block_cols) {
   return (rows * ((cols + block_cols - 1) / block_cols) * 32 + kThreads - 1) / kThreads;
 }
@@ -163,6 +251,13 @@ cudaError_t LaunchActivate(const ActivateArgs& args, cudaStream_t stream) {
 cudaError_t LaunchGather(const GatherArgs& args, cudaStream_t stream) {
   return Launch(GatherRows, dim3((args.to_stride + kThreads - 1) / kThreads, args.count), dim3(kThreads), 0, stream,
                 args);
+}
+
+cudaError_t LaunchResidual(const ResidualArgs& args, cudaStream_t stream) {
+  const dim3 grid(args.rows), block(kRowThreads);
+  if (args.stride <= 2 * kRowThreads) return Launch(ResidualRow<2>, grid, block, 0, stream, args);
+  if (args.stride <= 8 * kRowThreads) return Launch(ResidualRow<8>, grid, block, 0, stream, args);
+  return Launch(ResidualRow<24>, grid, block, 0, stream, args);
 }
 
 cudaError_t LaunchAddBias(const AddBiasArgs& args, cudaStream_t stream) {

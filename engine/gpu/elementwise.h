@@ -10,6 +10,7 @@ namespace hearth::gpu::HEARTH_GPU_BACKEND {
 cudaError_t LaunchRound(const RoundArgs& args, cudaStream_t stream);
 cudaError_t LaunchActivate(const ActivateArgs& args, cudaStream_t stream);
 cudaError_t LaunchGather(const GatherArgs& args, cudaStream_t stream);
+cudaError_t LaunchResidual(const ResidualArgs& args, cudaStream_t stream);
 cudaError_t LaunchAddBias(const AddBiasArgs& args, cudaStream_t stream);
 
 }  // namespace hearth::gpu::HEARTH_GPU_BACKEND

@@ -47,6 +47,7 @@ struct ProductOut {
   uint32_t out_stride = 0;
   const float* bias = nullptr;
   float scale = 1;
+  bool relu = false;  // of what comes out
 };
 inline constexpr uint32_t kMaxProducts = 3;
 
@@ -66,7 +67,8 @@ struct FixedMatVecArgs {
   TokenRows tokens;
   int64_t* sums = nullptr;
   uint32_t sums_stride = 0;
-  bool overwrite = false;  // = in place of +=
+  bool overwrite = false;    // = in place of +=
+  bool skip_silent = false;  // units whose activations are all 0 are not read
 };
 
 // sums[row of token] += sum over neurons n of h[n] * W[n], for `down` stored by neuron: W (neurons, outputs). 32 neurons
@@ -128,6 +130,33 @@ struct AddBiasArgs {
   uint32_t sums_stride = 0;
 };
 
+// A norm of rows: RMS, or of a layer with its mean taken out. Absent: rows stay as they are.
+struct GpuNorm {
+  bool present = false;
+  bool centered = false;
+  float epsilon = 0;
+  const float* weight = nullptr;  // null: ones
+  const float* bias = nullptr;    // null: zeros
+};
+
+// Ends one branch of a layer and begins the next: branch = post(scale * sums + bias), x += residual_scale * branch,
+// out = norm(x). Columns of out from `cols` on become 0.
+struct ResidualArgs {
+  const int64_t* sums = nullptr;  // (rows, sums_stride); null: x stays as it is
+  uint32_t sums_stride = 0;
+  float scale = 1;
+  const float* bias = nullptr;
+  GpuNorm post;
+  float residual_scale = 1;
+  float* x = nullptr;    // (rows, stride)
+  GpuNorm norm;
+  float* out = nullptr;  // (rows, stride); null: only x
+  uint32_t stride = 0;
+  uint32_t cols = 0;  // at most kMaxResidualCols
+  uint32_t rows = 0;
+};
+inline constexpr uint32_t kMaxResidualCols = 12288;
+
 // Element types of cached keys and values.
 enum class GpuKv : uint8_t { kF32, kF16, kQ8_0 };
 
@@ -175,7 +204,7 @@ struct FinishHeadsArgs {
 };
 
 // Positions that one block of threads takes at a time.
-inline constexpr uint32_t kChunkPositions = 256;
+inline constexpr uint32_t kChunkPositions = 128;
 // Queries (rows times query heads of one KV head) that share a block's reading of keys and values.
 inline constexpr uint32_t kTileQueries = 16;
 

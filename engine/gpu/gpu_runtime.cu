@@ -91,6 +91,10 @@ class Stream : public Gpu {
     if (!Ready()) return;
     Keep(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
   }
+  void CopyWithin(void* to, const void* from, uint64_t bytes) override {
+    if (!Ready()) return;
+    Keep(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying within the GPU");
+  }
   void Clear(void* memory, uint64_t bytes) override {
     if (!Ready()) return;
     Keep(cudaMemsetAsync(memory, 0, bytes, stream_), "clearing memory");
@@ -153,6 +157,9 @@ class Stream : public Gpu {
   }
   void AddBias(const AddBiasArgs& args) override {
     if (Ready()) Keep(LaunchAddBias(args, stream_), "adding a bias");
+  }
+  void Residual(const ResidualArgs& args) override {
+    if (Ready()) Keep(LaunchResidual(args, stream_), "a residual");
   }
   void FinishHeads(const FinishHeadsArgs& args) override {
     if (Ready()) Keep(LaunchFinishHeads(args, stream_), "finishing heads");

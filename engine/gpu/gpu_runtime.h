@@ -35,6 +35,7 @@ class Gpu {
 
   virtual void CopyIn(void* to, const void* from, uint64_t bytes) = 0;   // from the host
   virtual void CopyOut(void* to, const void* from, uint64_t bytes) = 0;  // to the host
+  virtual void CopyWithin(void* to, const void* from, uint64_t bytes) = 0;
   virtual void Clear(void* memory, uint64_t bytes) = 0;                  // all bytes 0
 
   // Marks the end of what was queued so far, and waits until the GPU has come to the mark. kMarks marks, in turn.
@@ -63,6 +64,7 @@ class Gpu {
   virtual void Activate(const ActivateArgs& args) = 0;
   virtual void Gather(const GatherArgs& args) = 0;
   virtual void AddBias(const AddBiasArgs& args) = 0;
+  virtual void Residual(const ResidualArgs& args) = 0;
   virtual void FinishHeads(const FinishHeadsArgs& args) = 0;
   virtual void Attention(const AttentionArgs& args) = 0;
 

@@ -76,9 +76,11 @@ __device__ __forceinline__ void Count(float product, int64_t& sum) {
 template <GpuType kType, class T, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const GpuRows& x, const TokenRows& tokens,
                                               const RowPair& rows, const uint32_t (&wanted)[kRowsPerWarp],
-                                              Sums<T, kTokens>& sums) {
+                                              bool skip_silent, Sums<T, kTokens>& sums) {
   const uint32_t units = weights.cols / kUnitCols;
   const uint32_t x_units = x.cols / kUnitCols;
+  // Two units at a time are on their way for one token; more tokens have no registers for that.
+#pragma unroll(kTokens == 1 ? 2 : 1)
   for (uint32_t u = threadIdx.x % 32; u < units; u += 32) {
     float x_scale[kTokens];
     bool any = false;
@@ -88,7 +90,8 @@ __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const Gp
       x_scale[t] = x.scales[static_cast<size_t>(row) * x_units + u];
       any = any || x_scale[t] != 0;  // also when it is not a number
     }
-    if (!any) continue;
+    // A branch on what was just read would hold up the weights.
+    if (skip_silent && !any) continue;
     Unit unit[kRowsPerWarp];
 #pragma unroll
     for (int r = 0; r < kRowsPerWarp; ++r) {
@@ -179,9 +182,9 @@ enum class ProductMode { kCodes, kExact, kFloats };
 template <GpuType kType, ProductMode kMode, class T, uint32_t kTokens>
 __device__ __forceinline__ void Multiply(const GpuMatrix& weights, const GpuRows& x, const TokenRows& tokens,
                                          const RowPair& rows, const uint32_t (&wanted)[kRowsPerWarp],
-                                         Sums<T, kTokens>& sums) {
+                                         bool skip_silent, Sums<T, kTokens>& sums) {
   if constexpr (kMode == ProductMode::kCodes) {
-    MultiplyCodes<kType>(weights, x, tokens, rows, wanted, sums);
+    MultiplyCodes<kType>(weights, x, tokens, rows, wanted, skip_silent, sums);
   } else if constexpr (kMode == ProductMode::kExact) {
     MultiplyExactly<kType>(weights, x, tokens, rows, wanted, sums);
   } else {
@@ -215,7 +218,7 @@ __global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
     any |= wanted[r];
   }
   Sums<float, kTokens> sums;
-  if (any != 0) Multiply<kType, kMode>(product.weights, args.x, args.tokens, rows, wanted, sums);
+  if (any != 0) Multiply<kType, kMode>(product.weights, args.x, args.tokens, rows, wanted, false, sums);
 #pragma unroll
   for (int r = 0; r < kRowsPerWarp; ++r) {
 #pragma unroll
@@ -225,6 +228,7 @@ __global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
       const uint32_t row = rows.first + r;
       if (product.scale != 1) sum *= product.scale;
       if (product.bias != nullptr) sum += product.bias[row];
+      if (product.relu) sum = fmaxf(sum, 0.0f);
       if ((wanted[r] >> t & 1) == 0) sum = 0;
       product.out[static_cast<size_t>(args.tokens.out[t]) * product.out_stride + row] = sum;
     }
@@ -241,7 +245,7 @@ __global__ void __launch_bounds__(kWarps * 32) FixedMatVec(const FixedMatVecArgs
 #pragma unroll
   for (uint32_t r = 0; r < kRowsPerWarp; ++r) wanted[r] = r < rows.count ? 1 : 0;
   Sums<int64_t, kTokens> sums;
-  Multiply<kType, kMode>(args.weights, args.x, args.tokens, rows, wanted, sums);
+  Multiply<kType, kMode>(args.weights, args.x, args.tokens, rows, wanted, args.skip_silent, sums);
 #pragma unroll
   for (int r = 0; r < kRowsPerWarp; ++r) {
 #pragma unroll

@@ -1,5 +1,7 @@
 #include "engine/model/stage.h"
 
+#include <algorithm>
+
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 
@@ -14,8 +16,15 @@ absl::Status Stage::Run(uint64_t step, absl::Span<const RowPlace> rows, const La
   run_.step = step;
   run_.rows = rows;
   run_.devices = &devices;
-  for (uint32_t i = layers.first; i < layers.last; ++i) {
+  for (uint32_t i = layers.first; i < layers.last;) {
+    if (Device* const whole = devices.WholeLayersFrom(i); whole != nullptr) {
+      const uint32_t last = std::min(layers.last, whole->WholeLayersFrom(i));
+      HEARTH_RETURN_IF_ERROR(whole->RunLayers(step, rows, i, last, x));
+      i = last;
+      continue;
+    }
     HEARTH_RETURN_IF_ERROR(RunLayer(LayerContext(outline_, leader_, i), run_, x));
+    ++i;
   }
   return absl::OkStatus();
 }

@@ -102,11 +102,59 @@ TEST_F(GpuDeviceTest, GpuAndCpuShareEveryLayer) {
   }
 }
 
-TEST_F(GpuDeviceTest, GpusShareAModelWithTheBitsOfOne) {
+TEST_F(GpuDeviceTest, ResultsDoNotDependOnHowManyGpusShareEachLayer) {
   Open(SparsityMode::kPredicted);
-  const LocalDevices one = Make({.cpus = 1, .gpus = 1, .gpus_alone = true});
   const LocalDevices two = Make({.cpus = 1, .gpus = 2, .gpus_alone = true});
-  EXPECT_EQ(Generate(one.share->devices()).logits, Generate(two.share->devices()).logits);
+  const LocalDevices three = Make({.cpus = 1, .gpus = 3, .gpus_alone = true});
+  EXPECT_EQ(Generate(two.share->devices()).logits, Generate(three.share->devices()).logits);
+}
+
+TEST_F(GpuDeviceTest, GpuThatHoldsLayersWholeRunsThemInOneCall) {
+  Open(SparsityMode::kPredicted);
+  const LocalDevices alone = Make({.cpus = 1, .gpus = 1, .gpus_alone = true});
+  const LocalDevices shared = Make({.cpus = 1, .gpus = 1});
+  const uint32_t layers = model_->spec().n_layers;
+  EXPECT_EQ(alone.share->locals()[1]->WholeLayersFrom(0), layers);
+  EXPECT_EQ(alone.share->locals()[1]->WholeLayersFrom(2), layers);
+  EXPECT_EQ(shared.share->locals()[1]->WholeLayersFrom(0), 0);
+  EXPECT_EQ(shared.share->locals()[0]->WholeLayersFrom(0), 0);
+  // One launch for all layers of a token and one for the output head, once they were recorded.
+  Generate(alone.share->devices(), 3);
+  const int64_t before = cuda_emu::LaunchCount();
+  std::unique_ptr<Decoder> decoder = Decoder::Create(model_, options_, pool_).value();
+  decoder->SetDevices(alone.share->devices());
+  std::vector<float> logits(model_->spec().n_vocab);
+  const std::vector<BatchRow> rows = {{1, 0, 1, true, false}};
+  ASSERT_TRUE(decoder->Step(rows, absl::MakeSpan(logits)).ok());
+  EXPECT_EQ(cuda_emu::LaunchCount() - before, 2);
+}
+
+TEST_F(GpuDeviceTest, LongPromptsAreTheSameInOnePieceAndInSeveral) {
+  DecoderOptions options = kOptions;
+  options.context_length = 300;  // more than one chunk of positions
+  options.max_rows = 160;
+  Open(SparsityMode::kDense, options);
+  std::vector<TokenId> prompt;
+  for (TokenId i = 0; i < 150; ++i) prompt.push_back(1 + i * 7 % 500);
+  const LocalDevices cpu = Make({.cpus = 1}), gpu = Make({.cpus = 1, .gpus = 1, .gpus_alone = true});
+  const auto last_logits = [&](const LocalDevices& devices, size_t piece) {
+    std::unique_ptr<Decoder> decoder = Decoder::Create(model_, options_, pool_).value();
+    decoder->SetDevices(devices.share->devices());
+    std::vector<float> logits(model_->spec().n_vocab);
+    for (size_t begin = 0; begin < prompt.size(); begin += piece) {
+      std::vector<BatchRow> rows;
+      for (size_t t = begin; t < std::min(begin + piece, prompt.size()); ++t) {
+        rows.push_back({0, static_cast<uint32_t>(t), prompt[t], t + 1 == prompt.size(), true});
+      }
+      const bool wants = rows.back().want_logits;
+      EXPECT_TRUE(decoder->Step(rows, absl::MakeSpan(logits).first(wants ? logits.size() : 0)).ok());
+    }
+    return logits;
+  };
+  const std::vector<float> whole = last_logits(gpu, 150);
+  EXPECT_EQ(whole, last_logits(gpu, 64));
+  const std::vector<float> expected = last_logits(cpu, 150);
+  for (size_t v = 0; v < whole.size(); ++v) ASSERT_NEAR(whole[v], expected[v], 0.05) << "token " << v;
 }
 
 TEST_F(GpuDeviceTest, ResultsDoNotDependOnTheOrderOfThreadsOrStreams) {
@@ -178,7 +226,7 @@ TEST_F(GpuDeviceTest, LaunchThatFailsLosesTheDeviceForGood) {
     const LocalDevices gpu = Make({.cpus = 1, .gpus = 1, .gpus_alone = true});
     std::unique_ptr<Decoder> decoder = Decoder::Create(model_, options_, pool_).value();
     decoder->SetDevices(gpu.share->devices());
-    cuda_emu::FailLaunchAfter(9);
+    cuda_emu::FailLaunchAfter(0);
     std::vector<float> logits(model_->spec().n_vocab);
     const std::vector<BatchRow> rows = {{0, 0, 1, true, true}};
     for (int i = 0; i < 2; ++i) {
@@ -212,7 +260,9 @@ TEST_F(GpuDeviceTest, BudgetIsNeverExceededWhateverThePlan) {
     const absl::Status status = share.Load(source, pool_);
     ASSERT_LE(memory->used_bytes(), budget);
     (status.ok() ? loaded : refused) += 1;
-    if (!status.ok()) EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+    if (!status.ok()) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+    }
   }
   EXPECT_GT(loaded, 100);
   EXPECT_GT(refused, 100);
