@@ -16,7 +16,7 @@ enum class HostState { kJoining, kAlive, kLost };
 
 struct DeviceView {
   std::string name;  // unique on its host
-  std::string kind;  // "cpu", "gpu"
+  std::string kind;  // "cpu", "gpu" or "emulated-gpu"
   uint64_t memory_budget_bytes = 0;
   uint64_t memory_used_bytes = 0;
   uint32_t threads = 0;  // 0 for a GPU

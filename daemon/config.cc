@@ -103,7 +103,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   constexpr char kDevices[] = "Devices and requests";
   app.add_option(
          "--device", flags.devices,
-         "Device to offer: NAME,memory=4GiB,kind=cpu,threads=2; may be repeated; default: all there are")
+         "Device to offer: NAME,memory=4GiB,kind=cpu,threads=2 or NAME,kind=gpu,number=0,memory=6GiB; may be "
+         "repeated; default: all processors")
       ->allow_extra_args(false)
       ->type_name("SPEC")
       ->group(kDevices);

@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
 # Hearth's main job on one machine: builds it, starts a coordinator and a worker as two processes (the worker has no
 # model file), shows the cluster and the plan, streams a passage from the demo model and shows who computed what.
-# Usage: deploy/demo.sh [PROMPT]
+# Usage: deploy/demo.sh [--emulated-gpu] [PROMPT]
+#   --emulated-gpu   gives the coordinator a GPU beside its CPU: not a real one, its kernels run slowly on the CPU
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+devices=()
+tokens=160
+if [ "${1:-}" = --emulated-gpu ]; then
+  shift
+  # Planned as a card that reads 1 TB/s and has room for a part of the model.
+  devices=(--slots 1 --device cpu --device "gpu0,kind=emulated-gpu,memory=8MiB,bandwidth=1T")
+  tokens=32
+fi
 prompt=${1:-And it came to pass in those days, that}
 model=deploy/demo_model/hearth-demo-q8_0.powerinfer.gguf
 
@@ -37,18 +46,21 @@ start() {
   port=$(cat "$state/$name/port")
 }
 
-start coordinator --model "$model" --use-every-host
+start coordinator --model "$model" --use-every-host "${devices[@]}"
 coordinator=127.0.0.1:$port
 start worker --join "$coordinator"
 
 hearth() { build/bin/hearth --server "$coordinator" "$@"; }
 
+if [ ${#devices[@]} -gt 0 ]; then
+  printf '\n== The GPU is an emulation: it is planned like a card, and computes what a card computes, far slower than the CPU\n'
+fi
 printf '\n== Waiting until the worker has its share of the model\n'
 hearth status --wait-hosts 2 --timeout 60
 printf '\n== The plan\n'
 hearth plan
 printf '\n== A passage, streamed\n'
-hearth generate --max-tokens 160 --temperature 0.7 --seed 7 "$prompt"
+hearth generate --max-tokens "$tokens" --temperature 0.7 --seed 7 "$prompt"
 sleep 1 # a worker reports what it has computed with its next sync
 printf '\n== Neurons of each layer, and where they were computed\n'
 hearth status --neurons

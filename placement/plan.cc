@@ -202,6 +202,8 @@ void GiveHostsAGroup(const Cluster& cluster, const Model& model, const std::vect
     for (uint32_t d : assignment[i]) ++held[devices[d].host];
     for (uint32_t d = 0; d < devices.size(); ++d) {
       if (!hosts[devices[d].host] || held[devices[d].host] > 0) continue;
+      const DeviceKind kind = cluster.hosts[devices[d].host].devices[devices[d].device].kind;
+      if (model.sections[i].cpu_only && kind == DeviceKind::kGpu) continue;
       size_t chosen = groups.size();
       for (size_t g = 0; g < groups.size(); ++g) {
         if (held[devices[assignment[i][g]].host] < 2 || groups[g].memory_bytes() > free_bytes[d]) continue;

@@ -77,6 +77,16 @@ void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
   device.dispatch_us = 1e6 * BestSeconds([&] { pool.Run([](int) {}); });
 }
 
+// One that could not be measured stays without speed. An emulated GPU stands for one of this bandwidth, so all its
+// figures are as much faster.
+void TakeBandwidth(double bytes_per_s, DeviceCapacity& device) {
+  if (device.read_bytes_per_s <= 0) return;
+  const double factor = device.kind == "emulated-gpu" ? bytes_per_s / device.read_bytes_per_s : 1;
+  device.read_bytes_per_s = bytes_per_s;
+  device.operations_per_s *= factor;
+  device.dispatch_us /= factor;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
@@ -84,7 +94,13 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
   if (threads == 0) threads = static_cast<uint32_t>(ThreadPool::AvailableCores());
   std::vector<DeviceOption> wanted = options;
   // What belongs to no unit is the first CPU's work.
-  if (std::none_of(wanted.begin(), wanted.end(), IsCpu)) wanted.emplace(wanted.begin())->name = "cpu";
+  if (std::none_of(wanted.begin(), wanted.end(), IsCpu)) {
+    for (const DeviceOption& option : wanted) {
+      if (option.name != "cpu") continue;
+      return absl::InvalidArgumentError("device cpu: that is the name of the CPU beside it; give the gpu another one");
+    }
+    wanted.emplace(wanted.begin())->name = "cpu";
+  }
   std::stable_partition(wanted.begin(), wanted.end(), IsCpu);
   uint32_t threads_left = threads;
   uint32_t without_threads = 0;
@@ -153,7 +169,7 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
   }
   for (const DeviceOption& option : options) {
     for (DeviceCapacity& device : host.devices) {
-      if (device.name == option.name && option.read_bytes_per_s) device.read_bytes_per_s = *option.read_bytes_per_s;
+      if (device.name == option.name && option.read_bytes_per_s) TakeBandwidth(*option.read_bytes_per_s, device);
     }
   }
   if (offers_gpu) return host;

@@ -15,7 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr uint32_t kProbeCols = 4096;
-constexpr uint32_t kProbeRows = 65536;      // Q8_0: 285 MB, which no cache holds
+constexpr uint32_t kProbeRows = 65536;       // Q8_0: 285 MB, which no cache holds
 constexpr uint32_t kEmulatedProbeRows = 64;  // an emulator is slow
 constexpr int kProbeRuns = 5;
 
@@ -52,20 +52,24 @@ absl::StatusOr<std::shared_ptr<GpuMemory>> OpenGpuOption(const DeviceOption& opt
 absl::StatusOr<GpuFigures> MeasureGpu(GpuMemory& memory) {
   uint32_t rows = memory.kind() == gpu::GpuKind::kEmulated ? kEmulatedProbeRows : kProbeRows;
   const uint64_t room = memory.budget_bytes() - memory.used_bytes();
-  const auto bytes_of = [](uint32_t count) { return gpu::LayoutOf(gpu::GpuType::kQ8_0, count, kProbeCols).bytes; };
+  const auto bytes_of = [](uint32_t count) {
+    return gpu::LayoutOf(gpu::GpuType::kQ8_0, count, kProbeCols).bytes;
+  };
   while (rows > kEmulatedProbeRows && bytes_of(rows) > room / 2) rows /= 2;
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<gpu::Gpu> stream, memory.OpenStream());
   const gpu::MatrixLayout layout = gpu::LayoutOf(gpu::GpuType::kQ8_0, rows, kProbeCols);
   HEARTH_ASSIGN_OR_RETURN(const GpuBuffer weights, memory.Allocate(layout.bytes));
-  HEARTH_ASSIGN_OR_RETURN(const GpuBuffer out, memory.Allocate(uint64_t{gpu::kMaxTokens} * rows * sizeof(float)));
+  HEARTH_ASSIGN_OR_RETURN(const GpuBuffer out,
+                          memory.Allocate(uint64_t{gpu::kMaxTokens} * rows * sizeof(float)));
   HEARTH_ASSIGN_OR_RETURN(GpuActivations x, GpuActivations::Create(memory, gpu::kMaxTokens, kProbeCols));
   stream->Clear(weights.as<void>(), layout.bytes);
   stream->Clear(x.values(), uint64_t{gpu::kMaxTokens} * kProbeCols * sizeof(float));
 
   gpu::MatVecArgs args;
   uint8_t* const base = weights.as<uint8_t>();
-  args.products[0].weights = {gpu::GpuType::kQ8_0, rows,          kProbeCols, base + layout.codes, base + layout.high,
-                              base + layout.scales, base + layout.super};
+  args.products[0].weights = {
+      gpu::GpuType::kQ8_0, rows, kProbeCols, base + layout.codes, base + layout.high, base + layout.scales,
+      base + layout.super};
   args.products[0].out = out.as<float>();
   args.products[0].out_stride = rows;
   args.product_count = 1;
@@ -79,8 +83,8 @@ absl::StatusOr<GpuFigures> MeasureGpu(GpuMemory& memory) {
   figures.read_bytes_per_s =
       static_cast<double>(bytes_of(rows)) / BestSeconds(*stream, [&] { stream->MatVec(args, false); });
   args.tokens.count = gpu::kMaxTokens;
-  figures.operations_per_s = 2.0 * gpu::kMaxTokens * rows * kProbeCols /
-                             BestSeconds(*stream, [&] { stream->MatVec(args, false); });
+  figures.operations_per_s =
+      2.0 * gpu::kMaxTokens * rows * kProbeCols / BestSeconds(*stream, [&] { stream->MatVec(args, false); });
   args.products[0].weights.rows = 1;
   args.tokens.count = 1;
   figures.dispatch_us = 1e6 * BestSeconds(*stream, [&] { stream->MatVec(args, false); });

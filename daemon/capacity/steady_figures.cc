@@ -15,7 +15,7 @@ HostCapacity SteadyCapacity(const HostCapacity& before, const HostCapacity& now)
   HostCapacity steady = now;
   for (DeviceCapacity& device : steady.devices) {
     for (const DeviceCapacity& known : before.devices) {
-      if (known.name != device.name || known.threads != device.threads) continue;
+      if (known.name != device.name || known.kind != device.kind || known.threads != device.threads) continue;
       device.read_bytes_per_s = Steady(known.read_bytes_per_s, device.read_bytes_per_s);
       device.operations_per_s = Steady(known.operations_per_s, device.operations_per_s);
       device.dispatch_us = Steady(known.dispatch_us, device.dispatch_us);

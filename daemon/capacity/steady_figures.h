@@ -11,8 +11,8 @@ namespace hearth {
 // a factor of four (a busy machine measures that badly) of what the host had before counts as unchanged. Pure
 // functions.
 
-// `now` with every such figure replaced by that of the device of the same name and thread count in `before`;
-// a memory budget stays as it was where the host now has as much or more.
+// `now` with every such figure replaced by that of the device of the same name, kind and thread count in
+// `before`; a memory budget stays as it was where the host now has as much or more.
 HostCapacity SteadyCapacity(const HostCapacity& before, const HostCapacity& now);
 
 // Likewise for a link; a `before` that was never measured (all zero) changes nothing.

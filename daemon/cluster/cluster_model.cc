@@ -14,6 +14,7 @@
 #include "engine/attention/kv_cache.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/gpu_device.h"
 
 namespace hearth {
 namespace {
@@ -133,6 +134,7 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   };
   hooks.await_change = [this] { AwaitKick(kIdle); };
   hooks.stopped = [this] { return stop_.load(); };
+  hooks.spare_gpus = [this](const std::string& host) { return SpareGpus(host); };
   return std::make_unique<PlanPreparer>(*context_->roster, std::move(subject), std::move(hooks));
 }
 
@@ -202,7 +204,21 @@ ClusterModel::Situation ClusterModel::CurrentSituation() const {
   for (const Roster::Host& host : UsableHosts()) situation.hosts.emplace_back(host.name, host.session);
   const std::shared_ptr<ActivePlan> newest = Newest();
   if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
+  situation.without_gpus = without_gpus_;
   return situation;
+}
+
+bool ClusterModel::SpareGpus(const std::string& host) {
+  const auto computes_on_gpu = [](const HostCapacity& capacity) {
+    return std::any_of(capacity.devices.begin(), capacity.devices.end(), [](const DeviceCapacity& device) {
+      return device.kind != "cpu" && device.read_bytes_per_s > 0;
+    });
+  };
+  bool has_gpu = host == context_->options.name && computes_on_gpu(context_->own_capacity());
+  for (const Roster::Host& other : context_->roster->hosts()) {
+    has_gpu |= other.name == host && computes_on_gpu(other.capacity);
+  }
+  return has_gpu && without_gpus_.insert(host).second;
 }
 
 std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
@@ -213,6 +229,15 @@ std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
 absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host>& hosts) {
   std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
   for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
+  for (PlanningHost& host : planning) {
+    for (DeviceCapacity& device : host.capacity.devices) {
+      if (device.kind == "cpu") continue;
+      if (without_gpus_.contains(host.name)) device.read_bytes_per_s = 0;
+      // A GPU's budget is for what it computes with as well.
+      device.memory_budget_bytes =
+          GpuDevice::WeightBudget(device.memory_budget_bytes, *file_.outline, DecoderOptionsOf());
+    }
+  }
   absl::StatusOr<ClusterPlan> plan = context_->make_plan(name_, planning, description_);
   if (!plan.ok()) return WithHostsLeftOut(plan.status());
   return plan;
@@ -305,6 +330,7 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
           if (const auto locked = weak.lock()) locked->broken = true;
         });
   }
+  if (skipped != nullptr) without_gpus_.clear();
   spdlog::info("model {}: plan {} is ready", name_, plan->epoch);
   context_->changed();
   ready_.SignalAll();
@@ -318,7 +344,10 @@ void ClusterModel::ReleaseRetired() {
     MutexLock lock(&mutex_);
     retired.swap(retired_);
   }
-  if (!retired.empty()) WantShards(nullptr);
+  if (retired.empty()) return;
+  retired.clear();  // their memory is free before another plan asks for it
+  without_gpus_.clear();
+  WantShards(nullptr);
 }
 
 // ---- The scheduler's side.

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,6 +88,7 @@ class ClusterModel : public ServedModel {
   struct Situation {
     std::vector<std::pair<std::string, Roster::Session>> hosts;  // that may take part
     uint64_t broken_epoch = 0;  // of the newest plan if it cannot be used any more
+    std::set<std::string> without_gpus;
 
     bool operator==(const Situation&) const = default;
   };
@@ -99,6 +101,8 @@ class ClusterModel : public ServedModel {
   void Keep();
   void AwaitKick(absl::Duration at_most);
   Situation CurrentSituation() const;
+  // See PlanPreparer::Hooks.
+  bool SpareGpus(const std::string& host);
   std::vector<Roster::Host> UsableHosts() const;
   absl::Duration UntilNextReturn() const;
   void NoteLoss(const std::string& host);
@@ -132,6 +136,7 @@ class ClusterModel : public ServedModel {
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Decoder> decoder_;
   Situation planned_for_;
+  std::set<std::string> without_gpus_;  // hosts planned without theirs until a former plan is let go
   std::unique_ptr<PlanPreparer> preparer_;
 
   std::atomic<bool> stop_{false};

@@ -115,10 +115,14 @@ absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former)
   }
   ThreadPool pool(ThreadPool::AvailableCores());
   FileSource source(subject_.file, subject_.outline);
-  HEARTH_RETURN_IF_ERROR(share.Load(source, pool, [&](uint64_t bytes) {
+  const absl::Status loaded = share.Load(source, pool, [&](uint64_t bytes) {
     hooks_.progress("reading weights", bytes, subject_.unit_bytes);
     return StillPossible(plan) ? absl::OkStatus() : absl::AbortedError("a host was lost meanwhile");
-  }));
+  });
+  if (absl::IsResourceExhausted(loaded) && hooks_.spare_gpus(plan.plan.cluster.hosts[0].name)) {
+    return absl::AbortedError(loaded.message());
+  }
+  HEARTH_RETURN_IF_ERROR(loaded);
   return source.CheckUnchanged();
 }
 
@@ -145,7 +149,7 @@ absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
       }
       const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
       if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
-        refused_[remote.session] = shard->detail;
+        if (!hooks_.spare_gpus(remote.host)) refused_[remote.session] = shard->detail;
         return absl::AbortedError(
             absl::StrCat("host ", remote.host, " cannot load its shard: ", shard->detail));
       }

@@ -29,6 +29,9 @@ class PlanPreparer {
     // Blocks until hosts or their reports may have changed, or the model is to stop.
     std::function<void()> await_change;
     std::function<bool()> stopped;
+    // A host had no room for its share: plans it without its GPUs from now on, whose memory may still be a
+    // former plan's. False where it has none or they are left out already.
+    std::function<bool(const std::string& host)> spare_gpus;
   };
 
   // What the plan is for; pointers are borrowed.
@@ -44,9 +47,9 @@ class PlanPreparer {
   PlanPreparer(Roster& roster, Subject subject, Hooks hooks);
 
   // Prepares `plan`, made for the leader and `hosts` in this order. The leader takes over what it holds for
-  // `former` (null: there is none). ABORTED when a host was lost meanwhile or cannot load its shard (it is
-  // then in refused()): plan anew. RESOURCE_EXHAUSTED when the leader has no memory for the plan besides a
-  // former one that is in use.
+  // `former` (null: there is none). ABORTED when a host was lost meanwhile, or cannot load its shard (it is
+  // then in refused(), unless its GPUs can be spared): plan anew. RESOURCE_EXHAUSTED when the leader has no
+  // memory for the plan besides a former one that is in use.
   absl::StatusOr<std::shared_ptr<ActivePlan>> Prepare(uint64_t epoch, ClusterPlan plan,
                                                       const std::vector<Roster::Host>& hosts,
                                                       const ActivePlan* former);

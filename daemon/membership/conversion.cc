@@ -111,7 +111,9 @@ void CapacityToProto(const HostCapacity& capacity, v1::HostCapacity* proto) {
 
 absl::StatusOr<DeviceCapacity> DeviceFromProto(const v1::DeviceCapacity& proto) {
   HEARTH_RETURN_IF_ERROR(CheckName("device name", proto.name()));
-  if (proto.kind() != "cpu" && proto.kind() != "gpu") return Invalid("kind: neither \"cpu\" nor \"gpu\"");
+  if (proto.kind() != "cpu" && proto.kind() != "gpu" && proto.kind() != "emulated-gpu") {
+    return Invalid("kind: none of \"cpu\", \"gpu\" and \"emulated-gpu\"");
+  }
   for (const double figure :
        {proto.read_bytes_per_second(), proto.operations_per_second(), proto.dispatch_us()}) {
     HEARTH_RETURN_IF_ERROR(CheckFigure(figure, "device figures"));

@@ -198,7 +198,8 @@ HostCapacity Worker::CurrentCapacity() const {
   HostCapacity capacity = capacity_;
   UpdateFreeBytes(options_.state_dir, capacity);
   for (DeviceCapacity& device : capacity.devices) {
-    if (device.kind == "cpu") device.memory_used_bytes = loader_.UsedBytes(device.name);
+    // One that is only reported says itself what is used of it.
+    if (device.read_bytes_per_s > 0) device.memory_used_bytes = loader_.UsedBytes(device.name);
   }
   return capacity;
 }

@@ -40,8 +40,9 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
   AddProfileFlag(command, flags.profile_path);
   command.add_option(
       "--devices", flags.devices,
-      "CPU devices that share the neurons: a number, or name[,memory=4GiB][,threads=2][,bandwidth=20G] "
-      "several times with ';' between; memory limits the neuron groups that a device holds");
+      "devices that share the model: a number of CPUs, or name[,kind=gpu][,memory=4GiB][,threads=2] "
+      "[,bandwidth=20G] several times with ';' between; kind is cpu, gpu (with number=, as CUDA counts) or "
+      "emulated-gpu; memory limits what a device holds");
   command.add_option("--kv-type", flags.kv_type, "type of cached keys and values")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
       ->capture_default_str();

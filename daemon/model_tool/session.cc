@@ -82,9 +82,11 @@ absl::StatusOr<std::vector<HostDeviceSpec>> OpenDevices(const std::vector<Device
   return specs;
 }
 
-// The devices as placement sees them. Beside a GPU speeds are measured, so that it gets what it computes faster.
+// The devices as placement sees them. Beside a GPU speeds are measured, so that it gets what it computes
+// faster.
 absl::StatusOr<placement::Cluster> OneHost(const std::vector<DeviceOption>& options,
-                                           const std::vector<HostDeviceSpec>& specs, const ModelOutline& outline,
+                                           const std::vector<HostDeviceSpec>& specs,
+                                           const ModelOutline& outline,
                                            const DecoderOptions& decoder_options) {
   placement::Host host{"local", {}, {}};
   for (const DeviceOption& option : options) {
@@ -173,7 +175,8 @@ absl::Status Session::MakeDevices(const ModelFlags& flags, const DecoderOptions&
   HEARTH_ASSIGN_OR_RETURN(placement::Model description, DescribeModel(outline, decoder_options));
   description.leader_memory_bytes = 0;  // budgets limit what is placed
   HEARTH_ASSIGN_OR_RETURN(const std::vector<HostDeviceSpec> specs, OpenDevices(options));
-  HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster, OneHost(options, specs, outline, decoder_options));
+  HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster,
+                          OneHost(options, specs, outline, decoder_options));
   HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan, placement::MakePlan(cluster, description));
 
   devices_ = std::make_unique<HostDevices>(specs, pool_.get());

@@ -32,7 +32,8 @@ class CpuDevice : public LocalDevice {
   absl::StatusOr<std::shared_ptr<UnitPiece>> LoadHeads(const LoadContext& context, uint32_t layer,
                                                        std::vector<uint32_t> groups,
                                                        absl::Span<const UnitWeights> weights) override;
-  absl::StatusOr<std::shared_ptr<UnitPiece>> LoadOutput(const LoadContext& context, std::vector<uint32_t> runs,
+  absl::StatusOr<std::shared_ptr<UnitPiece>> LoadOutput(const LoadContext& context,
+                                                        std::vector<uint32_t> runs,
                                                         absl::Span<const UnitWeights> weights) override;
 
   const std::string& name() const override { return name_; }

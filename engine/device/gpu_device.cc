@@ -8,69 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/gpu_output.h"
 #include "engine/kernel/fixed_point.h"
-#include "engine/neuron/cpu_shard.h"
-#include "engine/outline/leader_weights.h"
 #include "engine/outline/output_rows.h"
 #include "engine/weights/weight_loader.h"
 
 namespace hearth {
-namespace {
-
-// Rows of the output head on a GPU.
-class GpuOutput : public UnitPiece {
- public:
-  // Rows of the matrix that are neighbours in the vocabulary as well.
-  struct Segment {
-    uint32_t first_row = 0;  // of the matrix
-    uint32_t first_token = 0;
-    uint32_t count = 0;
-  };
-  GpuOutput(std::vector<uint32_t> runs, std::vector<Segment> segments, GpuLinear rows)
-      : UnitPiece(std::move(runs)), segments_(std::move(segments)), rows_(std::move(rows)) {}
-
-  uint64_t weight_bytes() const override { return rows_.bytes(); }
-  const GpuLinear& rows() const { return rows_; }
-  const std::vector<Segment>& segments() const { return segments_; }
-
- private:
-  const std::vector<Segment> segments_;
-  const GpuLinear rows_;
-};
-
-}  // namespace
-
-GpuDevice::Pinned::~Pinned() {
-  if (data_ != nullptr) stream_->FreeHost(data_);
-}
-
-GpuDevice::Pinned::Pinned(Pinned&& other) noexcept
-    : stream_(other.stream_), data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
-
-uint8_t* GpuDevice::Pinned::Reserve(uint64_t bytes) {
-  if (bytes <= bytes_) return data_;
-  if (data_ != nullptr) stream_->FreeHost(data_);
-  data_ = static_cast<uint8_t*>(stream_->AllocateHost(bytes));
-  bytes_ = data_ == nullptr ? 0 : bytes;
-  return data_;
-}
-
-void GpuDevice::Input::Use(uint64_t bytes) {
-  HEARTH_CHECK(bytes <= bytes_ - used_);
-  constexpr uint64_t kPartEnd = 16;
-  used_ = std::min(bytes_, used_ + (bytes + kPartEnd - 1) / kPartEnd * kPartEnd);
-}
-
-float* GpuDevice::Input::TakeRows(const float* from, uint32_t rows, uint32_t cols, GpuActivations& to) {
-  const Part<float> part = Take<float>(uint64_t{rows} * to.cols());
-  for (uint32_t t = 0; t < rows; ++t) {
-    float* const row = part.host + size_t{t} * to.cols();
-    std::fill(std::copy_n(from + size_t{t} * cols, cols, row), row + to.cols(), 0.0f);
-  }
-  to.SetValues(part.device);
-  return part.device;
-}
-
 GpuDevice::GpuDevice(std::string name, const ModelOutline& outline, const DecoderOptions& options,
                      std::shared_ptr<GpuMemory> memory)
     : LocalDevice(outline.spec.n_layers),
@@ -250,38 +193,23 @@ absl::Status GpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
 }
 
 absl::Status GpuDevice::NoPinnedMemory() const {
-  return absl::ResourceExhaustedError(
-      absl::StrCat("device ", name_, ": the system has no memory that stays where it is for what goes to the GPU"));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "device ", name_, ": the system has no memory that stays where it is for what goes to the GPU"));
 }
 
-GpuDevice::Exchange& GpuDevice::ExchangeFor(uint32_t rows, Slot& slot) {
-  Exchange& single = single_[static_cast<size_t>(WorkOf(slot.request))];
+GpuExchange& GpuDevice::ExchangeFor(uint32_t rows, Slot& slot) {
+  GpuExchange& single = single_[static_cast<size_t>(WorkOf(slot.request))];
   slot.exchange = rows == 1 && !single.busy ? &single : &slot.own;
   return *slot.exchange;
 }
 
-absl::StatusOr<GpuDevice::Input> GpuDevice::MakeInput(uint32_t rows, uint64_t result_bytes, Exchange& exchange) {
+absl::StatusOr<GpuInput> GpuDevice::MakeInput(uint32_t rows, uint64_t result_bytes, GpuExchange& exchange) {
   HEARTH_CHECK(rows <= options_.max_rows);
   const uint64_t bytes = needs_.InputBytes(rows);
   uint8_t* const memory = exchange.input.Reserve(bytes);
   if (memory == nullptr || exchange.results.Reserve(result_bytes) == nullptr) return NoPinnedMemory();
   exchange.busy = true;
-  return Input(memory, scratch_->input.as<uint8_t>(), bytes);
-}
-
-template <class Work>
-void GpuDevice::QueueOrReplay(bool records, uint64_t key, const Exchange& exchange, Recorded& recorded,
-                              const Work& work) {
-  if (!records) return work();
-  const bool same = recorded.recording != nullptr && recorded.key == key &&
-                    recorded.input == exchange.input.data() && recorded.results == exchange.results.data();
-  if (!same) {
-    stream_->Record();
-    work();
-    recorded = {key, exchange.input.data(), exchange.results.data(), stream_->EndRecord()};
-    if (recorded.recording == nullptr) return;
-  }
-  stream_->Replay(*recorded.recording);
+  return GpuInput(memory, scratch_->input.as<uint8_t>(), bytes);
 }
 
 uint32_t GpuDevice::CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
@@ -310,7 +238,7 @@ uint32_t GpuDevice::CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mix
   return tile_count;
 }
 
-GpuDevice::Places GpuDevice::TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, Input& input) {
+GpuDevice::Places GpuDevice::TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, GpuInput& input) {
   const auto count = static_cast<uint32_t>(rows.size());
   Places taken = {input.Take<gpu::GpuPlace>(count), input.Take<gpu::RowTile>(count), {}};
   for (uint32_t t = 0; t < count; ++t) taken.places.host[t] = {rows[t].sequence, rows[t].position};
@@ -327,30 +255,33 @@ GpuDevice::Places GpuDevice::TakePlaces(uint64_t step, absl::Span<const RowPlace
     taken.angles.push_back(nullptr);
     if (!rope) continue;
     const absl::Span<const float> table = rope->table(count);
-    const Input::Part<float> part = input.Take<float>(table.size());
+    const GpuInput::Part<float> part = input.Take<float>(table.size());
     std::copy(table.begin(), table.end(), part.host);
     taken.angles.back() = part.device;
   }
   return taken;
 }
 
-GpuMixRows GpuDevice::MixRowsOf(absl::Span<const RowPlace> rows, const Places& places, const GpuMixer& mixer) const {
+GpuMixRows GpuDevice::MixRowsOf(absl::Span<const RowPlace> rows, const Places& places,
+                                const GpuMixer& mixer) const {
   GpuMixRows mix_rows;
   mix_rows.rows = rows;
   CutRows(rows, mixer, places.tiles.host, mix_rows.batches);
   mix_rows.places = places.places.device;
   mix_rows.tiles = places.tiles.device;
-  if (const std::optional<uint32_t> rope = mixer.layer().attention.rope) mix_rows.angles = places.angles[*rope];
+  if (const std::optional<uint32_t> rope = mixer.layer().attention.rope)
+    mix_rows.angles = places.angles[*rope];
   return mix_rows;
 }
 
 absl::Status GpuDevice::Queue(const MixRequest& request, Slot& slot) {
   const uint32_t rows = static_cast<uint32_t>(request.rows.size());
   const auto& held = pieces(UnitKind::kHeads, request.layer);
-  for (const auto& piece : held) HEARTH_RETURN_IF_ERROR(static_cast<GpuMixer&>(*piece).CheckRows(request.rows));
+  for (const auto& piece : held)
+    HEARTH_RETURN_IF_ERROR(static_cast<GpuMixer&>(*piece).CheckRows(request.rows));
   const uint64_t sums = uint64_t{rows} * request.output_values;
-  Exchange& exchange = ExchangeFor(rows, slot);
-  HEARTH_ASSIGN_OR_RETURN(Input input, MakeInput(rows, sums * sizeof(int64_t), exchange));
+  GpuExchange& exchange = ExchangeFor(rows, slot);
+  HEARTH_ASSIGN_OR_RETURN(GpuInput input, MakeInput(rows, sums * sizeof(int64_t), exchange));
   input.TakeRows(request.x, rows, model_.n_embd, scratch_->x);
   const Places places = TakePlaces(request.step, request.rows, input);
   // The pieces of a layer have heads of the same kind.
@@ -359,13 +290,14 @@ absl::Status GpuDevice::Queue(const MixRequest& request, Slot& slot) {
   uint64_t touched = 0;
   for (const auto& piece : held) touched += static_cast<GpuMixer&>(*piece).BytesTouched(request.rows);
   const uint64_t key = GpuMixer::KeyOf(first.layer().attention, mix_rows.batches.front());
-  QueueOrReplay(rows == 1 && &exchange != &slot.own, key, exchange, recorded_[size_t{2} * request.layer], [&] {
-    input.CopyIn(*stream_);
-    for (const auto& piece : held) {
-      static_cast<GpuMixer&>(*piece).Run(mix_rows, exact_, piece == held.front(), *scratch_, *stream_);
-    }
-    stream_->CopyOut(exchange.results.data(), scratch_->sums.as<void>(), sums * sizeof(int64_t));
-  });
+  QueueOrReplay(
+      rows == 1 && &exchange != &slot.own, key, exchange, recorded_[size_t{2} * request.layer], [&] {
+        input.CopyIn(*stream_);
+        for (const auto& piece : held) {
+          static_cast<GpuMixer&>(*piece).Run(mix_rows, exact_, piece == held.front(), *scratch_, *stream_);
+        }
+        stream_->CopyOut(exchange.results.data(), scratch_->sums.as<void>(), sums * sizeof(int64_t));
+      });
   MutexLock lock(&mutex_);
   counters_.bytes_touched += touched;
   return absl::OkStatus();
@@ -375,7 +307,8 @@ void GpuDevice::QueueFfn(uint32_t layer, const GpuFfn::Rows& rows) {
   const auto& held = pieces(UnitKind::kNeurons, layer);
   const GpuFfn& first = static_cast<GpuFfn&>(*held.front());
   if (!first.Overwrites(rows)) {
-    stream_->Clear(scratch_->sums.as<void>(), uint64_t{rows.count} * first.spec().output_values() * sizeof(int64_t));
+    stream_->Clear(scratch_->sums.as<void>(),
+                   uint64_t{rows.count} * first.spec().output_values() * sizeof(int64_t));
   }
   for (const auto& piece : held) {
     static_cast<GpuFfn&>(*piece).Run(rows, exact_, piece == held.front(), *scratch_, *stream_);
@@ -395,16 +328,16 @@ absl::Status GpuDevice::Queue(const FfnRequest& request, Slot& slot) {
     chosen += static_cast<uint32_t>(choices_.rows(b).size());
   }
   const uint64_t sums = uint64_t{rows} * request.output_values;
-  Exchange& exchange = ExchangeFor(rows, slot);
-  HEARTH_ASSIGN_OR_RETURN(Input input, MakeInput(rows, sums * sizeof(int64_t), exchange));
+  GpuExchange& exchange = ExchangeFor(rows, slot);
+  HEARTH_ASSIGN_OR_RETURN(GpuInput input, MakeInput(rows, sums * sizeof(int64_t), exchange));
   input.TakeRows(request.x, rows, model_.n_embd, scratch_->x);
   std::vector<bool> predicted(rows, false);
   if (request.hidden != nullptr && needs_.predictor_rank > 0) {
     for (uint32_t t = 0; t < rows; ++t) predicted[t] = !std::isnan(request.hidden[size_t{t} * rank]);
     input.TakeRows(request.hidden, rows, rank, scratch_->hidden);
   }
-  const Input::Part<float> factors = input.Take<float>(chosen);
-  const Input::Part<uint32_t> ids = input.Take<uint32_t>(chosen);
+  const GpuInput::Part<float> factors = input.Take<float>(chosen);
+  const GpuInput::Part<uint32_t> ids = input.Take<uint32_t>(chosen);
   for (uint32_t b = 0, at = 0; b < blocks; ++b) {
     for (const ChosenRow& row : choices_.rows(b)) {
       factors.host[at] = row.weight;
@@ -425,12 +358,13 @@ absl::Status GpuDevice::Queue(const FfnRequest& request, Slot& slot) {
   // Which blocks a row of experts takes changes from token to token; a layer of one block is always the same.
   const bool steady = blocks == 1 && chosen == rows;
   const uint64_t key = predicted[0] ? 1 : 2;
-  QueueOrReplay(
-      rows == 1 && &exchange != &slot.own && steady, key, exchange, recorded_[size_t{2} * request.layer + 1], [&] {
-        input.CopyIn(*stream_);
-        QueueFfn(request.layer, ffn_rows);
-        stream_->CopyOut(exchange.results.data(), scratch_->sums.as<void>(), sums * sizeof(int64_t));
-      });
+  QueueOrReplay(rows == 1 && &exchange != &slot.own && steady, key, exchange,
+                recorded_[size_t{2} * request.layer + 1], [&] {
+                  input.CopyIn(*stream_);
+                  QueueFfn(request.layer, ffn_rows);
+                  stream_->CopyOut(exchange.results.data(), scratch_->sums.as<void>(),
+                                   sums * sizeof(int64_t));
+                });
   MutexLock lock(&mutex_);
   counters_.neurons_computed[request.layer] += work.neurons_computed;
   counters_.neurons_held[request.layer] += neurons * rows;
@@ -445,8 +379,8 @@ absl::Status GpuDevice::Queue(const OutputRequest& request, Slot& slot) {
     held += static_cast<GpuOutput&>(*piece).rows().matrix.rows;
     touched += static_cast<GpuOutput&>(*piece).rows().bytes();
   }
-  Exchange& exchange = ExchangeFor(rows, slot);
-  HEARTH_ASSIGN_OR_RETURN(Input input, MakeInput(rows, uint64_t{rows} * held * sizeof(float), exchange));
+  GpuExchange& exchange = ExchangeFor(rows, slot);
+  HEARTH_ASSIGN_OR_RETURN(GpuInput input, MakeInput(rows, uint64_t{rows} * held * sizeof(float), exchange));
   input.TakeRows(request.x, rows, model_.n_embd, scratch_->x);
   QueueOrReplay(rows == 1 && &exchange != &slot.own, 1, exchange, recorded_.back(), [&] {
     input.CopyIn(*stream_);
@@ -455,8 +389,8 @@ absl::Status GpuDevice::Queue(const OutputRequest& request, Slot& slot) {
       const GpuLinear& linear = static_cast<GpuOutput&>(*piece).rows();
       for (uint32_t first = 0; first < rows; first += gpu::kMaxTokens) {
         gpu::MatVecArgs args;
-        args.products[0] = {linear.matrix, scratch_->logits.as<float>(), linear.matrix.rows, linear.bias_values(),
-                            linear.scale};
+        args.products[0] = {linear.matrix, scratch_->logits.as<float>(), linear.matrix.rows,
+                            linear.bias_values(), linear.scale};
         args.product_count = 1;
         args.x = scratch_->x.For(linear.matrix.type, exact_, rows, *stream_);
         args.tokens.count = std::min(gpu::kMaxTokens, rows - first);
@@ -473,203 +407,6 @@ absl::Status GpuDevice::Queue(const OutputRequest& request, Slot& slot) {
   });
   MutexLock lock(&mutex_);
   counters_.bytes_touched += touched;
-  return absl::OkStatus();
-}
-
-bool GpuDevice::CanLead(const ModelOutline& outline, uint32_t layer) const {
-  const LayerSpec& spec = outline.spec.layers[layer];
-  const FfnLayerSpec& ffn = outline.ffn_specs[layer];
-  if (spec.parallel || !spec.ffn.present || spec.ffn.router || ffn.block_neurons.size() != 1) return false;
-  if (spec.attention_norm.empty() || spec.ffn_norm.empty() || model_.n_embd > gpu::kMaxResidualCols) return false;
-  const auto held = [&](UnitKind kind) {
-    size_t units = 0;
-    for (const auto& piece : pieces(kind, layer)) units += piece->units().size();
-    return units;
-  };
-  return held(UnitKind::kHeads) == outline.head_groups[layer].size() &&
-         held(UnitKind::kNeurons) == outline.neuron_groups[layer].size();
-}
-
-absl::Status GpuDevice::LoadLayer(const LoadContext& context, uint32_t layer, const UnitWeights& weights) {
-  const ModelOutline& outline = context.outline;
-  const TensorSet tensors = JoinUnits({&weights, 1});
-  WeightLoader loader = WeightLoader::Borrowing(tensors, &context.pool);
-  const LayerWeights own = LoadLayerWeights(outline.spec, layer, outline.predicted(), loader);
-  HEARTH_RETURN_IF_ERROR(loader.Finish());
-  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GpuUploader> uploader,
-                          GpuUploader::Create(*memory_, context.pool, outline.options.arithmetic));
-  WholeLayer& whole = whole_[layer];
-  const auto load_norm = [&](const Norm& from, WholeLayer::OwnNorm& to) -> absl::Status {
-    HEARTH_ASSIGN_OR_RETURN(to.weight, uploader->Upload(from.weight));
-    HEARTH_ASSIGN_OR_RETURN(to.bias, uploader->Upload(from.bias));
-    to.norm = {from.present, model_.norm == NormKind::kLayer, model_.norm_epsilon, to.weight.as<float>(),
-               to.bias.as<float>()};
-    return absl::OkStatus();
-  };
-  HEARTH_RETURN_IF_ERROR(load_norm(own.attention_norm, whole.attention));
-  HEARTH_RETURN_IF_ERROR(load_norm(own.attention_post_norm, whole.attention_post));
-  HEARTH_RETURN_IF_ERROR(load_norm(own.ffn_norm, whole.ffn));
-  HEARTH_RETURN_IF_ERROR(load_norm(own.ffn_post_norm, whole.ffn_post));
-  HEARTH_ASSIGN_OR_RETURN(whole.mixer_bias, uploader->Upload(own.mixer_bias));
-  whole.mixer_scale = own.mixer_scale;
-  const FfnSpec& ffn = outline.spec.layers[layer].ffn;
-  const bool predicted =
-      LayerSparsity(outline.ffn_specs[layer], outline.options.sparsity) == SparsityMode::kPredicted;
-  if (predicted) {
-    HEARTH_ASSIGN_OR_RETURN(whole.predictor, uploader->Upload(own.predictor));
-    whole.predictor_input = ffn.predictor_input;
-    whole.predictor_linear = ffn.predictor_linear;
-  }
-  whole.loaded = true;
-  needs_.leads = true;
-  return absl::OkStatus();
-}
-
-uint32_t GpuDevice::WholeLayersFrom(uint32_t layer) const {
-  uint32_t last = layer;
-  while (last < whole_.size() && whole_[last].loaded) ++last;
-  return last;
-}
-
-void GpuDevice::QueueResidual(uint32_t layer, bool of_ffn, const gpu::GpuNorm* next, uint32_t rows) {
-  const WholeLayer& whole = whole_[layer];
-  gpu::ResidualArgs args;
-  args.sums = scratch_->sums.as<int64_t>();
-  args.sums_stride = model_.n_embd;
-  args.scale = of_ffn ? 1 : whole.mixer_scale;
-  args.bias = of_ffn ? nullptr : whole.mixer_bias.as<float>();
-  args.post = of_ffn ? whole.ffn_post.norm : whole.attention_post.norm;
-  args.residual_scale = model_.residual_scale;
-  args.x = scratch_->residual.values();
-  if (next != nullptr) {
-    args.norm = *next;
-    args.out = scratch_->normed.as<float>();
-  }
-  args.stride = scratch_->x.cols();
-  args.cols = model_.n_embd;
-  args.rows = rows;
-  stream_->Residual(args);
-  scratch_->residual.Reset();
-  scratch_->x.SetValues(scratch_->normed.as<float>());
-}
-
-void GpuDevice::QueuePredictor(const WholeLayer& whole, const GpuFfn::Rows& ffn_rows, GpuActivations& from) {
-  const GpuLinear& predictor = whole.predictor;
-  const uint32_t stride = scratch_->hidden.cols();
-  if (stride > predictor.matrix.rows) {
-    stream_->Clear(scratch_->predicted.as<void>(), uint64_t{ffn_rows.count} * stride * sizeof(float));
-  }
-  for (uint32_t first = 0; first < ffn_rows.count; first += gpu::kMaxTokens) {
-    gpu::MatVecArgs args;
-    args.products[0] = {predictor.matrix,        scratch_->predicted.as<float>(), stride, predictor.bias_values(),
-                        predictor.scale, !whole.predictor_linear};
-    args.product_count = 1;
-    args.x = from.For(predictor.matrix.type, exact_, ffn_rows.count, *stream_);
-    args.tokens.count = std::min(gpu::kMaxTokens, ffn_rows.count - first);
-    for (uint32_t t = 0; t < args.tokens.count; ++t) args.tokens.in[t] = args.tokens.out[t] = first + t;
-    stream_->MatVec(args, exact_);
-  }
-  scratch_->hidden.SetValues(scratch_->predicted.as<float>());
-}
-
-void GpuDevice::QueueLayer(uint32_t layer, const Places& places, absl::Span<const RowPlace> rows,
-                           const GpuFfn::Rows& ffn_rows, bool more) {
-  const WholeLayer& whole = whole_[layer];
-  const bool predicts = !whole.predictor.empty() &&
-                        std::any_of(rows.begin(), rows.end(), [](const RowPlace& row) { return !row.prompt; });
-  if (predicts && whole.predictor_input == FfnSideInput::kLayerInput) {
-    QueuePredictor(whole, ffn_rows, scratch_->residual);
-  }
-  const auto& heads = pieces(UnitKind::kHeads, layer);
-  for (const auto& piece : heads) {
-    const GpuMixer& mixer = static_cast<GpuMixer&>(*piece);
-    mixer.Run(MixRowsOf(rows, places, mixer), exact_, piece == heads.front(), *scratch_, *stream_);
-  }
-  QueueResidual(layer, false, &whole.ffn.norm, ffn_rows.count);
-  if (predicts && whole.predictor_input == FfnSideInput::kResidual) {
-    QueuePredictor(whole, ffn_rows, scratch_->residual);
-  }
-  if (predicts && whole.predictor_input == FfnSideInput::kNormed) QueuePredictor(whole, ffn_rows, scratch_->x);
-  QueueFfn(layer, ffn_rows);
-  QueueResidual(layer, true, more ? &whole_[layer + 1].attention.norm : nullptr, ffn_rows.count);
-}
-
-absl::Status GpuDevice::RunLayers(uint64_t step, absl::Span<const RowPlace> rows, uint32_t first, uint32_t last,
-                                  float* x) {
-  HEARTH_CHECK(scratch_ && first < last && WholeLayersFrom(first) >= last);
-  HEARTH_RETURN_IF_ERROR(failure_);
-  const auto count = static_cast<uint32_t>(rows.size());
-  uint64_t key = first, touched = 0;
-  bool same_tiles = true;
-  const GpuMixer& model_mixer = static_cast<GpuMixer&>(*pieces(UnitKind::kHeads, first).front());
-  for (uint32_t layer = first; layer < last; ++layer) {
-    for (const auto& piece : pieces(UnitKind::kHeads, layer)) {
-      const GpuMixer& mixer = static_cast<GpuMixer&>(*piece);
-      HEARTH_RETURN_IF_ERROR(mixer.CheckRows(rows));
-      touched += mixer.BytesTouched(rows);
-      same_tiles = same_tiles && mixer.TileRows() == model_mixer.TileRows() &&
-                   mixer.BatchRows() == model_mixer.BatchRows();
-    }
-  }
-  // Tiles are cut once for all layers: those that take others run in calls of their own.
-  if (!same_tiles && last - first > 1) {
-    for (uint32_t layer = first; layer < last; ++layer) {
-      HEARTH_RETURN_IF_ERROR(RunLayers(step, rows, layer, layer + 1, x));
-    }
-    return absl::OkStatus();
-  }
-  const uint32_t cols = scratch_->x.cols();
-  HEARTH_ASSIGN_OR_RETURN(Input input, MakeInput(count, uint64_t{count} * cols * sizeof(float), stage_exchange_));
-  input.TakeRows(x, count, model_.n_embd, scratch_->residual);
-  const Places places = TakePlaces(step, rows, input);
-  std::vector<bool> predicted(count);
-  for (uint32_t t = 0; t < count; ++t) predicted[t] = !rows[t].prompt;
-  FfnRequest everything;
-  everything.rows = count;
-  choices_.Set(everything, 1);
-  const std::vector<uint32_t> offsets = {0};
-  const GpuFfn::Rows ffn_rows = {count, choices_, nullptr, nullptr, offsets, predicted};
-  for (uint32_t layer = first; layer < last; ++layer) {
-    const GpuMixer& mixer = static_cast<GpuMixer&>(*pieces(UnitKind::kHeads, layer).front());
-    const GpuMixRows mix_rows = MixRowsOf(rows, places, mixer);
-    key = key * 1000003 + GpuMixer::KeyOf(mixer.layer().attention, mix_rows.batches.front());
-  }
-  key = key * 2 + (predicted[0] ? 1 : 0);
-
-  if (recorded_stages_.size() <= first) recorded_stages_.resize(first + 1);
-  QueueOrReplay(count == 1, key, stage_exchange_, recorded_stages_[first], [&] {
-    input.CopyIn(*stream_);
-    gpu::ResidualArgs begin;
-    begin.x = scratch_->residual.values();
-    begin.norm = whole_[first].attention.norm;
-    begin.out = scratch_->normed.as<float>();
-    begin.stride = cols;
-    begin.cols = model_.n_embd;
-    begin.rows = count;
-    stream_->Residual(begin);
-    scratch_->x.SetValues(begin.out);
-    for (uint32_t layer = first; layer < last; ++layer) QueueLayer(layer, places, rows, ffn_rows, layer + 1 < last);
-    stream_->CopyOut(stage_exchange_.results.data(), begin.x, uint64_t{count} * cols * sizeof(float));
-  });
-  stream_->Mark(kMaxInFlight);
-  stream_->WaitFor(kMaxInFlight);
-  failure_.Update(StreamError());
-  HEARTH_RETURN_IF_ERROR(failure_);
-  const float* results = reinterpret_cast<const float*>(stage_exchange_.results.data());
-  for (uint32_t t = 0; t < count; ++t) {
-    std::copy_n(results + size_t{t} * cols, model_.n_embd, x + size_t{t} * model_.n_embd);
-  }
-  MutexLock lock(&mutex_);
-  counters_.bytes_touched += touched;
-  for (uint32_t layer = first; layer < last; ++layer) {
-    for (const auto& piece : pieces(UnitKind::kNeurons, layer)) {
-      const GpuFfn& ffn = static_cast<GpuFfn&>(*piece);
-      const GpuFfn::Work work = ffn.WorkFor(ffn_rows);
-      counters_.neurons_computed[layer] += work.neurons_computed;
-      counters_.neurons_held[layer] += ffn.neurons() * count;
-      counters_.bytes_touched += work.bytes_touched;
-    }
-  }
   return absl::OkStatus();
 }
 

@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "engine/attention/rope.h"
 #include "engine/base/mutex.h"
+#include "engine/device/gpu_exchange.h"
 #include "engine/device/gpu_ffn.h"
 #include "engine/device/gpu_memory.h"
 #include "engine/device/gpu_mixer.h"
@@ -20,10 +21,10 @@
 
 namespace hearth {
 
-// A GPU as a device: Submit queues a request's kernels and returns, Collect waits for its results. Input and results
-// pass through pinned memory, once each way per request. Sums of 32 neurons (columns) are float32, everything above
-// is fixed point: what a GPU computes does not depend on the plan, and differs from a CPU's result in the last
-// bits of float32 only.
+// A GPU as a device: Submit queues a request's kernels and returns, Collect waits for its results. Input and
+// results pass through pinned memory, once each way per request. Sums of 32 neurons (columns) are float32,
+// everything above is fixed point: what a GPU computes does not depend on the plan, and differs from a CPU's
+// result in the last bits of float32 only.
 class GpuDevice : public LocalDevice {
  public:
   GpuDevice(std::string name, const ModelOutline& outline, const DecoderOptions& options,
@@ -37,7 +38,8 @@ class GpuDevice : public LocalDevice {
   absl::StatusOr<std::shared_ptr<UnitPiece>> LoadHeads(const LoadContext& context, uint32_t layer,
                                                        std::vector<uint32_t> groups,
                                                        absl::Span<const UnitWeights> weights) override;
-  absl::StatusOr<std::shared_ptr<UnitPiece>> LoadOutput(const LoadContext& context, std::vector<uint32_t> runs,
+  absl::StatusOr<std::shared_ptr<UnitPiece>> LoadOutput(const LoadContext& context,
+                                                        std::vector<uint32_t> runs,
                                                         absl::Span<const UnitWeights> weights) override;
   bool CanLead(const ModelOutline& outline, uint32_t layer) const override;
   absl::Status LoadLayer(const LoadContext& context, uint32_t layer, const UnitWeights& weights) override;
@@ -53,9 +55,10 @@ class GpuDevice : public LocalDevice {
   absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) override;
   DeviceCounters counters() const override;
 
-  // What of a budget is left for weights and caches: the rest is for computing, and for what packing adds to a file's
-  // bytes. An estimate; the budget itself is never exceeded.
-  static uint64_t WeightBudget(uint64_t budget_bytes, const ModelOutline& outline, const DecoderOptions& options);
+  // What of a budget is left for weights and caches: the rest is for computing, and for what packing adds to
+  // a file's bytes. An estimate; the budget itself is never exceeded.
+  static uint64_t WeightBudget(uint64_t budget_bytes, const ModelOutline& outline,
+                               const DecoderOptions& options);
   // Whether a GPU can compute a unit under these options; see CanHold.
   static absl::Status Supports(const ModelOutline& outline, const UnitId& unit, KvType kv);
 
@@ -63,74 +66,14 @@ class GpuDevice : public LocalDevice {
   void OnAdd(UnitKind kind, uint32_t layer, UnitPiece& piece) override;
 
  private:
-  // Memory of the host that stays where it is; grows.
-  class Pinned {
-   public:
-    explicit Pinned(gpu::Gpu* stream) : stream_(stream) {}
-    ~Pinned();
-    Pinned(Pinned&& other) noexcept;
-    // Null without memory.
-    uint8_t* Reserve(uint64_t bytes);
-    uint8_t* data() const { return data_; }
-    void SetStream(gpu::Gpu* stream) { stream_ = stream; }
-
-   private:
-    gpu::Gpu* stream_;
-    uint8_t* data_ = nullptr;
-    uint64_t bytes_ = 0;
-  };
-  // The input of a request: parts one after another, as they are in pinned memory and, after one copy, in the GPU's.
-  class Input {
-   public:
-    Input(uint8_t* host, uint8_t* device, uint64_t bytes) : host_(host), device_(device), bytes_(bytes) {}
-
-    template <class T>
-    struct Part {
-      T* host;
-      T* device;
-    };
-    template <class T>
-    Part<T> Take(uint64_t count) {
-      const Part<T> part = {reinterpret_cast<T*>(host_ + used_), reinterpret_cast<T*>(device_ + used_)};
-      Use(count * sizeof(T));
-      return part;
-    }
-    // Rows of `cols` values, filled up with zeros. Returns where the first is.
-    float* TakeRows(const float* from, uint32_t rows, uint32_t cols, GpuActivations& to);
-    void CopyIn(gpu::Gpu& stream) const { stream.CopyIn(device_, host_, used_); }
-
-   private:
-    void Use(uint64_t bytes);  // CHECK: they are left
-
-    uint8_t* host_;
-    uint8_t* device_;
-    uint64_t bytes_;
-    uint64_t used_ = 0;
-  };
-  // What goes to the GPU and comes back for one request.
-  struct Exchange {
-    explicit Exchange(gpu::Gpu* stream) : input(stream), results(stream) {}
-    void SetStream(gpu::Gpu* stream) { input.SetStream(stream), results.SetStream(stream); }
-    Pinned input;
-    Pinned results;
-    bool busy = false;
-  };
   // A request on its way.
   struct Slot {
     explicit Slot(gpu::Gpu* stream) : own(stream) {}
-    Exchange own;
-    Exchange* exchange = nullptr;  // own, or that of single rows
+    GpuExchange own;
+    GpuExchange* exchange = nullptr;  // own, or that of single rows
     Request request;
     absl::Status status;
   };
-  // A single row of a layer's work, which is the same work for every token, as long as `key` is.
-  struct Recorded {
-    uint64_t key = 0;
-    const void* input = nullptr;
-    const void* results = nullptr;
-    std::unique_ptr<gpu::Gpu::Recording> recording;
-  };
-
   // What a layer has that is computed whole, besides its units.
   struct WholeLayer {
     bool loaded = false;
@@ -151,18 +94,19 @@ class GpuDevice : public LocalDevice {
   absl::Status Queue(const MixRequest& request, Slot& slot);
   absl::Status Queue(const FfnRequest& request, Slot& slot);
   absl::Status Queue(const OutputRequest& request, Slot& slot);
-  absl::StatusOr<Input> MakeInput(uint32_t rows, uint64_t result_bytes, Exchange& exchange);
-  Exchange& ExchangeFor(uint32_t rows, Slot& slot);
+  absl::StatusOr<GpuInput> MakeInput(uint32_t rows, uint64_t result_bytes, GpuExchange& exchange);
+  GpuExchange& ExchangeFor(uint32_t rows, Slot& slot);
   // Queues `work`, or what was recorded of it for a single row of the same key.
   template <class Work>
-  void QueueOrReplay(bool records, uint64_t key, const Exchange& exchange, Recorded& recorded, const Work& work);
+  void QueueOrReplay(bool records, uint64_t key, const GpuExchange& exchange, RecordedWork& recorded,
+                     const Work& work);
   // Where the rows of a step stand, and the angles of their rotations.
   struct Places {
-    Input::Part<gpu::GpuPlace> places;
-    Input::Part<gpu::RowTile> tiles;
+    GpuInput::Part<gpu::GpuPlace> places;
+    GpuInput::Part<gpu::RowTile> tiles;
     std::vector<const float*> angles;  // as ropes_; null for those that are not wanted
   };
-  Places TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, Input& input);
+  Places TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, GpuInput& input);
   GpuMixRows MixRowsOf(absl::Span<const RowPlace> rows, const Places& places, const GpuMixer& mixer) const;
   // Queues one whole layer on scratch_->residual; scratch_->x has its first norm.
   void QueueLayer(uint32_t layer, const Places& places, absl::Span<const RowPlace> rows,
@@ -187,20 +131,35 @@ class GpuDevice : public LocalDevice {
   GpuNeeds needs_;
   std::optional<GpuScratch> scratch_;
   std::vector<std::optional<RopeAngles>> ropes_;  // as ModelSpec::ropes; those of mixers that are held
-  uint64_t step_ = 0;  // whose angles the ropes have
+  uint64_t step_ = 0;                             // whose angles the ropes have
   bool has_step_ = false;
   RowChoices choices_;
-  std::vector<WholeLayer> whole_;  // by layer
-  Exchange stage_exchange_{nullptr};  // of RunLayers
-  std::vector<Recorded> recorded_stages_;
+  std::vector<WholeLayer> whole_;        // by layer
+  GpuExchange stage_exchange_{nullptr};  // of RunLayers
+  std::vector<RecordedWork> recorded_stages_;
   std::vector<Slot> slots_;
-  std::vector<Exchange> single_;    // by kind of work
-  std::vector<Recorded> recorded_;  // mix and FFN of each layer in turn, then the output
+  std::vector<GpuExchange> single_;     // by kind of work
+  std::vector<RecordedWork> recorded_;  // mix and FFN of each layer in turn, then the output
   Ticket submitted_ = 0;
 
   mutable Mutex mutex_;
   DeviceCounters counters_ ABSL_GUARDED_BY(mutex_);
 };
+
+template <class Work>
+void GpuDevice::QueueOrReplay(bool records, uint64_t key, const GpuExchange& exchange, RecordedWork& recorded,
+                              const Work& work) {
+  if (!records) return work();
+  const bool same = recorded.recording != nullptr && recorded.key == key &&
+                    recorded.input == exchange.input.data() && recorded.results == exchange.results.data();
+  if (!same) {
+    stream_->Record();
+    work();
+    recorded = {key, exchange.input.data(), exchange.results.data(), stream_->EndRecord()};
+    if (recorded.recording == nullptr) return;
+  }
+  stream_->Replay(*recorded.recording);
+}
 
 }  // namespace hearth
 

@@ -96,7 +96,8 @@ GpuFfn::GpuFfn(const FfnLayerSpec& spec, SparsityMode mode, std::vector<uint32_t
 
 absl::StatusOr<std::shared_ptr<GpuFfn>> GpuFfn::Load(const FfnLayerSpec& spec, SparsityMode mode,
                                                      std::vector<uint32_t> groups,
-                                                     std::vector<GroupWeights> weights, GpuUploader& uploader) {
+                                                     std::vector<GroupWeights> weights,
+                                                     GpuUploader& uploader) {
   HEARTH_RETURN_IF_ERROR(CanHold(spec));
   std::shared_ptr<GpuFfn> ffn(new GpuFfn(spec, mode, std::move(groups)));
   HEARTH_RETURN_IF_ERROR(
@@ -138,10 +139,10 @@ absl::StatusOr<GpuFfn::Block> GpuFfn::LoadBlock(absl::Span<const GroupWeights> g
   } else {
     const TensorType type = spec_.down_type(b);
     HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, block.neurons));
-    HEARTH_ASSIGN_OR_RETURN(block.down, uploader.Rows(type, n, block.neurons,
-                                                      [&](size_t first, size_t count, uint8_t* out) {
-                                                        CopyOutputs(groups, type, row_bytes, first, count, out);
-                                                      }));
+    HEARTH_ASSIGN_OR_RETURN(
+        block.down, uploader.Rows(type, n, block.neurons, [&](size_t first, size_t count, uint8_t* out) {
+          CopyOutputs(groups, type, row_bytes, first, count, out);
+        }));
   }
   if (mode_ == SparsityMode::kPredicted && groups[0].layout().Find(BundlePart::kPredictor) != nullptr) {
     HEARTH_ASSIGN_OR_RETURN(block.predictor,
@@ -158,7 +159,8 @@ void GpuFfn::AddNeeds(GpuNeeds& needs) const {
     needs.predictor_rank = std::max(needs.predictor_rank, spec_.predictor_rank);
   }
   needs.output_values = std::max(needs.output_values, spec_.output_values());
-  needs.blocks_per_row = std::max<uint32_t>(needs.blocks_per_row, static_cast<uint32_t>(spec_.block_neurons.size()));
+  needs.blocks_per_row =
+      std::max<uint32_t>(needs.blocks_per_row, static_cast<uint32_t>(spec_.block_neurons.size()));
 }
 
 GpuFfn::Work GpuFfn::WorkFor(const Rows& rows) const {
@@ -173,10 +175,12 @@ GpuFfn::Work GpuFfn::WorkFor(const Rows& rows) const {
 }
 
 bool GpuFfn::Overwrites(const Rows& rows) const {
-  return !spec_.neuron_major && blocks_.size() == 1 && rows.choices.rows(blocks_[0].block).size() == rows.count;
+  return !spec_.neuron_major && blocks_.size() == 1 &&
+         rows.choices.rows(blocks_[0].block).size() == rows.count;
 }
 
-void GpuFfn::Run(const Rows& rows, bool exact, bool first_piece, GpuScratch& scratch, gpu::Gpu& stream) const {
+void GpuFfn::Run(const Rows& rows, bool exact, bool first_piece, GpuScratch& scratch,
+                 gpu::Gpu& stream) const {
   const bool overwrite = first_piece && Overwrites(rows);
   for (const Block& block : blocks_) {
     const absl::Span<const ChosenRow> chosen = rows.choices.rows(block.block);
@@ -186,7 +190,8 @@ void GpuFfn::Run(const Rows& rows, bool exact, bool first_piece, GpuScratch& scr
     if (chosen.empty()) continue;
     if (block.down_bias.bytes() > 0) {
       const uint32_t offset = rows.offsets[block.block];
-      stream.AddBias({block.down_bias.as<float>(), FactorsOf(rows, offset), rows.row_ids == nullptr ? nullptr : rows.row_ids + offset,
+      stream.AddBias({block.down_bias.as<float>(), FactorsOf(rows, offset),
+                      rows.row_ids == nullptr ? nullptr : rows.row_ids + offset,
                       static_cast<uint32_t>(chosen.size()), spec_.n_embd, scratch.sums.as<int64_t>(),
                       spec_.output_values()});
     }

@@ -17,16 +17,17 @@
 
 namespace hearth {
 
-// Neuron groups of one layer on a GPU. Each group begins at a multiple of 32 neurons (filled up with neurons of
-// zeros): a slice of 32 neurons is the unit of float32 sums, so that a sum does not depend on which groups lie
-// together.
+// Neuron groups of one layer on a GPU. Each group begins at a multiple of 32 neurons (filled up with neurons
+// of zeros): a slice of 32 neurons is the unit of float32 sums, so that a sum does not depend on which groups
+// lie together.
 class GpuFfn : public UnitPiece {
  public:
   // OK where a GPU computes such a layer, else UNIMPLEMENTED.
   static absl::Status CanHold(const FfnLayerSpec& spec);
   static absl::StatusOr<std::shared_ptr<GpuFfn>> Load(const FfnLayerSpec& spec, SparsityMode mode,
                                                       std::vector<uint32_t> groups,
-                                                      std::vector<GroupWeights> weights, GpuUploader& uploader);
+                                                      std::vector<GroupWeights> weights,
+                                                      GpuUploader& uploader);
 
   void AddNeeds(GpuNeeds& needs) const;
 
@@ -72,8 +73,8 @@ class GpuFfn : public UnitPiece {
   const float* FactorsOf(const Rows& rows, uint32_t offset) const;
   GpuFfn(const FfnLayerSpec& spec, SparsityMode mode, std::vector<uint32_t> groups);
   absl::StatusOr<Block> LoadBlock(absl::Span<const GroupWeights> groups, GpuUploader& uploader) const;
-  void RunTokens(const Block& block, absl::Span<const ChosenRow> rows, size_t first, const Rows& all, bool exact,
-                 bool overwrite, GpuScratch& scratch, gpu::Gpu& stream) const;
+  void RunTokens(const Block& block, absl::Span<const ChosenRow> rows, size_t first, const Rows& all,
+                 bool exact, bool overwrite, GpuScratch& scratch, gpu::Gpu& stream) const;
 
   const FfnLayerSpec spec_;
   const SparsityMode mode_;

@@ -50,10 +50,9 @@ absl::StatusOr<GpuBuffer> GpuMemory::Allocate(uint64_t bytes) {
   GpuBuffer buffer;
   buffer.data_ = gpu_->Allocate(rounded);
   if (buffer.data_ == nullptr) {
-    return absl::ResourceExhaustedError(absl::StrCat(NameOf(kind_, number_), ": no memory for ", rounded,
-                                                     " bytes, although its budget has ",
-                                                     budget_bytes_ - used_bytes_,
-                                                     " left: another program uses it"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(NameOf(kind_, number_), ": no memory for ", rounded, " bytes, although its budget has ",
+                     budget_bytes_ - used_bytes_, " left: another program uses it"));
   }
   buffer.bytes_ = rounded;
   buffer.memory_ = shared_from_this();

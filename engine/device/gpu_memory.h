@@ -51,17 +51,18 @@ class GpuBuffer {
 // come out of one budget. Thread-safe.
 class GpuMemory : public std::enable_shared_from_this<GpuMemory> {
  public:
-  // UNAVAILABLE when there is no such GPU, with the reason; RESOURCE_EXHAUSTED when less of its memory is free
-  // than the budget asks for.
-  static absl::StatusOr<std::shared_ptr<GpuMemory>> Open(gpu::GpuKind kind, int number, uint64_t budget_bytes);
+  // UNAVAILABLE when there is no such GPU, with the reason; RESOURCE_EXHAUSTED when less of its memory is
+  // free than the budget asks for.
+  static absl::StatusOr<std::shared_ptr<GpuMemory>> Open(gpu::GpuKind kind, int number,
+                                                         uint64_t budget_bytes);
 
   const gpu::GpuInfo& info() const { return info_; }
   gpu::GpuKind kind() const { return kind_; }
   uint64_t budget_bytes() const { return budget_bytes_; }
   uint64_t used_bytes() const;
 
-  // RESOURCE_EXHAUSTED, with the numbers, when the budget or the GPU has not as much left. Bytes are counted in
-  // whole pages of kPageBytes.
+  // RESOURCE_EXHAUSTED, with the numbers, when the budget or the GPU has not as much left. Bytes are counted
+  // in whole pages of kPageBytes.
   absl::StatusOr<GpuBuffer> Allocate(uint64_t bytes);
   static constexpr uint64_t kPageBytes = 256;
   // Another stream of work on the GPU. UNAVAILABLE when it cannot be made.

@@ -13,7 +13,7 @@
 namespace hearth {
 namespace {
 
-constexpr uint32_t kMaxHeadValues = 256;           // what the attention kernel has room for
+constexpr uint32_t kMaxHeadValues = 256;                // what the attention kernel has room for
 constexpr uint64_t kPartialFloats = uint64_t{1} << 24;  // at most, of a batch
 
 gpu::GpuKv KvOf(KvType type) {
@@ -84,8 +84,8 @@ GpuMixer::GpuMixer(const LoadContext& context, LayerSpec layer, std::vector<uint
 
 absl::StatusOr<std::shared_ptr<GpuMixer>> GpuMixer::Load(const LoadContext& context, uint32_t layer,
                                                          std::vector<uint32_t> groups,
-                                                         absl::Span<const UnitWeights> weights, GpuMemory& memory,
-                                                         GpuUploader& uploader) {
+                                                         absl::Span<const UnitWeights> weights,
+                                                         GpuMemory& memory, GpuUploader& uploader) {
   const ModelOutline& outline = context.outline;
   HEARTH_RETURN_IF_ERROR(CanHold(outline.spec, outline.spec.layers[layer], context.options.kv_type));
   std::vector<HeadGroup> held;
@@ -103,12 +103,14 @@ absl::StatusOr<std::shared_ptr<GpuMixer>> GpuMixer::Load(const LoadContext& cont
   return mixer;
 }
 
-absl::Status GpuMixer::LoadWeights(const AttentionWeights& weights, const Matrix& output, GpuUploader& uploader) {
+absl::Status GpuMixer::LoadWeights(const AttentionWeights& weights, const Matrix& output,
+                                   GpuUploader& uploader) {
   HEARTH_ASSIGN_OR_RETURN(query_, uploader.Upload(weights.query));
   HEARTH_ASSIGN_OR_RETURN(key_, uploader.Upload(weights.key));
   HEARTH_ASSIGN_OR_RETURN(value_, uploader.Upload(weights.value));
   HEARTH_ASSIGN_OR_RETURN(output_, uploader.Upload(output));
-  for (const auto& [from, to] : {std::pair{&weights.query_norm, &query_norm_}, {&weights.key_norm, &key_norm_}}) {
+  for (const auto& [from, to] :
+       {std::pair{&weights.query_norm, &query_norm_}, {&weights.key_norm, &key_norm_}}) {
     to->present = from->present;
     HEARTH_ASSIGN_OR_RETURN(to->weight, uploader.Upload(from->weight));
     HEARTH_ASSIGN_OR_RETURN(to->bias, uploader.Upload(from->bias));
@@ -192,8 +194,8 @@ void GpuMixer::Run(const GpuMixRows& rows, bool exact, bool first_piece, GpuScra
     gpu::TokenRows tokens;
     tokens.count = std::min(gpu::kMaxTokens, count - first);
     for (uint32_t t = 0; t < tokens.count; ++t) tokens.in[t] = tokens.out[t] = first + t;
-    stream.FixedMatVec({output_.matrix, attended, tokens, scratch.sums.as<int64_t>(), model_.n_embd, first_piece},
-                       exact);
+    stream.FixedMatVec(
+        {output_.matrix, attended, tokens, scratch.sums.as<int64_t>(), model_.n_embd, first_piece}, exact);
   }
 }
 
@@ -218,8 +220,8 @@ void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, 
       const gpu::GpuType type = products[p].first->matrix.type;
       for (; p < std::size(products) && products[p].first->matrix.type == type; ++p) {
         const auto& [linear, out] = products[p];
-        args.products[args.product_count++] = {linear->matrix, out, linear->matrix.rows, linear->bias_values(),
-                                               linear->scale};
+        args.products[args.product_count++] = {linear->matrix, out, linear->matrix.rows,
+                                               linear->bias_values(), linear->scale};
       }
       args.x = scratch.x.For(type, exact, count, stream);
       args.tokens.count = std::min(gpu::kMaxTokens, count - first);
@@ -303,7 +305,8 @@ void GpuMixer::Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& str
 
 absl::StatusOr<HeadGroup> GpuMixer::FindHeads(const KvRange& range) const {
   const auto found = std::find(units().begin(), units().end(), range.group);
-  if (found == units().end() || range.sequence >= options_.sequences || range.begin > range.end || range.end > options_.context_length) {
+  if (found == units().end() || range.sequence >= options_.sequences || range.begin > range.end ||
+      range.end > options_.context_length) {
     return absl::InvalidArgumentError(absl::StrCat("no positions ", range.begin, " to ", range.end,
                                                    " of sequence ", range.sequence, " of head group ",
                                                    range.group, " are cached here"));
@@ -337,10 +340,11 @@ absl::StatusOr<std::vector<uint8_t>> GpuMixer::ReadKv(const KvRange& range, gpu:
   return bytes;
 }
 
-absl::Status GpuMixer::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes, gpu::Gpu& stream) const {
+absl::Status GpuMixer::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes,
+                               gpu::Gpu& stream) const {
   HEARTH_ASSIGN_OR_RETURN(const HeadGroup heads, FindHeads(range));
-  const size_t expected = size_t{heads.kv_heads} * (range.end - range.begin) *
-                          (cache_.key_bytes + cache_.value_bytes);
+  const size_t expected =
+      size_t{heads.kv_heads} * (range.end - range.begin) * (cache_.key_bytes + cache_.value_bytes);
   if (bytes.size() != expected) {
     return absl::InvalidArgumentError(
         absl::StrCat("these cached positions take ", expected, " bytes, got ", bytes.size()));

@@ -17,15 +17,15 @@
 
 namespace hearth {
 
-// The rows of a step as a GPU's attention sees them: their places, in the GPU's memory, cut into batches whose
-// partial results fit the scratch memory, and these into tiles of rows that follow one another.
+// The rows of a step as a GPU's attention sees them: their places, in the GPU's memory, cut into batches
+// whose partial results fit the scratch memory, and these into tiles of rows that follow one another.
 struct GpuMixRows {
   struct Batch {
     uint32_t first = 0;
     uint32_t rows = 0;
     uint32_t first_tile = 0;
     uint32_t tiles = 0;
-    uint32_t last_position = 0;   // of its rows
+    uint32_t last_position = 0;  // of its rows
     uint32_t first_position = 0;
   };
   absl::Span<const RowPlace> rows;
@@ -42,8 +42,8 @@ class GpuMixer : public UnitPiece {
   static absl::Status CanHold(const ModelSpec& model, const LayerSpec& layer, KvType kv);
   static absl::StatusOr<std::shared_ptr<GpuMixer>> Load(const LoadContext& context, uint32_t layer,
                                                         std::vector<uint32_t> groups,
-                                                        absl::Span<const UnitWeights> weights, GpuMemory& memory,
-                                                        GpuUploader& uploader);
+                                                        absl::Span<const UnitWeights> weights,
+                                                        GpuMemory& memory, GpuUploader& uploader);
 
   static void AddNeeds(const ModelSpec& model, const LayerSpec& layer, const DecoderOptions& options,
                        GpuNeeds& needs);
@@ -54,12 +54,13 @@ class GpuMixer : public UnitPiece {
 
   // INVALID_ARGUMENT for places that the cache does not have.
   absl::Status CheckRows(absl::Span<const RowPlace> rows) const;
-  // Queues the groups' part of the mixer's result, added to scratch.sums, (rows, n_embd), or the first that is there.
-  // scratch.x has the normed input.
+  // Queues the groups' part of the mixer's result, added to scratch.sums, (rows, n_embd), or the first that
+  // is there. scratch.x has the normed input.
   void Run(const GpuMixRows& rows, bool exact, bool first, GpuScratch& scratch, gpu::Gpu& stream) const;
   // Bytes of weights and cache that it reads for that.
   uint64_t BytesTouched(absl::Span<const RowPlace> rows) const;
-  // What the work for a batch of a single row depends on, besides its input: the chunks of positions that it sees.
+  // What the work for a batch of a single row depends on, besides its input: the chunks of positions that it
+  // sees.
   static uint64_t KeyOf(const AttentionSpec& attention, const GpuMixRows::Batch& batch);
 
   // As MixerShard's.

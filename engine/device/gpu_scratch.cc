@@ -7,7 +7,8 @@
 
 namespace hearth {
 
-absl::StatusOr<GpuActivations::Codes> GpuActivations::MakeCodes(GpuMemory& memory, uint64_t rows, uint32_t cols) {
+absl::StatusOr<GpuActivations::Codes> GpuActivations::MakeCodes(GpuMemory& memory, uint64_t rows,
+                                                                uint32_t cols) {
   const uint64_t units = rows * (cols / gpu::kUnitCols);
   Codes made;
   HEARTH_ASSIGN_OR_RETURN(made.codes, memory.Allocate(units * gpu::kUnitCols));
@@ -60,20 +61,24 @@ uint64_t GpuActivations::Bytes(uint32_t rows, uint32_t cols) {
 uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
   const uint64_t rows = needs.max_rows;
   // As for a GPU that runs whole layers: residual and normed rows, and the predictor's hidden ones.
-  uint64_t bytes = GpuActivations::Bytes(needs.max_rows, 3 * needs.n_embd + 2 * needs.predictor_rank + needs.results) +
-                   GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd + needs.neurons);
+  uint64_t bytes =
+      GpuActivations::Bytes(needs.max_rows, 3 * needs.n_embd + 2 * needs.predictor_rank + needs.results) +
+      GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd + needs.neurons);
   bytes += rows * needs.output_values * sizeof(int64_t);
   bytes += sizeof(float) * (gpu::kMaxTokens * (uint64_t{3} * needs.neurons + needs.output_rows) +
-                            rows * (uint64_t{2} * needs.blocks_per_row + needs.query + needs.key + needs.value +
-                                    needs.rope_values + 4) +
+                            rows * (uint64_t{2} * needs.blocks_per_row + needs.query + needs.key +
+                                    needs.value + needs.rope_values + 4) +
                             needs.partial_floats);
   constexpr uint64_t kBuffers = 40;
   return bytes + kBuffers * GpuMemory::kPageBytes;
 }
 
 uint64_t GpuNeeds::InputBytes(uint64_t rows) const {
-  const auto filled = [](uint64_t cols) { return (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols; };
-  const uint64_t values = filled(n_embd) + filled(predictor_rank) + rope_values + uint64_t{2} * blocks_per_row;
+  const auto filled = [](uint64_t cols) {
+    return (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols;
+  };
+  const uint64_t values =
+      filled(n_embd) + filled(predictor_rank) + rope_values + uint64_t{2} * blocks_per_row;
   constexpr uint64_t kParts = 32, kPartEnd = 16;
   return rows * (values * sizeof(float) + sizeof(gpu::GpuPlace) + sizeof(gpu::RowTile)) + kParts * kPartEnd;
 }

@@ -11,8 +11,8 @@
 
 namespace hearth {
 
-// Rows of activations in a GPU's memory: float32 and, made when first needed, their 8-bit forms, so that several
-// products with the same rows convert them once (as Activations, engine/kernel/matrix.h).
+// Rows of activations in a GPU's memory: float32 and, made when first needed, their 8-bit forms, so that
+// several products with the same rows convert them once (as Activations, engine/kernel/matrix.h).
 class GpuActivations {
  public:
   GpuActivations() = default;
@@ -50,37 +50,37 @@ class GpuActivations {
   bool small_made_ = false, large_made_ = false;
 };
 
-// What a GPU's pieces need for computing, each as large as the largest of them wants it. Counted while pieces are
-// added, then allocated once.
+// What a GPU's pieces need for computing, each as large as the largest of them wants it. Counted while pieces
+// are added, then allocated once.
 struct GpuNeeds {
   uint32_t max_rows = 0;
   uint32_t n_embd = 0;
-  uint32_t output_values = 0;     // of a row's sums
-  uint32_t neurons = 0;           // of a block of a piece
+  uint32_t output_values = 0;  // of a row's sums
+  uint32_t neurons = 0;        // of a block of a piece
   uint32_t predictor_rank = 0;
   uint32_t query = 0, key = 0, value = 0, results = 0;  // values of a row
-  uint64_t partial_floats = 0;    // AttentionArgs::partial
-  uint32_t rope_values = 0;       // of a row, all ropes
-  uint32_t output_rows = 0;       // of an output piece
-  uint32_t blocks_per_row = 1;    // choices
-  bool leads = false;             // runs whole layers
+  uint64_t partial_floats = 0;                          // AttentionArgs::partial
+  uint32_t rope_values = 0;                             // of a row, all ropes
+  uint32_t output_rows = 0;                             // of an output piece
+  uint32_t blocks_per_row = 1;                          // choices
+  bool leads = false;                                   // runs whole layers
 
   // What a request of so many rows brings at most.
   uint64_t InputBytes(uint64_t rows) const;
 };
 
 struct GpuScratch {
-  GpuBuffer input;          // a request's input as it comes from the host, GpuDevice::Input
-  GpuActivations x;         // (max_rows): the rows in it, or `normed`
-  GpuActivations residual;  // (max_rows): in `input`; of whole layers, as the next two
-  GpuBuffer normed;         // (max_rows, x.cols())
-  GpuBuffer predicted;      // (max_rows, hidden.cols()): what the first half of the predictor gives
-  GpuActivations scaled_x;  // (kMaxTokens): rows times their block's weight
-  GpuActivations hidden;    // (max_rows, rank): first half of the predictor, in `input` too
-  GpuActivations h;         // (kMaxTokens, neurons)
-  GpuActivations attended;  // (max_rows, results)
-  GpuBuffer scores, gate, up;    // (kMaxTokens, neurons)
-  GpuBuffer query, key, value;   // (max_rows, ...)
+  GpuBuffer input;              // a request's input as it comes from the host, GpuDevice::Input
+  GpuActivations x;             // (max_rows): the rows in it, or `normed`
+  GpuActivations residual;      // (max_rows): in `input`; of whole layers, as the next two
+  GpuBuffer normed;             // (max_rows, x.cols())
+  GpuBuffer predicted;          // (max_rows, hidden.cols()): what the first half of the predictor gives
+  GpuActivations scaled_x;      // (kMaxTokens): rows times their block's weight
+  GpuActivations hidden;        // (max_rows, rank): first half of the predictor, in `input` too
+  GpuActivations h;             // (kMaxTokens, neurons)
+  GpuActivations attended;      // (max_rows, results)
+  GpuBuffer scores, gate, up;   // (kMaxTokens, neurons)
+  GpuBuffer query, key, value;  // (max_rows, ...)
   GpuBuffer partial;
   GpuBuffer sums;    // (max_rows, output_values) int64
   GpuBuffer logits;  // (kMaxTokens, output_rows)

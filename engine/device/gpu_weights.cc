@@ -56,11 +56,12 @@ std::optional<gpu::GpuType> OwnGpuType(TensorType type) {
 }  // namespace
 
 gpu::GpuType GpuTypeOf(TensorType type, Arithmetic arithmetic) {
-  return OwnGpuType(type).value_or(arithmetic == Arithmetic::kFloat32 ? gpu::GpuType::kF32 : gpu::GpuType::kF16);
+  return OwnGpuType(type).value_or(arithmetic == Arithmetic::kFloat32 ? gpu::GpuType::kF32
+                                                                      : gpu::GpuType::kF16);
 }
 
 absl::StatusOr<std::unique_ptr<GpuUploader>> GpuUploader::Create(GpuMemory& memory, ThreadPool& pool,
-                                                                  Arithmetic arithmetic) {
+                                                                 Arithmetic arithmetic) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<gpu::Gpu> stream, memory.OpenStream());
   return std::unique_ptr<GpuUploader>(new GpuUploader(memory, pool, arithmetic, std::move(stream)));
 }
@@ -71,7 +72,8 @@ absl::Status GpuUploader::Finish() {
   return absl::UnavailableError(absl::StrCat("loading weights onto the GPU: ", stream_->error()));
 }
 
-absl::StatusOr<GpuLinear> GpuUploader::Rows(TensorType type, size_t rows, size_t cols, Matrix::RowReader read) {
+absl::StatusOr<GpuLinear> GpuUploader::Rows(TensorType type, size_t rows, size_t cols,
+                                            Matrix::RowReader read) {
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, cols));
   const gpu::GpuType gpu_type = GpuTypeOf(type, arithmetic_);
   const bool own = OwnGpuType(type).has_value();
@@ -126,13 +128,14 @@ absl::StatusOr<GpuLinear> GpuUploader::Rows(TensorType type, size_t rows, size_t
         }
         from = padded_.data() + begin * packed_bytes;
       }
-      gpu::PackRows(gpu_type, from, end - begin, units,
-                    {codes_.data() + begin * units * planes.codes, high_.data() + begin * units * planes.high,
-                     scales_.data() + begin * units * planes.scales,
-                     super_.data() + begin * supers * planes.super});
+      gpu::PackRows(
+          gpu_type, from, end - begin, units,
+          {codes_.data() + begin * units * planes.codes, high_.data() + begin * units * planes.high,
+           scales_.data() + begin * units * planes.scales, super_.data() + begin * supers * planes.super});
     });
     const auto copy = [&](const std::vector<uint8_t>& from, uint64_t plane, size_t bytes_per_row) {
-      if (bytes_per_row > 0) stream_->CopyIn(base + plane + first * bytes_per_row, from.data(), count * bytes_per_row);
+      if (bytes_per_row > 0)
+        stream_->CopyIn(base + plane + first * bytes_per_row, from.data(), count * bytes_per_row);
     };
     copy(codes_, layout.codes, units * planes.codes);
     copy(high_, layout.high, units * planes.high);

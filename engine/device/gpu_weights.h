@@ -39,7 +39,8 @@ class GpuUploader {
   static absl::StatusOr<std::unique_ptr<GpuUploader>> Create(GpuMemory& memory, ThreadPool& pool,
                                                              Arithmetic arithmetic);
 
-  // The rows that `read` gives, as the file has them; see Matrix::PackRows. RESOURCE_EXHAUSTED without memory.
+  // The rows that `read` gives, as the file has them; see Matrix::PackRows. RESOURCE_EXHAUSTED without
+  // memory.
   absl::StatusOr<GpuLinear> Rows(TensorType type, size_t rows, size_t cols, Matrix::RowReader read);
   // A matrix that borrows the file's rows (Matrix::Borrow), with bias and scale.
   absl::StatusOr<GpuLinear> Upload(const Linear& linear);

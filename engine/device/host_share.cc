@@ -203,7 +203,8 @@ absl::Status HostShare::Load(WeightSource& source, ThreadPool& pool, const Progr
     if (locals_[i]->empty()) continue;
     HEARTH_RETURN_IF_ERROR(locals_[i]->Prepare());
     // The first CPU computes on the thread that collects.
-    if (i > 0 && locals_[i]->computes_in_collect()) owned_[i] = std::make_unique<AsyncDevice>(std::move(owned_[i]));
+    if (i > 0 && locals_[i]->computes_in_collect())
+      owned_[i] = std::make_unique<AsyncDevice>(std::move(owned_[i]));
     used_.push_back(owned_[i].get());
   }
   return absl::OkStatus();

@@ -25,7 +25,7 @@ namespace hearth {
 struct HostDeviceSpec {
   std::string name;
   int threads = 1;
-  uint64_t memory_bytes = UINT64_MAX;  // budget for weights
+  uint64_t memory_bytes = UINT64_MAX;   // budget for weights
   std::shared_ptr<GpuMemory> gpu = {};  // null: a CPU
 };
 

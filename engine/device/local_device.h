@@ -74,8 +74,8 @@ class LocalDevice : public Device {
   virtual absl::StatusOr<std::shared_ptr<UnitPiece>> LoadOutput(const LoadContext& context,
                                                                 std::vector<uint32_t> runs,
                                                                 absl::Span<const UnitWeights> weights) = 0;
-  // Whether it could compute a layer whole, were it given the layer's own weights, as LoadLayer does: once all of
-  // its other units are here.
+  // Whether it could compute a layer whole, were it given the layer's own weights, as LoadLayer does: once
+  // all of its other units are here.
   virtual bool CanLead(const ModelOutline& outline, uint32_t layer) const { return false; }
   virtual absl::Status LoadLayer(const LoadContext& context, uint32_t layer, const UnitWeights& weights) {
     return absl::UnimplementedError("this device computes no whole layers");

@@ -1,7 +1,7 @@
-// Attention over the cache: what happens to queries, keys and values before, and the softmax of their products.
+// Attention over the cache: what happens to queries, keys and values before, and the softmax of their
+// products.
 
 #include "engine/gpu/attention.h"
-
 #include "engine/gpu/units.h"
 
 namespace hearth::gpu::HEARTH_GPU_BACKEND {
@@ -61,8 +61,8 @@ struct HeadNormWeights {
   const float* bias;
 };
 
-__device__ void NormalizeHead(const FinishHeadsArgs& args, const HeadNormWeights& norm, uint32_t dim, float* head,
-                              float* parts) {
+__device__ void NormalizeHead(const FinishHeadsArgs& args, const HeadNormWeights& norm, uint32_t dim,
+                              float* head, float* parts) {
   const float count = static_cast<float>(dim);
   float mean = 0;
   if (args.norm == FinishHeadsArgs::HeadNorm::kLayer) {
@@ -71,7 +71,8 @@ __device__ void NormalizeHead(const FinishHeadsArgs& args, const HeadNormWeights
     mean = BlockSum(sum, parts) / count;
   }
   float squares = 0;
-  for (uint32_t i = threadIdx.x; i < dim; i += kThreads) squares = fmaf(head[i] - mean, head[i] - mean, squares);
+  for (uint32_t i = threadIdx.x; i < dim; i += kThreads)
+    squares = fmaf(head[i] - mean, head[i] - mean, squares);
   const float scale = 1.0f / sqrtf(BlockSum(squares, parts) / count + args.norm_epsilon);
   for (uint32_t i = threadIdx.x; i < dim; i += kThreads) {
     float value = (head[i] - mean) * scale;
@@ -160,10 +161,9 @@ __device__ __forceinline__ float4 LoadCached(const uint8_t* vector, uint32_t d) 
   if (kKv == GpuKv::kF32) return *reinterpret_cast<const float4*>(vector + d * 4);
   if (kKv == GpuKv::kF16) {
     const uint2 raw = *reinterpret_cast<const uint2*>(vector + d * 2);
-    return make_float4(HalfToFloat(static_cast<uint16_t>(raw.x & 0xffffu)),
-                       HalfToFloat(static_cast<uint16_t>(raw.x >> 16)),
-                       HalfToFloat(static_cast<uint16_t>(raw.y & 0xffffu)),
-                       HalfToFloat(static_cast<uint16_t>(raw.y >> 16)));
+    return make_float4(
+        HalfToFloat(static_cast<uint16_t>(raw.x & 0xffffu)), HalfToFloat(static_cast<uint16_t>(raw.x >> 16)),
+        HalfToFloat(static_cast<uint16_t>(raw.y & 0xffffu)), HalfToFloat(static_cast<uint16_t>(raw.y >> 16)));
   }
   const uint16_t* block = reinterpret_cast<const uint16_t*>(vector + d / kBlockValues * kBlockBytes);
   const float scale = HalfToFloat(block[0]);
@@ -181,13 +181,13 @@ __device__ __forceinline__ uint32_t FirstVisible(const AttentionArgs& args, uint
 }
 
 constexpr float kNothing = -3.402823466e38f;  // below every score: nothing was seen
-constexpr uint32_t kDimsPerPass = 128;  // of values: four of each lane
+constexpr uint32_t kDimsPerPass = 128;        // of values: four of each lane
 
-// A block of threads for one chunk of positions, one KV head and the queries of a tile that read it. Eight lanes
-// share a key, a warp a value; keys and values are read once for all of the tile's queries.
+// A block of threads for one chunk of positions, one KV head and the queries of a tile that read it. Eight
+// lanes share a key, a warp a value; keys and values are read once for all of the tile's queries.
 template <GpuKv kKv, int kQueries, uint32_t kMaxDim>
 __global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args, uint32_t head_slices) {
-  HEARTH_DYNAMIC_SHARED(float, query);                     // (kQueries, key_dim)
+  HEARTH_DYNAMIC_SHARED(float, query);  // (kQueries, key_dim)
   HEARTH_SHARED(float[kQueries][kChunkPositions], score);
   HEARTH_SHARED(float[kQueries][kDimsPerPass], sums);
   HEARTH_SHARED(float[kQueries], maximum);
@@ -312,7 +312,8 @@ __global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args
             *to = sum[q];
           } else {
             const float4 before = *to;
-            *to = make_float4(before.x + sum[q].x, before.y + sum[q].y, before.z + sum[q].z, before.w + sum[q].w);
+            *to = make_float4(before.x + sum[q].x, before.y + sum[q].y, before.z + sum[q].z,
+                              before.w + sum[q].w);
           }
         }
       }
@@ -338,8 +339,8 @@ __global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args
         weight = expf(maximum[q] - largest);
         all = all * weight + expf(sink - largest);
       }
-      args.out[static_cast<size_t>(row_of(q)) * args.out_stride + head_of(q) * args.value_dim + first_dim + dim] =
-          sums[q][dim] * weight / all;
+      args.out[static_cast<size_t>(row_of(q)) * args.out_stride + head_of(q) * args.value_dim + first_dim +
+               dim] = sums[q][dim] * weight / all;
     }
     __syncthreads();
   }
@@ -359,7 +360,8 @@ __global__ void __launch_bounds__(kThreads) MergeChunks(const AttentionArgs args
   for (uint32_t d = threadIdx.x; d < args.value_dim; d += kThreads) {
     float sum = 0;
     for (uint32_t c = 0; c < args.chunks; ++c) {
-      if (partial[c * stride + 1] > 0) sum += partial[c * stride + 2 + d] * expf(partial[c * stride] - largest);
+      if (partial[c * stride + 1] > 0)
+        sum += partial[c * stride + 2 + d] * expf(partial[c * stride] - largest);
     }
     args.out[static_cast<size_t>(blockIdx.x) * args.out_stride + blockIdx.y * args.value_dim + d] = sum / all;
   }
@@ -392,8 +394,8 @@ cudaError_t LaunchOfType(const AttentionArgs& args, cudaStream_t stream) {
 
 cudaError_t LaunchFinishHeads(const FinishHeadsArgs& args, cudaStream_t stream) {
   const uint32_t dim = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
-  return Launch(FinishHeads, dim3(args.rows, args.heads + 2 * args.kv_heads), dim3(kThreads), dim * sizeof(float),
-                stream, args);
+  return Launch(FinishHeads, dim3(args.rows, args.heads + 2 * args.kv_heads), dim3(kThreads),
+                dim * sizeof(float), stream, args);
 }
 
 cudaError_t LaunchAttention(const AttentionArgs& args, cudaStream_t stream) {

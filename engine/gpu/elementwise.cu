@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// Rounds a block of up to 256 values of a row: lane l has values l, l + 32, ... (kUnits of them), each unit of 32
-// columns is one value of every lane. Units of the block share a scale.
+// Rounds a block of up to 256 values of a row: lane l has values l, l + 32, ... (kUnits of them), each unit
+// of 32 columns is one value of every lane. Units of the block share a scale.
 template <int kUnits>
 __device__ void RoundBlock(const float (&values)[kUnits], int units, size_t first_unit, const GpuRows& rows) {
   const uint32_t lane = threadIdx.x % 32;
@@ -18,7 +18,8 @@ __device__ void RoundBlock(const float (&values)[kUnits], int units, size_t firs
 #pragma unroll
   for (int u = 0; u < kUnits; ++u) largest = max(largest, __float_as_int(values[u]) & 0x7fffffff);
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) largest = max(largest, __shfl_xor_sync(0xffffffffu, largest, offset));
+  for (int offset = 16; offset > 0; offset /= 2)
+    largest = max(largest, __shfl_xor_sync(0xffffffffu, largest, offset));
   const float magnitude = __int_as_float(largest);
   const float inverse = magnitude > 0 ? 127.0f / magnitude : 0.0f;
   const float scale = magnitude / 127.0f;
@@ -45,7 +46,8 @@ struct BlockPlace {
   uint32_t first_unit;  // of the row
   uint32_t units;
 };
-__device__ __forceinline__ bool FindBlock(uint32_t rows, uint32_t cols, uint32_t block_cols, BlockPlace& place) {
+__device__ __forceinline__ bool FindBlock(uint32_t rows, uint32_t cols, uint32_t block_cols,
+                                          BlockPlace& place) {
   const uint32_t units = cols / kUnitCols;
   const uint32_t block_units = block_cols / kUnitCols;
   const uint32_t blocks = (units + block_units - 1) / block_units;
@@ -129,7 +131,8 @@ __global__ void __launch_bounds__(kThreads) GatherRows(const GatherArgs args) {
   const float factor = args.factors == nullptr ? 1.0f : args.factors[row];
   const uint32_t col = blockIdx.x * kThreads + threadIdx.x;
   if (col >= args.to_stride) return;
-  const float value = col < args.cols ? args.from[static_cast<size_t>(from_row) * args.from_stride + col] : 0.0f;
+  const float value =
+      col < args.cols ? args.from[static_cast<size_t>(from_row) * args.from_stride + col] : 0.0f;
   args.to[static_cast<size_t>(row) * args.to_stride + col] = factor == 1.0f ? value : factor * value;
 }
 
@@ -139,7 +142,8 @@ __global__ void __launch_bounds__(kThreads) AddBiasRows(const AddBiasArgs args) 
   const uint32_t col = blockIdx.x * kThreads + threadIdx.x;
   if (col >= args.cols) return;
   int64_t& to = args.sums[static_cast<size_t>(to_row) * args.sums_stride + col];
-  to = AddFixedPoint(to, ToFixedPoint(args.factors == nullptr ? args.values[col] : args.factors[row] * args.values[col]));
+  to = AddFixedPoint(
+      to, ToFixedPoint(args.factors == nullptr ? args.values[col] : args.factors[row] * args.values[col]));
 }
 
 constexpr uint32_t kRowThreads = 512;
@@ -156,8 +160,8 @@ __device__ float RowSum(float value) {
   return sum;
 }
 
-// A row's values, kValues of each thread: column i * kRowThreads + thread. They stay in registers, so that all of a
-// thread's loads are on their way together.
+// A row's values, kValues of each thread: column i * kRowThreads + thread. They stay in registers, so that
+// all of a thread's loads are on their way together.
 template <uint32_t kValues>
 struct RowValues {
   float value[kValues];
@@ -249,8 +253,8 @@ cudaError_t LaunchActivate(const ActivateArgs& args, cudaStream_t stream) {
 }
 
 cudaError_t LaunchGather(const GatherArgs& args, cudaStream_t stream) {
-  return Launch(GatherRows, dim3((args.to_stride + kThreads - 1) / kThreads, args.count), dim3(kThreads), 0, stream,
-                args);
+  return Launch(GatherRows, dim3((args.to_stride + kThreads - 1) / kThreads, args.count), dim3(kThreads), 0,
+                stream, args);
 }
 
 cudaError_t LaunchResidual(const ResidualArgs& args, cudaStream_t stream) {
@@ -261,8 +265,8 @@ cudaError_t LaunchResidual(const ResidualArgs& args, cudaStream_t stream) {
 }
 
 cudaError_t LaunchAddBias(const AddBiasArgs& args, cudaStream_t stream) {
-  return Launch(AddBiasRows, dim3((args.cols + kThreads - 1) / kThreads, args.count), dim3(kThreads), 0, stream,
-                args);
+  return Launch(AddBiasRows, dim3((args.cols + kThreads - 1) / kThreads, args.count), dim3(kThreads), 0,
+                stream, args);
 }
 
 }  // namespace hearth::gpu::HEARTH_GPU_BACKEND

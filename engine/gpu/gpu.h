@@ -3,7 +3,8 @@
 
 // The one header through which kernels know the GPU: launching, shared memory, shuffles, matrix fragments,
 // memory, streams. Under nvcc it is CUDA; with HEARTH_GPU_EMULATED, which names
-// its header, it is the emulator, which runs the same source on CPUs. Files that include it are C++17 and know neither Abseil nor anything of a network.
+// its header, it is the emulator, which runs the same source on CPUs. Files that include it are C++17 and
+// know neither Abseil nor anything of a network.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,7 @@ using namespace ::hearth::cuda_emu;  // NOLINT: stands for CUDA's own global nam
 // A static object in shared memory; arrays by their type: HEARTH_SHARED(float[32], part).
 #define HEARTH_SHARED(T, name) __shared__ typename ::hearth::gpu::cuda::Identity<T>::Type name
 // The shared memory whose size the launch gives.
-#define HEARTH_DYNAMIC_SHARED(T, name)                         \
+#define HEARTH_DYNAMIC_SHARED(T, name)                          \
   extern __shared__ __align__(16) unsigned char shared_bytes[]; \
   T* name = reinterpret_cast<T*>(shared_bytes)
 
@@ -42,7 +43,7 @@ struct Identity {
 template <class... P, class... A>
 cudaError_t Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                    A... args) {
-  kernel<<<grid, block, shared_bytes, stream>>>(static_cast<P>(args)...);
+  kernel<<<grid, block, shared_bytes, stream> > >(static_cast<P>(args)...);
   return cudaGetLastError();
 }
 
@@ -57,8 +58,8 @@ __device__ __forceinline__ uint16_t FloatToBfloat16(float value) {
   return __bfloat16_as_ushort(__float2bfloat16_rn(value));
 }
 
-// D (16, 8) += A (16, 16) B (16, 8) of one warp, in half precision with float32 sums; fragments as the PTX ISA
-// has them for m16n8k16.
+// D (16, 8) += A (16, 16) B (16, 8) of one warp, in half precision with float32 sums; fragments as the PTX
+// ISA has them for m16n8k16.
 __device__ __forceinline__ void MmaF16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if __CUDA_ARCH__ >= 800
   asm volatile(

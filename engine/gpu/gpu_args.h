@@ -7,11 +7,12 @@
 
 namespace hearth::gpu {
 
-// What kernels are given: plain values with pointers into the GPU's memory (or pinned host memory where said).
+// What kernels are given: plain values with pointers into the GPU's memory (or pinned host memory where
+// said).
 
 // Rows of activations: float32 and, where they were rounded, 8-bit codes with a scale per unit; units of one
-// block have the same. codes (rows, cols); scales, half_sums (rows, cols / 32): half_sums holds the sums of the
-// codes of the unit's halves, the first in the lower 16 bits. cols is a multiple of 32.
+// block have the same. codes (rows, cols); scales, half_sums (rows, cols / 32): half_sums holds the sums of
+// the codes of the unit's halves, the first in the lower 16 bits. cols is a multiple of 32.
 struct GpuRows {
   float* values = nullptr;
   int8_t* codes = nullptr;
@@ -31,7 +32,8 @@ struct TokenRows {
 };
 
 // Rows of a matrix that are skipped, with a result of 0, where no token wants them: those whose `values`
-// (rows of `stride`, by out row) are below `least`, or not above it. Tokens of keep_all (bits) want every row.
+// (rows of `stride`, by out row) are below `least`, or not above it. Tokens of keep_all (bits) want every
+// row.
 struct RowMask {
   const float* values = nullptr;  // null: none is skipped
   uint32_t stride = 0;
@@ -59,8 +61,9 @@ struct MatVecArgs {
   RowMask mask;
 };
 
-// sums[row of token][r] += fixed((W x)[r]), where every unit of 32 columns is summed in float32 and then counted in
-// fixed point: so the result depends neither on the order of units nor on which of them this matrix has.
+// sums[row of token][r] += fixed((W x)[r]), where every unit of 32 columns is summed in float32 and then
+// counted in fixed point: so the result depends neither on the order of units nor on which of them this
+// matrix has.
 struct FixedMatVecArgs {
   GpuMatrix weights;
   GpuRows x;
@@ -71,8 +74,9 @@ struct FixedMatVecArgs {
   bool skip_silent = false;  // units whose activations are all 0 are not read
 };
 
-// sums[row of token] += sum over neurons n of h[n] * W[n], for `down` stored by neuron: W (neurons, outputs). 32 neurons
-// are summed in float32, those that are 0 left out, and then counted in fixed point. Reads x.values.
+// sums[row of token] += sum over neurons n of h[n] * W[n], for `down` stored by neuron: W (neurons, outputs).
+// 32 neurons are summed in float32, those that are 0 left out, and then counted in fixed point. Reads
+// x.values.
 struct NeuronSumArgs {
   GpuMatrix weights;
   GpuRows x;
@@ -88,8 +92,8 @@ struct RoundArgs {
   uint32_t block_cols = kUnitCols;
 };
 
-// The activation of a feed-forward block: h = factors of row * f(gate) * up (or f(up) without gate), float32 to
-// h.values and rounded beside it. Columns [neurons, h.cols) become 0.
+// The activation of a feed-forward block: h = factors of row * f(gate) * up (or f(up) without gate), float32
+// to h.values and rounded beside it. Columns [neurons, h.cols) become 0.
 enum class GpuActivation : uint8_t { kSilu, kGelu, kRelu, kReluSquared, kXielu, kSwigluOai };
 struct ActivateArgs {
   const float* gate = nullptr;  // (rows, stride); null without gate
@@ -111,8 +115,8 @@ struct ActivateArgs {
 struct GatherArgs {
   const float* from = nullptr;
   uint32_t from_stride = 0;
-  const uint32_t* rows = nullptr;   // null: the same
-  const float* factors = nullptr;   // null: 1
+  const uint32_t* rows = nullptr;  // null: the same
+  const float* factors = nullptr;  // null: 1
   uint32_t count = 0;
   uint32_t cols = 0;
   float* to = nullptr;
@@ -139,8 +143,8 @@ struct GpuNorm {
   const float* bias = nullptr;    // null: zeros
 };
 
-// Ends one branch of a layer and begins the next: branch = post(scale * sums + bias), x += residual_scale * branch,
-// out = norm(x). Columns of out from `cols` on become 0.
+// Ends one branch of a layer and begins the next: branch = post(scale * sums + bias), x += residual_scale *
+// branch, out = norm(x). Columns of out from `cols` on become 0.
 struct ResidualArgs {
   const int64_t* sums = nullptr;  // (rows, sums_stride); null: x stays as it is
   uint32_t sums_stride = 0;
@@ -148,7 +152,7 @@ struct ResidualArgs {
   const float* bias = nullptr;
   GpuNorm post;
   float residual_scale = 1;
-  float* x = nullptr;    // (rows, stride)
+  float* x = nullptr;  // (rows, stride)
   GpuNorm norm;
   float* out = nullptr;  // (rows, stride); null: only x
   uint32_t stride = 0;
@@ -167,7 +171,7 @@ struct GpuKvCache {
   uint8_t* values = nullptr;
   uint32_t heads = 0;
   uint32_t context = 0;
-  uint32_t key_bytes = 0;    // per position and head
+  uint32_t key_bytes = 0;  // per position and head
   uint32_t value_bytes = 0;
 };
 
@@ -177,7 +181,8 @@ struct GpuPlace {
   uint32_t position = 0;
 };
 
-// Finishes queries, keys and values of a step's rows: clamp, norms, rotation, temperature; stores keys and values.
+// Finishes queries, keys and values of a step's rows: clamp, norms, rotation, temperature; stores keys and
+// values.
 struct FinishHeadsArgs {
   float* query = nullptr;  // (rows, heads * key_dim), in place
   float* key = nullptr;    // (rows, kv_heads * key_dim)
@@ -193,9 +198,9 @@ struct FinishHeadsArgs {
   const float* query_norm_bias = nullptr;
   const float* key_norm = nullptr;
   const float* key_norm_bias = nullptr;
-  uint32_t norm_stride = 0;           // from one head's weights to the next: key_dim or 0
+  uint32_t norm_stride = 0;  // from one head's weights to the next: key_dim or 0
   bool norms_query = false, norms_key = false;
-  const float* angles = nullptr;      // (rows, rope_dims): cosine, sine of each pair; null: no rotation
+  const float* angles = nullptr;  // (rows, rope_dims): cosine, sine of each pair; null: no rotation
   uint32_t rope_dims = 0;
   bool interleaved = false;
   float temperature_scale = 0;
@@ -231,7 +236,8 @@ struct AttentionArgs {
   uint32_t chunks = 0;  // of kChunkPositions, that cover every row's positions from first_chunk on
   uint32_t first_chunk = 0;
   GpuKvCache cache;
-  float* partial = nullptr;  // (rows, heads, chunks, value_dim + 2): maximum, sum, values; used with chunks > 1
+  float* partial =
+      nullptr;  // (rows, heads, chunks, value_dim + 2): maximum, sum, values; used with chunks > 1
 };
 // Floats that AttentionArgs::partial takes.
 constexpr uint64_t PartialFloats(uint64_t rows, uint64_t heads, uint64_t chunks, uint64_t value_dim) {

@@ -7,7 +7,23 @@
 namespace hearth::gpu {
 
 // What the weights of a matrix are on a GPU: a file's type, its fields sorted into planes.
-enum class GpuType : uint8_t { kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS, kMXFP4 };
+enum class GpuType : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4
+};
 
 // Columns that are multiplied as one: the planes hold unit after unit.
 inline constexpr uint32_t kUnitCols = 32;
@@ -16,9 +32,10 @@ inline constexpr uint32_t kSuperCols = 256;
 
 // Bytes per unit of each plane, 0 where a type has none; `super` is per kSuperCols columns.
 //
-// A value is scale * code + minimum. Codes of 4 bits: `codes` has 16 bytes per unit, values 0-15 in the low and 16-31 in the
-// high nibbles; the fifth or the fifth and sixth bits lie in `high` (bit i of a 32-bit number for value i; or four
-// numbers of which number i has two bits of each of the values i, i + 4, ... ). Codes of 8 bits: 32 bytes.
+// A value is scale * code + minimum. Codes of 4 bits: `codes` has 16 bytes per unit, values 0-15 in the low
+// and 16-31 in the high nibbles; the fifth or the fifth and sixth bits lie in `high` (bit i of a 32-bit
+// number for value i; or four numbers of which number i has two bits of each of the values i, i + 4, ... ).
+// Codes of 8 bits: 32 bytes.
 struct PlaneBytes {
   uint32_t codes = 0;
   uint32_t high = 0;
@@ -33,10 +50,10 @@ constexpr PlaneBytes PlanesOf(GpuType type) {
     case GpuType::kF16:
     case GpuType::kBF16:
       return {64, 0, 0, 0};
-    case GpuType::kQ4_0:    // half scale
+    case GpuType::kQ4_0:  // half scale
     case GpuType::kIQ4_NL:
       return {16, 0, 2, 0};
-    case GpuType::kQ4_1:    // half scale, half minimum
+    case GpuType::kQ4_1:  // half scale, half minimum
       return {16, 0, 4, 0};
     case GpuType::kQ5_0:
       return {16, 4, 2, 0};
@@ -44,17 +61,17 @@ constexpr PlaneBytes PlanesOf(GpuType type) {
       return {16, 4, 4, 0};
     case GpuType::kQ8_0:
       return {32, 0, 2, 0};
-    case GpuType::kQ3_K:    // int8 scales of 16 values each; half scale
+    case GpuType::kQ3_K:  // int8 scales of 16 values each; half scale
       return {16, 0, 2, 2};
-    case GpuType::kQ4_K:    // uint8 scale and minimum; half scale and minimum
+    case GpuType::kQ4_K:  // uint8 scale and minimum; half scale and minimum
       return {16, 0, 2, 4};
     case GpuType::kQ5_K:
       return {16, 4, 2, 4};
-    case GpuType::kQ6_K:    // int8 scales of 16 values each; half scale
+    case GpuType::kQ6_K:  // int8 scales of 16 values each; half scale
       return {16, 8, 2, 2};
     case GpuType::kIQ4_XS:  // int8 scale; half scale
       return {16, 0, 1, 2};
-    case GpuType::kMXFP4:   // exponent
+    case GpuType::kMXFP4:  // exponent
       return {16, 0, 1, 0};
   }
   return {};

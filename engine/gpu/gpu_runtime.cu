@@ -1,8 +1,7 @@
-#include "engine/gpu/gpu_runtime.h"
-
 #include "engine/gpu/attention.h"
 #include "engine/gpu/elementwise.h"
 #include "engine/gpu/gpu.h"
+#include "engine/gpu/gpu_runtime.h"
 #include "engine/gpu/products.h"
 
 namespace hearth::gpu::HEARTH_GPU_BACKEND {
@@ -204,7 +203,8 @@ std::unique_ptr<Gpu> OpenGpu(int number, std::string* why) {
   const int count = CountGpus(why);
   if (count == 0) return nullptr;
   if (number < 0 || number >= count) {
-    *why = "there are " + std::to_string(count) + ", numbered from 0";
+    *why = "the numbers here are less than ";
+    why->append(std::to_string(count));
     return nullptr;
   }
   auto stream = std::make_unique<Stream>(number);

@@ -19,15 +19,16 @@ struct GpuInfo {
   uint64_t free_bytes = 0;  // now
 };
 
-// A stream of work on one GPU. Everything but Allocate is queued, runs in the order of the calls, and may be given
-// pointers whose contents are made by what was queued before. What fails leaves error() set; from then on nothing is
-// queued. Used by one thread at a time; several streams of a GPU share its memory.
+// A stream of work on one GPU. Everything but Allocate is queued, runs in the order of the calls, and may be
+// given pointers whose contents are made by what was queued before. What fails leaves error() set; from then
+// on nothing is queued. Used by one thread at a time; several streams of a GPU share its memory.
 class Gpu {
  public:
   virtual ~Gpu() = default;
 
   virtual GpuInfo info() const = 0;
-  // Of the GPU, at a multiple of 256 bytes, or of the host, in pages that stay where they are; null without memory.
+  // Of the GPU, at a multiple of 256 bytes, or of the host, in pages that stay where they are; null without
+  // memory.
   virtual void* Allocate(uint64_t bytes) = 0;
   virtual void Free(void* memory) = 0;
   virtual void* AllocateHost(uint64_t bytes) = 0;
@@ -36,18 +37,19 @@ class Gpu {
   virtual void CopyIn(void* to, const void* from, uint64_t bytes) = 0;   // from the host
   virtual void CopyOut(void* to, const void* from, uint64_t bytes) = 0;  // to the host
   virtual void CopyWithin(void* to, const void* from, uint64_t bytes) = 0;
-  virtual void Clear(void* memory, uint64_t bytes) = 0;                  // all bytes 0
+  virtual void Clear(void* memory, uint64_t bytes) = 0;  // all bytes 0
 
-  // Marks the end of what was queued so far, and waits until the GPU has come to the mark. kMarks marks, in turn.
+  // Marks the end of what was queued so far, and waits until the GPU has come to the mark. kMarks marks, in
+  // turn.
   static constexpr uint32_t kMarks = 8;
   virtual void Mark(uint32_t mark) = 0;
   virtual void WaitFor(uint32_t mark) = 0;
   // Waits for everything.
   virtual void Finish() = 0;
 
-  // Between Record and EndRecord calls are kept in place of being queued; Replay queues them again, with the same
-  // arguments, at the cost of one call. EndRecord gives null, and error() is set, where that fails. The recording
-  // belongs to this stream and goes before it.
+  // Between Record and EndRecord calls are kept in place of being queued; Replay queues them again, with the
+  // same arguments, at the cost of one call. EndRecord gives null, and error() is set, where that fails. The
+  // recording belongs to this stream and goes before it.
   class Recording {
    public:
     virtual ~Recording() = default;

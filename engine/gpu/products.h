@@ -1,7 +1,8 @@
 #ifndef HEARTH_ENGINE_GPU_PRODUCTS_H_
 #define HEARTH_ENGINE_GPU_PRODUCTS_H_
 
-// Device code: products of a matrix with a few rows of activations. One file per kind of type instantiates them.
+// Device code: products of a matrix with a few rows of activations. One file per kind of type instantiates
+// them.
 
 #include "engine/gpu/gpu.h"
 #include "engine/gpu/gpu_args.h"
@@ -19,7 +20,9 @@ struct RowPair {
   uint32_t count = 0;
 };
 
-__device__ __forceinline__ uint32_t PairsOf(uint32_t rows) { return (rows + kRowsPerWarp - 1) / kRowsPerWarp; }
+__device__ __forceinline__ uint32_t PairsOf(uint32_t rows) {
+  return (rows + kRowsPerWarp - 1) / kRowsPerWarp;
+}
 
 __device__ __forceinline__ uint32_t WarpOfGrid() { return blockIdx.x * kWarps + threadIdx.x / 32; }
 
@@ -62,7 +65,8 @@ __device__ __forceinline__ float UnitProduct(const Unit& unit, const int4& first
     const float a = unit.scale[0] * static_cast<float>(low - Traits::kOffset * low_sum);
     return x_scale * fmaf(unit.scale[1], static_cast<float>(high - Traits::kOffset * high_sum), a);
   }
-  const float product = unit.scale[0] * static_cast<float>(low + high - Traits::kOffset * (low_sum + high_sum));
+  const float product =
+      unit.scale[0] * static_cast<float>(low + high - Traits::kOffset * (low_sum + high_sum));
   if (!Traits::kMinimum) return x_scale * product;
   return x_scale * fmaf(unit.minimum, static_cast<float>(low_sum + high_sum), product);
 }
@@ -74,9 +78,10 @@ __device__ __forceinline__ void Count(float product, int64_t& sum) {
 
 // Codes times codes: a lane takes every 32nd unit.
 template <GpuType kType, class T, uint32_t kTokens>
-__device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const GpuRows& x, const TokenRows& tokens,
-                                              const RowPair& rows, const uint32_t (&wanted)[kRowsPerWarp],
-                                              bool skip_silent, Sums<T, kTokens>& sums) {
+__device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const GpuRows& x,
+                                              const TokenRows& tokens, const RowPair& rows,
+                                              const uint32_t (&wanted)[kRowsPerWarp], bool skip_silent,
+                                              Sums<T, kTokens>& sums) {
   const uint32_t units = weights.cols / kUnitCols;
   const uint32_t x_units = x.cols / kUnitCols;
   // Two units at a time are on their way for one token; more tokens have no registers for that.
@@ -116,7 +121,8 @@ __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const Gp
 template <GpuType kType, class T, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyExactly(const GpuMatrix& weights, const GpuRows& x,
                                                 const TokenRows& tokens, const RowPair& rows,
-                                                const uint32_t (&wanted)[kRowsPerWarp], Sums<T, kTokens>& sums) {
+                                                const uint32_t (&wanted)[kRowsPerWarp],
+                                                Sums<T, kTokens>& sums) {
   const uint32_t units = weights.cols / kUnitCols;
   for (uint32_t u = threadIdx.x % 32; u < units; u += 32) {
     for (int r = 0; r < kRowsPerWarp; ++r) {
@@ -135,11 +141,13 @@ __device__ __forceinline__ void MultiplyExactly(const GpuMatrix& weights, const 
   }
 }
 
-// Float weights: a lane takes eight columns of every 256; the four lanes of a unit add up before it is counted.
+// Float weights: a lane takes eight columns of every 256; the four lanes of a unit add up before it is
+// counted.
 template <GpuType kType, class T, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyFloats(const GpuMatrix& weights, const GpuRows& x,
                                                const TokenRows& tokens, const RowPair& rows,
-                                               const uint32_t (&wanted)[kRowsPerWarp], Sums<T, kTokens>& sums) {
+                                               const uint32_t (&wanted)[kRowsPerWarp],
+                                               Sums<T, kTokens>& sums) {
   constexpr bool kFixed = sizeof(T) == 8;
   const uint32_t lane = threadIdx.x % 32;
   for (uint32_t base = 0; base < weights.cols; base += kSuperCols) {
@@ -156,7 +164,8 @@ __device__ __forceinline__ void MultiplyFloats(const GpuMatrix& weights, const G
       float values[8] = {};
       if (col < weights.cols) {
         const uint32_t row = tokens.in[t < tokens.count ? t : 0];
-        const float4* from = reinterpret_cast<const float4*>(x.values + static_cast<size_t>(row) * x.cols + col);
+        const float4* from =
+            reinterpret_cast<const float4*>(x.values + static_cast<size_t>(row) * x.cols + col);
         const float4 a = from[0], b = from[1];
         values[0] = a.x, values[1] = a.y, values[2] = a.z, values[3] = a.w;
         values[4] = b.x, values[5] = b.y, values[6] = b.z, values[7] = b.w;

@@ -145,7 +145,8 @@ __device__ __forceinline__ float WeightOf(const Unit& unit, int i) {
 
 // Eight neighbours of a row of floats, from column `col` (a multiple of 8) on.
 template <GpuType kType>
-__device__ __forceinline__ void LoadFloats(const GpuMatrix& matrix, size_t row, uint32_t col, float (&out)[8]) {
+__device__ __forceinline__ void LoadFloats(const GpuMatrix& matrix, size_t row, uint32_t col,
+                                           float (&out)[8]) {
   const size_t at = row * matrix.cols + col;
   if (kType == GpuType::kF32) {
     const float4* from = reinterpret_cast<const float4*>(matrix.codes + at * 4);
@@ -158,7 +159,8 @@ __device__ __forceinline__ void LoadFloats(const GpuMatrix& matrix, size_t row, 
   const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const uint16_t low = static_cast<uint16_t>(words[i] & 0xffffu), high = static_cast<uint16_t>(words[i] >> 16);
+    const uint16_t low = static_cast<uint16_t>(words[i] & 0xffffu),
+                   high = static_cast<uint16_t>(words[i] >> 16);
     out[2 * i] = kType == GpuType::kF16 ? HalfToFloat(low) : Bfloat16ToFloat(low);
     out[2 * i + 1] = kType == GpuType::kF16 ? HalfToFloat(high) : Bfloat16ToFloat(high);
   }

@@ -2,8 +2,8 @@
 //
 //   build/bench/gpu_bench [--emulated]
 //
-// Each line: kernel, type, tokens, microseconds, GB/s of weights (or cache), and its share of the bandwidth that a copy
-// within the GPU's memory reaches (bytes read and written).
+// Each line: kernel, type, tokens, microseconds, GB/s of weights (or cache), and its share of the bandwidth
+// that a copy within the GPU's memory reaches (bytes read and written).
 
 #include <algorithm>
 #include <chrono>
@@ -36,11 +36,12 @@ class Bench {
   void Run() {
     const gpu::GpuInfo& info = memory_->info();
     std::printf("%s, %.0f MiB, compute capability %d.%d, %u multiprocessors\n", info.name.c_str(),
-                static_cast<double>(info.memory_bytes) / (1 << 20), info.major, info.minor, info.multiprocessors);
+                static_cast<double>(info.memory_bytes) / (1 << 20), info.major, info.minor,
+                info.multiprocessors);
     MeasureCopy();
     MeasureHandOver();
     const std::pair<const char*, TensorType> types[] = {
-        {"Q4_0", TensorType::kQ4_0}, {"Q8_0", TensorType::kQ8_0}, {"Q4_K", TensorType::kQ4_K},
+        {"Q4_0", TensorType::kQ4_0}, {"Q8_0", TensorType::kQ8_0},     {"Q4_K", TensorType::kQ4_K},
         {"Q6_K", TensorType::kQ6_K}, {"IQ4_XS", TensorType::kIQ4_XS}, {"F16", TensorType::kF16}};
     for (const auto& [name, type] : types) {
       for (const uint32_t tokens : {1u, 8u}) {
@@ -146,8 +147,8 @@ class Bench {
       stream_->MatVec(args, false);
     });
     char what[80];
-    std::snprintf(what, sizeof(what), "%s %u x %u, %u token%s%s", name, rows, cols, tokens, tokens > 1 ? "s" : "",
-                  fixed ? ", fixed" : "");
+    std::snprintf(what, sizeof(what), "%s %u x %u, %u token%s%s", name, rows, cols, tokens,
+                  tokens > 1 ? "s" : "", fixed ? ", fixed" : "");
     Print(what, us, static_cast<double>(rows * row_bytes));
   }
 
@@ -155,8 +156,10 @@ class Bench {
     constexpr uint32_t kHeads = 32, kDim = 128;
     const uint64_t bytes = uint64_t{kHeads} * positions * kDim * 2;
     const GpuBuffer keys = *memory_->Allocate(bytes), values = *memory_->Allocate(bytes);
-    const GpuBuffer query = *memory_->Allocate(kHeads * kDim * 4), out = *memory_->Allocate(kHeads * kDim * 4);
-    for (const GpuBuffer* buffer : {&keys, &values, &query}) stream_->Clear(buffer->as<void>(), buffer->bytes());
+    const GpuBuffer query = *memory_->Allocate(kHeads * kDim * 4),
+                    out = *memory_->Allocate(kHeads * kDim * 4);
+    for (const GpuBuffer* buffer : {&keys, &values, &query})
+      stream_->Clear(buffer->as<void>(), buffer->bytes());
     const gpu::GpuPlace place = {0, positions - 1};
     const gpu::RowTile tile = {0, 1};
     const GpuBuffer places = *memory_->Allocate(sizeof(place)), tiles = *memory_->Allocate(sizeof(tile));
@@ -174,7 +177,8 @@ class Bench {
     args.tiles = tiles.as<gpu::RowTile>();
     args.tile_count = args.rows = 1;
     args.chunks = (positions + gpu::kChunkPositions - 1) / gpu::kChunkPositions;
-    args.cache = {gpu::GpuKv::kF16, keys.as<uint8_t>(), values.as<uint8_t>(), kHeads, positions, kDim * 2, kDim * 2};
+    args.cache = {gpu::GpuKv::kF16, keys.as<uint8_t>(), values.as<uint8_t>(), kHeads, positions, kDim * 2,
+                  kDim * 2};
     const GpuBuffer partial = *memory_->Allocate(gpu::PartialFloats(1, kHeads, args.chunks, kDim) * 4);
     args.partial = partial.as<float>();
     char what[80];

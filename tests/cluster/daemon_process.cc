@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -143,6 +145,19 @@ uint64_t DaemonProcess::ResidentBytes() const {
   uint64_t total = 0, resident = 0;
   statm >> total >> resident;
   return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+Ended RunToItsEnd(const std::string& state_dir, const std::string& arguments) {
+  const std::string command =
+      absl::StrCat("timeout 60 " HEARTHD " --log-level off --listen 127.0.0.1:0 --state-dir ", state_dir, " ",
+                   arguments, " 2>&1 >/dev/null");
+  FILE* const pipe = popen(command.c_str(), "r");
+  Ended ended;
+  std::array<char, 4096> buffer;
+  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) ended.errors += buffer.data();
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
+  return ended;
 }
 
 bool AwaitCluster(Client& client, const std::function<bool(const v1::ClusterStatus&)>& condition) {

@@ -61,6 +61,14 @@ class DaemonProcess {
   std::string address_;
 };
 
+// How a hearthd that was to end by itself did.
+struct Ended {
+  int code = -1;
+  std::string errors;  // what it wrote to stderr
+};
+// Runs `hearthd ARGUMENTS` (words of a shell) with this state directory until it ends; a minute at most.
+Ended RunToItsEnd(const std::string& state_dir, const std::string& arguments);
+
 // Watches the cluster until `condition` holds. False after kPatience.
 bool AwaitCluster(Client& client, const std::function<bool(const v1::ClusterStatus&)>& condition);
 // Whether the active plan gives `host` neurons.

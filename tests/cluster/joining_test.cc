@@ -2,11 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -17,25 +14,6 @@ namespace hearth {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Ended {
-  int code = -1;
-  std::string errors;  // what it wrote to stderr
-};
-
-// Starts a hearthd that is to end by itself.
-Ended RunToItsEnd(const std::string& state_dir, const std::string& arguments) {
-  const std::string command =
-      absl::StrCat("timeout 60 " HEARTHD " --log-level off --listen 127.0.0.1:0 --state-dir ", state_dir, " ",
-                   arguments, " 2>&1 >/dev/null");
-  FILE* const pipe = popen(command.c_str(), "r");
-  Ended ended;
-  std::array<char, 4096> buffer;
-  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) ended.errors += buffer.data();
-  const int status = pclose(pipe);
-  if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
-  return ended;
-}
 
 class Joining : public ::testing::Test {
  protected:

@@ -10,6 +10,7 @@
 namespace hearth::placement {
 namespace {
 
+using ::testing::Contains;
 using ::testing::Each;
 using ::testing::HasSubstr;
 
@@ -79,6 +80,26 @@ TEST(MakePlanTest, DeviceWithoutMemoryGetsNothing) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu"), Gpu("gpu", 0)})}, 0};
   const Plan plan = MustPlan(cluster, DenseModel(2, 4, 1000));
   EXPECT_EQ(GroupsOn(plan, 1), 0u);
+}
+
+TEST(MakePlanTest, SectionsForCpusNeverLandOnAGpu) {
+  const Cluster cluster{
+      {LeaderHost("a", {Cpu("cpu"), Gpu("gpu", kGiB)}), RemoteHost("b", {Gpu("gpu", kGiB)}, 1)}, 0};
+  Model model = DenseModel(3, 4, 100000);
+  model.sections[1].cpu_only = true;
+  for (const bool every_host : {false, true}) {
+    const Plan plan = MustPlan(cluster, model, {.use_every_host = every_host});
+    EXPECT_THAT(plan.assignment[1], Each(0u));
+    EXPECT_THAT(plan.assignment[0], Contains(1u));
+  }
+}
+
+TEST(MakePlanTest, SectionsForCpusThatFitNoCpuDoNotFit) {
+  const Cluster cluster{{LeaderHost("a", {Cpu("cpu", 3000), Gpu("gpu", kGiB)})}, 0};
+  Model model = DenseModel(2, 4, 1000);
+  EXPECT_TRUE(MakePlan(cluster, model).ok());
+  model.sections[0].cpu_only = true;
+  EXPECT_EQ(MakePlan(cluster, model).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST(MakePlanTest, LeadersPartComesOutOfItsFirstDevice) {

@@ -42,8 +42,7 @@ struct LocalDevices {
     for (int d = 0; d < counts.cpus; ++d) specs.push_back({"cpu" + std::to_string(d), 1});
     for (int d = 0; d < counts.gpus; ++d) {
       specs.push_back({"gpu" + std::to_string(d), 1});
-      HEARTH_ASSIGN_OR_RETURN(specs.back().gpu,
-                              GpuMemory::Open(counts.gpu_kind, 0, uint64_t{1} << 30));
+      HEARTH_ASSIGN_OR_RETURN(specs.back().gpu, GpuMemory::Open(counts.gpu_kind, 0, uint64_t{1} << 30));
     }
     LocalDevices local;
     local.host = std::make_unique<HostDevices>(specs, &pool);

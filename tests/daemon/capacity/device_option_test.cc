@@ -50,7 +50,19 @@ TEST(ParseDeviceOptionTest, AllPartsInAnyOrder) {
 }
 
 TEST(ParseDeviceOptionTest, GpuIsAKind) {
-  EXPECT_EQ(ParseDeviceOption("card,kind=gpu,memory=8GiB")->kind, placement::DeviceKind::kGpu);
+  const DeviceOption option = ParseDeviceOption("card,kind=gpu,number=1,memory=8GiB").value();
+  EXPECT_EQ(option.kind, placement::DeviceKind::kGpu);
+  EXPECT_FALSE(option.emulated);
+  EXPECT_EQ(option.number, 1);
+  EXPECT_EQ(option.memory_bytes, uint64_t{8} << 30);
+  EXPECT_EQ(ParseDeviceOption("card,kind=gpu")->number, 0);
+}
+
+TEST(ParseDeviceOptionTest, EmulatedGpuIsAGpu) {
+  const DeviceOption option = ParseDeviceOption("card,number=0,kind=emulated-gpu,bandwidth=100G").value();
+  EXPECT_EQ(option.kind, placement::DeviceKind::kGpu);
+  EXPECT_TRUE(option.emulated);
+  EXPECT_EQ(option.read_bytes_per_s, 100e9);
 }
 
 TEST(ParseDeviceOptionTest, MistakesAreNamed) {
@@ -58,7 +70,14 @@ TEST(ParseDeviceOptionTest, MistakesAreNamed) {
   ExpectOptionRefused("memory=4GiB", "its name comes first");
   ExpectOptionRefused("a b", "its name comes first");
   ExpectOptionRefused(std::string(65, 'x'), "its name comes first");
-  ExpectOptionRefused("a,kind=tpu", "kind is cpu or gpu");
+  ExpectOptionRefused("a,kind=tpu", "kind is cpu, gpu or emulated-gpu");
+  ExpectOptionRefused("a,kind=gpu,number=64", "number is that of a GPU, from 0 to 63");
+  ExpectOptionRefused("a,kind=gpu,number=-1", "number is that of a GPU");
+  ExpectOptionRefused("a,kind=gpu,number=two", "number is that of a GPU");
+  ExpectOptionRefused("a,kind=gpu,number=", "number is that of a GPU");
+  ExpectOptionRefused("a,number=0", "only a gpu has a number");
+  ExpectOptionRefused("a,kind=cpu,number=1", "only a gpu has a number");
+  ExpectOptionRefused("a,threads=2,kind=emulated-gpu", "a gpu has no threads");
   ExpectOptionRefused("a,threads=0", "threads is a number from 1 to 1024");
   ExpectOptionRefused("a,threads=two", "threads is a number");
   ExpectOptionRefused("a,memory=lots", "\"lots\" is no number of bytes");

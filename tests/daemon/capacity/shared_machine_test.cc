@@ -37,10 +37,12 @@ TEST(SharedMachine, MoreThanTheMachineHasIsNeverOffered) {
 
 TEST(SharedMachine, UnknownMemoryAndGpusAreLeftAlone) {
   EXPECT_EQ(BudgetsLeft(Machine(0, {30}), 50), (Budgets{30}));
-  HostCapacity gpu = Machine(100, {70, 20});
-  gpu.devices[0].kind = "gpu";
-  EXPECT_EQ(BudgetsLeft(gpu, 90), (Budgets{70, 10}));
-  EXPECT_EQ(OfferedBytes(gpu), 20);
+  for (const char* kind : {"gpu", "emulated-gpu"}) {
+    HostCapacity gpu = Machine(100, {70, 20});
+    gpu.devices[0].kind = kind;
+    EXPECT_EQ(BudgetsLeft(gpu, 90), (Budgets{70, 10}));
+    EXPECT_EQ(OfferedBytes(gpu), 20);
+  }
 }
 
 }  // namespace

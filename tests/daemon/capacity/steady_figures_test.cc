@@ -32,6 +32,14 @@ TEST(SteadyFigures, ADeviceWithOtherThreadsIsANewOne) {
   EXPECT_EQ(SteadyCapacity(OneDevice(10e9, 4), OneDevice(13e9, 8)), OneDevice(13e9, 8));
 }
 
+TEST(SteadyFigures, ADeviceOfAnotherKindIsANewOne) {
+  HostCapacity emulated = OneDevice(10e9, 0);
+  emulated.devices[0].kind = "emulated-gpu";
+  HostCapacity gpu = OneDevice(13e9, 0);
+  gpu.devices[0].kind = "gpu";
+  EXPECT_EQ(SteadyCapacity(emulated, gpu), gpu);
+}
+
 TEST(SteadyFigures, AShrunkenBudgetIsRespectedAGrownOneStays) {
   EXPECT_EQ(SteadyCapacity(OneDevice(10e9, 4, 1000), OneDevice(10e9, 4, 900)), OneDevice(10e9, 4, 900));
   EXPECT_EQ(SteadyCapacity(OneDevice(10e9, 4, 1000), OneDevice(10e9, 4, 1100)), OneDevice(10e9, 4, 1000));

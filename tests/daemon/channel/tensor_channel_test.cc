@@ -318,7 +318,6 @@ TEST_F(TensorChannelTest, OversizedFrameClosesTheConnectionBeforeItsPayload) {
   FrameHeader header = FfnHeader();
   header.rows = 9;  // the plan allows 8
   header.payload_bytes = 9 * fixture_.embedding() * sizeof(float);
-  const FrameHeaderBytes bytes = EncodeFrameHeader(header);
   // Only the header is sent: the server must not wait for the rest.
   FrameHeader carrier = header;
   carrier.payload_bytes = 0;

@@ -517,10 +517,11 @@ TEST(NodeCreate, GpuThatIsNotThereIsRefusedByName) {
   NodeOptions options = WorkerOptions();
   options.devices[0].name = "g";
   options.devices[0].kind = placement::DeviceKind::kGpu;
+  options.devices[0].number = 63;
   options.devices[0].threads.reset();
   const absl::Status status = Node::Create(options).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("g"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("device g: "));
 }
 
 }  // namespace

@@ -90,8 +90,14 @@ WorkerReport GoodReport() {
   report.version = "1";
   report.tensor_address = "127.0.0.1:1234";
   report.revision = 4;
-  report.capacity = {
-      8, 1000, 500, 2000, {{"cpu", "cpu", 900, 100, 4, 2e10, 1e11, 3}, {"gpu0", "gpu", 0, 0, 0, 0, 0, 0}}};
+  report.capacity = {8,
+                     1000,
+                     500,
+                     2000,
+                     {{"cpu", "cpu", 900, 100, 4, 2e10, 1e11, 3},
+                      {"gpu0", "gpu", 0, 0, 0, 0, 0, 0},
+                      {"gpu1", "gpu", 800, 10, 0, 1e12, 1e13, 5},
+                      {"gpu2", "emulated-gpu", 700, 10, 0, 1e8, 1e9, 50}}};
   report.shards = {{7, "m", ShardPhase::kLoading, "reading", 10, 20, {{"cpu", {1, 2}, {3, 4}, 5}}}};
   report.store = {1, 2, 3, 4};
   report.identity = {"0123", "boot-1", "boot-1:2:3"};

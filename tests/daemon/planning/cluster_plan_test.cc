@@ -74,13 +74,40 @@ TEST(ClusterPlan, MemoryThatOtherModelsHoldIsNotGivenAway) {
   EXPECT_EQ(none_left.status().code(), absl::StatusCode::kResourceExhausted);
 }
 
-TEST(ClusterPlan, GpusAreOnlyReported) {
+TEST(ClusterPlan, GpuWithoutSpeedIsOnlyReported) {
   PlanningHost host = Host("a", 30000);
-  host.capacity.devices.insert(host.capacity.devices.begin(), {"gpu0", "gpu", 0, 0, 0, 0, 0, 0});
+  host.capacity.devices.insert(host.capacity.devices.begin(), {"gpu0", "gpu", 30000, 0, 0, 0, 0, 0});
   const auto plan = PlanCluster({host}, Model(), {}, kUsual);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->cluster.hosts[0].devices.size(), 1);
   EXPECT_EQ(UnitsOf(*plan, 0).front().device, "cpu");
+}
+
+// The kinds of units that the GPU of a host has.
+std::set<UnitKind> KindsOnGpu(const ClusterPlan& plan) {
+  std::set<UnitKind> kinds;
+  for (const PlacedUnit& placed : UnitsOf(plan, 0)) {
+    if (placed.device == "gpu0") kinds.insert(placed.unit.kind);
+  }
+  return kinds;
+}
+
+TEST(ClusterPlan, GpuWithSpeedGetsUnitsUnlessItCannotComputeThem) {
+  for (const char* kind : {"gpu", "emulated-gpu"}) {
+    PlanningHost host = Host("a", 30000);
+    host.capacity.devices.push_back({"gpu0", kind, 30000, 0, 0, 1e11, 1e12, 0.01});
+    placement::Model model = Model();
+    const auto both = PlanCluster({host}, model, {}, kUsual);
+    ASSERT_TRUE(both.ok()) << both.status();
+    EXPECT_EQ(both->cluster.hosts[0].devices[1].kind, placement::DeviceKind::kGpu);
+    EXPECT_EQ(KindsOnGpu(*both), (std::set<UnitKind>{UnitKind::kHeads, UnitKind::kNeurons}));
+    for (placement::Section& section : model.sections) {
+      section.cpu_only = section.name.kind == placement::GroupKind::kHeads;
+    }
+    const auto neurons = PlanCluster({host}, model, {}, kUsual);
+    ASSERT_TRUE(neurons.ok()) << neurons.status();
+    EXPECT_EQ(KindsOnGpu(*neurons), (std::set<UnitKind>{UnitKind::kNeurons}));
+  }
 }
 
 TEST(ClusterPlan, SamePlacementComparesNamesNotNumbers) {

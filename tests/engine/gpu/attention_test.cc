@@ -24,10 +24,14 @@ constexpr uint32_t kSequences = 2, kContext = 600;
 constexpr float kScale = 0.125f;
 
 gpu::GpuKv KvOf(KvType type) {
-  return type == KvType::kF32 ? gpu::GpuKv::kF32 : type == KvType::kF16 ? gpu::GpuKv::kF16 : gpu::GpuKv::kQ8_0;
+  return type == KvType::kF32   ? gpu::GpuKv::kF32
+         : type == KvType::kF16 ? gpu::GpuKv::kF16
+                                : gpu::GpuKv::kQ8_0;
 }
 TensorType TypeOf(KvType type) {
-  return type == KvType::kF32 ? TensorType::kF32 : type == KvType::kF16 ? TensorType::kF16 : TensorType::kQ8_0;
+  return type == KvType::kF32   ? TensorType::kF32
+         : type == KvType::kF16 ? TensorType::kF16
+                                : TensorType::kQ8_0;
 }
 
 // What a cache keeps of values.
@@ -41,9 +45,10 @@ std::vector<float> Stored(KvType type, const float* values, size_t count) {
 
 class GpuAttentionTest : public GpuTest {
  protected:
-  // Runs attention of rows at `places`, whose own keys and values are stored first, over a cache that is filled up to
-  // each of them, and compares it with the formula in double.
-  void Check(const Shape& shape, const std::vector<gpu::GpuPlace>& places, const std::vector<gpu::RowTile>& tiles) {
+  // Runs attention of rows at `places`, whose own keys and values are stored first, over a cache that is
+  // filled up to each of them, and compares it with the formula in double.
+  void Check(const Shape& shape, const std::vector<gpu::GpuPlace>& places,
+             const std::vector<gpu::RowTile>& tiles) {
     const auto rows = static_cast<uint32_t>(places.size());
     const uint32_t query_values = shape.heads * shape.key_dim;
     gpu::GpuKvCache cache;
@@ -53,12 +58,14 @@ class GpuAttentionTest : public GpuTest {
     cache.key_bytes = static_cast<uint32_t>(KvBytes(shape.type, shape.key_dim));
     cache.value_bytes = static_cast<uint32_t>(KvBytes(shape.type, shape.value_dim));
     const size_t vectors = size_t{kSequences} * shape.kv_heads * kContext;
-    const GpuBuffer key_memory = Zeros(vectors * cache.key_bytes), value_memory = Zeros(vectors * cache.value_bytes);
+    const GpuBuffer key_memory = Zeros(vectors * cache.key_bytes),
+                    value_memory = Zeros(vectors * cache.value_bytes);
     cache.keys = key_memory.as<uint8_t>();
     cache.values = value_memory.as<uint8_t>();
 
     // Every position of both sequences goes through FinishHeads, in pieces.
-    std::vector<float> keys = RandomFloats(vectors * shape.key_dim, 1), values = RandomFloats(vectors * shape.value_dim, 2);
+    std::vector<float> keys = RandomFloats(vectors * shape.key_dim, 1),
+                       values = RandomFloats(vectors * shape.value_dim, 2);
     std::vector<gpu::GpuPlace> all;
     for (uint32_t s = 0; s < kSequences; ++s) {
       for (uint32_t p = 0; p < kContext; ++p) all.push_back({s, p});
@@ -120,8 +127,8 @@ class GpuAttentionTest : public GpuTest {
     for (uint32_t t = 0; t < rows; ++t) {
       for (uint32_t h = 0; h < shape.heads; ++h) {
         const std::vector<double> expected =
-            Expected(shape, places[t], h, queries.data() + (size_t{t} * shape.heads + h) * shape.key_dim, keys, values,
-                     shape.alibi ? slopes[h] : 0, shape.sinks ? &sinks[h] : nullptr);
+            Expected(shape, places[t], h, queries.data() + (size_t{t} * shape.heads + h) * shape.key_dim,
+                     keys, values, shape.alibi ? slopes[h] : 0, shape.sinks ? &sinks[h] : nullptr);
         for (uint32_t d = 0; d < shape.value_dim; ++d) {
           ASSERT_NEAR(results[size_t{t} * out_stride + h * shape.value_dim + d], expected[d], 2e-5)
               << "row " << t << ", head " << h << ", value " << d;
@@ -134,7 +141,8 @@ class GpuAttentionTest : public GpuTest {
     if (shape.window_kind == gpu::AttentionArgs::Window::kSliding) {
       return position < shape.window ? 0 : position - shape.window + 1;
     }
-    if (shape.window_kind == gpu::AttentionArgs::Window::kChunked) return position / shape.window * shape.window;
+    if (shape.window_kind == gpu::AttentionArgs::Window::kChunked)
+      return position / shape.window * shape.window;
     return 0;
   }
 
@@ -215,7 +223,8 @@ TEST_P(GpuAttentionTest, EveryMechanismIsTheFormula) {
 TEST_P(GpuAttentionTest, HeadsOfOddSizesAndNumbersAreComputed) {
   Check({.heads = 8, .kv_heads = 1, .key_dim = 96, .value_dim = 160}, {{0, 100}}, {{0, 1}});
   Check({.heads = 3, .kv_heads = 3, .key_dim = 256, .value_dim = 256}, {{0, 300}}, {{0, 1}});
-  Check({.heads = 2, .kv_heads = 1, .key_dim = 20, .value_dim = 12, .type = KvType::kF32}, {{0, 30}}, {{0, 1}});
+  Check({.heads = 2, .kv_heads = 1, .key_dim = 20, .value_dim = 12, .type = KvType::kF32}, {{0, 30}},
+        {{0, 1}});
 }
 
 TEST_P(GpuAttentionTest, QueriesAreNormedRotatedAndScaledAsOnACpu) {
@@ -234,7 +243,8 @@ TEST_P(GpuAttentionTest, QueriesAreNormedRotatedAndScaledAsOnACpu) {
       for (const uint32_t position : positions) places.push_back({0, position});
       const GpuBuffer query = Upload(queries), weights = Upload(norm), row_places = UploadAll(places);
       const GpuBuffer table = Upload(angles.table(kRows));
-      const GpuBuffer keys = Zeros(kRows * kDim * sizeof(float)), values = Zeros(kRows * kDim * sizeof(float));
+      const GpuBuffer keys = Zeros(kRows * kDim * sizeof(float)),
+                      values = Zeros(kRows * kDim * sizeof(float));
       const GpuBuffer cache = Zeros(kContext * kDim * sizeof(float));
       gpu::FinishHeadsArgs args;
       args.query = query.as<float>();
@@ -256,7 +266,8 @@ TEST_P(GpuAttentionTest, QueriesAreNormedRotatedAndScaledAsOnACpu) {
       args.interleaved = style == RopeStyle::kInterleaved;
       args.temperature_scale = 0.1f;
       args.temperature_floor = 100;
-      args.cache = {gpu::GpuKv::kF32, cache.as<uint8_t>(), cache.as<uint8_t>(), 1, kContext, kDim * 4, kDim * 4};
+      args.cache = {gpu::GpuKv::kF32, cache.as<uint8_t>(), cache.as<uint8_t>(), 1, kContext, kDim * 4,
+                    kDim * 4};
       stream_->FinishHeads(args);
       const std::vector<float> results = Read(query.as<float>(), queries.size());
       for (uint32_t t = 0; t < kRows; ++t) {

@@ -69,7 +69,8 @@ TEST_P(ElementwiseTest, EveryActivationIsTheCpus) {
       {Activation::kReluSquared, gpu::GpuActivation::kReluSquared},
       {Activation::kXielu, gpu::GpuActivation::kXielu},
       {Activation::kSwigluOai, gpu::GpuActivation::kSwigluOai}};
-  const std::vector<float> gate = RandomFloats(kRows * kNeurons, 2, 4), up = RandomFloats(kRows * kNeurons, 3, 4);
+  const std::vector<float> gate = RandomFloats(kRows * kNeurons, 2, 4),
+                           up = RandomFloats(kRows * kNeurons, 3, 4);
   const GpuBuffer gates = Upload(gate), ups = Upload(up), factors = Upload(std::vector<float>{0.5f, 2.0f});
   for (const auto& [activation, on_gpu] : kinds) {
     for (const bool gated : {true, false}) {
@@ -98,8 +99,8 @@ TEST_P(ElementwiseTest, EveryActivationIsTheCpus) {
         for (uint32_t t = 0; t < kRows; ++t) {
           std::vector<float> expected(kNeurons);
           if (gated) {
-            ActivateGated(activation, parameters, relu_up, gate.data() + t * kNeurons, up.data() + t * kNeurons, kNeurons,
-                          expected.data());
+            ActivateGated(activation, parameters, relu_up, gate.data() + t * kNeurons,
+                          up.data() + t * kNeurons, kNeurons, expected.data());
           } else {
             Activate(activation, parameters, up.data() + t * kNeurons, kNeurons, expected.data());
           }
@@ -120,7 +121,8 @@ TEST_P(ElementwiseTest, RowsAreGatheredScaledAndFilledUp) {
   const GpuBuffer from = Upload(x), factors = Upload(std::vector<float>{1.0f, 0.5f});
   const GpuBuffer rows = UploadAll(std::vector<uint32_t>{3, 1});
   const GpuBuffer to = UploadAll(std::vector<float>(2 * 64, 9.0f));
-  stream_->Gather({from.as<float>(), 40, rows.as<uint32_t>(), factors.as<float>(), 2, 40, to.as<float>(), 64});
+  stream_->Gather(
+      {from.as<float>(), 40, rows.as<uint32_t>(), factors.as<float>(), 2, 40, to.as<float>(), 64});
   const std::vector<float> results = Read(to.as<float>(), 2 * 64);
   for (uint32_t c = 0; c < 64; ++c) {
     EXPECT_EQ(results[c], c < 40 ? x[3 * 40 + c] : 0.0f);

@@ -48,7 +48,8 @@ class GpuDeviceTest : public testing::Test {
     for (size_t i = 0; i < count; ++i) {
       std::vector<BatchRow> rows;
       for (const TokenId token : next) {
-        rows.push_back({0, decoder->SequenceLength(0) + static_cast<uint32_t>(rows.size()), token, false, i == 0});
+        rows.push_back(
+            {0, decoder->SequenceLength(0) + static_cast<uint32_t>(rows.size()), token, false, i == 0});
       }
       rows.back().want_logits = true;
       std::vector<float> logits(model_->spec().n_vocab);
@@ -69,7 +70,8 @@ class GpuDeviceTest : public testing::Test {
     EXPECT_EQ(a.tokens, b.tokens);
     for (size_t i = 0; i < a.logits.size(); ++i) {
       for (size_t v = 0; v < a.logits[i].size(); ++v) {
-        // Last bits of float32 sums, which 8-bit rounding of the next layer's input may turn into a step of a code.
+        // Last bits of float32 sums, which 8-bit rounding of the next layer's input may turn into a step of a
+        // code.
         ASSERT_NEAR(a.logits[i][v], b.logits[i][v], 0.02) << "step " << i << ", token " << v;
       }
     }

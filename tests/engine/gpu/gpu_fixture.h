@@ -16,8 +16,8 @@
 
 namespace hearth {
 
-// Where and how kernels run: on a real GPU, or emulated with the threads of a block and the work of a stream in this
-// order. What is asked of a kernel is the same everywhere.
+// Where and how kernels run: on a real GPU, or emulated with the threads of a block and the work of a stream
+// in this order. What is asked of a kernel is the same everywhere.
 struct GpuSetting {
   gpu::GpuKind kind = gpu::GpuKind::kEmulated;
   cuda_emu::ThreadOrder order = cuda_emu::ThreadOrder::kForward;

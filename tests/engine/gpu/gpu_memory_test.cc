@@ -12,7 +12,9 @@ using testing::HasSubstr;
 class GpuMemoryTest : public testing::Test {
  protected:
   void SetUp() override { live_ = cuda_emu::LiveAllocations(); }
-  void TearDown() override { EXPECT_EQ(cuda_emu::LiveAllocations(), live_) << "memory of the GPU was not given back"; }
+  void TearDown() override {
+    EXPECT_EQ(cuda_emu::LiveAllocations(), live_) << "memory of the GPU was not given back";
+  }
 
   int64_t live_ = 0;
 };

@@ -9,10 +9,10 @@
 namespace hearth {
 namespace {
 
-constexpr TensorType kTypes[] = {TensorType::kF32,  TensorType::kF16,    TensorType::kBF16,   TensorType::kQ4_0,
-                                 TensorType::kQ4_1, TensorType::kQ5_0,   TensorType::kQ5_1,   TensorType::kQ8_0,
-                                 TensorType::kQ3_K, TensorType::kQ4_K,   TensorType::kQ5_K,   TensorType::kQ6_K,
-                                 TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4};
+constexpr TensorType kTypes[] = {
+    TensorType::kF32,  TensorType::kF16,  TensorType::kBF16,   TensorType::kQ4_0,   TensorType::kQ4_1,
+    TensorType::kQ5_0, TensorType::kQ5_1, TensorType::kQ8_0,   TensorType::kQ3_K,   TensorType::kQ4_K,
+    TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4};
 
 uint32_t BlockCols(TensorType type) { return std::max(32u, GetTypeInfo(type).block_values); }
 
@@ -91,7 +91,8 @@ TEST_P(ProductsTest, EveryTypeTimesAnyNumberOfTokensIsTheProduct) {
         const std::vector<float> results = Read(out.as<float>(), size_t{count} * kRows);
         for (uint32_t t = 0; t < count; ++t) {
           for (uint32_t r = 0; r < kRows; ++r) {
-            const Oracle oracle = DotOf(&w.values[size_t{r} * cols], &seen[size_t{args.tokens.in[t]} * cols], cols);
+            const Oracle oracle =
+                DotOf(&w.values[size_t{r} * cols], &seen[size_t{args.tokens.in[t]} * cols], cols);
             ASSERT_NEAR(results[size_t{args.tokens.out[t]} * kRows + r], 2 * oracle.sum + 0.25,
                         2 * ToleranceOf(oracle, cols) + 1e-6)
                 << "token " << t << " of " << count << ", row " << r << (exact ? ", exact" : "");
@@ -117,9 +118,9 @@ TEST_P(ProductsTest, FixedPointSumsAreAddedToWhatIsThere) {
     gpu::TokenRows tokens;
     tokens.count = rows;
     for (uint32_t t = 0; t < rows; ++t) tokens.in[t] = tokens.out[t] = t;
-    stream_->FixedMatVec(
-        {linear.matrix, activations.For(linear.matrix.type, false, rows, *stream_), tokens, sums.as<int64_t>(), kRows + 1},
-        false);
+    stream_->FixedMatVec({linear.matrix, activations.For(linear.matrix.type, false, rows, *stream_), tokens,
+                          sums.as<int64_t>(), kRows + 1},
+                         false);
     const std::vector<int64_t> results = Read(sums.as<int64_t>(), size_t{rows} * (kRows + 1));
     for (uint32_t t = 0; t < rows; ++t) {
       for (uint32_t r = 0; r < kRows; ++r) {
@@ -203,7 +204,8 @@ TEST_P(ProductsTest, NeuronsThatFireAreSummedByNeuron) {
     gpu::TokenRows tokens;
     tokens.count = count;
     tokens.in[1] = tokens.out[1] = 1;
-    stream_->NeuronSum({linear.matrix, hidden.RoundedBy(linear.matrix.type, true), tokens, sums.as<int64_t>(), outputs});
+    stream_->NeuronSum(
+        {linear.matrix, hidden.RoundedBy(linear.matrix.type, true), tokens, sums.as<int64_t>(), outputs});
     const std::vector<int64_t> results = Read(sums.as<int64_t>(), size_t{count} * outputs);
     for (uint32_t t = 0; t < count; ++t) {
       for (uint32_t c = 0; c < outputs; ++c) {
