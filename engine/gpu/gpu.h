@@ -43,7 +43,9 @@ struct Identity {
 template <class... P, class... A>
 cudaError_t Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                    A... args) {
-  kernel<<<grid, block, shared_bytes, stream> > >(static_cast<P>(args)...);
+  // clang-format off: it takes a launch for comparisons.
+  kernel<<<grid, block, shared_bytes, stream>>>(static_cast<P>(args)...);
+  // clang-format on
   return cudaGetLastError();
 }
 
