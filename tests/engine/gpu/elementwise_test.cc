@@ -116,6 +116,55 @@ TEST_P(ElementwiseTest, EveryActivationIsTheCpus) {
   }
 }
 
+TEST_P(ElementwiseTest, BranchIsNormedAddedAndTheNextNormMade) {
+  constexpr uint32_t kRows = 2, kStride = 1056;
+  for (const uint32_t cols : {40u, 1030u}) {
+    for (const bool centered : {false, true}) {
+      const std::vector<float> x = RandomFloats(kRows * kStride, 5),
+                               branch = RandomFloats(kRows * cols, 6, 3.0f);
+      const std::vector<float> weight = RandomFloats(cols, 7), bias = RandomFloats(cols, 8);
+      std::vector<int64_t> sums;
+      for (const float value : branch) sums.push_back(ToFixedPoint(value));
+      const GpuBuffer x_rows = Upload(x), weights = Upload(weight), biases = Upload(bias),
+                      sum_rows = UploadAll(sums);
+      const GpuBuffer out = UploadAll(std::vector<float>(kRows * kStride, 9.0f));
+      gpu::ResidualArgs args;
+      args.sums = sum_rows.as<int64_t>();
+      args.sums_stride = cols;
+      args.scale = 0.5f;
+      args.bias = biases.as<float>();
+      args.post = {true, centered, 1e-5f, weights.as<float>(), nullptr};
+      args.residual_scale = 2.0f;
+      args.x = x_rows.as<float>();
+      args.norm = {true, centered, 1e-5f, weights.as<float>(), biases.as<float>()};
+      args.out = out.as<float>();
+      args.stride = kStride;
+      args.cols = cols;
+      args.rows = kRows;
+      stream_->Residual(args);
+      const std::vector<float> new_x = Read(x_rows.as<float>(), kRows * kStride);
+      const std::vector<float> normed = Read(out.as<float>(), kRows * kStride);
+      const auto normalize = [&](const float* from, const float* with_bias, float* to) {
+        if (centered) return LayerNorm(from, weight.data(), with_bias, 1e-5f, cols, to);
+        RmsNorm(from, weight.data(), 1e-5f, cols, to);
+        if (with_bias != nullptr) Add(with_bias, cols, to);
+      };
+      for (uint32_t t = 0; t < kRows; ++t) {
+        std::vector<float> expected(cols), next(cols);
+        for (uint32_t c = 0; c < cols; ++c) expected[c] = 0.5f * branch[t * cols + c] + bias[c];
+        normalize(expected.data(), nullptr, expected.data());
+        for (uint32_t c = 0; c < cols; ++c) expected[c] = x[t * kStride + c] + 2.0f * expected[c];
+        normalize(expected.data(), bias.data(), next.data());
+        for (uint32_t c = 0; c < kStride; ++c) {
+          ASSERT_NEAR(new_x[t * kStride + c], c < cols ? expected[c] : x[t * kStride + c], 1e-5)
+              << "column " << c;
+          ASSERT_NEAR(normed[t * kStride + c], c < cols ? next[c] : 0.0f, 2e-5) << "column " << c;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(ElementwiseTest, RowsAreGatheredScaledAndFilledUp) {
   const std::vector<float> x = RandomFloats(4 * 40, 4);
   const GpuBuffer from = Upload(x), factors = Upload(std::vector<float>{1.0f, 0.5f});
