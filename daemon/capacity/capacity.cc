@@ -27,8 +27,6 @@ constexpr size_t kArithmeticRows = 512;  // of the matrix, so that it stays in t
 constexpr size_t kBatchRows = 64;
 constexpr std::chrono::milliseconds kProbeTime{120};
 
-bool IsCpu(const DeviceOption& option) { return option.kind == placement::DeviceKind::kCpu; }
-
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // Runs a kernel again and again for kProbeTime and returns the seconds of one run: the best, since whatever

@@ -25,6 +25,8 @@ struct DeviceOption {
   std::optional<double> read_bytes_per_s;  // bandwidth=; instead of measuring
 };
 
+inline bool IsCpu(const DeviceOption& option) { return option.kind == placement::DeviceKind::kCpu; }
+
 // INVALID_ARGUMENT that names the part which cannot be read and what is allowed there.
 absl::StatusOr<DeviceOption> ParseDeviceOption(std::string_view text);
 

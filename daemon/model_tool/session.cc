@@ -41,8 +41,6 @@ absl::StatusOr<uint32_t> ContextLength(const ModelFlags& flags, uint64_t positio
   return static_cast<uint32_t>(context);
 }
 
-bool IsCpu(const DeviceOption& option) { return option.kind == placement::DeviceKind::kCpu; }
-
 // One CPU device with all threads, or those of --devices: threads that are not given are shared out evenly.
 absl::StatusOr<std::vector<DeviceOption>> ChooseDevices(const std::string& spec, int threads) {
   std::vector<DeviceOption> options(1);

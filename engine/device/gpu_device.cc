@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +13,7 @@
 #include "engine/weights/weight_loader.h"
 
 namespace hearth {
+
 GpuDevice::GpuDevice(std::string name, const ModelOutline& outline, const DecoderOptions& options,
                      std::shared_ptr<GpuMemory> memory)
     : LocalDevice(outline.spec.n_layers),
@@ -107,17 +107,8 @@ absl::StatusOr<std::shared_ptr<UnitPiece>> GpuDevice::LoadHeads(const LoadContex
 absl::StatusOr<std::shared_ptr<UnitPiece>> GpuDevice::LoadOutput(const LoadContext& context,
                                                                  std::vector<uint32_t> runs,
                                                                  absl::Span<const UnitWeights> weights) {
-  std::vector<GpuOutput::Segment> segments;
-  uint32_t rows = 0;
-  for (uint32_t number : runs) {
-    const IndexRange& run = context.outline.output_runs[number];
-    const uint32_t begin = static_cast<uint32_t>(run.begin), count = static_cast<uint32_t>(run.size());
-    if (segments.empty() || segments.back().first_token + segments.back().count != begin) {
-      segments.push_back({rows, begin, 0});
-    }
-    segments.back().count += count;
-    rows += count;
-  }
+  std::vector<RowSegment> segments = SegmentsOf(context.outline.output_runs, runs);
+  const size_t rows = segments.back().first_row + segments.back().count;
   const TensorSet tensors = JoinUnits(weights);
   WeightLoader loader = WeightLoader::Borrowing(tensors, &context.pool);
   const Linear linear = LoadOutputRows(context.outline.spec, rows, loader);
@@ -179,7 +170,7 @@ absl::Status GpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
     for (const auto& piece : pieces(UnitKind::kOutput, 0)) {
       const GpuOutput& rows = static_cast<GpuOutput&>(*piece);
       for (uint32_t t = 0; t < output->rows; ++t, from += rows.rows().matrix.rows) {
-        for (const GpuOutput::Segment& segment : rows.segments()) {
+        for (const RowSegment& segment : rows.segments()) {
           std::copy_n(from + segment.first_row, segment.count,
                       output->logits + size_t{t} * output->n_vocab + segment.first_token);
         }
@@ -212,8 +203,8 @@ absl::StatusOr<GpuInput> GpuDevice::MakeInput(uint32_t rows, uint64_t result_byt
   return GpuInput(memory, scratch_->input.as<uint8_t>(), bytes);
 }
 
-uint32_t GpuDevice::CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
-                            std::vector<GpuMixRows::Batch>& batches) {
+void GpuDevice::CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
+                        std::vector<GpuMixRows::Batch>& batches) {
   const uint32_t tile_rows = mixer.TileRows(), batch_rows = mixer.BatchRows();
   uint32_t tile_count = 0;
   batches.clear();
@@ -235,15 +226,13 @@ uint32_t GpuDevice::CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mix
     batch.last_position = std::max(batch.last_position, rows[first + count - 1].position);
     first += count;
   }
-  return tile_count;
 }
 
 GpuDevice::Places GpuDevice::TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, GpuInput& input) {
   const auto count = static_cast<uint32_t>(rows.size());
   Places taken = {input.Take<gpu::GpuPlace>(count), input.Take<gpu::RowTile>(count), {}};
   for (uint32_t t = 0; t < count; ++t) taken.places.host[t] = {rows[t].sequence, rows[t].position};
-  if (!has_step_ || step_ != step) {
-    has_step_ = true;
+  if (step_ != step) {
     step_ = step;
     std::vector<uint32_t> positions;
     for (const RowPlace& row : rows) positions.push_back(row.position);
@@ -269,9 +258,13 @@ GpuMixRows GpuDevice::MixRowsOf(absl::Span<const RowPlace> rows, const Places& p
   CutRows(rows, mixer, places.tiles.host, mix_rows.batches);
   mix_rows.places = places.places.device;
   mix_rows.tiles = places.tiles.device;
-  if (const std::optional<uint32_t> rope = mixer.layer().attention.rope)
-    mix_rows.angles = places.angles[*rope];
+  mix_rows.angles = AnglesOf(places, mixer);
   return mix_rows;
+}
+
+const float* GpuDevice::AnglesOf(const Places& places, const GpuMixer& mixer) {
+  const std::optional<uint32_t> rope = mixer.layer().attention.rope;
+  return rope ? places.angles[*rope] : nullptr;
 }
 
 absl::Status GpuDevice::Queue(const MixRequest& request, Slot& slot) {
@@ -315,6 +308,17 @@ void GpuDevice::QueueFfn(uint32_t layer, const GpuFfn::Rows& rows) {
   }
 }
 
+void GpuDevice::CountFfn(uint32_t layer, const GpuFfn::Rows& rows) {
+  MutexLock lock(&mutex_);
+  for (const auto& piece : pieces(UnitKind::kNeurons, layer)) {
+    const GpuFfn& ffn = static_cast<GpuFfn&>(*piece);
+    const GpuFfn::Work work = ffn.WorkFor(rows);
+    counters_.neurons_computed[layer] += work.neurons_computed;
+    counters_.neurons_held[layer] += ffn.neurons() * rows.count;
+    counters_.bytes_touched += work.bytes_touched;
+  }
+}
+
 absl::Status GpuDevice::Queue(const FfnRequest& request, Slot& slot) {
   const auto& held = pieces(UnitKind::kNeurons, request.layer);
   const FfnLayerSpec& spec = static_cast<GpuFfn&>(*held.front()).spec();
@@ -345,16 +349,6 @@ absl::Status GpuDevice::Queue(const FfnRequest& request, Slot& slot) {
     }
   }
   const GpuFfn::Rows ffn_rows = {rows, choices_, factors.device, ids.device, offsets, predicted};
-  GpuFfn::Work work;
-  uint64_t neurons = 0;
-  for (const auto& piece : held) {
-    const GpuFfn& ffn = static_cast<GpuFfn&>(*piece);
-    const GpuFfn::Work done = ffn.WorkFor(ffn_rows);
-    work.neurons_computed += done.neurons_computed;
-    work.bytes_touched += done.bytes_touched;
-    neurons += ffn.neurons();
-  }
-
   // Which blocks a row of experts takes changes from token to token; a layer of one block is always the same.
   const bool steady = blocks == 1 && chosen == rows;
   const uint64_t key = predicted[0] ? 1 : 2;
@@ -365,10 +359,7 @@ absl::Status GpuDevice::Queue(const FfnRequest& request, Slot& slot) {
                   stream_->CopyOut(exchange.results.data(), scratch_->sums.as<void>(),
                                    sums * sizeof(int64_t));
                 });
-  MutexLock lock(&mutex_);
-  counters_.neurons_computed[request.layer] += work.neurons_computed;
-  counters_.neurons_held[request.layer] += neurons * rows;
-  counters_.bytes_touched += work.bytes_touched;
+  CountFfn(request.layer, ffn_rows);
   return absl::OkStatus();
 }
 
@@ -387,22 +378,19 @@ absl::Status GpuDevice::Queue(const OutputRequest& request, Slot& slot) {
     float* to = reinterpret_cast<float*>(exchange.results.data());
     for (const auto& piece : pieces(UnitKind::kOutput, 0)) {
       const GpuLinear& linear = static_cast<GpuOutput&>(*piece).rows();
-      for (uint32_t first = 0; first < rows; first += gpu::kMaxTokens) {
+      gpu::ForEachPass(rows, [&](const gpu::TokenRows& tokens) {
         gpu::MatVecArgs args;
         args.products[0] = {linear.matrix, scratch_->logits.as<float>(), linear.matrix.rows,
                             linear.bias_values(), linear.scale};
         args.product_count = 1;
         args.x = scratch_->x.For(linear.matrix.type, exact_, rows, *stream_);
-        args.tokens.count = std::min(gpu::kMaxTokens, rows - first);
-        for (uint32_t t = 0; t < args.tokens.count; ++t) {
-          args.tokens.in[t] = first + t;
-          args.tokens.out[t] = t;
-        }
+        args.tokens = tokens;
+        for (uint32_t t = 0; t < tokens.count; ++t) args.tokens.out[t] = t;
         stream_->MatVec(args, exact_);
-        const uint64_t values = uint64_t{args.tokens.count} * linear.matrix.rows;
+        const uint64_t values = uint64_t{tokens.count} * linear.matrix.rows;
         stream_->CopyOut(to, scratch_->logits.as<float>(), values * sizeof(float));
         to += values;
-      }
+      });
     }
   });
   MutexLock lock(&mutex_);

@@ -109,15 +109,17 @@ class GpuDevice : public LocalDevice {
   Places TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, GpuInput& input);
   GpuMixRows MixRowsOf(absl::Span<const RowPlace> rows, const Places& places, const GpuMixer& mixer) const;
   // Queues one whole layer on scratch_->residual; scratch_->x has its first norm.
-  void QueueLayer(uint32_t layer, const Places& places, absl::Span<const RowPlace> rows,
-                  const GpuFfn::Rows& ffn_rows, bool more);
+  void QueueLayer(uint32_t layer, const Places& places, const GpuMixRows& cut, const GpuFfn::Rows& ffn_rows,
+                  bool more);
   void QueuePredictor(const WholeLayer& whole, const GpuFfn::Rows& ffn_rows, GpuActivations& from);
   // Ends the layer's attention, or its FFN, and begins what comes next; `next` null: nothing.
   void QueueResidual(uint32_t layer, bool of_ffn, const gpu::GpuNorm* next, uint32_t rows);
-  // Cuts rows into batches and tiles for a mixer; tiles are written to `tiles`, (rows). Returns how many.
-  static uint32_t CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
-                          std::vector<GpuMixRows::Batch>& batches);
+  static const float* AnglesOf(const Places& places, const GpuMixer& mixer);
+  // Cuts rows into batches and tiles for a mixer; tiles are written to `tiles`, (rows).
+  static void CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
+                      std::vector<GpuMixRows::Batch>& batches);
   void QueueFfn(uint32_t layer, const GpuFfn::Rows& rows);
+  void CountFfn(uint32_t layer, const GpuFfn::Rows& rows);
   absl::Status NoPinnedMemory() const;
   absl::Status StreamError() const;
 
@@ -131,8 +133,7 @@ class GpuDevice : public LocalDevice {
   GpuNeeds needs_;
   std::optional<GpuScratch> scratch_;
   std::vector<std::optional<RopeAngles>> ropes_;  // as ModelSpec::ropes; those of mixers that are held
-  uint64_t step_ = 0;                             // whose angles the ropes have
-  bool has_step_ = false;
+  std::optional<uint64_t> step_;                  // whose angles the ropes have
   RowChoices choices_;
   std::vector<WholeLayer> whole_;        // by layer
   GpuExchange stage_exchange_{nullptr};  // of RunLayers

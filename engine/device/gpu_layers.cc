@@ -95,32 +95,32 @@ void GpuDevice::QueuePredictor(const WholeLayer& whole, const GpuFfn::Rows& ffn_
   if (stride > predictor.matrix.rows) {
     stream_->Clear(scratch_->predicted.as<void>(), uint64_t{ffn_rows.count} * stride * sizeof(float));
   }
-  for (uint32_t first = 0; first < ffn_rows.count; first += gpu::kMaxTokens) {
+  gpu::ForEachPass(ffn_rows.count, [&](const gpu::TokenRows& tokens) {
     gpu::MatVecArgs args;
     args.products[0] = {predictor.matrix, scratch_->predicted.as<float>(), stride, predictor.bias_values(),
                         predictor.scale,  !whole.predictor_linear};
     args.product_count = 1;
     args.x = from.For(predictor.matrix.type, exact_, ffn_rows.count, *stream_);
-    args.tokens.count = std::min(gpu::kMaxTokens, ffn_rows.count - first);
-    for (uint32_t t = 0; t < args.tokens.count; ++t) args.tokens.in[t] = args.tokens.out[t] = first + t;
+    args.tokens = tokens;
     stream_->MatVec(args, exact_);
-  }
+  });
   scratch_->hidden.SetValues(scratch_->predicted.as<float>());
 }
 
-void GpuDevice::QueueLayer(uint32_t layer, const Places& places, absl::Span<const RowPlace> rows,
+void GpuDevice::QueueLayer(uint32_t layer, const Places& places, const GpuMixRows& cut,
                            const GpuFfn::Rows& ffn_rows, bool more) {
   const WholeLayer& whole = whole_[layer];
   const bool predicts =
       !whole.predictor.empty() &&
-      std::any_of(rows.begin(), rows.end(), [](const RowPlace& row) { return !row.prompt; });
+      std::any_of(cut.rows.begin(), cut.rows.end(), [](const RowPlace& row) { return !row.prompt; });
   if (predicts && whole.predictor_input == FfnSideInput::kLayerInput) {
     QueuePredictor(whole, ffn_rows, scratch_->residual);
   }
   const auto& heads = pieces(UnitKind::kHeads, layer);
+  GpuMixRows mix_rows = cut;
+  mix_rows.angles = AnglesOf(places, static_cast<GpuMixer&>(*heads.front()));
   for (const auto& piece : heads) {
-    const GpuMixer& mixer = static_cast<GpuMixer&>(*piece);
-    mixer.Run(MixRowsOf(rows, places, mixer), exact_, piece == heads.front(), *scratch_, *stream_);
+    static_cast<GpuMixer&>(*piece).Run(mix_rows, exact_, piece == heads.front(), *scratch_, *stream_);
   }
   QueueResidual(layer, false, &whole.ffn.norm, ffn_rows.count);
   if (predicts && whole.predictor_input == FfnSideInput::kResidual) {
@@ -168,10 +168,10 @@ absl::Status GpuDevice::RunLayers(uint64_t step, absl::Span<const RowPlace> rows
   choices_.Set(everything, 1);
   const std::vector<uint32_t> offsets = {0};
   const GpuFfn::Rows ffn_rows = {count, choices_, nullptr, nullptr, offsets, predicted};
+  const GpuMixRows cut = MixRowsOf(rows, places, model_mixer);
   for (uint32_t layer = first; layer < last; ++layer) {
     const GpuMixer& mixer = static_cast<GpuMixer&>(*pieces(UnitKind::kHeads, layer).front());
-    const GpuMixRows mix_rows = MixRowsOf(rows, places, mixer);
-    key = key * 1000003 + GpuMixer::KeyOf(mixer.layer().attention, mix_rows.batches.front());
+    key = key * 1000003 + GpuMixer::KeyOf(mixer.layer().attention, cut.batches.front());
   }
   key = key * 2 + (predicted[0] ? 1 : 0);
 
@@ -188,7 +188,7 @@ absl::Status GpuDevice::RunLayers(uint64_t step, absl::Span<const RowPlace> rows
     stream_->Residual(begin);
     scratch_->x.SetValues(begin.out);
     for (uint32_t layer = first; layer < last; ++layer)
-      QueueLayer(layer, places, rows, ffn_rows, layer + 1 < last);
+      QueueLayer(layer, places, cut, ffn_rows, layer + 1 < last);
     stream_->CopyOut(stage_exchange_.results.data(), begin.x, uint64_t{count} * cols * sizeof(float));
   });
   stream_->Mark(kMaxInFlight);
@@ -199,17 +199,9 @@ absl::Status GpuDevice::RunLayers(uint64_t step, absl::Span<const RowPlace> rows
   for (uint32_t t = 0; t < count; ++t) {
     std::copy_n(results + size_t{t} * cols, model_.n_embd, x + size_t{t} * model_.n_embd);
   }
+  for (uint32_t layer = first; layer < last; ++layer) CountFfn(layer, ffn_rows);
   MutexLock lock(&mutex_);
   counters_.bytes_touched += touched;
-  for (uint32_t layer = first; layer < last; ++layer) {
-    for (const auto& piece : pieces(UnitKind::kNeurons, layer)) {
-      const GpuFfn& ffn = static_cast<GpuFfn&>(*piece);
-      const GpuFfn::Work work = ffn.WorkFor(ffn_rows);
-      counters_.neurons_computed[layer] += work.neurons_computed;
-      counters_.neurons_held[layer] += ffn.neurons() * count;
-      counters_.bytes_touched += work.bytes_touched;
-    }
-  }
   return absl::OkStatus();
 }
 

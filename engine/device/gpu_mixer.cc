@@ -190,13 +190,10 @@ void GpuMixer::Run(const GpuMixRows& rows, bool exact, bool first_piece, GpuScra
   gpu::GpuRows attended = scratch.attended.RoundedBy(output_.matrix.type, exact);
   attended.cols = AttendedCols();
   if (attended.codes != nullptr) stream.Round({attended, count, gpu::ActivationCols(output_.matrix.type)});
-  for (uint32_t first = 0; first < count; first += gpu::kMaxTokens) {
-    gpu::TokenRows tokens;
-    tokens.count = std::min(gpu::kMaxTokens, count - first);
-    for (uint32_t t = 0; t < tokens.count; ++t) tokens.in[t] = tokens.out[t] = first + t;
+  gpu::ForEachPass(count, [&](const gpu::TokenRows& tokens) {
     stream.FixedMatVec(
         {output_.matrix, attended, tokens, scratch.sums.as<int64_t>(), model_.n_embd, first_piece}, exact);
-  }
+  });
 }
 
 uint64_t GpuMixer::BytesTouched(absl::Span<const RowPlace> rows) const {
@@ -213,7 +210,7 @@ void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, 
   const std::pair<const GpuLinear*, float*> products[] = {{&query_, scratch.query.as<float>()},
                                                           {&key_, scratch.key.as<float>()},
                                                           {&value_, scratch.value.as<float>()}};
-  for (uint32_t first = 0; first < count; first += gpu::kMaxTokens) {
+  gpu::ForEachPass(count, [&](const gpu::TokenRows& tokens) {
     // Those of one type go together.
     for (size_t p = 0; p < std::size(products);) {
       gpu::MatVecArgs args;
@@ -224,11 +221,10 @@ void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, 
                                                linear->bias_values(), linear->scale};
       }
       args.x = scratch.x.For(type, exact, count, stream);
-      args.tokens.count = std::min(gpu::kMaxTokens, count - first);
-      for (uint32_t t = 0; t < args.tokens.count; ++t) args.tokens.in[t] = args.tokens.out[t] = first + t;
+      args.tokens = tokens;
       stream.MatVec(args, exact);
     }
-  }
+  });
 }
 
 void GpuMixer::FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const {

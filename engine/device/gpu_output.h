@@ -7,27 +7,22 @@
 
 #include "engine/device/gpu_weights.h"
 #include "engine/device/local_device.h"
+#include "engine/outline/output_rows.h"
 
 namespace hearth {
 
 // Rows of the output head on a GPU.
 class GpuOutput : public UnitPiece {
  public:
-  // Rows of the matrix that are neighbours in the vocabulary as well.
-  struct Segment {
-    uint32_t first_row = 0;  // of the matrix
-    uint32_t first_token = 0;
-    uint32_t count = 0;
-  };
-  GpuOutput(std::vector<uint32_t> runs, std::vector<Segment> segments, GpuLinear rows)
+  GpuOutput(std::vector<uint32_t> runs, std::vector<RowSegment> segments, GpuLinear rows)
       : UnitPiece(std::move(runs)), segments_(std::move(segments)), rows_(std::move(rows)) {}
 
   uint64_t weight_bytes() const override { return rows_.bytes(); }
   const GpuLinear& rows() const { return rows_; }
-  const std::vector<Segment>& segments() const { return segments_; }
+  const std::vector<RowSegment>& segments() const { return segments_; }
 
  private:
-  const std::vector<Segment> segments_;
+  const std::vector<RowSegment> segments_;
   const GpuLinear rows_;
 };
 

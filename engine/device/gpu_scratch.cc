@@ -6,6 +6,12 @@
 #include "engine/gpu/gpu_matrix.h"
 
 namespace hearth {
+namespace {
+
+// Columns of a row of float32 values in whole units.
+uint32_t Filled(uint32_t cols) { return gpu::PaddedCols(gpu::GpuType::kF32, cols); }
+
+}  // namespace
 
 absl::StatusOr<GpuActivations::Codes> GpuActivations::MakeCodes(GpuMemory& memory, uint64_t rows,
                                                                 uint32_t cols) {
@@ -26,7 +32,7 @@ absl::StatusOr<GpuActivations> GpuActivations::Create(GpuMemory& memory, uint32_
 
 absl::StatusOr<GpuActivations> GpuActivations::CreateCodes(GpuMemory& memory, uint32_t rows, uint32_t cols) {
   GpuActivations made;
-  made.cols_ = (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols;
+  made.cols_ = Filled(cols);
   HEARTH_ASSIGN_OR_RETURN(made.small_, MakeCodes(memory, rows, made.cols_));
   HEARTH_ASSIGN_OR_RETURN(made.large_, MakeCodes(memory, rows, made.cols_));
   return made;
@@ -54,7 +60,7 @@ gpu::GpuRows GpuActivations::For(gpu::GpuType type, bool exact, uint32_t rows, g
 }
 
 uint64_t GpuActivations::Bytes(uint32_t rows, uint32_t cols) {
-  const uint64_t units = uint64_t{rows} * ((cols + gpu::kUnitCols - 1) / gpu::kUnitCols);
+  const uint64_t units = uint64_t{rows} * (Filled(cols) / gpu::kUnitCols);
   return units * (gpu::kUnitCols * sizeof(float) + 2 * (gpu::kUnitCols + sizeof(float) + sizeof(int32_t)));
 }
 
@@ -74,11 +80,8 @@ uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
 }
 
 uint64_t GpuNeeds::InputBytes(uint64_t rows) const {
-  const auto filled = [](uint64_t cols) {
-    return (cols + gpu::kUnitCols - 1) / gpu::kUnitCols * gpu::kUnitCols;
-  };
   const uint64_t values =
-      filled(n_embd) + filled(predictor_rank) + rope_values + uint64_t{2} * blocks_per_row;
+      uint64_t{Filled(n_embd)} + Filled(predictor_rank) + rope_values + uint64_t{2} * blocks_per_row;
   constexpr uint64_t kParts = 32, kPartEnd = 16;
   return rows * (values * sizeof(float) + sizeof(gpu::GpuPlace) + sizeof(gpu::RowTile)) + kParts * kPartEnd;
 }

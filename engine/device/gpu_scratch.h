@@ -70,7 +70,7 @@ struct GpuNeeds {
 };
 
 struct GpuScratch {
-  GpuBuffer input;              // a request's input as it comes from the host, GpuDevice::Input
+  GpuBuffer input;              // a request's input as it comes from the host, GpuInput
   GpuActivations x;             // (max_rows): the rows in it, or `normed`
   GpuActivations residual;      // (max_rows): in `input`; of whole layers, as the next two
   GpuBuffer normed;             // (max_rows, x.cols())

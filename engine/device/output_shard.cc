@@ -6,7 +6,6 @@
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/kernel/vector_ops.h"
-#include "engine/outline/output_rows.h"
 
 namespace hearth {
 
@@ -17,16 +16,8 @@ absl::StatusOr<std::unique_ptr<OutputShard>> OutputShard::Load(const ModelSpec& 
                                                                Arithmetic arithmetic, ThreadPool& pool) {
   HEARTH_CHECK(!held.empty() && held.size() == weights.size());
   std::unique_ptr<OutputShard> shard(new OutputShard());
-  size_t rows = 0;
-  for (uint32_t number : held) {
-    const IndexRange& run = runs[number];
-    std::vector<Segment>& segments = shard->segments_;
-    if (segments.empty() || segments.back().first_token + segments.back().count != run.begin) {
-      segments.push_back({rows, run.begin, 0});
-    }
-    segments.back().count += run.size();
-    rows += run.size();
-  }
+  shard->segments_ = SegmentsOf(runs, held);
+  const size_t rows = shard->segments_.back().first_row + shard->segments_.back().count;
   TensorSet tensors = JoinUnits(weights);
   WeightLoader loader(tensors, arithmetic, &pool);
   shard->rows_ = LoadOutputRows(model, rows, loader);
@@ -52,7 +43,7 @@ void OutputShard::Run(const float* x, size_t rows, Workspace& work, float* logit
     if (rows_.scale != 1) Scale(rows_.scale, held, values);
     if (!rows_.bias.empty()) Add(rows_.bias.data(), held, values);
     if (!scattered) continue;
-    for (const Segment& segment : segments_) {
+    for (const RowSegment& segment : segments_) {
       std::copy_n(values + segment.first_row, segment.count, logits + t * stride + segment.first_token);
     }
   }

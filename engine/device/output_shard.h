@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
+#include "engine/outline/output_rows.h"
 #include "engine/spec/spec.h"
 #include "engine/weights/unit.h"
 #include "engine/weights/workspace.h"
@@ -36,15 +37,9 @@ class OutputShard {
 
  private:
   OutputShard() = default;
-  // Rows of the matrix that are neighbours in the vocabulary as well.
-  struct Segment {
-    size_t first_row = 0;  // of the matrix
-    size_t first_token = 0;
-    size_t count = 0;
-  };
 
   std::vector<uint32_t> held_;
-  std::vector<Segment> segments_;
+  std::vector<RowSegment> segments_;
   std::optional<TensorSet> borrowed_;  // what the matrix reads of the tensors' own bytes
   Linear rows_;
   uint64_t weight_bytes_ = 0;

@@ -31,6 +31,17 @@ struct TokenRows {
   uint32_t out[kMaxTokens] = {};
 };
 
+// Calls fn(tokens) for each pass that `rows` rows take; every row's results go to the row of its number.
+template <class Fn>
+void ForEachPass(uint32_t rows, const Fn& fn) {
+  for (uint32_t first = 0; first < rows; first += kMaxTokens) {
+    TokenRows tokens;
+    tokens.count = rows - first < kMaxTokens ? rows - first : kMaxTokens;
+    for (uint32_t t = 0; t < tokens.count; ++t) tokens.in[t] = tokens.out[t] = first + t;
+    fn(tokens);
+  }
+}
+
 // Rows of a matrix that are skipped, with a result of 0, where no token wants them: those whose `values`
 // (rows of `stride`, by out row) are below `least`, or not above it. Tokens of keep_all (bits) want every
 // row.

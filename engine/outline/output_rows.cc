@@ -25,6 +25,20 @@ std::vector<IndexRange> MakeOutputRuns(uint32_t n_vocab, uint32_t max_runs) {
   return runs;
 }
 
+std::vector<RowSegment> SegmentsOf(absl::Span<const IndexRange> runs, absl::Span<const uint32_t> held) {
+  std::vector<RowSegment> segments;
+  size_t rows = 0;
+  for (uint32_t number : held) {
+    const IndexRange& run = runs[number];
+    if (segments.empty() || segments.back().first_token + segments.back().count != run.begin) {
+      segments.push_back({rows, run.begin, 0});
+    }
+    segments.back().count += run.size();
+    rows += run.size();
+  }
+  return segments;
+}
+
 UnitParts OutputRowParts(const IndexRange& run, const TensorSet& tensors) {
   UnitParts parts;
   const std::string name = HeadName(tensors);
