@@ -12,7 +12,7 @@ namespace {
 // The part of NVML's stable C interface that is used here. The library comes with the driver and is loaded
 // when it is there, so that Hearth needs neither to be built nor to run.
 using Return = int;  // 0 is success
-using Device = void*;
+using Handle = void*;
 struct Memory {
   unsigned long long total;
   unsigned long long free;
@@ -42,9 +42,9 @@ std::vector<NvmlDevice> ListNvmlDevices() {
   Return (*init)();
   Return (*shutdown)();
   Return (*get_count)(unsigned int*);
-  Return (*get_device)(unsigned int, Device*);
-  Return (*get_name)(Device, char*, unsigned int);
-  Return (*get_memory)(Device, Memory*);
+  Return (*get_device)(unsigned int, Handle*);
+  Return (*get_name)(Handle, char*, unsigned int);
+  Return (*get_memory)(Handle, Memory*);
   if (!library.Find("nvmlInit_v2", init) || !library.Find("nvmlShutdown", shutdown) ||
       !library.Find("nvmlDeviceGetCount_v2", get_count) ||
       !library.Find("nvmlDeviceGetHandleByIndex_v2", get_device) ||
@@ -55,7 +55,7 @@ std::vector<NvmlDevice> ListNvmlDevices() {
   unsigned int count = 0;
   if (get_count(&count) != 0) count = 0;
   for (unsigned int i = 0; i < count; ++i) {
-    Device device = nullptr;
+    Handle device = nullptr;
     char name[96] = "";
     Memory memory{};
     if (get_device(i, &device) != 0 || get_name(device, name, sizeof(name)) != 0 ||

@@ -4,12 +4,13 @@
 #include <sys/stat.h>
 
 #include <array>
-#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/output_file.h"
+#include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
@@ -32,17 +33,6 @@ std::string FirstWord(const std::string& path) {
   return word;
 }
 
-// Whole or not at all.
-bool WriteId(const std::string& path, const std::string& id) {
-  const std::string draft = path + ".new";
-  std::ofstream file(draft);
-  file << id << '\n';
-  file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(draft, path, error);
-  return file && !error;
-}
-
 }  // namespace
 
 absl::StatusOr<HostIdentity> ReadHostIdentity(const std::string& state_dir) {
@@ -51,7 +41,7 @@ absl::StatusOr<HostIdentity> ReadHostIdentity(const std::string& state_dir) {
   identity.id = FirstWord(path);
   if (!IsId(identity.id)) {
     identity.id = NewId();
-    if (!WriteId(path, identity.id)) return absl::UnavailableError(absl::StrCat("cannot write ", path));
+    HEARTH_RETURN_IF_ERROR(WriteFile(path, identity.id + "\n", Replace::kRegularFile));
   }
   identity.machine = FirstWord("/proc/sys/kernel/random/boot_id");
   struct stat info;

@@ -16,8 +16,8 @@ struct HostIdentity {
   bool operator==(const HostIdentity&) const = default;
 };
 
-// The identity of the daemon that has this state directory; draws an id where there is none. UNAVAILABLE when
-// it can neither be read nor written.
+// The identity of the daemon that has this state directory; draws an id where there is none. Errors: as
+// WriteFile, where it has to be written; UNAVAILABLE when the directory cannot be read.
 absl::StatusOr<HostIdentity> ReadHostIdentity(const std::string& state_dir);
 
 }  // namespace hearth

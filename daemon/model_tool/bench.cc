@@ -12,6 +12,7 @@
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
 #include "daemon/model_tool/print_json.h"
+#include "daemon/model_tool/seconds_since.h"
 #include "daemon/model_tool/session.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
@@ -46,10 +47,6 @@ double NeuronsComputed(const Session& session) {
     for (const uint64_t computed : counters.neurons_computed) neurons += static_cast<double>(computed);
   }
   return neurons;
-}
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 double Median(std::vector<double> values) {

@@ -11,6 +11,7 @@
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
 #include "daemon/model_tool/print_json.h"
+#include "daemon/model_tool/seconds_since.h"
 #include "daemon/model_tool/session.h"
 #include "engine/base/status_macros.h"
 #include "engine/command_line/flags.h"
@@ -39,10 +40,6 @@ struct Generated {
 };
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 absl::StatusOr<std::vector<TokenId>> PromptTokens(const GenerateFlags& flags) {
   if (!flags.tokens.empty()) return flags.tokens;

@@ -17,8 +17,6 @@
 namespace hearth {
 namespace {
 
-size_t PanelCount(size_t rows) { return rows / kPanelRows + (rows % kPanelRows != 0); }
-
 bool IsFloatType(TensorType type) {
   return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
 }
@@ -126,9 +124,9 @@ void Multiply(const PanelTask& task, size_t begin, size_t end) {
   }
 }
 
-// Panels per piece of a parallel section: several pieces per thread, so that a slow core takes fewer of them,
+// Of a parallel section: several pieces per thread, so that a slow core takes fewer of them,
 // each whole groups.
-size_t Grain(size_t panels, int threads) {
+size_t PanelsPerPiece(size_t panels, int threads) {
   constexpr size_t kPiecesPerThread = 8;
   const size_t even = panels / (static_cast<size_t>(threads) * kPiecesPerThread);
   return std::max(kGroupPanels, even / kGroupPanels * kGroupPanels);
@@ -241,7 +239,7 @@ void MatMul(ThreadPool& pool, const Activations& x, absl::Span<const Product> pr
     panels += PanelCount(product.weights->rows());
   }
   const uint32_t group_end = static_cast<uint32_t>(x.cols());
-  pool.ParallelFor(panels, Grain(panels, pool.threads()), [&](size_t begin, size_t end, int) {
+  pool.ParallelFor(panels, PanelsPerPiece(panels, pool.threads()), [&](size_t begin, size_t end, int) {
     size_t first = 0;  // of the product's panels among all
     for (const Product& product : products) {
       const size_t count = PanelCount(product.weights->rows());
@@ -271,7 +269,7 @@ void MatMulFixedPoint(ThreadPool& pool, const Activations& x, const Matrix& weig
   task.sums = sums;
   task.sums_stride = sums_stride;
   const size_t panels = PanelCount(weights.rows());
-  pool.ParallelFor(panels, Grain(panels, pool.threads()),
+  pool.ParallelFor(panels, PanelsPerPiece(panels, pool.threads()),
                    [&](size_t begin, size_t end, int) { Multiply(task, begin, end); });
 }
 

@@ -59,11 +59,9 @@ RowTask TaskOf(ThreadPool& pool, const RowMatrix& weights, const Activations& x)
   return task;
 }
 
-size_t PanelCount(size_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
-
-// Pieces per thread: several, so that a slow core takes fewer of them, and long ones, since a panel's rows
-// are asked for while the one before it is computed.
-size_t Grain(size_t count, int threads) {
+// Of a parallel section: several pieces per thread, so that a slow core takes fewer of them, and long ones,
+// since a panel's rows are asked for while the one before it is computed.
+size_t CountPerPiece(size_t count, int threads) {
   constexpr size_t kPiecesPerThread = 4;
   if (threads == 1) return std::max<size_t>(1, count);
   return std::max<size_t>(1, count / (static_cast<size_t>(threads) * kPiecesPerThread));
@@ -124,11 +122,11 @@ void MatMulRows(ThreadPool& pool, const Activations& x, const RowMatrix& weights
   };
   if (products.size() == 1) {
     const size_t panels = PanelCount(products[0].ids.size());
-    pool.ParallelFor(panels, Grain(panels, pool.threads()),
+    pool.ParallelFor(panels, CountPerPiece(panels, pool.threads()),
                      [&](size_t begin, size_t end, int) { multiply(products[0], begin, end); });
     return;
   }
-  pool.ParallelFor(products.size(), Grain(products.size(), pool.threads()),
+  pool.ParallelFor(products.size(), CountPerPiece(products.size(), pool.threads()),
                    [&](size_t begin, size_t end, int) {
                      for (size_t p = begin; p < end; ++p)
                        multiply(products[p], 0, PanelCount(products[p].ids.size()));

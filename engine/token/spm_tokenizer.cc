@@ -12,7 +12,7 @@ namespace hearth {
 namespace {
 
 // A stretch of the text that has been merged so far, in a list. An absorbed one has length 0.
-struct Symbol {
+struct Piece {
   uint32_t begin;
   uint32_t length;
   int32_t previous;  // -1: none
@@ -71,8 +71,8 @@ class Merger {
     while (!candidates_.empty()) {
       const Candidate candidate = candidates_.top();
       candidates_.pop();
-      Symbol& left = symbols_[candidate.left];
-      Symbol& right = symbols_[candidate.right];
+      Piece& left = symbols_[candidate.left];
+      Piece& right = symbols_[candidate.right];
       const bool outdated =
           left.length == 0 || right.length == 0 || left.length + right.length != candidate.length;
       if (outdated) continue;
@@ -87,7 +87,7 @@ class Merger {
 
   const Vocabulary& vocabulary_;
   std::string_view text_;
-  std::vector<Symbol> symbols_;
+  std::vector<Piece> symbols_;
   std::priority_queue<Candidate> candidates_;
 };
 

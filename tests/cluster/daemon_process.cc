@@ -20,16 +20,24 @@
 namespace hearth {
 namespace {
 
+void AppendAll(const std::vector<std::string>& words, std::vector<char*>& to) {
+  for (const std::string& word : words) to.push_back(const_cast<char*>(word.c_str()));
+  to.push_back(nullptr);
+}
+
 // Starts a program whose standard output is `out`; its standard error goes to `log` (empty: to ours).
-pid_t Spawn(const std::vector<std::string>& command, int out, const std::string& log) {
-  std::vector<char*> arguments;
-  for (const std::string& part : command) arguments.push_back(const_cast<char*>(part.c_str()));
-  arguments.push_back(nullptr);
+// `environment` is added to ours.
+pid_t Spawn(const std::vector<std::string>& command, const std::vector<std::string>& environment, int out,
+            const std::string& log) {
+  std::vector<char*> arguments, variables;
+  AppendAll(command, arguments);
+  for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  AppendAll(environment, variables);
   const pid_t pid = fork();
   if (pid != 0) return pid;
   dup2(out, STDOUT_FILENO);
   if (!log.empty()) dup2(open(log.c_str(), O_CREAT | O_APPEND | O_WRONLY, 0644), STDERR_FILENO);
-  execv(arguments[0], arguments.data());
+  execve(arguments[0], arguments.data(), variables.data());
   _exit(127);
 }
 
@@ -80,7 +88,8 @@ TemporaryFolder::TemporaryFolder() {
 TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(path_); }
 
 DaemonProcess::DaemonProcess(const std::string& folder, const std::string& name,
-                             const std::vector<std::string>& arguments) {
+                             const std::vector<std::string>& arguments,
+                             const std::vector<std::string>& environment) {
   std::vector<std::string> command = {
       HEARTHD,    "--name",      name,          "--state-dir", folder + "/" + name,
       "--listen", "127.0.0.1:0", "--log-level", "debug"};
@@ -88,7 +97,7 @@ DaemonProcess::DaemonProcess(const std::string& folder, const std::string& name,
   const std::string log = folder + "/" + name + ".log";
   int out[2];
   EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
-  pid_ = Spawn(command, out[1], log);
+  pid_ = Spawn(command, environment, out[1], log);
   close(out[1]);
   const std::string line = AwaitReadyLine(out[0]);
   close(out[0]);
@@ -216,7 +225,7 @@ std::vector<int> ReferenceTokens(const std::string& model, const std::string& pr
   command.insert(command.end(), arguments.begin(), arguments.end());
   int out[2];
   EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
-  const pid_t pid = Spawn(command, out[1], "");
+  const pid_t pid = Spawn(command, {}, out[1], "");
   close(out[1]);
   const std::string text = ReadUntil(out[0], [](const std::string&) { return false; });
   close(out[0]);

@@ -35,9 +35,9 @@ class TemporaryFolder {
 class DaemonProcess {
  public:
   // Starts `hearthd --name NAME --state-dir FOLDER/NAME --listen 127.0.0.1:0 ARGUMENTS...` and returns when
-  // it is ready.
-  DaemonProcess(const std::string& folder, const std::string& name,
-                const std::vector<std::string>& arguments);
+  // it is ready. `environment` (NAME=VALUE each) is added to ours.
+  DaemonProcess(const std::string& folder, const std::string& name, const std::vector<std::string>& arguments,
+                const std::vector<std::string>& environment = {});
   ~DaemonProcess();
 
   const std::string& address() const { return address_; }  // HOST:PORT of its gRPC port

@@ -6,7 +6,7 @@
 namespace hearth {
 namespace {
 
-constexpr char kPrompt[] = "In the beginning";
+constexpr char kSharedPrompt[] = "In the beginning";
 constexpr uint32_t kTokens = 200;
 
 struct Case {
@@ -31,17 +31,17 @@ std::vector<std::string> CoordinatorArguments(const Case& mode) {
 
 TEST_P(Sharing, TwoDaemonsGenerateTheTokensOfOneProcess) {
   const auto expected =
-      ReferenceTokens(GetParam().model, kPrompt, kTokens, {"--sparsity", GetParam().sparsity});
+      ReferenceTokens(GetParam().model, kSharedPrompt, kTokens, {"--sparsity", GetParam().sparsity});
   ASSERT_EQ(expected.size(), kTokens);
   TemporaryFolder folder;
   DaemonProcess coordinator(folder.path(), "coordinator", CoordinatorArguments(GetParam()));
   DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
   Client client(coordinator.address());
   ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
-  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kPrompt, kTokens)), expected);
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kSharedPrompt, kTokens)), expected);
   // The worker forwards clients to its coordinator.
   Client through_worker(worker.address());
-  EXPECT_EQ(GenerateTokens(through_worker, GreedyRequest(kPrompt, 20)),
+  EXPECT_EQ(GenerateTokens(through_worker, GreedyRequest(kSharedPrompt, 20)),
             std::vector<int>(expected.begin(), expected.begin() + 20));
   EXPECT_EQ(worker.Terminate(), 0);
   EXPECT_EQ(coordinator.Terminate(), 0);
@@ -65,9 +65,9 @@ TEST_P(Sharing, HostWithoutTheModelsFileLeadsAStageOfAPipeline) {
 
 TEST_P(Sharing, TwoAndFourDevicesGenerateTheTokensOfOne) {
   const auto expected =
-      ReferenceTokens(GetParam().model, kPrompt, kTokens, {"--sparsity", GetParam().sparsity});
+      ReferenceTokens(GetParam().model, kSharedPrompt, kTokens, {"--sparsity", GetParam().sparsity});
   for (const char* devices : {"2", "4"}) {
-    EXPECT_EQ(ReferenceTokens(GetParam().model, kPrompt, kTokens,
+    EXPECT_EQ(ReferenceTokens(GetParam().model, kSharedPrompt, kTokens,
                               {"--sparsity", GetParam().sparsity, "--devices", devices}),
               expected)
         << devices << " devices";
@@ -75,7 +75,7 @@ TEST_P(Sharing, TwoAndFourDevicesGenerateTheTokensOfOne) {
 }
 
 TEST(SharingDevices, DaemonsWithTwoDevicesEachGenerateTheTokensOfOneProcess) {
-  const auto expected = ReferenceTokens(kSparseModel, kPrompt, kTokens, {"--sparsity", "exact"});
+  const auto expected = ReferenceTokens(kSparseModel, kSharedPrompt, kTokens, {"--sparsity", "exact"});
   TemporaryFolder folder;
   std::vector<std::string> arguments = CoordinatorArguments({"", kSparseModel, "exact"});
   const std::vector<std::string> devices = {"--device", "fast,memory=64M,kind=cpu", "--device",
@@ -87,7 +87,7 @@ TEST(SharingDevices, DaemonsWithTwoDevicesEachGenerateTheTokensOfOneProcess) {
   DaemonProcess worker(folder.path(), "worker", join);
   Client client(coordinator.address());
   ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
-  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kPrompt, kTokens)), expected);
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kSharedPrompt, kTokens)), expected);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // used again once it is well.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -21,6 +22,12 @@ using ::testing::HasSubstr;
 constexpr absl::Duration kSoon = absl::Seconds(60);
 #else
 constexpr absl::Duration kSoon = absl::Seconds(15);
+#endif
+
+#ifdef STOPPED_CLOCK
+const std::vector<std::string> kWorkerEnvironment = {"LD_PRELOAD=" STOPPED_CLOCK};
+#else
+const std::vector<std::string> kWorkerEnvironment = {};
 #endif
 
 class SickWorker : public ::testing::Test {
@@ -62,7 +69,10 @@ class SickWorker : public ::testing::Test {
   DaemonProcess coordinator_{
       folder_.path(), "coordinator", {"--context", "512", "--use-every-host", "--device", "cpu,memory=1GiB"}};
   Relay wire_{coordinator_.address()};
-  DaemonProcess worker_{folder_.path(), "worker", {"--join", wire_.address(), "--device", "cpu,memory=1GiB"}};
+  DaemonProcess worker_{folder_.path(),
+                        "worker",
+                        {"--join", wire_.address(), "--device", "cpu,memory=1GiB"},
+                        kWorkerEnvironment};
   Client client_{coordinator_.address()};
 };
 
@@ -83,6 +93,17 @@ TEST_F(SickWorker, ThatCannotBeHeardIsLeftOutAndTakenBackWhenItCan) {
   wire_.SetSilent(false);
   ExpectUsed();
 }
+
+#ifdef STOPPED_CLOCK
+TEST_F(SickWorker, WhoseClockStandsStillIsLeftOutAndTakenBackWhenItGoesOn) {
+  LoadModel();
+  ExpectUsed();
+  kill(worker_.pid(), SIGUSR2);
+  ExpectLost();
+  kill(worker_.pid(), SIGUSR2);
+  ExpectUsed();
+}
+#endif
 
 TEST_F(SickWorker, ThatCannotWriteToItsDiskIsLeftOutAndTakenBackWhenItCan) {
   // A file where bundles arrive: writes fail, also for root.

@@ -57,7 +57,7 @@ TEST_F(HostIdentityTest, DamagedIdIsDrawnAnew) {
 }
 
 TEST_F(HostIdentityTest, DirectoryThatCannotBeWrittenIsAnError) {
-  EXPECT_EQ(ReadHostIdentity(dir_ + "/none").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReadHostIdentity(dir_ + "/none").status().code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ std::vector<uint32_t> SomeRows(size_t count) {
 }
 
 // One strip and less, and several of which the last is not full.
-std::vector<size_t> ColumnCounts(TensorType type) {
+std::vector<size_t> StripColumnCounts(TensorType type) {
   const size_t block = GetTypeInfo(type).block_values;
   if (block == 1) return {1, 31, 300};
   return block < 256 ? std::vector<size_t>{block, 256 + 3 * block} : std::vector<size_t>{256, 768};
@@ -49,7 +49,7 @@ TEST(MatMulRows, GivesTheBitsOfTheWholeMatrixForEveryType) {
     for (const TypeInfo& info : AllTypes()) {
       SCOPED_TRACE(TypeName(info.type));
       for (const Arithmetic arithmetic : {Arithmetic::kFast, Arithmetic::kFloat32}) {
-        for (const size_t cols : ColumnCounts(info.type)) {
+        for (const size_t cols : StripColumnCounts(info.type)) {
           const TestMatrix m = RandomMatrix(info.type, kRows, cols, 1);
           const RowMatrix rows = RowsOf(m, pool, arithmetic);
           for (const size_t tokens : {1, 3, 17}) {

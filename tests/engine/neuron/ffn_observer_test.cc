@@ -15,7 +15,7 @@
 namespace hearth {
 namespace {
 
-constexpr uint32_t kNeurons = 64;
+constexpr uint32_t kObservedNeurons = 64;
 constexpr uint32_t kRows = 3;
 
 // Keeps the hidden values by row and neuron.
@@ -43,14 +43,14 @@ std::vector<GroupWeights> OddsThenEvens(const FfnFixture& ffn) {
   std::vector<GroupWeights> weights;
   for (const uint32_t first : {1u, 0u}) {
     NeuronGroup group;
-    for (uint32_t id = first; id < kNeurons; id += 2) group.neurons.push_back(id);
+    for (uint32_t id = first; id < kObservedNeurons; id += 2) group.neurons.push_back(id);
     weights.push_back(*GroupWeights::FromBundle(ffn.spec(), group, ffn.Bundle(group)));
   }
   return weights;
 }
 
 void ExpectSeen(FfnLayerSpec spec, SparsityMode mode) {
-  const FfnFixture ffn(std::move(spec), 1, kNeurons);
+  const FfnFixture ffn(std::move(spec), 1, kObservedNeurons);
   ThreadPool pool(2);
   const auto shard = MakeCpuShard(ffn.spec(), OddsThenEvens(ffn), mode, pool, Arithmetic::kFloat32).value();
   std::vector<float> x(kRows * ffn.spec().n_embd);
@@ -60,7 +60,7 @@ void ExpectSeen(FfnLayerSpec spec, SparsityMode mode) {
   shard->Run({.rows = kRows, .x = x.data(), .observer = &recorder, .output_values = ffn.spec().n_embd}, pool,
              absl::MakeSpan(sums));
   for (uint32_t row = 0; row < kRows; ++row) {
-    for (uint32_t i = 0; i < kNeurons; ++i) {
+    for (uint32_t i = 0; i < kObservedNeurons; ++i) {
       const double h = ffn.Hidden(ffn.source().blocks[0], i, x.data() + row * ffn.spec().n_embd, 1);
       ASSERT_NEAR(recorder.at(row, i), h, 1e-4) << "row " << row << " neuron " << i;
     }

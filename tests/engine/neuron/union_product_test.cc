@@ -11,19 +11,19 @@
 namespace hearth {
 namespace {
 
-constexpr uint32_t kNeurons = 700;
+constexpr uint32_t kRows = 700;
 constexpr size_t kCols = 64;
 
 std::vector<uint32_t> Every(uint32_t step, uint32_t from) {
   std::vector<uint32_t> ids;
-  for (uint32_t id = from; id < kNeurons; id += step) ids.push_back(id);
+  for (uint32_t id = from; id < kRows; id += step) ids.push_back(id);
   return ids;
 }
 
 // The products of rows that want these neurons, which are to be those of each row alone.
 void ExpectEachRowsOwn(const std::vector<std::vector<uint32_t>>& wanted) {
   ThreadPool pool(2);
-  const TestMatrix m = RandomMatrix(TensorType::kQ4_0, kNeurons, kCols, 1);
+  const TestMatrix m = RandomMatrix(TensorType::kQ4_0, kRows, kCols, 1);
   const auto read = [&m](size_t first, size_t count, uint8_t* out) {
     std::memcpy(out, m.row(first), count * m.row_bytes());
   };
@@ -31,7 +31,7 @@ void ExpectEachRowsOwn(const std::vector<std::vector<uint32_t>>& wanted) {
   const std::vector<float> values = RandomFloats(wanted.size() * kCols, 2);
   Activations x, one;
   x.Set(values.data(), wanted.size(), kCols, kCols);
-  std::vector<std::vector<float>> out(wanted.size(), std::vector<float>(kNeurons));
+  std::vector<std::vector<float>> out(wanted.size(), std::vector<float>(kRows));
   UnionProduct product;
   for (int round = 0; round < 2; ++round) {  // it is reusable
     product.Begin(weights, x, wanted.size());
@@ -39,7 +39,7 @@ void ExpectEachRowsOwn(const std::vector<std::vector<uint32_t>>& wanted) {
     product.Run(pool);
     for (size_t i = 0; i < wanted.size(); ++i) {
       one.Set(values.data() + i * kCols, 1, kCols, kCols);
-      std::vector<float> alone(kNeurons);
+      std::vector<float> alone(kRows);
       const RowProduct own = {wanted[i], 0, 1, alone.data(), 0};
       MatMulRows(pool, one, weights, {&own, 1});
       EXPECT_EQ(out[i], alone) << "row " << i;

@@ -10,7 +10,7 @@
 namespace hearth {
 namespace {
 
-constexpr uint32_t kEmbd = 128, kNeurons = 512;
+constexpr uint32_t kFitEmbd = 128, kFitNeurons = 512;
 constexpr size_t kTokens = 600, kHeldOut = 200;
 
 std::vector<float> Normal(size_t count, std::mt19937& random, float deviation = 1) {
@@ -39,18 +39,18 @@ std::vector<float> Products(const std::vector<float>& a, const std::vector<float
 PredictorTask Task(size_t rank, float noise, Activation activation = Activation::kRelu) {
   std::mt19937 random(1);
   PredictorTask task;
-  task.n_embd = kEmbd;
-  task.neurons = kNeurons;
+  task.n_embd = kFitEmbd;
+  task.neurons = kFitNeurons;
   task.activation = activation;
-  const std::vector<float> left = Normal(kNeurons * rank, random), right = Normal(kEmbd * rank, random);
+  const std::vector<float> left = Normal(kFitNeurons * rank, random), right = Normal(kFitEmbd * rank, random);
   task.gate = Products(left, right, rank);
   const std::vector<float> rest = Normal(task.gate.size(), random, noise);
   for (size_t i = 0; i < rest.size(); ++i) task.gate[i] += rest[i];
-  task.inputs = Normal(kTokens * kEmbd, random);
-  task.held_out = Normal(kHeldOut * kEmbd, random);
-  const float bias = -1.5f * std::sqrt(static_cast<float>(rank * kEmbd));
-  task.bias.assign(kNeurons, bias);
-  task.mass = Products(task.held_out, task.gate, kEmbd, bias);
+  task.inputs = Normal(kTokens * kFitEmbd, random);
+  task.held_out = Normal(kHeldOut * kFitEmbd, random);
+  const float bias = -1.5f * std::sqrt(static_cast<float>(rank * kFitEmbd));
+  task.bias.assign(kFitNeurons, bias);
+  task.mass = Products(task.held_out, task.gate, kFitEmbd, bias);
   for (float& value : task.mass) {
     value = std::max(value, 0.0f);
     if (activation == Activation::kReluSquared) value *= value;
@@ -66,17 +66,18 @@ struct Oracle {
   Oracle(const PredictorTask& task, const Predictor& predictor) {
     double all = 0;
     for (size_t t = 0; t < kHeldOut; ++t) {
-      const std::vector<float> x(task.held_out.begin() + t * kEmbd, task.held_out.begin() + (t + 1) * kEmbd);
-      std::vector<float> hidden = Products(x, predictor.fc1, kEmbd);
+      const std::vector<float> x(task.held_out.begin() + t * kFitEmbd,
+                                 task.held_out.begin() + (t + 1) * kFitEmbd);
+      std::vector<float> hidden = Products(x, predictor.fc1, kFitEmbd);
       for (size_t r = 0; r < hidden.size(); ++r) hidden[r] += predictor.fc1_bias[r];
       const std::vector<float> scores = Products(hidden, predictor.fc2, predictor.rank);
-      for (size_t i = 0; i < kNeurons; ++i) {
-        const double mass = task.mass[t * kNeurons + i];
+      for (size_t i = 0; i < kFitNeurons; ++i) {
+        const double mass = task.mass[t * kFitNeurons + i];
         all += mass;
         (scores[i] >= 0 ? kept : lost) += scores[i] >= 0 ? 1 : mass;
       }
     }
-    kept /= kHeldOut * kNeurons;
+    kept /= kHeldOut * kFitNeurons;
     lost /= all;
   }
 };
@@ -125,8 +126,8 @@ TEST(FitPredictor, NeuronsThatAddLittleNeedMoreCertainty) {
   for (size_t i = 0; i < task.mass.size(); ++i) task.mass[i] *= i % 2 == 0 ? 1.0f : 0.01f;
   const Predictor predictor = Fit(task);
   double even = 0, odd = 0;
-  for (size_t i = 0; i < kNeurons; ++i) (i % 2 == 0 ? even : odd) += predictor.fc2[i * predictor.rank];
-  EXPECT_LT(odd, even - 0.1 * kNeurons);  // column 0 holds minus the thresholds
+  for (size_t i = 0; i < kFitNeurons; ++i) (i % 2 == 0 ? even : odd) += predictor.fc2[i * predictor.rank];
+  EXPECT_LT(odd, even - 0.1 * kFitNeurons);  // column 0 holds minus the thresholds
 }
 
 TEST(FitPredictor, NoneWhereThePredictorReadsMoreThanTheGate) {
@@ -154,7 +155,7 @@ TEST(FitPredictor, RefusesInputsAndGatesThatAreNotFinite) {
 
 TEST(FitPredictor, FewerTokensThanDirectionsStillGiveAPredictor) {
   PredictorTask task = Task(8, 0);
-  task.inputs.resize(50 * kEmbd);
+  task.inputs.resize(50 * kFitEmbd);
   EXPECT_LE(Fit(task).lost_mass, 0.025);
 }
 
