@@ -54,6 +54,8 @@ struct Flags {
 
 // Binds the flags to `config` and `flags`; only flags that are given change anything.
 void AddFlags(CLI::App& app, Config& config, Flags& flags) {
+  const std::map<std::string, Arithmetic> arithmetics = {{"fast", Arithmetic::kFast},
+                                                         {"float32", Arithmetic::kFloat32}};
   const std::map<std::string, KvType> kv_types = {
       {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}};
   app.set_help_flag("-h,--help", "Print this help and exit");
@@ -93,6 +95,11 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kModels);
   app.add_option("--kv-type", config.kv_type, "How attention remembers: f32, f16 or q8_0; default: f16")
       ->transform(CLI::CheckedTransformer(kv_types).description(""))
+      ->group(kModels);
+  app.add_option("--arithmetic", config.arithmetic,
+                 "fast: quantised weights multiply 8-bit activations; float32: activations are not rounded, "
+                 "slower; default: fast")
+      ->transform(CLI::CheckedTransformer(arithmetics).description(""))
       ->group(kModels);
   app.add_option(
          "--sparsity", flags.sparsity,

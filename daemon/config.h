@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "daemon/capacity/device_option.h"
 #include "engine/kernel/attention.h"
+#include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
 
 namespace hearth {
@@ -32,6 +33,7 @@ struct Config {
   std::string model_name;           // what clients call it; for a single model only
   uint32_t context = 4096;          // positions per sequence; at most what the model was made for
   KvType kv_type = KvType::kF16;
+  Arithmetic arithmetic = Arithmetic::kFast;
   std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
 
   // Devices and requests.

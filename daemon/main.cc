@@ -82,6 +82,7 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.context_length = config.context;
   options.slots = config.slots;
   options.kv_type = config.kv_type;
+  options.arithmetic = config.arithmetic;
   options.sparsity = config.sparsity;
   options.use_every_host = config.use_every_host;
   options.stages = config.stages;

@@ -8,6 +8,7 @@
 
 #include "daemon/capacity/device_option.h"
 #include "engine/kernel/attention.h"
+#include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
 
 namespace hearth {
@@ -29,6 +30,7 @@ struct NodeOptions {
   uint32_t slots = 8;              // sequences at the same time
   uint32_t max_rows = 512;         // rows of one step
   KvType kv_type = KvType::kF16;
+  Arithmetic arithmetic = Arithmetic::kFast;
   std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
   bool use_every_host = false;           // gives every host a share even where that is slower
   uint32_t stages = 1;                   // hosts that lead consecutive layers each

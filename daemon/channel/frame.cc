@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/channel/wire_input.h"
 #include "daemon/weights/session_token.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
@@ -17,7 +18,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the tensor channel needs a little-endian machine");
 
 constexpr uint32_t kMagic = 0x48545248;  // "HRTH"
-constexpr uint16_t kVersion = 3;
+constexpr uint16_t kVersion = 4;
 
 // Puts numbers one after another, little-endian whatever the machine.
 class Writer {
@@ -116,7 +117,7 @@ absl::StatusOr<FrameHeader> DecodeFrameHeader(const FrameHeaderBytes& bytes) {
   if (operation < 1 || operation > static_cast<uint16_t>(FrameOperation::kHidden)) {
     return absl::InvalidArgumentError(absl::StrCat("unknown operation ", operation));
   }
-  if (type > static_cast<uint8_t>(FrameType::kInt32)) {
+  if (type > static_cast<uint8_t>(FrameType::kRounded)) {
     return absl::InvalidArgumentError(absl::StrCat("unknown payload type ", type));
   }
   if (hidden > 1 || zero != 0) return absl::InvalidArgumentError("bits without meaning are set");
@@ -132,12 +133,21 @@ uint64_t ShardShape::output_rows() const {
   return rows;
 }
 
+uint32_t ShardShape::input_block(FrameOperation operation, uint32_t layer) const {
+  if (operation == FrameOperation::kOutput) return output_block;
+  if (operation == FrameOperation::kMix) return layers[layer].heads_block;
+  return operation == FrameOperation::kFfn ? layers[layer].neurons_block : 0;
+}
+
 PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header) {
   HEARTH_CHECK(header.rows <= shape.limits.max_rows);
   // None overflows: rows is at most 8192, the other counts fit 32 bits.
   const uint64_t rows = header.rows;
   PayloadShape payload;
-  payload.x_bytes = rows * shape.n_embd * sizeof(float);
+  const bool of_layer = header.operation == FrameOperation::kMix || header.operation == FrameOperation::kFfn;
+  HEARTH_CHECK(!of_layer || header.layer < shape.layers.size());
+  payload.x_bytes =
+      WireInputBytes(header.type, rows, shape.n_embd, shape.input_block(header.operation, header.layer));
   if (header.operation == FrameOperation::kOutput) {
     payload.logits = rows * shape.output_rows();
     return payload;
@@ -147,7 +157,6 @@ PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header) {
     payload.hidden = rows * shape.n_embd;
     return payload;
   }
-  HEARTH_CHECK(header.layer < shape.layers.size());
   const LayerShape& layer = shape.layers[header.layer];
   if (header.operation == FrameOperation::kMix) {
     payload.places_bytes = rows * sizeof(WirePlace);
@@ -249,7 +258,11 @@ absl::Status ValidateRequest(const FrameHeader& header, const ShardShape& shape)
   }
   HEARTH_RETURN_IF_ERROR(ExpectRows(header, shape));
   if (ffn) HEARTH_RETURN_IF_ERROR(ValidateFfn(header, shape));
-  return ExpectPayload(header, FrameType::kFloat32, PayloadOf(shape, header).request_bytes());
+  const bool rounded =
+      header.type == FrameType::kRounded && shape.input_block(header.operation, header.layer) > 0;
+  const FrameType type = rounded ? FrameType::kRounded : FrameType::kFloat32;
+  if (header.type != type) return ExpectPayload(header, type, header.payload_bytes);
+  return ExpectPayload(header, type, PayloadOf(shape, header).request_bytes());
 }
 
 absl::Status ValidateChoices(const FrameHeader& header, const ShardShape& shape,

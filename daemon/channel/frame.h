@@ -42,10 +42,11 @@ namespace hearth {
 // Payloads:
 //   welcome uint64 for each head group that the host holds under the plan, in the order of layers and groups:
 //           what its cache is known by on this host
-//   mix, stage  x, float32 (rows, n_embd); the rows' places, (rows) of WirePlace
-//   ffn     x, float32 (rows, n_embd); if `hidden` says so the predictor's hidden values, float32 (rows,
+//   mix     x, (rows, n_embd), float32 or rounded, see wire_input.h; the rows' places, (rows) of WirePlace
+//   stage   x, float32 (rows, n_embd); the rows' places
+//   ffn     x, as for mix; if `hidden` says so the predictor's hidden values, float32 (rows,
 //           predictor_rank); the block choices, (rows, choices) pairs of uint32 block and float32 weight
-//   output  x, float32 (rows, n_embd)
+//   output  x, as for mix
 //   sums    int32 or int64 (rows, output_values), see wire_sums.h
 //   hidden  float32 (rows, n_embd)
 //   logits  float32 (rows, output rows that the host holds, rising)
@@ -74,6 +75,7 @@ enum class FrameType : uint8_t {
   kFloat32 = 1,
   kInt64 = 2,
   kInt32 = 3,
+  kRounded = 4,
 };
 
 struct FrameHeader {
@@ -123,6 +125,8 @@ struct LayerShape {
   uint32_t output_values = 0;  // of an ffn's sums
   uint32_t blocks = 0;
   uint64_t position_bytes = 0;  // at most, of the cached values of a head group and a position
+  uint32_t heads_block = 0;     // RoundedInputBlock of either
+  uint32_t neurons_block = 0;
 };
 
 // What the messages of one plan to one host look like.
@@ -132,10 +136,13 @@ struct ShardShape {
   uint32_t n_embd = 0;
   std::vector<LayerShape> layers;
   bool leads_stage = false;
+  uint32_t output_block = 0;            // RoundedInputBlock of the output head
   std::vector<IndexRange> output_runs;  // rows of the output head that the host holds, rising
 
   // Rows of all runs.
   uint64_t output_rows() const;
+  // Of the input of a request; 0: it travels as float32.
+  uint32_t input_block(FrameOperation operation, uint32_t layer) const;
 };
 
 // Bytes of the parts of a request's payload, and of its answer; those that an operation does not have are 0.
@@ -152,7 +159,8 @@ struct PayloadShape {
   uint64_t request_bytes() const { return x_bytes + places_bytes + hidden_bytes + choices_bytes; }
 };
 
-// Of a mix, stage, ffn or output message. The counts are within the shape's limits (CHECK).
+// Of a mix, stage, ffn or output message whose type says how x travels. The counts are within the shape's
+// limits (CHECK).
 PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header);
 
 // Whether a worker may read this message's payload: each returns INVALID_ARGUMENT, or FAILED_PRECONDITION for

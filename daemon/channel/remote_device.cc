@@ -106,6 +106,14 @@ FrameHeader RemoteDevice::HeaderOf(FrameOperation operation, uint32_t layer, uin
   return header;
 }
 
+FrameHeader RemoteDevice::HeaderWithInput(Slot& slot, FrameOperation operation, uint32_t layer, uint32_t rows,
+                                          const float* x) {
+  FrameHeader header = HeaderOf(operation, layer, rows);
+  slot.x.Encode(x, rows, shape_.n_embd, shape_.input_block(operation, layer));
+  header.type = slot.x.type();
+  return header;
+}
+
 Ticket RemoteDevice::Submit(const Request& request) {
   HEARTH_CHECK(Holds(WorkOf(request), LayerOf(request)));
   ++submitted_;
@@ -114,21 +122,19 @@ Ticket RemoteDevice::Submit(const Request& request) {
   return submitted_;
 }
 
-void RemoteDevice::SendWithPlaces(Slot& slot, FrameHeader header, uint64_t step,
+void RemoteDevice::SendWithPlaces(Slot& slot, FrameOperation operation, uint32_t layer, uint64_t step,
                                   absl::Span<const RowPlace> rows, const float* x) {
-  slot.header = header;
+  slot.header = HeaderWithInput(slot, operation, layer, static_cast<uint32_t>(rows.size()), x);
   slot.header.step = step;
   slot.places.clear();
   for (const RowPlace& row : rows) slot.places.push_back({row.sequence, row.position, row.prompt});
   const PayloadShape payload = PayloadOf(shape_, slot.header);
   slot.header.payload_bytes = payload.request_bytes();
-  Send(slot.header, {AsBytes(x, payload.x_bytes), AsBytes(slot.places.data(), payload.places_bytes)});
+  Send(slot.header, {slot.x.bytes(), AsBytes(slot.places.data(), payload.places_bytes)});
 }
 
 void RemoteDevice::Send(Slot& slot, const MixRequest& request) {
-  SendWithPlaces(slot,
-                 HeaderOf(FrameOperation::kMix, request.layer, static_cast<uint32_t>(request.rows.size())),
-                 request.step, request.rows, request.x);
+  SendWithPlaces(slot, FrameOperation::kMix, request.layer, request.step, request.rows, request.x);
 }
 
 absl::Status RemoteDevice::RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) {
@@ -136,28 +142,27 @@ absl::Status RemoteDevice::RunStage(uint64_t step, absl::Span<const RowPlace> ro
   if (!failed_.ok()) return failed_;
   Slot& slot = SlotOf(submitted_);
   slot.hidden = x;
-  SendWithPlaces(slot, HeaderOf(FrameOperation::kStage, 0, static_cast<uint32_t>(rows.size())), step, rows,
-                 x);
+  SendWithPlaces(slot, FrameOperation::kStage, 0, step, rows, x);
   return Collect(submitted_, {});
 }
 
 void RemoteDevice::Send(Slot& slot, const FfnRequest& request) {
-  slot.header = HeaderOf(FrameOperation::kFfn, request.layer, request.rows);
+  slot.header = HeaderWithInput(slot, FrameOperation::kFfn, request.layer, request.rows, request.x);
   slot.header.hidden = request.hidden != nullptr && shape_.layers[request.layer].predictor_rank > 0;
   slot.header.choices = request.choices_per_row;
   const PayloadShape payload = PayloadOf(shape_, slot.header);
   HEARTH_CHECK(request.choices.size() == size_t{request.rows} * request.choices_per_row);
   slot.header.payload_bytes = payload.request_bytes();
-  Send(slot.header, {AsBytes(request.x, payload.x_bytes), AsBytes(request.hidden, payload.hidden_bytes),
+  Send(slot.header, {slot.x.bytes(), AsBytes(request.hidden, payload.hidden_bytes),
                      AsBytes(request.choices.data(), payload.choices_bytes)});
 }
 
 void RemoteDevice::Send(Slot& slot, const OutputRequest& request) {
-  slot.header = HeaderOf(FrameOperation::kOutput, 0, request.rows);
+  slot.header = HeaderWithInput(slot, FrameOperation::kOutput, 0, request.rows, request.x);
   slot.logits = request.logits;
   slot.n_vocab = request.n_vocab;
   slot.header.payload_bytes = PayloadOf(shape_, slot.header).request_bytes();
-  Send(slot.header, {AsBytes(request.x, slot.header.payload_bytes)});
+  Send(slot.header, {slot.x.bytes()});
 }
 
 void RemoteDevice::Send(const FrameHeader& header, absl::Span<const absl::Span<const uint8_t>> parts) {

@@ -13,6 +13,7 @@
 #include "daemon/channel/frame.h"
 #include "daemon/channel/frame_sender.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/channel/wire_input.h"
 #include "daemon/channel/wire_sums.h"
 #include "daemon/weights/session_token.h"
 #include "engine/base/mutex.h"
@@ -71,6 +72,7 @@ class RemoteDevice : public Device, public RemoteStage {
   // A request that is on its way.
   struct Slot {
     FrameHeader header;
+    WireInput x;
     std::vector<WirePlace> places;  // of a mix
     float* logits = nullptr;        // of an output
     uint32_t n_vocab = 0;
@@ -81,8 +83,11 @@ class RemoteDevice : public Device, public RemoteStage {
   FrameSocket::Clock::time_point Deadline(const FrameHeader& request) const;
   absl::Status Fail(const absl::Status& status);
   FrameHeader HeaderOf(FrameOperation operation, uint32_t layer, uint32_t rows);
-  void SendWithPlaces(Slot& slot, FrameHeader header, uint64_t step, absl::Span<const RowPlace> rows,
-                      const float* x);
+  // The same, with x on its way in the slot.
+  FrameHeader HeaderWithInput(Slot& slot, FrameOperation operation, uint32_t layer, uint32_t rows,
+                              const float* x);
+  void SendWithPlaces(Slot& slot, FrameOperation operation, uint32_t layer, uint64_t step,
+                      absl::Span<const RowPlace> rows, const float* x);
   void Send(Slot& slot, const MixRequest& request);
   void Send(Slot& slot, const FfnRequest& request);
   void Send(Slot& slot, const OutputRequest& request);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/attention/kv_cache.h"
+#include "engine/outline/rounded_input.h"
 
 namespace hearth {
 
@@ -18,6 +19,8 @@ ShardShape ShapeOf(uint64_t epoch, const ModelOutline& outline, const DecoderOpt
     layer.predictor_rank = ffn.predictor_rank;
     layer.output_values = ffn.output_values();
     layer.blocks = static_cast<uint32_t>(ffn.block_neurons.size());
+    layer.heads_block = RoundedInputBlock(outline, UnitKind::kHeads, i);
+    layer.neurons_block = RoundedInputBlock(outline, UnitKind::kNeurons, i);
     for (const DeviceShare& share : shares) {
       layer.heads |= !share.head_groups[i].empty();
       layer.neurons |= !share.neuron_groups[i].empty();
@@ -27,6 +30,7 @@ ShardShape ShapeOf(uint64_t epoch, const ModelOutline& outline, const DecoderOpt
         MakeKvLayerLayout(outline.spec, outline.spec.layers[i], options.kv_type);
     if (cache.ok()) layer.position_bytes = cache->position_bytes();
   }
+  shape.output_block = RoundedInputBlock(outline, UnitKind::kOutput, 0);
   for (const DeviceShare& share : shares) shape.leads_stage |= !share.led_layers.empty();
   std::vector<uint32_t> runs;
   for (const DeviceShare& share : shares) {

@@ -13,6 +13,7 @@
 #include "daemon/channel/frame_socket.h"
 #include "daemon/channel/frame_socket_impl.h"
 #include "daemon/channel/shard_shape.h"
+#include "daemon/channel/wire_input.h"
 #include "daemon/channel/wire_sums.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/device_set.h"
@@ -85,7 +86,7 @@ class Answerer {
     request.step = own_step_;
     request.layer = header.layer;
     request.rows = rows_;
-    request.x = PayloadPart<float>(0, 0).data();
+    request.x = Input(header);
     request.output_values = shape_.n_embd;
     return ComputeSums(header, request);
   }
@@ -123,7 +124,7 @@ class Answerer {
     FfnRequest request;
     request.layer = header.layer;
     request.rows = header.rows;
-    request.x = PayloadPart<float>(0, 0).data();
+    request.x = Input(header);
     if (header.hidden) request.hidden = PayloadPart<float>(parts.x_bytes, 0).data();
     static_assert(sizeof(BlockChoice) == sizeof(uint32_t) + sizeof(float));
     request.choices =
@@ -150,7 +151,7 @@ class Answerer {
   absl::Status Output(const FrameHeader& header) {
     const uint32_t n_vocab = share_.outline().spec.n_vocab;
     logits_.resize(size_t{header.rows} * n_vocab);
-    OutputRequest request{header.rows, PayloadPart<float>(0, 0).data(), logits_.data(), n_vocab};
+    OutputRequest request{header.rows, Input(header), logits_.data(), n_vocab};
     HEARTH_RETURN_IF_ERROR(Compute(request));
     held_.clear();
     for (uint32_t row = 0; row < header.rows; ++row) {
@@ -178,6 +179,15 @@ class Answerer {
       }
     }
     return Answer(header, FrameOperation::kKv, FrameType::kBytes, cached);
+  }
+
+  // A request's x, (rows, n_embd).
+  const float* Input(const FrameHeader& header) {
+    if (header.type == FrameType::kFloat32) return PayloadPart<float>(0, 0).data();
+    input_.resize(size_t{header.rows} * shape_.n_embd);
+    DecodeRounded(payload_, header.rows, shape_.n_embd, shape_.input_block(header.operation, header.layer),
+                  input_.data());
+    return input_.data();
   }
 
   absl::Status Answer(const FrameHeader& request, FrameOperation operation, FrameType type,
@@ -209,6 +219,7 @@ class Answerer {
   uint64_t own_step_ = 0;  // ours; 0: none yet
   std::vector<RowPlace> rows_, new_rows_;
   std::vector<uint8_t> payload_;
+  std::vector<float> input_;  // (rows, n_embd), of one that came rounded
   std::vector<int64_t> sums_;
   std::vector<float> logits_;  // (rows, n_vocab)
   std::vector<float> hidden_;  // (rows, n_embd)

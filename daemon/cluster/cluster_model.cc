@@ -75,8 +75,9 @@ void ClusterModel::Run() {
 // ---- The file.
 
 absl::Status ClusterModel::OpenFile() {
+  const NodeOptions& options = context_->options;
   HEARTH_ASSIGN_OR_RETURN(
-      file_, ReadModelFile(file_.file, context_->options.sparsity, context_->options.context_length));
+      file_, ReadModelFile(file_.file, options.sparsity, options.context_length, options.arithmetic));
   if (file_.options.context_length < context_->options.context_length) {
     spdlog::info("model {}: its context is the {} tokens that it was trained for; --context {} is more",
                  name_, file_.options.context_length, context_->options.context_length);

@@ -6,13 +6,18 @@
 #include "engine/device/gpu_device.h"
 #include "engine/neuron/bundle.h"
 #include "engine/neuron/cpu_shard.h"
+#include "engine/outline/rounded_input.h"
 
 namespace hearth {
 namespace {
 
-// On the wire (tensor channel): float32 inputs, a block's number and weight, fixed-point sums, which nearly
-// always take 32 bits.
-constexpr uint64_t kInputBytes = sizeof(float);
+// On the wire (tensor channel): inputs rounded to 8 bits where devices round them (wire_input.h), else
+// float32; a block's number and weight; fixed-point sums, which nearly always take 32 bits.
+uint64_t InputBytes(const ModelOutline& outline, UnitKind kind, uint32_t layer) {
+  const uint32_t block = RoundedInputBlock(outline, kind, layer);
+  const uint64_t values = outline.spec.n_embd;
+  return block == 0 ? values * sizeof(float) : values + values / block * sizeof(float);
+}
 constexpr uint64_t kChoiceBytes = 2 * sizeof(float);
 constexpr uint64_t kSumBytes = sizeof(int32_t);
 // Matrices other than neurons' are taken as 8-bit ones: one multiplication and one addition per byte.
@@ -58,7 +63,8 @@ absl::StatusOr<placement::Section> DescribeFfn(const ModelOutline& outline, uint
   const uint64_t choices = ffn.router ? ffn.router->chosen + (ffn.shared_neurons > 0 ? 1 : 0) : 0;
   const uint64_t hidden = sparsity == SparsityMode::kPredicted ? spec.predictor_rank : 0;
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kNeurons, layer}};
-  section.sent_bytes = (spec.n_embd + hidden) * kInputBytes + choices * kChoiceBytes;
+  section.sent_bytes =
+      InputBytes(outline, UnitKind::kNeurons, layer) + hidden * sizeof(float) + choices * kChoiceBytes;
   section.returned_bytes = spec.output_values() * kSumBytes;
   section.cpu_only = !GpuFfn::CanHold(spec).ok();
   for (const NeuronGroup& group : outline.neuron_groups[layer]) {
@@ -81,7 +87,7 @@ absl::StatusOr<placement::Group> DescribeUnit(const ModelOutline& outline, const
 absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, const DecoderOptions& options,
                                                  uint32_t layer) {
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kHeads, layer}};
-  section.sent_bytes = outline.spec.n_embd * kInputBytes;
+  section.sent_bytes = InputBytes(outline, UnitKind::kHeads, layer);
   section.returned_bytes = outline.spec.n_embd * kSumBytes;
   section.cpu_only = !GpuDevice::Supports(outline, {UnitKind::kHeads, layer, 0}, options.kv_type).ok();
   for (uint32_t g = 0; g < outline.head_groups[layer].size(); ++g) {
@@ -95,7 +101,7 @@ absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, co
 absl::StatusOr<placement::Section> DescribeOutput(const ModelOutline& outline,
                                                   const DecoderOptions& options) {
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kOutput, 0}};
-  section.sent_bytes = outline.spec.n_embd * kInputBytes;
+  section.sent_bytes = InputBytes(outline, UnitKind::kOutput, 0);
   for (uint32_t run = 0; run < outline.output_runs.size(); ++run) {
     HEARTH_ASSIGN_OR_RETURN(placement::Group group,
                             DescribeUnit(outline, options, {UnitKind::kOutput, 0, run}));

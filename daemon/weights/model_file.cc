@@ -66,13 +66,15 @@ void KeepDigest(const std::string& cache_path, const std::string& digest) {
 }  // namespace
 
 absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
-                                        std::optional<SparsityMode> sparsity, uint32_t context_length) {
+                                        std::optional<SparsityMode> sparsity, uint32_t context_length,
+                                        Arithmetic arithmetic) {
   ModelFile model;
   model.file = std::move(file);
   HEARTH_ASSIGN_OR_RETURN(model.options.profile, FindProfile("", *model.file));
   HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec,
                           ReadModelSpec(*model.file, {context_length, "", model.options.profile.get()}));
   model.options.sparsity = sparsity.value_or(DefaultSparsity(spec));
+  model.options.arithmetic = arithmetic;
   model.options.context_length =
       spec.context_length > 0 ? std::min(context_length, spec.context_length) : context_length;
   HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*model.file, model.options));

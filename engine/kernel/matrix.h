@@ -1,6 +1,7 @@
 #ifndef HEARTH_ENGINE_KERNEL_MATRIX_H_
 #define HEARTH_ENGINE_KERNEL_MATRIX_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,6 +19,11 @@ namespace hearth {
 // 8-bit blocks as long as their own: 256 values for super-blocks, else 32, which is how llama.cpp rounds too
 // (F32, F16 and BF16 weights keep float32 activations).
 enum class Arithmetic { kFast, kFloat32 };
+
+// With kFast: how many columns of the activations share a scale, for weights of a quantised type.
+inline size_t ActivationBlock(TensorType type) {
+  return std::max<size_t>(32, GetTypeInfo(type).block_values);
+}
 
 // A weight matrix W, (rows, cols), in the layout its kernel wants. It either owns packed weights (about as
 // many bytes as the file has for them) or borrows the bytes it was made from, where the kernel reads the
@@ -39,8 +45,8 @@ class Matrix {
   static absl::StatusOr<Matrix> PackRows(TensorType type, size_t rows, size_t cols, RowReader read,
                                          ThreadPool& pool, Arithmetic arithmetic = Arithmetic::kFast);
 
-  // Rows that stay where they are, as they are, to be read by whoever packs them in another way (borrowed_rows): no
-  // kernel multiplies such a matrix. `blocks` as for Pack.
+  // Rows that stay where they are, as they are, to be read by whoever packs them in another way
+  // (borrowed_rows): no kernel multiplies such a matrix. `blocks` as for Pack.
   static absl::StatusOr<Matrix> Borrow(TensorType type, size_t rows, size_t cols,
                                        absl::Span<const uint8_t> blocks);
 

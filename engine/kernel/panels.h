@@ -109,11 +109,6 @@ struct PanelTask {
   size_t sums_stride = 0;
 };
 
-// Activations meet weights in blocks as long as the weights' own.
-inline size_t ActivationBlock(TensorType type) {
-  return std::max<size_t>(kUnitCols, GetTypeInfo(type).block_values);
-}
-
 // Each computes the rows of the panels [begin, end), for all tokens.
 void MultiplyRows(const PanelTask& task, size_t begin, size_t end);
 void MultiplyFloatPanels(const PanelTask& task, size_t begin, size_t end);

@@ -104,29 +104,6 @@ void PrintRow(const std::string& name, const Verdict& verdict) {
               verdict.failure.empty() ? "ok" : ("FAILED: " + verdict.failure).c_str());
 }
 
-// Every model there is that `filter` names.
-std::vector<absl::StatusOr<ReferenceModel>> ReadModels(const std::string& pack, const std::string& fixtures,
-                                                       const std::string& filter) {
-  std::vector<absl::StatusOr<ReferenceModel>> models;
-  const auto wanted = [&](const std::filesystem::path& path) {
-    return path.stem().string().find(filter) != std::string::npos;
-  };
-  for (const std::filesystem::path& file : ListFiles(fixtures, ".gguf")) {
-    if (wanted(file)) models.push_back(ReadFixtureModel(file));
-  }
-  if (!std::filesystem::is_directory(pack)) {
-    std::printf("no reference pack at %s (set HEARTH_CONFORMANCE_DIR to its folder): the fixtures alone\n",
-                pack.c_str());
-    return models;
-  }
-  for (const char* folder : {"models", "quants", "powerinfer"}) {
-    for (const std::filesystem::path& json : ListFiles(std::filesystem::path(pack) / folder, ".json")) {
-      if (wanted(json)) models.push_back(ReadReferenceModel(json));
-    }
-  }
-  return models;
-}
-
 // The number of models that fail.
 int RunModels(const std::vector<absl::StatusOr<ReferenceModel>>& models, const Options& options) {
   ThreadPool pool(options.threads);
@@ -172,7 +149,8 @@ int main(int argc, char** argv) {
   app.add_option("--devices", options.devices.cpus, "CPUs that share the model")->check(CLI::PositiveNumber);
   app.add_option("--gpus", options.devices.gpus, "GPUs that share it with them, emulated ones unless --cuda");
   app.add_flag_callback(
-      "--cuda", [&] { options.devices.gpu_kind = hearth::gpu::GpuKind::kCuda; }, "CUDA's first device, for all of them");
+      "--cuda", [&] { options.devices.gpu_kind = hearth::gpu::GpuKind::kCuda; },
+      "CUDA's first device, for all of them");
   app.add_flag("--gpus-alone", options.devices.gpus_alone, "leave CPUs what GPUs cannot compute");
   app.add_option("--threads", options.threads, "threads; 0: as many as there are cores");
   app.add_option("--chunk", options.chunk, "prompt tokens evaluated at once")->check(CLI::Range(1, 512));

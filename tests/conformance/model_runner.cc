@@ -31,7 +31,7 @@ absl::StatusOr<ModelRunner> ModelRunner::Open(const std::string& path, const Run
   return runner;
 }
 
-absl::StatusOr<std::vector<float>> ModelRunner::Evaluate(const std::vector<int32_t>& tokens) {
+absl::StatusOr<std::vector<float>> ModelRunner::Evaluate(const std::vector<int32_t>& tokens, size_t prompt) {
   const size_t vocabulary = model_->spec().n_vocab;
   std::vector<float> logits(tokens.size() * vocabulary);
   HEARTH_RETURN_IF_ERROR(decoder_->Truncate(0, 0));
@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<float>> ModelRunner::Evaluate(const std::vector<int32
   for (size_t begin = 0; begin < tokens.size(); begin += rows.size()) {
     rows.clear();
     for (size_t t = begin; t < tokens.size() && rows.size() < options_.chunk; ++t) {
-      rows.push_back({0, static_cast<uint32_t>(t), tokens[t], true});
+      rows.push_back({0, static_cast<uint32_t>(t), tokens[t], true, t < prompt});
     }
     HEARTH_RETURN_IF_ERROR(
         decoder_->Step(rows, absl::MakeSpan(logits).subspan(begin * vocabulary, rows.size() * vocabulary)));

@@ -29,8 +29,9 @@ class ModelRunner {
                                           ThreadPool& pool);
 
   const Model& model() const { return *model_; }
-  // The logits at every position of the tokens, evaluated from position 0: (tokens, vocabulary).
-  absl::StatusOr<std::vector<float>> Evaluate(const std::vector<int32_t>& tokens);
+  // The logits at every position of the tokens, evaluated from position 0: (tokens, vocabulary). The first
+  // `prompt` of them as a prompt (BatchRow::prompt).
+  absl::StatusOr<std::vector<float>> Evaluate(const std::vector<int32_t>& tokens, size_t prompt = 0);
   // The `count` tokens that follow the prompt when the largest logit (the lowest id on a tie) is taken each
   // time.
   absl::StatusOr<std::vector<int32_t>> Continue(const std::vector<int32_t>& prompt, size_t count);

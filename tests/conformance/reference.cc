@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -104,6 +105,28 @@ std::vector<std::filesystem::path> ListFiles(const std::filesystem::path& folder
   }
   std::sort(files.begin(), files.end());
   return files;
+}
+
+std::vector<absl::StatusOr<ReferenceModel>> ReadModels(const std::string& pack, const std::string& fixtures,
+                                                       const std::string& filter) {
+  std::vector<absl::StatusOr<ReferenceModel>> models;
+  const auto wanted = [&](const std::filesystem::path& path) {
+    return path.stem().string().find(filter) != std::string::npos;
+  };
+  for (const std::filesystem::path& file : ListFiles(fixtures, ".gguf")) {
+    if (wanted(file)) models.push_back(ReadFixtureModel(file));
+  }
+  if (!std::filesystem::is_directory(pack)) {
+    std::printf("no reference pack at %s (set HEARTH_CONFORMANCE_DIR to its folder): the fixtures alone\n",
+                pack.c_str());
+    return models;
+  }
+  for (const char* folder : {"models", "quants", "powerinfer"}) {
+    for (const std::filesystem::path& json : ListFiles(std::filesystem::path(pack) / folder, ".json")) {
+      if (wanted(json)) models.push_back(ReadReferenceModel(json));
+    }
+  }
+  return models;
 }
 
 LogitDifference CompareLogits(const NpyArray& reference, const std::vector<float>& ours) {

@@ -48,6 +48,11 @@ absl::StatusOr<ReferenceModel> ReadFixtureModel(const std::filesystem::path& fil
 std::vector<std::filesystem::path> ListFiles(const std::filesystem::path& folder,
                                              const std::string& extension);
 
+// The project's fixtures and, where there is one (says so where not), the models of the pack: those with
+// `filter` in their names.
+std::vector<absl::StatusOr<ReferenceModel>> ReadModels(const std::string& pack, const std::string& fixtures,
+                                                       const std::string& filter);
+
 // How far logits are from a reference's, both (positions, vocabulary).
 struct LogitDifference {
   double max_abs = 0;

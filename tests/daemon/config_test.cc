@@ -61,6 +61,8 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "512",
                              "--kv-type",
                              "f32",
+                             "--arithmetic",
+                             "float32",
                              "--sparsity",
                              "exact",
                              "--threads",
@@ -91,6 +93,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.model_name, "m");
   EXPECT_EQ(config.context, 512u);
   EXPECT_EQ(config.kv_type, KvType::kF32);
+  EXPECT_EQ(config.arithmetic, Arithmetic::kFloat32);
   EXPECT_EQ(config.sparsity, SparsityMode::kExact);
   EXPECT_EQ(config.threads, 1u);
   EXPECT_EQ(config.slots, 2u);
@@ -125,6 +128,7 @@ TEST(ConfigTest, BadValuesNameTheirFlag) {
   EXPECT_THAT(Refusal({"--slots", "0"}), HasSubstr("--slots"));
   EXPECT_THAT(Refusal({"--context", "1"}), HasSubstr("--context"));
   EXPECT_THAT(Refusal({"--kv-type", "f64"}), HasSubstr("--kv-type"));
+  EXPECT_THAT(Refusal({"--arithmetic", "slow"}), HasSubstr("--arithmetic"));
   EXPECT_THAT(Refusal({"--sparsity", "some"}), HasSubstr("--sparsity"));
   EXPECT_THAT(Refusal({"--log-level", "loud"}), HasSubstr("--log-level"));
   EXPECT_THAT(Refusal({"--log-format", "xml"}), HasSubstr("--log-format"));

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/file/gguf.h"
-#include "engine/file/gguf_writer.h"
+#include "tests/support/with_vocabulary.h"
 
 namespace hearth {
 namespace {
@@ -62,33 +62,11 @@ std::vector<std::pair<uint64_t, uint64_t>> Descriptions(const GgufFile& file, ui
   return places;
 }
 
-// As many tokens as the embedding has rows: three special ones, then letters.
-void AddVocabulary(const GgufFile& file, GgufWriter& writer) {
-  const uint64_t size = file.FindTensor("token_embd.weight")->ne[1];
-  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
-  std::vector<int64_t> types = {2, 3, 3};
-  for (uint64_t i = 3; i < size; ++i) {
-    tokens.push_back(std::string(1, static_cast<char>('a' + i % 26)) + std::string(i / 26, '_'));
-    types.push_back(1);
-  }
-  writer.Set("tokenizer.ggml.model", std::string("llama"));
-  writer.Set("tokenizer.ggml.scores", std::vector<float>(tokens.size(), -1.0f));
-  writer.Set("tokenizer.ggml.tokens", std::move(tokens));
-  writer.Set("tokenizer.ggml.token_type", std::move(types));
-}
-
 absl::StatusOr<Sound> ReadSound(const std::filesystem::path& path) {
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path));
-  GgufWriter writer(file->is_powerinfer());
-  writer.CopyMetadata(*file);
-  if (!file->metadata().Has("tokenizer.ggml.tokens")) AddVocabulary(*file, writer);
-  for (const GgufTensor& tensor : file->tensors()) {
-    writer.AddTensor(tensor.name, tensor.type, {tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions},
-                     std::vector<uint8_t>(tensor.data.begin(), tensor.data.end()));
-  }
   Sound sound;
   sound.name = path.stem();
-  HEARTH_ASSIGN_OR_RETURN(sound.bytes, writer.Serialize());
+  HEARTH_ASSIGN_OR_RETURN(sound.bytes, WithVocabulary(*file));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> written, GgufFile::Parse(sound.bytes, sound.name));
   sound.header_bytes = HeaderBytes(*written);
   sound.descriptions = Descriptions(*written, sound.header_bytes);

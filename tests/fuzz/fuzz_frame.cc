@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "daemon/channel/frame.h"
+#include "daemon/channel/wire_input.h"
 #include "engine/base/check.h"
 
 namespace hearth {
@@ -15,7 +16,9 @@ ShardShape Shape() {
   shape.epoch = 7;
   shape.limits = {.sequences = 2, .context_length = 32, .max_rows = 16};
   shape.n_embd = 64;
-  shape.layers = {{false, true, 8, 64, 1, 0}, {true, false, 0, 0, 0, 128}, {true, true, 0, 65, 4, 64}};
+  shape.layers = {
+      {false, true, 8, 64, 1, 0}, {true, false, 0, 0, 0, 128}, {true, true, 0, 65, 4, 64, 32, 256}};
+  shape.output_block = 32;
   shape.leads_stage = true;
   shape.output_runs = {{0, 10}, {90, 100}};
   return shape;
@@ -49,6 +52,12 @@ void Check(absl::Span<const uint8_t> input) {
     if (!ValidateKvRange(*header, shape, range).ok()) return;
   } else {
     HEARTH_CHECK(PayloadOf(shape, *header).request_bytes() == header->payload_bytes);
+    if (header->type == FrameType::kRounded) {
+      const uint32_t block = shape.input_block(operation, header->layer);
+      std::vector<float> x(size_t{header->rows} * shape.n_embd);
+      DecodeRounded(Take<uint8_t>(input, PayloadOf(shape, *header).x_bytes), header->rows, shape.n_embd,
+                    block, x.data());
+    }
     if (operation == FrameOperation::kFfn) {
       (void)ValidateChoices(*header, shape, Take<BlockChoice>(input, size_t{header->rows} * header->choices));
     } else {

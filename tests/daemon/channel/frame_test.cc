@@ -51,7 +51,7 @@ TEST(FrameHeader, IsLittleEndianOnTheWire) {
   const FrameHeaderBytes bytes = EncodeFrameHeader(FfnHeader());
   EXPECT_EQ(bytes[0], 0x48);  // magic
   EXPECT_EQ(bytes[1], 0x52);
-  EXPECT_EQ(bytes[4], 3);  // version
+  EXPECT_EQ(bytes[4], 4);  // version
   EXPECT_EQ(bytes[8], 7);
   EXPECT_EQ(bytes[15], 0);
 }
@@ -148,6 +148,24 @@ TEST(ValidateRequest, HeadsAndOutputRowsAreAskedWhereTheyAre) {
   FrameHeader header = HeaderOf(FrameOperation::kMix, 1, 2, 2 * (64 * 4 + 12));
   header.choices = 1;
   EXPECT_FALSE(ok(header));
+}
+
+TEST(ValidateRequest, InputsTravelRoundedWhereDevicesRoundThem) {
+  ShardShape shape = Shape();
+  shape.layers[0].neurons_block = 32;
+  shape.layers[1].heads_block = 32;
+  shape.output_block = 32;
+  const uint64_t row = 64 + 2 * 4;  // codes and magnitudes
+  for (FrameHeader header :
+       {HeaderOf(FrameOperation::kFfn, 0, 2, 2 * row), HeaderOf(FrameOperation::kMix, 1, 2, 2 * (row + 12)),
+        HeaderOf(FrameOperation::kOutput, 0, 2, 2 * row)}) {
+    EXPECT_FALSE(ValidateRequest(header, shape).ok()) << "too short for float32";
+    header.type = FrameType::kRounded;
+    EXPECT_TRUE(ValidateRequest(header, shape).ok());
+    EXPECT_FALSE(ValidateRequest(header, Shape()).ok()) << "devices do not round";
+    header.payload_bytes += 1;
+    EXPECT_FALSE(ValidateRequest(header, shape).ok());
+  }
 }
 
 TEST(ValidateRequest, CachedPositionsAreAtMostWhatTheContextHolds) {

@@ -10,6 +10,7 @@
 #include "daemon/channel/remote_device.h"
 #include "daemon/channel/shard_shape.h"
 #include "daemon/channel/tensor_server.h"
+#include "daemon/channel/wire_input.h"
 #include "tests/daemon/weights/shard_fixture.h"
 
 namespace hearth {
@@ -92,7 +93,8 @@ TEST_F(TensorChannelTest, RemoteDeviceGivesTheSumsOfTheLocalOnes) {
   }
   EXPECT_EQ(device->counters().round_trips, 20);
   EXPECT_EQ(device->network_bytes(),
-            20 * (2 * kFrameHeaderBytes + x_.size() * (sizeof(float) + sizeof(int32_t))));
+            20 * (2 * kFrameHeaderBytes + WireInputBytes(FrameType::kRounded, 4, fixture_.embedding(), 32) +
+                  x_.size() * sizeof(int32_t)));
   EXPECT_EQ(server_->refused(), 0);
 }
 

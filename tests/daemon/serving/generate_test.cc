@@ -234,6 +234,20 @@ TEST_P(SlowReaderTest, HoldsNobodyUpAndGetsEverythingInBoundedPieces) {
   EXPECT_EQ(tokens, 200000u);
 }
 
+// For how long: see TwoBlockedSequencesBothGiveTheirSlotsWithinASecond.
+TEST(GenerateTest, TwoClientsThatNeverReadHoldNobodyUp) {
+  DecoderOptions options = Slots(2);
+  options.context_length = 300000;
+  Served served(std::make_shared<FakeModel>(Bytes("abcdefghij"), options));
+  std::vector<std::unique_ptr<Call>> silent;
+  for (int i = 0; i < 2; ++i) silent.push_back(Start(*served.generation, TextRequest("x", 299000)));
+  v1::GenerateResponse event;
+  for (const auto& call : silent) ASSERT_TRUE(call->reader->Read(&event));  // Started: both slots are taken
+  const Outcome outcome = Generate(*served.generation, TextRequest("x", 50));
+  EXPECT_EQ(outcome.tokens.size(), 50u);
+  for (const auto& call : silent) call->context.TryCancel();
+}
+
 TEST(GenerateTest, TwoHundredStreamsAtOnceFinish) {
   Served served;
   std::vector<std::unique_ptr<Call>> calls;

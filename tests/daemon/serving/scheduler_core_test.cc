@@ -14,6 +14,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 using Batch = SchedulerCore::Batch;
 
 constexpr absl::Duration kFast = absl::Milliseconds(1);
@@ -299,6 +300,15 @@ TEST_F(ParkingTest, BlockedSequenceGivesItsSlotToWhoWaitsWithinASecond) {
   ASSERT_THAT(batch.admitted, SizeIs(1));
   EXPECT_FALSE(batch.admitted[0].resumed);
   EXPECT_EQ(core_.waiting(), 1u);
+}
+
+TEST(SchedulerCoreTest, TwoBlockedSequencesBothGiveTheirSlotsWithinASecond) {
+  SchedulerCore core(Limits(2));
+  for (RequestId id : {1, 2}) ASSERT_TRUE(core.Submit(Request(id, 1, 100)).ok());
+  RunStep(core);
+  for (RequestId id : {1, 2}) core.SetBlocked(id, true, At(1000));
+  for (RequestId id : {3, 4}) ASSERT_TRUE(core.Submit(Request(id, 1, 100)).ok());
+  EXPECT_THAT(AdmittedIds(RunStep(core, At(2000))), UnorderedElementsAre(3, 4));
 }
 
 TEST_F(ParkingTest, ParkedRequestIsFirstInLineAndIsReadAgainFromItsStart) {
