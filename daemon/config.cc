@@ -68,6 +68,20 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->type_name("HOST:PORT")
       ->capture_default_str()
       ->group(kNetwork);
+  app.add_option_function<std::string>(
+         "--http",
+         [&config](const std::string& address) { config.http = address.empty() ? kHttpOff : address; },
+         "Where OpenAI's clients connect, and /health and /metrics are; off: nowhere; default: " +
+             std::string(kDefaultHttp) + " where it is free")
+      ->expected(0, 1)
+      ->type_name("HOST:PORT")
+      ->group(kNetwork);
+  app.add_option(
+         "--http-allow-origin", config.http_allow_origins,
+         "Web pages that may use it from a browser: https://HOST[:PORT], or * for all; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("ORIGIN")
+      ->group(kNetwork);
   app.add_option("--join", config.join, "Be a worker of the coordinator at this address")
       ->type_name("HOST:PORT")
       ->group(kNetwork);
@@ -266,7 +280,25 @@ absl::Status CheckAddressOf(const char* flag, const std::string& address, int lo
   return status.ok() ? status : OfFlag(flag, status);
 }
 
+absl::Status CheckHttp(const Config& config) {
+  if (config.http && *config.http != kHttpOff) {
+    HEARTH_RETURN_IF_ERROR(CheckAddressOf("--http", *config.http, 0));
+  }
+  for (const std::string& origin : config.http_allow_origins) {
+    const size_t host = origin.find("://");
+    const bool sound = host != std::string::npos && host > 0 && host + 3 < origin.size() &&
+                       origin.find_first_of("/ ", host + 3) == std::string::npos &&
+                       Printable(origin, origin.size()) == origin;
+    if (origin == "*" || sound) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--http-allow-origin: \"", Printable(origin),
+                     "\" is no origin; write https://HOST or https://HOST:PORT"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckNetwork(const Config& config) {
+  HEARTH_RETURN_IF_ERROR(CheckHttp(config));
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--listen", config.listen, 0));
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--tensor-listen", config.tensor_listen, 0));
   if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", config.join, 1));
@@ -274,12 +306,16 @@ absl::Status CheckNetwork(const Config& config) {
     return absl::InvalidArgumentError(
         absl::StrCat("--join: ", config.join, " is this host's own --listen address"));
   }
-  const std::array<std::pair<const char*, const std::string*>, 3> addresses = {
-      {{"--listen", &config.listen}, {"--tensor-listen", &config.tensor_listen}, {"--join", &config.join}}};
+  const std::string http = config.http.value_or(kDefaultHttp);
+  const std::array<std::pair<const char*, std::string>, 4> addresses = {
+      {{"--listen", config.listen},
+       {"--http", http == kHttpOff ? "" : http},
+       {"--tensor-listen", config.tensor_listen},
+       {"--join", config.join}}};
   for (const auto& [flag, address] : addresses) {
-    if (config.insecure_network || address->empty() || IsLoopbackAddress(*address)) continue;
+    if (config.insecure_network || address.empty() || IsLoopbackAddress(address)) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        flag, ": ", *address,
+        flag, ": ", address,
         " can be reached from other machines, and connections are neither encrypted nor checked; ",
         "use a loopback address such as 127.0.0.1:7770, or add --insecure-network if everyone on the network "
         "may use it"));

@@ -16,13 +16,19 @@
 
 namespace hearth {
 
+inline constexpr char kDefaultHttp[] = "127.0.0.1:7780";
+inline constexpr char kHttpOff[] = "off";
+
 // Everything hearthd can be told, by flags or by a TOML file whose keys are the long names of the flags. A
 // flag wins over the file, the file over the default.
 struct Config {
   // Clients and workers.
   std::string listen = "127.0.0.1:7770";      // HOST:PORT of the gRPC port; port 0 takes any free one
   std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of the tensor channel
-  bool insecure_network = false;              // allows addresses that other machines can reach
+  // HOST:PORT for OpenAI's clients; "off": none; nullopt: kDefaultHttp, or none where another program has it.
+  std::optional<std::string> http;
+  std::vector<std::string> http_allow_origins;  // of web pages that may use it; "*": all
+  bool insecure_network = false;                // allows addresses that other machines can reach
   std::string join;          // HOST:PORT of the coordinator; empty: this host is the coordinator
   std::string name;          // of this host, unique in the cluster
   std::string state_dir;     // cache of weights, port file; for one daemon at a time

@@ -4,15 +4,20 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
+#include "daemon/http/http_server.h"
+#include "daemon/http/openai_api.h"
 #include "daemon/logging.h"
 #include "daemon/ready_text.h"
 #include "daemon/serving/server.h"
@@ -63,9 +68,9 @@ absl::Status TakeStateDirectory(const std::string& directory) {
                                              "; stop it or choose another --state-dir"));
 }
 
-// Leaves the port in STATE_DIR/port, whole or not at all, for scripts that start the daemon with port 0.
-absl::Status WritePortFile(const Config& config, const std::string& address) {
-  return WriteFile(fs::path(config.state_dir) / "port", address.substr(address.rfind(':') + 1) + "\n",
+// Leaves the port in STATE_DIR/`name`, whole or not at all, for scripts that start the daemon with port 0.
+absl::Status WritePortFile(const Config& config, const char* name, const std::string& address) {
+  return WriteFile(fs::path(config.state_dir) / name, address.substr(address.rfind(':') + 1) + "\n",
                    Replace::kRegularFile);
 }
 
@@ -100,21 +105,62 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
   return Server::Start(options, *node.model_host(), node.cluster_view());
 }
 
+// Connections need a file each: takes all that the system allows, and says how many that is.
+size_t RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  const rlim_t before = std::exchange(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, 65536));
+  if (limit.rlim_cur < before || setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+  return limit.rlim_cur;
+}
+
+// The HTTP face, if there is one, and what the daemon says about it.
+struct HttpFace {
+  std::unique_ptr<HttpHandler> api;
+  std::unique_ptr<HttpServer> server;  // null: off
+  std::string text;
+};
+
+absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc) {
+  HttpFace face;
+  HttpServerOptions options;
+  options.listen = config.http.value_or(kDefaultHttp);
+  if (options.listen == kHttpOff) return face;
+  options.limits.connections = std::min(options.limits.connections, RaiseFileLimit() / 2);
+  face.api =
+      MakeOpenAiApi(grpc.InProcessChannel(), {.allowed_origins = config.http_allow_origins, .metrics = {}});
+  absl::StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Start(options, *face.api);
+  if (server.ok()) {
+    face.server = *std::move(server);
+    face.text = absl::StrCat("OpenAI clients: http://", face.server->address(), "/v1");
+    return face;
+  }
+  // Somebody who asked for nothing gets a daemon that works; often the port is another daemon's of this
+  // machine.
+  if (config.http || !absl::IsUnavailable(server.status())) return server.status();
+  face.text = absl::StrCat("no port for OpenAI clients: another program has ", kDefaultHttp,
+                           "; choose one with --http HOST:PORT, or --http off");
+  spdlog::warn("{}", face.text);
+  return face;
+}
+
 absl::Status Run(const Config& config) {
   const sigset_t signals = BlockStopSignals();
   HEARTH_RETURN_IF_ERROR(TakeStateDirectory(config.state_dir));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Create(ToNodeOptions(config)));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, StartServer(config, *node));
+  HEARTH_ASSIGN_OR_RETURN(const HttpFace http, StartHttp(config, *server));
   node->Start();
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   for (const std::string& path : config.models) {
     HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
   }
-  HEARTH_RETURN_IF_ERROR(WritePortFile(config, server->address()));
+  if (http.server) HEARTH_RETURN_IF_ERROR(WritePortFile(config, "http_port", http.server->address()));
+  HEARTH_RETURN_IF_ERROR(WritePortFile(config, "port", server->address()));
   // Everything else goes to the log on stderr.
   const std::vector<ModelInfo> models =
       node->model_host() == nullptr ? std::vector<ModelInfo>() : node->model_host()->List();
-  HEARTH_RETURN_IF_ERROR(Print(ReadyText(server->address(), models)));
+  HEARTH_RETURN_IF_ERROR(Print(ReadyText(server->address(), http.text, models)));
   spdlog::info("{} listens on {}{}", config.name, server->address(),
                config.join.empty() ? "" : " as a worker of " + config.join);
 
@@ -122,6 +168,7 @@ absl::Status Run(const Config& config) {
   spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
   server->EndGenerations();
   node->Stop();
+  if (http.server) http.server->Stop(absl::ToChronoMilliseconds(kShutdownGrace));
   server->Shutdown(kShutdownGrace);
   return absl::OkStatus();
 }

@@ -5,8 +5,10 @@
 
 namespace hearth {
 
-std::string ReadyText(const std::string& address, const std::vector<ModelInfo>& models) {
+std::string ReadyText(const std::string& address, const std::string& http,
+                      const std::vector<ModelInfo>& models) {
   std::string text = absl::StrCat("hearthd ready on ", address, "\n");
+  if (!http.empty()) absl::StrAppend(&text, http, "\n");
   for (const ModelInfo& model : models) {
     const std::string name = Printable(model.name);
     if (model.state == ModelState::kFailed) {

@@ -8,9 +8,10 @@
 
 namespace hearth {
 
-// What hearthd prints once it answers calls. Scripts wait for the first line, "hearthd ready on HOST:PORT"; a
-// line more for each model that cannot be used yet says so.
-std::string ReadyText(const std::string& address, const std::vector<ModelInfo>& models);
+// What hearthd prints once it answers calls. Scripts wait for the first line, "hearthd ready on HOST:PORT";
+// `http` is the second one unless it is empty; a line more for each model that cannot be used yet says so.
+std::string ReadyText(const std::string& address, const std::string& http,
+                      const std::vector<ModelInfo>& models);
 
 }  // namespace hearth
 

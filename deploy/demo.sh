@@ -34,7 +34,7 @@ trap stop EXIT
 start() {
   local name=$1
   shift
-  build/bin/hearthd --name "$name" --state-dir "$state/$name" --listen 127.0.0.1:0 "$@" >"$state/$name.log" 2>&1 &
+  build/bin/hearthd --name "$name" --state-dir "$state/$name" --listen 127.0.0.1:0 --http off "$@" >"$state/$name.log" 2>&1 &
   local pid=$!
   pids+=("$pid")
   for _ in $(seq 300); do

@@ -116,9 +116,10 @@ v1::DeviceShare ToProto(const DeviceShareView& share) {
   return result;
 }
 
-void SetLogprob(const TokenLogprob& from, v1::TokenLogprob* to) {
+void SetLogprob(const GenerationDelta::Token& from, v1::TokenLogprob* to) {
   to->set_token(from.token);
   to->set_logprob(from.logprob);
+  to->set_text(from.text);
 }
 
 }  // namespace
@@ -169,7 +170,7 @@ v1::Delta ToProto(GenerationDelta delta) {
   for (const GenerationDelta::Logprobs& logprobs : delta.logprobs) {
     v1::TokenLogprobs* entry = result.add_logprobs();
     SetLogprob(logprobs.chosen, entry->mutable_chosen());
-    for (const TokenLogprob& top : logprobs.top) SetLogprob(top, entry->add_top());
+    for (const GenerationDelta::Token& top : logprobs.top) SetLogprob(top, entry->add_top());
   }
   return result;
 }

@@ -34,7 +34,9 @@ Generation::Choice Generation::Advance(absl::Span<float> logits, absl::Time now)
 
   delta_.tokens.push_back(token);
   if (request_.logprobs) {
-    delta_.logprobs.push_back({{token, LogprobOf(distribution, token)}, std::move(top)});
+    GenerationDelta::Logprobs logprobs{Described({token, LogprobOf(distribution, token)}), {}};
+    for (const TokenLogprob& other : top) logprobs.top.push_back(Described(other));
+    delta_.logprobs.push_back(std::move(logprobs));
   }
   if (!request_.ignore_eos && tokenizer_.IsEndOfGeneration(token)) return {token, EndReason::kStopToken};
   delta_.text += text_.Push(token);
@@ -65,6 +67,10 @@ void Generation::End(EndReason reason, absl::Time now) {
   if (text_.matched_stop() != nullptr) reason = EndReason::kStopString;
   if (!delta_.tokens.empty() || !delta_.text.empty()) Emit();
   sink_->Finished(Summary(reason, now));
+}
+
+GenerationDelta::Token Generation::Described(const TokenLogprob& logprob) const {
+  return {logprob.token, logprob.logprob, tokenizer_.TokenBytes(logprob.token, /*special=*/true)};
 }
 
 GenerationSummary Generation::Summary(EndReason reason, absl::Time now) const {

@@ -31,9 +31,14 @@ struct GenerationRequest {
 
 // What one or more steps have added to a stream.
 struct GenerationDelta {
+  struct Token {
+    TokenId token;
+    float logprob;     // as TokenLogprob's
+    std::string text;  // bytes, perhaps no whole character
+  };
   struct Logprobs {
-    TokenLogprob chosen;
-    std::vector<TokenLogprob> top;
+    Token chosen;
+    std::vector<Token> top;
   };
   std::string text;
   std::vector<TokenId> tokens;
@@ -93,6 +98,7 @@ class Generation {
   void Fail(const absl::Status& status) { sink_->Failed(status); }
 
  private:
+  GenerationDelta::Token Described(const TokenLogprob& logprob) const;
   GenerationSummary Summary(EndReason reason, absl::Time now) const;
 
   GenerationRequest request_;

@@ -72,6 +72,7 @@ class Listener {
   }
 
   grpc::HealthCheckServiceInterface& health() { return *server_->GetHealthCheckService(); }
+  std::shared_ptr<grpc::Channel> InProcessChannel() { return server_->InProcessChannel({}); }
   const std::string& address() const { return address_; }
 
  private:
@@ -110,6 +111,7 @@ class CoordinatorServer final : public Server {
   }
 
   const std::string& address() const override { return listener_.address(); }
+  std::shared_ptr<grpc::Channel> InProcessChannel() override { return listener_.InProcessChannel(); }
 
   void EndGenerations() override {
     schedulers_->StopAll(
@@ -143,6 +145,7 @@ class WorkerServer final : public Server {
   }
 
   const std::string& address() const override { return listener_.address(); }
+  std::shared_ptr<grpc::Channel> InProcessChannel() override { return listener_.InProcessChannel(); }
   void EndGenerations() override {}  // they are the coordinator's
   void Shutdown(absl::Duration grace) override { listener_.Shutdown(grace); }
 

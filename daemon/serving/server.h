@@ -12,8 +12,9 @@
 #include "daemon/serving/scheduler.h"
 
 namespace grpc {
+class Channel;
 class ServerBuilder;
-}
+}  // namespace grpc
 
 namespace hearth {
 
@@ -39,6 +40,8 @@ class Server {
 
   // HOST:PORT with the port that is really in use.
   virtual const std::string& address() const = 0;
+  // To the same services within this process, without a network. Calls are to end before the server does.
+  virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;
   // Ends all generations with UNAVAILABLE, as well as those to come.
   virtual void EndGenerations() = 0;
   // Takes no more calls, ends generations and, after `grace`, the other calls.

@@ -47,7 +47,7 @@ class Daemon:
 
     def __init__(self, folder, *arguments):
         self.process = subprocess.Popen(
-            [ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--name", "python-test", "--state-dir", folder,
+            [ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--http", "off", "--name", "python-test", "--state-dir", folder,
              "--log-level", "warning", *arguments],
             stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()

@@ -90,9 +90,9 @@ TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(path_); }
 DaemonProcess::DaemonProcess(const std::string& folder, const std::string& name,
                              const std::vector<std::string>& arguments,
                              const std::vector<std::string>& environment) {
-  std::vector<std::string> command = {
-      HEARTHD,    "--name",      name,          "--state-dir", folder + "/" + name,
-      "--listen", "127.0.0.1:0", "--log-level", "debug"};
+  std::vector<std::string> command = {HEARTHD,    "--name",      name,     "--state-dir", folder + "/" + name,
+                                      "--listen", "127.0.0.1:0", "--http", "off",         "--log-level",
+                                      "debug"};
   command.insert(command.end(), arguments.begin(), arguments.end());
   const std::string log = folder + "/" + name + ".log";
   int out[2];
@@ -158,8 +158,8 @@ uint64_t DaemonProcess::ResidentBytes() const {
 
 Ended RunToItsEnd(const std::string& state_dir, const std::string& arguments) {
   const std::string command =
-      absl::StrCat("timeout 60 " HEARTHD " --log-level off --listen 127.0.0.1:0 --state-dir ", state_dir, " ",
-                   arguments, " 2>&1 >/dev/null");
+      absl::StrCat("timeout 60 " HEARTHD " --log-level off --listen 127.0.0.1:0 --http off --state-dir ",
+                   state_dir, " ", arguments, " 2>&1 >/dev/null");
   FILE* const pipe = popen(command.c_str(), "r");
   Ended ended;
   std::array<char, 4096> buffer;

@@ -164,6 +164,29 @@ TEST(ConfigTest, AddressOfOtherMachinesNeedsInsecureNetwork) {
   }
 }
 
+TEST(ConfigTest, HttpIsOnByItselfAndCanBeOff) {
+  EXPECT_EQ(Parse({})->config.http, std::nullopt);
+  EXPECT_EQ(Parse({"--http", "127.0.0.1:0"})->config.http, "127.0.0.1:0");
+  EXPECT_EQ(Parse({"--http", "off"})->config.http, kHttpOff);
+  EXPECT_EQ(Parse({"--http="})->config.http, kHttpOff);
+}
+
+TEST(ConfigTest, HttpNeedsAnAddressThatOnlyThisMachineReaches) {
+  EXPECT_THAT(Refusal({"--http", "0.0.0.0:7780"}), HasSubstr("--insecure-network"));
+  EXPECT_TRUE(Parse({"--http", "0.0.0.0:7780", "--insecure-network"}).ok());
+  EXPECT_THAT(Refusal({"--http", "7780"}), HasSubstr("--http"));
+}
+
+TEST(ConfigTest, OriginsOfWebPagesAreChecked) {
+  const auto parsed = Parse({"--http-allow-origin", "https://a.example", "--http-allow-origin", "*"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_THAT(parsed->config.http_allow_origins, ElementsAre("https://a.example", "*"));
+  for (const char* origin :
+       {"", "a.example", "https://", "https://a.example/", "https://a b", "https://a\r\nX: 1"}) {
+    EXPECT_THAT(Refusal({"--http-allow-origin", origin}), HasSubstr("--http-allow-origin")) << origin;
+  }
+}
+
 TEST(ConfigTest, LoopbackNeedsNothing) {
   for (const char* address : {"127.0.0.1:7770", "127.1.2.3:1", "localhost:7770", "[::1]:7770"}) {
     EXPECT_TRUE(Parse({"--listen", address}).ok()) << address;

@@ -14,20 +14,26 @@ ModelInfo Model(const std::string& name, ModelState state, const std::string& de
 }
 
 TEST(ReadyTextTest, IsOneLineWhenEveryModelIsReady) {
-  EXPECT_EQ(ReadyText("127.0.0.1:7770", {}), "hearthd ready on 127.0.0.1:7770\n");
-  EXPECT_EQ(ReadyText("127.0.0.1:7770", {Model("demo", ModelState::kReady)}),
+  EXPECT_EQ(ReadyText("127.0.0.1:7770", "", {}), "hearthd ready on 127.0.0.1:7770\n");
+  EXPECT_EQ(ReadyText("127.0.0.1:7770", "", {Model("demo", ModelState::kReady)}),
             "hearthd ready on 127.0.0.1:7770\n");
+}
+
+TEST(ReadyTextTest, SaysInTheSecondLineWhereOpenAiClientsConnect) {
+  EXPECT_EQ(ReadyText("127.0.0.1:7770", "OpenAI clients: http://127.0.0.1:7780/v1", {}),
+            "hearthd ready on 127.0.0.1:7770\n"
+            "OpenAI clients: http://127.0.0.1:7780/v1\n");
 }
 
 TEST(ReadyTextTest, SaysWhichModelsStillLoad) {
   EXPECT_EQ(
-      ReadyText("127.0.0.1:7770", {Model("demo", ModelState::kLoading), Model("b", ModelState::kReady)}),
+      ReadyText("127.0.0.1:7770", "", {Model("demo", ModelState::kLoading), Model("b", ModelState::kReady)}),
       "hearthd ready on 127.0.0.1:7770\n"
       "model demo is still being loaded: `hearth models` shows how far it is\n");
 }
 
 TEST(ReadyTextTest, SaysWhyAModelCannotBeUsedInOneLine) {
-  EXPECT_EQ(ReadyText("127.0.0.1:7770", {Model("demo", ModelState::kFailed, "3 GiB\nare missing")}),
+  EXPECT_EQ(ReadyText("127.0.0.1:7770", "", {Model("demo", ModelState::kFailed, "3 GiB\nare missing")}),
             "hearthd ready on 127.0.0.1:7770\n"
             "model demo cannot be used: 3 GiB\\nare missing\n");
 }

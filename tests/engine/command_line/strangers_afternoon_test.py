@@ -48,7 +48,7 @@ ALSO_GOOD = {
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
     ("hearth-model", "perplexity"): {"--max-tokens": "16"},
     ("hearth-model", "profile"): {"--max-tokens": "16", "--out": "{new}"},
-    ("hearthd", ""): {"--listen": "127.0.0.1:0", "--state-dir": "{new}", "--log-level": "off", "--name": "stranger"},
+    ("hearthd", ""): {"--listen": "127.0.0.1:0", "--http": "off", "--state-dir": "{new}", "--log-level": "off", "--name": "stranger"},
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt"}
@@ -197,7 +197,7 @@ class StrangersAfternoonTest(unittest.TestCase):
         cls.environment = {**os.environ, "HOME": cls.path("home")}
         os.mkdir(cls.path("home"))
         cls.daemon = subprocess.Popen(
-            [ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--state-dir", cls.path("state"), "--log-level", "off",
+            [ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--http", "off", "--state-dir", cls.path("state"), "--log-level", "off",
              "--context", "512", "--slots", "2", "--model", cls.path("model.gguf"), "--model-name", "demo"],
             stdout=subprocess.PIPE, text=True, env=cls.environment)
         cls.environment["HEARTH_SERVER"] = cls.daemon.stdout.readline().split()[-1]

@@ -1,0 +1,134 @@
+#include "daemon/http/answer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/printable.h"
+
+namespace hearth {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr double kImpossible = -9999.0;  // what OpenAI writes for the logarithm of 0
+
+size_t Characters(const std::string& bytes) {
+  return static_cast<size_t>(
+      std::count_if(bytes.begin(), bytes.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string ServerSentEvent(const std::string& data) { return absl::StrCat("data: ", data, "\n\n"); }
+
+std::string Dump(const ordered_json& value) {
+  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+const char* FinishReasonName(v1::FinishReason reason) {
+  const bool stopped = reason == v1::FINISH_REASON_STOP_TOKEN || reason == v1::FINISH_REASON_STOP_STRING;
+  return stopped ? "stop" : "length";
+}
+
+std::string TokenText(const std::string& bytes) {
+  if (IsUtf8(bytes)) return bytes;
+  std::string text = "bytes:";
+  for (unsigned char byte : bytes) absl::StrAppend(&text, "\\x", absl::Hex(byte, absl::kZeroPad2));
+  return text;
+}
+
+double FiniteLogprob(float logprob) { return std::isfinite(logprob) ? logprob : kImpossible; }
+
+void AnswerFrame::Take(size_t choice, const v1::GenerateResponse& event) {
+  if (event.has_started()) {
+    model_ = event.started().model();
+    if (choice % choices_per_prompt_ == 0) prompt_tokens_ += event.started().prompt_tokens();
+  }
+  if (event.has_finished()) generated_tokens_ += event.finished().usage().generated_tokens();
+}
+
+ordered_json AnswerFrame::Head(const char* object) const {
+  return {{"id", id_}, {"object", object}, {"created", created_}, {"model", model_}};
+}
+
+ordered_json AnswerFrame::Usage() const {
+  return {{"prompt_tokens", prompt_tokens_},
+          {"completion_tokens", generated_tokens_},
+          {"total_tokens", prompt_tokens_ + generated_tokens_}};
+}
+
+std::string AnswerFrame::Chunk(const char* object, ordered_json choice) const {
+  ordered_json chunk = Head(object);
+  chunk["choices"] = ordered_json::array({std::move(choice)});
+  if (options_.include_usage) chunk["usage"] = nullptr;
+  return ServerSentEvent(Dump(chunk));
+}
+
+std::string AnswerFrame::StreamEnd(const char* object) const {
+  std::string lines;
+  if (options_.include_usage) {
+    ordered_json chunk = Head(object);
+    chunk["choices"] = ordered_json::array();
+    chunk["usage"] = Usage();
+    lines = ServerSentEvent(Dump(chunk));
+  }
+  return lines + ServerSentEvent("[DONE]");
+}
+
+std::string AnswerFrame::Whole(const char* object, ordered_json choices) const {
+  ordered_json answer = Head(object);
+  answer["choices"] = std::move(choices);
+  answer["usage"] = Usage();
+  return Dump(answer);
+}
+
+CompletionAnswer::CompletionAnswer(const CompletionRequest& request, std::string id, int64_t created)
+    : frame_(request.answer, std::move(id), created, request.n), choices_(request.choices.size()) {
+  for (size_t i = 0; i < choices_.size(); ++i) choices_[i].text = request.echo[i];
+}
+
+std::string CompletionAnswer::Take(size_t index, const v1::GenerateResponse& event) {
+  Choice& choice = choices_[index];
+  frame_.Take(index, event);
+  TakeDelta(event.delta(), choice);
+  if (event.has_finished()) choice.finish_reason = FinishReasonName(event.finished().reason());
+  const bool news = !choice.text.empty() || !choice.logprobs.is_null() || event.has_finished();
+  if (!frame_.options().stream || !news) return "";
+  std::string line = frame_.Chunk(kObject, ToJson(index, choice));
+  choice.text.clear();
+  choice.logprobs = nullptr;
+  return line;
+}
+
+std::string CompletionAnswer::Whole() const {
+  ordered_json choices = ordered_json::array();
+  for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(ToJson(i, choices_[i]));
+  return frame_.Whole(kObject, std::move(choices));
+}
+
+void CompletionAnswer::TakeDelta(const v1::Delta& delta, Choice& choice) {
+  choice.text += delta.text();
+  for (const v1::TokenLogprobs& entry : delta.logprobs()) {
+    ordered_json& logprobs = choice.logprobs;
+    logprobs["tokens"].push_back(TokenText(entry.chosen().text()));
+    logprobs["token_logprobs"].push_back(FiniteLogprob(entry.chosen().logprob()));
+    ordered_json top = ordered_json::object();
+    for (const v1::TokenLogprob& other : entry.top()) {
+      top[TokenText(other.text())] = FiniteLogprob(other.logprob());
+    }
+    logprobs["top_logprobs"].push_back(std::move(top));
+    logprobs["text_offset"].push_back(choice.characters);
+    choice.characters += Characters(entry.chosen().text());
+  }
+}
+
+ordered_json CompletionAnswer::ToJson(size_t index, const Choice& choice) {
+  return {{"text", choice.text},
+          {"index", index},
+          {"logprobs", choice.logprobs},
+          {"finish_reason", choice.finish_reason}};
+}
+
+}  // namespace hearth

@@ -1,0 +1,42 @@
+#ifndef HEARTH_DAEMON_HTTP_COMPLETION_REQUEST_H_
+#define HEARTH_DAEMON_HTTP_COMPLETION_REQUEST_H_
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "daemon/http/json_input.h"
+#include "proto/hearth/v1/generation.pb.h"
+
+namespace hearth {
+
+// Most answers of one request: its prompts times n.
+inline constexpr int64_t kMaxChoices = 128;
+
+// How an answer is to be sent; the same for completions and chats.
+struct AnswerOptions {
+  bool stream = false;
+  bool include_usage = false;  // of a stream: a last chunk with it
+};
+absl::StatusOr<AnswerOptions> ReadAnswerOptions(const JsonFields& fields);
+
+// The fields that completions and chats have in common, in the terms of gRPC: model, sampling, stop strings.
+// What gRPC checks is left to it. `Request` has them under the same names.
+template <class Request>
+absl::Status ReadGenerationFields(const JsonFields& fields, Request& request);
+
+// POST /v1/completions. Absent fields have the defaults of generation.proto, but max_tokens, which is 16.
+struct CompletionRequest {
+  AnswerOptions answer;
+  std::vector<v1::GenerateRequest> choices;  // n for each prompt, one prompt's after the other's
+  size_t n = 1;
+  std::vector<std::string> echo;  // of each choice: what its text begins with; empty: nothing
+};
+// INVALID_ARGUMENT names the parameter that is wrong or that Hearth does not have.
+absl::StatusOr<CompletionRequest> ReadCompletionRequest(const nlohmann::json& body);
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_HTTP_COMPLETION_REQUEST_H_
