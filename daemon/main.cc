@@ -127,8 +127,8 @@ absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc) {
   options.listen = config.http.value_or(kDefaultHttp);
   if (options.listen == kHttpOff) return face;
   options.limits.connections = std::min(options.limits.connections, RaiseFileLimit() / 2);
-  face.api =
-      MakeOpenAiApi(grpc.InProcessChannel(), {.allowed_origins = config.http_allow_origins, .metrics = {}});
+  face.api = MakeOpenAiApi(grpc.InProcessChannel(),
+                           {.allowed_origins = config.http_allow_origins, .metrics = grpc.Metrics()});
   absl::StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Start(options, *face.api);
   if (server.ok()) {
     face.server = *std::move(server);

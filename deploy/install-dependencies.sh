@@ -9,7 +9,7 @@ packages=(
   libabsl-dev libhwy-dev libpcre2-dev libssl-dev
   nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libtomlplusplus-dev libspdlog-dev
   libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev
-  python3 python3-numpy python3-grpcio python3-protobuf
+  python3 python3-numpy python3-grpcio python3-protobuf curl
 )
 
 installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
@@ -18,6 +18,9 @@ missing=()
 for package in "${packages[@]}"; do
   installed "$package" || missing+=("$package")
 done
+# Tests of the HTTP face use node and npm, from Debian or elsewhere.
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 boost=yes
 installed libboost1.81-dev || boost=no
 if [ ${#missing[@]} -eq 0 ] && [ "$boost" = yes ]; then

@@ -29,6 +29,8 @@ using boost::system::error_code;
 
 // After the system could not give one more connection, for want of file descriptors say.
 constexpr std::chrono::milliseconds kAcceptAgain{100};
+// What the system keeps of an answer for a client that does not read; by itself it keeps up to some MiB.
+constexpr int kSendBufferBytes = 128 << 10;
 
 class AsioHttpServer final : public HttpServer {
  public:
@@ -118,6 +120,7 @@ class AsioHttpServer final : public HttpServer {
   void Admit(tcp::socket socket) {
     error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);  // a token is to go out at once
+    socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), ignored);
     const auto connection = std::make_shared<Connection>(std::move(socket), handler_, options_.limits,
                                                          [this](Connection* closed) { Forget(closed); });
     {

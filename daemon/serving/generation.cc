@@ -5,10 +5,11 @@
 namespace hearth {
 
 Generation::Generation(GenerationRequest request, Sampler sampler, const Tokenizer& tokenizer,
-                       std::shared_ptr<GenerationSink> sink)
+                       GenerationMetrics::OfModel& metrics, std::shared_ptr<GenerationSink> sink)
     : request_(std::move(request)),
       sampler_(std::move(sampler)),
       tokenizer_(tokenizer),
+      metrics_(metrics),
       text_(tokenizer, request_.stops),
       sink_(std::move(sink)) {
   for (TokenId token : request_.prompt) sampler_.Accept(token);
@@ -16,6 +17,7 @@ Generation::Generation(GenerationRequest request, Sampler sampler, const Tokeniz
 
 void Generation::Start(absl::Time now) {
   started_ = now;
+  metrics_.Started(static_cast<uint32_t>(request_.prompt.size()), now - request_.arrived);
   sink_->Started();
 }
 
@@ -30,7 +32,13 @@ Generation::Choice Generation::Advance(absl::Span<float> logits, absl::Time now)
   const TokenId token = sampler_.Sample(logits);
   sampler_.Accept(token);
   ++generated_;
-  if (!first_token_) first_token_ = now;
+  if (first_token_) {
+    metrics_.NextToken(now - last_token_);
+  } else {
+    first_token_ = now;
+    metrics_.FirstToken(now - request_.arrived);
+  }
+  last_token_ = now;
 
   delta_.tokens.push_back(token);
   if (request_.logprobs) {
@@ -66,7 +74,13 @@ void Generation::End(EndReason reason, absl::Time now) {
   // Bytes that were still missing may have completed a stop string.
   if (text_.matched_stop() != nullptr) reason = EndReason::kStopString;
   if (!delta_.tokens.empty() || !delta_.text.empty()) Emit();
+  metrics_.Finished(reason);
   sink_->Finished(Summary(reason, now));
+}
+
+void Generation::Fail(const absl::Status& status) {
+  metrics_.Failed(status);
+  sink_->Failed(status);
 }
 
 GenerationDelta::Token Generation::Described(const TokenLogprob& logprob) const {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "daemon/serving/generation_metrics.h"
 #include "daemon/serving/scheduler_core.h"
 #include "daemon/serving/text_stream.h"
 #include "engine/sample/sampler.h"
@@ -75,9 +76,9 @@ class GenerationSink {
 // thread-safe.
 class Generation {
  public:
-  // `tokenizer` outlives this.
+  // `tokenizer` and `metrics` outlive this.
   Generation(GenerationRequest request, Sampler sampler, const Tokenizer& tokenizer,
-             std::shared_ptr<GenerationSink> sink);
+             GenerationMetrics::OfModel& metrics, std::shared_ptr<GenerationSink> sink);
 
   // What the request is known by.
   RequestId id() const { return request_.id; }
@@ -95,7 +96,7 @@ class Generation {
   void Emit();
   // The last event: Finished where the client can make use of it, else Failed.
   void End(EndReason reason, absl::Time now);
-  void Fail(const absl::Status& status) { sink_->Failed(status); }
+  void Fail(const absl::Status& status);
 
  private:
   GenerationDelta::Token Described(const TokenLogprob& logprob) const;
@@ -104,12 +105,14 @@ class Generation {
   GenerationRequest request_;
   Sampler sampler_;
   const Tokenizer& tokenizer_;
+  GenerationMetrics::OfModel& metrics_;
   TextStream text_;
   std::shared_ptr<GenerationSink> sink_;
   GenerationDelta delta_;  // not sent yet
   uint32_t generated_ = 0;
   std::optional<absl::Time> started_;
   std::optional<absl::Time> first_token_;
+  absl::Time last_token_;
 };
 
 }  // namespace hearth

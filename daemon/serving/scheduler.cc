@@ -29,8 +29,9 @@ SchedulerLimits LimitsOf(const DecoderOptions& decoder, const SchedulerOptions& 
 
 Scheduler::Scheduler(std::shared_ptr<ServedModel> model, SchedulerOptions options)
     : model_(std::move(model)),
-      options_(options),
-      core_(LimitsOf(model_->decoder().options(), options)),
+      options_(std::move(options)),
+      metrics_(options_.metrics->Of(model_->name())),
+      core_(LimitsOf(model_->decoder().options(), options_)),
       thread_([this] { Run(); }) {}
 
 Scheduler::~Scheduler() { Stop(absl::UnavailableError("the model is no longer loaded")); }
@@ -39,10 +40,13 @@ absl::Status Scheduler::Submit(GenerationRequest request, Sampler sampler,
                                std::shared_ptr<GenerationSink> sink) {
   SchedulerCore::Request entry{request.id, request.prompt, request.max_tokens, request.deadline};
   auto generation = std::make_unique<Generation>(std::move(request), std::move(sampler), model_->tokenizer(),
-                                                 std::move(sink));
+                                                 metrics_, std::move(sink));
   MutexLock lock(&mutex_);
   HEARTH_RETURN_IF_ERROR(stopped_);
-  HEARTH_RETURN_IF_ERROR(core_.Submit(std::move(entry)));
+  if (absl::Status status = core_.Submit(std::move(entry)); !status.ok()) {
+    metrics_.Refused();
+    return status;
+  }
   const RequestId id = generation->id();
   HEARTH_CHECK(generations_.emplace(id, std::move(generation)).second);
   changed_.Signal();
@@ -75,7 +79,9 @@ uint32_t Scheduler::context_length() const { return model_->decoder().options().
 
 Scheduler::Usage Scheduler::usage() const {
   MutexLock lock(&mutex_);
-  return {core_.waiting(), core_.running()};
+  const DecoderOptions& decoder = model_->decoder().options();
+  return {core_.waiting(), core_.running(), core_.evaluated(),
+          uint64_t{decoder.sequences} * decoder.context_length};
 }
 
 void Scheduler::Run() {

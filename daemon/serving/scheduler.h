@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "daemon/model_host.h"
 #include "daemon/serving/generation.h"
+#include "daemon/serving/generation_metrics.h"
 #include "daemon/serving/scheduler_core.h"
 #include "engine/base/mutex.h"
 
@@ -24,6 +25,7 @@ struct SchedulerOptions {
   // How long requests wait for a plan that can be computed with, since the last step that was. Then all fail
   // with UNAVAILABLE.
   absl::Duration replan_wait = absl::Seconds(30);
+  std::shared_ptr<GenerationMetrics> metrics = std::make_shared<GenerationMetrics>();  // of all models
 };
 
 // Runs one model's requests in shared batches: a thread that asks SchedulerCore for the next one, evaluates
@@ -55,8 +57,10 @@ class Scheduler {
   struct Usage {
     uint32_t waiting;
     uint32_t running;
+    uint64_t kv_positions;        // that running requests take of the cache
+    uint64_t kv_positions_limit;  // that it has room for
   };
-  // Requests that wait and that run now.
+  // Requests that wait and that run now, and the cache.
   Usage usage() const;
 
  private:
@@ -83,6 +87,7 @@ class Scheduler {
 
   const std::shared_ptr<ServedModel> model_;
   const SchedulerOptions options_;
+  GenerationMetrics::OfModel metrics_;
   std::vector<float> logits_;                         // of the step, (sampled, vocab)
   absl::Time outage_since_ = absl::InfiniteFuture();  // no step could be computed since
   const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch

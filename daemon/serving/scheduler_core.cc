@@ -261,6 +261,12 @@ uint32_t SchedulerCore::running() const {
       std::count_if(slots_.begin(), slots_.end(), [](const auto& s) { return !!s; }));
 }
 
+uint64_t SchedulerCore::evaluated() const {
+  uint64_t tokens = 0;
+  for (const std::optional<Sequence>& slot : slots_) tokens += slot ? slot->evaluated : 0;
+  return tokens;
+}
+
 SchedulerCore::Sequence* SchedulerCore::FindBegun(RequestId id) {
   for (auto& slot : slots_) {
     if (slot && slot->request.id == id) return &*slot;

@@ -102,6 +102,8 @@ class SchedulerCore {
   // Requests without a slot, parked ones included, and with one.
   uint32_t waiting() const { return static_cast<uint32_t>(queue_.size() + parked_.size()); }
   uint32_t running() const;
+  // Tokens that the decoder holds for requests with a slot.
+  uint64_t evaluated() const;
   uint32_t prefill_rows() const { return prefill_rows_; }
 
  private:

@@ -28,6 +28,11 @@ absl::StatusOr<std::shared_ptr<Scheduler>> SchedulerPool::Find(const std::string
   return schedulers_.back();
 }
 
+std::vector<std::shared_ptr<Scheduler>> SchedulerPool::All() const {
+  MutexLock lock(&mutex_);
+  return schedulers_;
+}
+
 void SchedulerPool::OnChange() {
   std::vector<std::shared_ptr<Scheduler>> gone;
   {

@@ -24,6 +24,8 @@ class SchedulerPool : public ChangeListener {
 
   // The scheduler of the model called `name`. Errors as ModelHost::Find; UNAVAILABLE after StopAll.
   absl::StatusOr<std::shared_ptr<Scheduler>> Find(const std::string& name);
+  // Those that there are now.
+  std::vector<std::shared_ptr<Scheduler>> All() const;
   // Stops the schedulers of models that were unloaded; their requests fail with UNAVAILABLE.
   void OnChange() override;
   // Stops all for good: their requests, and those to come, fail with `reason`.
@@ -32,7 +34,7 @@ class SchedulerPool : public ChangeListener {
  private:
   ModelHost& host_;
   const SchedulerOptions options_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<std::shared_ptr<Scheduler>> schedulers_ ABSL_GUARDED_BY(mutex_);
   absl::Status stopped_ ABSL_GUARDED_BY(mutex_);
 };

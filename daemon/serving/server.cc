@@ -16,6 +16,7 @@
 #include "daemon/serving/forwarding.h"
 #include "daemon/serving/scheduler_pool.h"
 #include "daemon/serving/services.h"
+#include "daemon/serving/status_metrics.h"
 #include "proto/channel.h"
 
 namespace hearth {
@@ -86,6 +87,7 @@ class CoordinatorServer final : public Server {
       : models_(models),
         cluster_(cluster),
         notifier_(kChangeInterval, kHeartbeat),
+        requests_(options.scheduler.metrics),
         schedulers_(std::make_shared<SchedulerPool>(models, options.scheduler)),
         services_{MakeGenerationService(*schedulers_), MakeModelsService(models, notifier_),
                   MakeClusterService(cluster, notifier_)} {}
@@ -112,6 +114,9 @@ class CoordinatorServer final : public Server {
 
   const std::string& address() const override { return listener_.address(); }
   std::shared_ptr<grpc::Channel> InProcessChannel() override { return listener_.InProcessChannel(); }
+  std::vector<std::shared_ptr<prometheus::Collectable>> Metrics() override {
+    return {requests_->registry(), MakeSchedulerMetrics(schedulers_), MakeClusterMetrics(cluster_)};
+  }
 
   void EndGenerations() override {
     schedulers_->StopAll(
@@ -127,6 +132,7 @@ class CoordinatorServer final : public Server {
   ModelHost& models_;
   ClusterView& cluster_;
   ChangeNotifier notifier_;
+  const std::shared_ptr<GenerationMetrics> requests_;
   std::shared_ptr<SchedulerPool> schedulers_;
   const std::array<std::unique_ptr<grpc::Service>, 3> services_;
   Listener listener_;
@@ -146,6 +152,7 @@ class WorkerServer final : public Server {
 
   const std::string& address() const override { return listener_.address(); }
   std::shared_ptr<grpc::Channel> InProcessChannel() override { return listener_.InProcessChannel(); }
+  std::vector<std::shared_ptr<prometheus::Collectable>> Metrics() override { return {}; }
   void EndGenerations() override {}  // they are the coordinator's
   void Shutdown(absl::Duration grace) override { listener_.Shutdown(grace); }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -15,6 +16,9 @@ namespace grpc {
 class Channel;
 class ServerBuilder;
 }  // namespace grpc
+namespace prometheus {
+class Collectable;
+}  // namespace prometheus
 
 namespace hearth {
 
@@ -42,6 +46,9 @@ class Server {
   virtual const std::string& address() const = 0;
   // To the same services within this process, without a network. Calls are to end before the server does.
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;
+  // Figures of requests and of the cluster for /metrics; not to be asked after the server's end. A worker's
+  // are its coordinator's to tell.
+  virtual std::vector<std::shared_ptr<prometheus::Collectable>> Metrics() = 0;
   // Ends all generations with UNAVAILABLE, as well as those to come.
   virtual void EndGenerations() = 0;
   // Takes no more calls, ends generations and, after `grace`, the other calls.

@@ -162,6 +162,23 @@ def messages():
         yield name, bytes([number]) + encoded.stdout
 
 
+def http_requests():
+    """Bodies of completions, and requests as they come over a connection; the first byte tells them apart."""
+    bodies = [
+        '{"prompt":"x","model":"m","max_tokens":5,"temperature":0.5,"top_p":0.9,"top_k":3,"min_p":0.1,"n":2,"seed":-1}',
+        '{"prompt":["x","y"],"stop":["a"],"logit_bias":{"7":-100},"stream":true,"stream_options":{"include_usage":true}}',
+        '{"prompt":[1,2],"logprobs":2,"echo":false,"best_of":1,"suffix":"","presence_penalty":1e-3,"ignore_eos":true}',
+        '{"prompt":[[1],[2,3]],"frequency_penalty":-1,"repetition_penalty":1.5,"stop":"\\u00e9","user":{"a":[null]}}',
+    ]
+    for number, body in enumerate(bodies):
+        yield f"body_{number}", b"\1" + body.encode()
+        yield f"post_{number}", (b"\0POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                                b"Content-Length: %d\r\n\r\n" % len(body)) + body.encode()
+    yield "pipelined", b"\0GET /a%20b?c HTTP/1.1\r\n\r\nHEAD / HTTP/1.1\r\nConnection: close\r\n\r\n"
+    yield "chunked", b"\0POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n2;x=y\r\nab\r\n0\r\na: b\r\n\r\n"
+    yield "old", b"\0GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+
+
 def texts():
     text = "It's the  12345th\ttest~/. Ça va? 今天，好。\r\n\n    <|im_end|>aaaa<u> IMGIMGABZ<sentinel:1>\u3000½é"
     for vocabulary in range(128):  # the first byte chooses the vocabulary, the second the options
@@ -171,7 +188,8 @@ def texts():
 def main():
     folder = pathlib.Path(sys.argv[1])
     targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts(),
-               "skeleton": skeletons(), "frame": frames(), "plan_messages": messages()}
+               "skeleton": skeletons(), "frame": frames(), "plan_messages": messages(),
+               "http": http_requests()}
     for target, files in targets.items():
         target = f"fuzz_{target}"
         (folder / target).mkdir(parents=True, exist_ok=True)

@@ -162,7 +162,7 @@ TEST_F(OpenAiApiTest, ErrorInMidStreamIsItsLastEvent) {
   EXPECT_EQ(response.code, 200);
   const std::vector<json> events = StreamEvents(response.body);
   ASSERT_GT(events.size(), 1u);
-  EXPECT_EQ(events[0]["choices"][0]["text"], "b");
+  EXPECT_TRUE(events[0]["choices"][0]["text"].get<std::string>().starts_with("b")) << events[0];
   EXPECT_EQ(events.back()["error"]["type"], "server_error");
 }
 

@@ -1,0 +1,66 @@
+#ifndef HEARTH_DAEMON_SERVING_GENERATION_METRICS_H_
+#define HEARTH_DAEMON_SERVING_GENERATION_METRICS_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "daemon/serving/scheduler_core.h"
+
+namespace hearth {
+
+// Counts what happens to the requests of every model since the daemon started, for /metrics. Thread-safe.
+class GenerationMetrics {
+ public:
+  GenerationMetrics();
+
+  // The figures of one model. Cheap to use from a scheduler's thread; valid as long as the GenerationMetrics.
+  class OfModel {
+   public:
+    // A request was refused since the queue was full.
+    void Refused() { Count("refused"); }
+    // A request got its slot.
+    void Started(uint32_t prompt_tokens, absl::Duration queued);
+    void FirstToken(absl::Duration since_arrival);
+    void NextToken(absl::Duration since_the_last);
+    // One of the two is the end of every request that was not refused.
+    void Finished(EndReason reason);
+    void Failed(const absl::Status& status);
+
+   private:
+    friend class GenerationMetrics;
+    OfModel(GenerationMetrics& all, const std::string& model);
+    void Count(const char* outcome);
+
+    GenerationMetrics& all_;
+    const std::string model_;
+    prometheus::Counter& prompt_tokens_;
+    prometheus::Counter& generated_tokens_;
+    prometheus::Histogram& queued_;
+    prometheus::Histogram& first_token_;
+    prometheus::Histogram& between_tokens_;
+  };
+  // Models of one name share their figures.
+  OfModel Of(const std::string& model) { return OfModel(*this, model); }
+
+  const std::shared_ptr<prometheus::Registry>& registry() const { return registry_; }
+
+ private:
+  const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  prometheus::Family<prometheus::Counter>& requests_;
+  prometheus::Family<prometheus::Counter>& prompt_tokens_;
+  prometheus::Family<prometheus::Counter>& generated_tokens_;
+  prometheus::Family<prometheus::Histogram>& queued_;
+  prometheus::Family<prometheus::Histogram>& first_token_;
+  prometheus::Family<prometheus::Histogram>& between_tokens_;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_SERVING_GENERATION_METRICS_H_

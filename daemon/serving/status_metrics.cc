@@ -1,0 +1,157 @@
+#include "daemon/serving/status_metrics.h"
+
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/printable.h"
+
+namespace hearth {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+constexpr double kMicrosecond = 1e-6;
+
+// Families of metrics as they are filled, in the order in which they were first named.
+class Families {
+ public:
+  void Gauge(const char* name, const char* help, Labels labels, double value) {
+    ClientMetric& metric = Add(name, help, MetricType::Gauge, std::move(labels));
+    metric.gauge.value = value;
+  }
+  void Counter(const char* name, const char* help, Labels labels, double value) {
+    ClientMetric& metric = Add(name, help, MetricType::Counter, std::move(labels));
+    metric.counter.value = value;
+  }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
+
+ private:
+  ClientMetric& Add(const char* name, const char* help, MetricType type, Labels labels) {
+    for (ClientMetric::Label& label : labels) label.value = Printable(label.value);
+    for (MetricFamily& family : families_) {
+      if (family.name == name) return AddTo(family, std::move(labels));
+    }
+    families_.push_back({name, help, type, {}});
+    return AddTo(families_.back(), std::move(labels));
+  }
+  static ClientMetric& AddTo(MetricFamily& family, Labels labels) {
+    family.metric.emplace_back().label = std::move(labels);
+    return family.metric.back();
+  }
+
+  std::vector<MetricFamily> families_;
+};
+
+double Sum(const std::vector<uint64_t>& by_layer) {
+  return static_cast<double>(std::accumulate(by_layer.begin(), by_layer.end(), uint64_t{0}));
+}
+
+void AddHost(const HostView& host, Families& to) {
+  const Labels labels = {{"host", host.name}};
+  to.Gauge("hearth_host_alive", "1 for a host that answers, 0 for one that joins or is lost", labels,
+           host.state == HostState::kAlive ? 1 : 0);
+  to.Gauge("hearth_host_memory_bytes", "Memory of a host", labels, static_cast<double>(host.memory_bytes));
+  to.Gauge("hearth_host_memory_free_bytes", "Of it, free", labels,
+           static_cast<double>(host.memory_free_bytes));
+  to.Counter("hearth_host_weights_fetched_bytes_total", "Weights that a host's daemon has fetched", labels,
+             static_cast<double>(host.weights_fetched_bytes));
+  for (const DeviceView& device : host.devices) {
+    const Labels of_device = {{"host", host.name}, {"device", device.name}, {"kind", device.kind}};
+    to.Gauge("hearth_device_memory_budget_bytes", "What a device offers for weights and caches", of_device,
+             static_cast<double>(device.memory_budget_bytes));
+    to.Gauge("hearth_device_memory_used_bytes", "Of it, used", of_device,
+             static_cast<double>(device.memory_used_bytes));
+    to.Gauge("hearth_device_read_bytes_per_second", "How fast a device was measured to read its memory",
+             of_device, device.read_bytes_per_second);
+  }
+}
+
+void AddLink(const LinkView& link, Families& to) {
+  const Labels labels = {{"from", link.from}, {"to", link.to}};
+  to.Gauge("hearth_link_round_trip_seconds", "A small message there and back, as measured", labels,
+           link.round_trip_us * kMicrosecond);
+  to.Gauge("hearth_link_bytes_per_second", "Bandwidth of a link, as measured", labels, link.bytes_per_second);
+}
+
+void AddShare(const PlanView& plan, const DeviceShareView& share, Families& to) {
+  const Labels labels = {{"model", plan.model}, {"host", share.host}, {"device", share.device}};
+  to.Gauge("hearth_share_weight_bytes", "Weights that a device holds of a model", labels,
+           static_cast<double>(share.weight_bytes));
+  to.Counter("hearth_share_neurons_computed_total", "Neurons computed for tokens under the plan in use",
+             labels, Sum(share.neurons_computed));
+  to.Counter("hearth_share_neurons_offered_total", "Neurons held, for the same tokens", labels,
+             Sum(share.neurons_offered));
+  to.Counter("hearth_share_bytes_touched_total", "Bytes of weights read under the plan in use", labels,
+             static_cast<double>(share.bytes_touched));
+  to.Counter("hearth_share_round_trips_total", "Requests to the device under the plan in use", labels,
+             static_cast<double>(share.round_trips));
+  to.Counter("hearth_share_wait_seconds_total", "Time that the leader has waited for the device", labels,
+             static_cast<double>(share.wait_us) * kMicrosecond);
+}
+
+void AddPlan(const PlanView& plan, Families& to) {
+  const Labels labels = {{"model", plan.model}};
+  to.Gauge("hearth_plan_epoch", "Number of the plan of a model", labels, static_cast<double>(plan.epoch));
+  to.Gauge("hearth_plan_active", "1 when every device holds its shards and the plan is in use", labels,
+           plan.active ? 1 : 0);
+  to.Gauge("hearth_plan_expected_token_seconds", "What the plan expects a token to take", labels,
+           plan.expected_token_ms / 1000);
+  for (const DeviceShareView& share : plan.shares) AddShare(plan, share, to);
+}
+
+class ClusterMetrics final : public prometheus::Collectable {
+ public:
+  explicit ClusterMetrics(const ClusterView& cluster) : cluster_(cluster) {}
+
+  std::vector<MetricFamily> Collect() const override {
+    const ClusterSnapshot snapshot = cluster_.Snapshot();
+    Families families;
+    for (const HostView& host : snapshot.hosts) AddHost(host, families);
+    for (const LinkView& link : snapshot.links) AddLink(link, families);
+    for (const PlanView& plan : snapshot.plans) AddPlan(plan, families);
+    return families.Take();
+  }
+
+ private:
+  const ClusterView& cluster_;
+};
+
+class SchedulerMetrics final : public prometheus::Collectable {
+ public:
+  explicit SchedulerMetrics(std::shared_ptr<SchedulerPool> schedulers) : schedulers_(std::move(schedulers)) {}
+
+  std::vector<MetricFamily> Collect() const override {
+    Families families;
+    for (const auto& scheduler : schedulers_->All()) {
+      const Labels labels = {{"model", scheduler->model().name()}};
+      const Scheduler::Usage usage = scheduler->usage();
+      families.Gauge("hearth_requests_waiting", "Requests that wait for a slot", labels, usage.waiting);
+      families.Gauge("hearth_requests_running", "Requests that have a slot", labels, usage.running);
+      families.Gauge("hearth_kv_positions", "Positions of the KV cache in use", labels,
+                     static_cast<double>(usage.kv_positions));
+      families.Gauge("hearth_kv_positions_limit", "Positions that the KV cache has room for", labels,
+                     static_cast<double>(usage.kv_positions_limit));
+    }
+    return families.Take();
+  }
+
+ private:
+  const std::shared_ptr<SchedulerPool> schedulers_;
+};
+
+}  // namespace
+
+std::shared_ptr<prometheus::Collectable> MakeSchedulerMetrics(std::shared_ptr<SchedulerPool> schedulers) {
+  return std::make_shared<SchedulerMetrics>(std::move(schedulers));
+}
+
+std::shared_ptr<prometheus::Collectable> MakeClusterMetrics(const ClusterView& cluster) {
+  return std::make_shared<ClusterMetrics>(cluster);
+}
+
+}  // namespace hearth

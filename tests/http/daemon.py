@@ -1,0 +1,47 @@
+"""A hearthd with the demo model, for the tests of its HTTP face."""
+
+import pathlib
+import signal
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
+
+
+class Daemon:
+    """On free ports, ready to answer when made. Leave it by `with`, or stop it."""
+
+    def __init__(self, hearthd, *arguments):
+        self.folder = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen(
+            [hearthd, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state-dir", self.folder.name,
+             "--name", "http-test", "--log-level", "warning", "--model", str(MODEL), "--model-name", "demo",
+             "--context", "512", "--threads", "2", *arguments],
+            stdout=subprocess.PIPE, text=True)
+        lines = [self.process.stdout.readline() for _ in range(2)]
+        if not lines[0].startswith("hearthd ready on "):
+            raise RuntimeError(f"hearthd did not start: {lines}")
+        self.grpc_address = lines[0].split()[-1]
+        self.url = lines[1].split()[-1]  # http://HOST:PORT/v1
+        self.address = self.url.split("/")[2]
+
+    def resident_bytes(self):
+        pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * 4096
+
+    def stop(self):
+        """The exit code after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=30)
+        self.process.stdout.close()
+        self.folder.cleanup()
+        return code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        code = self.stop()
+        if kind is None and code != 0:
+            raise RuntimeError(f"hearthd exited with {code} after SIGTERM")

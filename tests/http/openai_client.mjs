@@ -1,0 +1,96 @@
+// OpenAI's own client against the daemon at OPENAI_BASE_URL, which serves the demo model as "demo" with 4 slots.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import OpenAI from "openai";
+
+const client = new OpenAI({ maxRetries: 0 });
+// For what may come before the slots of requests that were given up are free: within a step of the model.
+const patient = new OpenAI({ maxRetries: 10 });
+const greedy = { model: "demo", prompt: "In the beginning", max_tokens: 8, temperature: 0 };
+
+async function refusal(kind, body) {
+  return assert.rejects(client.completions.create({ ...greedy, ...body }), (error) => {
+    assert.ok(error instanceof kind, `${error}`);
+    assert.ok(error.message.length > 10);
+    return true;
+  });
+}
+
+test("models are listed and found by name", async () => {
+  const list = await client.models.list();
+  assert.deepEqual(list.data.map((model) => model.id), ["demo"]);
+  assert.equal((await client.models.retrieve("demo")).object, "model");
+  await assert.rejects(client.models.retrieve("other"), OpenAI.NotFoundError);
+});
+
+test("a completion has text, reason and usage", async () => {
+  const answer = await client.completions.create(greedy);
+  assert.equal(answer.choices[0].text, " of the word of the LORD came unto");
+  assert.equal(answer.choices[0].finish_reason, "length");
+  assert.deepEqual(answer.usage, { prompt_tokens: 6, completion_tokens: 8, total_tokens: 14 });
+});
+
+test("a stream has the text of the whole answer", async () => {
+  const stream = await client.completions.create({ ...greedy, stream: true, stream_options: { include_usage: true } });
+  let text = "";
+  let reason = null;
+  let usage = null;
+  const ids = new Set();
+  for await (const chunk of stream) {
+    ids.add(chunk.id);
+    if (chunk.usage) usage = chunk.usage;
+    for (const choice of chunk.choices) {
+      text += choice.text;
+      reason = choice.finish_reason ?? reason;
+    }
+  }
+  assert.equal(text, " of the word of the LORD came unto");
+  assert.equal(reason, "length");
+  assert.equal(usage.total_tokens, 14);
+  assert.equal(ids.size, 1);
+});
+
+test("several prompts and answers, seeds, stops and logprobs", async () => {
+  const both = await client.completions.create({ ...greedy, prompt: ["In the beginning", "And God said"], n: 2 });
+  assert.deepEqual(both.choices.map((choice) => choice.index), [0, 1, 2, 3]);
+  const drawn = { ...greedy, temperature: 1, seed: 7, max_tokens: 20 };
+  const [first, second] = await Promise.all([client.completions.create(drawn), client.completions.create(drawn)]);
+  assert.equal(first.choices[0].text, second.choices[0].text);
+  const stopped = await client.completions.create({ ...greedy, stop: " LORD" });
+  assert.equal(stopped.choices[0].text, " of the word of the");
+  assert.equal(stopped.choices[0].finish_reason, "stop");
+  const tokens = (await client.completions.create({ ...greedy, logprobs: 3 })).choices[0].logprobs;
+  assert.equal(tokens.tokens.join(""), " of the word of the LORD came unto");
+  assert.equal(Object.keys(tokens.top_logprobs[0]).length, 3);
+  const banned = await client.completions.create({ ...greedy, max_tokens: 1, logit_bias: { 0: 100 } });
+  assert.notEqual(banned.choices[0].text, " of");
+});
+
+test("errors are those that the client knows", async () => {
+  await refusal(OpenAI.BadRequestError, { temperature: "hot" });
+  await refusal(OpenAI.BadRequestError, { max_tokens: 100000 });
+  await refusal(OpenAI.BadRequestError, { best_of: 3 });
+  await refusal(OpenAI.NotFoundError, { model: "other" });
+  await refusal(OpenAI.NotFoundError, { model: "other", stream: true });
+});
+
+test("a request that the queue has no room for may be sent again", async () => {
+  await refusal(OpenAI.RateLimitError, { n: 100, max_tokens: 200 });
+  assert.equal((await patient.completions.create(greedy)).choices.length, 1);
+});
+
+test("aborted streams free their slots", async () => {
+  for (let i = 0; i < 12; ++i) {
+    const stream = await patient.completions.create({ ...greedy, max_tokens: 480, stream: true });
+    for await (const chunk of stream) {
+      assert.ok(chunk.id);
+      stream.controller.abort();
+      break;
+    }
+  }
+  const aborted = new AbortController();
+  const waiting = client.completions.create({ ...greedy, max_tokens: 480 }, { signal: aborted.signal });
+  setImmediate(() => aborted.abort());
+  await assert.rejects(waiting, OpenAI.APIUserAbortError);
+  assert.equal((await patient.completions.create(greedy)).usage.completion_tokens, 8);
+});
