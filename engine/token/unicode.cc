@@ -41,10 +41,10 @@ const unicode_tables::MappedRun* FindRun(const unicode_tables::MappedRun* runs, 
 bool IsContinuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
 
 // The smallest and largest second byte that strict UTF-8 allows after `lead`.
-struct ByteRange {
+struct ByteBounds {
   uint8_t low, high;
 };
-ByteRange SecondByteRange(uint8_t lead) {
+ByteBounds SecondByteBounds(uint8_t lead) {
   switch (lead) {
     case 0xE0:
       return {0xA0, 0xBF};  // shorter forms exist below
@@ -68,7 +68,7 @@ size_t AgreeingBytes(std::string_view text) {
   if (!CanStart(lead)) return 0;
   const size_t length = std::min(Utf8Length(lead), text.size());
   if (length < 2) return 1;
-  const ByteRange second = SecondByteRange(lead);
+  const ByteBounds second = SecondByteBounds(lead);
   const auto byte = static_cast<uint8_t>(text[1]);
   if (byte < second.low || byte > second.high) return 1;
   size_t agreeing = 2;

@@ -185,10 +185,22 @@ def texts():
         yield f"vocabulary_{vocabulary}", bytes([vocabulary, vocabulary & 15]) + text.encode() + b"\xf0\x9f \xff\xed\xa0\x80"
 
 
+def templates():
+    """Those of the corpus, and small ones of everything that an expression can have."""
+    for path in sorted((ROOT / "tests/engine/jinja/corpus").glob("*.jinja")):
+        yield path.stem, path.read_bytes()
+    expressions = ["messages[::-1]", "s.split()[0]|upper", "'%s %5.2f' % (s, f)", "'{:>5}{!r}'.format(n, s)", "d|tojson(indent=2)",
+                   "messages|selectattr('role', 'equalto', 'user')|map(attribute='content')|join(', ')", "n // 2 % 3 ** 2",
+                   "s.replace('a', 'b', 1).center(9, '*')", "1 < n <= 3 and not e or s in 'abc'", "range(5)|batch(2, 'x')|list",
+                   "messages|groupby('role')|list", "s|indent(2, true)|title|truncate(3)", "d.k.l ~ (f|round(1)) ~ (s|int(4))"]
+    for number, expression in enumerate(expressions):
+        yield f"expression_{number}", ("{{ " + expression + " }}").encode()
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts(),
-               "skeleton": skeletons(), "frame": frames(), "plan_messages": messages(),
+               "skeleton": skeletons(), "jinja": templates(), "frame": frames(), "plan_messages": messages(),
                "http": http_requests()}
     for target, files in targets.items():
         target = f"fuzz_{target}"
