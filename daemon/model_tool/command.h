@@ -23,6 +23,7 @@ void AddBench(CLI::App& app, Job& job);
 void AddProfile(CLI::App& app, Job& job);
 void AddQuantize(CLI::App& app, Job& job);
 void AddPlan(CLI::App& app, Job& job);
+void AddRender(CLI::App& app, Job& job);
 
 }  // namespace hearth::model_tool
 

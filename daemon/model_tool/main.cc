@@ -35,6 +35,7 @@ int Main(int argc, char** argv) {
   AddProfile(app, job);
   AddQuantize(app, job);
   AddPlan(app, job);
+  AddRender(app, job);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
   return EndProgram(kName, RunJob(job));
 }

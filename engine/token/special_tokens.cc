@@ -19,17 +19,31 @@ std::string_view WithoutLeadingSpace(std::string_view text) {
   return text;
 }
 
-// Appends `fragment` cut at every place where it contains token `id`.
-void CutAt(TokenId id, const Vocabulary& vocabulary, std::string_view text,
+// Whether the bytes [begin, end) touch one of `ranges`, which ascend.
+bool Touches(absl::Span<const ByteRange> ranges, size_t begin, size_t end) {
+  const auto first = std::partition_point(ranges.begin(), ranges.end(),
+                                          [&](const ByteRange& range) { return range.end <= begin; });
+  return first != ranges.end() && first->begin < end;
+}
+
+// Appends `text` cut at every place where it contains token `id`, but for those that `is_literal` (their
+// first byte) tells to leave.
+template <typename IsLiteral>
+void CutAt(TokenId id, const Vocabulary& vocabulary, std::string_view text, IsLiteral is_literal,
            std::vector<TextFragment>* fragments) {
   const std::string& token = vocabulary.tokens[id];
-  for (size_t found = text.find(token); found != std::string_view::npos; found = text.find(token)) {
+  for (size_t found = text.find(token); found != std::string_view::npos;) {
+    if (is_literal(text.data() + found)) {
+      found = text.find(token, found + 1);
+      continue;
+    }
     std::string_view left = text.substr(0, found);
     if (vocabulary.Has(id, kStripsLeft)) left = WithoutTrailingSpace(left);
     if (!left.empty()) fragments->push_back({kNoToken, left});
     fragments->push_back({id, {}});
     text.remove_prefix(found + token.size());
     if (vocabulary.Has(id, kStripsRight)) text = WithoutLeadingSpace(text);
+    found = text.find(token);
   }
   if (!text.empty()) fragments->push_back({kNoToken, text});
 }
@@ -60,19 +74,25 @@ std::vector<uint32_t> SpecialTokens::Occurring(std::string_view text) const {
   return indices;
 }
 
-std::vector<TextFragment> SpecialTokens::Split(std::string_view text, bool parse_special) const {
+std::vector<TextFragment> SpecialTokens::Split(std::string_view text, bool parse_special,
+                                               absl::Span<const ByteRange> literal) const {
   std::vector<TextFragment> fragments;
   if (!text.empty()) fragments.push_back({kNoToken, text});
   std::vector<TextFragment> finer;
   for (uint32_t index : Occurring(text)) {
     const TokenId id = tokens_[index];
-    if (!parse_special && vocabulary_.Has(id, kControlToken | kUnknownToken)) continue;
+    const bool control = vocabulary_.Has(id, kControlToken | kUnknownToken);
+    if (control && !parse_special) continue;
+    const auto is_literal = [&](const char* first) {
+      const auto begin = static_cast<size_t>(first - text.data());
+      return control && Touches(literal, begin, begin + vocabulary_.tokens[id].size());
+    };
     finer.clear();
     for (const TextFragment& fragment : fragments) {
       if (fragment.token != kNoToken) {
         finer.push_back(fragment);
       } else {
-        CutAt(id, vocabulary_, fragment.text, &finer);
+        CutAt(id, vocabulary_, fragment.text, is_literal, &finer);
       }
     }
     fragments.swap(finer);

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/types/span.h"
+#include "engine/base/byte_range.h"
 #include "engine/token/byte_trie.h"
 #include "engine/token/vocabulary.h"
 
@@ -22,9 +24,11 @@ class SpecialTokens {
  public:
   explicit SpecialTokens(const Vocabulary& vocabulary);
 
-  // User-defined tokens always count, control and unknown ones where `parse_special`. Whitespace that a found
-  // token strips is in no fragment. Empty for an empty text.
-  std::vector<TextFragment> Split(std::string_view text, bool parse_special) const;
+  // User-defined tokens always count, control and unknown ones where `parse_special` and no byte of theirs
+  // lies in a range of `literal` (ascending). Whitespace that a found token strips is in no fragment. Empty
+  // for an empty text.
+  std::vector<TextFragment> Split(std::string_view text, bool parse_special,
+                                  absl::Span<const ByteRange> literal = {}) const;
 
  private:
   std::vector<uint32_t> Occurring(std::string_view text) const;

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/base/byte_range.h"
 #include "engine/file/gguf.h"
 
 namespace hearth {
@@ -22,6 +23,8 @@ class Tokenizer {
   struct EncodeOptions {
     bool add_special = true;     // BOS/EOS (or CLS/SEP) as the vocabulary wants
     bool parse_special = false;  // special tokens written in the text become their ids
+    // Where they do not, even so: a control token that lies partly in one of these stays text. Ascending.
+    absl::Span<const ByteRange> literal = {};
   };
   struct DecodeOptions {
     bool remove_special = false;   // drop the BOS/EOS that add_special adds

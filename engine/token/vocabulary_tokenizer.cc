@@ -49,7 +49,7 @@ std::vector<TokenId> VocabularyTokenizer::Encode(std::string_view text, EncodeOp
   std::vector<TokenId> ids;
   if (options.add_special && opening_ != kNoToken) ids.push_back(opening_);
   bool after_token = true;
-  for (const TextFragment& fragment : special_tokens_.Split(text, options.parse_special)) {
+  for (const TextFragment& fragment : special_tokens_.Split(text, options.parse_special, options.literal)) {
     after_token = after_token || fragment.token != kNoToken;
     if (fragment.token != kNoToken) ids.push_back(fragment.token);
     for (size_t at = 0; at < fragment.text.size(); at += kLongestText) {

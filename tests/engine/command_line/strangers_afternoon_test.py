@@ -35,7 +35,7 @@ CLUSTER = """{"hosts": [{"name": "a", "devices": [{"name": "cpu", "kind": "cpu",
 GOOD = {
     "model": "{folder}/model.gguf", "--model": "{folder}/model.gguf", "input": "{folder}/model.gguf",
     "output": "{new}", "--out": "{new}", "type": "Q4_0", "--tokens": "1,2,3", "--text": "{folder}/text",
-    "--cluster": "{folder}/cluster.json", "file": "{folder}/model.gguf",
+    "--cluster": "{folder}/cluster.json", "file": "{folder}/model.gguf", "--messages": "{folder}/messages.json",
 }
 # Of single commands: what is required differently, or makes them quick or end at all.
 ALSO_GOOD = {
@@ -52,7 +52,7 @@ ALSO_GOOD = {
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt"}
-FAILS_ANYHOW = {("hearth", "unload")}
+FAILS_ANYHOW = {("hearth", "unload"), ("hearth-model", "render")}  # the demo model has no chat template
 # A prompt is read, however long it is, which takes its time.
 LONGEST = {"--prompt": 4000}
 # What waits for something that never comes takes no processor: after so many times the patience it hangs.
@@ -182,6 +182,7 @@ class StrangersAfternoonTest(unittest.TestCase):
         shutil.copy(DEMO_MODEL, cls.path("model.gguf"))
         pathlib.Path(cls.path("text")).write_text("In the beginning was the word.\n")
         pathlib.Path(cls.path("cluster.json")).write_text(CLUSTER)
+        pathlib.Path(cls.path("messages.json")).write_text('[{"role": "user", "content": "Hello"}]')
         pathlib.Path(cls.path("empty")).touch()
         os.mkdir(cls.path("directory"))
         os.mkfifo(cls.path("fifo"))

@@ -39,6 +39,15 @@ TEST_F(SpecialTokensTest, CutsTheTextAtTokens) {
   EXPECT_THAT(Split("x<a>y<a>"), ElementsAre("x", "[<a>]", "y", "[<a>]"));
 }
 
+TEST_F(SpecialTokensTest, TokensThatTouchALiteralRangeStayText) {
+  const std::vector<ByteRange> literal = {{3, 5}, {8, 9}};
+  std::vector<std::string> found;
+  for (const TextFragment& fragment : SpecialTokens(vocabulary_).Split("<a><a>x<a>y<a>", true, literal)) {
+    found.push_back(fragment.token == kNoToken ? std::string(fragment.text) : "token");
+  }
+  EXPECT_THAT(found, ElementsAre("token", "<a>x<a>y", "token"));
+}
+
 TEST_F(SpecialTokensTest, TheLongerTokenWins) { EXPECT_THAT(Split("<a><b>"), ElementsAre("[<a><b>]")); }
 
 TEST_F(SpecialTokensTest, ControlTokensAreTextUnlessAskedFor) {
