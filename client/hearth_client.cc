@@ -90,15 +90,19 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
 
 class Stream final : public GenerationStream {
  public:
-  Stream(v1::Generation::Stub& stub, const v1::GenerateRequest& request, absl::Duration timeout,
-         std::string server)
+  // `method` starts the call of `request`.
+  template <typename Request>
+  Stream(v1::Generation::Stub& stub,
+         std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> (v1::Generation::Stub::*method)(
+             grpc::ClientContext*, const Request&),
+         const Request& request, absl::Duration timeout, std::string server)
       : server_(std::move(server)) {
     if (absl::Status status = CheckCanBeSent(request); !status.ok()) {
       status_ = std::move(status);
       return;
     }
     SetTimeout(context_, timeout);
-    reader_ = stub.Generate(&context_, request);
+    reader_ = (stub.*method)(&context_, request);
   }
 
   ~Stream() override {
@@ -160,7 +164,12 @@ Client::~Client() = default;
 
 std::unique_ptr<GenerationStream> Client::StartGenerate(const v1::GenerateRequest& request,
                                                         absl::Duration timeout) {
-  return std::make_unique<Stream>(stubs_->generation, request, timeout, server_);
+  return std::make_unique<Stream>(stubs_->generation, &v1::Generation::Stub::Generate, request, timeout,
+                                  server_);
+}
+
+std::unique_ptr<GenerationStream> Client::StartChat(const v1::ChatRequest& request, absl::Duration timeout) {
+  return std::make_unique<Stream>(stubs_->generation, &v1::Generation::Stub::Chat, request, timeout, server_);
 }
 
 absl::StatusOr<v1::Finished> Client::Generate(

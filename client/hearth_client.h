@@ -49,6 +49,9 @@ class Client {
   // Starts a generation. `timeout`: how long all of it may take.
   std::unique_ptr<GenerationStream> StartGenerate(const v1::GenerateRequest& request,
                                                   absl::Duration timeout = absl::InfiniteDuration());
+  // Starts the answer to a conversation.
+  std::unique_ptr<GenerationStream> StartChat(const v1::ChatRequest& request,
+                                              absl::Duration timeout = absl::InfiniteDuration());
   // Generates and shows each event on the way.
   absl::StatusOr<v1::Finished> Generate(const v1::GenerateRequest& request,
                                         const std::function<void(const v1::GenerateResponse&)>& on_event);

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/chat/chat_templates.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
 
@@ -26,6 +27,7 @@ class ServedModel {
   virtual const std::string& digest() const = 0;  // "sha256:..." of the model file
   // Of the model's file.
   virtual const Tokenizer& tokenizer() const = 0;
+  virtual const ChatTemplates& chat() const = 0;
   virtual Decoder& decoder() = 0;  // used by one scheduler thread only; its options() by any
   // Values of one row of logits: more than tokens where the file pads its output matrix.
   virtual int32_t vocab_size() const { return tokenizer().vocab_size(); }

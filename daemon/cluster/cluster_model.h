@@ -77,6 +77,7 @@ class ClusterModel : public ServedModel {
   const std::string& name() const override { return name_; }
   const std::string& digest() const override { return digest_; }
   const Tokenizer& tokenizer() const override { return *file_.tokenizer; }
+  const ChatTemplates& chat() const override { return file_.chat; }
   Decoder& decoder() override { return *decoder_; }
   int32_t vocab_size() const override { return static_cast<int32_t>(file_.outline->spec.n_vocab); }
   absl::Status PrepareStep() override;

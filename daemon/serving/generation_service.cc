@@ -10,17 +10,22 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "daemon/serving/chat_request.h"
 #include "daemon/serving/conversions.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/request_checks.h"
 #include "daemon/serving/services.h"
 #include "daemon/serving/text_stream.h"
+#include "daemon/weights/task_queue.h"
 #include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
 
 namespace hearth {
 namespace {
+
+constexpr int kMaxPreparing = 64;
+constexpr size_t kPreparingThreads = 2;
 
 // A generation ends a little before its RPC's deadline, so that Finished still reaches the client.
 absl::Time GenerationDeadline(std::chrono::system_clock::time_point rpc_deadline, absl::Time now) {
@@ -35,17 +40,37 @@ void Append(GenerationDelta& to, GenerationDelta from) {
   std::move(from.logprobs.begin(), from.logprobs.end(), std::back_inserter(to.logprobs));
 }
 
-// One Generate RPC. Events come from the scheduler's thread, which never waits for the client: what cannot be
-// written yet is kept and joined into one Delta. gRPC holds a reference until OnDone, the scheduler one until
-// the last event.
+// One Generate or Chat RPC. It is accepted when its request has been checked, which for Chat is later than it
+// begins, or rejected. From then on events come from the scheduler's thread, which never waits for the
+// client: what cannot be written yet is kept and joined into one Delta. gRPC holds a reference until OnDone,
+// the scheduler one until the last event.
 class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
                              public GenerationSink,
                              public std::enable_shared_from_this<GenerateStream> {
  public:
-  GenerateStream(std::weak_ptr<Scheduler> scheduler, RequestId id, v1::Started started)
-      : scheduler_(std::move(scheduler)), id_(id), started_(std::move(started)) {}
-
   void HoldUntilDone() { self_ = shared_from_this(); }
+
+  // What it is known by from now on, before it is submitted.
+  void Accept(std::weak_ptr<Scheduler> scheduler, RequestId id, v1::Started started) {
+    MutexLock lock(&mutex_);
+    scheduler_ = std::move(scheduler);
+    id_ = id;
+    started_ = std::move(started);
+  }
+
+  // Ends it before its first event.
+  void Reject(const absl::Status& status) {
+    MutexLock lock(&mutex_);
+    if (client_gone_) return;
+    status_ = ToGrpcStatus(status);
+    Pump();
+  }
+
+  // Whether nothing can be sent any more.
+  bool client_gone() const {
+    MutexLock lock(&mutex_);
+    return client_gone_;
+  }
 
   void Started() override {
     MutexLock lock(&mutex_);
@@ -85,26 +110,33 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
 
   void OnWriteDone(bool ok) override {
     bool was_blocked = false;
+    std::shared_ptr<Scheduler> scheduler;
+    RequestId id = 0;
     {
       MutexLock lock(&mutex_);
+      scheduler = scheduler_.lock();
+      id = id_;
       writing_ = false;
       if (!ok) Abandon();
       was_blocked = delta_.tokens.size() >= kMaxUnreadTokens;
       Pump();
     }
-    const auto scheduler = scheduler_.lock();
     if (scheduler == nullptr) return;
-    if (!ok) scheduler->Cancel(id_);
+    if (!ok) scheduler->Cancel(id);
     if (was_blocked) scheduler->Wake();
   }
 
   void OnCancel() override {
+    std::shared_ptr<Scheduler> scheduler;
+    RequestId id = 0;
     {
       MutexLock lock(&mutex_);
+      scheduler = scheduler_.lock();
+      id = id_;
       Abandon();
       Pump();
     }
-    if (const auto scheduler = scheduler_.lock()) scheduler->Cancel(id_);
+    if (scheduler != nullptr) scheduler->Cancel(id);
   }
 
   void OnDone() override { self_.reset(); }
@@ -140,12 +172,13 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
     StartWrite(&response_);
   }
 
-  const std::weak_ptr<Scheduler> scheduler_;
-  const RequestId id_;
-  const v1::Started started_;
   std::shared_ptr<GenerateStream> self_;
 
   mutable Mutex mutex_;
+  // Of an accepted request.
+  std::weak_ptr<Scheduler> scheduler_ ABSL_GUARDED_BY(mutex_);
+  RequestId id_ ABSL_GUARDED_BY(mutex_) = 0;
+  v1::Started started_ ABSL_GUARDED_BY(mutex_);
   v1::GenerateResponse response_ ABSL_GUARDED_BY(mutex_);  // being written
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;           // StartWrite was called, OnWriteDone not yet
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;            // Finish was called
@@ -163,9 +196,38 @@ class GenerationService final : public v1::Generation::CallbackService {
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
                                                            const v1::GenerateRequest* request) override {
-    auto stream = Accept(*context, *request);
-    if (!stream.ok()) return new RejectedStream<v1::GenerateResponse>(ToGrpcStatus(stream.status()));
-    return *stream;
+    const auto scheduler = schedulers_.Find(request->model());
+    if (!scheduler.ok()) return Rejected(scheduler.status());
+    auto stream = std::make_shared<GenerateStream>();
+    stream->HoldUntilDone();
+    const absl::Status submitted = Submit(*scheduler, *request, ArrivalOf(*context), stream);
+    if (submitted.ok()) return stream.get();
+    stream->OnDone();  // gRPC never saw it
+    return Rejected(submitted);
+  }
+
+  // Templates are programs, and conversations long: a thread of their own renders and tokenises them.
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Chat(grpc::CallbackServerContext* context,
+                                                       const v1::ChatRequest* request) override {
+    auto scheduler = schedulers_.Find(request->model());
+    if (!scheduler.ok()) return Rejected(scheduler.status());
+    if (preparing_.fetch_add(1) >= kMaxPreparing) {
+      --preparing_;
+      return Rejected(absl::ResourceExhaustedError(absl::StrCat(
+          "the queue is full: ", kMaxPreparing, " conversations wait to be read; try again later")));
+    }
+    auto stream = std::make_shared<GenerateStream>();
+    stream->HoldUntilDone();
+    // The request is gRPC's, and gone when the client is.
+    preparation_.Add(
+        [this, stream, scheduler = *std::move(scheduler), request = *request, arrival = ArrivalOf(*context)] {
+          // A client that is gone needs no answer.
+          const absl::Status status =
+              stream->client_gone() ? absl::OkStatus() : Prepare(scheduler, request, arrival, stream);
+          --preparing_;
+          if (!status.ok()) stream->Reject(status);
+        });
+    return stream.get();
   }
 
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
@@ -196,38 +258,58 @@ class GenerationService final : public v1::Generation::CallbackService {
   }
 
  private:
-  absl::StatusOr<GenerateStream*> Accept(const grpc::CallbackServerContext& context,
-                                         const v1::GenerateRequest& request) {
+  // When a request came, and when its generation has to end.
+  struct Arrival {
+    absl::Time time;
+    absl::Time deadline;
+  };
+  static Arrival ArrivalOf(const grpc::CallbackServerContext& context) {
     const absl::Time now = absl::Now();
-    HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request.model()));
+    return {now, GenerationDeadline(context.deadline(), now)};
+  }
+
+  static grpc::ServerWriteReactor<v1::GenerateResponse>* Rejected(const absl::Status& status) {
+    return new RejectedStream<v1::GenerateResponse>(ToGrpcStatus(status));
+  }
+
+  absl::Status Prepare(const std::shared_ptr<Scheduler>& scheduler, const v1::ChatRequest& request,
+                       const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
+    const ServedModel& model = scheduler->model();
+    HEARTH_ASSIGN_OR_RETURN(const v1::GenerateRequest generate,
+                            ToGenerateRequest(request, model.chat(), model.tokenizer(), arrival.time));
+    return Submit(scheduler, generate, arrival, stream);
+  }
+
+  // Checks a request and hands it to the scheduler.
+  absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::GenerateRequest& request,
+                      const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
     const ServedModel& model = scheduler->model();
     HEARTH_ASSIGN_OR_RETURN(
         CheckedRequest checked,
         CheckRequest(request, model.tokenizer(), scheduler->vocab_size(), scheduler->context_length()));
-    checked.request.id = ++last_id_;
-    checked.request.arrived = now;
-    checked.request.deadline = GenerationDeadline(context.deadline(), now);
+    const RequestId id = ++last_id_;
+    checked.request.id = id;
+    checked.request.arrived = arrival.time;
+    checked.request.deadline = arrival.deadline;
 
     v1::Started started;
-    started.set_request_id(absl::StrCat("r", checked.request.id));
+    started.set_request_id(absl::StrCat("r", id));
     started.set_model(model.name());
     started.set_digest(model.digest());
     started.set_seed(checked.sampler.options().seed);
     started.set_prompt_tokens(static_cast<uint32_t>(checked.request.prompt.size()));
     started.set_max_tokens(checked.request.max_tokens);
-    auto stream = std::make_shared<GenerateStream>(scheduler, checked.request.id, std::move(started));
-    stream->HoldUntilDone();
-    absl::Status submitted =
-        scheduler->Submit(std::move(checked.request), std::move(checked.sampler), stream);
-    if (!submitted.ok()) {
-      stream->OnDone();  // gRPC never saw it
-      return submitted;
-    }
-    return stream.get();
+    stream->Accept(scheduler, id, std::move(started));
+    HEARTH_RETURN_IF_ERROR(scheduler->Submit(std::move(checked.request), std::move(checked.sampler), stream));
+    // A client that went in between could not cancel what was not there yet.
+    if (stream->client_gone()) scheduler->Cancel(id);
+    return absl::OkStatus();
   }
 
   SchedulerPool& schedulers_;
   std::atomic<RequestId> last_id_ = 0;
+  std::atomic<int> preparing_ = 0;  // conversations in `preparation_`
+  TaskQueue preparation_{kPreparingThreads};
 };
 
 }  // namespace

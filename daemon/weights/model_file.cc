@@ -87,6 +87,7 @@ absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
                                                    " tokens, but token_embd.weight has ", spec.n_vocab,
                                                    " rows; fetch or convert the model again"));
   }
+  model.chat = ChatTemplates::FromMetadata(model.file->metadata(), *model.tokenizer);
   model.quantisation = MostCommonType(*model.file);
   return model;
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "engine/chat/chat_templates.h"
 #include "engine/file/gguf.h"
 #include "engine/model/model.h"
 #include "engine/token/tokenizer.h"
@@ -21,6 +22,7 @@ struct ModelFile {
   ModelOptions options;  // the sparsity is settled
   std::shared_ptr<const ModelOutline> outline;
   std::unique_ptr<Tokenizer> tokenizer;
+  ChatTemplates chat;
   std::string quantisation;  // the most common type of its weights
 };
 

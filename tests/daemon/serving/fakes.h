@@ -138,6 +138,7 @@ class FakeModel final : public ServedModel {
   const std::string& name() const override { return name_; }
   const std::string& digest() const override { return digest_; }
   const Tokenizer& tokenizer() const override { return tokenizer_; }
+  const ChatTemplates& chat() const override { return chat_; }
   ScriptedDecoder& decoder() override { return decoder_; }
   absl::Status PrepareStep() override {
     if (before_prepare_) before_prepare_();
@@ -153,6 +154,12 @@ class FakeModel final : public ServedModel {
     reported_ = status;
   }
 
+  // What its file has as its chat template; set before the first request.
+  void SetChatTemplate(std::string source) {
+    GgufMetadata metadata;
+    metadata.Set("tokenizer.chat_template", std::move(source));
+    chat_ = ChatTemplates::FromMetadata(metadata, tokenizer_);
+  }
   // Called at each PrepareStep by the scheduler's thread; set before the first request.
   void set_before_prepare(std::function<void()> hook) { before_prepare_ = std::move(hook); }
   void SetReady(absl::Status status) {
@@ -169,6 +176,7 @@ class FakeModel final : public ServedModel {
   const std::string name_ = "fake";
   const std::string digest_ = "sha256:00ff";
   const ByteTokenizer tokenizer_;
+  ChatTemplates chat_;
   ScriptedDecoder decoder_;
   std::function<void()> before_prepare_;
   std::mutex mutex_;

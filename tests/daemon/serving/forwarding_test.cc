@@ -36,6 +36,12 @@ TEST_F(ForwardingTest, StreamsComeThrough) {
   EXPECT_EQ(outcome.started.model(), "fake");
 }
 
+TEST_F(ForwardingTest, ConversationsComeThrough) {
+  const Outcome outcome = Chat(*generation_, Saying("x"));
+  EXPECT_EQ(outcome.status.error_code(), StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(outcome.status.error_message(), HasSubstr("no chat template"));
+}
+
 TEST_F(ForwardingTest, UnaryCallsComeThrough) {
   v1::ListModelsResponse models;
   grpc::ClientContext context;

@@ -56,6 +56,12 @@ inline std::unique_ptr<Call> Start(v1::Generation::Stub& stub, const v1::Generat
   return call;
 }
 
+inline std::unique_ptr<Call> Start(v1::Generation::Stub& stub, const v1::ChatRequest& request) {
+  auto call = std::make_unique<Call>();
+  call->reader = stub.Chat(&call->context, request);
+  return call;
+}
+
 struct Outcome {
   grpc::Status status;
   v1::Started started;
@@ -87,6 +93,20 @@ inline Outcome ReadAll(Call& call) {
 
 inline Outcome Generate(v1::Generation::Stub& stub, const v1::GenerateRequest& request) {
   return ReadAll(*Start(stub, request));
+}
+
+inline Outcome Chat(v1::Generation::Stub& stub, const v1::ChatRequest& request) {
+  return ReadAll(*Start(stub, request));
+}
+
+inline v1::ChatRequest Saying(const std::string& text, uint32_t max_tokens = 4) {
+  v1::ChatRequest request;
+  v1::ChatMessage* const message = request.add_messages();
+  message->set_role("user");
+  message->set_content(text);
+  request.set_max_tokens(max_tokens);
+  request.mutable_sampling()->set_temperature(0);
+  return request;
 }
 
 inline v1::GenerateRequest TextRequest(const std::string& text, uint32_t max_tokens) {

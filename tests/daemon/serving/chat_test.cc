@@ -1,0 +1,134 @@
+// Generation.Chat over gRPC, in process.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/daemon/serving/served.h"
+
+namespace hearth {
+namespace {
+
+using grpc::StatusCode;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// The first letters of roles before contents, and what else the template was given.
+constexpr char kTemplate[] =
+    "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}{{ 'T' if tools }}{{ more }}"
+    "{{ '>' if add_generation_prompt }}";
+
+std::shared_ptr<FakeModel> ModelWith(const std::string& chat_template) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetChatTemplate(chat_template);
+  return model;
+}
+
+TEST(ChatTest, TheTemplatesTextIsContinued) {
+  Served served(ModelWith(kTemplate));
+  const Outcome outcome = Chat(*served.generation, Saying("hi"));  // "uhi>"
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+  EXPECT_EQ(outcome.started.prompt_tokens(), 4u);
+  EXPECT_THAT(outcome.tokens, ElementsAre('d', 'e', 'f', 'g'));
+  EXPECT_EQ(outcome.text, "defg");
+  EXPECT_EQ(outcome.finished.reason(), v1::FINISH_REASON_LENGTH);
+}
+
+TEST(ChatTest, ToolsVariablesAndThePromptReachTheTemplate) {
+  Served served(ModelWith(kTemplate));
+  v1::ChatRequest request = Saying("hi");
+  request.set_tools(R"([{"type": "function", "function": {"name": "f"}}])");
+  request.set_variables(R"({"more": "..."})");
+  request.set_add_generation_prompt(false);
+  EXPECT_EQ(Chat(*served.generation, request).started.prompt_tokens(), 7u);  // "uhiT..."
+}
+
+TEST(ChatTest, OptionsAreThoseOfGenerate) {
+  Served served(ModelWith(kTemplate));
+  v1::ChatRequest request = Saying("hi", 100);
+  request.add_stop("gh");
+  request.set_logprobs(0);
+  const Outcome outcome = Chat(*served.generation, request);
+  EXPECT_EQ(outcome.text, "def");
+  EXPECT_EQ(outcome.finished.stop(), "gh");
+  request.set_max_tokens(5000);
+  EXPECT_EQ(Chat(*served.generation, request).status.error_code(), StatusCode::OUT_OF_RANGE);
+}
+
+TEST(ChatTest, AModelWithoutTemplateStillContinuesTexts) {
+  Served served;
+  const Outcome outcome = Chat(*served.generation, Saying("hi"));
+  EXPECT_EQ(outcome.status.error_code(), StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(outcome.status.error_message(), HasSubstr("the model's file has no chat template"));
+  EXPECT_EQ(Generate(*served.generation, TextRequest("xy", 4)).text, "cdef");
+}
+
+TEST(ChatTest, ABrokenTemplateIsNamedAndTextsAreStillContinued) {
+  Served served(ModelWith("{% for %}"));
+  const Outcome outcome = Chat(*served.generation, Saying("hi"));
+  EXPECT_EQ(outcome.status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(outcome.status.error_message(), HasSubstr("chat template 'default' cannot be read: line 1"));
+  EXPECT_EQ(Generate(*served.generation, TextRequest("xy", 4)).text, "cdef");
+}
+
+TEST(ChatTest, WhatTheTemplateRefusesIsInvalid) {
+  Served served(ModelWith("{{ raise_exception('roles must alternate') }}"));
+  const Outcome outcome = Chat(*served.generation, Saying("hi"));
+  EXPECT_EQ(outcome.status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(outcome.status.error_message(), HasSubstr("the template says: roles must alternate"));
+}
+
+TEST(ChatTest, ATemplateThatNeverEndsHoldsNobodyUp) {
+  Served served(
+      ModelWith("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}"));
+  const auto endless = Start(*served.generation, Saying("hi"));
+  EXPECT_EQ(Generate(*served.generation, TextRequest("xy", 4)).text, "cdef");
+  const Outcome outcome = ReadAll(*endless);
+  EXPECT_EQ(outcome.status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(outcome.status.error_message(), HasSubstr("steps"));
+}
+
+TEST(ChatTest, AnUnknownModelIsNamed) {
+  Served served(ModelWith(kTemplate));
+  v1::ChatRequest request = Saying("hi");
+  request.set_model("other");
+  EXPECT_EQ(Chat(*served.generation, request).status.error_code(), StatusCode::NOT_FOUND);
+}
+
+TEST(ChatTest, CancelledConversationsLeaveTheDaemonFree) {
+  Served served(ModelWith(kTemplate));
+  for (int round = 0; round < 10; ++round) {
+    std::vector<std::unique_ptr<Call>> calls;
+    for (int i = 0; i < 20; ++i) calls.push_back(Start(*served.generation, Saying("hi", 900)));
+    for (const auto& call : calls) call->context.TryCancel();
+    for (const auto& call : calls) {
+      v1::GenerateResponse event;
+      while (call->reader->Read(&event)) {
+      }
+      const StatusCode code = call->reader->Finish().error_code();
+      EXPECT_TRUE(code == StatusCode::CANCELLED || code == StatusCode::OK) << code;
+    }
+  }
+  EXPECT_EQ(Chat(*served.generation, Saying("hi")).text, "defg");
+}
+
+TEST(ChatTest, MoreConversationsThanTheQueueHoldsAreAnsweredOrRefused) {
+  // Each takes the reading threads a while; what they do not come to is refused at once.
+  Served served(ModelWith("{% for i in range(60000) %}{% endfor %}x"));
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 100; ++i) calls.push_back(Start(*served.generation, Saying("hi", 1)));
+  int answered = 0;
+  for (const auto& call : calls) {
+    const Outcome outcome = ReadAll(*call);
+    answered += outcome.status.ok() ? 1 : 0;
+    if (outcome.status.ok()) continue;
+    EXPECT_EQ(outcome.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_THAT(outcome.status.error_message(), HasSubstr("try again later"));
+  }
+  EXPECT_GE(answered, 64);
+}
+
+}  // namespace
+}  // namespace hearth
