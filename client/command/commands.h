@@ -23,13 +23,15 @@ struct GenerateOptions {
 absl::Status RunGenerate(Client& client, const GenerateOptions& options);
 
 struct ChatOptions {
-  v1::GenerateRequest request;  // all but the prompt
-  bool raw = false;             // the model continues what was typed, as it is
+  v1::ChatRequest request;          // all but the messages
+  std::string system;               // the system message; empty: none
+  bool raw = false;                 // the model continues what was typed, as it is
+  v1::GenerateRequest raw_request;  // then: all but the prompt
   bool json = false;
 };
-// Reads lines from stdin, each the next turn of a conversation, until its end. The prompt is the whole
-// conversation as a transcript ("User: ...", "Assistant: ..."), or with `raw` the bare texts one after the
-// other.
+// Reads lines from stdin, each the next turn of a conversation, until its end; lines that begin with a slash
+// are commands ("/help" lists them). The model sees the whole conversation through its chat template, or with
+// `raw` the bare texts one after the other.
 absl::Status RunChat(Client& client, const ChatOptions& options);
 
 struct StatusOptions {

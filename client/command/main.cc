@@ -15,9 +15,9 @@
 #include "absl/strings/str_cat.h"
 #include "client/command/commands.h"
 #include "client/command/interrupt.h"
+#include "engine/base/printable.h"
 #include "engine/command_line/flags.h"
 #include "engine/command_line/program.h"
-#include "engine/base/printable.h"
 
 namespace hearth {
 namespace {
@@ -52,8 +52,7 @@ void AddField(CLI::App& app, const std::string& name, Message* message, void (Me
   }
 }
 
-void AddSampling(CLI::App& app, v1::GenerateRequest& request) {
-  v1::Sampling* sampling = request.mutable_sampling();
+void AddSampling(CLI::App& app, v1::Sampling* sampling) {
   AddField<float>(app, "--temperature", sampling, &v1::Sampling::set_temperature,
                   "0: always the likeliest token; default: 0.8");
   AddField<uint32_t>(app, "--top-k", sampling, &v1::Sampling::set_top_k,
@@ -74,11 +73,13 @@ void AddSampling(CLI::App& app, v1::GenerateRequest& request) {
                      "The same seed gives the same text; default: a random one");
 }
 
-void AddGeneration(CLI::App& app, v1::GenerateRequest& request) {
+// What GenerateRequest and ChatRequest have in common.
+template <typename Request>
+void AddGeneration(CLI::App& app, Request& request) {
   app.add_option_function<std::string>(
       "--model", [&](const std::string& name) { request.set_model(name); },
       "Model to ask; default: the only one");
-  AddField<uint32_t>(app, "-n,--max-tokens", &request, &v1::GenerateRequest::set_max_tokens,
+  AddField<uint32_t>(app, "-n,--max-tokens", &request, &Request::set_max_tokens,
                      "Most tokens to generate; default: what the context has room for");
   app.add_option_function<std::vector<std::string>>(
          "--stop",
@@ -90,10 +91,7 @@ void AddGeneration(CLI::App& app, v1::GenerateRequest& request) {
   app.add_flag_function(
       "--ignore-eos", [&](int64_t) { request.set_ignore_eos(true); },
       "Go on after the token that ends a text");
-  app.add_flag_function(
-      "--parse-special", [&](int64_t) { request.set_parse_special(true); },
-      "Special tokens written in the prompt become tokens");
-  AddSampling(app, request);
+  AddSampling(app, request.mutable_sampling());
 }
 
 absl::StatusOr<std::string> ReadPrompt() {
@@ -117,6 +115,9 @@ void AddGenerate(CLI::App& main, const Common& common, Command& command) {
       "Token ids to continue, such as 1,2,3, instead of a text")
       ->excludes(text);
   AddGeneration(app, request);
+  app.add_flag_function(
+      "--parse-special", [&](int64_t) { request.set_parse_special(true); },
+      "Special tokens written in the prompt become tokens");
   AddField<uint32_t>(app, "--logprobs", &request, &v1::GenerateRequest::set_logprobs,
                      "With --json: report so many log probabilities per token");
   AddSeconds(
@@ -136,16 +137,34 @@ void AddGenerate(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+// The options of a chat for the continuation of bare text.
+v1::GenerateRequest ContinuationOptions(const v1::ChatRequest& chat) {
+  v1::GenerateRequest request;
+  request.set_model(chat.model());
+  if (chat.has_max_tokens()) request.set_max_tokens(chat.max_tokens());
+  *request.mutable_stop() = chat.stop();
+  request.set_ignore_eos(chat.ignore_eos());
+  *request.mutable_sampling() = chat.sampling();
+  return request;
+}
+
 void AddChat(CLI::App& main, const Common& common, Command& command) {
   CLI::App& app =
       *main.add_subcommand("chat", "Talk: each line of stdin is a turn, the model sees all turns before");
   auto options = std::make_shared<ChatOptions>();
   AddGeneration(app, options->request);
-  app.add_flag("--raw", options->raw,
-               "Let the model go on from the bare text, without 'User:' and 'Assistant:'");
+  app.add_option("--system", options->system, "Tell the model who it is");
+  app.add_option_function<std::string>(
+      "--variables", [=](const std::string& json) { options->request.set_variables(json); },
+      "JSON object for the chat template, such as '{\"enable_thinking\": false}'");
+  app.add_option_function<std::string>(
+      "--template", [=](const std::string& name) { options->request.set_template_name(name); },
+      "Which of the model's chat templates to use; default: the one that fits");
+  app.add_flag("--raw", options->raw, "Let the model go on from the bare text, without its chat template");
   app.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
       options->json = common.json;
+      if (options->raw) options->raw_request = ContinuationOptions(options->request);
       return RunChat(client, *options);
     };
   });

@@ -279,12 +279,18 @@ class OtherLanguageTest(unittest.TestCase):
                            input="And God said\n" + "word " * 2000 + "\nAnd\n")
         self.assertEqual(chat.returncode, 0, chat.stderr)
         self.assertEqual(len(chat.stdout.splitlines()), 2, chat.stdout)
-        self.assertIn("begin the conversation anew with /clear", chat.stderr)
-        odd = subprocess.run([ARGUMENTS.hearth, "--server", self.daemon.address, "chat", "-n", "3"],
+        self.assertIn("begin the conversation anew with /reset", chat.stderr)
+        odd = subprocess.run([ARGUMENTS.hearth, "--server", self.daemon.address, "chat", "--raw", "-n", "3"],
                              input=b"caf\xe9\nAnd God said\n", capture_output=True, timeout=60)
         self.assertEqual(odd.returncode, 0, odd.stderr)
         self.assertIn(b"not answered: the line is not valid UTF-8", odd.stderr)
-        self.assertNotIn("not answered", self.hearth("chat", "-n", "3", input="And God said\n").stderr)
+        self.assertNotIn("not answered", self.hearth("chat", "--raw", "-n", "3", input="And God said\n").stderr)
+
+    def test_chat_with_a_model_without_template_says_what_to_do(self):
+        chat = self.hearth("chat", "-n", "3", input="Hello\n")
+        self.assertEqual((chat.returncode, chat.stdout), (1, ""))
+        self.assertIn("hearth: the model's file has no chat template", chat.stderr)
+        self.assertEqual(chat.stderr.count("\n"), 1)
 
 
 if __name__ == "__main__":
