@@ -19,6 +19,14 @@ size_t Characters(const std::string& bytes) {
       std::count_if(bytes.begin(), bytes.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
+// A token as chats show it: its bytes stand beside its text.
+ordered_json ChatLogprob(const v1::TokenLogprob& token) {
+  const std::string& text = token.text();
+  const std::vector<int> bytes(reinterpret_cast<const unsigned char*>(text.data()),
+                               reinterpret_cast<const unsigned char*>(text.data()) + text.size());
+  return {{"token", TokenText(text)}, {"logprob", FiniteLogprob(token.logprob())}, {"bytes", bytes}};
+}
+
 }  // namespace
 
 std::string ServerSentEvent(const std::string& data) { return absl::StrCat("data: ", data, "\n\n"); }
@@ -129,6 +137,48 @@ ordered_json CompletionAnswer::ToJson(size_t index, const Choice& choice) {
           {"index", index},
           {"logprobs", choice.logprobs},
           {"finish_reason", choice.finish_reason}};
+}
+
+std::string ChatAnswer::Take(size_t index, const v1::GenerateResponse& event) {
+  Choice& choice = choices_[index];
+  frame_.Take(index, event);
+  choice.text += event.delta().text();
+  for (const v1::TokenLogprobs& entry : event.delta().logprobs()) {
+    ordered_json token = ChatLogprob(entry.chosen());
+    token["top_logprobs"] = ordered_json::array();
+    for (const v1::TokenLogprob& top : entry.top()) token["top_logprobs"].push_back(ChatLogprob(top));
+    choice.logprobs["content"].push_back(std::move(token));
+  }
+  if (event.has_finished()) choice.finish_reason = FinishReasonName(event.finished().reason());
+  if (!frame_.options().stream) return "";
+  std::string lines;
+  if (event.has_started()) lines += Chunk(index, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
+  if (!choice.text.empty() || !choice.logprobs.is_null()) {
+    lines += Chunk(index, {{"content", std::exchange(choice.text, "")}}, choice.logprobs, nullptr);
+    choice.logprobs = nullptr;
+  }
+  if (event.has_finished()) lines += Chunk(index, ordered_json::object(), nullptr, choice.finish_reason);
+  return lines;
+}
+
+std::string ChatAnswer::Chunk(size_t index, ordered_json delta, const ordered_json& logprobs,
+                              const ordered_json& finish_reason) const {
+  return frame_.Chunk(kChunk, {{"index", index},
+                               {"delta", std::move(delta)},
+                               {"logprobs", logprobs},
+                               {"finish_reason", finish_reason}});
+}
+
+std::string ChatAnswer::Whole() const {
+  ordered_json choices = ordered_json::array();
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    const Choice& choice = choices_[i];
+    choices.push_back({{"index", i},
+                       {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+                       {"logprobs", choice.logprobs},
+                       {"finish_reason", choice.finish_reason}});
+  }
+  return frame_.Whole("chat.completion", std::move(choices));
 }
 
 }  // namespace hearth

@@ -91,6 +91,31 @@ class CompletionAnswer final : public Answer {
   std::vector<Choice> choices_;
 };
 
+// The answers to POST /v1/chat/completions.
+class ChatAnswer final : public Answer {
+ public:
+  ChatAnswer(AnswerOptions options, size_t choices, std::string id, int64_t created)
+      : frame_(options, std::move(id), created, choices), choices_(choices) {}
+
+  std::string Take(size_t choice, const v1::GenerateResponse& event) override;
+  std::string StreamEnd() const override { return frame_.StreamEnd(kChunk); }
+  std::string Whole() const override;
+
+ private:
+  static constexpr char kChunk[] = "chat.completion.chunk";
+  struct Choice {
+    std::string text;  // this and the next: not sent yet
+    nlohmann::ordered_json logprobs;
+    nlohmann::ordered_json finish_reason;
+  };
+
+  std::string Chunk(size_t index, nlohmann::ordered_json delta, const nlohmann::ordered_json& logprobs,
+                    const nlohmann::ordered_json& finish_reason) const;
+
+  AnswerFrame frame_;
+  std::vector<Choice> choices_;
+};
+
 }  // namespace hearth
 
 #endif  // HEARTH_DAEMON_HTTP_ANSWER_H_

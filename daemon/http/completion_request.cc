@@ -129,31 +129,6 @@ absl::Status RefuseWhatIsMissing(const JsonFields& fields) {
   return absl::OkStatus();
 }
 
-// Whether the prompts, each as often as it is asked, take no more memory than a request may.
-absl::Status CheckSize(const std::vector<v1::GenerateRequest>& prompts, size_t n) {
-  const size_t choices = prompts.size() * n;
-  if (choices > static_cast<size_t>(kMaxChoices)) {
-    return ParamError("n", absl::StrCat("times the prompts is ", choices, "; at most ", kMaxChoices,
-                                        " answers are given at once"));
-  }
-  size_t bytes = 0;
-  for (const v1::GenerateRequest& prompt : prompts) bytes += prompt.ByteSizeLong();
-  if (bytes * n > kMaxPromptBytes) {
-    return ParamError("n", absl::StrCat("times the prompts' size is ", bytes * n, " bytes; at most ",
-                                        kMaxPromptBytes, " are taken at once"));
-  }
-  return absl::OkStatus();
-}
-
-// How the choices of one prompt differ: each draws by a seed of its own.
-void AddChoices(const v1::GenerateRequest& request, size_t n, CompletionRequest& to) {
-  for (size_t i = 0; i < n; ++i) {
-    to.choices.push_back(request);
-    v1::Sampling& sampling = *to.choices.back().mutable_sampling();
-    if (sampling.has_seed()) sampling.set_seed(sampling.seed() + i);
-  }
-}
-
 absl::StatusOr<bool> ReadEcho(const JsonFields& fields, const std::vector<v1::GenerateRequest>& prompts) {
   HEARTH_ASSIGN_OR_RETURN(const std::optional<bool> echo, fields.Bool("echo"));
   if (!echo.value_or(false)) return false;
@@ -191,6 +166,21 @@ absl::Status ReadGenerationFields(const JsonFields& fields, Request& request) {
 }
 
 template absl::Status ReadGenerationFields(const JsonFields& fields, v1::GenerateRequest& request);
+template absl::Status ReadGenerationFields(const JsonFields& fields, v1::ChatRequest& request);
+
+absl::StatusOr<size_t> ReadChoiceCount(const JsonFields& fields, size_t prompts, size_t bytes) {
+  HEARTH_ASSIGN_OR_RETURN(const auto given, fields.Whole("n", 1, kMaxChoices));
+  const auto n = static_cast<size_t>(given.value_or(1));
+  if (prompts * n > static_cast<size_t>(kMaxChoices)) {
+    return ParamError("n", absl::StrCat("times the prompts is ", prompts * n, "; at most ", kMaxChoices,
+                                        " answers are given at once"));
+  }
+  if (bytes * n > kMaxPromptBytes) {
+    return ParamError("n", absl::StrCat("times the prompts' size is ", bytes * n, " bytes; at most ",
+                                        kMaxPromptBytes, " are taken at once"));
+  }
+  return n;
+}
 
 absl::StatusOr<CompletionRequest> ReadCompletionRequest(const json& body) {
   const JsonFields fields(body);
@@ -198,9 +188,9 @@ absl::StatusOr<CompletionRequest> ReadCompletionRequest(const json& body) {
   HEARTH_RETURN_IF_ERROR(RefuseWhatIsMissing(fields));
   HEARTH_ASSIGN_OR_RETURN(request.answer, ReadAnswerOptions(fields));
   HEARTH_ASSIGN_OR_RETURN(std::vector<v1::GenerateRequest> prompts, ReadPrompts(fields));
-  HEARTH_ASSIGN_OR_RETURN(const auto n, fields.Whole("n", 1, kMaxChoices));
-  request.n = static_cast<size_t>(n.value_or(1));
-  HEARTH_RETURN_IF_ERROR(CheckSize(prompts, request.n));
+  size_t bytes = 0;
+  for (const v1::GenerateRequest& prompt : prompts) bytes += prompt.ByteSizeLong();
+  HEARTH_ASSIGN_OR_RETURN(request.n, ReadChoiceCount(fields, prompts.size(), bytes));
   HEARTH_ASSIGN_OR_RETURN(const auto max_tokens, fields.Whole("max_tokens", 0, kMaxCount));
   HEARTH_ASSIGN_OR_RETURN(const auto logprobs, fields.Whole("logprobs", 0, kMaxCount));
   HEARTH_ASSIGN_OR_RETURN(const bool echo, ReadEcho(fields, prompts));
@@ -208,7 +198,7 @@ absl::StatusOr<CompletionRequest> ReadCompletionRequest(const json& body) {
     HEARTH_RETURN_IF_ERROR(ReadGenerationFields(fields, prompt));
     prompt.set_max_tokens(max_tokens ? static_cast<uint32_t>(*max_tokens) : kDefaultMaxTokens);
     if (logprobs) prompt.set_logprobs(static_cast<uint32_t>(*logprobs));
-    AddChoices(prompt, request.n, request);
+    AddChoices(prompt, request.n, request.choices);
   }
   request.echo.resize(request.choices.size());
   for (size_t i = 0; echo && i < request.echo.size(); ++i) request.echo[i] = request.choices[i].text();

@@ -27,6 +27,18 @@ absl::StatusOr<AnswerOptions> ReadAnswerOptions(const JsonFields& fields);
 template <class Request>
 absl::Status ReadGenerationFields(const JsonFields& fields, Request& request);
 
+// The field n: how often each of `prompts` prompts, of so many `bytes` together, is answered.
+absl::StatusOr<size_t> ReadChoiceCount(const JsonFields& fields, size_t prompts, size_t bytes);
+
+// Adds the request n times; each draws by a seed of its own.
+template <class Request>
+void AddChoices(const Request& request, size_t n, std::vector<Request>& to) {
+  for (size_t i = 0; i < n; ++i) {
+    v1::Sampling& sampling = *to.emplace_back(request).mutable_sampling();
+    if (sampling.has_seed()) sampling.set_seed(sampling.seed() + i);
+  }
+}
+
 // POST /v1/completions. Absent fields have the defaults of generation.proto, but max_tokens, which is 16.
 struct CompletionRequest {
   AnswerOptions answer;

@@ -16,6 +16,7 @@
 #include "daemon/grpc_status.h"
 #include "daemon/http/answer.h"
 #include "daemon/http/api_error.h"
+#include "daemon/http/chat_completion_request.h"
 #include "daemon/http/completion_request.h"
 #include "daemon/http/generation_call.h"
 #include "daemon/http/json_input.h"
@@ -91,7 +92,7 @@ class OpenAiApi final : public HttpHandler {
     absl::string_view path;  // one that ends with "/" has a name behind it
     void (OpenAiApi::*handler)(const HttpRequest& request, ExchangePtr exchange);
   };
-  static const std::array<Route, 5> kRoutes;
+  static const std::array<Route, 6> kRoutes;
 
   static bool Matches(absl::string_view route, const std::string& path) {
     return absl::EndsWith(route, "/") ? path.size() > route.size() && absl::StartsWith(path, route)
@@ -240,6 +241,21 @@ class OpenAiApi final : public HttpHandler {
                           completion->answer.stream);
   }
 
+  void Chat(const HttpRequest& request, ExchangePtr exchange) {
+    const absl::StatusOr<nlohmann::json> body = ParseJsonObject(request.body);
+    if (!body.ok()) return Refuse(body.status(), *exchange);
+    const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body);
+    if (!chat.ok()) return Refuse(chat.status(), *exchange);
+    auto answer = std::make_unique<ChatAnswer>(chat->answer, chat->choices.size(), NewId("chatcmpl-"),
+                                               absl::ToUnixSeconds(absl::Now()));
+    const auto begin = [this, &chat](size_t choice, grpc::ClientContext* context,
+                                     GenerationReactor* reactor) {
+      generation_->async()->Chat(context, &chat->choices[choice], reactor);
+    };
+    AnswerWithGenerations(std::move(exchange), chat->choices.size(), begin, std::move(answer),
+                          chat->answer.stream);
+  }
+
   void Metrics(const HttpRequest&, ExchangePtr exchange) {
     std::vector<prometheus::MetricFamily> families;
     for (const auto& source : options_.metrics) {
@@ -258,10 +274,11 @@ class OpenAiApi final : public HttpHandler {
   const std::unique_ptr<v1::Generation::Stub> generation_;
 };
 
-const std::array<OpenAiApi::Route, 5> OpenAiApi::kRoutes = {{
+const std::array<OpenAiApi::Route, 6> OpenAiApi::kRoutes = {{
     {"GET", "/v1/models", &OpenAiApi::ListModels},
     {"GET", kModelPrefix, &OpenAiApi::GetModel},
     {"POST", "/v1/completions", &OpenAiApi::Complete},
+    {"POST", "/v1/chat/completions", &OpenAiApi::Chat},
     {"GET", "/health", &OpenAiApi::Health},
     {"GET", "/metrics", &OpenAiApi::Metrics},
 }};

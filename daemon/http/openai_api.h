@@ -22,6 +22,7 @@ struct OpenAiApiOptions {
 // The API that OpenAI's clients speak, and what machines watch a daemon by:
 //   GET  /v1/models, /v1/models/{id}    the models that are ready
 //   POST /v1/completions                Generation.Generate
+//   POST /v1/chat/completions           Generation.Chat
 //   GET  /health                        200 when a model is ready, else 503
 //   GET  /metrics                       in Prometheus' text format
 // It translates: every answer comes from the services of `channel`, so whatever holds for gRPC clients

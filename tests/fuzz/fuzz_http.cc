@@ -13,6 +13,7 @@
 
 #include "daemon/http/answer.h"
 #include "daemon/http/api_error.h"
+#include "daemon/http/chat_completion_request.h"
 #include "daemon/http/completion_request.h"
 #include "daemon/http/http_server.h"
 #include "daemon/http/json_input.h"
@@ -27,7 +28,15 @@ absl::StatusOr<CompletionRequest> ReadBody(const std::string& body) {
   return ReadCompletionRequest(*json);
 }
 
+void CheckChat(const std::string& body) {
+  const absl::StatusOr<nlohmann::json> json = ParseJsonObject(body);
+  if (!json.ok()) return;
+  const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*json);
+  if (!chat.ok()) HEARTH_CHECK(nlohmann::json::accept(ErrorBody(ToApiError(chat.status()))));
+}
+
 void CheckBody(const std::string& body) {
+  CheckChat(body);
   const absl::StatusOr<CompletionRequest> request = ReadBody(body);
   if (!request.ok()) {
     HEARTH_CHECK(nlohmann::json::accept(ErrorBody(ToApiError(request.status()))));

@@ -169,6 +169,8 @@ def http_requests():
         '{"prompt":["x","y"],"stop":["a"],"logit_bias":{"7":-100},"stream":true,"stream_options":{"include_usage":true}}',
         '{"prompt":[1,2],"logprobs":2,"echo":false,"best_of":1,"suffix":"","presence_penalty":1e-3,"ignore_eos":true}',
         '{"prompt":[[1],[2,3]],"frequency_penalty":-1,"repetition_penalty":1.5,"stop":"\\u00e9","user":{"a":[null]}}',
+        '{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","tool_calls":[{"function":'
+        '{"name":"f","arguments":"{}"}}]}],"tools":[{}],"top_logprobs":2,"logprobs":true,"response_format":{"type":"text"}}',
     ]
     for number, body in enumerate(bodies):
         yield f"body_{number}", b"\1" + body.encode()

@@ -124,5 +124,47 @@ TEST(CompletionAnswerTest, FinishReasonsAreThoseThatClientsKnow) {
   EXPECT_STREQ(FinishReasonName(v1::FINISH_REASON_DEADLINE), "length");
 }
 
+TEST(ChatAnswerTest, WholeAnswerIsAMessageOfTheAssistant) {
+  ChatAnswer answer({}, 1, "chatcmpl-1", 12);
+  for (const auto& event : {Started(), Delta("a"), Delta("b"), Finished(v1::FINISH_REASON_STOP_TOKEN)}) {
+    EXPECT_EQ(answer.Take(0, event), "");
+  }
+  EXPECT_EQ(
+      answer.Whole(),
+      R"({"id":"chatcmpl-1","object":"chat.completion","created":12,"model":"m","choices":[{"index":0,)"
+      R"("message":{"role":"assistant","content":"ab","refusal":null},"logprobs":null,)"
+      R"("finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}})");
+}
+
+TEST(ChatAnswerTest, StreamNamesTheRoleOnceAndEndsWithAnEmptyDelta) {
+  ChatAnswer answer({.stream = true}, 1, "i", 1);
+  std::string lines;
+  for (const auto& event : {Started(), Delta("a"), Finished(v1::FINISH_REASON_LENGTH)}) {
+    lines += answer.Take(0, event);
+  }
+  const std::vector<json> events = StreamEvents(lines + answer.StreamEnd());
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[0]["object"], "chat.completion.chunk");
+  EXPECT_EQ(events[0]["choices"][0]["delta"], json({{"role", "assistant"}, {"content", ""}}));
+  EXPECT_EQ(events[1]["choices"][0]["delta"], json({{"content", "a"}}));
+  EXPECT_TRUE(events[1]["choices"][0]["finish_reason"].is_null());
+  EXPECT_EQ(events[2]["choices"][0]["delta"], json::object());
+  EXPECT_EQ(events[2]["choices"][0]["finish_reason"], "length");
+  EXPECT_TRUE(events[3].is_null());
+}
+
+TEST(ChatAnswerTest, LogprobsHaveTheBytesOfTokens) {
+  ChatAnswer answer({}, 1, "i", 1);
+  v1::GenerateResponse event;
+  v1::TokenLogprobs* entry = event.mutable_delta()->add_logprobs();
+  entry->mutable_chosen()->set_text("\xf0\x9f");
+  entry->add_top()->set_text("c");
+  answer.Take(0, event);
+  const json token = json::parse(answer.Whole())["choices"][0]["logprobs"]["content"][0];
+  EXPECT_EQ(token["token"], "bytes:\\xf0\\x9f");
+  EXPECT_THAT(token["bytes"], ElementsAre(0xf0, 0x9f));
+  EXPECT_EQ(token["top_logprobs"][0]["token"], "c");
+}
+
 }  // namespace
 }  // namespace hearth

@@ -119,6 +119,29 @@ TEST_F(OpenAiApiTest, StreamsText) {
   EXPECT_EQ(events[events.size() - 2]["choices"][0]["finish_reason"], "length");
 }
 
+TEST_F(OpenAiApiTest, ChatsByTheModelsTemplate) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetChatTemplate("{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}>");
+  Served served(model);
+  Face face(*served.server);
+  json request = {
+      {"messages", {{{"role", "user"}, {"content", "hi"}}}}, {"max_tokens", 4}, {"temperature", 0}};
+  const json answer = json::parse(face.Post("/v1/chat/completions", request).body);
+  EXPECT_EQ(answer["choices"][0]["message"]["content"], "defg");  // behind "uhi>"
+  EXPECT_EQ(answer["usage"]["prompt_tokens"], 4);
+  request["stream"] = true;
+  const std::vector<json> events = StreamEvents(face.Post("/v1/chat/completions", request).body);
+  EXPECT_EQ(events[0]["choices"][0]["delta"]["role"], "assistant");
+  EXPECT_TRUE(events.back().is_null());
+}
+
+TEST_F(OpenAiApiTest, ModelWithoutTemplateSaysSo) {
+  const json request = {{"messages", {{{"role", "user"}, {"content", "hi"}}}}};
+  const HttpClient::Response response = face_.Post("/v1/chat/completions", request);
+  EXPECT_EQ(response.code, 400);
+  EXPECT_THAT(Error(response)["message"], HasSubstr("template"));
+}
+
 TEST_F(OpenAiApiTest, SeveralPromptsAndAnswersKeepTheirPlaces) {
   json request = Greedy(3);
   request["prompt"] = {"x", "xy", "xyz"};

@@ -1,0 +1,157 @@
+#include "daemon/http/chat_completion_request.h"
+
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kMostTopLogprobs = 20;
+
+// As `status`, of a field within `place`: "messages[2].role must be a text, not null".
+absl::Status Within(const std::string& place, const absl::Status& status) {
+  return ParamError(place, absl::StrCat("is wrong: ", status.message()));
+}
+
+absl::Status SetText(const JsonFields& fields, const char* name, std::string* to) {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> text, fields.Text(name));
+  if (text) *to = *text;
+  return absl::OkStatus();
+}
+
+absl::Status ReadPart(const json& part, v1::ChatMessage& message) {
+  if (!part.is_object()) return ParamError("content", absl::StrCat("must hold objects, not ", KindOf(part)));
+  const JsonFields fields(part);
+  HEARTH_ASSIGN_OR_RETURN(const auto type, fields.Text("type"));
+  if (type.value_or("text") != "text") {
+    return ParamError("content", "has a part that is no text; images and sound are not supported");
+  }
+  return SetText(fields, "text", message.add_parts()->mutable_text());
+}
+
+absl::Status ReadContent(const JsonFields& fields, v1::ChatMessage& message) {
+  const json* content = fields.Find("content");
+  if (content == nullptr) return absl::OkStatus();
+  if (!content->is_array()) return SetText(fields, "content", message.mutable_content());
+  for (const json& part : *content) HEARTH_RETURN_IF_ERROR(ReadPart(part, message));
+  return absl::OkStatus();
+}
+
+absl::Status ReadToolCall(const json& value, v1::ToolCall& call) {
+  if (!value.is_object())
+    return ParamError("tool_calls", absl::StrCat("must hold objects, not ", KindOf(value)));
+  const JsonFields fields(value);
+  HEARTH_RETURN_IF_ERROR(SetText(fields, "id", call.mutable_id()));
+  HEARTH_ASSIGN_OR_RETURN(const json* function, fields.Object("function"));
+  if (function == nullptr) return ParamError("tool_calls", "must name a function in each call");
+  HEARTH_RETURN_IF_ERROR(SetText(JsonFields(*function), "name", call.mutable_name()));
+  return SetText(JsonFields(*function), "arguments", call.mutable_arguments());
+}
+
+absl::Status ReadMessage(const json& value, v1::ChatMessage& message) {
+  if (!value.is_object())
+    return absl::InvalidArgumentError(absl::StrCat("it must be an object, not ", KindOf(value)));
+  const JsonFields fields(value);
+  HEARTH_RETURN_IF_ERROR(SetText(fields, "role", message.mutable_role()));
+  if (message.role() == "developer") message.set_role("system");  // templates know the older name
+  HEARTH_RETURN_IF_ERROR(ReadContent(fields, message));
+  HEARTH_RETURN_IF_ERROR(SetText(fields, "name", message.mutable_name()));
+  HEARTH_RETURN_IF_ERROR(SetText(fields, "tool_call_id", message.mutable_tool_call_id()));
+  HEARTH_RETURN_IF_ERROR(SetText(fields, "reasoning_content", message.mutable_reasoning()));
+  const json* calls = fields.Find("tool_calls");
+  if (calls == nullptr) return absl::OkStatus();
+  if (!calls->is_array())
+    return ParamError("tool_calls", absl::StrCat("must be a list, not ", KindOf(*calls)));
+  for (const json& call : *calls) HEARTH_RETURN_IF_ERROR(ReadToolCall(call, *message.add_tool_calls()));
+  return absl::OkStatus();
+}
+
+absl::Status ReadMessages(const JsonFields& fields, v1::ChatRequest& request) {
+  const json* messages = fields.Find("messages");
+  if (messages == nullptr || !messages->is_array() || messages->empty()) {
+    return ParamError("messages", "must be a list of at least one message");
+  }
+  for (size_t i = 0; i < messages->size(); ++i) {
+    const absl::Status status = ReadMessage((*messages)[i], *request.add_messages());
+    if (!status.ok()) return Within(absl::StrCat("messages[", i, "]"), status);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadTools(const JsonFields& fields, v1::ChatRequest& request) {
+  const json* choice = fields.Find("tool_choice");
+  if (choice != nullptr && *choice != "auto" && *choice != "none") {
+    return ParamError("tool_choice", "can only be \"auto\" or \"none\": the model decides what it calls");
+  }
+  const json* tools = fields.Find("tools");
+  if (tools == nullptr || (choice != nullptr && *choice == "none")) return absl::OkStatus();
+  if (!tools->is_array()) return ParamError("tools", absl::StrCat("must be a list, not ", KindOf(*tools)));
+  if (!tools->empty()) request.set_tools(tools->dump());
+  return absl::OkStatus();
+}
+
+// chat_template_kwargs and reasoning_effort, which templates know as variables.
+absl::Status ReadVariables(const JsonFields& fields, v1::ChatRequest& request) {
+  HEARTH_ASSIGN_OR_RETURN(const json* given, fields.Object("chat_template_kwargs"));
+  json variables = given == nullptr ? json::object() : *given;
+  HEARTH_ASSIGN_OR_RETURN(const auto effort, fields.Text("reasoning_effort"));
+  if (effort) variables["reasoning_effort"] = *effort;
+  if (!variables.empty()) request.set_variables(variables.dump());
+  return absl::OkStatus();
+}
+
+absl::Status RefuseMissing(const JsonFields& fields) {
+  HEARTH_ASSIGN_OR_RETURN(const json* format, fields.Object("response_format"));
+  if (format != nullptr && format->value("type", json()) != "text") {
+    return ParamError("response_format", "can only be text: JSON cannot be enforced yet");
+  }
+  for (const char* name : {"functions", "function_call"}) {
+    if (fields.Find(name) != nullptr) return ParamError(name, "is not supported; use tools");
+  }
+  if (fields.Find("audio") != nullptr) return ParamError("audio", "is not supported");
+  return absl::OkStatus();
+}
+
+absl::Status ReadLogprobs(const JsonFields& fields, v1::ChatRequest& request) {
+  HEARTH_ASSIGN_OR_RETURN(const auto logprobs, fields.Bool("logprobs"));
+  HEARTH_ASSIGN_OR_RETURN(const auto top, fields.Whole("top_logprobs", 0, kMostTopLogprobs));
+  if (top && !logprobs.value_or(false)) return ParamError("top_logprobs", "needs logprobs to be true");
+  if (logprobs.value_or(false)) request.set_logprobs(static_cast<uint32_t>(top.value_or(0)));
+  return absl::OkStatus();
+}
+
+absl::Status ReadMaxTokens(const JsonFields& fields, v1::ChatRequest& request) {
+  for (const char* name : {"max_tokens", "max_completion_tokens"}) {  // the newer name wins
+    HEARTH_ASSIGN_OR_RETURN(const auto tokens, fields.Whole(name, 0, std::numeric_limits<uint32_t>::max()));
+    if (tokens) request.set_max_tokens(static_cast<uint32_t>(*tokens));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body) {
+  const JsonFields fields(body);
+  ChatCompletionRequest request;
+  v1::ChatRequest chat;
+  HEARTH_RETURN_IF_ERROR(RefuseMissing(fields));
+  HEARTH_ASSIGN_OR_RETURN(request.answer, ReadAnswerOptions(fields));
+  HEARTH_RETURN_IF_ERROR(ReadMessages(fields, chat));
+  HEARTH_RETURN_IF_ERROR(ReadTools(fields, chat));
+  HEARTH_RETURN_IF_ERROR(ReadVariables(fields, chat));
+  HEARTH_RETURN_IF_ERROR(ReadLogprobs(fields, chat));
+  HEARTH_RETURN_IF_ERROR(ReadMaxTokens(fields, chat));
+  HEARTH_RETURN_IF_ERROR(ReadGenerationFields(fields, chat));
+  HEARTH_ASSIGN_OR_RETURN(const size_t n, ReadChoiceCount(fields, 1, chat.ByteSizeLong()));
+  AddChoices(chat, n, request.choices);
+  return request;
+}
+
+}  // namespace hearth
