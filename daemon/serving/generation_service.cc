@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,8 +25,11 @@
 namespace hearth {
 namespace {
 
+// Requests that are read on threads of their own, and those threads.
 constexpr int kMaxPreparing = 64;
 constexpr size_t kPreparingThreads = 2;
+// A text of this size is tokenised in a millisecond or two, where it arrives.
+constexpr size_t kReadAtOnceBytes = 16 << 10;
 
 // A generation ends a little before its RPC's deadline, so that Finished still reaches the client.
 absl::Time GenerationDeadline(std::chrono::system_clock::time_point rpc_deadline, absl::Time now) {
@@ -40,10 +44,10 @@ void Append(GenerationDelta& to, GenerationDelta from) {
   std::move(from.logprobs.begin(), from.logprobs.end(), std::back_inserter(to.logprobs));
 }
 
-// One Generate or Chat RPC. It is accepted when its request has been checked, which for Chat is later than it
-// begins, or rejected. From then on events come from the scheduler's thread, which never waits for the
-// client: what cannot be written yet is kept and joined into one Delta. gRPC holds a reference until OnDone,
-// the scheduler one until the last event.
+// One Generate or Chat RPC. It is accepted when its request has been checked, which for a conversation or a
+// long text is later than it begins, or rejected. From then on events come from the scheduler's thread, which
+// never waits for the client: what cannot be written yet is kept and joined into one Delta. gRPC holds a
+// reference until OnDone, the scheduler one until the last event.
 class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
                              public GenerationSink,
                              public std::enable_shared_from_this<GenerateStream> {
@@ -196,6 +200,7 @@ class GenerationService final : public v1::Generation::CallbackService {
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
                                                            const v1::GenerateRequest* request) override {
+    if (request->text().size() > kReadAtOnceBytes) return ReadLater(*context, *request);
     const auto scheduler = schedulers_.Find(request->model());
     if (!scheduler.ok()) return Rejected(scheduler.status());
     auto stream = std::make_shared<GenerateStream>();
@@ -206,40 +211,28 @@ class GenerationService final : public v1::Generation::CallbackService {
     return Rejected(submitted);
   }
 
-  // Templates are programs, and conversations long: a thread of their own renders and tokenises them.
   grpc::ServerWriteReactor<v1::GenerateResponse>* Chat(grpc::CallbackServerContext* context,
                                                        const v1::ChatRequest* request) override {
-    auto scheduler = schedulers_.Find(request->model());
-    if (!scheduler.ok()) return Rejected(scheduler.status());
-    if (preparing_.fetch_add(1) >= kMaxPreparing) {
-      --preparing_;
-      return Rejected(absl::ResourceExhaustedError(absl::StrCat(
-          "the queue is full: ", kMaxPreparing, " conversations wait to be read; try again later")));
-    }
-    auto stream = std::make_shared<GenerateStream>();
-    stream->HoldUntilDone();
-    // The request is gRPC's, and gone when the client is.
-    preparation_.Add(
-        [this, stream, scheduler = *std::move(scheduler), request = *request, arrival = ArrivalOf(*context)] {
-          // A client that is gone needs no answer.
-          const absl::Status status =
-              stream->client_gone() ? absl::OkStatus() : Prepare(scheduler, request, arrival, stream);
-          --preparing_;
-          if (!status.ok()) stream->Reject(status);
-        });
-    return stream.get();
+    return ReadLater(*context, *request);
   }
 
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
                                      v1::TokenizeResponse* response) override {
-    return Answer(context, [&]() -> absl::Status {
+    const auto tokenize = [this, request, response]() -> absl::Status {
       HEARTH_ASSIGN_OR_RETURN(const auto scheduler, schedulers_.Find(request->model()));
       const bool add_special = !request->has_add_special() || request->add_special();
       const std::vector<TokenId> tokens = scheduler->model().tokenizer().Encode(
           request->text(), {.add_special = add_special, .parse_special = request->parse_special()});
       response->mutable_tokens()->Assign(tokens.begin(), tokens.end());
       return absl::OkStatus();
-    });
+    };
+    if (request->text().size() <= kReadAtOnceBytes) return Answer(context, tokenize);
+    const absl::Status admitted = Admit();
+    if (!admitted.ok()) return Answer(context, [&] { return admitted; });
+    grpc::ServerUnaryReactor* const reactor =
+        context->DefaultReactor();  // until it is finished, all of it stays
+    Prepare([reactor, tokenize] { reactor->Finish(ToGrpcStatus(tokenize())); });
+    return reactor;
   }
 
   grpc::ServerUnaryReactor* Detokenize(grpc::CallbackServerContext* context,
@@ -272,12 +265,49 @@ class GenerationService final : public v1::Generation::CallbackService {
     return new RejectedStream<v1::GenerateResponse>(ToGrpcStatus(status));
   }
 
-  absl::Status Prepare(const std::shared_ptr<Scheduler>& scheduler, const v1::ChatRequest& request,
-                       const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
+  // A place among those that are prepared, for one call of Prepare.
+  absl::Status Admit() {
+    if (preparing_.fetch_add(1) < kMaxPreparing) return absl::OkStatus();
+    --preparing_;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the queue is full: ", kMaxPreparing, " long texts wait to be read; try again later"));
+  }
+  void Prepare(std::function<void()> task) {
+    preparation_.Add([this, task = std::move(task)] {
+      task();
+      --preparing_;
+    });
+  }
+
+  // For what takes long to read: templates are programs, and texts may be of megabytes. Threads of their own
+  // render and tokenise them.
+  template <class Request>
+  grpc::ServerWriteReactor<v1::GenerateResponse>* ReadLater(const grpc::CallbackServerContext& context,
+                                                            const Request& request) {
+    auto scheduler = schedulers_.Find(request.model());
+    if (!scheduler.ok()) return Rejected(scheduler.status());
+    if (const absl::Status admitted = Admit(); !admitted.ok()) return Rejected(admitted);
+    auto stream = std::make_shared<GenerateStream>();
+    stream->HoldUntilDone();
+    // The request is gRPC's, and gone when the client is.
+    Prepare([this, stream, scheduler = *std::move(scheduler), request, arrival = ArrivalOf(context)] {
+      if (stream->client_gone()) return;  // and needs no answer
+      const absl::Status status = SubmitAs(scheduler, request, arrival, stream);
+      if (!status.ok()) stream->Reject(status);
+    });
+    return stream.get();
+  }
+
+  absl::Status SubmitAs(const std::shared_ptr<Scheduler>& scheduler, const v1::ChatRequest& request,
+                        const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
     const ServedModel& model = scheduler->model();
     HEARTH_ASSIGN_OR_RETURN(const v1::GenerateRequest generate,
                             ToGenerateRequest(request, model.chat(), model.tokenizer(), arrival.time));
     return Submit(scheduler, generate, arrival, stream);
+  }
+  absl::Status SubmitAs(const std::shared_ptr<Scheduler>& scheduler, const v1::GenerateRequest& request,
+                        const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
+    return Submit(scheduler, request, arrival, stream);
   }
 
   // Checks a request and hands it to the scheduler.
@@ -308,7 +338,7 @@ class GenerationService final : public v1::Generation::CallbackService {
 
   SchedulerPool& schedulers_;
   std::atomic<RequestId> last_id_ = 0;
-  std::atomic<int> preparing_ = 0;  // conversations in `preparation_`
+  std::atomic<int> preparing_ = 0;  // requests in `preparation_`
   TaskQueue preparation_{kPreparingThreads};
 };
 

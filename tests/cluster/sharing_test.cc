@@ -49,7 +49,7 @@ TEST_P(Sharing, TwoDaemonsGenerateTheTokensOfOneProcess) {
 
 TEST_P(Sharing, HostWithoutTheModelsFileLeadsAStageOfAPipeline) {
   const auto expected =
-      ReferenceTokens(GetParam().model, kPrompt, kTokens, {"--sparsity", GetParam().sparsity});
+      ReferenceTokens(GetParam().model, kSharedPrompt, kTokens, {"--sparsity", GetParam().sparsity});
   TemporaryFolder folder;
   std::vector<std::string> arguments = CoordinatorArguments(GetParam());
   arguments.back() = "--stages=2";  // in place of sharing every layer
@@ -57,7 +57,7 @@ TEST_P(Sharing, HostWithoutTheModelsFileLeadsAStageOfAPipeline) {
   DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
   Client client(coordinator.address());
   ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
-  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kPrompt, kTokens)), expected);
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kSharedPrompt, kTokens)), expected);
   const auto status = client.GetCluster();
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_NE(status->plans(0).explanation().find("worker leads layers"), std::string::npos);

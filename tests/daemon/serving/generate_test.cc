@@ -248,6 +248,33 @@ TEST(GenerateTest, TwoClientsThatNeverReadHoldNobodyUp) {
   for (const auto& call : silent) call->context.TryCancel();
 }
 
+// What would hold others up is read on threads of its own.
+TEST(GenerateTest, LongTextsAreReadLikeShortOnes) {
+  DecoderOptions options = Slots(2);
+  options.context_length = 30000;
+  Served served(std::make_shared<FakeModel>(Bytes("abcdefghij"), options));
+  const std::string text(20001, 'x');
+  const Outcome outcome = Generate(*served.generation, TextRequest(text, 3));
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+  EXPECT_EQ(outcome.text, "bcd");
+
+  v1::TokenizeRequest request;
+  request.set_text(text);
+  v1::TokenizeResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(served.generation->Tokenize(&context, request, &response).ok());
+  EXPECT_EQ(response.tokens_size(), 20002);  // with BOS
+}
+
+TEST(GenerateTest, LongTextsAreRefusedLikeShortOnes) {
+  Served served;
+  const std::string text(20001, 'x');
+  EXPECT_EQ(Generate(*served.generation, TextRequest(text, 3)).status.error_code(), StatusCode::OUT_OF_RANGE);
+  v1::GenerateRequest request = TextRequest(text, 3);
+  request.set_model("other");
+  EXPECT_EQ(Generate(*served.generation, request).status.error_code(), StatusCode::NOT_FOUND);
+}
+
 TEST(GenerateTest, TwoHundredStreamsAtOnceFinish) {
   Served served;
   std::vector<std::unique_ptr<Call>> calls;
