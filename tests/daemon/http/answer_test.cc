@@ -12,7 +12,7 @@ namespace {
 using nlohmann::json;
 using testing::ElementsAre;
 
-CompletionRequest Request(const json& body) {
+CompletionRequest Asking(const json& body) {
   auto request = ReadCompletionRequest(body);
   EXPECT_TRUE(request.ok()) << request.status();
   return *std::move(request);
@@ -40,7 +40,7 @@ v1::GenerateResponse Finished(v1::FinishReason reason, uint32_t tokens = 2) {
 }
 
 TEST(CompletionAnswerTest, WholeAnswerHasTextReasonAndUsage) {
-  CompletionAnswer answer(Request({{"prompt", "x"}}), "cmpl-1", 12);
+  CompletionAnswer answer(Asking({{"prompt", "x"}}), "cmpl-1", 12);
   for (const auto& event : {Started(), Delta("a"), Delta("b"), Finished(v1::FINISH_REASON_STOP_TOKEN)}) {
     EXPECT_EQ(answer.Take(0, event), "");
   }
@@ -52,7 +52,7 @@ TEST(CompletionAnswerTest, WholeAnswerHasTextReasonAndUsage) {
 }
 
 TEST(CompletionAnswerTest, StreamHasAChunkForEachTextAndOneForTheReason) {
-  CompletionAnswer answer(Request({{"prompt", "x"}, {"stream", true}}), "cmpl-1", 12);
+  CompletionAnswer answer(Asking({{"prompt", "x"}, {"stream", true}}), "cmpl-1", 12);
   std::string lines;
   for (const auto& event : {Started(), Delta("a"), Delta(""), Finished(v1::FINISH_REASON_LENGTH)}) {
     lines += answer.Take(0, event);
@@ -69,7 +69,7 @@ TEST(CompletionAnswerTest, StreamHasAChunkForEachTextAndOneForTheReason) {
 
 TEST(CompletionAnswerTest, UsageComesLastWhereItIsAskedFor) {
   CompletionAnswer answer(
-      Request({{"prompt", "x"}, {"stream", true}, {"stream_options", {{"include_usage", true}}}}), "i", 1);
+      Asking({{"prompt", "x"}, {"stream", true}, {"stream_options", {{"include_usage", true}}}}), "i", 1);
   answer.Take(0, Started());
   const std::string lines = answer.Take(0, Delta("a")) + answer.Take(0, Finished(v1::FINISH_REASON_LENGTH));
   const std::vector<json> events = StreamEvents(lines + answer.StreamEnd());
@@ -80,7 +80,7 @@ TEST(CompletionAnswerTest, UsageComesLastWhereItIsAskedFor) {
 }
 
 TEST(CompletionAnswerTest, PromptTokensCountOnceForAllAnswersToAPrompt) {
-  CompletionAnswer answer(Request({{"prompt", {"x", "y"}}, {"n", 2}}), "i", 1);
+  CompletionAnswer answer(Asking({{"prompt", {"x", "y"}}, {"n", 2}}), "i", 1);
   for (size_t i : {3, 1, 0, 2}) {
     answer.Take(i, Started(i < 2 ? 10 : 1));
     answer.Take(i, Finished(v1::FINISH_REASON_LENGTH));
@@ -93,14 +93,14 @@ TEST(CompletionAnswerTest, PromptTokensCountOnceForAllAnswersToAPrompt) {
 }
 
 TEST(CompletionAnswerTest, EchoBeginsTheText) {
-  CompletionAnswer answer(Request({{"prompt", "x"}, {"echo", true}}), "i", 1);
+  CompletionAnswer answer(Asking({{"prompt", "x"}, {"echo", true}}), "i", 1);
   answer.Take(0, Started());
   answer.Take(0, Delta("y"));
   EXPECT_EQ(json::parse(answer.Whole())["choices"][0]["text"], "xy");
 }
 
 TEST(CompletionAnswerTest, LogprobsNameTokensAndWhereTheyBegin) {
-  CompletionAnswer answer(Request({{"prompt", "x"}, {"logprobs", 1}}), "i", 1);
+  CompletionAnswer answer(Asking({{"prompt", "x"}, {"logprobs", 1}}), "i", 1);
   v1::GenerateResponse event;
   for (const char* text : {"é", "\xf0\x9f", "b"}) {
     v1::TokenLogprobs* entry = event.mutable_delta()->add_logprobs();
