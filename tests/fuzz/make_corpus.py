@@ -119,7 +119,7 @@ def skeletons():
 def frames():
     """Sound requests to the plan of fuzz_frame.cc, with an answer behind them."""
     def header(operation, kind, layer, rows, choices, payload):
-        return struct.pack("<IHHQQQIIIBBHQ", 0x48545248, 3, operation, 7, 1, 1, layer, rows, choices, kind, 0, 0, payload)
+        return struct.pack("<IHHQQQIIIBBHQ", 0x48545248, 4, operation, 7, 1, 1, layer, rows, choices, kind, 0, 0, payload)
 
     places = struct.pack("<6I", 0, 3, 1, 1, 0, 0)
     sums = header(8, 3, 0, 2, 0, 2 * 64 * 4)
@@ -127,6 +127,8 @@ def frames():
     yield "ping", header(3, 0, 0, 0, 0, 16)
     yield "mix", header(5, 1, 1, 2, 0, 2 * (64 * 4 + 12)) + places + sums
     yield "ffn", header(6, 1, 2, 2, 1, 2 * (64 * 4 + 8)) + struct.pack("<IfIf", 0, 1, 3, 0.5) + sums
+    rounded = 2 * (struct.pack("<f", 1.5) + bytes(range(64)))
+    yield "rounded", header(6, 4, 2, 2, 1, 2 * (68 + 8)) + bytes(16) + rounded + struct.pack("<IfIf", 0, 1, 3, 0.5) + sums
     yield "output", header(7, 1, 0, 2, 0, 2 * 64 * 4) + bytes(24) + header(9, 1, 0, 2, 0, 2 * 20 * 4)
     yield "stage", header(13, 1, 0, 2, 0, 2 * (64 * 4 + 12)) + places + header(14, 1, 0, 2, 0, 2 * 64 * 4)
     yield "read", header(10, 0, 1, 0, 0, 16) + struct.pack("<4I", 0, 1, 0, 5) + header(12, 0, 1, 0, 0, 5 * 128)
