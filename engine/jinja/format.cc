@@ -70,9 +70,10 @@ std::string WithCommas(std::string digits) {
 }
 
 std::string Based(uint64_t magnitude, unsigned base, bool upper) {
+  const char* const symbols = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string digits;
   do {
-    digits += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[magnitude % base];
+    digits += symbols[magnitude % base];
     magnitude /= base;
   } while (magnitude > 0);
   return {digits.rbegin(), digits.rend()};
