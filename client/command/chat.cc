@@ -29,12 +29,29 @@ constexpr char kHelp[] =
 void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
 
 // The next line that is typed. At a terminal one Ctrl-C warns, the second ends the command.
-absl::StatusOr<std::optional<std::string>> ReadTurn(bool terminal) {
+absl::StatusOr<std::optional<std::string>> ReadLine(bool terminal) {
   if (!terminal) return ReadStandardInputLine();
   std::fprintf(stderr, "> ");
   const Interrupt::Handler on_interrupt(
       [] { std::fprintf(stderr, "\nCtrl-C again, or Ctrl-D, ends the chat\n> "); });
   return ReadStandardInputLine();
+}
+
+// The next line that says something; nullopt at the end.
+absl::StatusOr<std::optional<std::string>> ReadTurn(bool terminal) {
+  for (;;) {
+    auto line = ReadLine(terminal);
+    if (!line.ok() || !line->has_value()) return line;
+    if ((*line)->empty()) continue;
+    if (IsUtf8(**line)) return line;
+    Note("not answered: the line is not valid UTF-8");
+  }
+}
+
+// Says why a turn was left out of the conversation.
+void NoteNotAnswered(const absl::Status& status) {
+  Note(absl::StrCat("not answered: ", Printable(status.message()),
+                    absl::IsOutOfRange(status) ? "; or begin the conversation anew with /reset" : ""));
 }
 
 // A conversation with a model.
@@ -55,11 +72,6 @@ class ChatSession {
     for (;;) {
       const auto line = ReadTurn(terminal_);
       if (!line.ok() || !line->has_value()) return line.status();
-      if ((*line)->empty()) continue;
-      if (!IsUtf8(**line)) {
-        Note("not answered: the line is not valid UTF-8");
-        continue;
-      }
       if (absl::Status status = Take(ParseChatLine(**line)); !status.ok()) return status;
     }
   }
@@ -108,9 +120,7 @@ class ChatSession {
     const auto finished = ShowAnswer(*client_.StartChat(request_), style_, answer);
     if (GoesOnAfter(finished.status())) {
       history_.Truncate(before);
-      Note(absl::StrCat(
-          "not answered: ", Printable(finished.status().message()),
-          absl::IsOutOfRange(finished.status()) ? "; or begin the conversation anew with /reset" : ""));
+      NoteNotAnswered(finished.status());
       return absl::OkStatus();
     }
     if (!finished.ok() && !absl::IsCancelled(finished.status())) return finished.status();
@@ -134,11 +144,6 @@ absl::Status RunRawChat(Client& client, const ChatOptions& options) {
   for (;;) {
     const auto line = ReadTurn(terminal);
     if (!line.ok() || !line->has_value()) return line.status();
-    if (!IsUtf8(**line)) {
-      Note("not answered: the line is not valid UTF-8");
-      continue;
-    }
-    if ((*line)->empty()) continue;
     if (ParseChatLine(**line).kind == ChatLine::Kind::kReset) {
       transcript.clear();
       continue;
@@ -148,8 +153,7 @@ absl::Status RunRawChat(Client& client, const ChatOptions& options) {
     const auto finished = ShowAnswer(*client.StartGenerate(request),
                                      options.json ? AnswerStyle::kJson : AnswerStyle::kText, answer);
     if (absl::IsOutOfRange(finished.status())) {
-      Note(absl::StrCat("not answered: ", Printable(finished.status().message()),
-                        "; or begin the conversation anew with /reset"));
+      NoteNotAnswered(finished.status());
       continue;
     }
     if (!finished.ok() && !absl::IsCancelled(finished.status())) return finished.status();

@@ -258,11 +258,10 @@ absl::Status ValidateRequest(const FrameHeader& header, const ShardShape& shape)
   }
   HEARTH_RETURN_IF_ERROR(ExpectRows(header, shape));
   if (ffn) HEARTH_RETURN_IF_ERROR(ValidateFfn(header, shape));
-  const bool rounded =
-      header.type == FrameType::kRounded && shape.input_block(header.operation, header.layer) > 0;
-  const FrameType type = rounded ? FrameType::kRounded : FrameType::kFloat32;
-  if (header.type != type) return ExpectPayload(header, type, header.payload_bytes);
-  return ExpectPayload(header, type, PayloadOf(shape, header).request_bytes());
+  FrameHeader allowed = header;
+  const bool rounds = shape.input_block(header.operation, header.layer) > 0;
+  if (header.type != FrameType::kRounded || !rounds) allowed.type = FrameType::kFloat32;
+  return ExpectPayload(header, allowed.type, PayloadOf(shape, allowed).request_bytes());
 }
 
 absl::Status ValidateChoices(const FrameHeader& header, const ShardShape& shape,

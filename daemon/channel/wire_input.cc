@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "engine/outline/rounded_input.h"
+
 namespace hearth {
 namespace {
 
@@ -13,10 +15,6 @@ constexpr float kLeastMagnitude = 1e-30f;
 constexpr float kMostMagnitude = 1e30f;
 
 uint32_t Blocks(uint32_t cols, uint32_t block) { return cols / block + (cols % block != 0); }
-
-uint64_t RoundedRowBytes(uint32_t cols, uint32_t block) {
-  return (Blocks(cols, block) * sizeof(float) + cols + 3) / 4 * 4;
-}
 
 // As integers magnitudes compare as they do as floats, and a NaN is larger than everything.
 float LargestMagnitude(const float* values, uint32_t count) {
@@ -51,7 +49,7 @@ void WireInput::Encode(const float* x, uint64_t rows, uint32_t cols, uint32_t bl
   type_ = FrameType::kFloat32;
   bytes_ = {reinterpret_cast<const uint8_t*>(x), WireInputBytes(type_, rows, cols, block)};
   if (block == 0) return;
-  const uint64_t row_bytes = RoundedRowBytes(cols, block);
+  const uint64_t row_bytes = InputRowBytes(cols, block);
   if (rounded_.size() < rows * row_bytes) rounded_.resize(rows * row_bytes);
   for (uint64_t row = 0; row < rows; ++row) {
     if (!EncodeRow(x + row * cols, cols, block, rounded_.data() + row * row_bytes)) return;
@@ -61,11 +59,11 @@ void WireInput::Encode(const float* x, uint64_t rows, uint32_t cols, uint32_t bl
 }
 
 uint64_t WireInputBytes(FrameType type, uint64_t rows, uint32_t cols, uint32_t block) {
-  return rows * (type == FrameType::kRounded ? RoundedRowBytes(cols, block) : cols * sizeof(float));
+  return rows * InputRowBytes(cols, type == FrameType::kRounded ? block : 0);
 }
 
 void DecodeRounded(absl::Span<const uint8_t> bytes, uint64_t rows, uint32_t cols, uint32_t block, float* x) {
-  const uint64_t row_bytes = RoundedRowBytes(cols, block);
+  const uint64_t row_bytes = InputRowBytes(cols, block);
   for (uint64_t row = 0; row < rows; ++row, x += cols) {
     const uint8_t* const in = bytes.data() + row * row_bytes;
     const auto* codes = reinterpret_cast<const int8_t*>(in + Blocks(cols, block) * sizeof(float));

@@ -14,9 +14,7 @@ namespace {
 // On the wire (tensor channel): inputs rounded to 8 bits where devices round them (wire_input.h), else
 // float32; a block's number and weight; fixed-point sums, which nearly always take 32 bits.
 uint64_t InputBytes(const ModelOutline& outline, UnitKind kind, uint32_t layer) {
-  const uint32_t block = RoundedInputBlock(outline, kind, layer);
-  const uint64_t values = outline.spec.n_embd;
-  return block == 0 ? values * sizeof(float) : values + values / block * sizeof(float);
+  return InputRowBytes(outline.spec.n_embd, RoundedInputBlock(outline, kind, layer));
 }
 constexpr uint64_t kChoiceBytes = 2 * sizeof(float);
 constexpr uint64_t kSumBytes = sizeof(int32_t);

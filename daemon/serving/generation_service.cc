@@ -17,9 +17,9 @@
 #include "daemon/serving/request_checks.h"
 #include "daemon/serving/services.h"
 #include "daemon/serving/text_stream.h"
-#include "daemon/weights/task_queue.h"
 #include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
+#include "engine/base/task_queue.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
 
 namespace hearth {
@@ -206,9 +206,8 @@ class GenerationService final : public v1::Generation::CallbackService {
     auto stream = std::make_shared<GenerateStream>();
     stream->HoldUntilDone();
     const absl::Status submitted = Submit(*scheduler, *request, ArrivalOf(*context), stream);
-    if (submitted.ok()) return stream.get();
-    stream->OnDone();  // gRPC never saw it
-    return Rejected(submitted);
+    if (!submitted.ok()) stream->Reject(submitted);
+    return stream.get();
   }
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Chat(grpc::CallbackServerContext* context,
@@ -292,24 +291,19 @@ class GenerationService final : public v1::Generation::CallbackService {
     // The request is gRPC's, and gone when the client is.
     Prepare([this, stream, scheduler = *std::move(scheduler), request, arrival = ArrivalOf(context)] {
       if (stream->client_gone()) return;  // and needs no answer
-      const absl::Status status = SubmitAs(scheduler, request, arrival, stream);
+      const absl::Status status = Submit(scheduler, request, arrival, stream);
       if (!status.ok()) stream->Reject(status);
     });
     return stream.get();
   }
 
-  absl::Status SubmitAs(const std::shared_ptr<Scheduler>& scheduler, const v1::ChatRequest& request,
-                        const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
+  absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::ChatRequest& request,
+                      const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
     const ServedModel& model = scheduler->model();
     HEARTH_ASSIGN_OR_RETURN(const v1::GenerateRequest generate,
                             ToGenerateRequest(request, model.chat(), model.tokenizer(), arrival.time));
     return Submit(scheduler, generate, arrival, stream);
   }
-  absl::Status SubmitAs(const std::shared_ptr<Scheduler>& scheduler, const v1::GenerateRequest& request,
-                        const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
-    return Submit(scheduler, request, arrival, stream);
-  }
-
   // Checks a request and hands it to the scheduler.
   absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::GenerateRequest& request,
                       const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {

@@ -6,7 +6,7 @@
 
 #include "daemon/grpc_status.h"
 #include "daemon/weights/bytes_from_proto.h"
-#include "daemon/weights/task_queue.h"
+#include "engine/base/task_queue.h"
 #include "proto/hearth/v1/weights.grpc.pb.h"
 
 namespace hearth {

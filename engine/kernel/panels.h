@@ -18,7 +18,7 @@ namespace hearth {
 // holds one column of 16 rows, every lane sums one row, and no kernel ever adds across lanes. A last panel
 // that is not full has zeros for the missing rows.
 inline constexpr size_t kPanelRows = 16;
-inline constexpr size_t PanelCount(size_t rows) { return rows / kPanelRows + (rows % kPanelRows != 0); }
+constexpr size_t PanelCount(size_t rows) { return rows / kPanelRows + (rows % kPanelRows != 0); }
 
 // Quantised weights and activations meet in units of 32 columns, which share one scale (or two, for 16
 // columns each). A strip is up to 8 units: a super-block of the K types. Four panels make a group, whose

@@ -34,6 +34,12 @@ uint32_t NeuronsBlock(const FfnLayerSpec& spec) {
 
 }  // namespace
 
+uint64_t InputRowBytes(uint32_t cols, uint32_t block) {
+  if (block == 0) return uint64_t{cols} * sizeof(float);
+  const uint64_t blocks = cols / block + (cols % block != 0);
+  return (blocks * sizeof(float) + cols + 3) / 4 * 4;
+}
+
 uint32_t RoundedInputBlock(const ModelOutline& outline, UnitKind kind, uint32_t layer) {
   if (outline.options.arithmetic != Arithmetic::kFast) return 0;
   if (kind == UnitKind::kNeurons) return NeuronsBlock(outline.ffn_specs[layer]);

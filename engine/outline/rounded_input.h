@@ -14,6 +14,10 @@ namespace hearth {
 // blocks of different length, inputs that are weighted first.
 uint32_t RoundedInputBlock(const ModelOutline& outline, UnitKind kind, uint32_t layer);
 
+// Bytes that a row of `cols` takes when it travels: a code for each column and a float32 for each block, in
+// multiples of 4; with block 0 float32.
+uint64_t InputRowBytes(uint32_t cols, uint32_t block);
+
 }  // namespace hearth
 
 #endif  // HEARTH_ENGINE_OUTLINE_ROUNDED_INPUT_H_

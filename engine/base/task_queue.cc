@@ -1,4 +1,4 @@
-#include "daemon/weights/task_queue.h"
+#include "engine/base/task_queue.h"
 
 #include <utility>
 

@@ -1,5 +1,5 @@
-#ifndef HEARTH_DAEMON_WEIGHTS_TASK_QUEUE_H_
-#define HEARTH_DAEMON_WEIGHTS_TASK_QUEUE_H_
+#ifndef HEARTH_ENGINE_BASE_TASK_QUEUE_H_
+#define HEARTH_ENGINE_BASE_TASK_QUEUE_H_
 
 #include <cstddef>
 #include <deque>
@@ -35,4 +35,4 @@ class TaskQueue {
 
 }  // namespace hearth
 
-#endif  // HEARTH_DAEMON_WEIGHTS_TASK_QUEUE_H_
+#endif  // HEARTH_ENGINE_BASE_TASK_QUEUE_H_
