@@ -31,9 +31,9 @@ void Note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str());
 // The next line that is typed. At a terminal one Ctrl-C warns, the second ends the command.
 absl::StatusOr<std::optional<std::string>> ReadLine(bool terminal) {
   if (!terminal) return ReadStandardInputLine();
-  std::fprintf(stderr, "> ");
   const Interrupt::Handler on_interrupt(
       [] { std::fprintf(stderr, "\nCtrl-C again, or Ctrl-D, ends the chat\n> "); });
+  std::fprintf(stderr, "> ");
   return ReadStandardInputLine();
 }
 
