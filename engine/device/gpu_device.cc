@@ -204,28 +204,43 @@ absl::StatusOr<GpuInput> GpuDevice::MakeInput(uint32_t rows, uint64_t result_byt
 }
 
 void GpuDevice::CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
-                        std::vector<GpuMixRows::Batch>& batches) {
-  const uint32_t tile_rows = mixer.TileRows(), batch_rows = mixer.BatchRows();
+                        GpuMixRows& cut) const {
+  const bool takes_prompts = mixer.TakesPrompts(exact_, *stream_);
   uint32_t tile_count = 0;
-  batches.clear();
+  std::vector<gpu::RowTile> prompt_tiles;
   for (uint32_t first = 0; first < rows.size();) {
-    uint32_t count = 1;
+    const bool prompt = takes_prompts && rows[first].prompt;
+    const uint32_t most = prompt ? gpu::kPromptTileRows : mixer.TileRows();
     const auto follows = [&](uint32_t t) {
       return t < rows.size() && rows[t].sequence == rows[t - 1].sequence &&
-             rows[t].position == rows[t - 1].position + 1;
+             rows[t].position == rows[t - 1].position + 1 && (takes_prompts && rows[t].prompt) == prompt;
     };
-    while (count < tile_rows && follows(first + count)) ++count;
-    if (batches.empty() || batches.back().rows + count > batch_rows) {
-      batches.push_back({first, 0, tile_count, 0, 0, rows[first].position});
+    uint32_t count = 1;
+    while (count < most && follows(first + count)) ++count;
+    if (prompt) {
+      prompt_tiles.push_back({first, count});
+    } else {
+      AddToBatch(rows, first, count, mixer.BatchRows(), tile_count, cut.batches);
+      tiles[tile_count++] = {first - cut.batches.back().first, count};
     }
-    GpuMixRows::Batch& batch = batches.back();
-    tiles[tile_count++] = {first - batch.first, count};
-    batch.rows += count;
-    ++batch.tiles;
-    batch.first_position = std::min(batch.first_position, rows[first].position);
-    batch.last_position = std::max(batch.last_position, rows[first + count - 1].position);
     first += count;
   }
+  cut.first_prompt_tile = tile_count;
+  cut.prompt_tiles = static_cast<uint32_t>(prompt_tiles.size());
+  std::copy(prompt_tiles.begin(), prompt_tiles.end(), tiles + tile_count);
+}
+
+void GpuDevice::AddToBatch(absl::Span<const RowPlace> rows, uint32_t first, uint32_t count,
+                           uint32_t batch_rows, uint32_t tile, std::vector<GpuMixRows::Batch>& batches) {
+  if (batches.empty() || batches.back().first + batches.back().rows != first ||
+      batches.back().rows + count > batch_rows) {
+    batches.push_back({first, 0, tile, 0, 0, rows[first].position});
+  }
+  GpuMixRows::Batch& batch = batches.back();
+  batch.rows += count;
+  ++batch.tiles;
+  batch.first_position = std::min(batch.first_position, rows[first].position);
+  batch.last_position = std::max(batch.last_position, rows[first + count - 1].position);
 }
 
 GpuDevice::Places GpuDevice::TakePlaces(uint64_t step, absl::Span<const RowPlace> rows, GpuInput& input) {
@@ -255,7 +270,7 @@ GpuMixRows GpuDevice::MixRowsOf(absl::Span<const RowPlace> rows, const Places& p
                                 const GpuMixer& mixer) const {
   GpuMixRows mix_rows;
   mix_rows.rows = rows;
-  CutRows(rows, mixer, places.tiles.host, mix_rows.batches);
+  CutRows(rows, mixer, places.tiles.host, mix_rows);
   mix_rows.places = places.places.device;
   mix_rows.tiles = places.tiles.device;
   mix_rows.angles = AnglesOf(places, mixer);
@@ -282,7 +297,7 @@ absl::Status GpuDevice::Queue(const MixRequest& request, Slot& slot) {
   const GpuMixRows mix_rows = MixRowsOf(request.rows, places, first);
   uint64_t touched = 0;
   for (const auto& piece : held) touched += static_cast<GpuMixer&>(*piece).BytesTouched(request.rows);
-  const uint64_t key = GpuMixer::KeyOf(first.layer().attention, mix_rows.batches.front());
+  const uint64_t key = GpuMixer::KeyOf(first.layer().attention, mix_rows);
   QueueOrReplay(
       rows == 1 && &exchange != &slot.own, key, exchange, recorded_[size_t{2} * request.layer], [&] {
         input.CopyIn(*stream_);

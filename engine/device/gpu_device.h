@@ -116,8 +116,11 @@ class GpuDevice : public LocalDevice {
   void QueueResidual(uint32_t layer, bool of_ffn, const gpu::GpuNorm* next, uint32_t rows);
   static const float* AnglesOf(const Places& places, const GpuMixer& mixer);
   // Cuts rows into batches and tiles for a mixer; tiles are written to `tiles`, (rows).
-  static void CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
-                      std::vector<GpuMixRows::Batch>& batches);
+  void CutRows(absl::Span<const RowPlace> rows, const GpuMixer& mixer, gpu::RowTile* tiles,
+               GpuMixRows& cut) const;
+  // Adds tile number `tile`, rows [first, first + count), to the last batch or to a new one.
+  static void AddToBatch(absl::Span<const RowPlace> rows, uint32_t first, uint32_t count, uint32_t batch_rows,
+                         uint32_t tile, std::vector<GpuMixRows::Batch>& batches);
   void QueueFfn(uint32_t layer, const GpuFfn::Rows& rows);
   void CountFfn(uint32_t layer, const GpuFfn::Rows& rows);
   absl::Status NoPinnedMemory() const;

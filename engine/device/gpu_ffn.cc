@@ -5,6 +5,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/gpu_products.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/neuron/joined_groups.h"
 
@@ -184,8 +185,10 @@ void GpuFfn::Run(const Rows& rows, bool exact, bool first_piece, GpuScratch& scr
   const bool overwrite = first_piece && Overwrites(rows);
   for (const Block& block : blocks_) {
     const absl::Span<const ChosenRow> chosen = rows.choices.rows(block.block);
-    for (size_t first = 0; first < chosen.size(); first += gpu::kMaxTokens) {
-      RunTokens(block, chosen, first, rows, exact, overwrite, scratch, stream);
+    for (uint32_t first = 0; first < chosen.size();) {
+      const Pass pass = PassFrom(block, chosen, first, rows, exact, scratch, stream);
+      RunPass(block, pass, rows, exact, overwrite, scratch, stream);
+      first += pass.count;
     }
     if (chosen.empty()) continue;
     if (block.down_bias.bytes() > 0) {
@@ -203,116 +206,153 @@ const float* GpuFfn::FactorsOf(const Rows& rows, uint32_t offset) const {
   return rows.factors == nullptr || spec_.weight_on_input ? nullptr : rows.factors + offset;
 }
 
-// Gate, up and predictor of up to kMaxTokens rows, the activation, and the sums over neurons.
-void GpuFfn::RunTokens(const Block& block, absl::Span<const ChosenRow> rows, size_t first, const Rows& all,
-                       bool exact, bool overwrite, GpuScratch& scratch, gpu::Gpu& stream) const {
-  const uint32_t count = static_cast<uint32_t>(std::min<size_t>(gpu::kMaxTokens, rows.size() - first));
-  const uint32_t n = spec_.n_embd, neurons = block.neurons;
-  const uint32_t offset = all.offsets[block.block] + static_cast<uint32_t>(first);
-  gpu::TokenRows tokens;  // of the request's rows, to rows 0, 1, ... of the buffers here
-  uint32_t keep_all = 0;
-  tokens.count = count;
-  for (uint32_t t = 0; t < count; ++t) {
-    tokens.in[t] = rows[first + t].row;
-    tokens.out[t] = t;
-    if (!all.predicted[tokens.in[t]]) keep_all |= 1u << t;
+GpuFfn::Pass GpuFfn::PassFrom(const Block& block, absl::Span<const ChosenRow> rows, uint32_t first,
+                              const Rows& all, bool exact, const GpuScratch& scratch,
+                              const gpu::Gpu& stream) const {
+  const auto masked = [&](uint32_t t) { return !block.predictor.empty() && all.predicted[rows[t].row]; };
+  Pass pass;
+  pass.offset = all.offsets[block.block] + first;
+  const uint32_t last = static_cast<uint32_t>(rows.size());
+  uint32_t same = 1;  // rows of one kind
+  while (first + same < last && same < scratch.pass_rows && masked(first + same) == masked(first)) ++same;
+  const bool has_tiles = (block.gate.empty() || InTiles(block.gate.matrix, same, exact, stream)) &&
+                         InTiles(block.up.matrix, same, exact, stream) &&
+                         (spec_.neuron_major || InTiles(block.down.matrix, same, exact, stream));
+  pass.tiled = has_tiles && !masked(first) && !spec_.weight_on_input;
+  pass.count = pass.tiled ? same : std::min(same, gpu::kMaxTokens);
+  pass.in.first = rows[first].row;
+  if (all.row_ids != nullptr) pass.in.ids = all.row_ids + pass.offset;
+  if (pass.tiled) return pass;
+  pass.tokens.count = pass.count;
+  for (uint32_t t = 0; t < pass.count; ++t) {
+    pass.tokens.in[t] = rows[first + t].row;
+    pass.tokens.out[t] = t;
   }
+  pass.masked = masked(first);
+  return pass;
+}
+
+void GpuFfn::Multiply(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows& x, const Pass& pass,
+                      const gpu::RowMask& mask, bool exact, gpu::Gpu& stream) {
+  const auto fill = [&](auto& args) {
+    std::copy(products.begin(), products.end(), args.products);
+    args.product_count = static_cast<uint32_t>(products.size());
+    args.x = x;
+  };
+  if (pass.tiled) {
+    gpu::TileProductArgs args;
+    fill(args);
+    args.count = pass.count;
+    args.in = pass.in;
+    stream.TileProducts(args);
+    return;
+  }
+  gpu::MatVecArgs args;
+  fill(args);
+  args.tokens = pass.tokens;
+  args.mask = mask;
+  stream.MatVec(args, exact);
+}
+
+// Gate, up and predictor of a pass, the activation, and the sums over neurons.
+void GpuFfn::RunPass(const Block& block, Pass pass, const Rows& all, bool exact, bool overwrite,
+                     GpuScratch& scratch, gpu::Gpu& stream) const {
+  const uint32_t n = spec_.n_embd, neurons = block.neurons;
+  const gpu::RowMask mask = PredictedMask(block, pass, all, exact, scratch, stream);
   GpuActivations* input = &scratch.x;
-  gpu::TokenRows input_tokens = tokens;
+  uint32_t input_rows = all.count;
+  const Pass of_request = pass;
   if (spec_.weight_on_input) {
     input = &scratch.scaled_x;
     input->Reset();
-    stream.Gather({scratch.x.values(), scratch.x.cols(), all.row_ids + offset, all.factors + offset, count, n,
-                   input->values(), input->cols()});
-    for (uint32_t t = 0; t < count; ++t) input_tokens.in[t] = t;
+    stream.Gather({scratch.x.values(), scratch.x.cols(), all.row_ids + pass.offset, all.factors + pass.offset,
+                   pass.count, n, input->values(), input->cols()});
+    input_rows = pass.count;
+    for (uint32_t t = 0; t < pass.count; ++t) pass.tokens.in[t] = t;
   }
-  const uint32_t input_rows = input == &scratch.x ? all.count : count;
   const auto rounded = [&](gpu::GpuType type) { return input->For(type, exact, input_rows, stream); };
-
-  // Which neurons are looked at.
-  gpu::RowMask mask;
-  if (!block.predictor.empty() && keep_all != (1u << count) - 1) {
-    gpu::MatVecArgs scores;
-    scores.products[0] = {block.predictor.matrix, scratch.scores.as<float>(), neurons, nullptr, 1};
-    scores.product_count = 1;
-    scores.x = scratch.hidden.For(block.predictor.matrix.type, exact, all.count, stream);
-    scores.tokens = tokens;
-    stream.MatVec(scores, exact);
-    mask.values = scratch.scores.as<float>();
-    mask.stride = neurons;
-    mask.least = spec_.sparse_threshold;
-    mask.keep_all = keep_all;
-  }
-
-  const bool gated = spec_.gate.present;
-  const bool skips_up = gated && mode_ != SparsityMode::kDense && spec_.is_relu_family();
   const auto product = [&](const GpuLinear& weights, GpuBuffer& out) {
     return gpu::ProductOut{weights.matrix, out.as<float>(), neurons, weights.bias_values(), weights.scale};
   };
-  gpu::MatVecArgs first_product;
-  first_product.tokens = input_tokens;
-  first_product.mask = mask;
-  first_product.products[0] = gated ? product(block.gate, scratch.gate) : product(block.up, scratch.up);
-  first_product.product_count = 1;
-  const gpu::GpuType first_type = first_product.products[0].weights.type;
-  first_product.x = rounded(first_type);
-  const bool together = gated && !skips_up && block.up.matrix.type == first_type;
-  if (together) {
-    first_product.products[1] = product(block.up, scratch.up);
-    first_product.product_count = 2;
+  const bool gated = spec_.gate.present;
+  std::vector<gpu::ProductOut> products;
+  if (gated) products.push_back(product(block.gate, scratch.gate));
+  gpu::RowMask up_mask = mask;
+  // Without tiles, `up` of neurons whose gate is silent is left out.
+  const bool skips_up = gated && !pass.tiled && mode_ != SparsityMode::kDense && spec_.is_relu_family();
+  if (skips_up) up_mask = {scratch.gate.as<float>(), neurons, 0, true};
+  if (gated && (skips_up || block.up.matrix.type != block.gate.matrix.type)) {
+    Multiply(products, rounded(block.gate.matrix.type), pass, mask, exact, stream);
+    products.clear();
   }
-  stream.MatVec(first_product, exact);
-  if (gated && !together) {
-    gpu::MatVecArgs second;
-    second.tokens = input_tokens;
-    second.mask = mask;
-    if (skips_up) {
-      second.mask = {};
-      second.mask.values = scratch.gate.as<float>();
-      second.mask.stride = neurons;
-      second.mask.above = true;
-    }
-    second.products[0] = product(block.up, scratch.up);
-    second.product_count = 1;
-    second.x = rounded(block.up.matrix.type);
-    stream.MatVec(second, exact);
-  }
+  products.push_back(product(block.up, scratch.up));
+  Multiply(products, rounded(block.up.matrix.type), pass, up_mask, exact, stream);
+  Activate(block, pass, all, exact, scratch, stream);
+  SumNeurons(block, of_request, exact, overwrite, scratch, stream);
+}
 
-  gpu::ActivateArgs activate;
-  activate.gate = gated ? scratch.gate.as<float>() : nullptr;
-  activate.up = scratch.up.as<float>();
-  activate.stride = neurons;
-  activate.activation = ActivationOf(spec_.activation);
-  activate.alpha = spec_.activation_parameters.alpha;
-  activate.limit = spec_.activation_parameters.limit;
-  activate.xielu_alpha_p = spec_.activation_parameters.xielu_alpha_p;
-  activate.xielu_alpha_n = spec_.activation_parameters.xielu_alpha_n;
-  activate.xielu_beta = spec_.activation_parameters.xielu_beta;
-  activate.xielu_eps = spec_.activation_parameters.xielu_eps;
-  activate.relu_up = spec_.relu_up;
-  activate.factors = FactorsOf(all, offset);
-  activate.factor = spec_.down_scale;
-  activate.neurons = neurons;
-  activate.rows = count;
-  const bool by_neuron = spec_.neuron_major;
-  activate.h = scratch.h.RoundedBy(block.down.matrix.type, exact || by_neuron);
-  activate.h.cols = by_neuron ? neurons : block.down.matrix.cols;
-  activate.block_cols = gpu::ActivationCols(block.down.matrix.type);
-  stream.Activate(activate);
+// Which neurons a pass's rows look at: all of them, or those that the predictor names.
+gpu::RowMask GpuFfn::PredictedMask(const Block& block, const Pass& pass, const Rows& all, bool exact,
+                                   GpuScratch& scratch, gpu::Gpu& stream) const {
+  gpu::RowMask mask;
+  if (!pass.masked) return mask;
+  const gpu::GpuMatrix& predictor = block.predictor.matrix;
+  const gpu::ProductOut scores = {predictor, scratch.scores.as<float>(), block.neurons, nullptr, 1};
+  Multiply({&scores, 1}, scratch.hidden.For(predictor.type, exact, all.count, stream), pass, {}, exact,
+           stream);
+  mask.values = scratch.scores.as<float>();
+  mask.stride = block.neurons;
+  mask.least = spec_.sparse_threshold;
+  return mask;
+}
 
-  gpu::TokenRows results = tokens;
-  for (uint32_t t = 0; t < count; ++t) {
-    results.in[t] = t;
-    results.out[t] = tokens.in[t];
-  }
+void GpuFfn::Activate(const Block& block, const Pass& pass, const Rows& all, bool exact, GpuScratch& scratch,
+                      gpu::Gpu& stream) const {
+  gpu::ActivateArgs args;
+  args.gate = spec_.gate.present ? scratch.gate.as<float>() : nullptr;
+  args.up = scratch.up.as<float>();
+  args.stride = block.neurons;
+  args.activation = ActivationOf(spec_.activation);
+  args.alpha = spec_.activation_parameters.alpha;
+  args.limit = spec_.activation_parameters.limit;
+  args.xielu_alpha_p = spec_.activation_parameters.xielu_alpha_p;
+  args.xielu_alpha_n = spec_.activation_parameters.xielu_alpha_n;
+  args.xielu_beta = spec_.activation_parameters.xielu_beta;
+  args.xielu_eps = spec_.activation_parameters.xielu_eps;
+  args.relu_up = spec_.relu_up;
+  args.factors = FactorsOf(all, pass.offset);
+  args.factor = spec_.down_scale;
+  args.neurons = block.neurons;
+  args.rows = pass.count;
+  args.h = HiddenOf(block, exact, scratch);
+  args.block_cols = gpu::ActivationCols(block.down.matrix.type);
+  stream.Activate(args);
+}
+
+// The hidden values of a pass, rows 0, 1, ...
+gpu::GpuRows GpuFfn::HiddenOf(const Block& block, bool exact, const GpuScratch& scratch) const {
+  gpu::GpuRows h = scratch.h.RoundedBy(block.down.matrix.type, exact || spec_.neuron_major);
+  h.cols = spec_.neuron_major ? block.neurons : block.down.matrix.cols;
+  return h;
+}
+
+void GpuFfn::SumNeurons(const Block& block, const Pass& pass, bool exact, bool overwrite, GpuScratch& scratch,
+                        gpu::Gpu& stream) const {
   int64_t* const sums = scratch.sums.as<int64_t>();
-  if (by_neuron) {
-    stream.NeuronSum({block.down.matrix, activate.h, results, sums, spec_.output_values()});
-  } else {
-    stream.FixedMatVec({block.down.matrix, activate.h, results, sums, spec_.output_values(), overwrite,
-                        mode_ != SparsityMode::kDense},
-                       exact);
+  const uint32_t stride = spec_.output_values();
+  const gpu::GpuRows h = HiddenOf(block, exact, scratch);
+  if (pass.tiled && !spec_.neuron_major) {
+    stream.FixedTileProducts({block.down.matrix, h, pass.count, {}, pass.in, sums, stride, overwrite});
+    return;
   }
+  if (spec_.neuron_major) {
+    stream.NeuronSum({block.down.matrix, h, pass.count, pass.in, sums, stride});
+    return;
+  }
+  gpu::TokenRows results = pass.tokens;
+  std::swap(results.in, results.out);
+  stream.FixedMatVec({block.down.matrix, h, results, sums, stride, overwrite, mode_ != SparsityMode::kDense},
+                     exact);
 }
 
 }  // namespace hearth

@@ -70,11 +70,34 @@ class GpuFfn : public UnitPiece {
     }
   };
 
+  // Rows of a block that are computed together.
+  struct Pass {
+    uint32_t count = 0;
+    uint32_t offset = 0;    // of the first among all choices
+    gpu::RowList in;        // their numbers in the request
+    bool tiled = false;     // products of all rows at once; else by `tokens`
+    gpu::TokenRows tokens;  // from rows of the request to rows 0, 1, ... of the buffers
+    bool masked = false;    // the predictor names their neurons
+  };
+
   const float* FactorsOf(const Rows& rows, uint32_t offset) const;
   GpuFfn(const FfnLayerSpec& spec, SparsityMode mode, std::vector<uint32_t> groups);
   absl::StatusOr<Block> LoadBlock(absl::Span<const GroupWeights> groups, GpuUploader& uploader) const;
-  void RunTokens(const Block& block, absl::Span<const ChosenRow> rows, size_t first, const Rows& all,
-                 bool exact, bool overwrite, GpuScratch& scratch, gpu::Gpu& stream) const;
+  // The next rows of a block that are computed together, from `first` of its rows on.
+  Pass PassFrom(const Block& block, absl::Span<const ChosenRow> rows, uint32_t first, const Rows& all,
+                bool exact, const GpuScratch& scratch, const gpu::Gpu& stream) const;
+  void RunPass(const Block& block, Pass pass, const Rows& all, bool exact, bool overwrite,
+               GpuScratch& scratch, gpu::Gpu& stream) const;
+  // A pass's products, to rows 0, 1, ... of the results.
+  static void Multiply(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows& x, const Pass& pass,
+                       const gpu::RowMask& mask, bool exact, gpu::Gpu& stream);
+  gpu::RowMask PredictedMask(const Block& block, const Pass& pass, const Rows& all, bool exact,
+                             GpuScratch& scratch, gpu::Gpu& stream) const;
+  void Activate(const Block& block, const Pass& pass, const Rows& all, bool exact, GpuScratch& scratch,
+                gpu::Gpu& stream) const;
+  gpu::GpuRows HiddenOf(const Block& block, bool exact, const GpuScratch& scratch) const;
+  void SumNeurons(const Block& block, const Pass& pass, bool exact, bool overwrite, GpuScratch& scratch,
+                  gpu::Gpu& stream) const;
 
   const FfnLayerSpec spec_;
   const SparsityMode mode_;

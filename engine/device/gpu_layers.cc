@@ -5,6 +5,7 @@
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/gpu_device.h"
+#include "engine/device/gpu_products.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/outline/leader_weights.h"
 #include "engine/weights/weight_loader.h"
@@ -95,15 +96,11 @@ void GpuDevice::QueuePredictor(const WholeLayer& whole, const GpuFfn::Rows& ffn_
   if (stride > predictor.matrix.rows) {
     stream_->Clear(scratch_->predicted.as<void>(), uint64_t{ffn_rows.count} * stride * sizeof(float));
   }
-  gpu::ForEachPass(ffn_rows.count, [&](const gpu::TokenRows& tokens) {
-    gpu::MatVecArgs args;
-    args.products[0] = {predictor.matrix, scratch_->predicted.as<float>(), stride, predictor.bias_values(),
-                        predictor.scale,  !whole.predictor_linear};
-    args.product_count = 1;
-    args.x = from.For(predictor.matrix.type, exact_, ffn_rows.count, *stream_);
-    args.tokens = tokens;
-    stream_->MatVec(args, exact_);
-  });
+  const gpu::ProductOut product = {predictor.matrix, scratch_->predicted.as<float>(),
+                                   stride,           predictor.bias_values(),
+                                   predictor.scale,  !whole.predictor_linear};
+  MultiplyRows({&product, 1}, from.For(predictor.matrix.type, exact_, ffn_rows.count, *stream_),
+               ffn_rows.count, exact_, *stream_);
   scratch_->hidden.SetValues(scratch_->predicted.as<float>());
 }
 
@@ -146,7 +143,8 @@ absl::Status GpuDevice::RunLayers(uint64_t step, absl::Span<const RowPlace> rows
       HEARTH_RETURN_IF_ERROR(mixer.CheckRows(rows));
       touched += mixer.BytesTouched(rows);
       same_tiles = same_tiles && mixer.TileRows() == model_mixer.TileRows() &&
-                   mixer.BatchRows() == model_mixer.BatchRows();
+                   mixer.BatchRows() == model_mixer.BatchRows() &&
+                   mixer.TakesPrompts(exact_, *stream_) == model_mixer.TakesPrompts(exact_, *stream_);
     }
   }
   // Tiles are cut once for all layers: those that take others run in calls of their own.
@@ -171,7 +169,7 @@ absl::Status GpuDevice::RunLayers(uint64_t step, absl::Span<const RowPlace> rows
   const GpuMixRows cut = MixRowsOf(rows, places, model_mixer);
   for (uint32_t layer = first; layer < last; ++layer) {
     const GpuMixer& mixer = static_cast<GpuMixer&>(*pieces(UnitKind::kHeads, layer).front());
-    key = key * 1000003 + GpuMixer::KeyOf(mixer.layer().attention, cut.batches.front());
+    key = key * 1000003 + GpuMixer::KeyOf(mixer.layer().attention, cut);
   }
   key = key * 2 + (predicted[0] ? 1 : 0);
 

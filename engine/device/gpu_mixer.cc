@@ -9,6 +9,7 @@
 #include "engine/attention/mixer_weights.h"
 #include "engine/base/checked.h"
 #include "engine/base/status_macros.h"
+#include "engine/device/gpu_products.h"
 
 namespace hearth {
 namespace {
@@ -54,7 +55,9 @@ uint32_t ChunkCount(const AttentionSpec& attention, const GpuMixRows::Batch& bat
 
 }  // namespace
 
-uint64_t GpuMixer::KeyOf(const AttentionSpec& attention, const GpuMixRows::Batch& batch) {
+uint64_t GpuMixer::KeyOf(const AttentionSpec& attention, const GpuMixRows& rows) {
+  if (rows.batches.empty()) return 0;  // of a prompt: the same for every position
+  const GpuMixRows::Batch& batch = rows.batches.front();
   return uint64_t{FirstChunk(attention, batch)} << 32 | ChunkCount(attention, batch);
 }
 
@@ -155,6 +158,11 @@ uint32_t GpuMixer::TileRows() const { return TileRowsOf(layer_.attention); }
 
 uint32_t GpuMixer::BatchRows() const { return BatchRowsOf(layer_.attention, options_); }
 
+bool GpuMixer::TakesPrompts(bool exact, const gpu::Gpu& stream) const {
+  return !exact &&
+         stream.HasPromptAttention(cache_.type, layer_.attention.key_dim, layer_.attention.value_dim);
+}
+
 void GpuMixer::AddNeeds(const ModelSpec& model, const LayerSpec& layer, const DecoderOptions& options,
                         GpuNeeds& needs) {
   const AttentionSpec& attention = layer.attention;
@@ -190,10 +198,8 @@ void GpuMixer::Run(const GpuMixRows& rows, bool exact, bool first_piece, GpuScra
   gpu::GpuRows attended = scratch.attended.RoundedBy(output_.matrix.type, exact);
   attended.cols = AttendedCols();
   if (attended.codes != nullptr) stream.Round({attended, count, gpu::ActivationCols(output_.matrix.type)});
-  gpu::ForEachPass(count, [&](const gpu::TokenRows& tokens) {
-    stream.FixedMatVec(
-        {output_.matrix, attended, tokens, scratch.sums.as<int64_t>(), model_.n_embd, first_piece}, exact);
-  });
+  SumRows(output_.matrix, attended, count, scratch.sums.as<int64_t>(), model_.n_embd, first_piece, exact,
+          stream);
 }
 
 uint64_t GpuMixer::BytesTouched(absl::Span<const RowPlace> rows) const {
@@ -210,21 +216,16 @@ void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, 
   const std::pair<const GpuLinear*, float*> products[] = {{&query_, scratch.query.as<float>()},
                                                           {&key_, scratch.key.as<float>()},
                                                           {&value_, scratch.value.as<float>()}};
-  gpu::ForEachPass(count, [&](const gpu::TokenRows& tokens) {
-    // Those of one type go together.
-    for (size_t p = 0; p < std::size(products);) {
-      gpu::MatVecArgs args;
-      const gpu::GpuType type = products[p].first->matrix.type;
-      for (; p < std::size(products) && products[p].first->matrix.type == type; ++p) {
-        const auto& [linear, out] = products[p];
-        args.products[args.product_count++] = {linear->matrix, out, linear->matrix.rows,
-                                               linear->bias_values(), linear->scale};
-      }
-      args.x = scratch.x.For(type, exact, count, stream);
-      args.tokens = tokens;
-      stream.MatVec(args, exact);
+  // Those of one type go together.
+  for (size_t p = 0; p < std::size(products);) {
+    std::vector<gpu::ProductOut> of_type;
+    const gpu::GpuType type = products[p].first->matrix.type;
+    for (; p < std::size(products) && products[p].first->matrix.type == type; ++p) {
+      const auto& [linear, out] = products[p];
+      of_type.push_back({linear->matrix, out, linear->matrix.rows, linear->bias_values(), linear->scale});
     }
-  });
+    MultiplyRows(of_type, scratch.x.For(type, exact, count, stream), count, exact, stream);
+  }
 }
 
 void GpuMixer::FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const {
@@ -297,6 +298,14 @@ void GpuMixer::Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& str
     args.chunks = ChunkCount(attention, batch);
     stream.Attention(args);
   }
+  if (rows.prompt_tiles == 0) return;
+  args.query = scratch.query.as<float>();
+  args.out = scratch.attended.values();
+  args.places = rows.places;
+  args.tiles = rows.tiles + rows.first_prompt_tile;
+  args.tile_count = rows.prompt_tiles;
+  args.rows = static_cast<uint32_t>(rows.rows.size());
+  stream.PromptAttention(args);
 }
 
 absl::StatusOr<HeadGroup> GpuMixer::FindHeads(const KvRange& range) const {

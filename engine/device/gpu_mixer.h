@@ -30,6 +30,9 @@ struct GpuMixRows {
   };
   absl::Span<const RowPlace> rows;
   std::vector<Batch> batches;
+  // Tiles of prompts that are computed apart, of all rows; the others are in batches.
+  uint32_t first_prompt_tile = 0;
+  uint32_t prompt_tiles = 0;
   const gpu::GpuPlace* places = nullptr;
   const gpu::RowTile* tiles = nullptr;  // `first` counts from the batch's first row
   const float* angles = nullptr;        // of the layer's rope, (rows, dims); null: none
@@ -51,6 +54,8 @@ class GpuMixer : public UnitPiece {
   // Rows of a tile, and rows of a batch, as this mixer takes them at most.
   uint32_t TileRows() const;
   uint32_t BatchRows() const;
+  // Whether rows of prompts are computed apart, in tiles of gpu::kPromptTileRows.
+  bool TakesPrompts(bool exact, const gpu::Gpu& stream) const;
 
   // INVALID_ARGUMENT for places that the cache does not have.
   absl::Status CheckRows(absl::Span<const RowPlace> rows) const;
@@ -61,7 +66,7 @@ class GpuMixer : public UnitPiece {
   uint64_t BytesTouched(absl::Span<const RowPlace> rows) const;
   // What the work for a batch of a single row depends on, besides its input: the chunks of positions that it
   // sees.
-  static uint64_t KeyOf(const AttentionSpec& attention, const GpuMixRows::Batch& batch);
+  static uint64_t KeyOf(const AttentionSpec& attention, const GpuMixRows& rows);
 
   // As MixerShard's.
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range, gpu::Gpu& stream) const;

@@ -8,6 +8,10 @@
 namespace hearth {
 namespace {
 
+// Rows of a feed-forward block's pass: as many as keep a large GPU busy, and few enough for a small one's
+// memory.
+constexpr uint32_t kPassRows = 256;
+
 // Columns of a row of float32 values in whole units.
 uint32_t Filled(uint32_t cols) { return gpu::PaddedCols(gpu::GpuType::kF32, cols); }
 
@@ -69,15 +73,19 @@ uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
   // As for a GPU that runs whole layers: residual and normed rows, and the predictor's hidden ones.
   uint64_t bytes =
       GpuActivations::Bytes(needs.max_rows, 3 * needs.n_embd + 2 * needs.predictor_rank + needs.results) +
-      GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd + needs.neurons);
+      GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd) +
+      GpuActivations::Bytes(needs.pass_rows(), needs.neurons);
   bytes += rows * needs.output_values * sizeof(int64_t);
-  bytes += sizeof(float) * (gpu::kMaxTokens * (uint64_t{3} * needs.neurons + needs.output_rows) +
+  bytes += sizeof(float) * (gpu::kMaxTokens * (uint64_t{1} * needs.neurons + needs.output_rows) +
+                            needs.pass_rows() * (uint64_t{2} * needs.neurons) +
                             rows * (uint64_t{2} * needs.blocks_per_row + needs.query + needs.key +
                                     needs.value + needs.rope_values + 4) +
                             needs.partial_floats);
   constexpr uint64_t kBuffers = 40;
   return bytes + kBuffers * GpuMemory::kPageBytes;
 }
+
+uint32_t GpuNeeds::pass_rows() const { return std::clamp(max_rows, gpu::kMaxTokens, kPassRows); }
 
 uint64_t GpuNeeds::InputBytes(uint64_t rows) const {
   const uint64_t values =
@@ -88,6 +96,7 @@ uint64_t GpuNeeds::InputBytes(uint64_t rows) const {
 
 absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds& needs) {
   GpuScratch made;
+  made.pass_rows = needs.pass_rows();
   const uint32_t rows = needs.max_rows;
   const auto take = [&](GpuBuffer& buffer, uint64_t count, uint64_t each) -> absl::Status {
     if (count == 0) return absl::OkStatus();
@@ -103,9 +112,10 @@ absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds&
   HEARTH_RETURN_IF_ERROR(take(made.sums, uint64_t{rows} * needs.output_values, sizeof(int64_t)));
   if (needs.neurons > 0) {
     HEARTH_ASSIGN_OR_RETURN(made.scaled_x, GpuActivations::Create(memory, gpu::kMaxTokens, needs.n_embd));
-    HEARTH_ASSIGN_OR_RETURN(made.h, GpuActivations::Create(memory, gpu::kMaxTokens, needs.neurons));
-    for (GpuBuffer* buffer : {&made.scores, &made.gate, &made.up}) {
-      HEARTH_RETURN_IF_ERROR(take(*buffer, uint64_t{gpu::kMaxTokens} * needs.neurons, sizeof(float)));
+    HEARTH_ASSIGN_OR_RETURN(made.h, GpuActivations::Create(memory, needs.pass_rows(), needs.neurons));
+    HEARTH_RETURN_IF_ERROR(take(made.scores, uint64_t{gpu::kMaxTokens} * needs.neurons, sizeof(float)));
+    for (GpuBuffer* buffer : {&made.gate, &made.up}) {
+      HEARTH_RETURN_IF_ERROR(take(*buffer, uint64_t{needs.pass_rows()} * needs.neurons, sizeof(float)));
     }
     if (needs.predictor_rank > 0) {
       HEARTH_ASSIGN_OR_RETURN(made.hidden, GpuActivations::CreateCodes(memory, rows, needs.predictor_rank));

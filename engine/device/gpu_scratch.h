@@ -65,11 +65,14 @@ struct GpuNeeds {
   uint32_t blocks_per_row = 1;                          // choices
   bool leads = false;                                   // runs whole layers
 
+  // Rows of a request that a feed-forward block takes at once.
+  uint32_t pass_rows() const;
   // What a request of so many rows brings at most.
   uint64_t InputBytes(uint64_t rows) const;
 };
 
 struct GpuScratch {
+  uint32_t pass_rows = 0;       // GpuNeeds::pass_rows
   GpuBuffer input;              // a request's input as it comes from the host, GpuInput
   GpuActivations x;             // (max_rows): the rows in it, or `normed`
   GpuActivations residual;      // (max_rows): in `input`; of whole layers, as the next two
@@ -77,9 +80,10 @@ struct GpuScratch {
   GpuBuffer predicted;          // (max_rows, hidden.cols()): what the first half of the predictor gives
   GpuActivations scaled_x;      // (kMaxTokens): rows times their block's weight
   GpuActivations hidden;        // (max_rows, rank): first half of the predictor, in `input` too
-  GpuActivations h;             // (kMaxTokens, neurons)
+  GpuActivations h;             // (pass_rows, neurons)
   GpuActivations attended;      // (max_rows, results)
-  GpuBuffer scores, gate, up;   // (kMaxTokens, neurons)
+  GpuBuffer scores;             // (kMaxTokens, neurons)
+  GpuBuffer gate, up;           // (pass_rows, neurons)
   GpuBuffer query, key, value;  // (max_rows, ...)
   GpuBuffer partial;
   GpuBuffer sums;    // (max_rows, output_values) int64

@@ -2,6 +2,7 @@
 // products.
 
 #include "engine/gpu/attention.h"
+#include "engine/gpu/kv_values.h"
 #include "engine/gpu/units.h"
 
 namespace hearth::gpu::HEARTH_GPU_BACKEND {
@@ -9,15 +10,6 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
-constexpr uint32_t kBlockValues = 32;  // of Q8_0
-constexpr uint32_t kBlockBytes = 34;
-constexpr float kLargestHalf = 65504.0f;
-
-// What a cache of less than float32 keeps of a value.
-__device__ __forceinline__ float Storable(float value) {
-  if (value != value) return 0;
-  return fminf(fmaxf(value, -kLargestHalf), kLargestHalf);
-}
 
 // Stores the block's `count` values (shared memory) as the cache of one position and head.
 __device__ void StoreValues(GpuKv type, const float* values, uint32_t count, uint8_t* to) {
@@ -155,33 +147,7 @@ __global__ void __launch_bounds__(kThreads) FinishHeads(const FinishHeadsArgs ar
   }
 }
 
-// Four neighbours of a cached vector, from value d on (a multiple of 4).
-template <GpuKv kKv>
-__device__ __forceinline__ float4 LoadCached(const uint8_t* vector, uint32_t d) {
-  if (kKv == GpuKv::kF32) return *reinterpret_cast<const float4*>(vector + d * 4);
-  if (kKv == GpuKv::kF16) {
-    const uint2 raw = *reinterpret_cast<const uint2*>(vector + d * 2);
-    return make_float4(
-        HalfToFloat(static_cast<uint16_t>(raw.x & 0xffffu)), HalfToFloat(static_cast<uint16_t>(raw.x >> 16)),
-        HalfToFloat(static_cast<uint16_t>(raw.y & 0xffffu)), HalfToFloat(static_cast<uint16_t>(raw.y >> 16)));
-  }
-  const uint16_t* block = reinterpret_cast<const uint16_t*>(vector + d / kBlockValues * kBlockBytes);
-  const float scale = HalfToFloat(block[0]);
-  const uint16_t low = block[1 + d % kBlockValues / 2], high = block[2 + d % kBlockValues / 2];
-  return make_float4(scale * static_cast<int8_t>(low & 0xff), scale * static_cast<int8_t>(low >> 8),
-                     scale * static_cast<int8_t>(high & 0xff), scale * static_cast<int8_t>(high >> 8));
-}
-
-__device__ __forceinline__ uint32_t FirstVisible(const AttentionArgs& args, uint32_t position) {
-  if (args.window_kind == AttentionArgs::Window::kSliding) {
-    return position < args.window ? 0 : position - args.window + 1;
-  }
-  if (args.window_kind == AttentionArgs::Window::kChunked) return position / args.window * args.window;
-  return 0;
-}
-
-constexpr float kNothing = -3.402823466e38f;  // below every score: nothing was seen
-constexpr uint32_t kDimsPerPass = 128;        // of values: four of each lane
+constexpr uint32_t kDimsPerPass = 128;  // of values: four of each lane
 
 // A block of threads for one chunk of positions, one KV head and the queries of a tile that read it. Eight
 // lanes share a key, a warp a value; keys and values are read once for all of the tile's queries.

@@ -12,6 +12,8 @@ cudaError_t LaunchActivate(const ActivateArgs& args, cudaStream_t stream);
 cudaError_t LaunchGather(const GatherArgs& args, cudaStream_t stream);
 cudaError_t LaunchResidual(const ResidualArgs& args, cudaStream_t stream);
 cudaError_t LaunchAddBias(const AddBiasArgs& args, cudaStream_t stream);
+// That of peak.cu.
+cudaError_t LaunchPeak(const PeakArgs& args, cudaStream_t stream);
 
 }  // namespace hearth::gpu::HEARTH_GPU_BACKEND
 

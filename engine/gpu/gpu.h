@@ -43,8 +43,8 @@ struct Identity {
 template <class... P, class... A>
 cudaError_t Launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                    A... args) {
-  // clang-format off: it takes a launch for comparisons.
-  kernel<<<grid, block, shared_bytes, stream>>>(static_cast<P>(args)...);
+  // clang-format off
+  kernel<<<grid, block, shared_bytes, stream>>>(static_cast<P>(args)...);  // it takes a launch for comparisons
   // clang-format on
   return cudaGetLastError();
 }
@@ -80,8 +80,53 @@ __device__ __forceinline__ void MmaF16(float (&d)[4], const uint32_t (&a)[4], co
 #endif
 }
 
+// D (16, 8) += A (16, 32) B (32, 8) of one warp, 8-bit codes with 32-bit sums; fragments as the PTX ISA has
+// them for m16n8k32.
+__device__ __forceinline__ void MmaS8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  __trap();
+#endif
+}
+
+// Asks for 16 bytes of shared memory; they are there after CopyAsyncCommit and CopyAsyncWait<n>, which waits
+// until all but the last n groups of the thread's copies have come.
+__device__ __forceinline__ void CopyAsync16(void* shared, const void* global) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+               "l"(global)
+               : "memory");
+#else
+  __trap();
+#endif
+}
+__device__ __forceinline__ void CopyAsyncCommit() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+template <int kGroups>
+__device__ __forceinline__ void CopyAsyncWait() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+#endif
+}
+
 }  // namespace hearth::gpu::cuda
 
+#endif
+
+// Whether the code is compiled for a GPU with 8-bit matrix units and asynchronous copies: compute
+// capability 8.0.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define HEARTH_GPU_MATRIX_UNITS 0
+#else
+#define HEARTH_GPU_MATRIX_UNITS 1
 #endif
 
 #endif  // HEARTH_ENGINE_GPU_GPU_H_

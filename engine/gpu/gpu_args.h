@@ -43,14 +43,12 @@ void ForEachPass(uint32_t rows, const Fn& fn) {
 }
 
 // Rows of a matrix that are skipped, with a result of 0, where no token wants them: those whose `values`
-// (rows of `stride`, by out row) are below `least`, or not above it. Tokens of keep_all (bits) want every
-// row.
+// (rows of `stride`, by out row) are below `least`, or not above it.
 struct RowMask {
   const float* values = nullptr;  // null: none is skipped
   uint32_t stride = 0;
   float least = 0;
   bool above = false;  // values > least, else >= least
-  uint32_t keep_all = 0;
 };
 
 // out[row of token][r] = scale * (W x)[r] + bias[r].
@@ -85,13 +83,41 @@ struct FixedMatVecArgs {
   bool skip_silent = false;  // units whose activations are all 0 are not read
 };
 
-// sums[row of token] += sum over neurons n of h[n] * W[n], for `down` stored by neuron: W (neurons, outputs).
-// 32 neurons are summed in float32, those that are 0 left out, and then counted in fixed point. Reads
-// x.values.
+// A list of rows: row t is ids[t], in the GPU's memory, or first + t.
+struct RowList {
+  const uint32_t* ids = nullptr;
+  uint32_t first = 0;
+};
+
+// As MatVecArgs and FixedMatVecArgs with any number of tokens, whose results have the same bits: for matrices
+// that HasTiles, without masks.
+struct TileProductArgs {
+  ProductOut products[kMaxProducts];  // of one type
+  uint32_t product_count = 0;
+  GpuRows x;
+  uint32_t count = 0;
+  RowList in, out;
+};
+struct FixedTileArgs {
+  GpuMatrix weights;
+  GpuRows x;
+  uint32_t count = 0;
+  RowList in, out;
+  int64_t* sums = nullptr;
+  uint32_t sums_stride = 0;
+  bool overwrite = false;
+};
+// More columns than that are not summed in tiles.
+inline constexpr uint32_t kMaxTileCols = 1u << 17;
+
+// sums[row t of out] += sum over neurons n of h[t][n] * W[n], for `down` stored by neuron: W (neurons,
+// outputs). 32 neurons are summed in float32, those that are 0 left out, and then counted in fixed point.
+// Reads x.values.
 struct NeuronSumArgs {
   GpuMatrix weights;
   GpuRows x;
-  TokenRows tokens;
+  uint32_t count = 0;
+  RowList out;
   int64_t* sums = nullptr;
   uint32_t sums_stride = 0;
 };
@@ -186,6 +212,17 @@ struct GpuKvCache {
   uint32_t value_bytes = 0;
 };
 
+// What matrix units do at most: every warp of `blocks` blocks makes `rounds` times kPeakProducts products of (16, 32)
+// by (32, 8) codes, or of (16, 16) by (16, 8) halves, out of its registers.
+struct PeakArgs {
+  bool codes = true;
+  uint32_t blocks = 0;
+  uint32_t rounds = 0;
+  float* out = nullptr;  // (blocks * kPeakWarps * 32), so that nothing is left out
+};
+inline constexpr uint32_t kPeakWarps = 8;
+inline constexpr uint32_t kPeakProducts = 8;  // that do not wait for one another
+
 // Where a row stands.
 struct GpuPlace {
   uint32_t sequence = 0;
@@ -223,6 +260,10 @@ struct FinishHeadsArgs {
 inline constexpr uint32_t kChunkPositions = 128;
 // Queries (rows times query heads of one KV head) that share a block's reading of keys and values.
 inline constexpr uint32_t kTileQueries = 16;
+
+// Rows of a prompt that PromptAttention takes together, and the values of a head that it has room for.
+inline constexpr uint32_t kPromptTileRows = 64;
+inline constexpr uint32_t kPromptHeadValues = 128;
 
 // Rows [first, first + count) of a step that follow one another in one sequence.
 struct RowTile {

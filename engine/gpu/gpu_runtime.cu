@@ -3,6 +3,7 @@
 #include "engine/gpu/gpu.h"
 #include "engine/gpu/gpu_runtime.h"
 #include "engine/gpu/products.h"
+#include "engine/gpu/tile_products.h"
 
 namespace hearth::gpu::HEARTH_GPU_BACKEND {
 namespace {
@@ -10,6 +11,11 @@ namespace {
 ProductLaunches LaunchesFor(GpuType type) {
   if (!HasCodes(type)) return FloatLaunches(type);
   return PlanesOf(type).super > 0 ? SuperBlockLaunches(type) : SmallBlockLaunches(type);
+}
+
+TileLaunches TilesFor(GpuType type) {
+  if (!HasCodes(type)) return {};
+  return PlanesOf(type).super > 0 ? SuperBlockTileLaunches(type) : SmallBlockTileLaunches(type);
 }
 
 class Graph : public Gpu::Recording {
@@ -30,6 +36,9 @@ class Stream : public Gpu {
     for (cudaEvent_t& mark : marks_) {
       Keep(cudaEventCreateWithFlags(&mark, cudaEventDisableTiming), "making an event");
     }
+    cudaDeviceProp properties;
+    Keep(cudaGetDeviceProperties(&properties, number), "asking for its properties");
+    if (error_.empty()) major_ = properties.major;
   }
 
   ~Stream() override {
@@ -141,6 +150,17 @@ class Stream : public Gpu {
     const ProductLaunches launches = LaunchesFor(args.weights.type);
     Keep((exact ? launches.exact_fixed_mat_vec : launches.fixed_mat_vec)(args, stream_), "a matrix product");
   }
+  bool HasTiles(GpuType type, uint32_t cols) const override {
+    return major_ >= 8 && HasCodes(type) && cols <= kMaxTileCols;
+  }
+  void TileProducts(const TileProductArgs& args) override {
+    if (!Ready()) return;
+    Keep(TilesFor(args.products[0].weights.type).products(args, stream_), "a product of many rows");
+  }
+  void FixedTileProducts(const FixedTileArgs& args) override {
+    if (!Ready()) return;
+    Keep(TilesFor(args.weights.type).fixed_products(args, stream_), "a product of many rows");
+  }
   void NeuronSum(const NeuronSumArgs& args) override {
     if (!Ready()) return;
     Keep(LaunchesFor(args.weights.type).neuron_sum(args, stream_), "a sum of neurons");
@@ -166,6 +186,16 @@ class Stream : public Gpu {
   void Attention(const AttentionArgs& args) override {
     if (Ready()) Keep(LaunchAttention(args, stream_), "attention");
   }
+  bool HasPromptAttention(GpuKv type, uint32_t key_dim, uint32_t value_dim) const override {
+    const auto fits = [](uint32_t dim) { return dim <= kPromptHeadValues && dim % 8 == 0; };
+    return major_ >= 8 && type != GpuKv::kF32 && fits(key_dim) && fits(value_dim);
+  }
+  void PromptAttention(const AttentionArgs& args) override {
+    if (Ready()) Keep(LaunchPromptAttention(args, stream_), "attention of a prompt");
+  }
+  void Peak(const PeakArgs& args) override {
+    if (Ready()) Keep(LaunchPeak(args, stream_), "measuring");
+  }
 
   const std::string& error() const override { return error_; }
 
@@ -183,6 +213,7 @@ class Stream : public Gpu {
   }
 
   const int number_;
+  int major_ = 0;  // compute capability
   cudaStream_t stream_ = nullptr;
   cudaEvent_t marks_[kMarks] = {};
   std::string error_;

@@ -61,6 +61,10 @@ class Gpu {
   // What the kernels compute stands with their arguments. `exact`: dequantised weights times float32 values.
   virtual void MatVec(const MatVecArgs& args, bool exact) = 0;
   virtual void FixedMatVec(const FixedMatVecArgs& args, bool exact) = 0;
+  // Whether the next two take such a matrix.
+  virtual bool HasTiles(GpuType type, uint32_t cols) const = 0;
+  virtual void TileProducts(const TileProductArgs& args) = 0;
+  virtual void FixedTileProducts(const FixedTileArgs& args) = 0;
   virtual void NeuronSum(const NeuronSumArgs& args) = 0;
   virtual void Round(const RoundArgs& args) = 0;
   virtual void Activate(const ActivateArgs& args) = 0;
@@ -69,6 +73,12 @@ class Gpu {
   virtual void Residual(const ResidualArgs& args) = 0;
   virtual void FinishHeads(const FinishHeadsArgs& args) = 0;
   virtual void Attention(const AttentionArgs& args) = 0;
+  // Whether PromptAttention takes such heads.
+  virtual bool HasPromptAttention(GpuKv type, uint32_t key_dim, uint32_t value_dim) const = 0;
+  // Attention with tiles of up to kPromptTileRows rows, in half precision with float32 sums: for rows of
+  // prompts. Reads neither chunks nor partial.
+  virtual void PromptAttention(const AttentionArgs& args) = 0;
+  virtual void Peak(const PeakArgs& args) = 0;
 
   // The first error, in words; empty: there was none.
   virtual const std::string& error() const = 0;

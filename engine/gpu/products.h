@@ -10,27 +10,45 @@
 
 namespace hearth::gpu::HEARTH_GPU_BACKEND {
 
-inline constexpr int kWarps = 4;        // of a block
-inline constexpr int kRowsPerWarp = 2;  // they share what is read of the activations
+inline constexpr int kWarps = 4;  // of a block
 
-// The pair of rows that a warp multiplies.
-struct RowPair {
+enum class ProductMode { kCodes, kExact, kFloats };
+
+// How a warp shares rows: kLanes lanes sum a row, each lane works at kRows rows, for which it reads the
+// activations once.
+template <ProductMode kMode, uint32_t kTokens>
+struct Share {
+  static constexpr uint32_t kLanes = kMode == ProductMode::kFloats ? 32 : kChains;
+  static constexpr uint32_t kRows = kMode != ProductMode::kFloats && kTokens == 1 ? 1 : 2;
+  static constexpr uint32_t kRowsPerWarp = 32 / kLanes * kRows;
+};
+
+// The rows of a lane.
+struct LaneRows {
   int product = -1;  // -1: there is nothing for this warp
   uint32_t first = 0;
   uint32_t count = 0;
 };
 
-__device__ __forceinline__ uint32_t PairsOf(uint32_t rows) {
-  return (rows + kRowsPerWarp - 1) / kRowsPerWarp;
+template <class S>
+__device__ __forceinline__ LaneRows RowsOfLane(uint32_t warp, uint32_t rows) {
+  LaneRows lane;
+  lane.first = warp * S::kRowsPerWarp + threadIdx.x % 32 / S::kLanes * S::kRows;
+  lane.count = lane.first < rows ? min(rows - lane.first, static_cast<uint32_t>(S::kRows)) : 0;
+  return lane;
 }
 
 __device__ __forceinline__ uint32_t WarpOfGrid() { return blockIdx.x * kWarps + threadIdx.x / 32; }
+
+__device__ __forceinline__ uint32_t RowOf(const RowList& list, uint32_t t) {
+  return list.ids != nullptr ? list.ids[t] : list.first + t;
+}
 
 // Tokens (bits) that want a row; all of them without a mask.
 __device__ __forceinline__ uint32_t WantedBy(const RowMask& mask, const TokenRows& tokens, uint32_t row) {
   const uint32_t all = (1u << tokens.count) - 1;
   if (mask.values == nullptr) return all;
-  uint32_t wanted = mask.keep_all & all;
+  uint32_t wanted = 0;
   for (uint32_t t = 0; t < tokens.count; ++t) {
     const float value = mask.values[static_cast<size_t>(tokens.out[t]) * mask.stride + row];
     // Not a number counts as wanted.
@@ -40,16 +58,17 @@ __device__ __forceinline__ uint32_t WantedBy(const RowMask& mask, const TokenRow
   return wanted;
 }
 
-// Sums over the columns of the products of a warp's rows with the tokens.
-template <class T, uint32_t kTokens>
+// Sums over the columns of the products of a lane's rows with the tokens.
+template <class T, uint32_t kRows, uint32_t kTokens>
 struct Sums {
-  T value[kRowsPerWarp][kTokens] = {};
+  T value[kRows][kTokens] = {};
 };
 
-// scale * (sum of codes times codes) of one unit and one row of activations.
+// The sum over the codes of one unit and one row of activations: times the activations' scale it is the
+// product.
 template <GpuType kType>
 __device__ __forceinline__ float UnitProduct(const Unit& unit, const int4& first, const int4& second,
-                                             float x_scale, int half_sums) {
+                                             int half_sums) {
   using Traits = UnitTraits<kType>;
   int low = __dp4a(unit.codes[0], first.x, 0);
   low = __dp4a(unit.codes[1], first.y, low);
@@ -63,30 +82,45 @@ __device__ __forceinline__ float UnitProduct(const Unit& unit, const int4& first
   const int high_sum = half_sums >> 16;
   if (Traits::kHalves) {
     const float a = unit.scale[0] * static_cast<float>(low - Traits::kOffset * low_sum);
-    return x_scale * fmaf(unit.scale[1], static_cast<float>(high - Traits::kOffset * high_sum), a);
+    return fmaf(unit.scale[1], static_cast<float>(high - Traits::kOffset * high_sum), a);
   }
   const float product =
       unit.scale[0] * static_cast<float>(low + high - Traits::kOffset * (low_sum + high_sum));
-  if (!Traits::kMinimum) return x_scale * product;
-  return x_scale * fmaf(unit.minimum, static_cast<float>(low_sum + high_sum), product);
+  if (!Traits::kMinimum) return product;
+  return fmaf(unit.minimum, static_cast<float>(low_sum + high_sum), product);
 }
 
-__device__ __forceinline__ void Count(float product, float& sum) { sum += product; }
-__device__ __forceinline__ void Count(float product, int64_t& sum) {
-  sum = AddFixedPoint(sum, ToFixedPoint(product));
+// scale * product, to a sum.
+__device__ __forceinline__ void Count(float scale, float product, float& sum) {
+  sum = fmaf(scale, product, sum);
+}
+__device__ __forceinline__ void Count(float scale, float product, int64_t& sum) {
+  sum = AddFixedPoint(sum, FixedProduct(scale * kFixedPointScale, product));
 }
 
-// Codes times codes: a lane takes every 32nd unit.
-template <GpuType kType, class T, uint32_t kTokens>
+// Calls fn(unit) for the units of a lane's chain, in order.
+template <bool kUnrolled, class Fn>
+__device__ __forceinline__ void ForEachUnit(uint32_t units, const Fn& fn) {
+  for (uint32_t first = threadIdx.x % kChains * kChainUnits; first < units; first += kChains * kChainUnits) {
+    if (kUnrolled && first + kChainUnits <= units) {
+      // What all of them read is asked for before the first is multiplied.
+#pragma unroll
+      for (uint32_t i = 0; i < kChainUnits; ++i) fn(first + i);
+    } else {
+      for (uint32_t u = first; u < min(first + kChainUnits, units); ++u) fn(u);
+    }
+  }
+}
+
+// Codes times codes.
+template <GpuType kType, class T, uint32_t kRows, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const GpuRows& x,
-                                              const TokenRows& tokens, const RowPair& rows,
-                                              const uint32_t (&wanted)[kRowsPerWarp], bool skip_silent,
-                                              Sums<T, kTokens>& sums) {
+                                              const TokenRows& tokens, const LaneRows& rows,
+                                              const uint32_t (&wanted)[kRows], bool skip_silent,
+                                              Sums<T, kRows, kTokens>& sums) {
   const uint32_t units = weights.cols / kUnitCols;
   const uint32_t x_units = x.cols / kUnitCols;
-  // Two units at a time are on their way for one token; more tokens have no registers for that.
-#pragma unroll(kTokens == 1 ? 2 : 1)
-  for (uint32_t u = threadIdx.x % 32; u < units; u += 32) {
+  ForEachUnit<kTokens == 1>(units, [&](uint32_t u) {
     float x_scale[kTokens];
     bool any = false;
 #pragma unroll
@@ -96,10 +130,10 @@ __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const Gp
       any = any || x_scale[t] != 0;  // also when it is not a number
     }
     // A branch on what was just read would hold up the weights.
-    if (skip_silent && !any) continue;
-    Unit unit[kRowsPerWarp];
+    if (skip_silent && !any) return;
+    Unit unit[kRows];
 #pragma unroll
-    for (int r = 0; r < kRowsPerWarp; ++r) {
+    for (uint32_t r = 0; r < kRows; ++r) {
       if (wanted[r] != 0) LoadUnit<kType>(weights, static_cast<size_t>(rows.first + r) * units + u, unit[r]);
     }
 #pragma unroll
@@ -109,23 +143,23 @@ __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const Gp
       const int4 first = codes[0], second = codes[1];
       const int half_sums = x.half_sums[at];
 #pragma unroll
-      for (int r = 0; r < kRowsPerWarp; ++r) {
+      for (uint32_t r = 0; r < kRows; ++r) {
         if (wanted[r] == 0) continue;
-        Count(UnitProduct<kType>(unit[r], first, second, x_scale[t], half_sums), sums.value[r][t]);
+        Count(x_scale[t], UnitProduct<kType>(unit[r], first, second, half_sums), sums.value[r][t]);
       }
     }
-  }
+  });
 }
 
 // Dequantised weights times float32 values, unit by unit.
-template <GpuType kType, class T, uint32_t kTokens>
+template <GpuType kType, class T, uint32_t kRows, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyExactly(const GpuMatrix& weights, const GpuRows& x,
-                                                const TokenRows& tokens, const RowPair& rows,
-                                                const uint32_t (&wanted)[kRowsPerWarp],
-                                                Sums<T, kTokens>& sums) {
+                                                const TokenRows& tokens, const LaneRows& rows,
+                                                const uint32_t (&wanted)[kRows],
+                                                Sums<T, kRows, kTokens>& sums) {
   const uint32_t units = weights.cols / kUnitCols;
-  for (uint32_t u = threadIdx.x % 32; u < units; u += 32) {
-    for (int r = 0; r < kRowsPerWarp; ++r) {
+  ForEachUnit<false>(units, [&](uint32_t u) {
+    for (uint32_t r = 0; r < kRows; ++r) {
       if (wanted[r] == 0) continue;
       Unit unit;
       LoadUnit<kType>(weights, static_cast<size_t>(rows.first + r) * units + u, unit);
@@ -135,27 +169,27 @@ __device__ __forceinline__ void MultiplyExactly(const GpuMatrix& weights, const 
         float product = 0;
 #pragma unroll
         for (int i = 0; i < 32; ++i) product = fmaf(WeightOf<kType>(unit, i), values[i], product);
-        Count(product, sums.value[r][t]);
+        Count(1.0f, product, sums.value[r][t]);
       }
     }
-  }
+  });
 }
 
 // Float weights: a lane takes eight columns of every 256; the four lanes of a unit add up before it is
 // counted.
-template <GpuType kType, class T, uint32_t kTokens>
+template <GpuType kType, class T, uint32_t kRows, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyFloats(const GpuMatrix& weights, const GpuRows& x,
-                                               const TokenRows& tokens, const RowPair& rows,
-                                               const uint32_t (&wanted)[kRowsPerWarp],
-                                               Sums<T, kTokens>& sums) {
+                                               const TokenRows& tokens, const LaneRows& rows,
+                                               const uint32_t (&wanted)[kRows],
+                                               Sums<T, kRows, kTokens>& sums) {
   constexpr bool kFixed = sizeof(T) == 8;
   const uint32_t lane = threadIdx.x % 32;
   for (uint32_t base = 0; base < weights.cols; base += kSuperCols) {
     const uint32_t col = base + lane * 8;
-    float w[kRowsPerWarp][8] = {};
+    float w[kRows][8] = {};
     if (col < weights.cols) {
 #pragma unroll
-      for (int r = 0; r < kRowsPerWarp; ++r) {
+      for (uint32_t r = 0; r < kRows; ++r) {
         if (wanted[r] != 0) LoadFloats<kType>(weights, rows.first + r, col, w[r]);
       }
     }
@@ -171,7 +205,7 @@ __device__ __forceinline__ void MultiplyFloats(const GpuMatrix& weights, const G
         values[4] = b.x, values[5] = b.y, values[6] = b.z, values[7] = b.w;
       }
 #pragma unroll
-      for (int r = 0; r < kRowsPerWarp; ++r) {
+      for (uint32_t r = 0; r < kRows; ++r) {
         float product = 0;
 #pragma unroll
         for (int i = 0; i < 8; ++i) product = fmaf(w[r][i], values[i], product);
@@ -180,18 +214,16 @@ __device__ __forceinline__ void MultiplyFloats(const GpuMatrix& weights, const G
           product += __shfl_xor_sync(0xffffffffu, product, 2);
           if (lane % 4 != 0) product = 0;
         }
-        Count(product, sums.value[r][t]);
+        Count(1.0f, product, sums.value[r][t]);
       }
     }
   }
 }
 
-enum class ProductMode { kCodes, kExact, kFloats };
-
-template <GpuType kType, ProductMode kMode, class T, uint32_t kTokens>
+template <GpuType kType, ProductMode kMode, class T, uint32_t kRows, uint32_t kTokens>
 __device__ __forceinline__ void Multiply(const GpuMatrix& weights, const GpuRows& x, const TokenRows& tokens,
-                                         const RowPair& rows, const uint32_t (&wanted)[kRowsPerWarp],
-                                         bool skip_silent, Sums<T, kTokens>& sums) {
+                                         const LaneRows& rows, const uint32_t (&wanted)[kRows],
+                                         bool skip_silent, Sums<T, kRows, kTokens>& sums) {
   if constexpr (kMode == ProductMode::kCodes) {
     MultiplyCodes<kType>(weights, x, tokens, rows, wanted, skip_silent, sums);
   } else if constexpr (kMode == ProductMode::kExact) {
@@ -201,66 +233,98 @@ __device__ __forceinline__ void Multiply(const GpuMatrix& weights, const GpuRows
   }
 }
 
-// A warp per pair of rows of whichever product they are of.
+// The sum over the lanes of a row, in each of them. Chains are added one after another: a product of many
+// rows (tile_products.h) has the same bits then.
+template <class S>
+__device__ __forceinline__ float RowSum(float value) {
+  if constexpr (S::kLanes == 32) {
+    return WarpSum(value);
+  } else {
+    float sum = 0;
+#pragma unroll
+    for (int c = 0; c < static_cast<int>(S::kLanes); ++c) {
+      sum += __shfl_sync(0xffffffffu, value, c, static_cast<int>(S::kLanes));
+    }
+    return sum;
+  }
+}
+template <class S>
+__device__ __forceinline__ int64_t RowSum(int64_t value) {
+#pragma unroll
+  for (int offset = S::kLanes / 2; offset > 0; offset /= 2) {
+    value = AddFixedPoint(value, __shfl_xor_sync(0xffffffffu, value, offset));
+  }
+  return value;
+}
+
+// What comes out of a product whose sum is known.
+__device__ __forceinline__ float Finished(const ProductOut& product, uint32_t row, float sum) {
+  if (product.scale != 1) sum *= product.scale;
+  if (product.bias != nullptr) sum += product.bias[row];
+  return product.relu ? fmaxf(sum, 0.0f) : sum;
+}
+
+// Some lanes of a warp per row of whichever product it is of.
 template <GpuType kType, ProductMode kMode, uint32_t kTokens>
 __global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
-  uint32_t pair = WarpOfGrid();
-  RowPair rows;
+  using S = Share<kMode, kTokens>;
+  uint32_t warp = WarpOfGrid();
+  int which = -1;
   for (uint32_t p = 0; p < args.product_count; ++p) {
-    const uint32_t pairs = PairsOf(args.products[p].weights.rows);
-    if (pair < pairs) {
-      rows.product = static_cast<int>(p);
+    const uint32_t warps = (args.products[p].weights.rows + S::kRowsPerWarp - 1) / S::kRowsPerWarp;
+    if (warp < warps) {
+      which = static_cast<int>(p);
       break;
     }
-    pair -= pairs;
+    warp -= warps;
   }
-  if (rows.product < 0) return;
-  const ProductOut& product = args.products[rows.product];
-  rows.first = pair * kRowsPerWarp;
-  rows.count = min(product.weights.rows - rows.first, static_cast<uint32_t>(kRowsPerWarp));
+  if (which < 0) return;
+  const ProductOut& product = args.products[which];
+  const LaneRows rows = RowsOfLane<S>(warp, product.weights.rows);
 
-  uint32_t wanted[kRowsPerWarp];
+  uint32_t wanted[S::kRows];
   uint32_t any = 0;
 #pragma unroll
-  for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
+  for (uint32_t r = 0; r < S::kRows; ++r) {
     wanted[r] = r < rows.count ? WantedBy(args.mask, args.tokens, rows.first + r) : 0;
     any |= wanted[r];
   }
-  Sums<float, kTokens> sums;
+  any = __any_sync(0xffffffffu, any != 0) != 0 ? 1 : 0;
+  Sums<float, S::kRows, kTokens> sums;
   if (any != 0) Multiply<kType, kMode>(product.weights, args.x, args.tokens, rows, wanted, false, sums);
 #pragma unroll
-  for (int r = 0; r < kRowsPerWarp; ++r) {
+  for (uint32_t r = 0; r < S::kRows; ++r) {
 #pragma unroll
     for (uint32_t t = 0; t < kTokens; ++t) {
-      float sum = any != 0 ? WarpSum(sums.value[r][t]) : 0.0f;
-      if (threadIdx.x % 32 != 0 || t >= args.tokens.count || static_cast<uint32_t>(r) >= rows.count) continue;
-      const uint32_t row = rows.first + r;
-      if (product.scale != 1) sum *= product.scale;
-      if (product.bias != nullptr) sum += product.bias[row];
-      if (product.relu) sum = fmaxf(sum, 0.0f);
-      if ((wanted[r] >> t & 1) == 0) sum = 0;
-      product.out[static_cast<size_t>(args.tokens.out[t]) * product.out_stride + row] = sum;
+      float sum = any != 0 ? RowSum<S>(sums.value[r][t]) : 0.0f;
+      if (threadIdx.x % S::kLanes != 0 || t >= args.tokens.count || r >= rows.count) continue;
+      if ((wanted[r] >> t & 1) == 0) {
+        sum = 0;
+      } else {
+        sum = Finished(product, rows.first + r, sum);
+      }
+      product.out[static_cast<size_t>(args.tokens.out[t]) * product.out_stride + rows.first + r] = sum;
     }
   }
 }
 
 template <GpuType kType, ProductMode kMode, uint32_t kTokens>
 __global__ void __launch_bounds__(kWarps * 32) FixedMatVec(const FixedMatVecArgs args) {
-  RowPair rows;
-  rows.first = WarpOfGrid() * kRowsPerWarp;
-  if (rows.first >= args.weights.rows) return;
-  rows.count = min(args.weights.rows - rows.first, static_cast<uint32_t>(kRowsPerWarp));
-  uint32_t wanted[kRowsPerWarp];
+  using S = Share<kMode, kTokens>;
+  const uint32_t warp = WarpOfGrid();
+  if (warp * S::kRowsPerWarp >= args.weights.rows) return;
+  const LaneRows rows = RowsOfLane<S>(warp, args.weights.rows);
+  uint32_t wanted[S::kRows];
 #pragma unroll
-  for (uint32_t r = 0; r < kRowsPerWarp; ++r) wanted[r] = r < rows.count ? 1 : 0;
-  Sums<int64_t, kTokens> sums;
+  for (uint32_t r = 0; r < S::kRows; ++r) wanted[r] = r < rows.count ? 1 : 0;
+  Sums<int64_t, S::kRows, kTokens> sums;
   Multiply<kType, kMode>(args.weights, args.x, args.tokens, rows, wanted, args.skip_silent, sums);
 #pragma unroll
-  for (int r = 0; r < kRowsPerWarp; ++r) {
+  for (uint32_t r = 0; r < S::kRows; ++r) {
 #pragma unroll
     for (uint32_t t = 0; t < kTokens; ++t) {
-      const int64_t sum = WarpSum(sums.value[r][t]);
-      if (threadIdx.x % 32 != 0 || t >= args.tokens.count || static_cast<uint32_t>(r) >= rows.count) continue;
+      const int64_t sum = RowSum<S>(sums.value[r][t]);
+      if (threadIdx.x % S::kLanes != 0 || t >= args.tokens.count || r >= rows.count) continue;
       int64_t& to = args.sums[static_cast<size_t>(args.tokens.out[t]) * args.sums_stride + rows.first + r];
       to = args.overwrite ? sum : AddFixedPoint(to, sum);
     }
@@ -278,7 +342,7 @@ __global__ void __launch_bounds__(kNeuronThreads) NeuronSum(const NeuronSumArgs 
   if (piece >= args.weights.cols / kCols) return;
   const uint32_t first = blockIdx.y * kNeuronSlice;
   const uint32_t last = min(first + kNeuronSlice, args.weights.rows);
-  const float* h = args.x.values + static_cast<size_t>(args.tokens.in[blockIdx.z]) * args.x.cols;
+  const float* h = args.x.values + static_cast<size_t>(blockIdx.z) * args.x.cols;
   float sums[kCols] = {};
   bool any = false;
   for (uint32_t n = first; n < last; ++n) {
@@ -298,7 +362,7 @@ __global__ void __launch_bounds__(kNeuronThreads) NeuronSum(const NeuronSumArgs 
     }
   }
   if (!any) return;
-  int64_t* to = args.sums + static_cast<size_t>(args.tokens.out[blockIdx.z]) * args.sums_stride;
+  int64_t* to = args.sums + static_cast<size_t>(RowOf(args.out, blockIdx.z)) * args.sums_stride;
 #pragma unroll
   for (int i = 0; i < kCols; ++i) {
     const uint32_t col = piece * kCols + i;
@@ -306,35 +370,45 @@ __global__ void __launch_bounds__(kNeuronThreads) NeuronSum(const NeuronSumArgs 
   }
 }
 
-// Launches by number of tokens.
+template <GpuType kType, ProductMode kMode, uint32_t kTokens>
+cudaError_t LaunchMatVecOf(const MatVecArgs& args, cudaStream_t stream) {
+  constexpr uint32_t kRows = Share<kMode, kTokens>::kRowsPerWarp;
+  uint32_t warps = 0;
+  for (uint32_t p = 0; p < args.product_count; ++p) {
+    warps += (args.products[p].weights.rows + kRows - 1) / kRows;
+  }
+  return Launch(MatVec<kType, kMode, kTokens>, dim3((warps + kWarps - 1) / kWarps), dim3(kWarps * 32), 0,
+                stream, args);
+}
+
 template <GpuType kType, ProductMode kMode>
 cudaError_t LaunchMatVec(const MatVecArgs& args, cudaStream_t stream) {
-  uint32_t pairs = 0;
-  for (uint32_t p = 0; p < args.product_count; ++p) {
-    pairs += (args.products[p].weights.rows + kRowsPerWarp - 1) / kRowsPerWarp;
-  }
-  const dim3 grid((pairs + kWarps - 1) / kWarps), block(kWarps * 32);
-  if (args.tokens.count == 1) return Launch(MatVec<kType, kMode, 1>, grid, block, 0, stream, args);
-  if (args.tokens.count == 2) return Launch(MatVec<kType, kMode, 2>, grid, block, 0, stream, args);
-  if (args.tokens.count <= 4) return Launch(MatVec<kType, kMode, 4>, grid, block, 0, stream, args);
-  return Launch(MatVec<kType, kMode, 8>, grid, block, 0, stream, args);
+  if (args.tokens.count == 1) return LaunchMatVecOf<kType, kMode, 1>(args, stream);
+  if (args.tokens.count == 2) return LaunchMatVecOf<kType, kMode, 2>(args, stream);
+  if (args.tokens.count <= 4) return LaunchMatVecOf<kType, kMode, 4>(args, stream);
+  return LaunchMatVecOf<kType, kMode, 8>(args, stream);
+}
+
+template <GpuType kType, ProductMode kMode, uint32_t kTokens>
+cudaError_t LaunchFixedMatVecOf(const FixedMatVecArgs& args, cudaStream_t stream) {
+  constexpr uint32_t kRows = kWarps * Share<kMode, kTokens>::kRowsPerWarp;
+  return Launch(FixedMatVec<kType, kMode, kTokens>, dim3((args.weights.rows + kRows - 1) / kRows),
+                dim3(kWarps * 32), 0, stream, args);
 }
 
 template <GpuType kType, ProductMode kMode>
 cudaError_t LaunchFixedMatVec(const FixedMatVecArgs& args, cudaStream_t stream) {
-  const uint32_t pairs = (args.weights.rows + kRowsPerWarp - 1) / kRowsPerWarp;
-  const dim3 grid((pairs + kWarps - 1) / kWarps), block(kWarps * 32);
-  if (args.tokens.count == 1) return Launch(FixedMatVec<kType, kMode, 1>, grid, block, 0, stream, args);
-  if (args.tokens.count == 2) return Launch(FixedMatVec<kType, kMode, 2>, grid, block, 0, stream, args);
-  if (args.tokens.count <= 4) return Launch(FixedMatVec<kType, kMode, 4>, grid, block, 0, stream, args);
-  return Launch(FixedMatVec<kType, kMode, 8>, grid, block, 0, stream, args);
+  if (args.tokens.count == 1) return LaunchFixedMatVecOf<kType, kMode, 1>(args, stream);
+  if (args.tokens.count == 2) return LaunchFixedMatVecOf<kType, kMode, 2>(args, stream);
+  if (args.tokens.count <= 4) return LaunchFixedMatVecOf<kType, kMode, 4>(args, stream);
+  return LaunchFixedMatVecOf<kType, kMode, 8>(args, stream);
 }
 
 template <GpuType kType>
 cudaError_t LaunchNeuronSum(const NeuronSumArgs& args, cudaStream_t stream) {
   const uint32_t pieces = args.weights.cols / (HasCodes(kType) ? 32 : 8);
   const dim3 grid((pieces + kNeuronThreads - 1) / kNeuronThreads,
-                  (args.weights.rows + kNeuronSlice - 1) / kNeuronSlice, args.tokens.count);
+                  (args.weights.rows + kNeuronSlice - 1) / kNeuronSlice, args.count);
   return Launch(NeuronSum<kType>, grid, dim3(kNeuronThreads), 0, stream, args);
 }
 

@@ -63,6 +63,43 @@ __device__ __forceinline__ uint16_t Load16(const uint8_t* from) {
   return __ldg(reinterpret_cast<const uint16_t*>(from));
 }
 
+// The scales of a unit's halves, and its minimum.
+template <GpuType kType>
+__device__ __forceinline__ void LoadScales(const GpuMatrix& matrix, size_t unit, float (&scale)[2],
+                                           float& minimum) {
+  using Traits = UnitTraits<kType>;
+  constexpr PlaneBytes kBytes = Traits::kBytes;
+  const uint8_t* scales = matrix.scales + unit * kBytes.scales;
+  minimum = 0;
+  if (kType == GpuType::kMXFP4) {
+    scale[0] = scale[1] = HalvedExponent(*scales);
+  } else if (!Traits::kSuper) {
+    if (Traits::kMinimum) {
+      const uint32_t both = __ldg(reinterpret_cast<const uint32_t*>(scales));
+      scale[0] = HalfToFloat(static_cast<uint16_t>(both & 0xffffu));
+      minimum = HalfToFloat(static_cast<uint16_t>(both >> 16));
+    } else {
+      scale[0] = HalfToFloat(Load16(scales));
+    }
+    scale[1] = scale[0];
+  } else {
+    const uint8_t* super = matrix.super + unit / (kSuperCols / kUnitCols) * kBytes.super;
+    const float shared = HalfToFloat(Load16(super));
+    if (kType == GpuType::kIQ4_XS) {
+      scale[0] = scale[1] = shared * static_cast<float>(static_cast<int8_t>(*scales));
+    } else {
+      const uint16_t both = Load16(scales);
+      if (Traits::kMinimum) {
+        scale[0] = scale[1] = shared * static_cast<float>(both & 0xff);
+        minimum = -(HalfToFloat(Load16(super + 2)) * static_cast<float>(both >> 8));
+      } else {
+        scale[0] = shared * static_cast<float>(static_cast<int8_t>(both & 0xff));
+        scale[1] = shared * static_cast<float>(static_cast<int8_t>(both >> 8));
+      }
+    }
+  }
+}
+
 // Unit `unit` (row * units per row + unit of the row) of a matrix.
 template <GpuType kType>
 __device__ __forceinline__ void LoadUnit(const GpuMatrix& matrix, size_t unit, Unit& out) {
@@ -103,35 +140,7 @@ __device__ __forceinline__ void LoadUnit(const GpuMatrix& matrix, size_t unit, U
     for (int i = 0; i < 8; ++i) out.codes[i] = Levels<kType>(out.codes[i]);
   }
 
-  const uint8_t* scales = matrix.scales + unit * kBytes.scales;
-  out.minimum = 0;
-  if (kType == GpuType::kMXFP4) {
-    out.scale[0] = out.scale[1] = HalvedExponent(*scales);
-  } else if (!Traits::kSuper) {
-    if (Traits::kMinimum) {
-      const uint32_t both = __ldg(reinterpret_cast<const uint32_t*>(scales));
-      out.scale[0] = HalfToFloat(static_cast<uint16_t>(both & 0xffffu));
-      out.minimum = HalfToFloat(static_cast<uint16_t>(both >> 16));
-    } else {
-      out.scale[0] = HalfToFloat(Load16(scales));
-    }
-    out.scale[1] = out.scale[0];
-  } else {
-    const uint8_t* super = matrix.super + unit / (kSuperCols / kUnitCols) * kBytes.super;
-    const float scale = HalfToFloat(Load16(super));
-    if (kType == GpuType::kIQ4_XS) {
-      out.scale[0] = out.scale[1] = scale * static_cast<float>(static_cast<int8_t>(*scales));
-    } else {
-      const uint16_t both = Load16(scales);
-      if (Traits::kMinimum) {
-        out.scale[0] = out.scale[1] = scale * static_cast<float>(both & 0xff);
-        out.minimum = -(HalfToFloat(Load16(super + 2)) * static_cast<float>(both >> 8));
-      } else {
-        out.scale[0] = scale * static_cast<float>(static_cast<int8_t>(both & 0xff));
-        out.scale[1] = scale * static_cast<float>(static_cast<int8_t>(both >> 8));
-      }
-    }
-  }
+  LoadScales<kType>(matrix, unit, out.scale, out.minimum);
 }
 
 // Weight i of the unit as float32.
@@ -174,13 +183,32 @@ __device__ __forceinline__ T WarpSum(T value) {
   return value;
 }
 
+// The columns of a row are summed in kChains chains, whose sums are added in their order: chain c has the
+// units of every kChains-th group of kChainUnits units, from group c on.
+inline constexpr uint32_t kChains = 16;
+inline constexpr uint32_t kChainUnits = 4;
+
 // As engine/kernel/fixed_point.h: units of 2^-24; NaN and what is out of range become the smallest number.
-__device__ __forceinline__ int64_t ToFixedPoint(float value) {
-  const float scaled = value * 16777216.0f;
+inline constexpr float kFixedPointScale = 16777216.0f;
+__device__ __forceinline__ int64_t RoundScaled(float scaled) {
   // Conversions to 32 bits take a fraction of the time.
   if (fabsf(scaled) < 2147483520.0f) return __float2int_rn(scaled);
   if (!(fabsf(scaled) < 9.2233720368547758e18f)) return static_cast<int64_t>(0x8000000000000000ull);
   return __float2ll_rn(scaled);
+}
+__device__ __forceinline__ int64_t ToFixedPoint(float value) { return RoundScaled(value * kFixedPointScale); }
+
+// 1.5 * 2^23: the sum with a number below 2^22 has, in its lowest bits, that number rounded to an integer.
+inline constexpr float kRoundingNumber = 12582912.0f;
+inline constexpr int kRoundingBits = 0x4b400000;
+// Whether a sum with it has a number that was too large.
+__device__ __forceinline__ bool TooLarge(int bits) {
+  return ((bits ^ kRoundingBits) & static_cast<int>(0xff800000u)) != 0;
+}
+// scale * product rounded to an integer: once where that is below 2^22 (0.25 in fixed point), else twice.
+__device__ __forceinline__ int64_t FixedProduct(float scale, float product) {
+  const int bits = __float_as_int(fmaf(scale, product, kRoundingNumber));
+  return TooLarge(bits) ? RoundScaled(scale * product) : bits - kRoundingBits;
 }
 // Wraps.
 __device__ __forceinline__ int64_t AddFixedPoint(int64_t a, int64_t b) {

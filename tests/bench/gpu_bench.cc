@@ -1,9 +1,11 @@
-// Times the kernels of one token, and of eight, on a GPU beside what its memory can do.
+// Times the kernels of one token, of eight and of a prompt on a GPU beside what its memory and its matrix
+// units can do.
 //
 //   build/bench/gpu_bench [--emulated]
 //
 // Each line: kernel, type, tokens, microseconds, GB/s of weights (or cache), and its share of the bandwidth
-// that a copy within the GPU's memory reaches (bytes read and written).
+// that a copy within the GPU's memory reaches (bytes read and written); for prompts TOP/s (a multiplication
+// and an addition are two) and their share of what products of 8-bit codes reach that read nothing.
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +18,7 @@
 
 #include "engine/base/thread_pool.h"
 #include "engine/device/gpu_memory.h"
+#include "engine/device/gpu_products.h"
 #include "engine/device/gpu_scratch.h"
 #include "engine/device/gpu_weights.h"
 
@@ -51,6 +54,13 @@ class Bench {
       }
     }
     for (const uint32_t positions : {128u, 2048u}) Attention(positions);
+    MeasurePeaks();
+    for (const auto& [name, type] : types) {
+      if (type == TensorType::kF16) continue;
+      Prompt(name, type, 12288, 4096, false);
+      Prompt(name, type, 4096, 11008, true);
+    }
+    PromptAttention(2048);
   }
 
  private:
@@ -152,6 +162,94 @@ class Bench {
     Print(what, us, static_cast<double>(rows * row_bytes));
   }
 
+  double Peak(bool codes) {
+    gpu::PeakArgs args;
+    args.codes = codes;
+    args.blocks = memory_->info().multiprocessors * 8;
+    args.rounds = 2048 / scale_;
+    const GpuBuffer out = *memory_->Allocate(uint64_t{args.blocks} * gpu::kPeakWarps * 32 * sizeof(float));
+    args.out = out.as<float>();
+    const double us = Time([&] { stream_->Peak(args); });
+    const double products = double{gpu::kPeakProducts} * args.rounds * args.blocks * gpu::kPeakWarps;
+    return products * (codes ? 16 * 8 * 32 : 16 * 8 * 16) * 2 / us * 1e-6;
+  }
+
+  void MeasurePeaks() {
+    peak_ = Peak(true);
+    peak_halves_ = Peak(false);
+    std::printf("matrix units: 8-bit codes %.0f TOP/s, halves %.0f TFLOP/s\n", peak_, peak_halves_);
+  }
+
+  void Prompt(const char* name, TensorType type, uint32_t rows, uint32_t cols, bool fixed) {
+    rows /= scale_;
+    const uint32_t tokens = 2048 / scale_;
+    std::vector<uint8_t> row(*RowBytes(type, cols));
+    std::mt19937 random(1);
+    for (uint8_t& byte : row) byte = static_cast<uint8_t>(random());
+    const GpuLinear weights = *uploader_->Rows(type, rows, cols, [&](size_t, size_t count, uint8_t* out) {
+      for (size_t r = 0; r < count; ++r) std::memcpy(out + r * row.size(), row.data(), row.size());
+    });
+    GpuActivations x = *GpuActivations::Create(*memory_, tokens, cols);
+    const std::vector<float> ones(size_t{tokens} * cols, 1.0f);
+    stream_->CopyIn(x.values(), ones.data(), ones.size() * sizeof(float));
+    stream_->Finish();
+    const GpuBuffer out = *memory_->Allocate(uint64_t{tokens} * rows * sizeof(int64_t));
+    const gpu::GpuRows input = x.For(weights.matrix.type, false, tokens, *stream_);
+    const gpu::ProductOut product = {weights.matrix, out.as<float>(), rows, nullptr, 1};
+    const double us = Time([&] {
+      if (fixed) {
+        SumRows(weights.matrix, input, tokens, out.as<int64_t>(), rows, true, false, *stream_);
+      } else {
+        MultiplyRows({&product, 1}, input, tokens, false, *stream_);
+      }
+    });
+    char what[80];
+    std::snprintf(what, sizeof(what), "%s %u x %u, %u tokens%s", name, rows, cols, tokens,
+                  fixed ? ", fixed" : "");
+    const double rate = 2.0 * rows * cols * tokens / us * 1e-6;
+    std::printf("%-40s %9.1f us %8.1f TOP/s %5.1f %%\n", what, us, rate, 100 * rate / peak_);
+  }
+
+  void PromptAttention(uint32_t positions) {
+    constexpr uint32_t kHeads = 32, kDim = 128;
+    positions /= scale_;
+    const uint64_t bytes = uint64_t{kHeads} * positions * kDim * 2,
+                   floats = uint64_t{positions} * kHeads * kDim;
+    const GpuBuffer keys = *memory_->Allocate(bytes), values = *memory_->Allocate(bytes);
+    const GpuBuffer query = *memory_->Allocate(floats * 4), out = *memory_->Allocate(floats * 4);
+    for (const GpuBuffer* buffer : {&keys, &values, &query})
+      stream_->Clear(buffer->as<void>(), buffer->bytes());
+    std::vector<gpu::GpuPlace> row_places;
+    std::vector<gpu::RowTile> row_tiles;
+    for (uint32_t p = 0; p < positions; ++p) row_places.push_back({0, p});
+    for (uint32_t p = 0; p < positions; p += gpu::kPromptTileRows) {
+      row_tiles.push_back({p, std::min(gpu::kPromptTileRows, positions - p)});
+    }
+    const GpuBuffer places = *memory_->Allocate(row_places.size() * sizeof(row_places[0])),
+                    tiles = *memory_->Allocate(row_tiles.size() * sizeof(row_tiles[0]));
+    stream_->CopyIn(places.as<void>(), row_places.data(), places.bytes());
+    stream_->CopyIn(tiles.as<void>(), row_tiles.data(), tiles.bytes());
+    stream_->Finish();
+    gpu::AttentionArgs args;
+    args.query = query.as<float>();
+    args.out = out.as<float>();
+    args.out_stride = kHeads * kDim;
+    args.heads = args.kv_heads = kHeads;
+    args.key_dim = args.value_dim = kDim;
+    args.scale = 0.1f;
+    args.places = places.as<gpu::GpuPlace>();
+    args.tiles = tiles.as<gpu::RowTile>();
+    args.tile_count = static_cast<uint32_t>(row_tiles.size());
+    args.rows = positions;
+    args.cache = {gpu::GpuKv::kF16, keys.as<uint8_t>(), values.as<uint8_t>(), kHeads, positions, kDim * 2,
+                  kDim * 2};
+    const double us = Time([&] { stream_->PromptAttention(args); });
+    const double rate = 2.0 * kHeads * kDim * positions * (positions + 1.0) / us * 1e-6;
+    char what[80];
+    std::snprintf(what, sizeof(what), "attention of a prompt of %u, F16", positions);
+    std::printf("%-40s %9.1f us %8.1f TFLOP/s %4.1f %%\n", what, us, rate, 100 * rate / peak_halves_);
+  }
+
   void Attention(uint32_t positions) {
     constexpr uint32_t kHeads = 32, kDim = 128;
     const uint64_t bytes = uint64_t{kHeads} * positions * kDim * 2;
@@ -193,6 +291,7 @@ class Bench {
   const int runs_;
   const uint32_t scale_;
   double copy_ = 1;
+  double peak_ = 1, peak_halves_ = 1;
 };
 
 }  // namespace

@@ -18,6 +18,7 @@ struct Shape {
   bool alibi = false, sinks = false;
   gpu::AttentionArgs::Window window_kind = gpu::AttentionArgs::Window::kNone;
   uint32_t window = 0;
+  bool prompt = false;  // by PromptAttention
 };
 
 constexpr uint32_t kSequences = 2, kContext = 600;
@@ -47,8 +48,9 @@ class GpuAttentionTest : public GpuTest {
  protected:
   // Runs attention of rows at `places`, whose own keys and values are stored first, over a cache that is
   // filled up to each of them, and compares it with the formula in double.
-  void Check(const Shape& shape, const std::vector<gpu::GpuPlace>& places,
-             const std::vector<gpu::RowTile>& tiles) {
+  // Returns the results.
+  std::vector<float> Check(const Shape& shape, const std::vector<gpu::GpuPlace>& places,
+                           const std::vector<gpu::RowTile>& tiles) {
     const auto rows = static_cast<uint32_t>(places.size());
     const uint32_t query_values = shape.heads * shape.key_dim;
     gpu::GpuKvCache cache;
@@ -121,7 +123,13 @@ class GpuAttentionTest : public GpuTest {
     const GpuBuffer partial =
         Zeros(gpu::PartialFloats(rows, shape.heads, args.chunks, shape.value_dim) * sizeof(float));
     args.partial = partial.as<float>();
-    stream_->Attention(args);
+    if (shape.prompt) {
+      EXPECT_TRUE(stream_->HasPromptAttention(cache.type, shape.key_dim, shape.value_dim));
+      stream_->PromptAttention(args);
+    } else {
+      stream_->Attention(args);
+    }
+    const double tolerance = shape.prompt ? 1.5e-3 : 2e-5;  // halves or float32
     const std::vector<float> results = Read(out.as<float>(), size_t{rows} * out_stride);
 
     for (uint32_t t = 0; t < rows; ++t) {
@@ -130,11 +138,13 @@ class GpuAttentionTest : public GpuTest {
             Expected(shape, places[t], h, queries.data() + (size_t{t} * shape.heads + h) * shape.key_dim,
                      keys, values, shape.alibi ? slopes[h] : 0, shape.sinks ? &sinks[h] : nullptr);
         for (uint32_t d = 0; d < shape.value_dim; ++d) {
-          ASSERT_NEAR(results[size_t{t} * out_stride + h * shape.value_dim + d], expected[d], 2e-5)
+          EXPECT_NEAR(results[size_t{t} * out_stride + h * shape.value_dim + d], expected[d], tolerance)
               << "row " << t << ", head " << h << ", value " << d;
+          if (HasFailure()) return results;
         }
       }
     }
+    return results;
   }
 
   static uint32_t FirstSeen(const Shape& shape, uint32_t position) {
@@ -225,6 +235,57 @@ TEST_P(GpuAttentionTest, HeadsOfOddSizesAndNumbersAreComputed) {
   Check({.heads = 3, .kv_heads = 3, .key_dim = 256, .value_dim = 256}, {{0, 300}}, {{0, 1}});
   Check({.heads = 2, .kv_heads = 1, .key_dim = 20, .value_dim = 12, .type = KvType::kF32}, {{0, 30}},
         {{0, 1}});
+}
+
+std::vector<gpu::GpuPlace> PlacesFrom(uint32_t sequence, uint32_t first, uint32_t count) {
+  std::vector<gpu::GpuPlace> places;
+  for (uint32_t i = 0; i < count; ++i) places.push_back({sequence, first + i});
+  return places;
+}
+
+TEST_P(GpuAttentionTest, PromptsOnMatrixUnitsAreTheFormula) {
+  for (const KvType type : {KvType::kF16, KvType::kQ8_0}) {
+    Shape shape;
+    shape.type = type;
+    shape.prompt = true;
+    Check(shape, PlacesFrom(1, 0, 20), {{0, 20}});
+    Check(shape, PlacesFrom(0, 185, 23), {{0, 16}, {16, 7}});
+    Check(shape, {{0, 300}, {1, 5}, {1, 6}, {0, 2}}, {{0, 1}, {1, 2}, {3, 1}});
+  }
+  Check({.heads = 3, .kv_heads = 1, .key_dim = 128, .value_dim = 72, .prompt = true}, PlacesFrom(0, 60, 9),
+        {{0, 9}});
+  Check({.heads = 2, .kv_heads = 2, .key_dim = 24, .value_dim = 16, .prompt = true}, PlacesFrom(1, 3, 9),
+        {{0, 9}});
+}
+
+TEST_P(GpuAttentionTest, PromptsOnMatrixUnitsHaveEveryMechanism) {
+  Shape capped;
+  capped.softcap = 3;
+  Shape with_sinks;
+  with_sinks.sinks = true;
+  Shape slopes;
+  slopes.alibi = true;
+  Shape sliding;
+  sliding.window_kind = gpu::AttentionArgs::Window::kSliding;
+  sliding.window = 40;
+  Shape chunked;
+  chunked.window_kind = gpu::AttentionArgs::Window::kChunked;
+  chunked.window = 100;
+  for (Shape shape : {capped, with_sinks, slopes, sliding, chunked}) {
+    shape.prompt = true;
+    Check(shape, PlacesFrom(0, 290, 18), {{0, 18}});
+    Check(shape, {{0, 0}}, {{0, 1}});
+  }
+}
+
+TEST_P(GpuAttentionTest, RowOfAPromptHasTheSameBitsInEveryTile) {
+  Shape shape;
+  shape.prompt = true;
+  shape.window_kind = gpu::AttentionArgs::Window::kSliding;
+  shape.window = 100;
+  const std::vector<gpu::GpuPlace> places = PlacesFrom(1, 130, 40);
+  const std::vector<float> together = Check(shape, places, {{0, 40}});
+  EXPECT_EQ(Check(shape, places, {{0, 1}, {1, 33}, {34, 6}}), together);
 }
 
 TEST_P(GpuAttentionTest, QueriesAreNormedRotatedAndScaledAsOnACpu) {

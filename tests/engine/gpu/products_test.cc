@@ -173,21 +173,19 @@ TEST_P(ProductsTest, RowsThatNoTokenWantsAreZeroAndOthersAreNot) {
   }
   scores[1] = std::numeric_limits<float>::quiet_NaN();
   const GpuBuffer values = Upload(scores);
-  for (const uint32_t keep_all : {0u, 2u}) {
-    const GpuBuffer out = Zeros(size_t{count} * kRows * sizeof(float));
-    gpu::MatVecArgs args;
-    args.products[0] = {linear.matrix, out.as<float>(), kRows, nullptr, 1};
-    args.product_count = 1;
-    args.x = activations.For(linear.matrix.type, false, count, *stream_);
-    args.tokens.count = count;
-    args.tokens.in[1] = args.tokens.out[1] = 1;
-    args.mask = {values.as<float>(), kRows, 1.0f, false, keep_all};
-    stream_->MatVec(args, false);
-    const std::vector<float> results = Read(out.as<float>(), size_t{count} * kRows);
-    for (uint32_t r = 0; r < kRows; ++r) {
-      EXPECT_EQ(results[r] != 0, r % 3 == 0 || r == 1) << "row " << r;  // what is no number counts as wanted
-      EXPECT_EQ(results[kRows + r] != 0, keep_all == 2 || r % 5 == 0) << "row " << r;
-    }
+  const GpuBuffer out = Zeros(size_t{count} * kRows * sizeof(float));
+  gpu::MatVecArgs args;
+  args.products[0] = {linear.matrix, out.as<float>(), kRows, nullptr, 1};
+  args.product_count = 1;
+  args.x = activations.For(linear.matrix.type, false, count, *stream_);
+  args.tokens.count = count;
+  args.tokens.in[1] = args.tokens.out[1] = 1;
+  args.mask = {values.as<float>(), kRows, 1.0f, false};
+  stream_->MatVec(args, false);
+  const std::vector<float> results = Read(out.as<float>(), size_t{count} * kRows);
+  for (uint32_t r = 0; r < kRows; ++r) {
+    EXPECT_EQ(results[r] != 0, r % 3 == 0 || r == 1) << "row " << r;  // what is no number counts as wanted
+    EXPECT_EQ(results[kRows + r] != 0, r % 5 == 0) << "row " << r;
   }
 }
 
@@ -201,11 +199,8 @@ TEST_P(ProductsTest, NeuronsThatFireAreSummedByNeuron) {
     for (size_t i = 0; i < h.size(); ++i) h[i] = i % 3 == 0 ? h[i] : 0.0f;
     GpuActivations hidden = Activations(h, count, neurons);
     const GpuBuffer sums = Zeros(size_t{count} * outputs * sizeof(int64_t));
-    gpu::TokenRows tokens;
-    tokens.count = count;
-    tokens.in[1] = tokens.out[1] = 1;
     stream_->NeuronSum(
-        {linear.matrix, hidden.RoundedBy(linear.matrix.type, true), tokens, sums.as<int64_t>(), outputs});
+        {linear.matrix, hidden.RoundedBy(linear.matrix.type, true), count, {}, sums.as<int64_t>(), outputs});
     const std::vector<int64_t> results = Read(sums.as<int64_t>(), size_t{count} * outputs);
     for (uint32_t t = 0; t < count; ++t) {
       for (uint32_t c = 0; c < outputs; ++c) {
@@ -219,6 +214,84 @@ TEST_P(ProductsTest, NeuronsThatFireAreSummedByNeuron) {
                     ToleranceOf(oracle, 32) + 3 * kFixedPointInverse);
       }
     }
+  }
+}
+
+// Rows beyond whole tiles, columns that are more than one group of every chain, tokens in another order.
+class TilesTest : public ProductsTest {
+ protected:
+  static constexpr uint32_t kTileRows = 141;
+  static uint32_t Cols(TensorType type) { return GetTypeInfo(type).block_values == 32 ? 32 * 71 : 256 * 9; }
+
+  // What products of a few tokens at a time give.
+  std::vector<float> InPasses(const gpu::ProductOut& product, const gpu::GpuRows& x,
+                              const std::vector<uint32_t>& in) {
+    for (uint32_t first = 0; first < in.size(); first += gpu::kMaxTokens) {
+      gpu::MatVecArgs args;
+      args.products[0] = product;
+      args.product_count = 1;
+      args.x = x;
+      args.tokens.count = std::min(gpu::kMaxTokens, static_cast<uint32_t>(in.size()) - first);
+      for (uint32_t t = 0; t < args.tokens.count; ++t) {
+        args.tokens.in[t] = in[first + t];
+        args.tokens.out[t] = first + t;
+      }
+      stream_->MatVec(args, false);
+    }
+    return Read(product.out, in.size() * product.out_stride);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(All, TilesTest, testing::ValuesIn(kGpuSettings), SettingName);
+
+TEST_P(TilesTest, ManyTokensHaveTheBitsOfFew) {
+  for (const TensorType type : kTypes) {
+    SCOPED_TRACE(GetTypeInfo(type).name);
+    const uint32_t cols = Cols(type);
+    if (!gpu::HasCodes(GpuTypeOf(type, Arithmetic::kFast))) continue;
+    const TestMatrix w = RandomMatrix(type, kTileRows, cols, 21);
+    const GpuLinear linear = Upload(type, kTileRows, cols, w.blocks());
+    ASSERT_TRUE(stream_->HasTiles(linear.matrix.type, linear.matrix.cols));
+    const uint32_t count = type == TensorType::kQ4_0 ? 139 : 9;
+    std::vector<uint32_t> in(count);
+    for (uint32_t t = 0; t < count; ++t) in[t] = (t * 5 + 2) % count;
+    GpuActivations activations = Activations(RandomFloats(size_t{count} * cols, 22), count, cols);
+    const gpu::GpuRows x = activations.For(linear.matrix.type, false, count, *stream_);
+    const GpuBuffer bias = Upload(std::vector<float>(kTileRows, 0.25f)), ids = UploadAll(in);
+    const GpuBuffer few = Zeros(size_t{count} * kTileRows * 4), many = Zeros(size_t{count} * kTileRows * 4);
+    gpu::ProductOut product = {linear.matrix, few.as<float>(), kTileRows, bias.as<float>(), 2.0f};
+    const std::vector<float> expected = InPasses(product, x, in);
+    product.out = many.as<float>();
+    gpu::TileProductArgs args;
+    args.products[0] = product;
+    args.product_count = 1;
+    args.x = x;
+    args.count = count;
+    args.in.ids = ids.as<uint32_t>();
+    stream_->TileProducts(args);
+    EXPECT_EQ(Read(many.as<float>(), size_t{count} * kTileRows), expected);
+  }
+}
+
+TEST_P(TilesTest, FixedPointSumsOfManyTokensHaveTheBitsOfFewAlsoWhereUnitsAreLarge) {
+  for (const TensorType type : kTypes) {
+    SCOPED_TRACE(GetTypeInfo(type).name);
+    const uint32_t cols = Cols(type);
+    if (!gpu::HasCodes(GpuTypeOf(type, Arithmetic::kFast))) continue;
+    const TestMatrix w = RandomMatrix(type, kTileRows, cols, 23);
+    const GpuLinear linear = Upload(type, kTileRows, cols, w.blocks());
+    const uint32_t count = type == TensorType::kQ4_0 ? 75 : 9, stride = kTileRows + 3;
+    std::vector<float> values = RandomFloats(size_t{count} * cols, 24);
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= i / cols % 3 == 1 ? 1000.0f : 0.01f;
+    values[cols] = std::numeric_limits<float>::infinity();
+    GpuActivations activations = Activations(values, count, cols);
+    const gpu::GpuRows x = activations.For(linear.matrix.type, false, count, *stream_);
+    const std::vector<int64_t> before(size_t{count} * stride, 77);
+    const GpuBuffer few = UploadAll(before), many = UploadAll(before);
+    gpu::ForEachPass(count, [&](const gpu::TokenRows& tokens) {
+      stream_->FixedMatVec({linear.matrix, x, tokens, few.as<int64_t>(), stride}, false);
+    });
+    stream_->FixedTileProducts({linear.matrix, x, count, {}, {}, many.as<int64_t>(), stride, false});
+    EXPECT_EQ(Read(many.as<int64_t>(), before.size()), Read(few.as<int64_t>(), before.size()));
   }
 }
 

@@ -1,0 +1,47 @@
+#include "engine/device/gpu_products.h"
+
+#include <algorithm>
+
+#include "engine/base/check.h"
+
+namespace hearth {
+
+bool InTiles(const gpu::GpuMatrix& matrix, uint32_t rows, bool exact, const gpu::Gpu& stream) {
+  return rows > gpu::kMaxTokens && !exact && stream.HasTiles(matrix.type, matrix.cols);
+}
+
+void MultiplyRows(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows& x, uint32_t rows,
+                  bool exact, gpu::Gpu& stream) {
+  HEARTH_CHECK(!products.empty() && products.size() <= gpu::kMaxProducts);
+  const auto fill = [&](auto& args) {
+    std::copy(products.begin(), products.end(), args.products);
+    args.product_count = static_cast<uint32_t>(products.size());
+    args.x = x;
+  };
+  if (InTiles(products[0].weights, rows, exact, stream)) {
+    gpu::TileProductArgs args;
+    fill(args);
+    args.count = rows;
+    stream.TileProducts(args);
+    return;
+  }
+  gpu::MatVecArgs args;
+  fill(args);
+  gpu::ForEachPass(rows, [&](const gpu::TokenRows& tokens) {
+    args.tokens = tokens;
+    stream.MatVec(args, exact);
+  });
+}
+
+void SumRows(const gpu::GpuMatrix& matrix, const gpu::GpuRows& x, uint32_t rows, int64_t* sums,
+             uint32_t stride, bool overwrite, bool exact, gpu::Gpu& stream) {
+  if (InTiles(matrix, rows, exact, stream)) {
+    stream.FixedTileProducts({matrix, x, rows, {}, {}, sums, stride, overwrite});
+    return;
+  }
+  gpu::ForEachPass(rows, [&](const gpu::TokenRows& tokens) {
+    stream.FixedMatVec({matrix, x, tokens, sums, stride, overwrite}, exact);
+  });
+}
+
+}  // namespace hearth

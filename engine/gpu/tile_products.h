@@ -1,0 +1,471 @@
+#ifndef HEARTH_ENGINE_GPU_TILE_PRODUCTS_H_
+#define HEARTH_ENGINE_GPU_TILE_PRODUCTS_H_
+
+// Device code: products of a matrix with many rows of activations, codes times codes on matrix units (MmaS8).
+// A block of threads takes kTileRows rows of the matrix and some tokens; the columns come stage by stage into
+// shared memory, the next stage while one is multiplied. Every unit of 32 columns is one integer product,
+// scaled and summed as a product of few tokens scales and sums it: the results have the same bits.
+
+#include "engine/gpu/gpu.h"
+#include "engine/gpu/gpu_args.h"
+#include "engine/gpu/products.h"
+#include "engine/gpu/units.h"
+
+namespace hearth::gpu::HEARTH_GPU_BACKEND {
+
+inline constexpr uint32_t kTileThreads = 256;
+inline constexpr uint32_t kTileRows = 128;     // of the matrix
+inline constexpr uint32_t kTileWarpRows = 32;  // of them, of a warp: two fragments
+inline constexpr uint32_t kStageUnits = kChainUnits;
+inline constexpr int kFragments = 2;
+
+// What a product is summed in: float32, or fixed point, which takes twice the registers.
+template <class T>
+struct TileShape {
+  static constexpr bool kFixed = sizeof(T) == 8;
+  static constexpr uint32_t kTokens = kFixed ? 64 : 128;  // of a block
+  static constexpr uint32_t kWarpTokens = kTokens / 2;    // two warps beside one another, four below
+  static constexpr int kColumns = kWarpTokens / 8;        // fragments of tokens
+};
+
+// Scales of a unit and a row as the products take them.
+struct TileScale {
+  float scale;
+  float shifted;  // -kRoundingNumber * scale
+};
+
+// One stage: kStageUnits units of every row and token.
+template <GpuType kType, uint32_t kTokens>
+struct TileStage {
+  using Traits = UnitTraits<kType>;
+  static constexpr uint32_t kCodeBytes = Traits::kBytes.codes;
+  static constexpr uint32_t kHighWords = Traits::kBytes.high / 4;
+  uint4 codes[kStageUnits][kTileRows * kCodeBytes / 16];
+  int4 x[kStageUnits][kTokens * 2];  // halves of a unit; see HalfOf
+  uint32_t high[Traits::kBytes.high > 0 ? kStageUnits : 1]
+               [Traits::kBytes.high > 0 ? kTileRows* kHighWords : 1];
+  TileScale scale[kStageUnits][kTileRows];
+  float upper_scale[Traits::kHalves ? kStageUnits : 1][Traits::kHalves ? kTileRows : 1];
+  float minimum[Traits::kMinimum ? kStageUnits : 1][Traits::kMinimum ? kTileRows : 1];
+  float x_scale[kStageUnits][kTokens];
+  float x_sum[Traits::kMinimum ? kStageUnits : 1][Traits::kMinimum ? kTokens : 1];
+};
+
+// Where half h of a row's 32 bytes lies: rows four apart change places, so that the threads of a fragment
+// read from different banks.
+__device__ __forceinline__ uint32_t HalfOf(uint32_t row, uint32_t half) {
+  return row * 2 + (half ^ (row >> 2 & 1));
+}
+
+// What a thread brings into the next stage by way of its registers.
+template <GpuType kType, uint32_t kTokens>
+struct TileLoads {
+  using Traits = UnitTraits<kType>;
+  static constexpr int kRowLoads = kTileRows * kStageUnits / kTileThreads;
+  static constexpr int kTokenLoads = kTokens * kStageUnits / kTileThreads;
+  float scale[kRowLoads][2];
+  float minimum[kRowLoads];
+  uint32_t high[kRowLoads][2];
+  float x_scale[kTokenLoads];
+  int x_sum[kTokenLoads];
+};
+
+// The tokens of a block.
+struct TileTokens {
+  RowList in;
+  uint32_t first;
+  uint32_t count;  // of the whole product
+  __device__ __forceinline__ uint32_t InRow(uint32_t token) const {
+    return RowOf(in, min(first + token, count - 1));
+  }
+};
+
+// Asks for the units from `unit` on. What is beyond the matrix or the tokens is read from their last ones.
+template <GpuType kType, uint32_t kTokens>
+__device__ __forceinline__ void StartStage(const GpuMatrix& weights, const GpuRows& x, uint32_t first_row,
+                                           const TileTokens& tokens, uint32_t unit,
+                                           TileStage<kType, kTokens>& stage,
+                                           TileLoads<kType, kTokens>& loads) {
+  using Traits = UnitTraits<kType>;
+  constexpr uint32_t kCodeBytes = Traits::kBytes.codes, kPieces = kCodeBytes / 16;
+  const uint32_t units = weights.cols / kUnitCols, x_units = x.cols / kUnitCols;
+  const uint32_t thread = threadIdx.x;
+#pragma unroll
+  for (uint32_t i = thread; i < kTileRows * kStageUnits * kPieces; i += kTileThreads) {
+    const uint32_t row = i / (kStageUnits * kPieces), u = i / kPieces % kStageUnits, piece = i % kPieces;
+    const size_t at =
+        static_cast<size_t>(min(first_row + row, weights.rows - 1)) * units + min(unit + u, units - 1);
+    CopyAsync16(&stage.codes[u][kPieces == 2 ? HalfOf(row, piece) : row],
+                weights.codes + at * kCodeBytes + piece * 16);
+  }
+#pragma unroll
+  for (uint32_t i = thread; i < kTokens * kStageUnits * 2; i += kTileThreads) {
+    const uint32_t token = i / (kStageUnits * 2), u = i / 2 % kStageUnits, piece = i % 2;
+    const size_t at = static_cast<size_t>(tokens.InRow(token)) * x_units + min(unit + u, x_units - 1);
+    CopyAsync16(&stage.x[u][HalfOf(token, piece)], x.codes + at * kUnitCols + piece * 16);
+  }
+  CopyAsyncCommit();
+#pragma unroll
+  for (int i = 0; i < TileLoads<kType, kTokens>::kRowLoads; ++i) {
+    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + thread;
+    const uint32_t row = min(first_row + number / kStageUnits, weights.rows - 1);
+    const size_t at = static_cast<size_t>(row) * units + min(unit + number % kStageUnits, units - 1);
+    LoadScales<kType>(weights, at, loads.scale[i], loads.minimum[i]);
+    if (Traits::kFifthBits)
+      loads.high[i][0] = __ldg(reinterpret_cast<const uint32_t*>(weights.high + at * 4));
+    if (Traits::kUpperBits) {
+      const uint2 both = __ldg(reinterpret_cast<const uint2*>(weights.high + at * 8));
+      loads.high[i][0] = both.x;
+      loads.high[i][1] = both.y;
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < TileLoads<kType, kTokens>::kTokenLoads; ++i) {
+    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + thread;
+    const size_t at = static_cast<size_t>(tokens.InRow(number / kStageUnits)) * x_units +
+                      min(unit + number % kStageUnits, x_units - 1);
+    loads.x_scale[i] = x.scales[at];
+    if (Traits::kMinimum) loads.x_sum[i] = x.half_sums[at];
+  }
+}
+
+// Puts what came by registers into its place and waits for the rest.
+template <GpuType kType, uint32_t kTokens>
+__device__ __forceinline__ void EndStage(float x_scale_factor, const TileLoads<kType, kTokens>& loads,
+                                         TileStage<kType, kTokens>& stage) {
+  using Traits = UnitTraits<kType>;
+#pragma unroll
+  for (int i = 0; i < TileLoads<kType, kTokens>::kRowLoads; ++i) {
+    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + threadIdx.x;
+    const uint32_t row = number / kStageUnits, u = number % kStageUnits;
+    stage.scale[u][row] = {loads.scale[i][0], -kRoundingNumber * loads.scale[i][0]};
+    if (Traits::kHalves)
+      stage.upper_scale[Traits::kHalves ? u : 0][Traits::kHalves ? row : 0] = loads.scale[i][1];
+    if (Traits::kMinimum)
+      stage.minimum[Traits::kMinimum ? u : 0][Traits::kMinimum ? row : 0] = loads.minimum[i];
+    if (Traits::kFifthBits)
+      stage.high[Traits::kFifthBits ? u : 0][Traits::kFifthBits ? row : 0] = loads.high[i][0];
+    if (Traits::kUpperBits) {
+      stage.high[Traits::kUpperBits ? u : 0][Traits::kUpperBits ? row * 2 : 0] = loads.high[i][0];
+      stage.high[Traits::kUpperBits ? u : 0][Traits::kUpperBits ? row * 2 + 1 : 0] = loads.high[i][1];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < TileLoads<kType, kTokens>::kTokenLoads; ++i) {
+    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + threadIdx.x;
+    const uint32_t token = number / kStageUnits, u = number % kStageUnits;
+    stage.x_scale[u][token] = loads.x_scale[i] * x_scale_factor;
+    if (Traits::kMinimum) {
+      const int sums = loads.x_sum[i];
+      stage.x_sum[Traits::kMinimum ? u : 0][Traits::kMinimum ? token : 0] =
+          static_cast<float>(static_cast<int16_t>(sums & 0xffff) + (sums >> 16));
+    }
+  }
+  CopyAsyncWait<0>();
+  __syncthreads();
+}
+
+// Codes of values 4 w .. 4 w + 3 (number 0) and 16 + 4 w ... (number 1) of a row, with their sign.
+template <GpuType kType, uint32_t kTokens>
+__device__ __forceinline__ void RowCodes(const TileStage<kType, kTokens>& stage, uint32_t u, uint32_t row,
+                                         uint32_t w, uint32_t (&codes)[2]) {
+  using Traits = UnitTraits<kType>;
+  const uint32_t* words = reinterpret_cast<const uint32_t*>(stage.codes[u]);
+  if (!Traits::kNibbles) {
+    codes[0] = words[HalfOf(row, 0) * 4 + w];
+    codes[1] = words[HalfOf(row, 1) * 4 + w];
+    return;
+  }
+  const uint32_t word = words[row * 4 + w];
+  codes[0] = word & 0x0f0f0f0fu;
+  codes[1] = word >> 4 & 0x0f0f0f0fu;
+  if (Traits::kFifthBits) {
+    const uint32_t bits = stage.high[Traits::kFifthBits ? u : 0][Traits::kFifthBits ? row : 0];
+    codes[0] |= ((bits >> (4 * w) & 15u) * 0x00204081u & 0x01010101u) << 4;
+    codes[1] |= ((bits >> (16 + 4 * w) & 15u) * 0x00204081u & 0x01010101u) << 4;
+  }
+  if (Traits::kUpperBits) {
+    const uint32_t* bits = &stage.high[Traits::kUpperBits ? u : 0][Traits::kUpperBits ? row * 2 : 0];
+    codes[0] |= (bits[0] >> (2 * w) & 0x03030303u) << 4;
+    codes[1] |= (bits[1] >> (2 * w) & 0x03030303u) << 4;
+  }
+  if (Traits::kLevels) {
+    codes[0] = static_cast<uint32_t>(Levels<kType>(static_cast<int>(codes[0])));
+    codes[1] = static_cast<uint32_t>(Levels<kType>(static_cast<int>(codes[1])));
+  }
+  if (Traits::kOffset != 0) {
+    // Four bytes less the offset: with the highest bit set none borrows from its neighbour.
+    constexpr uint32_t kOffsets = static_cast<uint32_t>(Traits::kOffset) * 0x01010101u;
+    codes[0] = ((codes[0] | 0x80808080u) - kOffsets) ^ 0x80808080u;
+    codes[1] = ((codes[1] | 0x80808080u) - kOffsets) ^ 0x80808080u;
+  }
+}
+
+// Sums of a thread: of fragment f's rows (lane / 4, then 8 below) and fragment c's tokens (2 (lane % 4), then
+// the next).
+template <class T>
+struct TileSums {
+  float chain[kFragments][TileShape<T>::kColumns][4];
+  float total[kFragments][TileShape<T>::kColumns][4];
+
+  __device__ __forceinline__ void Count(int f, int c, int i, float scale, float product) {
+    chain[f][c][i] = fmaf(scale, product, chain[f][c][i]);
+  }
+  __device__ __forceinline__ void EndChain() {
+#pragma unroll
+    for (int f = 0; f < kFragments; ++f) {
+#pragma unroll
+      for (int c = 0; c < TileShape<T>::kColumns; ++c) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          total[f][c][i] += chain[f][c][i];
+          chain[f][c][i] = 0;
+        }
+      }
+    }
+  }
+};
+template <>
+struct TileSums<int64_t> {
+  int chain[kFragments][TileShape<int64_t>::kColumns][4];
+  int64_t total[kFragments][TileShape<int64_t>::kColumns][4];
+
+  // Chains have at most as many units as sums below 2^31 need; numbers that are too large go by the chain.
+  __device__ __forceinline__ void Count(int f, int c, int i, float scale, float product) {
+    const int bits = __float_as_int(fmaf(scale, product, kRoundingNumber));
+    if (TooLarge(bits)) {
+      total[f][c][i] = AddFixedPoint(total[f][c][i], RoundScaled(scale * product));
+    } else {
+      chain[f][c][i] += bits - kRoundingBits;
+    }
+  }
+  __device__ __forceinline__ void EndChain() {
+#pragma unroll
+    for (int f = 0; f < kFragments; ++f) {
+#pragma unroll
+      for (int c = 0; c < TileShape<int64_t>::kColumns; ++c) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          total[f][c][i] = AddFixedPoint(total[f][c][i], chain[f][c][i]);
+          chain[f][c][i] = 0;
+        }
+      }
+    }
+  }
+};
+
+// Multiplies one unit of the block's rows and tokens.
+template <GpuType kType, class T>
+__device__ __forceinline__ void MultiplyUnit(const TileStage<kType, TileShape<T>::kTokens>& stage, uint32_t u,
+                                             uint32_t columns, TileSums<T>& sums) {
+  using Shape = TileShape<T>;
+  using Traits = UnitTraits<kType>;
+  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const uint32_t row = warp / 2 * kTileWarpRows + lane / 4, w = lane % 4;
+  const uint32_t token = warp % 2 * Shape::kWarpTokens;
+  uint32_t codes[kFragments][4];
+  TileScale scale[kFragments][2];
+  float upper_scale[kFragments][2], minimum[kFragments][2];
+#pragma unroll
+  for (int f = 0; f < kFragments; ++f) {
+#pragma unroll
+    for (int below = 0; below < 2; ++below) {
+      const uint32_t r = row + static_cast<uint32_t>(f * 16 + below * 8);
+      uint32_t both[2];
+      RowCodes<kType>(stage, u, r, w, both);
+      codes[f][below] = both[0];
+      codes[f][2 + below] = both[1];
+      scale[f][below] = stage.scale[u][r];
+      upper_scale[f][below] =
+          Traits::kHalves ? stage.upper_scale[Traits::kHalves ? u : 0][Traits::kHalves ? r : 0] : 0;
+      minimum[f][below] =
+          Traits::kMinimum ? stage.minimum[Traits::kMinimum ? u : 0][Traits::kMinimum ? r : 0] : 0;
+    }
+  }
+  const uint32_t* x = reinterpret_cast<const uint32_t*>(stage.x[u]);
+#pragma unroll
+  for (int c = 0; c < Shape::kColumns; ++c) {
+    if (static_cast<uint32_t>(c) >= columns) break;
+    const uint32_t n = token + static_cast<uint32_t>(c) * 8 + lane / 4;  // whose codes this thread brings
+    const uint32_t x_codes[2] = {x[HalfOf(n, 0) * 4 + w], x[HalfOf(n, 1) * 4 + w]};
+    const uint32_t m = token + static_cast<uint32_t>(c) * 8 + w * 2;  // whose sums it has
+    const float x_scale[2] = {stage.x_scale[u][m], stage.x_scale[u][m + 1]};
+    float x_sum[2] = {0, 0};
+    if (Traits::kMinimum) {
+      x_sum[0] = stage.x_sum[Traits::kMinimum ? u : 0][Traits::kMinimum ? m : 0];
+      x_sum[1] = stage.x_sum[Traits::kMinimum ? u : 0][Traits::kMinimum ? m + 1 : 0];
+    }
+#pragma unroll
+    for (int f = 0; f < kFragments; ++f) {
+      // Integers beside kRoundingNumber are its float32 sum with them, and need no conversion.
+      int product[4] = {kRoundingBits, kRoundingBits, kRoundingBits, kRoundingBits};
+      int upper[4] = {kRoundingBits, kRoundingBits, kRoundingBits, kRoundingBits};
+      if (Traits::kHalves) {
+        MmaS8(product, {codes[f][0], codes[f][1], 0, 0}, {x_codes[0], 0});
+        MmaS8(upper, {0, 0, codes[f][2], codes[f][3]}, {0, x_codes[1]});
+      } else {
+        MmaS8(product, codes[f], x_codes);
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int below = i / 2, next = i % 2;
+        float scaled = fmaf(__int_as_float(product[i]), scale[f][below].scale, scale[f][below].shifted);
+        if (Traits::kHalves) {
+          scaled = fmaf(upper_scale[f][below], __int_as_float(upper[i]) - kRoundingNumber, scaled);
+        }
+        if (Traits::kMinimum) scaled = fmaf(minimum[f][below], x_sum[next], scaled);
+        sums.Count(f, c, i, x_scale[next], scaled);
+      }
+    }
+  }
+}
+
+// Sums of a block's rows and tokens over all columns.
+template <GpuType kType, class T>
+__device__ __forceinline__ void MultiplyTile(const GpuMatrix& weights, const GpuRows& x, uint32_t first_row,
+                                             const TileTokens& tokens, uint32_t columns, TileSums<T>& sums) {
+  constexpr uint32_t kTokens = TileShape<T>::kTokens;
+  HEARTH_DYNAMIC_SHARED(unsigned char, memory);
+  auto* stages = reinterpret_cast<TileStage<kType, kTokens>*>(memory);
+  const float factor = TileShape<T>::kFixed ? kFixedPointScale : 1.0f;
+  const uint32_t units = weights.cols / kUnitCols;
+  const uint32_t groups = (units + kStageUnits - 1) / kStageUnits;
+#pragma unroll
+  for (int f = 0; f < kFragments; ++f) {
+#pragma unroll
+    for (int c = 0; c < TileShape<T>::kColumns; ++c) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums.chain[f][c][i] = 0, sums.total[f][c][i] = 0;
+    }
+  }
+  TileLoads<kType, kTokens> loads;
+  StartStage<kType, kTokens>(weights, x, first_row, tokens, 0, stages[0], loads);
+  EndStage<kType, kTokens>(factor, loads, stages[0]);
+  uint32_t now = 0;
+  // Chain after chain, each in steps of kChains groups.
+  for (uint32_t chain = 0, group = 0; group < groups;) {
+    uint32_t next = group + kChains;
+    const bool ends = next >= groups;
+    if (ends) next = chain + 1 < kChains ? ++chain : groups;
+    if (next < groups) {
+      StartStage<kType, kTokens>(weights, x, first_row, tokens, next * kStageUnits, stages[now ^ 1], loads);
+    }
+    const uint32_t count = min(units - group * kStageUnits, static_cast<uint32_t>(kStageUnits));
+#pragma unroll 1
+    for (uint32_t u = 0; u < count; ++u) MultiplyUnit<kType, T>(stages[now], u, columns, sums);
+    if (ends) sums.EndChain();
+    if (next < groups) EndStage<kType, kTokens>(factor, loads, stages[now ^ 1]);
+    now ^= 1;
+    group = next;
+  }
+}
+
+// Calls fn(row, token, sum) for the sums of a thread.
+template <class T, class Fn>
+__device__ __forceinline__ void ForEachSum(const TileSums<T>& sums, uint32_t first_row, uint32_t rows,
+                                           const TileTokens& tokens, const Fn& fn) {
+  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+#pragma unroll
+  for (int c = 0; c < TileShape<T>::kColumns; ++c) {
+#pragma unroll
+    for (int f = 0; f < kFragments; ++f) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const uint32_t row =
+            first_row + warp / 2 * kTileWarpRows + lane / 4 + static_cast<uint32_t>(f * 16 + i / 2 * 8);
+        const uint32_t token = tokens.first + warp % 2 * TileShape<T>::kWarpTokens + lane % 4 * 2 +
+                               static_cast<uint32_t>(c * 8 + i % 2);
+        if (row < rows && token < tokens.count) fn(row, token, sums.total[f][c][i]);
+      }
+    }
+  }
+}
+
+// Fragments of tokens of a warp that have any.
+template <class T>
+__device__ __forceinline__ uint32_t ColumnsOfWarp(const TileTokens& tokens) {
+  const uint32_t first = tokens.first + threadIdx.x / 32 % 2 * TileShape<T>::kWarpTokens;
+  return first < tokens.count ? (tokens.count - first + 7) / 8 : 0;
+}
+
+template <GpuType kType>
+__global__ void __launch_bounds__(kTileThreads, 1) TileProducts(const TileProductArgs args) {
+#if HEARTH_GPU_MATRIX_UNITS
+  uint32_t tile = blockIdx.x;
+  uint32_t p = 0;
+  for (; p < args.product_count; ++p) {
+    const uint32_t tiles = (args.products[p].weights.rows + kTileRows - 1) / kTileRows;
+    if (tile < tiles) break;
+    tile -= tiles;
+  }
+  const ProductOut& product = args.products[p];
+  const TileTokens tokens = {args.in, blockIdx.y * TileShape<float>::kTokens, args.count};
+  TileSums<float> sums;
+  MultiplyTile<kType, float>(product.weights, args.x, tile * kTileRows, tokens, ColumnsOfWarp<float>(tokens),
+                             sums);
+  ForEachSum(sums, tile * kTileRows, product.weights.rows, tokens,
+             [&](uint32_t row, uint32_t token, float sum) {
+               product.out[static_cast<size_t>(RowOf(args.out, token)) * product.out_stride + row] =
+                   Finished(product, row, sum);
+             });
+#endif
+}
+
+template <GpuType kType>
+__global__ void __launch_bounds__(kTileThreads, 1) FixedTileProducts(const FixedTileArgs args) {
+#if HEARTH_GPU_MATRIX_UNITS
+  const uint32_t first_row = blockIdx.x * kTileRows;
+  const TileTokens tokens = {args.in, blockIdx.y * TileShape<int64_t>::kTokens, args.count};
+  TileSums<int64_t> sums;
+  MultiplyTile<kType, int64_t>(args.weights, args.x, first_row, tokens, ColumnsOfWarp<int64_t>(tokens), sums);
+  ForEachSum(sums, first_row, args.weights.rows, tokens, [&](uint32_t row, uint32_t token, int64_t sum) {
+    int64_t& to = args.sums[static_cast<size_t>(RowOf(args.out, token)) * args.sums_stride + row];
+    to = args.overwrite ? sum : AddFixedPoint(to, sum);
+  });
+#endif
+}
+
+template <GpuType kType>
+cudaError_t LaunchTileProducts(const TileProductArgs& args, cudaStream_t stream) {
+  constexpr uint32_t kTokens = TileShape<float>::kTokens;
+  constexpr size_t kShared = 2 * sizeof(TileStage<kType, kTokens>);
+  uint32_t tiles = 0;
+  for (uint32_t p = 0; p < args.product_count; ++p) {
+    tiles += (args.products[p].weights.rows + kTileRows - 1) / kTileRows;
+  }
+  const cudaError_t error =
+      cudaFuncSetAttribute(TileProducts<kType>, cudaFuncAttributeMaxDynamicSharedMemorySize, int{kShared});
+  if (error != cudaSuccess) return error;
+  return Launch(TileProducts<kType>, dim3(tiles, (args.count + kTokens - 1) / kTokens), dim3(kTileThreads),
+                kShared, stream, args);
+}
+
+template <GpuType kType>
+cudaError_t LaunchFixedTileProducts(const FixedTileArgs& args, cudaStream_t stream) {
+  constexpr uint32_t kTokens = TileShape<int64_t>::kTokens;
+  constexpr size_t kShared = 2 * sizeof(TileStage<kType, kTokens>);
+  const cudaError_t error = cudaFuncSetAttribute(FixedTileProducts<kType>,
+                                                 cudaFuncAttributeMaxDynamicSharedMemorySize, int{kShared});
+  if (error != cudaSuccess) return error;
+  return Launch(FixedTileProducts<kType>,
+                dim3((args.weights.rows + kTileRows - 1) / kTileRows, (args.count + kTokens - 1) / kTokens),
+                dim3(kTileThreads), kShared, stream, args);
+}
+
+// The launches of one type, whichever file holds its kernels; null where there are none.
+struct TileLaunches {
+  cudaError_t (*products)(const TileProductArgs&, cudaStream_t) = nullptr;
+  cudaError_t (*fixed_products)(const FixedTileArgs&, cudaStream_t) = nullptr;
+};
+
+template <GpuType kType>
+TileLaunches TileLaunchesOf() {
+  return {LaunchTileProducts<kType>, LaunchFixedTileProducts<kType>};
+}
+
+TileLaunches SmallBlockTileLaunches(GpuType type);
+TileLaunches SuperBlockTileLaunches(GpuType type);
+
+}  // namespace hearth::gpu::HEARTH_GPU_BACKEND
+
+#endif  // HEARTH_ENGINE_GPU_TILE_PRODUCTS_H_
