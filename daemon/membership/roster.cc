@@ -309,17 +309,17 @@ void Roster::SetShards(const std::string& model,
     MutexLock lock(&mutex_);
     for (auto& [name, entry] : entries_) {
       const auto wanted = shards.find(name);
-      const bool nothing_wanted = wanted == shards.end() || wanted->second.empty();
+      std::vector<ShardDescription> next =
+          wanted == shards.end() ? std::vector<ShardDescription>() : std::move(wanted->second);
       std::vector<ShardDescription>& current = entry.shards[model];
       // A model and an epoch say what a shard is.
-      const bool same = nothing_wanted
-                            ? current.empty()
-                            : std::equal(current.begin(), current.end(), wanted->second.begin(),
-                                         wanted->second.end(), [](const auto& a, const auto& b) {
-                                           return a.epoch == b.epoch && a.model_digest == b.model_digest;
-                                         });
+      const bool same = std::equal(current.begin(), current.end(), next.begin(), next.end(),
+                                   [](const auto& a, const auto& b) {
+                                     return a.epoch == b.epoch && a.model_digest == b.model_digest;
+                                   });
+      if (!same) current = std::move(next);
+      if (current.empty()) entry.shards.erase(model);  // models come and go under ever new names
       if (same) continue;
-      current = nothing_wanted ? std::vector<ShardDescription>() : std::move(wanted->second);
       entry.revision = ++last_revision_;
       if (entry.stream) calls.ended.emplace_back(entry.stream, absl::OkStatus());
     }

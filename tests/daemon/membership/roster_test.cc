@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/channel/tensor_server.h"
 #include "tests/daemon/weights/shard_fixture.h"
 
@@ -284,6 +286,15 @@ TEST_F(RosterTest, HandlersOfPlansThatAreGoneAreForgotten) {
     roster_->OnLost(*session, std::make_shared<int>(plan), [counted](const std::string&) {});
   }
   EXPECT_LE(counted.use_count(), 3);
+}
+
+TEST_F(RosterTest, NothingIsKeptOfModelsThatAreGone) {
+  Start(60000);
+  ASSERT_TRUE(roster_->Open(Report("b"), "ipv4:127.0.0.1:1", stream_).ok());
+  const auto allocated = [] { return mallinfo2().uordblks; };  // nothing under sanitizers
+  const size_t before = allocated();
+  for (int i = 0; i < 20000; ++i) roster_->SetShards(absl::StrCat("model", i), {});
+  EXPECT_LE(allocated(), before + (100 << 10));
 }
 
 }  // namespace
