@@ -1,5 +1,7 @@
 #include "daemon/serving/generation_metrics.h"
 
+#include <array>
+
 namespace hearth {
 namespace {
 
@@ -20,37 +22,72 @@ const Buckets& WaitBuckets() {
   return buckets;
 }
 
-const char* OutcomeName(EndReason reason) {
+enum Outcome { kStop, kLength, kCancelled, kDeadline, kSlowReader, kRefused, kFailed };
+constexpr std::array kOutcomes = {"stop",        "length",  "cancelled", "deadline",
+                                  "slow_reader", "refused", "failed"};
+
+Outcome OutcomeOf(EndReason reason) {
   switch (reason) {
     case EndReason::kStopToken:
     case EndReason::kStopString:
-      return "stop";
+      return kStop;
     case EndReason::kLength:
-      return "length";
+      return kLength;
     case EndReason::kCancelled:
-      return "cancelled";
+      return kCancelled;
     case EndReason::kDeadline:
-      return "deadline";
+      return kDeadline;
     case EndReason::kSlowReader:
-      return "slow_reader";
+      return kSlowReader;
   }
-  return "failed";
+  return kFailed;
 }
 
-const char* OutcomeName(const absl::Status& status) {
+Outcome OutcomeOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kCancelled:
-      return OutcomeName(EndReason::kCancelled);
+      return kCancelled;
     case absl::StatusCode::kDeadlineExceeded:
-      return OutcomeName(EndReason::kDeadline);
+      return kDeadline;
     case absl::StatusCode::kResourceExhausted:
-      return OutcomeName(EndReason::kSlowReader);
+      return kSlowReader;
     default:
-      return "failed";
+      return kFailed;
   }
 }
 
 }  // namespace
+
+// What the registry holds of one model.
+struct GenerationMetrics::Series {
+  Series(GenerationMetrics& all, const std::string& model)
+      : prompt_tokens(all.prompt_tokens_.Add({{"model", model}})),
+        generated_tokens(all.generated_tokens_.Add({{"model", model}})),
+        queued(all.queued_.Add({{"model", model}}, WaitBuckets())),
+        first_token(all.first_token_.Add({{"model", model}}, WaitBuckets())),
+        between_tokens(all.between_tokens_.Add({{"model", model}}, TokenBuckets())) {
+    for (size_t i = 0; i < kOutcomes.size(); ++i) {
+      requests[i] = &all.requests_.Add({{"model", model}, {"outcome", kOutcomes[i]}});
+    }
+  }
+
+  void RemoveFrom(GenerationMetrics& all) {
+    all.prompt_tokens_.Remove(&prompt_tokens);
+    all.generated_tokens_.Remove(&generated_tokens);
+    all.queued_.Remove(&queued);
+    all.first_token_.Remove(&first_token);
+    all.between_tokens_.Remove(&between_tokens);
+    for (prometheus::Counter* counter : requests) all.requests_.Remove(counter);
+  }
+
+  prometheus::Counter& prompt_tokens;
+  prometheus::Counter& generated_tokens;
+  prometheus::Histogram& queued;
+  prometheus::Histogram& first_token;
+  prometheus::Histogram& between_tokens;
+  std::array<prometheus::Counter*, kOutcomes.size()> requests;  // by Outcome
+  int users = 0;
+};
 
 GenerationMetrics::GenerationMetrics()
     : requests_(BuildCounter()
@@ -76,36 +113,52 @@ GenerationMetrics::GenerationMetrics()
                           .Help("From one token of a request to the next")
                           .Register(*registry_)) {}
 
+GenerationMetrics::~GenerationMetrics() = default;
+
+GenerationMetrics::Series& GenerationMetrics::Take(const std::string& model) {
+  MutexLock lock(&mutex_);
+  std::unique_ptr<Series>& series = series_[model];
+  if (series == nullptr) series = std::make_unique<Series>(*this, model);
+  ++series->users;
+  return *series;
+}
+
+void GenerationMetrics::GiveBack(const std::string& model) {
+  MutexLock lock(&mutex_);
+  const auto found = series_.find(model);
+  if (--found->second->users > 0) return;
+  found->second->RemoveFrom(*this);
+  series_.erase(found);
+}
+
 GenerationMetrics::OfModel::OfModel(GenerationMetrics& all, const std::string& model)
-    : all_(all),
-      model_(model),
-      prompt_tokens_(all.prompt_tokens_.Add({{"model", model}})),
-      generated_tokens_(all.generated_tokens_.Add({{"model", model}})),
-      queued_(all.queued_.Add({{"model", model}}, WaitBuckets())),
-      first_token_(all.first_token_.Add({{"model", model}}, WaitBuckets())),
-      between_tokens_(all.between_tokens_.Add({{"model", model}}, TokenBuckets())) {}
+    : all_(all), model_(model), series_(all.Take(model)) {}
+
+GenerationMetrics::OfModel::~OfModel() { all_.GiveBack(model_); }
+
+void GenerationMetrics::OfModel::Refused() { series_.requests[kRefused]->Increment(); }
 
 void GenerationMetrics::OfModel::Started(uint32_t prompt_tokens, absl::Duration queued) {
-  prompt_tokens_.Increment(prompt_tokens);
-  queued_.Observe(absl::ToDoubleSeconds(queued));
+  series_.prompt_tokens.Increment(prompt_tokens);
+  series_.queued.Observe(absl::ToDoubleSeconds(queued));
 }
 
 void GenerationMetrics::OfModel::FirstToken(absl::Duration since_arrival) {
-  generated_tokens_.Increment();
-  first_token_.Observe(absl::ToDoubleSeconds(since_arrival));
+  series_.generated_tokens.Increment();
+  series_.first_token.Observe(absl::ToDoubleSeconds(since_arrival));
 }
 
 void GenerationMetrics::OfModel::NextToken(absl::Duration since_the_last) {
-  generated_tokens_.Increment();
-  between_tokens_.Observe(absl::ToDoubleSeconds(since_the_last));
+  series_.generated_tokens.Increment();
+  series_.between_tokens.Observe(absl::ToDoubleSeconds(since_the_last));
 }
 
-void GenerationMetrics::OfModel::Finished(EndReason reason) { Count(OutcomeName(reason)); }
+void GenerationMetrics::OfModel::Finished(EndReason reason) {
+  series_.requests[OutcomeOf(reason)]->Increment();
+}
 
-void GenerationMetrics::OfModel::Failed(const absl::Status& status) { Count(OutcomeName(status)); }
-
-void GenerationMetrics::OfModel::Count(const char* outcome) {
-  all_.requests_.Add({{"model", model_}, {"outcome", outcome}}).Increment();
+void GenerationMetrics::OfModel::Failed(const absl::Status& status) {
+  series_.requests[OutcomeOf(status)]->Increment();
 }
 
 }  // namespace hearth

@@ -2,6 +2,9 @@
 #include <prometheus/collectable.h>
 #include <prometheus/text_serializer.h>
 
+#include <memory>
+
+#include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/serving/generation_metrics.h"
 #include "daemon/serving/status_metrics.h"
@@ -51,13 +54,28 @@ TEST(GenerationMetricsTest, RequestsCountByTheirOutcome) {
 
 TEST(GenerationMetricsTest, ModelsOfOneNameShareTheirFigures) {
   GenerationMetrics metrics;
-  metrics.Of("m").Started(3, absl::Seconds(1));
-  metrics.Of("m").Started(4, absl::Seconds(1));
-  metrics.Of("other").Started(5, absl::Seconds(1));
+  GenerationMetrics::OfModel first = metrics.Of("m"), second = metrics.Of("m"), other = metrics.Of("other");
+  first.Started(3, absl::Seconds(1));
+  second.Started(4, absl::Seconds(1));
+  other.Started(5, absl::Seconds(1));
   const std::string text = Text(*metrics.registry());
   EXPECT_THAT(text, HasSubstr("hearth_prompt_tokens_total{model=\"m\"} 7"));
   EXPECT_THAT(text, HasSubstr("hearth_prompt_tokens_total{model=\"other\"} 5"));
   EXPECT_THAT(text, HasSubstr("hearth_queue_seconds_count{model=\"m\"} 2"));
+}
+
+TEST(GenerationMetricsTest, FiguresAreForgottenWithTheLastModelOfTheirName) {
+  GenerationMetrics metrics;
+  auto first = absl::WrapUnique(new GenerationMetrics::OfModel(metrics.Of("m")));
+  {
+    GenerationMetrics::OfModel loaded_anew = metrics.Of("m");
+    loaded_anew.Started(3, absl::Seconds(1));
+    loaded_anew.FirstToken(absl::Seconds(1));
+    loaded_anew.Finished(EndReason::kLength);
+  }
+  EXPECT_THAT(Text(*metrics.registry()), HasSubstr("hearth_prompt_tokens_total{model=\"m\"} 3"));
+  first.reset();
+  EXPECT_THAT(Text(*metrics.registry()), Not(HasSubstr("model=")));
 }
 
 TEST(ServerMetricsTest, RequestsLeaveTheirTokensAndTimes) {
