@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/capacity/shared_machine.h"
 #include "daemon/membership/host_view.h"
+#include "engine/base/freed_memory.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
@@ -162,7 +163,11 @@ absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std
           absl::StrCat("a model called ", chosen, " is here already; unload it or choose another name"));
     }
     auto entry = std::make_unique<Entry>();
-    entry->model = std::make_shared<ClusterModel>(chosen, path, std::move(file), context_);
+    // Whoever is the last to let go of the model, the system has its memory back.
+    entry->model.reset(new ClusterModel(chosen, path, std::move(file), context_), [](ClusterModel* model) {
+      delete model;
+      ReturnFreedMemory();
+    });
     entry->keeper = std::thread([model = entry->model] { model->Run(); });
     entries_.push_back(std::move(entry));
   }

@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/freed_memory.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/weight_source.h"
 #include "engine/file/gguf_skeleton.h"
@@ -289,8 +290,13 @@ absl::StatusOr<std::shared_ptr<HostShare>> ShardLoader::MakeShare(const ShardDes
   HEARTH_ASSIGN_OR_RETURN(std::vector<DeviceShare> shares,
                           SharesOf(description.units, *outline, devices_.specs()));
   HEARTH_RETURN_IF_ERROR(KvCacheBytes(outline->spec, description.decoder).status());
-  auto share =
-      std::make_shared<HostShare>(std::move(outline), description.decoder, std::move(shares), devices_);
+  // Whoever is the last to let go of the share, the system has its memory back.
+  std::shared_ptr<HostShare> share(
+      new HostShare(std::move(outline), description.decoder, std::move(shares), devices_),
+      [](HostShare* gone) {
+        delete gone;
+        ReturnFreedMemory();
+      });
   for (const auto& [epoch, other] : others) {
     if (other.share != nullptr) share->Adopt(*other.share);
   }

@@ -1,0 +1,13 @@
+#ifndef HEARTH_ENGINE_BASE_FREED_MEMORY_H_
+#define HEARTH_ENGINE_BASE_FREED_MEMORY_H_
+
+namespace hearth {
+
+// Gives the pages that have been freed back to the system; the allocator would keep those between pieces that
+// are still in use, in an arena of every thread. For the end of something large, such as a model: takes some
+// milliseconds, during which others may have to wait for memory. Thread-safe.
+void ReturnFreedMemory();
+
+}  // namespace hearth
+
+#endif  // HEARTH_ENGINE_BASE_FREED_MEMORY_H_
