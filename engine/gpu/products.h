@@ -12,30 +12,23 @@ namespace hearth::gpu::HEARTH_GPU_BACKEND {
 
 inline constexpr int kWarps = 4;  // of a block
 
+inline constexpr uint32_t kRowsPerWarp = 2;  // they share what is read of the activations
+
 enum class ProductMode { kCodes, kExact, kFloats };
 
-// How a warp shares rows: kLanes lanes sum a row, each lane works at kRows rows, for which it reads the
-// activations once.
-template <ProductMode kMode, uint32_t kTokens>
-struct Share {
-  static constexpr uint32_t kLanes = kMode == ProductMode::kFloats ? 32 : kChains;
-  static constexpr uint32_t kRows = kMode != ProductMode::kFloats && kTokens == 1 ? 1 : 2;
-  static constexpr uint32_t kRowsPerWarp = 32 / kLanes * kRows;
-};
-
-// The rows of a lane.
-struct LaneRows {
-  int product = -1;  // -1: there is nothing for this warp
+// The rows of a warp.
+struct WarpRows {
   uint32_t first = 0;
   uint32_t count = 0;
 };
 
-template <class S>
-__device__ __forceinline__ LaneRows RowsOfLane(uint32_t warp, uint32_t rows) {
-  LaneRows lane;
-  lane.first = warp * S::kRowsPerWarp + threadIdx.x % 32 / S::kLanes * S::kRows;
-  lane.count = lane.first < rows ? min(rows - lane.first, static_cast<uint32_t>(S::kRows)) : 0;
-  return lane;
+__host__ __device__ inline uint32_t WarpsOf(uint32_t rows) {
+  return (rows + kRowsPerWarp - 1) / kRowsPerWarp;
+}
+
+__device__ __forceinline__ WarpRows RowsOfWarp(uint32_t warp, uint32_t rows) {
+  const uint32_t first = warp * kRowsPerWarp;
+  return {first, min(rows - first, static_cast<uint32_t>(kRowsPerWarp))};
 }
 
 __device__ __forceinline__ uint32_t WarpOfGrid() { return blockIdx.x * kWarps + threadIdx.x / 32; }
@@ -58,10 +51,11 @@ __device__ __forceinline__ uint32_t WantedBy(const RowMask& mask, const TokenRow
   return wanted;
 }
 
-// Sums over the columns of the products of a lane's rows with the tokens.
-template <class T, uint32_t kRows, uint32_t kTokens>
+// Sums of the products of a warp's rows with the tokens: of a lane's columns, or of two chains that four
+// lanes share.
+template <class T, uint32_t kTokens>
 struct Sums {
-  T value[kRows][kTokens] = {};
+  T value[kRowsPerWarp][kTokens][2] = {};
 };
 
 // The sum over the codes of one unit and one row of activations: times the activations' scale it is the
@@ -90,37 +84,42 @@ __device__ __forceinline__ float UnitProduct(const Unit& unit, const int4& first
   return fmaf(unit.minimum, static_cast<float>(low_sum + high_sum), product);
 }
 
-// scale * product, to a sum.
-__device__ __forceinline__ void Count(float scale, float product, float& sum) {
-  sum = fmaf(scale, product, sum);
+// Adds scale * product of a unit to a sum. A float32 sum is a chain of kChainUnits units of neighbouring
+// lanes, one after another: all lanes of the warp take part.
+__device__ __forceinline__ void Count(float scale, float product, float& chain) {
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(kChainUnits); ++i) {
+    chain = __shfl_sync(0xffffffffu, fmaf(scale, product, chain), i, static_cast<int>(kChainUnits));
+  }
 }
 __device__ __forceinline__ void Count(float scale, float product, int64_t& sum) {
   sum = AddFixedPoint(sum, FixedProduct(scale * kFixedPointScale, product));
 }
 
-// Calls fn(unit) for the units of a lane's chain, in order.
-template <bool kUnrolled, class Fn>
+// Calls fn(unit, valid, number of the chain) for a lane's units: neighbouring lanes have neighbouring units.
+// Those of two turns are on their way at the same time.
+template <class Fn>
 __device__ __forceinline__ void ForEachUnit(uint32_t units, const Fn& fn) {
-  for (uint32_t first = threadIdx.x % kChains * kChainUnits; first < units; first += kChains * kChainUnits) {
-    if (kUnrolled && first + kChainUnits <= units) {
-      // What all of them read is asked for before the first is multiplied.
+  static_assert(kChains * kChainUnits == 64);
+  for (uint32_t first = 0; first < units; first += 64) {
 #pragma unroll
-      for (uint32_t i = 0; i < kChainUnits; ++i) fn(first + i);
-    } else {
-      for (uint32_t u = first; u < min(first + kChainUnits, units); ++u) fn(u);
+    for (uint32_t chain = 0; chain < 2; ++chain) {
+      const uint32_t u = first + chain * 32 + threadIdx.x % 32;
+      fn(u < units ? u : units - 1, u < units, chain);
     }
   }
 }
 
 // Codes times codes.
-template <GpuType kType, class T, uint32_t kRows, uint32_t kTokens>
+template <GpuType kType, class T, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const GpuRows& x,
-                                              const TokenRows& tokens, const LaneRows& rows,
-                                              const uint32_t (&wanted)[kRows], bool skip_silent,
-                                              Sums<T, kRows, kTokens>& sums) {
+                                              const TokenRows& tokens, const WarpRows& rows,
+                                              const uint32_t (&wanted)[kRowsPerWarp], bool skip_silent,
+                                              Sums<T, kTokens>& sums) {
+  constexpr bool kFixed = sizeof(T) == 8;
   const uint32_t units = weights.cols / kUnitCols;
   const uint32_t x_units = x.cols / kUnitCols;
-  ForEachUnit<kTokens == 1>(units, [&](uint32_t u) {
+  ForEachUnit(units, [&](uint32_t u, bool valid, uint32_t chain) {
     float x_scale[kTokens];
     bool any = false;
 #pragma unroll
@@ -130,10 +129,10 @@ __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const Gp
       any = any || x_scale[t] != 0;  // also when it is not a number
     }
     // A branch on what was just read would hold up the weights.
-    if (skip_silent && !any) return;
-    Unit unit[kRows];
+    if (kFixed && (!valid || (skip_silent && !any))) return;
+    Unit unit[kRowsPerWarp];
 #pragma unroll
-    for (uint32_t r = 0; r < kRows; ++r) {
+    for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
       if (wanted[r] != 0) LoadUnit<kType>(weights, static_cast<size_t>(rows.first + r) * units + u, unit[r]);
     }
 #pragma unroll
@@ -143,23 +142,24 @@ __device__ __forceinline__ void MultiplyCodes(const GpuMatrix& weights, const Gp
       const int4 first = codes[0], second = codes[1];
       const int half_sums = x.half_sums[at];
 #pragma unroll
-      for (uint32_t r = 0; r < kRows; ++r) {
+      for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
         if (wanted[r] == 0) continue;
-        Count(x_scale[t], UnitProduct<kType>(unit[r], first, second, half_sums), sums.value[r][t]);
+        const float product = UnitProduct<kType>(unit[r], first, second, half_sums);
+        Count(valid ? x_scale[t] : 0.0f, valid ? product : 0.0f, sums.value[r][t][kFixed ? 0 : chain]);
       }
     }
   });
 }
 
 // Dequantised weights times float32 values, unit by unit.
-template <GpuType kType, class T, uint32_t kRows, uint32_t kTokens>
+template <GpuType kType, class T, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyExactly(const GpuMatrix& weights, const GpuRows& x,
-                                                const TokenRows& tokens, const LaneRows& rows,
-                                                const uint32_t (&wanted)[kRows],
-                                                Sums<T, kRows, kTokens>& sums) {
+                                                const TokenRows& tokens, const WarpRows& rows,
+                                                const uint32_t (&wanted)[kRowsPerWarp],
+                                                Sums<T, kTokens>& sums) {
   const uint32_t units = weights.cols / kUnitCols;
-  ForEachUnit<false>(units, [&](uint32_t u) {
-    for (uint32_t r = 0; r < kRows; ++r) {
+  ForEachUnit(units, [&](uint32_t u, bool valid, uint32_t chain) {
+    for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
       if (wanted[r] == 0) continue;
       Unit unit;
       LoadUnit<kType>(weights, static_cast<size_t>(rows.first + r) * units + u, unit);
@@ -169,7 +169,7 @@ __device__ __forceinline__ void MultiplyExactly(const GpuMatrix& weights, const 
         float product = 0;
 #pragma unroll
         for (int i = 0; i < 32; ++i) product = fmaf(WeightOf<kType>(unit, i), values[i], product);
-        Count(1.0f, product, sums.value[r][t]);
+        Count(1.0f, valid ? product : 0.0f, sums.value[r][t][sizeof(T) == 8 ? 0 : chain]);
       }
     }
   });
@@ -177,19 +177,19 @@ __device__ __forceinline__ void MultiplyExactly(const GpuMatrix& weights, const 
 
 // Float weights: a lane takes eight columns of every 256; the four lanes of a unit add up before it is
 // counted.
-template <GpuType kType, class T, uint32_t kRows, uint32_t kTokens>
+template <GpuType kType, class T, uint32_t kTokens>
 __device__ __forceinline__ void MultiplyFloats(const GpuMatrix& weights, const GpuRows& x,
-                                               const TokenRows& tokens, const LaneRows& rows,
-                                               const uint32_t (&wanted)[kRows],
-                                               Sums<T, kRows, kTokens>& sums) {
+                                               const TokenRows& tokens, const WarpRows& rows,
+                                               const uint32_t (&wanted)[kRowsPerWarp],
+                                               Sums<T, kTokens>& sums) {
   constexpr bool kFixed = sizeof(T) == 8;
   const uint32_t lane = threadIdx.x % 32;
   for (uint32_t base = 0; base < weights.cols; base += kSuperCols) {
     const uint32_t col = base + lane * 8;
-    float w[kRows][8] = {};
+    float w[kRowsPerWarp][8] = {};
     if (col < weights.cols) {
 #pragma unroll
-      for (uint32_t r = 0; r < kRows; ++r) {
+      for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
         if (wanted[r] != 0) LoadFloats<kType>(weights, rows.first + r, col, w[r]);
       }
     }
@@ -205,25 +205,26 @@ __device__ __forceinline__ void MultiplyFloats(const GpuMatrix& weights, const G
         values[4] = b.x, values[5] = b.y, values[6] = b.z, values[7] = b.w;
       }
 #pragma unroll
-      for (uint32_t r = 0; r < kRows; ++r) {
+      for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
         float product = 0;
 #pragma unroll
         for (int i = 0; i < 8; ++i) product = fmaf(w[r][i], values[i], product);
         if (kFixed) {
           product += __shfl_xor_sync(0xffffffffu, product, 1);
           product += __shfl_xor_sync(0xffffffffu, product, 2);
-          if (lane % 4 != 0) product = 0;
+          if (lane % 4 == 0) Count(1.0f, product, sums.value[r][t][0]);
+        } else {
+          sums.value[r][t][0] += product;
         }
-        Count(1.0f, product, sums.value[r][t]);
       }
     }
   }
 }
 
-template <GpuType kType, ProductMode kMode, class T, uint32_t kRows, uint32_t kTokens>
+template <GpuType kType, ProductMode kMode, class T, uint32_t kTokens>
 __device__ __forceinline__ void Multiply(const GpuMatrix& weights, const GpuRows& x, const TokenRows& tokens,
-                                         const LaneRows& rows, const uint32_t (&wanted)[kRows],
-                                         bool skip_silent, Sums<T, kRows, kTokens>& sums) {
+                                         const WarpRows& rows, const uint32_t (&wanted)[kRowsPerWarp],
+                                         bool skip_silent, Sums<T, kTokens>& sums) {
   if constexpr (kMode == ProductMode::kCodes) {
     MultiplyCodes<kType>(weights, x, tokens, rows, wanted, skip_silent, sums);
   } else if constexpr (kMode == ProductMode::kExact) {
@@ -233,28 +234,27 @@ __device__ __forceinline__ void Multiply(const GpuMatrix& weights, const GpuRows
   }
 }
 
-// The sum over the lanes of a row, in each of them. Chains are added one after another: a product of many
+// The sum of a row over the lanes, in each of them. Chains are added one after another: a product of many
 // rows (tile_products.h) has the same bits then.
-template <class S>
-__device__ __forceinline__ float RowSum(float value) {
-  if constexpr (S::kLanes == 32) {
-    return WarpSum(value);
+template <ProductMode kMode>
+__device__ __forceinline__ float RowSum(const float (&values)[2]) {
+  if constexpr (kMode == ProductMode::kFloats) {
+    return WarpSum(values[0]);
   } else {
     float sum = 0;
 #pragma unroll
-    for (int c = 0; c < static_cast<int>(S::kLanes); ++c) {
-      sum += __shfl_sync(0xffffffffu, value, c, static_cast<int>(S::kLanes));
+    for (int half = 0; half < 2; ++half) {
+#pragma unroll
+      for (int lane = 0; lane < 32; lane += static_cast<int>(kChainUnits)) {
+        sum += __shfl_sync(0xffffffffu, values[half], lane);
+      }
     }
     return sum;
   }
 }
-template <class S>
-__device__ __forceinline__ int64_t RowSum(int64_t value) {
-#pragma unroll
-  for (int offset = S::kLanes / 2; offset > 0; offset /= 2) {
-    value = AddFixedPoint(value, __shfl_xor_sync(0xffffffffu, value, offset));
-  }
-  return value;
+template <ProductMode kMode>
+__device__ __forceinline__ int64_t RowSum(const int64_t (&values)[2]) {
+  return WarpSum(values[0]);
 }
 
 // What comes out of a product whose sum is known.
@@ -264,14 +264,13 @@ __device__ __forceinline__ float Finished(const ProductOut& product, uint32_t ro
   return product.relu ? fmaxf(sum, 0.0f) : sum;
 }
 
-// Some lanes of a warp per row of whichever product it is of.
+// A warp per pair of rows of whichever product they are of.
 template <GpuType kType, ProductMode kMode, uint32_t kTokens>
 __global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
-  using S = Share<kMode, kTokens>;
   uint32_t warp = WarpOfGrid();
   int which = -1;
   for (uint32_t p = 0; p < args.product_count; ++p) {
-    const uint32_t warps = (args.products[p].weights.rows + S::kRowsPerWarp - 1) / S::kRowsPerWarp;
+    const uint32_t warps = WarpsOf(args.products[p].weights.rows);
     if (warp < warps) {
       which = static_cast<int>(p);
       break;
@@ -280,24 +279,23 @@ __global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
   }
   if (which < 0) return;
   const ProductOut& product = args.products[which];
-  const LaneRows rows = RowsOfLane<S>(warp, product.weights.rows);
+  const WarpRows rows = RowsOfWarp(warp, product.weights.rows);
 
-  uint32_t wanted[S::kRows];
+  uint32_t wanted[kRowsPerWarp];
   uint32_t any = 0;
 #pragma unroll
-  for (uint32_t r = 0; r < S::kRows; ++r) {
+  for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
     wanted[r] = r < rows.count ? WantedBy(args.mask, args.tokens, rows.first + r) : 0;
     any |= wanted[r];
   }
-  any = __any_sync(0xffffffffu, any != 0) != 0 ? 1 : 0;
-  Sums<float, S::kRows, kTokens> sums;
+  Sums<float, kTokens> sums;
   if (any != 0) Multiply<kType, kMode>(product.weights, args.x, args.tokens, rows, wanted, false, sums);
 #pragma unroll
-  for (uint32_t r = 0; r < S::kRows; ++r) {
+  for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
 #pragma unroll
     for (uint32_t t = 0; t < kTokens; ++t) {
-      float sum = any != 0 ? RowSum<S>(sums.value[r][t]) : 0.0f;
-      if (threadIdx.x % S::kLanes != 0 || t >= args.tokens.count || r >= rows.count) continue;
+      float sum = any != 0 ? RowSum<kMode>(sums.value[r][t]) : 0.0f;
+      if (threadIdx.x % 32 != 0 || t >= args.tokens.count || r >= rows.count) continue;
       if ((wanted[r] >> t & 1) == 0) {
         sum = 0;
       } else {
@@ -310,21 +308,20 @@ __global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
 
 template <GpuType kType, ProductMode kMode, uint32_t kTokens>
 __global__ void __launch_bounds__(kWarps * 32) FixedMatVec(const FixedMatVecArgs args) {
-  using S = Share<kMode, kTokens>;
   const uint32_t warp = WarpOfGrid();
-  if (warp * S::kRowsPerWarp >= args.weights.rows) return;
-  const LaneRows rows = RowsOfLane<S>(warp, args.weights.rows);
-  uint32_t wanted[S::kRows];
+  if (warp >= WarpsOf(args.weights.rows)) return;
+  const WarpRows rows = RowsOfWarp(warp, args.weights.rows);
+  uint32_t wanted[kRowsPerWarp];
 #pragma unroll
-  for (uint32_t r = 0; r < S::kRows; ++r) wanted[r] = r < rows.count ? 1 : 0;
-  Sums<int64_t, S::kRows, kTokens> sums;
+  for (uint32_t r = 0; r < kRowsPerWarp; ++r) wanted[r] = r < rows.count ? 1 : 0;
+  Sums<int64_t, kTokens> sums;
   Multiply<kType, kMode>(args.weights, args.x, args.tokens, rows, wanted, args.skip_silent, sums);
 #pragma unroll
-  for (uint32_t r = 0; r < S::kRows; ++r) {
+  for (uint32_t r = 0; r < kRowsPerWarp; ++r) {
 #pragma unroll
     for (uint32_t t = 0; t < kTokens; ++t) {
-      const int64_t sum = RowSum<S>(sums.value[r][t]);
-      if (threadIdx.x % S::kLanes != 0 || t >= args.tokens.count || r >= rows.count) continue;
+      const int64_t sum = RowSum<kMode>(sums.value[r][t]);
+      if (threadIdx.x % 32 != 0 || t >= args.tokens.count || r >= rows.count) continue;
       int64_t& to = args.sums[static_cast<size_t>(args.tokens.out[t]) * args.sums_stride + rows.first + r];
       to = args.overwrite ? sum : AddFixedPoint(to, sum);
     }
@@ -370,38 +367,24 @@ __global__ void __launch_bounds__(kNeuronThreads) NeuronSum(const NeuronSumArgs 
   }
 }
 
-template <GpuType kType, ProductMode kMode, uint32_t kTokens>
-cudaError_t LaunchMatVecOf(const MatVecArgs& args, cudaStream_t stream) {
-  constexpr uint32_t kRows = Share<kMode, kTokens>::kRowsPerWarp;
-  uint32_t warps = 0;
-  for (uint32_t p = 0; p < args.product_count; ++p) {
-    warps += (args.products[p].weights.rows + kRows - 1) / kRows;
-  }
-  return Launch(MatVec<kType, kMode, kTokens>, dim3((warps + kWarps - 1) / kWarps), dim3(kWarps * 32), 0,
-                stream, args);
-}
-
 template <GpuType kType, ProductMode kMode>
 cudaError_t LaunchMatVec(const MatVecArgs& args, cudaStream_t stream) {
-  if (args.tokens.count == 1) return LaunchMatVecOf<kType, kMode, 1>(args, stream);
-  if (args.tokens.count == 2) return LaunchMatVecOf<kType, kMode, 2>(args, stream);
-  if (args.tokens.count <= 4) return LaunchMatVecOf<kType, kMode, 4>(args, stream);
-  return LaunchMatVecOf<kType, kMode, 8>(args, stream);
-}
-
-template <GpuType kType, ProductMode kMode, uint32_t kTokens>
-cudaError_t LaunchFixedMatVecOf(const FixedMatVecArgs& args, cudaStream_t stream) {
-  constexpr uint32_t kRows = kWarps * Share<kMode, kTokens>::kRowsPerWarp;
-  return Launch(FixedMatVec<kType, kMode, kTokens>, dim3((args.weights.rows + kRows - 1) / kRows),
-                dim3(kWarps * 32), 0, stream, args);
+  uint32_t warps = 0;
+  for (uint32_t p = 0; p < args.product_count; ++p) warps += WarpsOf(args.products[p].weights.rows);
+  const dim3 grid((warps + kWarps - 1) / kWarps), block(kWarps * 32);
+  if (args.tokens.count == 1) return Launch(MatVec<kType, kMode, 1>, grid, block, 0, stream, args);
+  if (args.tokens.count == 2) return Launch(MatVec<kType, kMode, 2>, grid, block, 0, stream, args);
+  if (args.tokens.count <= 4) return Launch(MatVec<kType, kMode, 4>, grid, block, 0, stream, args);
+  return Launch(MatVec<kType, kMode, 8>, grid, block, 0, stream, args);
 }
 
 template <GpuType kType, ProductMode kMode>
 cudaError_t LaunchFixedMatVec(const FixedMatVecArgs& args, cudaStream_t stream) {
-  if (args.tokens.count == 1) return LaunchFixedMatVecOf<kType, kMode, 1>(args, stream);
-  if (args.tokens.count == 2) return LaunchFixedMatVecOf<kType, kMode, 2>(args, stream);
-  if (args.tokens.count <= 4) return LaunchFixedMatVecOf<kType, kMode, 4>(args, stream);
-  return LaunchFixedMatVecOf<kType, kMode, 8>(args, stream);
+  const dim3 grid((WarpsOf(args.weights.rows) + kWarps - 1) / kWarps), block(kWarps * 32);
+  if (args.tokens.count == 1) return Launch(FixedMatVec<kType, kMode, 1>, grid, block, 0, stream, args);
+  if (args.tokens.count == 2) return Launch(FixedMatVec<kType, kMode, 2>, grid, block, 0, stream, args);
+  if (args.tokens.count <= 4) return Launch(FixedMatVec<kType, kMode, 4>, grid, block, 0, stream, args);
+  return Launch(FixedMatVec<kType, kMode, 8>, grid, block, 0, stream, args);
 }
 
 template <GpuType kType>

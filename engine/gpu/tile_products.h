@@ -19,14 +19,9 @@ inline constexpr uint32_t kTileWarpRows = 32;  // of them, of a warp: two fragme
 inline constexpr uint32_t kStageUnits = kChainUnits;
 inline constexpr int kFragments = 2;
 
-// What a product is summed in: float32, or fixed point, which takes twice the registers.
-template <class T>
-struct TileShape {
-  static constexpr bool kFixed = sizeof(T) == 8;
-  static constexpr uint32_t kTokens = kFixed ? 64 : 128;  // of a block
-  static constexpr uint32_t kWarpTokens = kTokens / 2;    // two warps beside one another, four below
-  static constexpr int kColumns = kWarpTokens / 8;        // fragments of tokens
-};
+inline constexpr uint32_t kTileTokens = 64;               // of a block
+inline constexpr uint32_t kWarpTokens = kTileTokens / 2;  // two warps beside one another, four below
+inline constexpr int kColumns = kWarpTokens / 8;          // fragments of tokens
 
 // Scales of a unit and a row as the products take them.
 struct TileScale {
@@ -35,20 +30,20 @@ struct TileScale {
 };
 
 // One stage: kStageUnits units of every row and token.
-template <GpuType kType, uint32_t kTokens>
+template <GpuType kType>
 struct TileStage {
   using Traits = UnitTraits<kType>;
   static constexpr uint32_t kCodeBytes = Traits::kBytes.codes;
   static constexpr uint32_t kHighWords = Traits::kBytes.high / 4;
   uint4 codes[kStageUnits][kTileRows * kCodeBytes / 16];
-  int4 x[kStageUnits][kTokens * 2];  // halves of a unit; see HalfOf
+  int4 x[kStageUnits][kTileTokens * 2];  // halves of a unit; see HalfOf
   uint32_t high[Traits::kBytes.high > 0 ? kStageUnits : 1]
                [Traits::kBytes.high > 0 ? kTileRows* kHighWords : 1];
   TileScale scale[kStageUnits][kTileRows];
   float upper_scale[Traits::kHalves ? kStageUnits : 1][Traits::kHalves ? kTileRows : 1];
   float minimum[Traits::kMinimum ? kStageUnits : 1][Traits::kMinimum ? kTileRows : 1];
-  float x_scale[kStageUnits][kTokens];
-  float x_sum[Traits::kMinimum ? kStageUnits : 1][Traits::kMinimum ? kTokens : 1];
+  float x_scale[kStageUnits][kTileTokens];
+  float x_sum[Traits::kMinimum ? kStageUnits : 1][Traits::kMinimum ? kTileTokens : 1];
 };
 
 // Where half h of a row's 32 bytes lies: rows four apart change places, so that the threads of a fragment
@@ -58,11 +53,11 @@ __device__ __forceinline__ uint32_t HalfOf(uint32_t row, uint32_t half) {
 }
 
 // What a thread brings into the next stage by way of its registers.
-template <GpuType kType, uint32_t kTokens>
+template <GpuType kType>
 struct TileLoads {
   using Traits = UnitTraits<kType>;
   static constexpr int kRowLoads = kTileRows * kStageUnits / kTileThreads;
-  static constexpr int kTokenLoads = kTokens * kStageUnits / kTileThreads;
+  static constexpr int kTokenLoads = kTileTokens * kStageUnits / kTileThreads;
   float scale[kRowLoads][2];
   float minimum[kRowLoads];
   uint32_t high[kRowLoads][2];
@@ -81,11 +76,10 @@ struct TileTokens {
 };
 
 // Asks for the units from `unit` on. What is beyond the matrix or the tokens is read from their last ones.
-template <GpuType kType, uint32_t kTokens>
+template <GpuType kType>
 __device__ __forceinline__ void StartStage(const GpuMatrix& weights, const GpuRows& x, uint32_t first_row,
-                                           const TileTokens& tokens, uint32_t unit,
-                                           TileStage<kType, kTokens>& stage,
-                                           TileLoads<kType, kTokens>& loads) {
+                                           const TileTokens& tokens, uint32_t unit, TileStage<kType>& stage,
+                                           TileLoads<kType>& loads) {
   using Traits = UnitTraits<kType>;
   constexpr uint32_t kCodeBytes = Traits::kBytes.codes, kPieces = kCodeBytes / 16;
   const uint32_t units = weights.cols / kUnitCols, x_units = x.cols / kUnitCols;
@@ -99,14 +93,14 @@ __device__ __forceinline__ void StartStage(const GpuMatrix& weights, const GpuRo
                 weights.codes + at * kCodeBytes + piece * 16);
   }
 #pragma unroll
-  for (uint32_t i = thread; i < kTokens * kStageUnits * 2; i += kTileThreads) {
+  for (uint32_t i = thread; i < kTileTokens * kStageUnits * 2; i += kTileThreads) {
     const uint32_t token = i / (kStageUnits * 2), u = i / 2 % kStageUnits, piece = i % 2;
     const size_t at = static_cast<size_t>(tokens.InRow(token)) * x_units + min(unit + u, x_units - 1);
     CopyAsync16(&stage.x[u][HalfOf(token, piece)], x.codes + at * kUnitCols + piece * 16);
   }
   CopyAsyncCommit();
 #pragma unroll
-  for (int i = 0; i < TileLoads<kType, kTokens>::kRowLoads; ++i) {
+  for (int i = 0; i < TileLoads<kType>::kRowLoads; ++i) {
     const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + thread;
     const uint32_t row = min(first_row + number / kStageUnits, weights.rows - 1);
     const size_t at = static_cast<size_t>(row) * units + min(unit + number % kStageUnits, units - 1);
@@ -120,7 +114,7 @@ __device__ __forceinline__ void StartStage(const GpuMatrix& weights, const GpuRo
     }
   }
 #pragma unroll
-  for (int i = 0; i < TileLoads<kType, kTokens>::kTokenLoads; ++i) {
+  for (int i = 0; i < TileLoads<kType>::kTokenLoads; ++i) {
     const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + thread;
     const size_t at = static_cast<size_t>(tokens.InRow(number / kStageUnits)) * x_units +
                       min(unit + number % kStageUnits, x_units - 1);
@@ -130,12 +124,12 @@ __device__ __forceinline__ void StartStage(const GpuMatrix& weights, const GpuRo
 }
 
 // Puts what came by registers into its place and waits for the rest.
-template <GpuType kType, uint32_t kTokens>
-__device__ __forceinline__ void EndStage(float x_scale_factor, const TileLoads<kType, kTokens>& loads,
-                                         TileStage<kType, kTokens>& stage) {
+template <GpuType kType>
+__device__ __forceinline__ void EndStage(float x_scale_factor, const TileLoads<kType>& loads,
+                                         TileStage<kType>& stage) {
   using Traits = UnitTraits<kType>;
 #pragma unroll
-  for (int i = 0; i < TileLoads<kType, kTokens>::kRowLoads; ++i) {
+  for (int i = 0; i < TileLoads<kType>::kRowLoads; ++i) {
     const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + threadIdx.x;
     const uint32_t row = number / kStageUnits, u = number % kStageUnits;
     stage.scale[u][row] = {loads.scale[i][0], -kRoundingNumber * loads.scale[i][0]};
@@ -151,7 +145,7 @@ __device__ __forceinline__ void EndStage(float x_scale_factor, const TileLoads<k
     }
   }
 #pragma unroll
-  for (int i = 0; i < TileLoads<kType, kTokens>::kTokenLoads; ++i) {
+  for (int i = 0; i < TileLoads<kType>::kTokenLoads; ++i) {
     const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + threadIdx.x;
     const uint32_t token = number / kStageUnits, u = number % kStageUnits;
     stage.x_scale[u][token] = loads.x_scale[i] * x_scale_factor;
@@ -166,9 +160,9 @@ __device__ __forceinline__ void EndStage(float x_scale_factor, const TileLoads<k
 }
 
 // Codes of values 4 w .. 4 w + 3 (number 0) and 16 + 4 w ... (number 1) of a row, with their sign.
-template <GpuType kType, uint32_t kTokens>
-__device__ __forceinline__ void RowCodes(const TileStage<kType, kTokens>& stage, uint32_t u, uint32_t row,
-                                         uint32_t w, uint32_t (&codes)[2]) {
+template <GpuType kType>
+__device__ __forceinline__ void RowCodes(const TileStage<kType>& stage, uint32_t u, uint32_t row, uint32_t w,
+                                         uint32_t (&codes)[2]) {
   using Traits = UnitTraits<kType>;
   const uint32_t* words = reinterpret_cast<const uint32_t*>(stage.codes[u]);
   if (!Traits::kNibbles) {
@@ -205,17 +199,18 @@ __device__ __forceinline__ void RowCodes(const TileStage<kType, kTokens>& stage,
 // the next).
 template <class T>
 struct TileSums {
-  float chain[kFragments][TileShape<T>::kColumns][4];
-  float total[kFragments][TileShape<T>::kColumns][4];
+  float chain[kFragments][kColumns][4];
+  float total[kFragments][kColumns][4];
 
-  __device__ __forceinline__ void Count(int f, int c, int i, float scale, float product) {
-    chain[f][c][i] = fmaf(scale, product, chain[f][c][i]);
+  __device__ __forceinline__ void Count(int f, int c, const float (&x_scale)[2], const float (&scaled)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) chain[f][c][i] = fmaf(x_scale[i % 2], scaled[i], chain[f][c][i]);
   }
-  __device__ __forceinline__ void EndChain() {
+  __device__ __forceinline__ void EndChain(uint32_t) {
 #pragma unroll
     for (int f = 0; f < kFragments; ++f) {
 #pragma unroll
-      for (int c = 0; c < TileShape<T>::kColumns; ++c) {
+      for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           total[f][c][i] += chain[f][c][i];
@@ -227,26 +222,35 @@ struct TileSums {
 };
 template <>
 struct TileSums<int64_t> {
-  int chain[kFragments][TileShape<int64_t>::kColumns][4];
-  int64_t total[kFragments][TileShape<int64_t>::kColumns][4];
+  uint32_t chain[kFragments][kColumns][4];  // with kRoundingBits for each unit
+  int64_t total[kFragments][kColumns][4];
 
-  // Chains have at most as many units as sums below 2^31 need; numbers that are too large go by the chain.
-  __device__ __forceinline__ void Count(int f, int c, int i, float scale, float product) {
-    const int bits = __float_as_int(fmaf(scale, product, kRoundingNumber));
-    if (TooLarge(bits)) {
-      total[f][c][i] = AddFixedPoint(total[f][c][i], RoundScaled(scale * product));
-    } else {
-      chain[f][c][i] += bits - kRoundingBits;
+  // Chains have at most as many units as sums below 2^31 allow; numbers that are too large go by the chain.
+  __device__ __forceinline__ void Count(int f, int c, const float (&x_scale)[2], const float (&scaled)[4]) {
+    int bits[4], differs = 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      bits[i] = __float_as_int(fmaf(x_scale[i % 2], scaled[i], kRoundingNumber));
+      differs |= bits[i] ^ kRoundingBits;
+      chain[f][c][i] += static_cast<uint32_t>(bits[i]);
+    }
+    if (!TooLarge(differs ^ kRoundingBits)) return;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (!TooLarge(bits[i])) continue;
+      chain[f][c][i] += static_cast<uint32_t>(kRoundingBits) - static_cast<uint32_t>(bits[i]);
+      total[f][c][i] = AddFixedPoint(total[f][c][i], RoundScaled(x_scale[i % 2] * scaled[i]));
     }
   }
-  __device__ __forceinline__ void EndChain() {
+  __device__ __forceinline__ void EndChain(uint32_t units) {
 #pragma unroll
     for (int f = 0; f < kFragments; ++f) {
 #pragma unroll
-      for (int c = 0; c < TileShape<int64_t>::kColumns; ++c) {
+      for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          total[f][c][i] = AddFixedPoint(total[f][c][i], chain[f][c][i]);
+          total[f][c][i] =
+              AddFixedPoint(total[f][c][i], static_cast<int32_t>(chain[f][c][i] - units * kRoundingBits));
           chain[f][c][i] = 0;
         }
       }
@@ -256,13 +260,12 @@ struct TileSums<int64_t> {
 
 // Multiplies one unit of the block's rows and tokens.
 template <GpuType kType, class T>
-__device__ __forceinline__ void MultiplyUnit(const TileStage<kType, TileShape<T>::kTokens>& stage, uint32_t u,
-                                             uint32_t columns, TileSums<T>& sums) {
-  using Shape = TileShape<T>;
+__device__ __forceinline__ void MultiplyUnit(const TileStage<kType>& stage, uint32_t u, uint32_t columns,
+                                             TileSums<T>& sums) {
   using Traits = UnitTraits<kType>;
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const uint32_t row = warp / 2 * kTileWarpRows + lane / 4, w = lane % 4;
-  const uint32_t token = warp % 2 * Shape::kWarpTokens;
+  const uint32_t token = warp % 2 * kWarpTokens;
   uint32_t codes[kFragments][4];
   TileScale scale[kFragments][2];
   float upper_scale[kFragments][2], minimum[kFragments][2];
@@ -284,7 +287,7 @@ __device__ __forceinline__ void MultiplyUnit(const TileStage<kType, TileShape<T>
   }
   const uint32_t* x = reinterpret_cast<const uint32_t*>(stage.x[u]);
 #pragma unroll
-  for (int c = 0; c < Shape::kColumns; ++c) {
+  for (int c = 0; c < kColumns; ++c) {
     if (static_cast<uint32_t>(c) >= columns) break;
     const uint32_t n = token + static_cast<uint32_t>(c) * 8 + lane / 4;  // whose codes this thread brings
     const uint32_t x_codes[2] = {x[HalfOf(n, 0) * 4 + w], x[HalfOf(n, 1) * 4 + w]};
@@ -306,16 +309,17 @@ __device__ __forceinline__ void MultiplyUnit(const TileStage<kType, TileShape<T>
       } else {
         MmaS8(product, codes[f], x_codes);
       }
+      float scaled[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int below = i / 2, next = i % 2;
-        float scaled = fmaf(__int_as_float(product[i]), scale[f][below].scale, scale[f][below].shifted);
+        scaled[i] = fmaf(__int_as_float(product[i]), scale[f][below].scale, scale[f][below].shifted);
         if (Traits::kHalves) {
-          scaled = fmaf(upper_scale[f][below], __int_as_float(upper[i]) - kRoundingNumber, scaled);
+          scaled[i] = fmaf(upper_scale[f][below], __int_as_float(upper[i]) - kRoundingNumber, scaled[i]);
         }
-        if (Traits::kMinimum) scaled = fmaf(minimum[f][below], x_sum[next], scaled);
-        sums.Count(f, c, i, x_scale[next], scaled);
+        if (Traits::kMinimum) scaled[i] = fmaf(minimum[f][below], x_sum[next], scaled[i]);
       }
+      sums.Count(f, c, x_scale, scaled);
     }
   }
 }
@@ -324,37 +328,40 @@ __device__ __forceinline__ void MultiplyUnit(const TileStage<kType, TileShape<T>
 template <GpuType kType, class T>
 __device__ __forceinline__ void MultiplyTile(const GpuMatrix& weights, const GpuRows& x, uint32_t first_row,
                                              const TileTokens& tokens, uint32_t columns, TileSums<T>& sums) {
-  constexpr uint32_t kTokens = TileShape<T>::kTokens;
   HEARTH_DYNAMIC_SHARED(unsigned char, memory);
-  auto* stages = reinterpret_cast<TileStage<kType, kTokens>*>(memory);
-  const float factor = TileShape<T>::kFixed ? kFixedPointScale : 1.0f;
+  auto* stages = reinterpret_cast<TileStage<kType>*>(memory);
+  const float factor = sizeof(T) == 8 ? kFixedPointScale : 1.0f;
   const uint32_t units = weights.cols / kUnitCols;
   const uint32_t groups = (units + kStageUnits - 1) / kStageUnits;
 #pragma unroll
   for (int f = 0; f < kFragments; ++f) {
 #pragma unroll
-    for (int c = 0; c < TileShape<T>::kColumns; ++c) {
+    for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) sums.chain[f][c][i] = 0, sums.total[f][c][i] = 0;
     }
   }
-  TileLoads<kType, kTokens> loads;
-  StartStage<kType, kTokens>(weights, x, first_row, tokens, 0, stages[0], loads);
-  EndStage<kType, kTokens>(factor, loads, stages[0]);
-  uint32_t now = 0;
+  TileLoads<kType> loads;
+  StartStage<kType>(weights, x, first_row, tokens, 0, stages[0], loads);
+  EndStage<kType>(factor, loads, stages[0]);
+  uint32_t now = 0, in_chain = 0;
   // Chain after chain, each in steps of kChains groups.
   for (uint32_t chain = 0, group = 0; group < groups;) {
     uint32_t next = group + kChains;
     const bool ends = next >= groups;
     if (ends) next = chain + 1 < kChains ? ++chain : groups;
     if (next < groups) {
-      StartStage<kType, kTokens>(weights, x, first_row, tokens, next * kStageUnits, stages[now ^ 1], loads);
+      StartStage<kType>(weights, x, first_row, tokens, next * kStageUnits, stages[now ^ 1], loads);
     }
     const uint32_t count = min(units - group * kStageUnits, static_cast<uint32_t>(kStageUnits));
 #pragma unroll 1
     for (uint32_t u = 0; u < count; ++u) MultiplyUnit<kType, T>(stages[now], u, columns, sums);
-    if (ends) sums.EndChain();
-    if (next < groups) EndStage<kType, kTokens>(factor, loads, stages[now ^ 1]);
+    in_chain += count;
+    if (ends) {
+      sums.EndChain(in_chain);
+      in_chain = 0;
+    }
+    if (next < groups) EndStage<kType>(factor, loads, stages[now ^ 1]);
     now ^= 1;
     group = next;
   }
@@ -366,15 +373,15 @@ __device__ __forceinline__ void ForEachSum(const TileSums<T>& sums, uint32_t fir
                                            const TileTokens& tokens, const Fn& fn) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 #pragma unroll
-  for (int c = 0; c < TileShape<T>::kColumns; ++c) {
+  for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
     for (int f = 0; f < kFragments; ++f) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const uint32_t row =
             first_row + warp / 2 * kTileWarpRows + lane / 4 + static_cast<uint32_t>(f * 16 + i / 2 * 8);
-        const uint32_t token = tokens.first + warp % 2 * TileShape<T>::kWarpTokens + lane % 4 * 2 +
-                               static_cast<uint32_t>(c * 8 + i % 2);
+        const uint32_t token =
+            tokens.first + warp % 2 * kWarpTokens + lane % 4 * 2 + static_cast<uint32_t>(c * 8 + i % 2);
         if (row < rows && token < tokens.count) fn(row, token, sums.total[f][c][i]);
       }
     }
@@ -384,12 +391,12 @@ __device__ __forceinline__ void ForEachSum(const TileSums<T>& sums, uint32_t fir
 // Fragments of tokens of a warp that have any.
 template <class T>
 __device__ __forceinline__ uint32_t ColumnsOfWarp(const TileTokens& tokens) {
-  const uint32_t first = tokens.first + threadIdx.x / 32 % 2 * TileShape<T>::kWarpTokens;
+  const uint32_t first = tokens.first + threadIdx.x / 32 % 2 * kWarpTokens;
   return first < tokens.count ? (tokens.count - first + 7) / 8 : 0;
 }
 
 template <GpuType kType>
-__global__ void __launch_bounds__(kTileThreads, 1) TileProducts(const TileProductArgs args) {
+__global__ void __launch_bounds__(kTileThreads, 2) TileProducts(const TileProductArgs args) {
 #if HEARTH_GPU_MATRIX_UNITS
   uint32_t tile = blockIdx.x;
   uint32_t p = 0;
@@ -399,7 +406,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) TileProducts(const TileProduc
     tile -= tiles;
   }
   const ProductOut& product = args.products[p];
-  const TileTokens tokens = {args.in, blockIdx.y * TileShape<float>::kTokens, args.count};
+  const TileTokens tokens = {args.in, blockIdx.y * kTileTokens, args.count};
   TileSums<float> sums;
   MultiplyTile<kType, float>(product.weights, args.x, tile * kTileRows, tokens, ColumnsOfWarp<float>(tokens),
                              sums);
@@ -415,7 +422,7 @@ template <GpuType kType>
 __global__ void __launch_bounds__(kTileThreads, 1) FixedTileProducts(const FixedTileArgs args) {
 #if HEARTH_GPU_MATRIX_UNITS
   const uint32_t first_row = blockIdx.x * kTileRows;
-  const TileTokens tokens = {args.in, blockIdx.y * TileShape<int64_t>::kTokens, args.count};
+  const TileTokens tokens = {args.in, blockIdx.y * kTileTokens, args.count};
   TileSums<int64_t> sums;
   MultiplyTile<kType, int64_t>(args.weights, args.x, first_row, tokens, ColumnsOfWarp<int64_t>(tokens), sums);
   ForEachSum(sums, first_row, args.weights.rows, tokens, [&](uint32_t row, uint32_t token, int64_t sum) {
@@ -427,8 +434,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) FixedTileProducts(const Fixed
 
 template <GpuType kType>
 cudaError_t LaunchTileProducts(const TileProductArgs& args, cudaStream_t stream) {
-  constexpr uint32_t kTokens = TileShape<float>::kTokens;
-  constexpr size_t kShared = 2 * sizeof(TileStage<kType, kTokens>);
+  constexpr size_t kShared = 2 * sizeof(TileStage<kType>);
   uint32_t tiles = 0;
   for (uint32_t p = 0; p < args.product_count; ++p) {
     tiles += (args.products[p].weights.rows + kTileRows - 1) / kTileRows;
@@ -436,20 +442,20 @@ cudaError_t LaunchTileProducts(const TileProductArgs& args, cudaStream_t stream)
   const cudaError_t error =
       cudaFuncSetAttribute(TileProducts<kType>, cudaFuncAttributeMaxDynamicSharedMemorySize, int{kShared});
   if (error != cudaSuccess) return error;
-  return Launch(TileProducts<kType>, dim3(tiles, (args.count + kTokens - 1) / kTokens), dim3(kTileThreads),
-                kShared, stream, args);
+  return Launch(TileProducts<kType>, dim3(tiles, (args.count + kTileTokens - 1) / kTileTokens),
+                dim3(kTileThreads), kShared, stream, args);
 }
 
 template <GpuType kType>
 cudaError_t LaunchFixedTileProducts(const FixedTileArgs& args, cudaStream_t stream) {
-  constexpr uint32_t kTokens = TileShape<int64_t>::kTokens;
-  constexpr size_t kShared = 2 * sizeof(TileStage<kType, kTokens>);
+  constexpr size_t kShared = 2 * sizeof(TileStage<kType>);
   const cudaError_t error = cudaFuncSetAttribute(FixedTileProducts<kType>,
                                                  cudaFuncAttributeMaxDynamicSharedMemorySize, int{kShared});
   if (error != cudaSuccess) return error;
-  return Launch(FixedTileProducts<kType>,
-                dim3((args.weights.rows + kTileRows - 1) / kTileRows, (args.count + kTokens - 1) / kTokens),
-                dim3(kTileThreads), kShared, stream, args);
+  return Launch(
+      FixedTileProducts<kType>,
+      dim3((args.weights.rows + kTileRows - 1) / kTileRows, (args.count + kTileTokens - 1) / kTileTokens),
+      dim3(kTileThreads), kShared, stream, args);
 }
 
 // The launches of one type, whichever file holds its kernels; null where there are none.
