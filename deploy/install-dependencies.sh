@@ -9,7 +9,7 @@ packages=(
   libabsl-dev libhwy-dev libpcre2-dev libssl-dev
   nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libtomlplusplus-dev libspdlog-dev
   libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev
-  python3 python3-numpy python3-grpcio python3-protobuf python3-jinja2 curl
+  python3 python3-numpy python3-grpcio python3-protobuf python3-jinja2 python3-jsonschema curl
 )
 
 installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }

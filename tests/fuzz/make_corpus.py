@@ -201,11 +201,28 @@ def templates():
         yield f"expression_{number}", ("{{ " + expression + " }}").encode()
 
 
+def grammars():
+    yield "json", (b'root ::= object\nobject ::= "{" ws (pair ("," ws pair)*)? "}"\npair ::= string ":" ws (string | object)\n'
+                   b'string ::= "\\"" ([^"\\\\] | "\\\\" ["n])* "\\"" ws # text\nws ::= [ \\n\\t]{0,3}\n')
+    yield "counts", b'root ::= ("a"{2} | b{1,} | .{0,3})+ "\\u00e4\\x41"?\nb ::= [^a-z\\]] |\n  "(" root ")"'
+
+
+def schemas():
+    yield "object", (b'{"type": "object", "properties": {"a": {"type": "integer", "minimum": -3, "maximum": 120}, "b": '
+                     b'{"type": ["string", "null"]}, "c": {"enum": [1, "x", [true]]}}, "required": ["a"], '
+                     b'"additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 2}}')
+    yield "array", b'{"prefixItems": [{"const": 1}], "items": {"type": "boolean"}, "minItems": 1, "maxItems": 4}'
+    yield "tree", (b'{"$ref": "#/$defs/n", "$defs": {"n": {"anyOf": [{"type": "null"}, {"allOf": [{"required": ["k"]}, '
+                   b'{"properties": {"k": {"$ref": "#/$defs/n"}}}]}]}}}')
+    yield "strings", (b'{"oneOf": [{"pattern": "^[a-c\\\\d]{2,3}(x|y)?$"}, {"format": "date-time"}, '
+                      b'{"minLength": 1, "maxLength": 3}]}')
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts(),
-               "skeleton": skeletons(), "jinja": templates(), "frame": frames(), "plan_messages": messages(),
-               "http": http_requests()}
+               "gbnf": grammars(), "json_schema": schemas(), "skeleton": skeletons(), "jinja": templates(),
+               "frame": frames(), "plan_messages": messages(), "http": http_requests()}
     for target, files in targets.items():
         target = f"fuzz_{target}"
         (folder / target).mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ ENGINE_ORDER = [
     ["command_line", "quant"],
     ["file"],
     ["token", "sample", "kernel", "gpu"],
-    ["spec", "neuron", "jinja"],
+    ["spec", "neuron", "jinja", "grammar"],
     ["weights", "chat"],
     ["attention"],
     ["outline"],
