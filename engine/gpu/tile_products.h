@@ -29,6 +29,13 @@ struct TileScale {
   float shifted;  // -kRoundingNumber * scale
 };
 
+// What codes in fragments are times those of the type: four bits that stand for -8 .. 7 are the upper half of
+// a byte.
+template <GpuType kType>
+__device__ constexpr float CodeFactor() {
+  return kType == GpuType::kQ4_0 ? 16.0f : 1.0f;
+}
+
 // One stage: kStageUnits units of every row and token.
 template <GpuType kType>
 struct TileStage {
@@ -52,17 +59,16 @@ __device__ __forceinline__ uint32_t HalfOf(uint32_t row, uint32_t half) {
   return row * 2 + (half ^ (row >> 2 & 1));
 }
 
-// What a thread brings into the next stage by way of its registers.
-template <GpuType kType>
-struct TileLoads {
-  using Traits = UnitTraits<kType>;
-  static constexpr int kRowLoads = kTileRows * kStageUnits / kTileThreads;
-  static constexpr int kTokenLoads = kTileTokens * kStageUnits / kTileThreads;
-  float scale[kRowLoads][2];
-  float minimum[kRowLoads];
-  uint32_t high[kRowLoads][2];
-  float x_scale[kTokenLoads];
-  int x_sum[kTokenLoads];
+inline constexpr int kRowLoads = kTileRows * kStageUnits / kTileThreads;
+static_assert(kTileTokens * kStageUnits == kTileThreads);
+
+// What a thread brings into each stage: unit `u` of two rows and of one token.
+struct TilePlaces {
+  uint32_t u;
+  uint32_t token;
+  uint32_t row[kRowLoads];
+  uint32_t row_unit[kRowLoads];  // the first unit of the row, of all of the matrix
+  uint32_t token_unit;
 };
 
 // The tokens of a block.
@@ -70,90 +76,95 @@ struct TileTokens {
   RowList in;
   uint32_t first;
   uint32_t count;  // of the whole product
-  __device__ __forceinline__ uint32_t InRow(uint32_t token) const {
-    return RowOf(in, min(first + token, count - 1));
-  }
 };
 
-// Asks for the units from `unit` on. What is beyond the matrix or the tokens is read from their last ones.
+// What is beyond the matrix or the tokens is read from their last ones.
+__device__ __forceinline__ TilePlaces PlacesOf(const GpuMatrix& weights, const GpuRows& x, uint32_t first_row,
+                                               const TileTokens& tokens) {
+  TilePlaces places;
+  places.u = threadIdx.x % kStageUnits;
+  places.token = threadIdx.x / kStageUnits;
+  places.token_unit =
+      RowOf(tokens.in, min(tokens.first + places.token, tokens.count - 1)) * (x.cols / kUnitCols);
+#pragma unroll
+  for (int i = 0; i < kRowLoads; ++i) {
+    places.row[i] = (static_cast<uint32_t>(i) * kTileThreads + threadIdx.x) / kStageUnits;
+    places.row_unit[i] = min(first_row + places.row[i], weights.rows - 1) * (weights.cols / kUnitCols);
+  }
+  return places;
+}
+
+// What comes by way of registers, as it is in memory: whatever is made of it waits for it.
 template <GpuType kType>
-__device__ __forceinline__ void StartStage(const GpuMatrix& weights, const GpuRows& x, uint32_t first_row,
-                                           const TileTokens& tokens, uint32_t unit, TileStage<kType>& stage,
+struct TileLoads {
+  RawScales scales[kRowLoads];
+  uint2 high[kRowLoads];
+  float x_scale;
+  int x_sum;
+};
+
+// Asks for the units from `unit` on.
+template <GpuType kType>
+__device__ __forceinline__ void StartStage(const GpuMatrix& weights, const GpuRows& x,
+                                           const TilePlaces& places, uint32_t unit, TileStage<kType>& stage,
                                            TileLoads<kType>& loads) {
   using Traits = UnitTraits<kType>;
   constexpr uint32_t kCodeBytes = Traits::kBytes.codes, kPieces = kCodeBytes / 16;
-  const uint32_t units = weights.cols / kUnitCols, x_units = x.cols / kUnitCols;
-  const uint32_t thread = threadIdx.x;
+  const uint32_t u = min(unit + places.u, weights.cols / kUnitCols - 1);
+  const size_t x_at = places.token_unit + u;
 #pragma unroll
-  for (uint32_t i = thread; i < kTileRows * kStageUnits * kPieces; i += kTileThreads) {
-    const uint32_t row = i / (kStageUnits * kPieces), u = i / kPieces % kStageUnits, piece = i % kPieces;
-    const size_t at =
-        static_cast<size_t>(min(first_row + row, weights.rows - 1)) * units + min(unit + u, units - 1);
-    CopyAsync16(&stage.codes[u][kPieces == 2 ? HalfOf(row, piece) : row],
-                weights.codes + at * kCodeBytes + piece * 16);
-  }
+  for (int i = 0; i < kRowLoads; ++i) {
+    const uint8_t* codes = weights.codes + static_cast<size_t>(places.row_unit[i] + u) * kCodeBytes;
 #pragma unroll
-  for (uint32_t i = thread; i < kTileTokens * kStageUnits * 2; i += kTileThreads) {
-    const uint32_t token = i / (kStageUnits * 2), u = i / 2 % kStageUnits, piece = i % 2;
-    const size_t at = static_cast<size_t>(tokens.InRow(token)) * x_units + min(unit + u, x_units - 1);
-    CopyAsync16(&stage.x[u][HalfOf(token, piece)], x.codes + at * kUnitCols + piece * 16);
-  }
-  CopyAsyncCommit();
-#pragma unroll
-  for (int i = 0; i < TileLoads<kType>::kRowLoads; ++i) {
-    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + thread;
-    const uint32_t row = min(first_row + number / kStageUnits, weights.rows - 1);
-    const size_t at = static_cast<size_t>(row) * units + min(unit + number % kStageUnits, units - 1);
-    LoadScales<kType>(weights, at, loads.scale[i], loads.minimum[i]);
-    if (Traits::kFifthBits)
-      loads.high[i][0] = __ldg(reinterpret_cast<const uint32_t*>(weights.high + at * 4));
-    if (Traits::kUpperBits) {
-      const uint2 both = __ldg(reinterpret_cast<const uint2*>(weights.high + at * 8));
-      loads.high[i][0] = both.x;
-      loads.high[i][1] = both.y;
+    for (uint32_t piece = 0; piece < kPieces; ++piece) {
+      CopyAsync16(&stage.codes[places.u][kPieces == 2 ? HalfOf(places.row[i], piece) : places.row[i]],
+                  codes + piece * 16);
     }
   }
 #pragma unroll
-  for (int i = 0; i < TileLoads<kType>::kTokenLoads; ++i) {
-    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + thread;
-    const size_t at = static_cast<size_t>(tokens.InRow(number / kStageUnits)) * x_units +
-                      min(unit + number % kStageUnits, x_units - 1);
-    loads.x_scale[i] = x.scales[at];
-    if (Traits::kMinimum) loads.x_sum[i] = x.half_sums[at];
+  for (uint32_t piece = 0; piece < 2; ++piece) {
+    CopyAsync16(&stage.x[places.u][HalfOf(places.token, piece)], x.codes + x_at * kUnitCols + piece * 16);
   }
+  CopyAsyncCommit();
+#pragma unroll
+  for (int i = 0; i < kRowLoads; ++i) {
+    const size_t at = places.row_unit[i] + u;
+    loads.scales[i] = LoadRawScales<kType>(weights, at);
+    if (Traits::kFifthBits) loads.high[i].x = __ldg(reinterpret_cast<const uint32_t*>(weights.high + at * 4));
+    if (Traits::kUpperBits) loads.high[i] = __ldg(reinterpret_cast<const uint2*>(weights.high + at * 8));
+  }
+  loads.x_scale = x.scales[x_at];
+  if (Traits::kMinimum) loads.x_sum = x.half_sums[x_at];
 }
 
 // Puts what came by registers into its place and waits for the rest.
 template <GpuType kType>
-__device__ __forceinline__ void EndStage(float x_scale_factor, const TileLoads<kType>& loads,
-                                         TileStage<kType>& stage) {
+__device__ __forceinline__ void EndStage(const TilePlaces& places, float x_scale_factor,
+                                         const TileLoads<kType>& loads, TileStage<kType>& stage) {
   using Traits = UnitTraits<kType>;
+  const uint32_t u = places.u;
 #pragma unroll
-  for (int i = 0; i < TileLoads<kType>::kRowLoads; ++i) {
-    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + threadIdx.x;
-    const uint32_t row = number / kStageUnits, u = number % kStageUnits;
-    stage.scale[u][row] = {loads.scale[i][0], -kRoundingNumber * loads.scale[i][0]};
-    if (Traits::kHalves)
-      stage.upper_scale[Traits::kHalves ? u : 0][Traits::kHalves ? row : 0] = loads.scale[i][1];
-    if (Traits::kMinimum)
-      stage.minimum[Traits::kMinimum ? u : 0][Traits::kMinimum ? row : 0] = loads.minimum[i];
-    if (Traits::kFifthBits)
-      stage.high[Traits::kFifthBits ? u : 0][Traits::kFifthBits ? row : 0] = loads.high[i][0];
+  for (int i = 0; i < kRowLoads; ++i) {
+    const uint32_t row = places.row[i];
+    float scale[2], minimum;
+    DecodeScales<kType>(loads.scales[i], scale, minimum);
+    const float first = scale[0] / CodeFactor<kType>();
+    stage.scale[u][row] = {first, -kRoundingNumber * first};
+    if (Traits::kHalves) stage.upper_scale[Traits::kHalves ? u : 0][Traits::kHalves ? row : 0] = scale[1];
+    if (Traits::kMinimum) stage.minimum[Traits::kMinimum ? u : 0][Traits::kMinimum ? row : 0] = minimum;
+    if (Traits::kFifthBits) {
+      stage.high[Traits::kFifthBits ? u : 0][Traits::kFifthBits ? row : 0] = loads.high[i].x;
+    }
     if (Traits::kUpperBits) {
-      stage.high[Traits::kUpperBits ? u : 0][Traits::kUpperBits ? row * 2 : 0] = loads.high[i][0];
-      stage.high[Traits::kUpperBits ? u : 0][Traits::kUpperBits ? row * 2 + 1 : 0] = loads.high[i][1];
+      stage.high[Traits::kUpperBits ? u : 0][Traits::kUpperBits ? row * 2 : 0] = loads.high[i].x;
+      stage.high[Traits::kUpperBits ? u : 0][Traits::kUpperBits ? row * 2 + 1 : 0] = loads.high[i].y;
     }
   }
-#pragma unroll
-  for (int i = 0; i < TileLoads<kType>::kTokenLoads; ++i) {
-    const uint32_t number = static_cast<uint32_t>(i) * kTileThreads + threadIdx.x;
-    const uint32_t token = number / kStageUnits, u = number % kStageUnits;
-    stage.x_scale[u][token] = loads.x_scale[i] * x_scale_factor;
-    if (Traits::kMinimum) {
-      const int sums = loads.x_sum[i];
-      stage.x_sum[Traits::kMinimum ? u : 0][Traits::kMinimum ? token : 0] =
-          static_cast<float>(static_cast<int16_t>(sums & 0xffff) + (sums >> 16));
-    }
+  stage.x_scale[u][places.token] = loads.x_scale * x_scale_factor;
+  if (Traits::kMinimum) {
+    const int sums = loads.x_sum;
+    stage.x_sum[Traits::kMinimum ? u : 0][Traits::kMinimum ? places.token : 0] =
+        static_cast<float>(static_cast<int16_t>(sums & 0xffff) + (sums >> 16));
   }
   CopyAsyncWait<0>();
   __syncthreads();
@@ -171,6 +182,11 @@ __device__ __forceinline__ void RowCodes(const TileStage<kType>& stage, uint32_t
     return;
   }
   const uint32_t word = words[row * 4 + w];
+  if (kType == GpuType::kQ4_0) {
+    codes[0] = (word << 4 & 0xf0f0f0f0u) ^ 0x80808080u;
+    codes[1] = (word & 0xf0f0f0f0u) ^ 0x80808080u;
+    return;
+  }
   codes[0] = word & 0x0f0f0f0fu;
   codes[1] = word >> 4 & 0x0f0f0f0fu;
   if (Traits::kFifthBits) {
@@ -258,8 +274,8 @@ struct TileSums<int64_t> {
   }
 };
 
-// Multiplies one unit of the block's rows and tokens.
-template <GpuType kType, class T>
+// Multiplies one unit of the block's rows and tokens; all of the warp's columns, or `columns` of them.
+template <GpuType kType, class T, bool kFull>
 __device__ __forceinline__ void MultiplyUnit(const TileStage<kType>& stage, uint32_t u, uint32_t columns,
                                              TileSums<T>& sums) {
   using Traits = UnitTraits<kType>;
@@ -288,7 +304,7 @@ __device__ __forceinline__ void MultiplyUnit(const TileStage<kType>& stage, uint
   const uint32_t* x = reinterpret_cast<const uint32_t*>(stage.x[u]);
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
-    if (static_cast<uint32_t>(c) >= columns) break;
+    if (!kFull && static_cast<uint32_t>(c) >= columns) break;
     const uint32_t n = token + static_cast<uint32_t>(c) * 8 + lane / 4;  // whose codes this thread brings
     const uint32_t x_codes[2] = {x[HalfOf(n, 0) * 4 + w], x[HalfOf(n, 1) * 4 + w]};
     const uint32_t m = token + static_cast<uint32_t>(c) * 8 + w * 2;  // whose sums it has
@@ -341,27 +357,33 @@ __device__ __forceinline__ void MultiplyTile(const GpuMatrix& weights, const Gpu
       for (int i = 0; i < 4; ++i) sums.chain[f][c][i] = 0, sums.total[f][c][i] = 0;
     }
   }
+  const TilePlaces places = PlacesOf(weights, x, first_row, tokens);
   TileLoads<kType> loads;
-  StartStage<kType>(weights, x, first_row, tokens, 0, stages[0], loads);
-  EndStage<kType>(factor, loads, stages[0]);
+  StartStage<kType>(weights, x, places, 0, stages[0], loads);
+  EndStage<kType>(places, factor, loads, stages[0]);
   uint32_t now = 0, in_chain = 0;
   // Chain after chain, each in steps of kChains groups.
   for (uint32_t chain = 0, group = 0; group < groups;) {
     uint32_t next = group + kChains;
     const bool ends = next >= groups;
     if (ends) next = chain + 1 < kChains ? ++chain : groups;
-    if (next < groups) {
-      StartStage<kType>(weights, x, first_row, tokens, next * kStageUnits, stages[now ^ 1], loads);
-    }
+    if (next < groups) StartStage<kType>(weights, x, places, next * kStageUnits, stages[now ^ 1], loads);
     const uint32_t count = min(units - group * kStageUnits, static_cast<uint32_t>(kStageUnits));
+    if (count == kStageUnits && columns == kColumns) {
+#pragma unroll
+      for (uint32_t u = 0; u < kStageUnits; ++u) {
+        MultiplyUnit<kType, T, true>(stages[now], u, kColumns, sums);
+      }
+    } else {
 #pragma unroll 1
-    for (uint32_t u = 0; u < count; ++u) MultiplyUnit<kType, T>(stages[now], u, columns, sums);
+      for (uint32_t u = 0; u < count; ++u) MultiplyUnit<kType, T, false>(stages[now], u, columns, sums);
+    }
     in_chain += count;
     if (ends) {
       sums.EndChain(in_chain);
       in_chain = 0;
     }
-    if (next < groups) EndStage<kType>(factor, loads, stages[now ^ 1]);
+    if (next < groups) EndStage<kType>(places, factor, loads, stages[now ^ 1]);
     now ^= 1;
     group = next;
   }
@@ -392,7 +414,7 @@ __device__ __forceinline__ void ForEachSum(const TileSums<T>& sums, uint32_t fir
 template <class T>
 __device__ __forceinline__ uint32_t ColumnsOfWarp(const TileTokens& tokens) {
   const uint32_t first = tokens.first + threadIdx.x / 32 % 2 * kWarpTokens;
-  return first < tokens.count ? (tokens.count - first + 7) / 8 : 0;
+  return first < tokens.count ? min((tokens.count - first + 7) / 8, static_cast<uint32_t>(kColumns)) : 0;
 }
 
 template <GpuType kType>

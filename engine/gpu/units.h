@@ -63,40 +63,45 @@ __device__ __forceinline__ uint16_t Load16(const uint8_t* from) {
   return __ldg(reinterpret_cast<const uint16_t*>(from));
 }
 
-// The scales of a unit's halves, and its minimum.
+// The bytes of a unit's scales: its own, and those of its super-block.
+struct RawScales {
+  uint32_t own;
+  uint32_t super;
+};
+
 template <GpuType kType>
-__device__ __forceinline__ void LoadScales(const GpuMatrix& matrix, size_t unit, float (&scale)[2],
-                                           float& minimum) {
+__device__ __forceinline__ RawScales LoadRawScales(const GpuMatrix& matrix, size_t unit) {
   using Traits = UnitTraits<kType>;
   constexpr PlaneBytes kBytes = Traits::kBytes;
-  const uint8_t* scales = matrix.scales + unit * kBytes.scales;
+  const uint8_t* own = matrix.scales + unit * kBytes.scales;
+  const uint8_t* super = matrix.super + unit / (kSuperCols / kUnitCols) * kBytes.super;
+  RawScales raw = {0, 0};
+  if (kBytes.scales == 1) raw.own = *own;
+  if (kBytes.scales == 2) raw.own = Load16(own);
+  if (kBytes.scales == 4) raw.own = __ldg(reinterpret_cast<const uint32_t*>(own));
+  if (kBytes.super == 2) raw.super = Load16(super);
+  if (kBytes.super == 4) raw.super = __ldg(reinterpret_cast<const uint32_t*>(super));
+  return raw;
+}
+
+// The scales of a unit's halves, and its minimum.
+template <GpuType kType>
+__device__ __forceinline__ void DecodeScales(const RawScales& raw, float (&scale)[2], float& minimum) {
+  using Traits = UnitTraits<kType>;
+  const auto half = [](uint32_t bits) { return HalfToFloat(static_cast<uint16_t>(bits & 0xffffu)); };
   minimum = 0;
   if (kType == GpuType::kMXFP4) {
-    scale[0] = scale[1] = HalvedExponent(*scales);
+    scale[0] = scale[1] = HalvedExponent(static_cast<uint8_t>(raw.own));
   } else if (!Traits::kSuper) {
-    if (Traits::kMinimum) {
-      const uint32_t both = __ldg(reinterpret_cast<const uint32_t*>(scales));
-      scale[0] = HalfToFloat(static_cast<uint16_t>(both & 0xffffu));
-      minimum = HalfToFloat(static_cast<uint16_t>(both >> 16));
-    } else {
-      scale[0] = HalfToFloat(Load16(scales));
-    }
-    scale[1] = scale[0];
+    scale[0] = scale[1] = half(raw.own);
+    if (Traits::kMinimum) minimum = half(raw.own >> 16);
+  } else if (Traits::kMinimum) {
+    scale[0] = scale[1] = half(raw.super) * static_cast<float>(raw.own & 0xff);
+    minimum = -(half(raw.super >> 16) * static_cast<float>(raw.own >> 8));
   } else {
-    const uint8_t* super = matrix.super + unit / (kSuperCols / kUnitCols) * kBytes.super;
-    const float shared = HalfToFloat(Load16(super));
-    if (kType == GpuType::kIQ4_XS) {
-      scale[0] = scale[1] = shared * static_cast<float>(static_cast<int8_t>(*scales));
-    } else {
-      const uint16_t both = Load16(scales);
-      if (Traits::kMinimum) {
-        scale[0] = scale[1] = shared * static_cast<float>(both & 0xff);
-        minimum = -(HalfToFloat(Load16(super + 2)) * static_cast<float>(both >> 8));
-      } else {
-        scale[0] = shared * static_cast<float>(static_cast<int8_t>(both & 0xff));
-        scale[1] = shared * static_cast<float>(static_cast<int8_t>(both >> 8));
-      }
-    }
+    scale[0] = half(raw.super) * static_cast<float>(static_cast<int8_t>(raw.own & 0xff));
+    scale[1] =
+        Traits::kHalves ? half(raw.super) * static_cast<float>(static_cast<int8_t>(raw.own >> 8)) : scale[0];
   }
 }
 
@@ -140,7 +145,7 @@ __device__ __forceinline__ void LoadUnit(const GpuMatrix& matrix, size_t unit, U
     for (int i = 0; i < 8; ++i) out.codes[i] = Levels<kType>(out.codes[i]);
   }
 
-  LoadScales<kType>(matrix, unit, out.scale, out.minimum);
+  DecodeScales<kType>(LoadRawScales<kType>(matrix, unit), out.scale, out.minimum);
 }
 
 // Weight i of the unit as float32.
