@@ -241,20 +241,25 @@ struct TileSums<int64_t> {
   uint32_t chain[kFragments][kColumns][4];  // with kRoundingBits for each unit
   int64_t total[kFragments][kColumns][4];
 
-  // Chains have at most as many units as sums below 2^31 allow; numbers that are too large go by the chain.
+  int differs;  // bits in which any of the unit's numbers is not one that was small enough
+
+  // Chains have at most as many units as sums below 2^31 allow. Numbers that are too large are put right by
+  // Correct.
   __device__ __forceinline__ void Count(int f, int c, const float (&x_scale)[2], const float (&scaled)[4]) {
-    int bits[4], differs = 0;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      bits[i] = __float_as_int(fmaf(x_scale[i % 2], scaled[i], kRoundingNumber));
-      differs |= bits[i] ^ kRoundingBits;
-      chain[f][c][i] += static_cast<uint32_t>(bits[i]);
+      const int bits = __float_as_int(fmaf(x_scale[i % 2], scaled[i], kRoundingNumber));
+      differs |= bits ^ kRoundingBits;
+      chain[f][c][i] += static_cast<uint32_t>(bits);
     }
-    if (!TooLarge(differs ^ kRoundingBits)) return;
+  }
+  // Takes a number that is too large out of its chain and counts it apart.
+  __device__ __forceinline__ void Correct(int f, int c, const float (&x_scale)[2], const float (&scaled)[4]) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (!TooLarge(bits[i])) continue;
-      chain[f][c][i] += static_cast<uint32_t>(kRoundingBits) - static_cast<uint32_t>(bits[i]);
+      const int bits = __float_as_int(fmaf(x_scale[i % 2], scaled[i], kRoundingNumber));
+      if (!TooLarge(bits)) continue;
+      chain[f][c][i] += static_cast<uint32_t>(kRoundingBits) - static_cast<uint32_t>(bits);
       total[f][c][i] = AddFixedPoint(total[f][c][i], RoundScaled(x_scale[i % 2] * scaled[i]));
     }
   }
@@ -275,9 +280,9 @@ struct TileSums<int64_t> {
 };
 
 // Multiplies one unit of the block's rows and tokens; all of the warp's columns, or `columns` of them.
-template <GpuType kType, class T, bool kFull>
-__device__ __forceinline__ void MultiplyUnit(const TileStage<kType>& stage, uint32_t u, uint32_t columns,
-                                             TileSums<T>& sums) {
+template <GpuType kType, class T, bool kFull, bool kCorrect>
+__device__ __forceinline__ void MultiplyFragments(const TileStage<kType>& stage, uint32_t u, uint32_t columns,
+                                                  TileSums<T>& sums) {
   using Traits = UnitTraits<kType>;
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const uint32_t row = warp / 2 * kTileWarpRows + lane / 4, w = lane % 4;
@@ -335,8 +340,26 @@ __device__ __forceinline__ void MultiplyUnit(const TileStage<kType>& stage, uint
         }
         if (Traits::kMinimum) scaled[i] = fmaf(minimum[f][below], x_sum[next], scaled[i]);
       }
-      sums.Count(f, c, x_scale, scaled);
+      if constexpr (kCorrect) {
+        sums.Correct(f, c, x_scale, scaled);
+      } else {
+        sums.Count(f, c, x_scale, scaled);
+      }
     }
+  }
+}
+
+template <GpuType kType, class T, bool kFull>
+__device__ __forceinline__ void MultiplyUnit(const TileStage<kType>& stage, uint32_t u, uint32_t columns,
+                                             TileSums<T>& sums) {
+  if constexpr (sizeof(T) == 8) {
+    sums.differs = 0;
+    MultiplyFragments<kType, T, kFull, false>(stage, u, columns, sums);
+    if (__any_sync(0xffffffffu, TooLarge(sums.differs ^ kRoundingBits)) != 0) {
+      MultiplyFragments<kType, T, kFull, true>(stage, u, columns, sums);
+    }
+  } else {
+    MultiplyFragments<kType, T, kFull, false>(stage, u, columns, sums);
   }
 }
 
