@@ -68,9 +68,13 @@ HttpRequest ToRequest(http::request<http::string_body> message) {
 class ConnectionExchange final : public Exchange {
  public:
   explicit ConnectionExchange(std::shared_ptr<Connection> connection)
-      : work_(asio::make_work_guard(connection->executor())), connection_(std::move(connection)) {}
+      : connection_(std::move(connection)), work_(asio::make_work_guard(connection_->executor())) {}
 
-  void Post(std::function<void()> task) override { asio::post(work_.get_executor(), std::move(task)); }
+  void Post(std::function<void()> task) override {
+    // The task may let go of this exchange, and the server end, before post returns.
+    const std::shared_ptr<Connection> connection = connection_;
+    asio::post(connection->executor(), std::move(task));
+  }
   void AddHeader(std::string name, std::string value) override {
     connection_->headers_.emplace_back(std::move(name), std::move(value));
   }
@@ -83,13 +87,15 @@ class ConnectionExchange final : public Exchange {
   void WhenGone(std::function<void()> gone) override { connection_->WhenGone(std::move(gone)); }
 
  private:
-  asio::executor_work_guard<asio::any_io_executor> work_;
+  // The connection has the context that letting go of the work touches, so it goes last.
   const std::shared_ptr<Connection> connection_;
+  asio::executor_work_guard<asio::any_io_executor> work_;
 };
 
-Connection::Connection(Tcp::socket socket, HttpHandler& handler, const HttpLimits& limits,
-                       std::function<void(Connection*)> closed)
-    : socket_(std::move(socket)),
+Connection::Connection(std::shared_ptr<asio::io_context> context, Tcp::socket socket, HttpHandler& handler,
+                       const HttpLimits& limits, std::function<void(Connection*)> closed)
+    : context_(std::move(context)),
+      socket_(std::move(socket)),
       handler_(handler),
       limits_(limits),
       closed_(std::move(closed)),

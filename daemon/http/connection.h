@@ -2,6 +2,7 @@
 #define HEARTH_DAEMON_HTTP_CONNECTION_H_
 
 #include <array>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -34,9 +35,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     kClosed,
   };
 
-  // `handler` and `limits` outlive it; `closed` is called once, on the strand.
-  Connection(Tcp::socket socket, HttpHandler& handler, const HttpLimits& limits,
-             std::function<void(Connection*)> closed);
+  // `handler` and `limits` outlive its use; `closed` is called once, on the strand. `context` is the
+  // socket's.
+  Connection(std::shared_ptr<boost::asio::io_context> context, Tcp::socket socket, HttpHandler& handler,
+             const HttpLimits& limits, std::function<void(Connection*)> closed);
 
   // The following are for the strand.
   void Start();
@@ -82,6 +84,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ClearDeadline();
   void OnDeadline();
 
+  const std::shared_ptr<boost::asio::io_context> context_;  // goes last
   Tcp::socket socket_;
   HttpHandler& handler_;
   const HttpLimits& limits_;

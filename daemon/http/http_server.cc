@@ -37,8 +37,9 @@ class AsioHttpServer final : public HttpServer {
   AsioHttpServer(const HttpServerOptions& options, HttpHandler& handler)
       : options_(options),
         handler_(handler),
-        work_(asio::make_work_guard(context_)),
-        strand_(asio::make_strand(context_)),
+        context_(std::make_shared<asio::io_context>()),
+        work_(asio::make_work_guard(*context_)),
+        strand_(asio::make_strand(*context_)),
         acceptor_(strand_),
         accept_again_(strand_) {}
 
@@ -47,7 +48,7 @@ class AsioHttpServer final : public HttpServer {
   absl::Status Listen() {
     HEARTH_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(options_.listen));
     error_code error;
-    tcp::resolver resolver(context_);
+    tcp::resolver resolver(*context_);
     const auto found =
         resolver.resolve(address.host, absl::StrCat(address.port), tcp::resolver::passive, error);
     if (!error && found.empty()) error = asio::error::host_not_found;
@@ -59,7 +60,7 @@ class AsioHttpServer final : public HttpServer {
     address.port = acceptor_.local_endpoint().port();
     address_ = FormatHostPort(address);
     asio::post(strand_, [this] { Accept(); });
-    for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { context_.run(); });
+    for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { context_->run(); });
     return absl::OkStatus();
   }
 
@@ -104,7 +105,7 @@ class AsioHttpServer final : public HttpServer {
 
   void Accept() {
     if (!acceptor_.is_open()) return;
-    acceptor_.async_accept(asio::make_strand(context_), [this](const error_code& error, tcp::socket socket) {
+    acceptor_.async_accept(asio::make_strand(*context_), [this](const error_code& error, tcp::socket socket) {
       if (!acceptor_.is_open()) return;
       if (error) {
         accept_again_.expires_after(kAcceptAgain);
@@ -121,8 +122,9 @@ class AsioHttpServer final : public HttpServer {
     error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);  // a token is to go out at once
     socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), ignored);
-    const auto connection = std::make_shared<Connection>(std::move(socket), handler_, options_.limits,
-                                                         [this](Connection* closed) { Forget(closed); });
+    const auto connection =
+        std::make_shared<Connection>(context_, std::move(socket), handler_, options_.limits,
+                                     [this](Connection* closed) { Forget(closed); });
     {
       MutexLock lock(&mutex_);
       connections_[connection.get()] = order_.insert(order_.end(), connection);
@@ -179,7 +181,8 @@ class AsioHttpServer final : public HttpServer {
   HttpHandler& handler_;
   std::string address_;
 
-  asio::io_context context_;
+  // Connections share it: what still runs on threads of gRPC when the server ends lets go of it last.
+  const std::shared_ptr<asio::io_context> context_;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   asio::strand<asio::io_context::executor_type> strand_;  // of the acceptor
   tcp::acceptor acceptor_;

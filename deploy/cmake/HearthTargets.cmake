@@ -19,7 +19,8 @@ endfunction()
 # What a test that may start daemons needs around it.
 set(HEARTH_TEST_ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
 
-# hearth_test(NAME SOURCES a_test.cc DEPENDS targets [LABELS unit]): a GoogleTest program, one ctest entry.
+# hearth_test(NAME SOURCES a_test.cc DEPENDS targets [LABELS unit]): a GoogleTest program, one ctest entry. The target
+# LABEL_tests builds those of a label.
 function(hearth_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
@@ -35,4 +36,10 @@ function(hearth_test name)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT}
     ENVIRONMENT "${HEARTH_TEST_ENVIRONMENT}")
+  foreach(label IN LISTS TEST_LABELS)
+    if(NOT TARGET ${label}_tests)
+      add_custom_target(${label}_tests)
+    endif()
+    add_dependencies(${label}_tests ${name})
+  endforeach()
 endfunction()
