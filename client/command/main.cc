@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/command/commands.h"
 #include "client/command/interrupt.h"
+#include "engine/base/input_file.h"
 #include "engine/base/printable.h"
 #include "engine/command_line/flags.h"
 #include "engine/command_line/program.h"
@@ -31,6 +32,9 @@ constexpr char kDescription[] =
     "  hearth load ~/models/demo.gguf\n"
     "  hearth status\n"
     "  hearth plan";
+
+// Of a grammar's or schema's file; the daemon says what it takes.
+constexpr uint64_t kMaxConstraintBytes = 4 << 20;
 
 using Command = std::function<absl::Status(Client&)>;
 
@@ -94,6 +98,27 @@ void AddGeneration(CLI::App& app, Request& request) {
   AddSampling(app, request.mutable_sampling());
 }
 
+// Files that say what the output has to look like.
+template <typename Request>
+void AddConstraint(CLI::App& app, Request& request) {
+  const auto add = [&app](const char* name, std::function<void(const std::string&)> set,
+                          const char* description) {
+    const auto read = [set = std::move(set)](const std::string& path) {
+      const auto text = ReadInputFile(path, kMaxConstraintBytes);
+      if (text.ok()) set(*text);
+      return text.status();
+    };
+    return AddParsed(app, name, "FILE", read, description);
+  };
+  CLI::Option* const grammar = add(
+      "--grammar", [&request](const std::string& text) { request.set_grammar(text); },
+      "Write only what follows this grammar, in GBNF");
+  add(
+      "--json-schema", [&request](const std::string& text) { request.set_json_schema(text); },
+      "Write only JSON that fits this schema")
+      ->excludes(grammar);
+}
+
 absl::StatusOr<std::string> ReadPrompt() {
   if (isatty(STDIN_FILENO) != 0) std::fprintf(stderr, "Type the text to continue, then Ctrl-D.\n");
   return ReadStandardInput();
@@ -115,6 +140,7 @@ void AddGenerate(CLI::App& main, const Common& common, Command& command) {
       "Token ids to continue, such as 1,2,3, instead of a text")
       ->excludes(text);
   AddGeneration(app, request);
+  AddConstraint(app, request);
   app.add_flag_function(
       "--parse-special", [&](int64_t) { request.set_parse_special(true); },
       "Special tokens written in the prompt become tokens");

@@ -128,6 +128,8 @@ absl::StatusOr<v1::GenerateRequest> ToGenerateRequest(const v1::ChatRequest& req
   if (request.has_sampling()) *generate.mutable_sampling() = request.sampling();
   generate.set_ignore_eos(request.ignore_eos());
   if (request.has_logprobs()) generate.set_logprobs(request.logprobs());
+  if (request.has_grammar()) generate.set_grammar(request.grammar());
+  if (request.has_json_schema()) generate.set_json_schema(request.json_schema());
   return generate;
 }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/base/status_macros.h"
+
 namespace hearth {
 
 Generation::Generation(GenerationRequest request, Sampler sampler, const Tokenizer& tokenizer,
@@ -13,6 +15,7 @@ Generation::Generation(GenerationRequest request, Sampler sampler, const Tokeniz
       text_(tokenizer, request_.stops),
       sink_(std::move(sink)) {
   for (TokenId token : request_.prompt) sampler_.Accept(token);
+  if (request_.masks != nullptr) constraint_.emplace(request_.masks);
 }
 
 void Generation::Start(absl::Time now) {
@@ -21,7 +24,20 @@ void Generation::Start(absl::Time now) {
   sink_->Started();
 }
 
-Generation::Choice Generation::Advance(absl::Span<float> logits, absl::Time now) {
+absl::StatusOr<TokenId> Generation::ChooseToken(absl::Span<float> logits) {
+  if (!constraint_) return sampler_.Sample(logits);
+  HEARTH_ASSIGN_OR_RETURN(const grammar::TokenMask* allowed, constraint_->Allowed());
+  allowed->ForbidOthers(logits);
+  const TokenId token = sampler_.Sample(logits);
+  if (!allowed->Contains(token)) {
+    return absl::FailedPreconditionError(
+        "logit_bias forbids every token that fits the grammar here; allow one of them");
+  }
+  constraint_->Accept(token);
+  return token;
+}
+
+absl::StatusOr<Generation::Choice> Generation::Advance(absl::Span<float> logits, absl::Time now) {
   std::vector<TokenLogprob> top;
   std::vector<float> distribution;
   // Sample overwrites the logits, but what is reported is the model's own distribution.
@@ -29,7 +45,7 @@ Generation::Choice Generation::Advance(absl::Span<float> logits, absl::Time now)
     distribution.assign(logits.begin(), logits.end());
     top = TopLogprobs(distribution, *request_.logprobs);
   }
-  const TokenId token = sampler_.Sample(logits);
+  HEARTH_ASSIGN_OR_RETURN(const TokenId token, ChooseToken(logits));
   sampler_.Accept(token);
   ++generated_;
   if (first_token_) {
@@ -46,10 +62,12 @@ Generation::Choice Generation::Advance(absl::Span<float> logits, absl::Time now)
     for (const TokenLogprob& other : top) logprobs.top.push_back(Described(other));
     delta_.logprobs.push_back(std::move(logprobs));
   }
-  if (!request_.ignore_eos && tokenizer_.IsEndOfGeneration(token)) return {token, EndReason::kStopToken};
+  if (!request_.ignore_eos && tokenizer_.IsEndOfGeneration(token))
+    return Choice{token, EndReason::kStopToken};
   delta_.text += text_.Push(token);
-  if (text_.matched_stop() != nullptr) return {token, EndReason::kStopString};
-  return {token, std::nullopt};
+  if (text_.matched_stop() != nullptr) return Choice{token, EndReason::kStopString};
+  if (constraint_ && constraint_->MustEnd()) return Choice{token, EndReason::kStopToken};
+  return Choice{token, std::nullopt};
 }
 
 void Generation::Emit() { sink_->Delta(std::exchange(delta_, {})); }

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "daemon/serving/generation_metrics.h"
 #include "daemon/serving/scheduler_core.h"
 #include "daemon/serving/text_stream.h"
+#include "engine/grammar/constraint.h"
 #include "engine/sample/sampler.h"
 #include "engine/token/tokenizer.h"
 
@@ -25,7 +27,8 @@ struct GenerationRequest {
   uint32_t max_tokens = 1;      // prompt and these fit the context
   std::vector<std::string> stops;
   bool ignore_eos = false;
-  std::optional<uint32_t> logprobs;  // how many of the most likely tokens to report
+  std::optional<uint32_t> logprobs;                  // how many of the most likely tokens to report
+  std::shared_ptr<const grammar::TokenMasks> masks;  // of the grammar that the text follows; null: any text
   absl::Time arrived;
   absl::Time deadline = absl::InfiniteFuture();
 };
@@ -89,21 +92,25 @@ class Generation {
   void Start(absl::Time now);
   struct Choice {
     TokenId token;
-    std::optional<EndReason> end;  // the token, or a stop string it completes, ends the generation
+    std::optional<EndReason> end;  // the token, or what it completes, ends the generation
   };
   // Chooses the next token; `logits` (vocab) is scratch. Its event is sent by Emit or End, which comes next.
-  Choice Advance(absl::Span<float> logits, absl::Time now);
+  // An error, after which Fail comes next: no token fits the grammar.
+  absl::StatusOr<Choice> Advance(absl::Span<float> logits, absl::Time now);
   void Emit();
   // The last event: Finished where the client can make use of it, else Failed.
   void End(EndReason reason, absl::Time now);
   void Fail(const absl::Status& status);
 
  private:
+  // One that the grammar allows, where there is one.
+  absl::StatusOr<TokenId> ChooseToken(absl::Span<float> logits);
   GenerationDelta::Token Described(const TokenLogprob& logprob) const;
   GenerationSummary Summary(EndReason reason, absl::Time now) const;
 
   GenerationRequest request_;
   Sampler sampler_;
+  std::optional<grammar::Constraint> constraint_;
   const Tokenizer& tokenizer_;
   GenerationMetrics::OfModel& metrics_;
   TextStream text_;

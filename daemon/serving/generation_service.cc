@@ -200,7 +200,10 @@ class GenerationService final : public v1::Generation::CallbackService {
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
                                                            const v1::GenerateRequest* request) override {
-    if (request->text().size() > kReadAtOnceBytes) return ReadLater(*context, *request);
+    if (request->text().size() > kReadAtOnceBytes ||
+        request->constraint_case() != v1::GenerateRequest::CONSTRAINT_NOT_SET) {
+      return ReadLater(*context, *request);
+    }
     const auto scheduler = schedulers_.Find(request->model());
     if (!scheduler.ok()) return Rejected(scheduler.status());
     auto stream = std::make_shared<GenerateStream>();
@@ -278,8 +281,8 @@ class GenerationService final : public v1::Generation::CallbackService {
     });
   }
 
-  // For what takes long to read: templates are programs, and texts may be of megabytes. Threads of their own
-  // render and tokenise them.
+  // For what takes long to read: templates are programs, grammars become machines, and texts may be of
+  // megabytes. Threads of their own render, compile and tokenise them.
   template <class Request>
   grpc::ServerWriteReactor<v1::GenerateResponse>* ReadLater(const grpc::CallbackServerContext& context,
                                                             const Request& request) {
@@ -308,9 +311,9 @@ class GenerationService final : public v1::Generation::CallbackService {
   absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::GenerateRequest& request,
                       const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
     const ServedModel& model = scheduler->model();
-    HEARTH_ASSIGN_OR_RETURN(
-        CheckedRequest checked,
-        CheckRequest(request, model.tokenizer(), scheduler->vocab_size(), scheduler->context_length()));
+    HEARTH_ASSIGN_OR_RETURN(CheckedRequest checked,
+                            CheckRequest(request, model.tokenizer(), scheduler->vocab_size(),
+                                         scheduler->context_length(), scheduler->grammars()));
     const RequestId id = ++last_id_;
     checked.request.id = id;
     checked.request.arrived = arrival.time;

@@ -1,5 +1,6 @@
 #include "daemon/serving/request_checks.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -85,6 +86,19 @@ SamplingOptions ToSamplingOptions(const v1::Sampling& sampling) {
   return options;
 }
 
+absl::StatusOr<std::shared_ptr<const grammar::TokenMasks>> Masks(const v1::GenerateRequest& request,
+                                                                 GrammarCache& grammars) {
+  switch (request.constraint_case()) {
+    case v1::GenerateRequest::kGrammar:
+      return grammars.Get(GrammarCache::Kind::kGbnf, request.grammar());
+    case v1::GenerateRequest::kJsonSchema:
+      return grammars.Get(GrammarCache::Kind::kJsonSchema, request.json_schema());
+    case v1::GenerateRequest::CONSTRAINT_NOT_SET:
+      break;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 absl::Status CheckTokens(absl::Span<const TokenId> tokens, int32_t vocab_size) {
@@ -97,7 +111,8 @@ absl::Status CheckTokens(absl::Span<const TokenId> tokens, int32_t vocab_size) {
 }
 
 absl::StatusOr<CheckedRequest> CheckRequest(const v1::GenerateRequest& request, const Tokenizer& tokenizer,
-                                            int32_t vocab_size, uint32_t context_length) {
+                                            int32_t vocab_size, uint32_t context_length,
+                                            GrammarCache& grammars) {
   GenerationRequest checked;
   HEARTH_ASSIGN_OR_RETURN(checked.prompt, PromptTokens(request, tokenizer, vocab_size));
   HEARTH_ASSIGN_OR_RETURN(checked.stops, Stops(request));
@@ -112,6 +127,7 @@ absl::StatusOr<CheckedRequest> CheckRequest(const v1::GenerateRequest& request, 
   }
   HEARTH_ASSIGN_OR_RETURN(Sampler sampler,
                           Sampler::Create(ToSamplingOptions(request.sampling()), vocab_size));
+  HEARTH_ASSIGN_OR_RETURN(checked.masks, Masks(request, grammars));
   return CheckedRequest{std::move(checked), std::move(sampler)};
 }
 

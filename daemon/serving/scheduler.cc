@@ -31,6 +31,7 @@ Scheduler::Scheduler(std::shared_ptr<ServedModel> model, SchedulerOptions option
     : model_(std::move(model)),
       options_(std::move(options)),
       metrics_(options_.metrics->Of(model_->name())),
+      grammars_(model_->tokenizer()),
       core_(LimitsOf(model_->decoder().options(), options_)),
       thread_([this] { Run(); }) {}
 
@@ -205,14 +206,17 @@ void Scheduler::EndOutage(absl::Time now) {
 
 void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
   const absl::Time now = absl::Now();
-  if (const absl::Status status = CheckLogits(logits); !status.ok()) {
+  const absl::Status usable = CheckLogits(logits);
+  const absl::StatusOr<Generation::Choice> choice =
+      usable.ok() ? generation.Advance(logits, now) : absl::StatusOr<Generation::Choice>(usable);
+  if (!choice.ok()) {
     MutexLock lock(&mutex_);
     core_.End(generation.id());
     const Generations ended = Take({generation.id()});
     lock.Unlock();
-    return FailEach(ended, status);
+    return FailEach(ended, choice.status());
   }
-  auto [token, end] = generation.Advance(logits, now);
+  auto [token, end] = *choice;
   MutexLock lock(&mutex_);
   const bool goes_on = core_.Accept(generation.id(), token);
   if (!goes_on && !end) end = EndReason::kLength;

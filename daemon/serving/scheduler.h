@@ -13,6 +13,7 @@
 #include "daemon/model_host.h"
 #include "daemon/serving/generation.h"
 #include "daemon/serving/generation_metrics.h"
+#include "daemon/serving/grammar_cache.h"
 #include "daemon/serving/scheduler_core.h"
 #include "engine/base/mutex.h"
 
@@ -50,6 +51,8 @@ class Scheduler {
   // What it serves.
   const ServedModel& model() const { return *model_; }
   const std::shared_ptr<ServedModel>& shared_model() const { return model_; }
+  // Those of its model's vocabulary, for GenerationRequest::masks.
+  GrammarCache& grammars() { return grammars_; }
   uint32_t context_length() const;
   // Ids below this are tokens that have a text and a logit.
   int32_t vocab_size() const { return std::min(model_->vocab_size(), model_->tokenizer().vocab_size()); }
@@ -88,6 +91,7 @@ class Scheduler {
   const std::shared_ptr<ServedModel> model_;
   const SchedulerOptions options_;
   GenerationMetrics::OfModel metrics_;
+  GrammarCache grammars_;
   std::vector<float> logits_;                         // of the step, (sampled, vocab)
   absl::Time outage_since_ = absl::InfiniteFuture();  // no step could be computed since
   const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch

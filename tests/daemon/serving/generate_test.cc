@@ -2,6 +2,7 @@
 #include <atomic>
 #include <latch>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
@@ -60,6 +61,105 @@ TEST(GenerateTest, StreamsStartedDeltasAndFinished) {
   EXPECT_EQ(outcome.finished.usage().prompt_tokens(), 3u);
   EXPECT_EQ(outcome.finished.usage().generated_tokens(), 4u);
   EXPECT_GE(outcome.finished.timings().prompt_ms(), 0);
+}
+
+v1::GenerateRequest GrammarRequest(const std::string& grammar) {
+  v1::GenerateRequest request = TextRequest("xy", 200);
+  request.set_grammar(grammar);
+  return request;
+}
+
+TEST(ConstrainedGenerateTest, TextFollowsTheGrammarAndEndsWithIt) {
+  Served served;
+  const Outcome outcome = Generate(*served.generation, GrammarRequest(R"(root ::= "say " [a-z]{2})"));
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+  EXPECT_EQ(outcome.text, "say gh");  // where it is free the model decides
+  EXPECT_EQ(outcome.tokens.size(), 6u);
+  EXPECT_EQ(outcome.finished.reason(), v1::FINISH_REASON_STOP_TOKEN);
+}
+
+TEST(ConstrainedGenerateTest, TextFitsTheJsonSchema) {
+  Served served;
+  v1::GenerateRequest request = TextRequest("xy", 200);
+  request.set_json_schema(
+      R"({"type":"object","properties":{"ok":{"type":"boolean"},"n":{"const":7}},"required":["ok","n"]})");
+  for (const uint64_t seed : {1, 2, 3}) {
+    request.mutable_sampling()->set_temperature(1);
+    request.mutable_sampling()->set_seed(seed);
+    const Outcome outcome = Generate(*served.generation, request);
+    const auto json = nlohmann::json::parse(outcome.text, nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(json.is_object()) << outcome.text << outcome.status.error_message();
+    EXPECT_TRUE(json["ok"].is_boolean());
+    EXPECT_EQ(json["n"], 7);
+    EXPECT_EQ(Generate(*served.generation, request).text, outcome.text);
+  }
+}
+
+TEST(ConstrainedGenerateTest, EndTokensWaitUntilTheTextIsComplete) {
+  Served served(std::make_shared<FakeModel>(std::vector<TokenId>{ByteTokenizer::kEos}));
+  EXPECT_EQ(Generate(*served.generation, GrammarRequest(R"(root ::= "ab" "c"*)")).text, "ab");
+}
+
+TEST(ConstrainedGenerateTest, OthersAreFreeBesideIt) {
+  Served served;
+  const auto constrained = Start(*served.generation, GrammarRequest(R"(root ::= "say"+ "!")"));
+  const auto free = Start(*served.generation, TextRequest("xy", 4));
+  EXPECT_EQ(ReadAll(*free).text, "cdef");
+  EXPECT_THAT(ReadAll(*constrained).text, testing::StartsWith("say"));
+}
+
+TEST(ConstrainedGenerateTest, AStepThatIsRepeatedChangesNothing) {
+  auto model = std::make_shared<FakeModel>();
+  std::atomic<int> steps = 0;
+  model->decoder().set_before_step([&](absl::Span<const BatchRow>) {
+    return ++steps % 3 == 0 ? absl::UnavailableError("a host was lost") : absl::OkStatus();
+  });
+  Served served(model);
+  EXPECT_EQ(Generate(*served.generation, GrammarRequest(R"(root ::= "say " [a-z]{2})")).text, "say gh");
+}
+
+TEST(ConstrainedGenerateTest, LogprobsAreThoseOfTheFreeModel) {
+  Served served;
+  v1::GenerateRequest request = GrammarRequest(R"(root ::= "x")");
+  request.set_logprobs(1);
+  const auto call = Start(*served.generation, request);
+  std::vector<v1::TokenLogprobs> logprobs;
+  for (v1::GenerateResponse event; call->reader->Read(&event);) {
+    logprobs.insert(logprobs.end(), event.delta().logprobs().begin(), event.delta().logprobs().end());
+  }
+  ASSERT_EQ(logprobs.size(), 1u);
+  EXPECT_EQ(logprobs[0].chosen().text(), "x");
+  EXPECT_EQ(logprobs[0].top(0).text(), "c");
+  EXPECT_LT(logprobs[0].chosen().logprob(), logprobs[0].top(0).logprob());
+}
+
+TEST(ConstrainedGenerateTest, GrammarsAndSchemasThatCannotBeUsedAreRefusedInOneLine) {
+  Served served;
+  const Outcome grammar = Generate(*served.generation, GrammarRequest("root ::= \"a\"\n  [z"));
+  EXPECT_EQ(grammar.status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(grammar.status.error_message(),
+            "the grammar cannot be used: line 2, column 3: `[` stands where the name of a rule should stand");
+  v1::GenerateRequest request = TextRequest("x", 4);
+  request.set_json_schema(R"({"type":"object","properties":{"a":{"not":{}}}})");
+  EXPECT_EQ(Generate(*served.generation, request).status.error_message(),
+            "the JSON schema at #/properties/a: \"not\" is not supported");
+  request.set_json_schema("{");
+  EXPECT_EQ(Generate(*served.generation, request).status.error_message(),
+            "the JSON schema is not JSON in UTF-8");
+}
+
+TEST(ConstrainedGenerateTest, ABiasAgainstAllThatFitsIsAnErrorOfTheRequestAlone) {
+  Served served;
+  v1::GenerateRequest request = GrammarRequest(R"(root ::= "ab")");
+  v1::LogitBias* const bias = request.mutable_sampling()->add_logit_bias();
+  bias->set_token('b');
+  bias->set_bias(-std::numeric_limits<float>::infinity());
+  const Outcome outcome = Generate(*served.generation, request);
+  EXPECT_EQ(outcome.status.error_code(), StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(outcome.status.error_message(),
+              HasSubstr("logit_bias forbids every token that fits the grammar"));
+  EXPECT_EQ(outcome.text, "a");
+  EXPECT_EQ(Generate(*served.generation, TextRequest("xy", 4)).text, "cdef");
 }
 
 TEST(GenerateTest, TokenIdsAreTakenAsTheyAre) {
