@@ -107,11 +107,28 @@ absl::Status ReadVariables(const JsonFields& fields, v1::ChatRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status RefuseMissing(const JsonFields& fields) {
-  HEARTH_ASSIGN_OR_RETURN(const json* format, fields.Object("response_format"));
-  if (format != nullptr && format->value("type", json()) != "text") {
-    return ParamError("response_format", "can only be text: JSON cannot be enforced yet");
+// "json_object" is what older programs ask for; "json_schema" with a schema the newer ones.
+absl::Status ReadResponseFormat(const nlohmann::ordered_json& format, v1::ChatRequest& request) {
+  if (format.is_null()) return absl::OkStatus();
+  const nlohmann::ordered_json type =
+      format.is_object() ? format.value("type", nlohmann::ordered_json()) : nlohmann::ordered_json();
+  if (type == "text") return absl::OkStatus();
+  if (type == "json_object") {
+    request.set_json_schema(R"({"type": "object"})");
+    return absl::OkStatus();
   }
+  if (type != "json_schema") {
+    return ParamError("response_format", "must be an object whose type is text, json_object or json_schema");
+  }
+  const auto schema = format.find("json_schema");
+  if (schema == format.end() || !schema->is_object() || !schema->contains("schema")) {
+    return ParamError("response_format", "needs a json_schema with a schema");
+  }
+  request.set_json_schema((*schema)["schema"].dump());
+  return absl::OkStatus();
+}
+
+absl::Status RefuseMissing(const JsonFields& fields) {
   for (const char* name : {"functions", "function_call"}) {
     if (fields.Find(name) != nullptr) return ParamError(name, "is not supported; use tools");
   }
@@ -137,7 +154,8 @@ absl::Status ReadMaxTokens(const JsonFields& fields, v1::ChatRequest& request) {
 
 }  // namespace
 
-absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body) {
+absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(
+    const json& body, const nlohmann::ordered_json& response_format) {
   const JsonFields fields(body);
   ChatCompletionRequest request;
   v1::ChatRequest chat;
@@ -145,6 +163,7 @@ absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body
   HEARTH_ASSIGN_OR_RETURN(request.answer, ReadAnswerOptions(fields));
   HEARTH_RETURN_IF_ERROR(ReadMessages(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadTools(fields, chat));
+  HEARTH_RETURN_IF_ERROR(ReadResponseFormat(response_format, chat));
   HEARTH_RETURN_IF_ERROR(ReadVariables(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadLogprobs(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadMaxTokens(fields, chat));

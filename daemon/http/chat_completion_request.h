@@ -10,14 +10,17 @@
 
 namespace hearth {
 
-// POST /v1/chat/completions. Absent fields have the defaults of generation.proto. Tools go to the model's own
-// template; what the model writes to call one is part of its text.
+// POST /v1/chat/completions. response_format makes the text JSON, or JSON that fits a schema. Absent fields
+// have the defaults of generation.proto. Tools go to the model's own template; what the model writes to call
+// one is part of its text.
 struct ChatCompletionRequest {
   AnswerOptions answer;
   std::vector<v1::ChatRequest> choices;  // n times the conversation
 };
-// INVALID_ARGUMENT names the parameter that is wrong or that Hearth does not have.
-absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const nlohmann::json& body);
+// INVALID_ARGUMENT names the parameter that is wrong or that Hearth does not have. `response_format` is the
+// field of that name with its keys in their order, which is that of the answer's; null: none.
+absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(
+    const nlohmann::json& body, const nlohmann::ordered_json& response_format = nullptr);
 
 }  // namespace hearth
 

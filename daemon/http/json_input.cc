@@ -79,6 +79,23 @@ absl::StatusOr<json> ParseJsonObject(const std::string& text) {
   return parsed;
 }
 
+absl::StatusOr<nlohmann::ordered_json> ParseFieldInOrder(const std::string& text, const std::string& field) {
+  using nlohmann::ordered_json;
+  size_t keys = 0;
+  bool within = false;
+  // Other fields are not built at all: each key costs a look at all those before it.
+  const auto keep = [&](int depth, ordered_json::parse_event_t event, ordered_json& value) {
+    if (event != ordered_json::parse_event_t::key) return true;
+    if (depth == 1) within = value == field;
+    return within && ++keys <= kMaxOrderedKeys;
+  };
+  const ordered_json body = ordered_json::parse(text, keep, /*allow_exceptions=*/false);
+  if (keys > kMaxOrderedKeys)
+    return ParamError(field, absl::StrCat("has more than ", kMaxOrderedKeys, " keys"));
+  const auto found = body.find(field);
+  return found == body.end() ? ordered_json() : *found;
+}
+
 absl::Status ParamError(absl::string_view param, absl::string_view problem) {
   absl::Status status = absl::InvalidArgumentError(absl::StrCat(param, " ", problem));
   status.SetPayload(kParamPayload, absl::Cord(param));

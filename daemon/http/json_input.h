@@ -17,6 +17,11 @@ namespace hearth {
 inline constexpr int kMaxJsonDepth = 64;
 absl::StatusOr<nlohmann::json> ParseJsonObject(const std::string& text);
 
+// One field of such a body with the keys of its objects as they stand in the text; null where it is absent.
+// `text` is one that ParseJsonObject took. INVALID_ARGUMENT where the field has more than kMaxOrderedKeys.
+inline constexpr size_t kMaxOrderedKeys = 10'000;
+absl::StatusOr<nlohmann::ordered_json> ParseFieldInOrder(const std::string& text, const std::string& field);
+
 // INVALID_ARGUMENT "PARAM PROBLEM" that remembers which parameter of a request is meant.
 absl::Status ParamError(absl::string_view param, absl::string_view problem);
 // The parameter that the status remembers; empty for none.

@@ -244,7 +244,9 @@ class OpenAiApi final : public HttpHandler {
   void Chat(const HttpRequest& request, ExchangePtr exchange) {
     const absl::StatusOr<nlohmann::json> body = ParseJsonObject(request.body);
     if (!body.ok()) return Refuse(body.status(), *exchange);
-    const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body);
+    const auto format = ParseFieldInOrder(request.body, "response_format");
+    if (!format.ok()) return Refuse(format.status(), *exchange);
+    const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body, *format);
     if (!chat.ok()) return Refuse(chat.status(), *exchange);
     auto answer = std::make_unique<ChatAnswer>(chat->answer, chat->choices.size(), NewId("chatcmpl-"),
                                                absl::ToUnixSeconds(absl::Now()));

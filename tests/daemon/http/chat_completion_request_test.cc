@@ -56,6 +56,32 @@ TEST(ChatCompletionRequestTest, OptionsArrive) {
   EXPECT_EQ(json::parse(chat.variables()), json({{"enable_thinking", false}, {"reasoning_effort", "low"}}));
 }
 
+std::string SchemaOf(const char* format) {
+  const auto request =
+      ReadChatCompletionRequest({{"messages", kHello}}, nlohmann::ordered_json::parse(format));
+  EXPECT_TRUE(request.ok()) << request.status();
+  return request.ok() ? request->choices.at(0).json_schema() : "";
+}
+
+TEST(ChatCompletionRequestTest, ResponseFormatsBecomeSchemas) {
+  EXPECT_EQ(SchemaOf("null"), "");
+  EXPECT_EQ(SchemaOf(R"({"type":"text"})"), "");
+  EXPECT_EQ(SchemaOf(R"({"type":"json_object"})"), R"({"type": "object"})");
+  EXPECT_EQ(SchemaOf(R"({"type":"json_schema","json_schema":{"name":"n","strict":true,
+                         "schema":{"properties":{"z":{},"a":{}}}}})"),
+            R"({"properties":{"z":{},"a":{}}})");
+}
+
+TEST(ChatCompletionRequestTest, ResponseFormatsThatAreNoneAreRefused) {
+  for (const char* format : {R"({"type":"xml"})", "{}", "3", R"("json_object ")", R"({"type":"json_schema"})",
+                             R"({"type":"json_schema","json_schema":{"name":"n"}})",
+                             R"({"type":"json_schema","json_schema":[]})"}) {
+    const auto request =
+        ReadChatCompletionRequest({{"messages", kHello}}, nlohmann::ordered_json::parse(format));
+    EXPECT_EQ(ParamOf(request.status()), "response_format") << format;
+  }
+}
+
 TEST(ChatCompletionRequestTest, WithoutMaxTokensTheContextIsTheEnd) {
   EXPECT_FALSE(ReadChat(R"({"messages":[{"role":"user","content":"x"}]})").has_max_tokens());
 }
@@ -85,8 +111,7 @@ TEST(ChatCompletionRequestTest, MessagesThatAreWrongAreNamed) {
 }
 
 TEST(ChatCompletionRequestTest, WhatHearthDoesNotHaveIsRefusedInWords) {
-  const json missing = {{"response_format", {{"type", "json_object"}}},
-                        {"tool_choice", "required"},
+  const json missing = {{"tool_choice", "required"},
                         {"functions", json::array()},
                         {"function_call", "auto"},
                         {"audio", json::object()},

@@ -95,6 +95,20 @@ TEST(JsonFieldsTest, NullCountsAsAbsent) {
   }
 }
 
+TEST(ParseFieldInOrderTest, KeepsTheOrderOfKeysOfOneField) {
+  const auto field = ParseFieldInOrder(R"({"x":{"f":1},"f":{"z":[{"b":1,"a":2}],"y":3},"g":{"z":1}})", "f");
+  ASSERT_TRUE(field.ok()) << field.status();
+  EXPECT_EQ(field->dump(), R"({"z":[{"b":1,"a":2}],"y":3})");
+  EXPECT_TRUE(ParseFieldInOrder(R"({"x":{"f":1}})", "f")->is_null());
+}
+
+TEST(ParseFieldInOrderTest, RefusesFieldsWithTooManyKeys) {
+  std::string keys;
+  for (int i = 0; i < 10'001; ++i) keys += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":0";
+  EXPECT_EQ(ParamOf(ParseFieldInOrder("{\"f\":{" + keys + "}}", "f").status()), "f");
+  EXPECT_EQ(*ParseFieldInOrder("{\"g\":{" + keys + "},\"f\":1}", "f"), 1);
+}
+
 TEST(JsonFieldsTest, NamesTheFieldOfAnotherType) {
   const json object = json::parse(R"({"a":"1"})");
   const absl::Status status = JsonFields(object).Number("a").status();

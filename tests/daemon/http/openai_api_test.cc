@@ -40,9 +40,10 @@ class Face {
     client.Get(path);
     return client.Read();
   }
-  HttpClient::Response Post(const std::string& path, const json& body) {
+  HttpClient::Response Post(const std::string& path, const json& body) { return PostText(path, body.dump()); }
+  HttpClient::Response PostText(const std::string& path, const std::string& body) {
     HttpClient client = Connect();
-    client.Post(path, body.dump());
+    client.Post(path, body);
     return client.Read();
   }
 
@@ -133,6 +134,47 @@ TEST_F(OpenAiApiTest, ChatsByTheModelsTemplate) {
   const std::vector<json> events = StreamEvents(face.Post("/v1/chat/completions", request).body);
   EXPECT_EQ(events[0]["choices"][0]["delta"]["role"], "assistant");
   EXPECT_TRUE(events.back().is_null());
+}
+
+TEST_F(OpenAiApiTest, AnswersInTheResponseFormat) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}>");
+  Served served(model);
+  Face face(*served.server);
+  json request = {{"messages", {{{"role", "user"}, {"content", "hi"}}}},
+                  {"max_tokens", 500},
+                  {"temperature", 1},
+                  {"seed", 4}};
+  request["response_format"] = json::parse(R"({"type":"json_schema","json_schema":{"name":"n","strict":true,
+      "schema":{"type":"object","properties":{"z":{"type":"boolean"},"a":{"const":1}},"required":["z","a"],
+                "additionalProperties":false}}})");
+  // As a program would write it: z stands before a.
+  std::string body = request.dump();
+  const std::string sorted = R"("properties":{"a":{"const":1},"z":{"type":"boolean"}})";
+  ASSERT_NE(body.find(sorted), std::string::npos);
+  body.replace(body.find(sorted), sorted.size(), R"("properties":{"z":{"type":"boolean"},"a":{"const":1}})");
+  const HttpClient::Response response = face.PostText("/v1/chat/completions", body);
+  const json answer = json::parse(response.body);
+  ASSERT_EQ(response.code, 200) << response.body;
+  EXPECT_EQ(answer["choices"][0]["finish_reason"], "stop");
+  const auto content =
+      nlohmann::ordered_json::parse(answer["choices"][0]["message"]["content"].get<std::string>());
+  EXPECT_TRUE(content["z"].is_boolean());
+  EXPECT_EQ(content.begin().key(), "z");
+  EXPECT_EQ(content["a"], 1);
+}
+
+TEST_F(OpenAiApiTest, SchemasThatAreNotSupportedAreNamed) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetChatTemplate("{{ messages[0].content }}");
+  Served served(model);
+  Face face(*served.server);
+  json request = {{"messages", {{{"role", "user"}, {"content", "hi"}}}}};
+  request["response_format"] = {{"type", "json_schema"},
+                                {"json_schema", {{"name", "n"}, {"schema", {{"not", {1}}}}}}};
+  const HttpClient::Response response = face.Post("/v1/chat/completions", request);
+  EXPECT_EQ(response.code, 400);
+  EXPECT_EQ(Error(response)["message"], "the JSON schema at #: \"not\" is not supported");
 }
 
 TEST_F(OpenAiApiTest, ModelWithoutTemplateSaysSo) {
