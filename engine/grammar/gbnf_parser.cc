@@ -18,9 +18,8 @@
 namespace hearth::grammar {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxNesting = 64;
 constexpr uint32_t kMaxRepetitions = 100'000;
-constexpr char32_t kLastCodePoint = 0x10FFFF;
 
 bool IsNamePart(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; }
 
@@ -161,7 +160,8 @@ class GbnfParser {
 
   absl::StatusOr<ExpressionId> ReadGroup(int depth) {
     const size_t begin = at_++;
-    if (depth >= kMaxDepth) return ErrorAt(begin, absl::StrCat("more than ", kMaxDepth, " open parentheses"));
+    if (depth >= kMaxNesting)
+      return ErrorAt(begin, absl::StrCat("more than ", kMaxNesting, " open parentheses"));
     HEARTH_ASSIGN_OR_RETURN(const ExpressionId group, ReadChoice(depth + 1));
     SkipSpace(/*lines=*/true);
     if (AtEnd()) return ErrorAt(begin, "the parenthesis that opens here is never closed");
@@ -261,7 +261,7 @@ class GbnfParser {
   absl::StatusOr<ExpressionId> ReadRepetitions(ExpressionId part, int depth) {
     for (int operators = 0;; ++operators) {
       SkipSpace(/*lines=*/depth > 0);
-      if (operators > kMaxDepth) return Error("too many repetitions of one part");
+      if (operators > kMaxNesting) return Error("too many repetitions of one part");
       if (Take("*")) {
         part = rules_.Repeat(part, 0, std::nullopt);
       } else if (Take("+")) {

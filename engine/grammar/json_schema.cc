@@ -24,9 +24,9 @@
 namespace hearth::grammar {
 namespace {
 
-constexpr size_t kMaxDepth = 150;       // schemas within one another, merged ones included
-constexpr size_t kMaxSchemas = 5'000;   // that are looked at, those that are merged again and again included
-constexpr int64_t kMaxCount = 100'000;  // of items and characters
+constexpr size_t kMaxSchemaDepth = 150;  // schemas within one another, merged ones included
+constexpr size_t kMaxSchemas = 5'000;    // that are looked at, those that are merged again and again included
+constexpr int64_t kMaxCount = 100'000;   // of items and characters
 constexpr size_t kMaxNameCharacters = 250;  // of a property beside which others are allowed
 constexpr int64_t kLargestInteger = 9'999'999'999'999'999;
 
@@ -44,7 +44,8 @@ struct Format {
   std::string_view pattern;
 };
 constexpr std::string_view kDate =
-    "[12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|"
+    "[12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1["
+    "0-9]|"
     "2[0-8]))";
 constexpr std::string_view kTime =
     "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
@@ -178,7 +179,7 @@ class SchemaCompiler {
   }
 
   absl::StatusOr<ExpressionId> Compile(const Json& schema, const std::string& place, size_t depth) {
-    if (depth > kMaxDepth) return Error(place, "it nests too deeply");
+    if (depth > kMaxSchemaDepth) return Error(place, "it nests too deeply");
     if (++compiled_ > kMaxSchemas)
       return Error(place, absl::StrCat("there are more than ", kMaxSchemas, " schemas"));
     if (schema == Json(true)) return json_.AnyValue();
@@ -218,7 +219,7 @@ class SchemaCompiler {
     if (all.size() == 1 && merged.empty()) return Compile(all[0], place + "/allOf/0", depth + 1);
     for (Json part : all) {
       for (size_t steps = 0; part.is_object() && part.contains("$ref"); ++steps) {
-        if (steps > kMaxDepth || !part["$ref"].is_string()) return Error(place, "a $ref leads nowhere");
+        if (steps > kMaxSchemaDepth || !part["$ref"].is_string()) return Error(place, "a $ref leads nowhere");
         HEARTH_ASSIGN_OR_RETURN(const Json* target, Find(part["$ref"].get<std::string>(), place));
         HEARTH_ASSIGN_OR_RETURN(part, At(place, MergeSchemas(*target, Without(part, "$ref"))));
       }
@@ -410,8 +411,8 @@ class SchemaCompiler {
     if (!prefix.is_array()) return Error(place, "\"prefixItems\" is a list of schemas");
     const Json items = schema.value("items", Json(true));
     if (prefix.empty() && items == Json(true) && counts.least == 0 && !counts.most) return json_.AnyArray();
-    if (prefix.size() > kMaxDepth)
-      return Error(place, absl::StrCat("\"prefixItems\" has at most ", kMaxDepth));
+    if (prefix.size() > kMaxSchemaDepth)
+      return Error(place, absl::StrCat("\"prefixItems\" has at most ", kMaxSchemaDepth));
 
     std::vector<ExpressionId> first;
     for (size_t i = 0; i < prefix.size() && i < counts.most.value_or(~0u); ++i) {

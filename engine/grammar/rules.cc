@@ -10,7 +10,6 @@ namespace {
 
 constexpr char32_t kFirstSurrogate = 0xD800;
 constexpr char32_t kLastSurrogate = 0xDFFF;
-constexpr char32_t kLastCodePoint = 0x10FFFF;
 
 void AddWithoutSurrogates(CodePointRange range, std::vector<CodePointRange>& to) {
   to.push_back({range.first, std::min<char32_t>(range.last, kFirstSurrogate - 1)});

@@ -9,6 +9,8 @@
 
 namespace hearth::grammar {
 
+inline constexpr char32_t kLastCodePoint = 0x10FFFF;  // of Unicode
+
 // Both ends belong to it.
 struct CodePointRange {
   char32_t first;

@@ -17,7 +17,7 @@ namespace {
 
 using Ranges = std::vector<CodePointRange>;
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxPatternDepth = 64;
 constexpr uint32_t kMaxRepetitions = 100'000;
 
 Ranges Digits() { return {{'0', '9'}}; }
@@ -96,7 +96,8 @@ class PatternCompiler {
 
   absl::StatusOr<ExpressionId> ReadGroup(int depth) {
     ++at_;
-    if (depth >= kMaxDepth) return Problem(absl::StrCat("more than ", kMaxDepth, " groups in one another"));
+    if (depth >= kMaxPatternDepth)
+      return Problem(absl::StrCat("more than ", kMaxPatternDepth, " groups in one another"));
     if (Take('?') && !Take(':')) return Problem("of groups that begin with (? only (?: is known");
     HEARTH_ASSIGN_OR_RETURN(const ExpressionId group, ReadChoice(depth + 1));
     if (Peek() == '$') return Problem("$ is known at its end only");
