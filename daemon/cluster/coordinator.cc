@@ -163,11 +163,8 @@ absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std
           absl::StrCat("a model called ", chosen, " is here already; unload it or choose another name"));
     }
     auto entry = std::make_unique<Entry>();
-    // Whoever is the last to let go of the model, the system has its memory back.
-    entry->model.reset(new ClusterModel(chosen, path, std::move(file), context_), [](ClusterModel* model) {
-      delete model;
-      ReturnFreedMemory();
-    });
+    entry->model.reset(new ClusterModel(chosen, path, std::move(file), context_),
+                       DeleteAndReturnMemory<ClusterModel>);
     entry->keeper = std::thread([model = entry->model] { model->Run(); });
     entries_.push_back(std::move(entry));
   }

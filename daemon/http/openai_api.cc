@@ -244,7 +244,9 @@ class OpenAiApi final : public HttpHandler {
   void Chat(const HttpRequest& request, ExchangePtr exchange) {
     const absl::StatusOr<nlohmann::json> body = ParseJsonObject(request.body);
     if (!body.ok()) return Refuse(body.status(), *exchange);
-    const auto format = ParseFieldInOrder(request.body, "response_format");
+    // Read a second time only where the order of keys matters.
+    const absl::StatusOr<nlohmann::ordered_json> format =
+        body->contains("response_format") ? ParseFieldInOrder(request.body, "response_format") : nullptr;
     if (!format.ok()) return Refuse(format.status(), *exchange);
     const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body, *format);
     if (!chat.ok()) return Refuse(chat.status(), *exchange);

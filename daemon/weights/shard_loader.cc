@@ -290,13 +290,9 @@ absl::StatusOr<std::shared_ptr<HostShare>> ShardLoader::MakeShare(const ShardDes
   HEARTH_ASSIGN_OR_RETURN(std::vector<DeviceShare> shares,
                           SharesOf(description.units, *outline, devices_.specs()));
   HEARTH_RETURN_IF_ERROR(KvCacheBytes(outline->spec, description.decoder).status());
-  // Whoever is the last to let go of the share, the system has its memory back.
   std::shared_ptr<HostShare> share(
       new HostShare(std::move(outline), description.decoder, std::move(shares), devices_),
-      [](HostShare* gone) {
-        delete gone;
-        ReturnFreedMemory();
-      });
+      DeleteAndReturnMemory<HostShare>);
   for (const auto& [epoch, other] : others) {
     if (other.share != nullptr) share->Adopt(*other.share);
   }

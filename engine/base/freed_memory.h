@@ -8,6 +8,14 @@ namespace hearth {
 // milliseconds, during which others may have to wait for memory. Thread-safe.
 void ReturnFreedMemory();
 
+// How a std::shared_ptr deletes something large: whoever is the last to let go of it, the system has its
+// memory back.
+template <class T>
+void DeleteAndReturnMemory(T* large) {
+  delete large;
+  ReturnFreedMemory();
+}
+
 }  // namespace hearth
 
 #endif  // HEARTH_ENGINE_BASE_FREED_MEMORY_H_

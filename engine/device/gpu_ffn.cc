@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/gpu_products.h"
@@ -234,21 +235,16 @@ GpuFfn::Pass GpuFfn::PassFrom(const Block& block, absl::Span<const ChosenRow> ro
 
 void GpuFfn::Multiply(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows& x, const Pass& pass,
                       const gpu::RowMask& mask, bool exact, gpu::Gpu& stream) {
-  const auto fill = [&](auto& args) {
-    std::copy(products.begin(), products.end(), args.products);
-    args.product_count = static_cast<uint32_t>(products.size());
-    args.x = x;
-  };
   if (pass.tiled) {
     gpu::TileProductArgs args;
-    fill(args);
+    SetProducts(products, x, args);
     args.count = pass.count;
     args.in = pass.in;
     stream.TileProducts(args);
     return;
   }
   gpu::MatVecArgs args;
-  fill(args);
+  SetProducts(products, x, args);
   args.tokens = pass.tokens;
   args.mask = mask;
   stream.MatVec(args, exact);
@@ -275,7 +271,7 @@ void GpuFfn::RunPass(const Block& block, Pass pass, const Rows& all, bool exact,
     return gpu::ProductOut{weights.matrix, out.as<float>(), neurons, weights.bias_values(), weights.scale};
   };
   const bool gated = spec_.gate.present;
-  std::vector<gpu::ProductOut> products;
+  absl::InlinedVector<gpu::ProductOut, gpu::kMaxProducts> products;
   if (gated) products.push_back(product(block.gate, scratch.gate));
   gpu::RowMask up_mask = mask;
   // Without tiles, `up` of neurons whose gate is silent is left out.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "engine/attention/mixer.h"
 #include "engine/attention/mixer_weights.h"
@@ -218,7 +219,7 @@ void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, 
                                                           {&value_, scratch.value.as<float>()}};
   // Those of one type go together.
   for (size_t p = 0; p < std::size(products);) {
-    std::vector<gpu::ProductOut> of_type;
+    absl::InlinedVector<gpu::ProductOut, gpu::kMaxProducts> of_type;
     const gpu::GpuType type = products[p].first->matrix.type;
     for (; p < std::size(products) && products[p].first->matrix.type == type; ++p) {
       const auto& [linear, out] = products[p];

@@ -1,9 +1,5 @@
 #include "engine/device/gpu_products.h"
 
-#include <algorithm>
-
-#include "engine/base/check.h"
-
 namespace hearth {
 
 bool InTiles(const gpu::GpuMatrix& matrix, uint32_t rows, bool exact, const gpu::Gpu& stream) {
@@ -12,21 +8,16 @@ bool InTiles(const gpu::GpuMatrix& matrix, uint32_t rows, bool exact, const gpu:
 
 void MultiplyRows(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows& x, uint32_t rows,
                   bool exact, gpu::Gpu& stream) {
-  HEARTH_CHECK(!products.empty() && products.size() <= gpu::kMaxProducts);
-  const auto fill = [&](auto& args) {
-    std::copy(products.begin(), products.end(), args.products);
-    args.product_count = static_cast<uint32_t>(products.size());
-    args.x = x;
-  };
+  HEARTH_CHECK(!products.empty());
   if (InTiles(products[0].weights, rows, exact, stream)) {
     gpu::TileProductArgs args;
-    fill(args);
+    SetProducts(products, x, args);
     args.count = rows;
     stream.TileProducts(args);
     return;
   }
   gpu::MatVecArgs args;
-  fill(args);
+  SetProducts(products, x, args);
   gpu::ForEachPass(rows, [&](const gpu::TokenRows& tokens) {
     args.tokens = tokens;
     stream.MatVec(args, exact);

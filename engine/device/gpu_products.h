@@ -1,9 +1,11 @@
 #ifndef HEARTH_ENGINE_DEVICE_GPU_PRODUCTS_H_
 #define HEARTH_ENGINE_DEVICE_GPU_PRODUCTS_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/types/span.h"
+#include "engine/base/check.h"
 #include "engine/gpu/gpu_args.h"
 #include "engine/gpu/gpu_runtime.h"
 
@@ -12,6 +14,16 @@ namespace hearth {
 // Whether products of so many rows with a matrix are computed in tiles, all rows at once, rather than in
 // passes of a few tokens, which read the matrix once each. The results have the same bits.
 bool InTiles(const gpu::GpuMatrix& matrix, uint32_t rows, bool exact, const gpu::Gpu& stream);
+
+// What products of any number of rows have in common: fills MatVecArgs or TileProductArgs. At most
+// gpu::kMaxProducts.
+template <class Args>
+void SetProducts(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows& x, Args& args) {
+  HEARTH_CHECK(!products.empty() && products.size() <= gpu::kMaxProducts);
+  std::copy(products.begin(), products.end(), args.products);
+  args.product_count = static_cast<uint32_t>(products.size());
+  args.x = x;
+}
 
 // Products of rows 0 .. rows - 1 of `x`, whose results go to rows of the same numbers. The matrices are of
 // one type.

@@ -211,6 +211,19 @@ __device__ __forceinline__ void RowCodes(const TileStage<kType>& stage, uint32_t
   }
 }
 
+// Calls fn(f, c, i) for each of a thread's sums.
+template <class Fn>
+__device__ __forceinline__ void ForEachPlace(const Fn& fn) {
+#pragma unroll
+  for (int f = 0; f < kFragments; ++f) {
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) fn(f, c, i);
+    }
+  }
+}
+
 // Sums of a thread: of fragment f's rows (lane / 4, then 8 below) and fragment c's tokens (2 (lane % 4), then
 // the next).
 template <class T>
@@ -223,17 +236,10 @@ struct TileSums {
     for (int i = 0; i < 4; ++i) chain[f][c][i] = fmaf(x_scale[i % 2], scaled[i], chain[f][c][i]);
   }
   __device__ __forceinline__ void EndChain(uint32_t) {
-#pragma unroll
-    for (int f = 0; f < kFragments; ++f) {
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          total[f][c][i] += chain[f][c][i];
-          chain[f][c][i] = 0;
-        }
-      }
-    }
+    ForEachPlace([&](int f, int c, int i) {
+      total[f][c][i] += chain[f][c][i];
+      chain[f][c][i] = 0;
+    });
   }
 };
 template <>
@@ -264,22 +270,16 @@ struct TileSums<int64_t> {
     }
   }
   __device__ __forceinline__ void EndChain(uint32_t units) {
-#pragma unroll
-    for (int f = 0; f < kFragments; ++f) {
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          total[f][c][i] =
-              AddFixedPoint(total[f][c][i], static_cast<int32_t>(chain[f][c][i] - units * kRoundingBits));
-          chain[f][c][i] = 0;
-        }
-      }
-    }
+    ForEachPlace([&](int f, int c, int i) {
+      total[f][c][i] =
+          AddFixedPoint(total[f][c][i], static_cast<int32_t>(chain[f][c][i] - units * kRoundingBits));
+      chain[f][c][i] = 0;
+    });
   }
 };
 
-// Multiplies one unit of the block's rows and tokens; all of the warp's columns, or `columns` of them.
+// Counts one unit of the block's rows and tokens, or what Correct puts right of it: all of the warp's columns
+// (kFull), or `columns` of them.
 template <GpuType kType, class T, bool kFull, bool kCorrect>
 __device__ __forceinline__ void MultiplyFragments(const TileStage<kType>& stage, uint32_t u, uint32_t columns,
                                                   TileSums<T>& sums) {
@@ -349,6 +349,7 @@ __device__ __forceinline__ void MultiplyFragments(const TileStage<kType>& stage,
   }
 }
 
+// Multiplies one unit of the block's rows and tokens.
 template <GpuType kType, class T, bool kFull>
 __device__ __forceinline__ void MultiplyUnit(const TileStage<kType>& stage, uint32_t u, uint32_t columns,
                                              TileSums<T>& sums) {
@@ -372,14 +373,7 @@ __device__ __forceinline__ void MultiplyTile(const GpuMatrix& weights, const Gpu
   const float factor = sizeof(T) == 8 ? kFixedPointScale : 1.0f;
   const uint32_t units = weights.cols / kUnitCols;
   const uint32_t groups = (units + kStageUnits - 1) / kStageUnits;
-#pragma unroll
-  for (int f = 0; f < kFragments; ++f) {
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) sums.chain[f][c][i] = 0, sums.total[f][c][i] = 0;
-    }
-  }
+  ForEachPlace([&](int f, int c, int i) { sums.chain[f][c][i] = 0, sums.total[f][c][i] = 0; });
   const TilePlaces places = PlacesOf(weights, x, first_row, tokens);
   TileLoads<kType> loads;
   StartStage<kType>(weights, x, places, 0, stages[0], loads);
@@ -417,24 +411,16 @@ template <class T, class Fn>
 __device__ __forceinline__ void ForEachSum(const TileSums<T>& sums, uint32_t first_row, uint32_t rows,
                                            const TileTokens& tokens, const Fn& fn) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-#pragma unroll
-  for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-    for (int f = 0; f < kFragments; ++f) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const uint32_t row =
-            first_row + warp / 2 * kTileWarpRows + lane / 4 + static_cast<uint32_t>(f * 16 + i / 2 * 8);
-        const uint32_t token =
-            tokens.first + warp % 2 * kWarpTokens + lane % 4 * 2 + static_cast<uint32_t>(c * 8 + i % 2);
-        if (row < rows && token < tokens.count) fn(row, token, sums.total[f][c][i]);
-      }
-    }
-  }
+  ForEachPlace([&](int f, int c, int i) {
+    const uint32_t row =
+        first_row + warp / 2 * kTileWarpRows + lane / 4 + static_cast<uint32_t>(f * 16 + i / 2 * 8);
+    const uint32_t token =
+        tokens.first + warp % 2 * kWarpTokens + lane % 4 * 2 + static_cast<uint32_t>(c * 8 + i % 2);
+    if (row < rows && token < tokens.count) fn(row, token, sums.total[f][c][i]);
+  });
 }
 
 // Fragments of tokens of a warp that have any.
-template <class T>
 __device__ __forceinline__ uint32_t ColumnsOfWarp(const TileTokens& tokens) {
   const uint32_t first = tokens.first + threadIdx.x / 32 % 2 * kWarpTokens;
   return first < tokens.count ? min((tokens.count - first + 7) / 8, static_cast<uint32_t>(kColumns)) : 0;
@@ -453,8 +439,7 @@ __global__ void __launch_bounds__(kTileThreads, 2) TileProducts(const TileProduc
   const ProductOut& product = args.products[p];
   const TileTokens tokens = {args.in, blockIdx.y * kTileTokens, args.count};
   TileSums<float> sums;
-  MultiplyTile<kType, float>(product.weights, args.x, tile * kTileRows, tokens, ColumnsOfWarp<float>(tokens),
-                             sums);
+  MultiplyTile<kType, float>(product.weights, args.x, tile * kTileRows, tokens, ColumnsOfWarp(tokens), sums);
   ForEachSum(sums, tile * kTileRows, product.weights.rows, tokens,
              [&](uint32_t row, uint32_t token, float sum) {
                product.out[static_cast<size_t>(RowOf(args.out, token)) * product.out_stride + row] =
@@ -469,7 +454,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) FixedTileProducts(const Fixed
   const uint32_t first_row = blockIdx.x * kTileRows;
   const TileTokens tokens = {args.in, blockIdx.y * kTileTokens, args.count};
   TileSums<int64_t> sums;
-  MultiplyTile<kType, int64_t>(args.weights, args.x, first_row, tokens, ColumnsOfWarp<int64_t>(tokens), sums);
+  MultiplyTile<kType, int64_t>(args.weights, args.x, first_row, tokens, ColumnsOfWarp(tokens), sums);
   ForEachSum(sums, first_row, args.weights.rows, tokens, [&](uint32_t row, uint32_t token, int64_t sum) {
     int64_t& to = args.sums[static_cast<size_t>(RowOf(args.out, token)) * args.sums_stride + row];
     to = args.overwrite ? sum : AddFixedPoint(to, sum);

@@ -210,8 +210,20 @@ class Bench {
     std::printf("%-40s %9.1f us %8.1f TOP/s %5.1f %%\n", what, us, rate, 100 * rate / peak_);
   }
 
+  static constexpr uint32_t kHeads = 32, kDim = 128;  // of attention
+
+  static gpu::AttentionArgs HeadsOf(const GpuBuffer& query, const GpuBuffer& out) {
+    gpu::AttentionArgs args;
+    args.query = query.as<float>();
+    args.out = out.as<float>();
+    args.out_stride = kHeads * kDim;
+    args.heads = args.kv_heads = kHeads;
+    args.key_dim = args.value_dim = kDim;
+    args.scale = 0.1f;
+    return args;
+  }
+
   void PromptAttention(uint32_t positions) {
-    constexpr uint32_t kHeads = 32, kDim = 128;
     positions /= scale_;
     const uint64_t bytes = uint64_t{kHeads} * positions * kDim * 2,
                    floats = uint64_t{positions} * kHeads * kDim;
@@ -230,13 +242,7 @@ class Bench {
     stream_->CopyIn(places.as<void>(), row_places.data(), places.bytes());
     stream_->CopyIn(tiles.as<void>(), row_tiles.data(), tiles.bytes());
     stream_->Finish();
-    gpu::AttentionArgs args;
-    args.query = query.as<float>();
-    args.out = out.as<float>();
-    args.out_stride = kHeads * kDim;
-    args.heads = args.kv_heads = kHeads;
-    args.key_dim = args.value_dim = kDim;
-    args.scale = 0.1f;
+    gpu::AttentionArgs args = HeadsOf(query, out);
     args.places = places.as<gpu::GpuPlace>();
     args.tiles = tiles.as<gpu::RowTile>();
     args.tile_count = static_cast<uint32_t>(row_tiles.size());
@@ -251,7 +257,6 @@ class Bench {
   }
 
   void Attention(uint32_t positions) {
-    constexpr uint32_t kHeads = 32, kDim = 128;
     const uint64_t bytes = uint64_t{kHeads} * positions * kDim * 2;
     const GpuBuffer keys = *memory_->Allocate(bytes), values = *memory_->Allocate(bytes);
     const GpuBuffer query = *memory_->Allocate(kHeads * kDim * 4),
@@ -264,13 +269,7 @@ class Bench {
     stream_->CopyIn(places.as<void>(), &place, sizeof(place));
     stream_->CopyIn(tiles.as<void>(), &tile, sizeof(tile));
     stream_->Finish();
-    gpu::AttentionArgs args;
-    args.query = query.as<float>();
-    args.out = out.as<float>();
-    args.out_stride = kHeads * kDim;
-    args.heads = args.kv_heads = kHeads;
-    args.key_dim = args.value_dim = kDim;
-    args.scale = 0.1f;
+    gpu::AttentionArgs args = HeadsOf(query, out);
     args.places = places.as<gpu::GpuPlace>();
     args.tiles = tiles.as<gpu::RowTile>();
     args.tile_count = args.rows = 1;

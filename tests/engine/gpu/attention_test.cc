@@ -190,28 +190,14 @@ class GpuAttentionTest : public GpuTest {
 };
 INSTANTIATE_TEST_SUITE_P(All, GpuAttentionTest, testing::ValuesIn(kGpuSettings), SettingName);
 
-TEST_P(GpuAttentionTest, OneTokenSeesAllPositionsOfItsSequence) {
-  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
-    Shape shape;
-    shape.type = type;
-    Check(shape, {{1, 0}}, {{0, 1}});
-    Check(shape, {{1, 255}}, {{0, 1}});
-    Check(shape, {{0, 599}}, {{0, 1}});
-  }
-}
-
-TEST_P(GpuAttentionTest, RowsOfAPromptShareATileAndEachSeesWhatIsBeforeIt) {
-  Shape shape;
+std::vector<gpu::GpuPlace> PlacesFrom(uint32_t sequence, uint32_t first, uint32_t count) {
   std::vector<gpu::GpuPlace> places;
-  for (uint32_t i = 0; i < 11; ++i) places.push_back({1, 250 + i});
-  Check(shape, places, {{0, 8}, {8, 3}});
+  for (uint32_t i = 0; i < count; ++i) places.push_back({sequence, first + i});
+  return places;
 }
 
-TEST_P(GpuAttentionTest, RowsOfSeveralSequencesDoNotMix) {
-  Check({}, {{0, 300}, {1, 5}, {1, 6}, {0, 2}}, {{0, 1}, {1, 2}, {3, 1}});
-}
-
-TEST_P(GpuAttentionTest, EveryMechanismIsTheFormula) {
+// Each mechanism alone.
+std::vector<Shape> Mechanisms() {
   Shape capped;
   capped.softcap = 3;
   Shape with_sinks;
@@ -224,7 +210,30 @@ TEST_P(GpuAttentionTest, EveryMechanismIsTheFormula) {
   Shape chunked;
   chunked.window_kind = gpu::AttentionArgs::Window::kChunked;
   chunked.window = 100;
-  for (const Shape& shape : {capped, with_sinks, slopes, sliding, chunked}) {
+  return {capped, with_sinks, slopes, sliding, chunked};
+}
+
+TEST_P(GpuAttentionTest, OneTokenSeesAllPositionsOfItsSequence) {
+  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+    Shape shape;
+    shape.type = type;
+    Check(shape, {{1, 0}}, {{0, 1}});
+    Check(shape, {{1, 255}}, {{0, 1}});
+    Check(shape, {{0, 599}}, {{0, 1}});
+  }
+}
+
+TEST_P(GpuAttentionTest, RowsOfAPromptShareATileAndEachSeesWhatIsBeforeIt) {
+  Shape shape;
+  Check(shape, PlacesFrom(1, 250, 11), {{0, 8}, {8, 3}});
+}
+
+TEST_P(GpuAttentionTest, RowsOfSeveralSequencesDoNotMix) {
+  Check({}, {{0, 300}, {1, 5}, {1, 6}, {0, 2}}, {{0, 1}, {1, 2}, {3, 1}});
+}
+
+TEST_P(GpuAttentionTest, EveryMechanismIsTheFormula) {
+  for (const Shape& shape : Mechanisms()) {
     Check(shape, {{0, 520}}, {{0, 1}});
     Check(shape, {{0, 3}}, {{0, 1}});
   }
@@ -235,12 +244,6 @@ TEST_P(GpuAttentionTest, HeadsOfOddSizesAndNumbersAreComputed) {
   Check({.heads = 3, .kv_heads = 3, .key_dim = 256, .value_dim = 256}, {{0, 300}}, {{0, 1}});
   Check({.heads = 2, .kv_heads = 1, .key_dim = 20, .value_dim = 12, .type = KvType::kF32}, {{0, 30}},
         {{0, 1}});
-}
-
-std::vector<gpu::GpuPlace> PlacesFrom(uint32_t sequence, uint32_t first, uint32_t count) {
-  std::vector<gpu::GpuPlace> places;
-  for (uint32_t i = 0; i < count; ++i) places.push_back({sequence, first + i});
-  return places;
 }
 
 TEST_P(GpuAttentionTest, PromptsOnMatrixUnitsAreTheFormula) {
@@ -259,19 +262,7 @@ TEST_P(GpuAttentionTest, PromptsOnMatrixUnitsAreTheFormula) {
 }
 
 TEST_P(GpuAttentionTest, PromptsOnMatrixUnitsHaveEveryMechanism) {
-  Shape capped;
-  capped.softcap = 3;
-  Shape with_sinks;
-  with_sinks.sinks = true;
-  Shape slopes;
-  slopes.alibi = true;
-  Shape sliding;
-  sliding.window_kind = gpu::AttentionArgs::Window::kSliding;
-  sliding.window = 40;
-  Shape chunked;
-  chunked.window_kind = gpu::AttentionArgs::Window::kChunked;
-  chunked.window = 100;
-  for (Shape shape : {capped, with_sinks, slopes, sliding, chunked}) {
+  for (Shape shape : Mechanisms()) {
     shape.prompt = true;
     Check(shape, PlacesFrom(0, 290, 18), {{0, 18}});
     Check(shape, {{0, 0}}, {{0, 1}});

@@ -15,26 +15,27 @@ namespace {
 
 using enum Verdict;
 
-std::string ErrorOf(std::string_view text) { return std::string(CompileGbnf(text).status().message()); }
+std::string GbnfError(std::string_view text) { return std::string(CompileGbnf(text).status().message()); }
 
 TEST(GrammarTest, LeftRecursionIsRefused) {
-  EXPECT_TRUE(absl::StartsWith(ErrorOf("root ::= root \"a\" | \"b\""), "the rule `root` begins with itself"));
-  const std::string indirect = ErrorOf("root ::= \"x\" a\na ::= b \"x\" | \"y\"\nb ::= a | \"z\"");
+  EXPECT_TRUE(
+      absl::StartsWith(GbnfError("root ::= root \"a\" | \"b\""), "the rule `root` begins with itself"));
+  const std::string indirect = GbnfError("root ::= \"x\" a\na ::= b \"x\" | \"y\"\nb ::= a | \"z\"");
   EXPECT_TRUE(absl::StrContains(indirect, "begins with itself")) << indirect;
-  const std::string hidden = ErrorOf("root ::= e root \"a\" | \"b\"\ne ::= \"\" | \"c\"");
+  const std::string hidden = GbnfError("root ::= e root \"a\" | \"b\"\ne ::= \"\" | \"c\"");
   EXPECT_TRUE(absl::StartsWith(hidden, "the rule `root` begins with itself")) << hidden;
 }
 
 TEST(GrammarTest, RulesThatNeverEndAreRefused) {
-  EXPECT_EQ(ErrorOf("root ::= \"a\" root"), "the rule `root` never ends: it always calls itself again");
-  EXPECT_EQ(ErrorOf("root ::= \"a\" | b\nb ::= \"x\" b"),
+  EXPECT_EQ(GbnfError("root ::= \"a\" root"), "the rule `root` never ends: it always calls itself again");
+  EXPECT_EQ(GbnfError("root ::= \"a\" | b\nb ::= \"x\" b"),
             "the rule `b` never ends: it always calls itself again");
 }
 
 TEST(GrammarTest, SizeIsBounded) {
-  EXPECT_TRUE(absl::StartsWith(ErrorOf("root ::= ((\"a\"{1000}){1000}){1000}"),
+  EXPECT_TRUE(absl::StartsWith(GbnfError("root ::= ((\"a\"{1000}){1000}){1000}"),
                                "the rule `root` makes the grammar larger than 262144 states"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("root ::= ((\"\"{100000}){100000}){100000}"), "larger than"));
+  EXPECT_TRUE(absl::StrContains(GbnfError("root ::= ((\"\"{100000}){100000}){100000}"), "larger than"));
   EXPECT_TRUE(CompileGbnf("root ::= [^x]{0,20000}").ok());
 }
 

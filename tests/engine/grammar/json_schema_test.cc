@@ -19,7 +19,9 @@ void Expect(std::string_view schema, std::initializer_list<const char*> whole,
   for (const char* text : others) EXPECT_NE(Judge(grammar, text), Verdict::kWhole) << schema << " " << text;
 }
 
-std::string ErrorOf(std::string_view schema) { return std::string(CompileSchema(schema).status().message()); }
+std::string SchemaError(std::string_view schema) {
+  return std::string(CompileSchema(schema).status().message());
+}
 
 TEST(JsonSchemaTest, TypesAndListsOfTypes) {
   Expect(R"({"type":"integer"})", {"0", "-17"}, {"01", "1.5", "+1", "", "\"1\"", "12345678901234567"});
@@ -135,54 +137,55 @@ TEST(JsonSchemaTest, ReferencesMayBeRecursive) {
 }
 
 TEST(JsonSchemaTest, WhatIsNotSupportedIsNamedWithItsPlace) {
-  EXPECT_EQ(ErrorOf(R"({"type":"object","properties":{"x":{"not":{}}}})"),
+  EXPECT_EQ(SchemaError(R"({"type":"object","properties":{"x":{"not":{}}}})"),
             "the JSON schema at #/properties/x: \"not\" is not supported");
   for (const char* keyword :
        {"patternProperties", "uniqueItems", "multipleOf", "if", "contains", "minProperties",
         "dependentRequired", "unevaluatedProperties", "propertyNames"}) {
-    EXPECT_EQ(ErrorOf(absl::StrCat("{\"", keyword, "\":1}")),
+    EXPECT_EQ(SchemaError(absl::StrCat("{\"", keyword, "\":1}")),
               absl::StrCat("the JSON schema at #: \"", keyword, "\" is not supported"));
   }
   EXPECT_EQ(
-      ErrorOf(R"({"type":"string","format":"uri"})").find("the JSON schema at #: this \"format\" is not"),
+      SchemaError(R"({"type":"string","format":"uri"})").find("the JSON schema at #: this \"format\" is not"),
       0u);
-  EXPECT_EQ(ErrorOf(R"({"type":"text"})"), "the JSON schema at #: there is no type \"text\"");
-  EXPECT_EQ(ErrorOf(R"({"type":"string","minLength":1,"pattern":"a"})"),
+  EXPECT_EQ(SchemaError(R"({"type":"text"})"), "the JSON schema at #: there is no type \"text\"");
+  EXPECT_EQ(SchemaError(R"({"type":"string","minLength":1,"pattern":"a"})"),
             "the JSON schema at #: of lengths, \"pattern\" and \"format\" one alone is supported");
-  EXPECT_EQ(ErrorOf(R"({"$ref":"http://x"})"),
+  EXPECT_EQ(SchemaError(R"({"$ref":"http://x"})"),
             "the JSON schema at #: $ref \"http://x\" does not begin with \"#/\": only references within the "
             "schema are known");
-  EXPECT_EQ(ErrorOf(R"({"$ref":"#/$defs/x"})"),
+  EXPECT_EQ(SchemaError(R"({"$ref":"#/$defs/x"})"),
             "the JSON schema at #: there is nothing at $ref \"#/$defs/x\"");
-  EXPECT_EQ(ErrorOf(R"({"enum":[1,2],"minimum":2})"),
+  EXPECT_EQ(SchemaError(R"({"enum":[1,2],"minimum":2})"),
             "the JSON schema at #: \"enum\" and \"minimum\" together are not supported");
-  EXPECT_EQ(ErrorOf(R"({"type":"number","minimum":0.5})"),
+  EXPECT_EQ(SchemaError(R"({"type":"number","minimum":0.5})"),
             "the JSON schema at #: \"minimum\" of numbers that need not be whole must be whole");
 }
 
 TEST(JsonSchemaTest, SchemasThatNothingFitsAreRefused) {
-  EXPECT_EQ(ErrorOf("false"), "the JSON schema at #: no value fits `false`");
-  EXPECT_EQ(ErrorOf("3"), "the JSON schema at #: a schema is an object, true or false");
-  EXPECT_EQ(ErrorOf(R"({"enum":[]})"), "the JSON schema at #: no value of \"enum\" fits");
-  EXPECT_EQ(ErrorOf(R"({"type":"string","const":1})"), "the JSON schema at #: no value of \"const\" fits");
-  EXPECT_EQ(ErrorOf(R"({"type":"integer","minimum":3,"maximum":2})"),
+  EXPECT_EQ(SchemaError("false"), "the JSON schema at #: no value fits `false`");
+  EXPECT_EQ(SchemaError("3"), "the JSON schema at #: a schema is an object, true or false");
+  EXPECT_EQ(SchemaError(R"({"enum":[]})"), "the JSON schema at #: no value of \"enum\" fits");
+  EXPECT_EQ(SchemaError(R"({"type":"string","const":1})"),
+            "the JSON schema at #: no value of \"const\" fits");
+  EXPECT_EQ(SchemaError(R"({"type":"integer","minimum":3,"maximum":2})"),
             "the JSON schema at #: no number is as large as the minimum and as small as the maximum");
-  EXPECT_EQ(ErrorOf(R"({"type":"array","minItems":3,"maxItems":2})"),
+  EXPECT_EQ(SchemaError(R"({"type":"array","minItems":3,"maxItems":2})"),
             "the JSON schema at #: \"minItems\" is more than \"maxItems\"");
-  EXPECT_EQ(ErrorOf(R"({"allOf":[{"type":"string"},{"type":"null"}]})"),
+  EXPECT_EQ(SchemaError(R"({"allOf":[{"type":"string"},{"type":"null"}]})"),
             "the JSON schema at #: no type is left that fits");
-  EXPECT_EQ(ErrorOf(R"({"$ref":"#"})"), "the rule `#` never ends: it always calls itself again");
-  EXPECT_EQ(ErrorOf(R"({"type":"object","properties":{"x":{"$ref":"#"}},"required":["x"]})"),
+  EXPECT_EQ(SchemaError(R"({"$ref":"#"})"), "the rule `#` never ends: it always calls itself again");
+  EXPECT_EQ(SchemaError(R"({"type":"object","properties":{"x":{"$ref":"#"}},"required":["x"]})"),
             "the rule `#` never ends: it always calls itself again");
-  EXPECT_EQ(ErrorOf(R"({"allOf":[{"pattern":"a"},{"pattern":"b"}]})"),
+  EXPECT_EQ(SchemaError(R"({"allOf":[{"pattern":"a"},{"pattern":"b"}]})"),
             "the JSON schema at #: two schemas that are to hold together both have \"pattern\", which cannot "
             "be joined");
 }
 
 TEST(JsonSchemaTest, SizesAreBounded) {
-  EXPECT_EQ(ErrorOf(R"({"type":"string","maxLength":100001})"),
+  EXPECT_EQ(SchemaError(R"({"type":"string","maxLength":100001})"),
             "the JSON schema at #: \"maxLength\" is at most 100000");
-  EXPECT_NE(ErrorOf(R"({"type":"array","maxItems":100000})").find("larger than 262144 states"),
+  EXPECT_NE(SchemaError(R"({"type":"array","maxItems":100000})").find("larger than 262144 states"),
             std::string::npos);
   // Alternatives within alternatives, merged again and again.
   std::string schema = R"({"type":"object","$defs":{"x0":{"type":"object"})";
@@ -190,7 +193,7 @@ TEST(JsonSchemaTest, SizesAreBounded) {
     const std::string before = "{\"$ref\":\"#/$defs/x" + std::to_string(i - 1) + "\",\"required\":[\"y\"]}";
     schema += ",\"x" + std::to_string(i) + "\":{\"anyOf\":[" + before + "," + before + "]}";
   }
-  EXPECT_NE(ErrorOf(schema + R"(},"anyOf":[{"$ref":"#/$defs/x29","required":["z"]}]})")
+  EXPECT_NE(SchemaError(schema + R"(},"anyOf":[{"$ref":"#/$defs/x29","required":["z"]}]})")
                 .find("more than 5000 schemas"),
             std::string::npos);
 }

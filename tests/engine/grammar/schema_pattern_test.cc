@@ -23,7 +23,7 @@ Verdict Match(std::string_view pattern, const std::string& content) {
   return Judge(Grammar::Compile(rules), content);
 }
 
-std::string ErrorOf(std::string_view pattern) {
+std::string PatternError(std::string_view pattern) {
   GrammarRules rules;
   JsonRules json(rules);
   return std::string(CompilePattern(pattern, rules, json).status().message());
@@ -61,23 +61,23 @@ TEST(SchemaPatternTest, CharactersThatJsonEscapesAreWrittenSo) {
 
 TEST(SchemaPatternTest, WhatIsNotKnownIsNamed) {
   const std::string begin = "the pattern ";
-  EXPECT_EQ(ErrorOf("(?=a)b"),
+  EXPECT_EQ(PatternError("(?=a)b"),
             begin + "(?=a)b cannot be used: of groups that begin with (? only (?: is known");
-  EXPECT_TRUE(absl::StrContains(ErrorOf("\\bword"), "\\b is not known"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("(a)\\1"), "\\1 is not known"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("a^b"), "^ is known at its beginning only"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("a$b"), "at character 3 is not known"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("(a$)"), "$ is known at its end only"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("(a"), "a group is never closed"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("a)"), "at character 2 is not known"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("[a"), "a class has no closing ]"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("[b-a]"), "ends before it begins"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("*a"), "repeats nothing"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("a**"), "a repetition is repeated"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("a{2,1}"), "a repetition {m,n} is wrong"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("a{100001}"), "more than 100000 repetitions"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf("a\\"), "it ends with a backslash"));
-  EXPECT_TRUE(absl::StrContains(ErrorOf(std::string(70, '(')), "more than 64 groups"));
+  EXPECT_TRUE(absl::StrContains(PatternError("\\bword"), "\\b is not known"));
+  EXPECT_TRUE(absl::StrContains(PatternError("(a)\\1"), "\\1 is not known"));
+  EXPECT_TRUE(absl::StrContains(PatternError("a^b"), "^ is known at its beginning only"));
+  EXPECT_TRUE(absl::StrContains(PatternError("a$b"), "at character 3 is not known"));
+  EXPECT_TRUE(absl::StrContains(PatternError("(a$)"), "$ is known at its end only"));
+  EXPECT_TRUE(absl::StrContains(PatternError("(a"), "a group is never closed"));
+  EXPECT_TRUE(absl::StrContains(PatternError("a)"), "at character 2 is not known"));
+  EXPECT_TRUE(absl::StrContains(PatternError("[a"), "a class has no closing ]"));
+  EXPECT_TRUE(absl::StrContains(PatternError("[b-a]"), "ends before it begins"));
+  EXPECT_TRUE(absl::StrContains(PatternError("*a"), "repeats nothing"));
+  EXPECT_TRUE(absl::StrContains(PatternError("a**"), "a repetition is repeated"));
+  EXPECT_TRUE(absl::StrContains(PatternError("a{2,1}"), "a repetition {m,n} is wrong"));
+  EXPECT_TRUE(absl::StrContains(PatternError("a{100001}"), "more than 100000 repetitions"));
+  EXPECT_TRUE(absl::StrContains(PatternError("a\\"), "it ends with a backslash"));
+  EXPECT_TRUE(absl::StrContains(PatternError(std::string(70, '(')), "more than 64 groups"));
 }
 
 }  // namespace
