@@ -1,12 +1,17 @@
-"""A hearthd with the demo model, for the tests of its HTTP face."""
+"""A hearthd with the demo model and a chat template, for the tests of its HTTP face."""
 
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+from chat_model import with_chat_template  # noqa: E402
+
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
+TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content }}\n{% endfor %}"
 
 
 class Daemon:
@@ -14,9 +19,11 @@ class Daemon:
 
     def __init__(self, hearthd, *arguments):
         self.folder = tempfile.TemporaryDirectory()
+        model = pathlib.Path(self.folder.name) / "chat.gguf"
+        model.write_bytes(with_chat_template(MODEL.read_bytes(), TEMPLATE))
         self.process = subprocess.Popen(
             [hearthd, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state-dir", self.folder.name,
-             "--name", "http-test", "--log-level", "warning", "--model", str(MODEL), "--model-name", "demo",
+             "--name", "http-test", "--log-level", "warning", "--model", str(model), "--model-name", "demo",
              "--context", "512", "--threads", "2", *arguments],
             stdout=subprocess.PIPE, text=True)
         lines = [self.process.stdout.readline() for _ in range(2)]

@@ -94,3 +94,45 @@ test("aborted streams free their slots", async () => {
   await assert.rejects(waiting, OpenAI.APIUserAbortError);
   assert.equal((await patient.completions.create(greedy)).usage.completion_tokens, 8);
 });
+
+const schema = {
+  type: "object",
+  properties: { verse: { type: "integer", minimum: 1, maximum: 50 }, book: { enum: ["Genesis", "Exodus"] } },
+  required: ["verse", "book"],
+  additionalProperties: false,
+};
+const chat = {
+  model: "demo",
+  messages: [{ role: "user", content: "In the beginning" }],
+  max_tokens: 200,
+  temperature: 1,
+  response_format: { type: "json_schema", json_schema: { name: "place", strict: true, schema } },
+};
+
+function checkPlace(text) {
+  const place = JSON.parse(text);
+  assert.deepEqual(Object.keys(place), ["verse", "book"]);
+  assert.ok(Number.isInteger(place.verse) && place.verse >= 1 && place.verse <= 50);
+  assert.ok(schema.properties.book.enum.includes(place.book));
+}
+
+test("chats answer in the schema that is asked for", async () => {
+  for (const seed of [1, 2, 3, 4, 5]) {
+    const answer = await client.chat.completions.create({ ...chat, seed });
+    assert.equal(answer.choices[0].finish_reason, "stop");
+    checkPlace(answer.choices[0].message.content);
+  }
+});
+
+test("streams answer in the schema as well", async () => {
+  let text = "";
+  for await (const chunk of await client.chat.completions.create({ ...chat, seed: 6, stream: true })) {
+    text += chunk.choices[0]?.delta?.content ?? "";
+  }
+  checkPlace(text);
+});
+
+test("schemas that are not supported are refused", async () => {
+  const response_format = { type: "json_schema", json_schema: { name: "n", schema: { not: {} } } };
+  await assert.rejects(client.chat.completions.create({ ...chat, response_format }), OpenAI.BadRequestError);
+});
