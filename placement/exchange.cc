@@ -24,10 +24,16 @@ class Exchange {
       state.work_us.assign(device_count_, 0);
       state.groups.assign(device_count_, 0);
       state.group_us.resize(device_count_);
+      std::vector<bool> hosts(cluster.hosts.size(), false);
+      for (uint32_t d : assignment[i]) hosts[devices[d].host] = devices[d].host != cluster.leader;
+      const auto remotes = static_cast<size_t>(std::count(hosts.begin(), hosts.end(), true));
       for (uint32_t d = 0; d < device_count_; ++d) {
-        const Host& host = cluster.hosts[devices[d].host];
-        const Device& device = host.devices[devices[d].device];
-        const double link_us = devices[d].host == cluster.leader ? 0 : LinkUs(host, model.sections[i]);
+        const uint32_t host = devices[d].host;
+        const Device& device = cluster.hosts[host].devices[devices[d].device];
+        // The others' traffic is what it was before the exchange.
+        const double link_us = host == cluster.leader ? 0
+                                                      : LinkUs(cluster, host, model.sections[i],
+                                                               remotes - (hosts[host] ? 1 : 0));
         state.overhead_us[d] = device.dispatch_us + link_us;
         for (const Group& group : model.sections[i].groups)
           state.group_us[d].push_back(GroupUs(device, group, LinkBytesPerSecond(cluster, devices[d].host)));

@@ -229,18 +229,26 @@ class Explainer {
     const Host& host = cluster_.hosts[h];
     const std::string start = absl::StrCat("Host ", host.name, " gets nothing: ");
     if (!comparisons_.with_host_us[h]) return start + "it offers no memory for even one group.";
+    const double with_us = *comparisons_.with_host_us[h];
+    const double now_us = plan_.time.total_us;
+    if (with_us < now_us) {
+      return absl::StrFormat(
+          "%sit would save %.1f %% of a token's time (%s instead of %s), and a host is used where it saves "
+          "%.0f %%.",
+          start, 100 * (1 - with_us / now_us), FormatTime(with_us), FormatTime(now_us),
+          100 * comparisons_.margin);
+    }
     const size_t section = SlowestSection();
     const double section_us = plan_.time.sections[section].total_us;
-    const double link_us = LinkUs(host, model_.sections[section]);
+    const double link_us = LinkUs(cluster_, h, model_.sections[section]);
     if (link_us >= section_us) {
-      return absl::StrCat(start, "a round trip of ", FormatTime(link_us), " per step costs more than the ",
-                          FormatTime(section_us),
-                          " it could save at most, which is all that a step takes without it.");
+      return absl::StrCat(start, "sending to it and back takes ", FormatTime(link_us),
+                          " for each of a token's ", plan_.time.sections.size(), " steps, more than the ",
+                          FormatTime(section_us), " that a step takes without it.");
     }
     return absl::StrCat(start, "with even one group of each step there a token would take ",
-                        FormatTime(*comparisons_.with_host_us[h]), " instead of ",
-                        FormatTime(plan_.time.total_us), " (a round trip of ", FormatTime(link_us),
-                        " each).");
+                        FormatTime(with_us), " instead of ", FormatTime(now_us),
+                        " (sending there and back takes ", FormatTime(link_us), " each).");
   }
 
   std::string UnusedDeviceLine(const DeviceUse& use) const {

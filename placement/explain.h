@@ -21,9 +21,11 @@ struct Comparisons {
   uint64_t leader_host_bytes = 0;
   // use_every_host only: time per token of the plan that would have been made without it.
   std::optional<double> unforced_us;
-  // Per remote host without a share: time per token if it held the coldest group of each section; nullopt for
-  // the others and where it has no memory for that.
+  // Per remote host without a share: time per token if it helped as well as it can or, where that is no help
+  // at all, held the coldest group of each section; nullopt for the others and where it has no memory for
+  // that.
   std::vector<std::optional<double>> with_host_us;
+  double margin = 0;  // PlanOptions
 };
 
 // The plan in sentences: the expected time and its parts, what each device holds, and for each host why it

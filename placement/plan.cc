@@ -24,13 +24,20 @@ struct Candidate {
 
 using Found = std::optional<Candidate>;
 
-bool IsFaster(const Found& a, const Found& b) { return a && (!b || a->total_us < b->total_us * (1 - 1e-9)); }
+// By more than this share of b's time. Where there is no b any a is.
+bool IsFaster(const Found& a, const Found& b, double by = 1e-9) {
+  return a && (!b || a->total_us < b->total_us * (1 - by));
+}
 
 // Searches the choices (see candidate.h) for the fastest plan.
 class Search {
  public:
-  Search(const Cluster& cluster, const Model& model, const std::vector<uint64_t>& memory_bytes)
-      : cluster_(cluster), model_(model), maker_(cluster, model, memory_bytes) {}
+  // `margin`: see PlanOptions.
+  Search(const Cluster& cluster, const Model& model, const std::vector<uint64_t>& memory_bytes, double margin)
+      : cluster_(cluster),
+        model_(model),
+        maker_(cluster, model, memory_bytes),
+        margin_(std::max(margin, 1e-9)) {}
 
   Found Alone() const { return Try({std::vector<bool>(cluster_.hosts.size(), false), 0}); }
 
@@ -38,33 +45,12 @@ class Search {
     return Try({std::vector<bool>(cluster_.hosts.size(), true), model_.sections.size()});
   }
 
-  // Adds hosts to the leader's as long as one makes generation faster, and takes hosts away from all of them
-  // as long as that does; the faster of the two, fewer hosts where they are equal.
+  // Adds hosts to the leader's as long as one saves the margin, and takes hosts away from all of them as long
+  // as one does not; the faster of the two, the latter only where it saves the margin.
   Found Best() const {
-    Found few = Grow(std::vector<bool>(cluster_.hosts.size(), false), true);
-    Found many = Grow(std::vector<bool>(cluster_.hosts.size(), true), false);
-    return IsFaster(many, few) ? many : few;
-  }
-
- private:
-  Found Grow(std::vector<bool> hosts, bool value) const {
-    Found best = WithHosts(hosts);
-    while (true) {
-      Found better = best;
-      size_t chosen = hosts.size();
-      for (size_t h = 0; h < hosts.size(); ++h) {
-        if (h == cluster_.leader || hosts[h] == value) continue;
-        hosts[h] = value;
-        Found found = WithHosts(hosts);
-        hosts[h] = !value;
-        if (!IsFaster(found, better)) continue;
-        better = std::move(found);
-        chosen = h;
-      }
-      if (chosen == hosts.size()) return best;
-      hosts[chosen] = value;
-      best = std::move(better);
-    }
+    Found few = Add();
+    Found many = TakeAway();
+    return IsFaster(many, few, margin_) ? many : few;
   }
 
   // The fastest in which only these hosts may take part.
@@ -77,11 +63,46 @@ class Search {
       best = std::move(found);
       choices.shared_sections = shared;
     }
-    if (best) {
-      maker_.Improve(choices, best->assignment);
-      best->total_us = ExpectedTime(cluster_, model_, best->assignment).total_us;
+    if (!best) return best;
+    Found improved = best;
+    maker_.Improve(choices, improved->assignment);
+    improved->total_us = ExpectedTime(cluster_, model_, improved->assignment).total_us;
+    return IsFaster(improved, best) ? improved : best;
+  }
+
+ private:
+  Found Add() const {
+    std::vector<bool> hosts(cluster_.hosts.size(), false);
+    for (Found best = WithHosts(hosts);;) {
+      const auto [changed, found] = FastestChange(hosts, true);
+      if (changed == hosts.size() || !IsFaster(found, best, margin_)) return best;
+      hosts[changed] = true;
+      best = found;
     }
-    return best;
+  }
+
+  Found TakeAway() const {
+    std::vector<bool> hosts(cluster_.hosts.size(), true);
+    for (Found best = WithHosts(hosts);;) {
+      const auto [changed, found] = FastestChange(hosts, false);
+      if (!found || IsFaster(best, found, margin_)) return best;
+      hosts[changed] = false;
+      best = found;
+    }
+  }
+
+  // The fastest of the candidates with one more host that may take part, or one fewer, and that host; none:
+  // no host can be changed, or nothing fits then.
+  std::pair<size_t, Found> FastestChange(std::vector<bool> hosts, bool value) const {
+    std::pair<size_t, Found> fastest{hosts.size(), std::nullopt};
+    for (size_t h = 0; h < hosts.size(); ++h) {
+      if (h == cluster_.leader || hosts[h] == value) continue;
+      hosts[h] = value;
+      Found found = WithHosts(hosts);
+      hosts[h] = !value;
+      if (IsFaster(found, fastest.second)) fastest = {h, std::move(found)};
+    }
+    return fastest;
   }
 
   std::vector<size_t> SharedSectionCounts(const std::vector<bool>& hosts) const {
@@ -123,6 +144,7 @@ class Search {
   const Cluster& cluster_;
   const Model& model_;
   CandidateMaker maker_;
+  double margin_ = 0;
 };
 
 // What neuron groups may take of each device: the leader's part comes out of its first device.
@@ -249,19 +271,27 @@ double AloneWithMemoryUs(const Cluster& cluster, const Model& model, std::vector
   for (uint32_t d = 0; d < devices.size(); ++d) {
     if (devices[d].host == cluster.leader) memory[d] += GroupBytes(model);
   }
-  const Found found = Search(cluster, model, memory).Alone();
+  const Found found = Search(cluster, model, memory, 0).Alone();
   return found ? found->total_us : 0;
 }
 
-// Per remote host that the plan leaves out: what a token would take if it held just the coldest group of each
-// section.
+// Per remote host that the plan leaves out: what a token would take if it helped as well as it can.
 std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const Model& model,
-                                                  const std::vector<uint64_t>& memory, const Plan& plan) {
-  std::vector<uint64_t> groups(cluster.hosts.size(), 0);
-  for (const DeviceUse& use : plan.devices) groups[use.device.host] += use.groups;
+                                                  const std::vector<uint64_t>& memory, const Search& search,
+                                                  const Plan& plan) {
+  std::vector<bool> used(cluster.hosts.size(), false);
+  for (const DeviceUse& use : plan.devices) used[use.device.host] = used[use.device.host] || use.groups > 0;
   std::vector<std::optional<double>> with_host_us(cluster.hosts.size());
   for (size_t h = 0; h < cluster.hosts.size(); ++h) {
-    if (h == cluster.leader || groups[h] > 0) continue;
+    if (h == cluster.leader || used[h]) continue;
+    std::vector<bool> with_host = used;
+    with_host[h] = true;
+    Found found = search.WithHosts(with_host);
+    if (found && found->total_us < plan.time.total_us * (1 - 1e-9)) {
+      with_host_us[h] = found->total_us;
+      continue;
+    }
+    // It can only slow the others down: the smallest part that it could have shows by how much.
     std::vector<bool> only_this(cluster.hosts.size(), false);
     only_this[h] = true;
     Assignment assignment = plan.assignment;
@@ -276,7 +306,8 @@ std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const 
 absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const PlanOptions& options) {
   if (options.stages > 1) return MakeStagedPlan(cluster, model, options.stages);
   if (options.keep_attention) {
-    return MakePlan(cluster, WithAttentionAtHome(model), {.use_every_host = options.use_every_host});
+    return MakePlan(cluster, WithAttentionAtHome(model),
+                    {.use_every_host = options.use_every_host, .margin = options.margin});
   }
   absl::Status status = ValidateCluster(cluster);
   if (status.ok()) status = ValidateModel(model);
@@ -284,7 +315,7 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const 
   const absl::StatusOr<std::vector<uint64_t>> memory = GroupMemory(cluster, model);
   if (!memory.ok()) return memory.status();
 
-  const Search search(cluster, model, *memory);
+  const Search search(cluster, model, *memory, options.margin);
   Found found = search.Best();
   if (!found) return DoesNotFit(model, *memory);
 
@@ -298,7 +329,7 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const 
   if (options.use_every_host) {
     comparisons.unforced_us = found->total_us;
     const Cluster free_links = WithFreeLinks(cluster);
-    if (Found forced = Search(free_links, model, *memory).EveryHost())
+    if (Found forced = Search(free_links, model, *memory, 0).EveryHost())
       plan.assignment = std::move(forced->assignment);
     GiveHostsAGroup(cluster, model, std::vector<bool>(cluster.hosts.size(), true), *memory, plan.assignment);
   }
@@ -307,7 +338,8 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const 
   for (uint32_t d = 0; d < plan.devices.size(); ++d) {
     if (plan.devices[d].device.host == cluster.leader) comparisons.leader_host_bytes += (*memory)[d];
   }
-  comparisons.with_host_us = TryUnusedHosts(cluster, model, *memory, plan);
+  comparisons.with_host_us = TryUnusedHosts(cluster, model, *memory, search, plan);
+  comparisons.margin = options.margin;
   plan.explanation = Explain(cluster, model, plan, comparisons);
   return plan;
 }

@@ -13,6 +13,15 @@ double LeaderUs(const Cluster& cluster, const Model& model) {
                                  model.leader_operations_per_token / device.operations_per_s);
 }
 
+// Of the leader's network card: at least what its fastest link has shown.
+double CardBytesPerSecond(const Cluster& cluster) {
+  double fastest = 0;
+  for (size_t h = 0; h < cluster.hosts.size(); ++h) {
+    if (h != cluster.leader) fastest = std::max(fastest, cluster.hosts[h].link.bytes_per_s);
+  }
+  return fastest;
+}
+
 }  // namespace
 
 double GroupUs(const Device& device, const Group& group, double link_bytes_per_s) {
@@ -27,30 +36,32 @@ double LinkBytesPerSecond(const Cluster& cluster, size_t host) {
   return host == cluster.leader ? 0 : cluster.hosts[host].link.bytes_per_s;
 }
 
-double LinkUs(const Host& host, const Section& section) {
+double LinkUs(const Cluster& cluster, size_t host, const Section& section, size_t others) {
+  const Link& link = cluster.hosts[host].link;
   const double bytes = static_cast<double>(section.sent_bytes) + static_cast<double>(section.returned_bytes);
-  return host.link.round_trip_us + kUsPerSecond * bytes / host.link.bytes_per_s;
+  const double others_s = others == 0 ? 0 : static_cast<double>(others) * bytes / CardBytesPerSecond(cluster);
+  return link.round_trip_us + kUsPerSecond * (bytes / link.bytes_per_s + others_s);
 }
 
 SectionTime ExpectedSectionTime(const Cluster& cluster, absl::Span<const DeviceRef> devices,
                                 const Section& section, absl::Span<const uint32_t> placed) {
   std::vector<double> compute_us(devices.size(), 0);
   std::vector<bool> takes_part(devices.size(), false);
+  std::vector<bool> host_takes_part(cluster.hosts.size(), false);
   for (size_t g = 0; g < placed.size(); ++g) {
     const DeviceRef ref = devices[placed[g]];
     compute_us[placed[g]] += GroupUs(cluster.hosts[ref.host].devices[ref.device], section.groups[g],
                                      LinkBytesPerSecond(cluster, ref.host));
     takes_part[placed[g]] = true;
+    host_takes_part[ref.host] = ref.host != cluster.leader;
   }
   SectionTime time;
-  std::vector<bool> host_takes_part(cluster.hosts.size(), false);
+  time.round_trips = static_cast<uint32_t>(std::count(host_takes_part.begin(), host_takes_part.end(), true));
   for (uint32_t d = 0; d < devices.size(); ++d) {
     if (!takes_part[d]) continue;
-    const Host& host = cluster.hosts[devices[d].host];
-    const bool remote = devices[d].host != cluster.leader;
-    host_takes_part[devices[d].host] = remote;
-    const double work_us = compute_us[d] + host.devices[devices[d].device].dispatch_us;
-    const double link_us = remote ? LinkUs(host, section) : 0;
+    const uint32_t host = devices[d].host;
+    const double work_us = compute_us[d] + cluster.hosts[host].devices[devices[d].device].dispatch_us;
+    const double link_us = host == cluster.leader ? 0 : LinkUs(cluster, host, section, time.round_trips - 1);
     if (work_us + link_us > time.total_us) {
       time.total_us = work_us + link_us;
       time.slowest_device = d;
@@ -58,7 +69,6 @@ SectionTime ExpectedSectionTime(const Cluster& cluster, absl::Span<const DeviceR
       time.link_us = link_us;
     }
   }
-  time.round_trips = static_cast<uint32_t>(std::count(host_takes_part.begin(), host_takes_part.end(), true));
   return time;
 }
 

@@ -42,13 +42,15 @@ struct PlanTime {
 double GroupUs(const Device& device, const Group& group, double link_bytes_per_s);
 // Of the link that a host's results take to the leader; 0 for the leader's own host.
 double LinkBytesPerSecond(const Cluster& cluster, size_t host);
-// The time a section's input and partial sum need between the leader and `host`, round trip included.
-double LinkUs(const Host& host, const Section& section);
+// The time a section's input and partial sum need between the leader and `host`, round trip included, while
+// the same travels to and from `others` more hosts: all of it passes the leader's network card, which is as
+// fast as its fastest link.
+double LinkUs(const Cluster& cluster, size_t host, const Section& section, size_t others = 0);
 
 // The cost model that planning minimises. One token; a section lasts as long as its slowest participant,
-// which for a device of another host includes the link. A host's devices share one round trip. Cluster and
-// model are valid (see ValidateCluster, ValidateModel), `devices` is ListDevices(cluster) and placed[group] a
-// number in it.
+// which for a device of another host includes the link. A host's devices share one round trip, all hosts that
+// take part the leader's network card. Cluster and model are valid (see ValidateCluster, ValidateModel),
+// `devices` is ListDevices(cluster) and placed[group] a number in it.
 SectionTime ExpectedSectionTime(const Cluster& cluster, absl::Span<const DeviceRef> devices,
                                 const Section& section, absl::Span<const uint32_t> placed);
 PlanTime ExpectedTime(const Cluster& cluster, const Model& model, const Assignment& assignment);

@@ -99,7 +99,7 @@ void AddUpTime(const Cluster& cluster, const Model& model, Plan& plan) {
     if (stage.host == cluster.leader) continue;
     // The residual stream there and back.
     const uint64_t bytes = model.sections.front().sent_bytes;
-    time.link_us += LinkUs(cluster.hosts[stage.host], Section{{}, bytes, bytes, {}, false});
+    time.link_us += LinkUs(cluster, stage.host, Section{{}, bytes, bytes, {}, false});
     ++time.round_trips;
   }
   time.total_us += time.link_us;

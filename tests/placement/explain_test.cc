@@ -68,8 +68,8 @@ TEST(ExplainTest, HostBehindASlowLinkGetsNothingWithTheFigures) {
   EXPECT_THAT(
       Explanation(cluster, DenseModel(2, 3, 30000)),
       HasSubstr(
-          "\nHost b gets nothing: a round trip of 400 us per step costs more than the 90 us it could save "
-          "at most, which is all that a step takes without it."));
+          "\nHost b gets nothing: sending to it and back takes 400 us for each of a token's 2 steps, more "
+          "than the 90 us that a step takes without it."));
 }
 
 TEST(ExplainTest, HostWhoseSmallestShareIsTooSlowGetsNothingWithTheFigures) {
@@ -77,7 +77,7 @@ TEST(ExplainTest, HostWhoseSmallestShareIsTooSlowGetsNothingWithTheFigures) {
   EXPECT_THAT(
       Explanation(cluster, DenseModel(2, 3, 30000)),
       HasSubstr("\nHost b gets nothing: with even one group of each step there a token would take 200 us "
-                "instead of 180 us (a round trip of 70 us each)."));
+                "instead of 180 us (sending there and back takes 70 us each)."));
 }
 
 TEST(ExplainTest, HostWithoutMemorySaysSo) {

@@ -94,7 +94,7 @@ TEST(OracleTest, HeuristicStaysCloseToTheOptimum) {
   for (int i = 0; i < 300; ++i) {
     const Case c = RandomCase(random);
     const std::optional<double> best_us = BruteForce(c.cluster, c.model).BestUs();
-    const absl::StatusOr<Plan> plan = MakePlan(c.cluster, c.model);
+    const absl::StatusOr<Plan> plan = MakePlan(c.cluster, c.model, {.margin = 0});
     if (!best_us) {
       EXPECT_FALSE(plan.ok());
       continue;

@@ -55,6 +55,37 @@ TEST(MakePlanTest, OneGoodAndOneBadHostOnlyTheGoodOneHelps) {
   EXPECT_GT(GroupsOn(plan, 2), 8u);
 }
 
+TEST(MakePlanTest, HostThatSavesLessThanTheMarginGetsNothing) {
+  // A thirtieth of the leader's speed saves 3 %.
+  const Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu", kGiB, 1.0 / 30)}, 0)}, 0};
+  const Model model = DenseModel(3, 100, 100000);
+  const Plan careful = MustPlan(cluster, model);
+  EXPECT_EQ(GroupsOn(careful, 1), 0u);
+  EXPECT_THAT(careful.explanation,
+              Contains(HasSubstr("Host b gets nothing: it would save 3.0 % of a token's time")));
+  EXPECT_GT(GroupsOn(MustPlan(cluster, model, {.margin = 0.02}), 1), 0u);
+}
+
+TEST(MakePlanTest, HostThatSavesLessThanTheMarginHelpsWhereTheModelFitsOnlyWithIt) {
+  const Cluster cluster{
+      {LeaderHost("a", {Cpu("cpu", 29900000)}), RemoteHost("b", {Cpu("cpu", kGiB, 1.0 / 30)}, 0)}, 0};
+  EXPECT_GT(GroupsOn(MustPlan(cluster, DenseModel(3, 100, 100000)), 1), 0u);
+}
+
+TEST(MakePlanTest, HostsAreAddedOnlyWhileTheLeadersCardCarriesThem) {
+  // Each alone would save a third of a token's time; six of them wait for one another's bytes.
+  Cluster cluster{{LeaderHost("a", {Cpu("cpu")})}, 0};
+  for (const char* name : {"b", "c", "d", "e", "f", "g"}) {
+    cluster.hosts.push_back(RemoteHost(name, {Cpu("cpu")}, 10));
+    cluster.hosts.back().link.bytes_per_s = 12288 / 100e-6;  // a section's input and sum in 100 us
+  }
+  const Plan plan = MustPlan(cluster, DenseModel(2, 32, 16000));
+  uint64_t used = 0;
+  for (uint32_t d = 1; d < plan.devices.size(); ++d) used += GroupsOn(plan, d) > 0 ? 1 : 0;
+  EXPECT_GE(used, 1u);
+  EXPECT_LE(used, 2u);
+}
+
 TEST(MakePlanTest, HotNeuronsGoToTheGpuUntilItsBudgetIsFull) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu"), Gpu("gpu", 8000)})}, 0};
   const Plan plan =

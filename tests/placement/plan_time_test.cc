@@ -23,9 +23,16 @@ TEST(GroupUsTest, WhatIsReturnedForTheGroupTakesTheLink) {
 }
 
 TEST(LinkUsTest, RoundTripAndBothTransfersCount) {
-  Host host = RemoteHost("b", {}, 100);
-  host.link.bytes_per_s = 1e9;
-  EXPECT_DOUBLE_EQ(LinkUs(host, Section{{}, 4000, 8000}), 112);
+  Cluster cluster{{LeaderHost("a", {}), RemoteHost("b", {}, 100)}, 0};
+  cluster.hosts[1].link.bytes_per_s = 1e9;
+  EXPECT_DOUBLE_EQ(LinkUs(cluster, 1, Section{{}, 4000, 8000}), 112);
+}
+
+TEST(LinkUsTest, WhatOthersSendTakesTheLeadersCardWhichIsAsFastAsItsFastestLink) {
+  Cluster cluster{{LeaderHost("a", {}), RemoteHost("b", {}, 100), RemoteHost("c", {}, 10)}, 0};
+  cluster.hosts[1].link.bytes_per_s = 1e8;
+  cluster.hosts[2].link.bytes_per_s = 1e9;
+  EXPECT_DOUBLE_EQ(LinkUs(cluster, 1, Section{{}, 4000, 8000}, 2), 100 + 120 + 24);
 }
 
 class ExpectedTimeTest : public ::testing::Test {

@@ -266,7 +266,7 @@ TEST(PlanTest, NearHostHelpsAndFarHostDoesNot) {
   EXPECT_GT(near["devices"][1]["groups"], 0);
   EXPECT_EQ(far["devices"][1]["groups"], 0);
   EXPECT_LT(near["time_per_token_us"], far["time_per_token_us"]);
-  EXPECT_THAT(far["explanation"].dump(), HasSubstr("Host b gets nothing: a round trip of 100.00 ms"));
+  EXPECT_THAT(far["explanation"].dump(), HasSubstr("Host b gets nothing: sending to it and back takes 100.00 ms"));
 }
 
 // A profile of the demo model in which each neuron fires for this share of the tokens.
