@@ -75,14 +75,14 @@ absl::Status OutputFile::CheckIsNot(const std::string& path, const std::string& 
   return Refused(path, "it is the file that is read; choose another name");
 }
 
-absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path, Replace replace) {
+absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path, Replace replace, unsigned mode) {
   HEARTH_RETURN_IF_ERROR(Check(path, replace));
   // Not made from the file's own name, which may be as long as names can be.
   static std::atomic<uint64_t> counter = 0;
   OutputFile file(path, replace);
   do {
     file.temporary_ = absl::StrCat(FolderOf(path), "/.hearth-", getpid(), "-", ++counter, ".partial");
-    file.fd_ = open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    file.fd_ = open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   } while (file.fd_ < 0 && errno == EEXIST);
   if (file.fd_ >= 0) return file;
   file.temporary_.clear();
@@ -142,8 +142,8 @@ void OutputFile::Discard() {
   if (!temporary_.empty()) unlink(std::exchange(temporary_, {}).c_str());
 }
 
-absl::Status WriteFile(const std::string& path, std::string_view text, Replace replace) {
-  HEARTH_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path, replace));
+absl::Status WriteFile(const std::string& path, std::string_view text, Replace replace, unsigned mode) {
+  HEARTH_ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path, replace, mode));
   HEARTH_RETURN_IF_ERROR(file.Write(text));
   return file.Commit();
 }

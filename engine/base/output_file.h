@@ -30,8 +30,9 @@ class OutputFile {
   // As Check, and INVALID_ARGUMENT where `path` is the very file `input`, by whatever name.
   static absl::Status CheckIsNot(const std::string& path, const std::string& input);
 
-  // Begins a file that takes its place at `path` with Commit.
-  static absl::StatusOr<OutputFile> Create(const std::string& path, Replace replace);
+  // Begins a file that takes its place at `path` with Commit. `mode`: who may read and write it, as open()
+  // takes it.
+  static absl::StatusOr<OutputFile> Create(const std::string& path, Replace replace, unsigned mode = 0666);
 
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
@@ -59,7 +60,7 @@ class OutputFile {
 };
 
 // Writes all of `text` that way.
-absl::Status WriteFile(const std::string& path, std::string_view text, Replace replace);
+absl::Status WriteFile(const std::string& path, std::string_view text, Replace replace, unsigned mode = 0666);
 
 }  // namespace hearth
 

@@ -1,0 +1,140 @@
+#include "daemon/identity/home.h"
+
+#include <openssl/rand.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+constexpr char kAuthorityKey[] = "authority-key.pem";
+constexpr char kAuthority[] = "authority.pem";
+constexpr char kMembers[] = "members";
+
+absl::StatusOr<Authority> OpenAuthority(const IdentityFiles& files, absl::Time now) {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> key, files.Read(kAuthorityKey));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> certificate, files.Read(kAuthority));
+  if (!certificate) {  // written last: without it no other file counts
+    const Authority authority = MakeAuthority(now);
+    HEARTH_RETURN_IF_ERROR(files.Write(kAuthorityKey, authority.key_pem));
+    HEARTH_RETURN_IF_ERROR(files.Write(kAuthority, authority.certificate_pem));
+    return authority;
+  }
+  const absl::StatusOr<Certificate> parsed = ParseCertificate(*certificate);
+  const absl::StatusOr<HostId> id = IdOfPrivateKey(key.value_or(""));
+  if (parsed.ok() && id.ok() && *id == parsed->id) return Authority{*key, *certificate};
+  return absl::FailedPreconditionError(
+      "the authority of this home is damaged (STATE_DIR/identity/authority*): put it back from a copy, or "
+      "delete it and invite all hosts anew");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Home>> Home::Open(const std::string& state_dir, const std::string& name,
+                                                 Clock clock) {
+  HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(state_dir));
+  HEARTH_ASSIGN_OR_RETURN(const Authority authority, OpenAuthority(files, clock()));
+  ConnectionKey key;
+  HEARTH_ASSIGN_OR_RETURN(key.private_key_pem, files.HostKey());
+  HEARTH_ASSIGN_OR_RETURN(const std::string request, MakeSigningRequest(key.private_key_pem, name));
+  HEARTH_ASSIGN_OR_RETURN(const SigningRequest parsed, ParseSigningRequest(request));
+  // A new one at each start: nothing else depends on it.
+  HEARTH_ASSIGN_OR_RETURN(key.certificate_pem,
+                          IssueCertificate(authority, parsed, Role::kCoordinator, clock()));
+  key.authority_pem = authority.certificate_pem;
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> list, files.Read(kMembers));
+  HEARTH_ASSIGN_OR_RETURN(Members members, Members::Parse(list.value_or("")));
+  return std::unique_ptr<Home>(
+      new Home(files, authority, std::move(key), std::move(members), std::move(clock)));
+}
+
+Home::Home(IdentityFiles files, Authority authority, ConnectionKey key, Members members, Clock clock)
+    : files_(std::move(files)),
+      authority_(std::move(authority)),
+      key_(std::move(key)),
+      clock_(std::move(clock)),
+      members_(std::move(members)) {}
+
+std::string Home::Invite(const std::vector<std::string>& addresses, absl::Duration life) {
+  JoinCode code;
+  code.addresses = addresses;
+  code.authority = ParseCertificate(authority_.certificate_pem)->id;
+  HEARTH_CHECK(RAND_bytes(code.secret.data(), static_cast<int>(code.secret.size())) == 1);
+  MutexLock lock(&mutex_);
+  invitations_.Add(code.secret, clock_() + life);
+  return FormatJoinCode(code);
+}
+
+absl::StatusOr<std::string> Home::Admit(const JoinSecret& secret, absl::string_view request_pem) {
+  HEARTH_ASSIGN_OR_RETURN(const SigningRequest request, ParseSigningRequest(request_pem));
+  MutexLock lock(&mutex_);
+  HEARTH_RETURN_IF_ERROR(invitations_.Claim(secret, request.id, clock_()));
+  return Issue(request, Role::kHost);
+}
+
+absl::StatusOr<ConnectionKey> Home::MakeKey(const std::string& name, Role role, const std::string& server) {
+  ConnectionKey key;
+  key.private_key_pem = MakePrivateKey();
+  key.authority_pem = authority_.certificate_pem;
+  key.server = server;
+  HEARTH_ASSIGN_OR_RETURN(const std::string request_pem, MakeSigningRequest(key.private_key_pem, name));
+  HEARTH_ASSIGN_OR_RETURN(const SigningRequest request, ParseSigningRequest(request_pem));
+  MutexLock lock(&mutex_);
+  if (!absl::IsNotFound(members_.Find(name, {Role::kClient, Role::kAdmin}).status())) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("there is a key called ", name, ": choose another name, or revoke that one first"));
+  }
+  HEARTH_ASSIGN_OR_RETURN(key.certificate_pem, Issue(request, role));
+  return key;
+}
+
+absl::StatusOr<std::string> Home::Issue(const SigningRequest& request, Role role) {
+  const absl::Time now = clock_();
+  HEARTH_ASSIGN_OR_RETURN(std::string certificate, IssueCertificate(authority_, request, role, now));
+  Members members = members_;
+  HEARTH_RETURN_IF_ERROR(members.Add({request.id, role, request.name, now + kCertificateLife}));
+  HEARTH_RETURN_IF_ERROR(files_.Write(kMembers, members.Format()));
+  members_ = std::move(members);
+  return certificate;
+}
+
+std::vector<Member> Home::members() const {
+  MutexLock lock(&mutex_);
+  return members_.List();
+}
+
+absl::StatusOr<Member> Home::Remove(absl::string_view who, absl::Span<const Role> roles) {
+  absl::StatusOr<Member> removed;
+  {
+    MutexLock lock(&mutex_);
+    removed = members_.Find(who, roles);
+    if (!removed.ok()) return removed;
+    Members members = members_;
+    members.Remove(removed->id);
+    HEARTH_RETURN_IF_ERROR(files_.Write(kMembers, members.Format()));
+    members_ = std::move(members);
+  }
+  if (on_removed_) on_removed_(removed->id);
+  return removed;
+}
+
+absl::StatusOr<Member> Home::Recognise(absl::string_view certificate_pem) const {
+  const absl::StatusOr<Certificate> certificate = ParseCertificate(certificate_pem);
+  if (!certificate.ok() || !CheckIssued(*certificate, authority_.certificate_pem).ok())
+    return absl::UnauthenticatedError("the certificate is not of this home");
+  if (absl::Status life = CheckLife(*certificate, clock_()); !life.ok())
+    return absl::UnauthenticatedError(life.message());
+  MutexLock lock(&mutex_);
+  const Member* member = members_.Find(certificate->id);
+  if (member != nullptr && certificate->role == member->role) return *member;
+  return absl::PermissionDeniedError(
+      absl::StrCat(certificate->name,
+                   " does not belong to this home any more: join again with a code of `hearth invite`"));
+}
+
+}  // namespace hearth

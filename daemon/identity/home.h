@@ -1,0 +1,74 @@
+#ifndef HEARTH_DAEMON_IDENTITY_HOME_H_
+#define HEARTH_DAEMON_IDENTITY_HOME_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/types/span.h"
+#include "daemon/identity/certificate.h"
+#include "daemon/identity/identity_files.h"
+#include "daemon/identity/invitations.h"
+#include "daemon/identity/members.h"
+#include "engine/base/mutex.h"
+#include "proto/connection_key.h"
+
+namespace hearth {
+
+// A coordinator's home: its authority, its own certificate, whom it has invited and who belongs to it. All
+// but the invitations is kept in the state directory. Thread-safe.
+class Home {
+ public:
+  using Clock = std::function<absl::Time()>;
+
+  // Opens the home of this directory, or founds it. `name`: the coordinator's. Errors: the files';
+  // FAILED_PRECONDITION for damaged ones.
+  static absl::StatusOr<std::unique_ptr<Home>> Open(const std::string& state_dir, const std::string& name,
+                                                    Clock clock = absl::Now);
+
+  // What the coordinator itself shows.
+  const ConnectionKey& key() const { return key_; }
+
+  // A code by which one host may join through one of these addresses (JoinCode::addresses) before `life` is
+  // over.
+  std::string Invite(const std::vector<std::string>& addresses, absl::Duration life);
+  // A host shows a code's secret and what its certificate is to say: it is a member from now on, and gets its
+  // certificate. Errors in one line each: Invitations::Claim's; INVALID_ARGUMENT for a bad request.
+  absl::StatusOr<std::string> Admit(const JoinSecret& secret, absl::string_view request_pem);
+  // Makes a key for somebody who is no host; `server` is the address to be named in it. ALREADY_EXISTS when
+  // there is one of that name.
+  absl::StatusOr<ConnectionKey> MakeKey(const std::string& name, Role role, const std::string& server);
+
+  std::vector<Member> members() const;
+  // Takes somebody of these roles off the list, for good; see Members::Find for `who` and errors.
+  absl::StatusOr<Member> Remove(absl::string_view who, absl::Span<const Role> roles);
+  // Who shows this certificate. UNAUTHENTICATED where it is none of this home's or expired, PERMISSION_DENIED
+  // where its owner was removed.
+  absl::StatusOr<Member> Recognise(absl::string_view certificate_pem) const;
+  // Called for everybody who is removed, without locks; set before anybody can be.
+  void SetRemovedListener(std::function<void(const HostId&)> listener) { on_removed_ = std::move(listener); }
+
+ private:
+  Home(IdentityFiles files, Authority authority, ConnectionKey key, Members members, Clock clock);
+  absl::StatusOr<std::string> Issue(const SigningRequest& request, Role role)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const IdentityFiles files_;
+  const Authority authority_;
+  const ConnectionKey key_;
+  const Clock clock_;
+  std::function<void(const HostId&)> on_removed_;
+
+  mutable Mutex mutex_;
+  Invitations invitations_ ABSL_GUARDED_BY(mutex_);
+  Members members_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_IDENTITY_HOME_H_

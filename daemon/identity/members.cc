@@ -1,0 +1,103 @@
+#include "daemon/identity/members.h"
+
+#include <algorithm>
+#include <optional>
+#include <tuple>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "daemon/identity/base32.h"
+#include "engine/base/printable.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+// "ROLE ID EXPIRES NAME", seconds since 1970; names may have blanks.
+std::optional<Member> ParseLine(absl::string_view line) {
+  const std::vector<std::string> words = absl::StrSplit(line, absl::MaxSplits(' ', 3));
+  if (words.size() != 4) return std::nullopt;
+  const std::optional<Role> role = ParseRole(words[0]);
+  const absl::StatusOr<HostId> id = ParseHostId(words[1]);
+  int64_t expires = 0;
+  if (!role || !id.ok() || !absl::SimpleAtoi(words[2], &expires) || !CheckName("", words[3]).ok())
+    return std::nullopt;
+  return Member{*id, *role, words[3], absl::FromUnixSeconds(expires)};
+}
+
+bool IsCalled(const Member& member, absl::string_view who) {
+  if (member.name == who) return true;
+  const std::optional<std::string> digits = NormalBase32(who);
+  if (!digits) return false;
+  return *digits == member.id.Short() || *digits == NormalBase32(member.id.Text());
+}
+
+}  // namespace
+
+std::string Members::Format() const {
+  std::string text;
+  for (const auto& [id, member] : members_) {
+    absl::StrAppend(&text, RoleName(member.role), " ", id.Text(), " ", absl::ToUnixSeconds(member.expires),
+                    " ", member.name, "\n");
+  }
+  return text;
+}
+
+absl::StatusOr<Members> Members::Parse(absl::string_view text) {
+  Members members;
+  size_t number = 0;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    ++number;
+    const std::optional<Member> member = ParseLine(line);
+    if (!member) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("line ", number, " of the list of members is damaged: mend it or take it out"));
+    }
+    HEARTH_RETURN_IF_ERROR(members.Add(*member));
+  }
+  return members;
+}
+
+absl::Status Members::Add(const Member& member) {
+  if (!members_.contains(member.id) && members_.size() >= kMost) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the home has ", kMost, " members already: forget some with `hearth forget`"));
+  }
+  members_[member.id] = member;
+  return absl::OkStatus();
+}
+
+const Member* Members::Find(const HostId& id) const {
+  const auto found = members_.find(id);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+absl::StatusOr<Member> Members::Find(absl::string_view who, absl::Span<const Role> roles) const {
+  std::vector<std::string> names, ids;
+  const Member* found = nullptr;
+  for (const auto& [id, member] : members_) {
+    if (std::find(roles.begin(), roles.end(), member.role) == roles.end()) continue;
+    names.push_back(member.name);
+    if (!IsCalled(member, who)) continue;
+    found = &member;
+    ids.push_back(id.Short());
+  }
+  if (ids.size() > 1) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("several are called ", Printable(who), ": say which by its id, ", NameList(ids)));
+  }
+  if (found != nullptr) return *found;
+  return absl::NotFoundError(absl::StrCat("nobody is called ", Printable(who), "; there ",
+                                          names.empty() ? "is nobody" : "are: " + NameList(names)));
+}
+
+std::vector<Member> Members::List() const {
+  std::vector<Member> list;
+  for (const auto& [id, member] : members_) list.push_back(member);
+  std::sort(list.begin(), list.end(),
+            [](const Member& a, const Member& b) { return std::tie(a.name, a.id) < std::tie(b.name, b.id); });
+  return list;
+}
+
+}  // namespace hearth

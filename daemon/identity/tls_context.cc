@@ -1,0 +1,66 @@
+#include "daemon/identity/tls_context.h"
+
+#include <openssl/err.h>
+
+#include "daemon/identity/openssl_ptr.h"
+
+namespace hearth {
+namespace {
+
+TlsContext NewContext() {
+  TlsContext context(SSL_CTX_new(TLS_method()), SSL_CTX_free);
+  HEARTH_CHECK(context != nullptr && SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) == 1);
+  // Connections are few and long: nothing is resumed, so no ticket outlives what is revoked.
+  SSL_CTX_set_num_tickets(context.get(), 0);
+  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  return context;
+}
+
+absl::StatusOr<Certificate> Parse(X509* x509) {
+  if (x509 == nullptr) return absl::UnauthenticatedError("the other end has shown no certificate");
+  return ParseCertificate(WrittenText([&](BIO* bio) { return PEM_write_bio_X509(bio, x509); }));
+}
+
+}  // namespace
+
+absl::StatusOr<TlsContext> MakeTlsContext(const ConnectionKey& key) {
+  const KeyPtr private_key = ReadKey(key.private_key_pem);
+  const X509Ptr certificate = ReadX509(key.certificate_pem);
+  const X509Ptr authority = ReadX509(key.authority_pem);
+  TlsContext context = NewContext();
+  if (private_key == nullptr || certificate == nullptr || authority == nullptr ||
+      SSL_CTX_use_certificate(context.get(), certificate.get()) != 1 ||
+      SSL_CTX_use_PrivateKey(context.get(), private_key.get()) != 1 ||
+      SSL_CTX_add1_chain_cert(context.get(), authority.get()) != 1 ||
+      X509_STORE_add_cert(SSL_CTX_get_cert_store(context.get()), authority.get()) != 1) {
+    TakeOpensslError();
+    return absl::InvalidArgumentError("the key and certificates of this host do not fit each other");
+  }
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  return context;
+}
+
+TlsContext MakeStrangersTlsContext() {
+  TlsContext context = NewContext();
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
+  return context;
+}
+
+absl::StatusOr<Certificate> PeerOf(const ssl_st* connection) {
+  return Parse(SSL_get0_peer_certificate(connection));
+}
+
+absl::StatusOr<Certificate> PeerAuthorityOf(const ssl_st* connection) {
+  STACK_OF(X509)* const chain = SSL_get_peer_cert_chain(connection);
+  return Parse(chain == nullptr ? nullptr : sk_X509_value(chain, sk_X509_num(chain) - 1));
+}
+
+std::string TakeOpensslError() {
+  const unsigned long error = ERR_peek_last_error();
+  ERR_clear_error();
+  const char* reason = error == 0 ? nullptr : ERR_reason_error_string(error);
+  return reason == nullptr ? "no reason given" : reason;
+}
+
+}  // namespace hearth

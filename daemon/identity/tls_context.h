@@ -1,0 +1,35 @@
+#ifndef HEARTH_DAEMON_IDENTITY_TLS_CONTEXT_H_
+#define HEARTH_DAEMON_IDENTITY_TLS_CONTEXT_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "daemon/identity/certificate.h"
+#include "proto/connection_key.h"
+
+struct ssl_ctx_st;
+struct ssl_st;
+
+namespace hearth {
+
+// Either end of TLS 1.3 connections between those of a home: each shows a certificate, and a handshake
+// succeeds only where both are from the home's authority. What the other end may do is up to whoever asks
+// PeerOf. Thread-safe.
+using TlsContext = std::shared_ptr<ssl_ctx_st>;
+
+// INVALID_ARGUMENT for a key that is damaged.
+absl::StatusOr<TlsContext> MakeTlsContext(const ConnectionKey& key);
+// For a caller that has no key yet and looks at the other end's certificates itself.
+TlsContext MakeStrangersTlsContext();
+
+// The certificate of the other end after a handshake. UNAUTHENTICATED where it has shown none of Hearth's.
+absl::StatusOr<Certificate> PeerOf(const ssl_st* connection);
+// The last certificate that the other end, a server, has shown: its authority's.
+absl::StatusOr<Certificate> PeerAuthorityOf(const ssl_st* connection);
+
+// Why the last call of OpenSSL in this thread has failed, in words; empties the thread's list of errors.
+std::string TakeOpensslError();
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_IDENTITY_TLS_CONTEXT_H_

@@ -1,0 +1,120 @@
+#include "daemon/identity/certificate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace hearth {
+namespace {
+
+using ::testing::HasSubstr;
+
+const absl::Time kNow = absl::FromUnixSeconds(1795000000);
+
+// A key, its request, and the certificate that an authority gives for it.
+struct Issued {
+  explicit Issued(const Authority& authority, Role role = Role::kHost, const std::string& name = "b") {
+    const SigningRequest parsed = ParseSigningRequest(MakeSigningRequest(key, name).value()).value();
+    certificate = ParseCertificate(IssueCertificate(authority, parsed, role, kNow).value()).value();
+  }
+  const std::string key = MakePrivateKey();
+  Certificate certificate;
+};
+
+TEST(Certificate, SaysWhoseItIsAndWhatTheOwnerMayDo) {
+  const Authority authority = MakeAuthority(kNow);
+  for (const Role role : {Role::kCoordinator, Role::kHost, Role::kClient, Role::kAdmin}) {
+    const Issued issued(authority, role, "Büro 1");
+    EXPECT_EQ(issued.certificate.name, "Büro 1");
+    EXPECT_EQ(issued.certificate.role, role);
+    EXPECT_EQ(issued.certificate.id, IdOfPrivateKey(issued.key).value());
+    EXPECT_TRUE(CheckIssued(issued.certificate, authority.certificate_pem).ok());
+  }
+}
+
+TEST(Certificate, OfAnotherAuthorityOrOfNoneIsNotOfThisHome) {
+  const Authority ours = MakeAuthority(kNow), other = MakeAuthority(kNow);
+  const Issued stranger(other);
+  EXPECT_EQ(CheckIssued(stranger.certificate, ours.certificate_pem).code(),
+            absl::StatusCode::kPermissionDenied);
+  const Certificate authority = ParseCertificate(ours.certificate_pem).value();
+  EXPECT_EQ(authority.role, std::nullopt);
+  EXPECT_FALSE(CheckIssued(authority, ours.certificate_pem).ok());
+}
+
+TEST(Certificate, MemberCannotIssueCertificates) {
+  const Issued member(MakeAuthority(kNow));
+  const SigningRequest request =
+      ParseSigningRequest(MakeSigningRequest(MakePrivateKey(), "c").value()).value();
+  EXPECT_EQ(IssueCertificate({member.key, member.certificate.pem}, request, Role::kCoordinator, kNow)
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Certificate, ThatAForgedAuthorityOfTheSameNameSignedIsNotOfThisHome) {
+  const Authority ours = MakeAuthority(kNow), theirs = MakeAuthority(kNow);
+  const Issued forged(Authority{theirs.key_pem, ours.certificate_pem}, Role::kCoordinator);
+  EXPECT_FALSE(CheckIssued(forged.certificate, ours.certificate_pem).ok());
+}
+
+TEST(Certificate, LifeIsCheckedByTheClockAndTheMessageSpeaksOfIt) {
+  const Issued issued(MakeAuthority(kNow));
+  EXPECT_TRUE(CheckLife(issued.certificate, kNow).ok());
+  EXPECT_TRUE(CheckLife(issued.certificate, kNow - absl::Hours(23)).ok());
+  EXPECT_TRUE(CheckLife(issued.certificate, kNow + kCertificateLife - absl::Hours(1)).ok());
+  const absl::Status early = CheckLife(issued.certificate, kNow - absl::Hours(24 * 365));
+  EXPECT_THAT(early.message(), HasSubstr("the clock of this machine says 2025-"));
+  EXPECT_THAT(early.message(), HasSubstr("set the clock"));
+  const absl::Status late = CheckLife(issued.certificate, kNow + kCertificateLife + absl::Hours(1));
+  EXPECT_THAT(late.message(), HasSubstr("`hearth invite`"));
+}
+
+TEST(Certificate, WhatIsNoneIsRefused) {
+  const Authority authority = MakeAuthority(kNow);
+  EXPECT_FALSE(ParseCertificate("").ok());
+  EXPECT_FALSE(ParseCertificate("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").ok());
+  EXPECT_FALSE(ParseCertificate(authority.key_pem).ok());
+  EXPECT_FALSE(ParseCertificate(std::string(100000, 'A')).ok());
+  EXPECT_FALSE(IdOfPrivateKey(authority.certificate_pem).ok());
+}
+
+TEST(Certificate, KeysOfOtherKindsAreRefused) {
+  constexpr char kEd25519[] =
+      "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+      "-----END PRIVATE KEY-----\n";
+  EXPECT_FALSE(IdOfPrivateKey(kEd25519).ok());
+  EXPECT_FALSE(MakeSigningRequest(kEd25519, "b").ok());
+}
+
+TEST(SigningRequest, CarriesNameAndKey) {
+  const std::string key = MakePrivateKey();
+  const auto request = ParseSigningRequest(MakeSigningRequest(key, "b").value());
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->name, "b");
+  EXPECT_EQ(request->id, IdOfPrivateKey(key).value());
+}
+
+TEST(SigningRequest, ChangedOnTheWayIsRefused) {
+  const std::string request = MakeSigningRequest(MakePrivateKey(), "host-b").value();
+  size_t refused = 0, changes = 0;
+  for (size_t i = request.find('\n') + 1; i < request.rfind("\n-----END"); ++i) {
+    if (request[i] == '\n') continue;
+    std::string changed = request;
+    changed[i] = changed[i] == 'A' ? 'B' : 'A';
+    ++changes;
+    refused += !ParseSigningRequest(changed).ok();
+  }
+  // Bits that fill no byte at the end may be any.
+  EXPECT_GE(refused + 2, changes);
+}
+
+TEST(SigningRequest, NamesThatCannotBeShownOrAreTooLongAreRefused) {
+  const std::string key = MakePrivateKey();
+  EXPECT_FALSE(MakeSigningRequest(key, "").ok());
+  EXPECT_FALSE(MakeSigningRequest(key, "a\nb").ok());
+  EXPECT_TRUE(MakeSigningRequest(key, std::string(64, 'x')).ok());
+  EXPECT_THAT(MakeSigningRequest(key, std::string(65, 'x')).status().message(), HasSubstr("at most 64"));
+}
+
+}  // namespace
+}  // namespace hearth

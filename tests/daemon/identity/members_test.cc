@@ -1,0 +1,67 @@
+#include "daemon/identity/members.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace hearth {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Member MakeMember(uint8_t seed, const std::string& name, Role role = Role::kHost) {
+  HostId::Digest digest;
+  digest.fill(seed);
+  return {HostId(digest), role, name, absl::FromUnixSeconds(1795000000 + seed)};
+}
+
+TEST(Members, ComeBackFromTheirText) {
+  Members members;
+  ASSERT_TRUE(members.Add(MakeMember(1, "living room")).ok());
+  ASSERT_TRUE(members.Add(MakeMember(2, "anna", Role::kAdmin)).ok());
+  const auto read = Members::Parse(members.Format());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_THAT(read->List(), ElementsAre(MakeMember(2, "anna", Role::kAdmin), MakeMember(1, "living room")));
+  EXPECT_TRUE(Members::Parse("")->List().empty());
+}
+
+TEST(Members, DamagedLineIsNamed) {
+  Members members;
+  ASSERT_TRUE(members.Add(MakeMember(1, "b")).ok());
+  for (const char* line : {"host", "host X 1 b", "king A 1 b", "\x01"}) {
+    EXPECT_THAT(Members::Parse(members.Format() + line).status().message(), HasSubstr("line 2 ")) << line;
+  }
+}
+
+TEST(Members, AreFoundByNameAndIdAmongTheirRolesAlone) {
+  Members members;
+  const Member host = MakeMember(1, "b");
+  ASSERT_TRUE(members.Add(host).ok());
+  ASSERT_TRUE(members.Add(MakeMember(2, "b", Role::kClient)).ok());
+  for (const std::string& who : {std::string("b"), host.id.Short(), host.id.Text()}) {
+    EXPECT_EQ(members.Find(who, {Role::kHost}).value(), host) << who;
+  }
+  EXPECT_THAT(members.Find("c", {Role::kHost}).status().message(), HasSubstr("there are: b"));
+  EXPECT_EQ(members.Find("b", {Role::kAdmin}).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Members, TwoOfANameHaveToBeToldApart) {
+  Members members;
+  ASSERT_TRUE(members.Add(MakeMember(1, "b")).ok());
+  ASSERT_TRUE(members.Add(MakeMember(2, "b")).ok());
+  const absl::Status status = members.Find("b", {Role::kHost}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr(MakeMember(2, "b").id.Short()));
+}
+
+TEST(Members, SameKeyComesInPlaceOfItself) {
+  Members members;
+  ASSERT_TRUE(members.Add(MakeMember(1, "old")).ok());
+  ASSERT_TRUE(members.Add(MakeMember(1, "new")).ok());
+  EXPECT_THAT(members.List(), ElementsAre(MakeMember(1, "new")));
+  members.Remove(MakeMember(1, "").id);
+  EXPECT_EQ(members.Find(MakeMember(1, "").id), nullptr);
+}
+
+}  // namespace
+}  // namespace hearth
