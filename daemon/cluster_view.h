@@ -77,7 +77,8 @@ struct PlanView {
   uint64_t epoch = 0;
   bool active = false;  // every device holds its shards and the plan is in use
   double expected_token_ms = 0;
-  std::string explanation;  // in words, several lines
+  double measured_token_ms = 0;  // the median of single tokens; 0 while there are too few
+  std::string explanation;       // in words, several lines
   uint32_t layers = 0;
   std::vector<DeviceShareView> shares;
 };

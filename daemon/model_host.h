@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "engine/chat/chat_templates.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
@@ -42,6 +43,8 @@ class ServedModel {
   // A step failed with `status`, UNAVAILABLE: its plan is not used again, the lost hosts are dropped and a
   // new plan is made. Returns at once; the step is to be repeated once PrepareStep succeeds.
   virtual void ReportLostDevice(const absl::Status& status) = 0;
+  // A step of one row was computed in that time.
+  virtual void NoteToken(absl::Duration /*took*/) {}
 };
 
 enum class ModelState { kLoading, kReady, kFailed, kUnloading };

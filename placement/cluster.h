@@ -34,6 +34,8 @@ struct Device {
 struct Link {
   double round_trip_us = 0;
   double bytes_per_s = 0;
+
+  bool operator==(const Link&) const = default;
 };
 
 struct Host {

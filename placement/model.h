@@ -24,12 +24,13 @@ struct Group {
   double operations_per_byte = 2;
   uint64_t cache_bytes = 0;     // memory besides the weights
   uint64_t returned_bytes = 0;  // that come back over a link for one token, besides the section's
+  double cache_read_bytes = 0;  // of the cache, that a token reads in a context of usual length
 
   // What holding it takes.
   uint64_t memory_bytes() const { return always_bytes + firing_bytes + cache_bytes; }
-  // Bytes of weights that one token is expected to read.
+  // Bytes that one token is expected to read.
   double expected_bytes() const {
-    return static_cast<double>(always_bytes) + frequency * static_cast<double>(firing_bytes);
+    return static_cast<double>(always_bytes) + frequency * static_cast<double>(firing_bytes) + cache_read_bytes;
   }
 };
 

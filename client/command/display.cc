@@ -158,9 +158,12 @@ std::string NeuronsText(const v1::PlanStatus& plan) {
 }
 
 std::string PlanText(const v1::PlanStatus& plan) {
-  std::string text = absl::StrFormat("Plan %d of %s, %s, %.2f ms per token expected\n", plan.epoch(),
-                                     Printable(plan.model()), plan.active() ? "in use" : "being set up",
-                                     plan.expected_token_ms());
+  std::string text =
+      absl::StrFormat("Plan %d of %s, %s, %.2f ms per token expected", plan.epoch(), Printable(plan.model()),
+                      plan.active() ? "in use" : "being set up", plan.expected_token_ms());
+  if (plan.measured_token_ms() > 0)
+    absl::StrAppendFormat(&text, ", %.2f ms measured", plan.measured_token_ms());
+  text += "\n";
   const absl::string_view explanation = absl::StripSuffix(plan.explanation(), "\n");
   for (const absl::string_view line : absl::StrSplit(explanation, '\n')) {
     absl::StrAppend(&text, Printable(line), "\n");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <barrier>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <thread>
 #include <utility>
@@ -14,69 +15,104 @@
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
+#include "engine/kernel/prefetch.h"
 
 namespace hearth {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Weights that no cache holds, and rows enough that arithmetic is the limit.
+// Weights of one row of activations each: together more than any cache holds, as a model's layers are, unless
+// the device has little memory.
 constexpr size_t kProbeRows = 16384;
-constexpr size_t kProbeCols = 4096;
-constexpr size_t kArithmeticRows = 512;  // of the matrix, so that it stays in the cache
+constexpr size_t kProbeCols = 8192;
+constexpr TensorType kProbeType = TensorType::kQ4_0;
+constexpr size_t kProbeMatrices = 4;         // 300 MB
+constexpr uint64_t kProbeShareOfMemory = 8;  // they take an eighth of a device's at most
+constexpr size_t kArithmeticRows = 512;      // of a matrix that stays in the cache
 constexpr size_t kBatchRows = 64;
 constexpr std::chrono::milliseconds kProbeTime{120};
+constexpr size_t kFewestRuns = 5;
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-// Runs a kernel again and again for kProbeTime and returns the seconds of one run: the best, since whatever
-// else the machine does only makes it slower.
+// Runs a kernel again and again for kProbeTime and returns the seconds of one run: the lower quartile.
+// Whatever else the machine does makes single runs slower, and luck does not last for all the layers of a
+// token.
 template <class Fn>
-double BestSeconds(Fn run) {
-  double best = 1e9;
+double SecondsOfRun(Fn run) {
+  std::vector<double> seconds;
   const Clock::time_point end = Clock::now() + kProbeTime;
   do {
     const Clock::time_point start = Clock::now();
     run();
-    best = std::min(best, Seconds(Clock::now() - start));
-  } while (Clock::now() < end);
-  return std::max(best, 1e-9);
+    seconds.push_back(Seconds(Clock::now() - start));
+  } while (seconds.size() < kFewestRuns || Clock::now() < end);
+  const auto quartile = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 4);
+  std::nth_element(seconds.begin(), quartile, seconds.end());
+  return std::max(*quartile, 1e-9);
 }
 
-// A Q8_0 matrix of zeros: the values do not matter to the time.
+// Of zeros: values do not matter to the time.
 Matrix ProbeMatrix(size_t rows, ThreadPool& pool) {
-  const std::vector<uint8_t> blocks(rows * RowBytes(TensorType::kQ8_0, kProbeCols).value());
-  return Matrix::Pack(TensorType::kQ8_0, rows, kProbeCols, blocks, pool).value();
+  const size_t row_bytes = RowBytes(kProbeType, kProbeCols).value();
+  return Matrix::PackRows(
+             kProbeType, rows, kProbeCols,
+             [row_bytes](size_t, size_t count, uint8_t* out) { std::memset(out, 0, count * row_bytes); },
+             pool)
+      .value();
 }
 
-double SecondsOfProduct(const Matrix& matrix, size_t batch, ThreadPool& pool) {
+// Matrices within the share of a device's memory that probes may take; one at least.
+std::vector<Matrix> ProbeMatrices(uint64_t memory_bytes, ThreadPool& pool) {
+  const uint64_t row_bytes = RowBytes(kProbeType, kProbeCols).value();
+  const uint64_t rows =
+      std::min<uint64_t>(kProbeRows * kProbeMatrices, memory_bytes / kProbeShareOfMemory / row_bytes);
+  std::vector<Matrix> matrices;
+  if (rows < kProbeRows) matrices.push_back(ProbeMatrix(std::max<size_t>(rows, kArithmeticRows), pool));
+  for (uint64_t left = rows; left >= kProbeRows; left -= kProbeRows)
+    matrices.push_back(ProbeMatrix(kProbeRows, pool));
+  return matrices;
+}
+
+double SecondsOfProducts(absl::Span<const Matrix> matrices, size_t batch, ThreadPool& pool) {
   const std::vector<float> input(batch * kProbeCols, 1.0f);
-  std::vector<float> output(batch * matrix.rows());
+  std::vector<float> output(batch * kProbeRows);
   Activations activations;
-  return BestSeconds([&] {
-    activations.Set(input.data(), batch, kProbeCols, kProbeCols);
-    const Product product{&matrix, output.data(), matrix.rows()};
-    MatMul(pool, activations, {&product, 1});
+  return SecondsOfRun([&] {
+    for (const Matrix& matrix : matrices) {
+      activations.Set(input.data(), batch, kProbeCols, kProbeCols);
+      const Product product{&matrix, output.data(), matrix.rows()};
+      MatMul(pool, activations, {&product, 1});
+    }
   });
+}
+
+double BytesOf(absl::Span<const Matrix> matrices) {
+  size_t bytes = 0;
+  for (const Matrix& matrix : matrices) bytes += matrix.bytes();
+  return static_cast<double>(bytes);
 }
 
 // Measures one device in step with the others of its host.
 void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
   ThreadPool pool(static_cast<int>(device.threads));
-  const Matrix large = ProbeMatrix(kProbeRows, pool);
+  MeasurePrefetch(pool);
+  const bool told = device.read_bytes_per_s > 0;
+  const std::vector<Matrix> large =
+      told ? std::vector<Matrix>() : ProbeMatrices(device.memory_budget_bytes, pool);
   const Matrix small = ProbeMatrix(kArithmeticRows, pool);
   together.arrive_and_wait();
-  const double bytes = static_cast<double>(kProbeRows * RowBytes(TensorType::kQ8_0, kProbeCols).value());
-  device.read_bytes_per_s = bytes / SecondsOfProduct(large, 1, pool);
+  if (!told) device.read_bytes_per_s = BytesOf(large) / SecondsOfProducts(large, 1, pool);
   together.arrive_and_wait();
   const double operations = 2.0 * kArithmeticRows * kProbeCols * kBatchRows;
-  device.operations_per_s = operations / SecondsOfProduct(small, kBatchRows, pool);
+  device.operations_per_s = operations / SecondsOfProducts({&small, 1}, kBatchRows, pool);
   together.arrive_and_wait();
-  device.dispatch_us = 1e6 * BestSeconds([&] { pool.Run([](int) {}); });
+  device.dispatch_us = 1e6 * SecondsOfRun([&] { pool.Run([](int) {}); });
 }
 
-// One that could not be measured stays without speed. An emulated GPU stands for one of this bandwidth, so all its
-// figures are as much faster.
+// One that could not be measured stays without speed. An emulated GPU stands for one of this bandwidth, so
+// all its figures are as much faster.
 void TakeBandwidth(double bytes_per_s, DeviceCapacity& device) {
   if (device.read_bytes_per_s <= 0) return;
   const double factor = device.kind == "emulated-gpu" ? bytes_per_s / device.read_bytes_per_s : 1;
@@ -95,7 +131,8 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
   if (std::none_of(wanted.begin(), wanted.end(), IsCpu)) {
     for (const DeviceOption& option : wanted) {
       if (option.name != "cpu") continue;
-      return absl::InvalidArgumentError("device cpu: that is the name of the CPU beside it; give the gpu another one");
+      return absl::InvalidArgumentError(
+          "device cpu: that is the name of the CPU beside it; give the gpu another one");
     }
     wanted.emplace(wanted.begin())->name = "cpu";
   }
@@ -143,6 +180,10 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
     if (spec.gpu != nullptr) {
       device.kind = spec.gpu->kind() == gpu::GpuKind::kEmulated ? "emulated-gpu" : "gpu";
       device.threads = 0;
+    } else {
+      for (const DeviceOption& option : options) {
+        if (option.name == device.name) device.read_bytes_per_s = option.read_bytes_per_s.value_or(0);
+      }
     }
     host.devices.push_back(device);
   }
@@ -167,7 +208,8 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
   }
   for (const DeviceOption& option : options) {
     for (DeviceCapacity& device : host.devices) {
-      if (device.name == option.name && option.read_bytes_per_s) TakeBandwidth(*option.read_bytes_per_s, device);
+      if (device.name == option.name && option.read_bytes_per_s)
+        TakeBandwidth(*option.read_bytes_per_s, device);
     }
   }
   if (offers_gpu) return host;

@@ -37,14 +37,15 @@ struct HostCapacity {
 };
 
 // The devices that a host offers: what the options leave out is shared out equally (threads among `threads`,
-// 0: all cores; memory: 80 % of what is free now, for a GPU 90 % of its own). CPUs come first; where the options
-// name none there is one device "cpu" besides (INVALID_ARGUMENT where a GPU has that name). The errors of OpenGpuOption.
+// 0: all cores; memory: 80 % of what is free now, for a GPU 90 % of its own). CPUs come first; where the
+// options name none there is one device "cpu" besides (INVALID_ARGUMENT where a GPU has that name). The
+// errors of OpenGpuOption.
 absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
                                                           uint32_t threads);
 
-// Measures the devices with the engine's kernels, all at the same time (about half a second); bandwidths
-// named in the options are taken as they are, and an emulated GPU's other figures in proportion. GPUs that NVML
-// knows of are listed too, where none is offered.
+// Measures the devices with the engine's kernels, all at the same time (about a second); bandwidths
+// named in the options are taken as they are, and an emulated GPU's other figures in proportion. GPUs that
+// NVML knows of are listed too, where none is offered.
 HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
                          const std::vector<DeviceOption>& options);
 

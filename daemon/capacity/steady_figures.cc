@@ -3,7 +3,9 @@
 namespace hearth {
 namespace {
 
-constexpr double kTolerance = 4;
+constexpr double kTolerance = 1.5;
+// Of what is free some is taken and given back all the time.
+constexpr double kBudgetTolerance = 1.05;
 
 double Steady(double before, double now) {
   return before > 0 && now <= before * kTolerance && now * kTolerance >= before ? before : now;
@@ -19,16 +21,14 @@ HostCapacity SteadyCapacity(const HostCapacity& before, const HostCapacity& now)
       device.read_bytes_per_s = Steady(known.read_bytes_per_s, device.read_bytes_per_s);
       device.operations_per_s = Steady(known.operations_per_s, device.operations_per_s);
       device.dispatch_us = Steady(known.dispatch_us, device.dispatch_us);
-      if (device.memory_budget_bytes >= known.memory_budget_bytes) {
+      const auto known_budget = static_cast<double>(known.memory_budget_bytes);
+      if (device.memory_budget_bytes >= known.memory_budget_bytes &&
+          static_cast<double>(device.memory_budget_bytes) <= known_budget * kBudgetTolerance) {
         device.memory_budget_bytes = known.memory_budget_bytes;
       }
     }
   }
   return steady;
-}
-
-placement::Link SteadyLink(const placement::Link& before, const placement::Link& now) {
-  return {Steady(before.round_trip_us, now.round_trip_us), Steady(before.bytes_per_s, now.bytes_per_s)};
 }
 
 }  // namespace hearth

@@ -9,10 +9,15 @@
 
 namespace hearth {
 
-// Measures the link to a worker over its tensor channel, with the messages that decoding uses: the median
-// round trip of small ones and the bandwidth of large ones. Takes a fraction of a second; UNAVAILABLE when
-// the worker cannot be reached (the message names the address) or does not answer within two seconds.
-absl::StatusOr<placement::Link> ProbeLink(const std::string& tensor_address, const SessionToken& token);
+// kThorough takes up to 0.7 s; kQuick, beside running streams, up to 80 ms. A slow link takes what one small
+// message of each sort takes.
+enum class ProbeEffort { kThorough, kQuick };
+
+// Measures the link to a worker over its tensor channel, with the messages that decoding uses: the round trip
+// of small ones and the bandwidth of large ones. UNAVAILABLE when the worker cannot be reached (the message
+// names the address) or does not answer within ten seconds.
+absl::StatusOr<placement::Link> ProbeLink(const std::string& tensor_address, const SessionToken& token,
+                                          ProbeEffort effort = ProbeEffort::kThorough);
 
 }  // namespace hearth
 

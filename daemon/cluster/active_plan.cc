@@ -73,12 +73,30 @@ bool ActivePlan::UsesSessions(const std::vector<Roster::Host>& hosts) const {
   });
 }
 
+void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts, uint64_t now_ms,
+                DeviceSpeeds& speeds) {
+  for (const LocalDevice* device : plan.local->locals()) {
+    const DeviceCounters counters = device->counters();
+    speeds.Note({plan.plan.cluster.hosts[0].name, device->name()}, plan.epoch, counters.single_row_bytes,
+                counters.single_row_ns, now_ms);
+  }
+  for (const ActivePlan::Remote& remote : plan.remotes) {
+    const Roster::Host* host = FindHost(hosts, remote.host);
+    const ShardStatus* status = host == nullptr ? nullptr : host->Shard(plan.epoch);
+    if (status == nullptr) continue;
+    for (const DeviceWork& work : status->devices) {
+      speeds.Note({remote.host, work.device}, plan.epoch, work.single_row_bytes, work.single_row_ns, now_ms);
+    }
+  }
+}
+
 PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vector<Roster::Host>& hosts) {
   PlanView view;
   view.model = model;
   view.epoch = plan.epoch;
   view.active = !plan.broken;
-  view.expected_token_ms = plan.plan.plan.time.total_us / 1000;
+  view.expected_token_ms = plan.expected_us / 1000;
+  view.measured_token_ms = plan.token_times.MedianUs() / 1000;
   view.explanation = absl::StrJoin(plan.plan.plan.explanation, "\n");
   view.layers = plan.local->outline().spec.n_layers;
   const placement::Cluster& cluster = plan.plan.cluster;

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "daemon/channel/remote_device.h"
+#include "daemon/cluster/device_speeds.h"
+#include "daemon/cluster/step_times.h"
 #include "daemon/cluster_view.h"
 #include "daemon/membership/roster.h"
 #include "daemon/planning/cluster_plan.h"
@@ -20,7 +22,8 @@
 namespace hearth {
 
 // A plan whose shards are all loaded: the leader's own devices and a connection to every other host that
-// takes part. Immutable but for `broken`; the devices are used by the scheduler's thread.
+// takes part. Immutable but for what is atomic or a StepTimes; the devices are used by the scheduler's
+// thread.
 struct ActivePlan {
   struct Remote {
     std::string host;
@@ -41,6 +44,9 @@ struct ActivePlan {
   std::map<UnitId, CacheId> caches;  // of every head group
   // One of its hosts is lost: it can never be used again.
   std::atomic<bool> broken{false};
+  StepTimes token_times;
+  // What a token is expected to take, with what is known of the cluster by now.
+  std::atomic<double> expected_us{0};
 
   // What the decoder is to use: valid as long as the plan.
   std::vector<Device*> devices() const;
@@ -48,6 +54,10 @@ struct ActivePlan {
   // Whether the plan relies on exactly these sessions of its remote hosts.
   bool UsesSessions(const std::vector<Roster::Host>& hosts) const;
 };
+
+// Adds what the plan's devices have counted of single rows; see DeviceSpeeds.
+void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts, uint64_t now_ms,
+                DeviceSpeeds& speeds);
 
 // What the plan's devices hold and have done. `hosts` have the workers' reports.
 PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vector<Roster::Host>& hosts);

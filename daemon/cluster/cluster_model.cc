@@ -21,6 +21,18 @@ namespace {
 
 // How long the keeper waits at most where nothing is expected to happen.
 constexpr absl::Duration kIdle = absl::Hours(1);
+// While speeds are known that are to be forgotten in time.
+constexpr absl::Duration kForgetting = absl::Minutes(5);
+// What a move must save of the time per token.
+constexpr double kMoveMargin = 0.1;
+// After how many single tokens the keeper looks how fast devices were.
+constexpr uint32_t kTokensPerLook = 16;
+
+uint64_t NowMs() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
 
 }  // namespace
 
@@ -155,9 +167,10 @@ void ClusterModel::Keep() {
   bool first = true;
   while (!stop_) {
     ReleaseRetired();
+    UpdateSpeeds();
     const Situation situation = CurrentSituation();
     if (!first && situation == planned_for_) {
-      AwaitKick(UntilNextReturn());
+      AwaitKick(std::min(UntilNextReturn(), speeds_.empty() ? kIdle : kForgetting));
       continue;
     }
     first = false;
@@ -202,11 +215,31 @@ absl::Duration ClusterModel::UntilNextReturn() const {
 
 ClusterModel::Situation ClusterModel::CurrentSituation() const {
   Situation situation;
-  for (const Roster::Host& host : UsableHosts()) situation.hosts.emplace_back(host.name, host.session);
+  for (const Roster::Host& host : UsableHosts())
+    situation.hosts.push_back({host.name, host.session, host.link});
   const std::shared_ptr<ActivePlan> newest = Newest();
   if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
   situation.without_gpus = without_gpus_;
+  situation.speeds = speeds_.version();
   return situation;
+}
+
+// Plans whose split is asked for do not follow speeds.
+bool ClusterModel::IsForced() const {
+  return context_->options.use_every_host || context_->options.stages > 1;
+}
+
+void ClusterModel::UpdateSpeeds() {
+  std::shared_ptr<ActivePlan> plan;
+  {
+    MutexLock lock(&mutex_);
+    plan = active_;
+  }
+  if (plan == nullptr || plan->broken || IsForced()) return;
+  NoteSpeeds(*plan, context_->roster->hosts(), NowMs(), speeds_);
+  std::set<std::string> used = {context_->options.name};
+  for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
+  speeds_.ForgetUnused(used, NowMs());
 }
 
 bool ClusterModel::SpareGpus(const std::string& host) {
@@ -232,6 +265,8 @@ absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host
   for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
   for (PlanningHost& host : planning) {
     for (DeviceCapacity& device : host.capacity.devices) {
+      device.read_bytes_per_s =
+          speeds_.BytesPerSecond({host.name, device.name}).value_or(device.read_bytes_per_s);
       if (device.kind == "cpu") continue;
       if (without_gpus_.contains(host.name)) device.read_bytes_per_s = 0;
       // A GPU's budget is for what it computes with as well.
@@ -271,8 +306,10 @@ absl::Status ClusterModel::Replan() {
   const std::vector<Roster::Host> hosts = UsableHosts();
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanFor(hosts));
 
-  if (newest != nullptr && !newest->broken && SamePlacement(newest->plan, plan) &&
-      newest->UsesSessions(hosts)) {
+  if (newest != nullptr && !newest->broken && newest->UsesSessions(hosts) &&
+      !IsWorthAMove(newest->plan, plan)) {
+    newest->expected_us =
+        TimeWith(newest->plan, plan.cluster, description_).value_or(newest->plan.plan.time.total_us);
     SetState(ModelState::kReady, "");
     return absl::OkStatus();
   }
@@ -284,6 +321,15 @@ absl::Status ClusterModel::Replan() {
   }
   Publish(*std::move(prepared));
   return absl::OkStatus();
+}
+
+// Whether to go over from one plan to another that is possible as well: moving weights takes time from those
+// who wait.
+bool ClusterModel::IsWorthAMove(const ClusterPlan& from, const ClusterPlan& to) const {
+  if (SamePlacement(from, to)) return false;
+  if (IsForced()) return true;
+  const std::optional<double> stay_us = TimeWith(from, to.cluster, description_);
+  return !stay_us || to.plan.time.total_us < *stay_us * (1 - kMoveMargin);
 }
 
 bool ClusterModel::IsAlive(Roster::Session session) const {
@@ -421,6 +467,16 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
     if (!remote.device->lost()) continue;
     NoteLoss(remote.host);
     context_->roster->ReportLost(remote.session, std::string(status.message()));
+  }
+  Kick();
+}
+
+void ClusterModel::NoteToken(absl::Duration took) {
+  {
+    MutexLock lock(&mutex_);
+    if (active_ != nullptr) active_->token_times.Add(absl::ToDoubleMicroseconds(took));
+    if (++tokens_ < kTokensPerLook) return;
+    tokens_ = 0;
   }
   Kick();
 }

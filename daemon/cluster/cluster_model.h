@@ -83,13 +83,22 @@ class ClusterModel : public ServedModel {
   absl::Status PrepareStep() override;
   void AwaitReady(int timeout_ms) override;
   void ReportLostDevice(const absl::Status& status) override;
+  void NoteToken(absl::Duration took) override;
 
  private:
   // What a plan depends on: a plan is made anew when it changes.
   struct Situation {
-    std::vector<std::pair<std::string, Roster::Session>> hosts;  // that may take part
-    uint64_t broken_epoch = 0;  // of the newest plan if it cannot be used any more
+    struct Participant {
+      std::string name;
+      Roster::Session session = 0;
+      placement::Link link;
+
+      bool operator==(const Participant&) const = default;
+    };
+    std::vector<Participant> hosts;  // that may take part
+    uint64_t broken_epoch = 0;       // of the newest plan if it cannot be used any more
     std::set<std::string> without_gpus;
+    uint64_t speeds = 0;  // version
 
     bool operator==(const Situation&) const = default;
   };
@@ -101,7 +110,9 @@ class ClusterModel : public ServedModel {
   absl::Status LoadLeader();
   void Keep();
   void AwaitKick(absl::Duration at_most);
+  bool IsForced() const;
   Situation CurrentSituation() const;
+  void UpdateSpeeds();
   // See PlanPreparer::Hooks.
   bool SpareGpus(const std::string& host);
   std::vector<Roster::Host> UsableHosts() const;
@@ -111,6 +122,7 @@ class ClusterModel : public ServedModel {
   absl::Status Replan();
   absl::Status WithHostsLeftOut(const absl::Status& status) const;
   void Publish(std::shared_ptr<ActivePlan> plan);
+  bool IsWorthAMove(const ClusterPlan& from, const ClusterPlan& to) const;
   bool IsAlive(Roster::Session session) const;
   void WantShards(const ActivePlan* preparing);
   void ReleaseRetired();
@@ -137,6 +149,7 @@ class ClusterModel : public ServedModel {
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Decoder> decoder_;
   Situation planned_for_;
+  DeviceSpeeds speeds_;
   std::set<std::string> without_gpus_;  // hosts planned without theirs until a former plan is let go
   std::unique_ptr<PlanPreparer> preparer_;
 
@@ -152,6 +165,7 @@ class ClusterModel : public ServedModel {
   std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);  // the decoder computes with it
   std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);    // ready; the next step takes it over
   std::vector<std::shared_ptr<ActivePlan>> retired_ ABSL_GUARDED_BY(mutex_);  // no step uses them any more
+  uint32_t tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
 };
 
 }  // namespace hearth

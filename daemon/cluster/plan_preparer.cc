@@ -58,6 +58,7 @@ absl::StatusOr<std::shared_ptr<ActivePlan>> PlanPreparer::Prepare(uint64_t epoch
   auto plan = std::make_shared<ActivePlan>();
   plan->epoch = epoch;
   plan->plan = std::move(cluster_plan);
+  plan->expected_us = plan->plan.plan.time.total_us;
   for (size_t i = 0; i < hosts.size(); ++i) {
     if (!plan->plan.Uses(i + 1)) continue;
     HEARTH_ASSIGN_OR_RETURN(ActivePlan::Remote remote, DescribeRemote(plan->plan, i + 1, hosts[i], epoch));

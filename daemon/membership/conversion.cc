@@ -165,6 +165,8 @@ void StatusToProto(const ShardStatus& status, v1::ShardState* proto) {
     out->mutable_neurons_computed()->Add(device.neurons_computed.begin(), device.neurons_computed.end());
     out->mutable_neurons_offered()->Add(device.neurons_offered.begin(), device.neurons_offered.end());
     out->set_bytes_touched(device.bytes_touched);
+    out->set_single_row_bytes(device.single_row_bytes);
+    out->set_single_row_ns(device.single_row_ns);
   }
 }
 
@@ -185,7 +187,9 @@ absl::StatusOr<ShardStatus> StatusFromProto(const v1::ShardState& proto) {
     status.devices.push_back({device.device(),
                               {device.neurons_computed().begin(), device.neurons_computed().end()},
                               {device.neurons_offered().begin(), device.neurons_offered().end()},
-                              device.bytes_touched()});
+                              device.bytes_touched(),
+                              device.single_row_bytes(),
+                              device.single_row_ns()});
   }
   return status;
 }

@@ -295,7 +295,7 @@ Roster::Host Roster::MakeHost(const Membership::Member& member, const Entry& ent
   host.silent_ms = NowMs() - member.last_sync_ms;
   host.tensor_address = entry.tensor_address;
   host.token = entry.token;
-  host.link = entry.link;
+  host.link = entry.link.now();
   host.capacity = entry.capacity;
   host.report = entry.report;
   host.revision = entry.revision;
@@ -408,23 +408,40 @@ void Roster::WatchLoop() {
   }
 }
 
+// Whose link is to be measured now, or nobody's and how long that will be so.
+std::pair<Roster::Entry*, uint64_t> Roster::NextProbe(uint64_t now_ms) {
+  uint64_t wait_ms = 60000;
+  for (auto& [name, member] : membership_.members()) {
+    Entry& entry = entries_.at(name);
+    // A worker learns the session's token with the first desired state; before that it would refuse the
+    // connection.
+    if (member.state == HostState::kLost || entry.probing || entry.report.revision == 0) continue;
+    if (entry.probe_after_ms <= now_ms) return {&entry, 0};
+    wait_ms = std::min(wait_ms, entry.probe_after_ms - now_ms);
+  }
+  return {nullptr, wait_ms};
+}
+
+// A link that cannot be measured any more says nothing by itself: whether a host is lost is the streams'
+// business.
+void Roster::NoteProbe(Session session, const absl::StatusOr<placement::Link>& link, Calls& calls) {
+  Entry* entry = FindEntry(session);
+  if (entry == nullptr) return;
+  const bool joining = !std::exchange(entry->link_probed, entry->link_probed || link.ok());
+  entry->probing = false;
+  entry->probe_after_ms = NowMs() + (entry->link_probed ? options_.link_interval_ms : kProbeAgainMs);
+  if (link.ok() && entry->link.Add(*link) && !joining) {
+    spdlog::info("host {}: its link has changed: a round trip takes {:.0f} us, {:.1f} MB/s",
+                 entry->report.host, link->round_trip_us, link->bytes_per_s / 1e6);
+    calls.changed = true;
+  }
+  if (joining) membership_.LinkMeasured(session, std::string(link.status().message()));
+}
+
 void Roster::ProbeLoop() {
   MutexLock lock(&mutex_);
   while (!stopped_) {
-    Entry* next = nullptr;
-    uint64_t wait_ms = 60000;
-    const uint64_t now = NowMs();
-    for (auto& [name, member] : membership_.members()) {
-      Entry& entry = entries_.at(name);
-      // A worker learns the session's token with the first desired state; before that it would refuse the
-      // connection.
-      if (member.state != HostState::kJoining || entry.link_probed || entry.report.revision == 0) continue;
-      if (entry.probe_after_ms <= now) {
-        next = &entry;
-      } else {
-        wait_ms = std::min(wait_ms, entry.probe_after_ms - now);
-      }
-    }
+    const auto [next, wait_ms] = NextProbe(NowMs());
     if (next == nullptr) {
       changed_.WaitFor(&mutex_, std::chrono::milliseconds(wait_ms));
       continue;
@@ -432,17 +449,13 @@ void Roster::ProbeLoop() {
     const Session session = next->session;
     const std::string address = next->tensor_address;
     const SessionToken token = next->token;
-    next->link_probed = true;
+    const ProbeEffort effort = next->link_probed ? ProbeEffort::kQuick : ProbeEffort::kThorough;
+    next->probing = true;
     lock.Unlock();
-    const absl::StatusOr<placement::Link> link = ProbeLink(address, token);
+    const absl::StatusOr<placement::Link> link = ProbeLink(address, token, effort);
     lock.Lock();
     Calls calls;
-    if (Entry* entry = FindEntry(session)) {
-      entry->link_probed = link.ok();
-      entry->probe_after_ms = NowMs() + kProbeAgainMs;
-      if (link.ok()) entry->link = SteadyLink(entry->link, *link);
-    }
-    membership_.LinkMeasured(session, std::string(link.status().message()));
+    NoteProbe(session, link, calls);
     Apply(calls);
     lock.Unlock();
     Run(calls);

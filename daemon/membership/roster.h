@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "daemon/membership/link_figures.h"
 #include "daemon/membership/membership.h"
 #include "daemon/membership/worker_report.h"
 #include "engine/base/mutex.h"
@@ -44,6 +45,7 @@ class Roster {
     std::string name;
     HostIdentity identity;
     uint64_t offered_bytes = 0;
+    uint32_t link_interval_ms = 3000;  // how often the links of hosts that are there are measured again
   };
 
   // A worker now.
@@ -69,7 +71,8 @@ class Roster {
   explicit Roster(Options options);
   ~Roster();
 
-  // `listener` is called without locks whenever a host changes its state or the state of its shards.
+  // `listener` is called without locks whenever a host changes its state or the state of its shards, or its
+  // link its figures.
   void Start(std::function<void()> listener);
   // Ends all streams and threads; everybody who calls later is refused.
   void Stop();
@@ -110,10 +113,11 @@ class Roster {
     std::shared_ptr<SessionStream> stream;
     SessionToken token{};
     std::string tensor_address;
-    placement::Link link;      // the last measured, also in an earlier session
-    HostCapacity steady;       // what it reported, see SteadyCapacity
-    HostCapacity capacity;     // what of it is left beside other daemons of its machine
-    bool link_probed = false;  // or being probed
+    LinkFigures link;       // also of an earlier session
+    HostCapacity steady;    // what it reported, see SteadyCapacity
+    HostCapacity capacity;  // what of it is left beside other daemons of its machine
+    bool link_probed = false;
+    bool probing = false;
     uint64_t probe_after_ms = 0;
     WorkerReport report;
     uint64_t revision = 1;
@@ -125,6 +129,9 @@ class Roster {
 
   void WatchLoop();
   void ProbeLoop();
+  std::pair<Entry*, uint64_t> NextProbe(uint64_t now_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteProbe(Session session, const absl::StatusOr<placement::Link>& link, Calls& calls)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Host MakeHost(const Membership::Member& member, const Entry& entry) const;
   absl::StatusOr<Session> Enter(const WorkerReport& report, const std::string& address,
                                 std::shared_ptr<SessionStream> stream, Calls& calls)

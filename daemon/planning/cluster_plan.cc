@@ -114,4 +114,19 @@ bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b) {
   return true;
 }
 
+std::optional<double> TimeWith(const ClusterPlan& plan, const placement::Cluster& now,
+                               const placement::Model& model) {
+  const auto then_names = DeviceNames(plan.cluster);
+  const auto now_names = DeviceNames(now);
+  placement::Assignment assignment = plan.plan.assignment;
+  for (std::vector<uint32_t>& section : assignment) {
+    for (uint32_t& device : section) {
+      const auto found = std::find(now_names.begin(), now_names.end(), then_names[device]);
+      if (found == now_names.end()) return std::nullopt;
+      device = static_cast<uint32_t>(found - now_names.begin());
+    }
+  }
+  return placement::ExpectedTime(now, model, assignment).total_us;
+}
+
 }  // namespace hearth

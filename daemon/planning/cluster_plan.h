@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,12 @@ std::vector<PlacedUnit> UnitsOf(const ClusterPlan& plan, size_t host);
 
 // Whether both plans put every unit on the same host and device.
 bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b);
+
+// The time per token that is expected if the plan's units stay where they are while the cluster is what `now`
+// says; nullopt where a host or device that has some is not there any more. `model` is what the plan was made
+// of.
+std::optional<double> TimeWith(const ClusterPlan& plan, const placement::Cluster& now,
+                               const placement::Model& model);
 
 }  // namespace hearth
 

@@ -1,5 +1,6 @@
 #include "daemon/planning/model_description.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/base/status_macros.h"
@@ -20,6 +21,8 @@ constexpr uint64_t kChoiceBytes = 2 * sizeof(float);
 constexpr uint64_t kSumBytes = sizeof(int32_t);
 // Matrices other than neurons' are taken as 8-bit ones: one multiplication and one addition per byte.
 constexpr double kOperationsPerByte = 2;
+// Of a sequence while it is generated: what attention is expected to read of the cache.
+constexpr double kUsualPositions = 512;
 
 // How often the block of a group is used: 1 but for experts.
 double BlockFrequency(const FfnSpec& ffn, bool has_profile, const NeuronGroup& group) {
@@ -79,6 +82,9 @@ absl::StatusOr<placement::Group> DescribeUnit(const ModelOutline& outline, const
   placement::Group group{.operations_per_byte = kOperationsPerByte};
   HEARTH_ASSIGN_OR_RETURN(group.always_bytes, outline.BundleBytes(unit));
   HEARTH_ASSIGN_OR_RETURN(group.cache_bytes, outline.CacheBytes(unit, options));
+  const double positions = static_cast<double>(options.sequences) * options.context_length;
+  group.cache_read_bytes =
+      static_cast<double>(group.cache_bytes) * std::min(kUsualPositions, options.context_length / 2.0) / positions;
   return group;
 }
 

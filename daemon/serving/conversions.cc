@@ -148,6 +148,7 @@ v1::PlanStatus ToProto(const PlanView& plan) {
   result.set_epoch(plan.epoch);
   result.set_active(plan.active);
   result.set_expected_token_ms(plan.expected_token_ms);
+  result.set_measured_token_ms(plan.measured_token_ms);
   result.set_explanation(plan.explanation);
   result.set_layers(plan.layers);
   for (const DeviceShareView& share : plan.shares) *result.add_shares() = ToProto(share);

@@ -165,6 +165,7 @@ absl::Status Scheduler::Evaluate() {
   }
   const absl::Time now = absl::Now();
   EndOutage(now);
+  if (status.ok() && batch_->rows.size() == 1) model_->NoteToken(now - start);
 
   MutexLock lock(&mutex_);
   if (!status.ok()) {

@@ -101,6 +101,9 @@ void AddPlan(const PlanView& plan, Families& to) {
            plan.active ? 1 : 0);
   to.Gauge("hearth_plan_expected_token_seconds", "What the plan expects a token to take", labels,
            plan.expected_token_ms / 1000);
+  to.Gauge("hearth_plan_measured_token_seconds",
+           "What tokens of single streams take, the median; 0: not yet known", labels,
+           plan.measured_token_ms / 1000);
   for (const DeviceShareView& share : plan.shares) AddShare(plan, share, to);
 }
 

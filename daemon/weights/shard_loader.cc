@@ -23,7 +23,7 @@ constexpr size_t kBundlesPerFetch = 1024;
 DeviceWork WorkDoneBy(const LocalDevice& device) {
   DeviceCounters counters = device.counters();
   return {device.name(), std::move(counters.neurons_computed), std::move(counters.neurons_held),
-          counters.bytes_touched};
+          counters.bytes_touched, counters.single_row_bytes, counters.single_row_ns};
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ struct DeviceWork {
   std::vector<uint64_t> neurons_computed;  // per layer
   std::vector<uint64_t> neurons_offered;
   uint64_t bytes_touched = 0;
+  uint64_t single_row_bytes = 0;  // DeviceCounters
+  uint64_t single_row_ns = 0;
 };
 
 // How far a worker is with a shard that is wanted of it.

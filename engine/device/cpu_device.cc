@@ -1,6 +1,7 @@
 #include "engine/device/cpu_device.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "engine/attention/mixer_shard.h"
@@ -97,8 +98,16 @@ Ticket CpuDevice::Submit(const Request& request) {
 
 absl::Status CpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   HEARTH_CHECK(ticket <= submitted_ && submitted_ - ticket < kMaxInFlight);
-  return std::visit([&](const auto& request) { return Compute(request, sums); },
-                    requests_[ticket % kMaxInFlight]);
+  const Request& request = requests_[ticket % kMaxInFlight];
+  const auto start = std::chrono::steady_clock::now();
+  const uint64_t before = BytesTouched();
+  const absl::Status status = std::visit([&](const auto& work) { return Compute(work, sums); }, request);
+  if (RowsOf(request) != 1) return status;
+  const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
+  MutexLock lock(&mutex_);
+  counters_.single_row_bytes += counters_.bytes_touched - before;
+  counters_.single_row_ns += static_cast<uint64_t>(took.count());
+  return status;
 }
 
 absl::Status CpuDevice::Compute(const MixRequest& request, absl::Span<int64_t> sums) {
@@ -148,6 +157,11 @@ absl::StatusOr<std::vector<uint8_t>> CpuDevice::ReadKv(const KvRange& range) {
 absl::Status CpuDevice::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) {
   HEARTH_ASSIGN_OR_RETURN(UnitPiece* const piece, FindHeads(range));
   return static_cast<MixerPiece*>(piece)->shard->WriteKv(range, bytes);
+}
+
+uint64_t CpuDevice::BytesTouched() const {
+  MutexLock lock(&mutex_);
+  return counters_.bytes_touched;
 }
 
 DeviceCounters CpuDevice::counters() const {

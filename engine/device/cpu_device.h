@@ -51,6 +51,7 @@ class CpuDevice : public LocalDevice {
   absl::Status Compute(const MixRequest& request, absl::Span<int64_t> sums);
   absl::Status Compute(const FfnRequest& request, absl::Span<int64_t> sums);
   absl::Status Compute(const OutputRequest& request, absl::Span<int64_t> sums);
+  uint64_t BytesTouched() const;
 
   const std::string name_;
   ThreadPool& pool_;

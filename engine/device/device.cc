@@ -27,6 +27,13 @@ uint32_t LayerOf(const Request& request) {
                     request);
 }
 
+size_t RowsOf(const Request& request) {
+  return std::visit(Overloaded{[](const MixRequest& mix) { return mix.rows.size(); },
+                               [](const FfnRequest& ffn) { return size_t{ffn.rows}; },
+                               [](const OutputRequest& output) { return size_t{output.rows}; }},
+                    request);
+}
+
 size_t SumsOf(const Request& request) {
   return std::visit(Overloaded{[](const MixRequest& mix) { return mix.rows.size() * mix.output_values; },
                                [](const FfnRequest& ffn) { return size_t{ffn.rows} * ffn.output_values; },

@@ -44,6 +44,7 @@ using Request = std::variant<MixRequest, FfnRequest, OutputRequest>;
 Work WorkOf(const Request& request);
 // Of no meaning (0) for kOutput.
 uint32_t LayerOf(const Request& request);
+size_t RowsOf(const Request& request);
 // Fixed-point sums that a result has: rows times values, 0 for kOutput.
 size_t SumsOf(const Request& request);
 
@@ -54,6 +55,9 @@ struct DeviceCounters {
   uint64_t bytes_touched = 0;              // weight and cache bytes read
   uint64_t round_trips = 0;                // network round trips; 0 for local devices
   uint64_t wait_us = 0;                    // time the leader waited for this device in Collect
+  // Of requests of one row alone, which tell how fast it reads while it generates: bytes, and time computed.
+  uint64_t single_row_bytes = 0;
+  uint64_t single_row_ns = 0;
 };
 
 // Numbers the requests of one device, rising from 1.
@@ -84,13 +88,14 @@ class Device {
   // True when Collect computes on the caller's thread: such devices are collected first, while others work.
   virtual bool computes_in_collect() const { return false; }
 
-  // Layers from `layer` on that the device computes whole, norms and residuals included, for whoever has x only: up to
-  // the layer that this returns; `layer` itself where there are none.
+  // Layers from `layer` on that the device computes whole, norms and residuals included, for whoever has x
+  // only: up to the layer that this returns; `layer` itself where there are none.
   virtual uint32_t WholeLayersFrom(uint32_t layer) const { return layer; }
-  // Runs layers [first, last), of those that it computes whole, on x, (rows, n_embd), which comes out changed. Rows of the
-  // same `step` stand at the same places. Not while requests are in flight. UNAVAILABLE when the device is lost.
-  virtual absl::Status RunLayers(uint64_t step, absl::Span<const RowPlace> rows, uint32_t first, uint32_t last,
-                                 float* x) {
+  // Runs layers [first, last), of those that it computes whole, on x, (rows, n_embd), which comes out
+  // changed. Rows of the same `step` stand at the same places. Not while requests are in flight. UNAVAILABLE
+  // when the device is lost.
+  virtual absl::Status RunLayers(uint64_t step, absl::Span<const RowPlace> rows, uint32_t first,
+                                 uint32_t last, float* x) {
     return absl::UnimplementedError("this device computes no whole layers");
   }
 

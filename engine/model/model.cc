@@ -3,8 +3,15 @@
 #include <utility>
 
 #include "engine/base/status_macros.h"
+#include "engine/kernel/prefetch.h"
 
 namespace hearth {
+namespace {
+
+// Of smaller models much stays in caches, and loading is not to take longer than it does.
+constexpr size_t kLargeFileBytes = size_t{256} << 20;
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
                                                          const ModelOptions& options, ThreadPool& pool) {
@@ -15,6 +22,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
                                                          std::shared_ptr<const ModelOutline> outline,
                                                          ThreadPool& pool) {
+  if (file->bytes().size() > kLargeFileBytes) MeasurePrefetch(pool);
   std::shared_ptr<Model> model(new Model());
   WeightLoader loader(*outline->tensors, outline->options.arithmetic, &pool);
   model->weights_ =

@@ -136,6 +136,16 @@ TEST(PlanTextTest, ExplanationEndsWithALineFeed) {
   EXPECT_EQ(PlanText(plan), "Plan 2 of demo, being set up, 1.50 ms per token expected\nall on a\n");
 }
 
+TEST(PlanTextTest, MeasuredTimeStandsBesideTheExpectedOne) {
+  v1::PlanStatus plan;
+  plan.set_model("demo");
+  plan.set_epoch(2);
+  plan.set_active(true);
+  plan.set_expected_token_ms(1.5);
+  plan.set_measured_token_ms(1.75);
+  EXPECT_EQ(PlanText(plan), "Plan 2 of demo, in use, 1.50 ms per token expected, 1.75 ms measured\n\n");
+}
+
 TEST(SummaryTextTest, SpeedLeavesOutTheFirstToken) {
   v1::Finished finished;
   finished.set_reason(v1::FINISH_REASON_LENGTH);

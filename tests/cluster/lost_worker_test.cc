@@ -17,18 +17,21 @@ const v1::HostStatus* FindHost(const v1::ClusterStatus& status, const std::strin
 
 class LostWorker : public ::testing::Test {
  protected:
+  // Devices say how fast they are: what a busy machine measures would give a host that returns another share.
   LostWorker()
       : coordinator_(folder_.path(), "coordinator",
-                     {"--model", kSparseModel, "--context", "512", "--use-every-host"}),
+                     {"--model", kSparseModel, "--context", "512", "--use-every-host", "--device", kDevice}),
         client_(coordinator_.address()) {
     StartWorker();
   }
 
   void StartWorker() {
     worker_ = std::make_unique<DaemonProcess>(folder_.path(), "worker",
-                                              std::vector<std::string>{"--join", coordinator_.address()});
+                                              std::vector<std::string>{"--join", coordinator_.address(), "--device", kDevice});
     EXPECT_TRUE(AwaitCluster(client_, [](const auto& status) { return HostHasShare(status, "worker"); }));
   }
+
+  static constexpr char kDevice[] = "cpu,bandwidth=10M";
 
   TemporaryFolder folder_;
   DaemonProcess coordinator_;

@@ -110,6 +110,32 @@ TEST(ClusterPlan, GpuWithSpeedGetsUnitsUnlessItCannotComputeThem) {
   }
 }
 
+TEST(ClusterPlan, TimeWithAnUnchangedClusterIsThePlansOwn) {
+  const auto plan = PlanCluster({Host("a", 30000), Host("b", 30000)}, Model(), {}, {.use_every_host = true});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_DOUBLE_EQ(TimeWith(*plan, plan->cluster, Model()).value(), plan->plan.time.total_us);
+}
+
+TEST(ClusterPlan, TimeWithASlowerLinkOrOtherNumbersFollowsTheNames) {
+  const auto plan = PlanCluster({Host("a", 30000), Host("b", 30000)}, Model(), {}, {.use_every_host = true});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  placement::Cluster now = plan->cluster;
+  now.hosts[1].link.round_trip_us += 1000;
+  const double slower_us = TimeWith(*plan, now, Model()).value();
+  EXPECT_GT(slower_us, plan->plan.time.total_us + 1000);
+  now.hosts.insert(now.hosts.begin() + 1, now.hosts[1]);
+  now.hosts[1].name = "new";
+  EXPECT_DOUBLE_EQ(TimeWith(*plan, now, Model()).value(), slower_us);
+}
+
+TEST(ClusterPlan, TimeWithoutAHostThatHasUnitsIsUnknown) {
+  const auto plan = PlanCluster({Host("a", 30000), Host("b", 30000)}, Model(), {}, {.use_every_host = true});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  placement::Cluster now = plan->cluster;
+  now.hosts.pop_back();
+  EXPECT_FALSE(TimeWith(*plan, now, Model()).has_value());
+}
+
 TEST(ClusterPlan, SamePlacementComparesNamesNotNumbers) {
   const auto alone = PlanCluster({Host("a", 30000)}, Model(), {}, kUsual);
   const auto with_idle_host = PlanCluster({Host("a", 30000), Host("b", 10)}, Model(), {}, kUsual);

@@ -122,6 +122,7 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
   PlanView plan;
   plan.model = "m";
   plan.expected_token_ms = 20;
+  plan.measured_token_ms = 30;
   DeviceShareView share;
   share.host = "a";
   share.device = "cpu";
@@ -137,6 +138,7 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
               HasSubstr("hearth_device_memory_used_bytes{host=\"a\\\\n\",device=\"cpu\",kind=\"cpu\"} 5"));
   EXPECT_THAT(text, HasSubstr("hearth_link_round_trip_seconds{from=\"a\",to=\"b\"} 0.00025"));
   EXPECT_THAT(text, HasSubstr("hearth_plan_expected_token_seconds{model=\"m\"} 0.02"));
+  EXPECT_THAT(text, HasSubstr("hearth_plan_measured_token_seconds{model=\"m\"} 0.03"));
   EXPECT_THAT(text,
               HasSubstr("hearth_share_neurons_computed_total{model=\"m\",host=\"a\",device=\"cpu\"} 3"));
   EXPECT_THAT(text, HasSubstr("hearth_share_wait_seconds_total{model=\"m\",host=\"a\",device=\"cpu\"} 1.5"));
