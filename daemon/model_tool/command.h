@@ -22,6 +22,7 @@ void AddPerplexity(CLI::App& app, Job& job);
 void AddBench(CLI::App& app, Job& job);
 void AddProfile(CLI::App& app, Job& job);
 void AddQuantize(CLI::App& app, Job& job);
+void AddPack(CLI::App& app, Job& job);
 void AddPlan(CLI::App& app, Job& job);
 void AddRender(CLI::App& app, Job& job);
 

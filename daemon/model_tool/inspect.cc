@@ -42,7 +42,7 @@ json TensorJson(const GgufTensor& tensor) {
   return {{"name", tensor.name},
           {"type", std::string(GetTypeInfo(tensor.type).name)},
           {"shape", shape},
-          {"bytes", tensor.data.size()}};
+          {"bytes", tensor.bytes()}};
 }
 
 json FileJson(const GgufFile& file) {
@@ -50,13 +50,14 @@ json FileJson(const GgufFile& file) {
   uint64_t bytes = 0, values = 0;
   json tensors = json::array();
   for (const GgufTensor& tensor : file.tensors()) {
-    types[std::string(GetTypeInfo(tensor.type).name)] += tensor.data.size();
-    bytes += tensor.data.size();
+    types[std::string(GetTypeInfo(tensor.type).name)] += tensor.bytes();
+    bytes += tensor.bytes();
     values += tensor.values();
     tensors.push_back(TensorJson(tensor));
   }
   return {{"file", file.name()},
           {"format", file.is_powerinfer() ? "PowerInfer" : "GGUF"},
+          {"packed", file.is_packed()},
           {"version", file.version()},
           {"file_bytes", file.bytes().size()},
           {"tensor_count", file.tensors().size()},

@@ -34,6 +34,7 @@ int Main(int argc, char** argv) {
   AddBench(app, job);
   AddProfile(app, job);
   AddQuantize(app, job);
+  AddPack(app, job);
   AddPlan(app, job);
   AddRender(app, job);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;

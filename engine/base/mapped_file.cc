@@ -54,6 +54,15 @@ class MappedFile::Mapping {
                         opened_.st_mtim.tv_sec, ".", opened_.st_mtim.tv_nsec);
   }
 
+  absl::StatusOr<int> OpenDescriptor(int flags) const {
+    const int fd = open(absl::StrCat("/proc/self/fd/", fd_).c_str(), O_RDONLY | O_CLOEXEC | flags);
+    if (fd < 0) return Error("cannot open ");
+    return fd;
+  }
+
+  // Advice only.
+  void DropCache() const { (void)posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
+
   const std::string& path() const { return path_; }
   absl::Span<const uint8_t> bytes() const { return {static_cast<const uint8_t*>(data_), size()}; }
 
@@ -86,6 +95,8 @@ MappedFile::~MappedFile() = default;
 absl::Span<const uint8_t> MappedFile::bytes() const { return mapping_->bytes(); }
 const std::string& MappedFile::path() const { return mapping_->path(); }
 absl::Status MappedFile::CheckUnchanged() const { return mapping_->CheckUnchanged(); }
+absl::StatusOr<int> MappedFile::OpenDescriptor(int flags) const { return mapping_->OpenDescriptor(flags); }
+void MappedFile::DropCache() const { mapping_->DropCache(); }
 std::string MappedFile::Identity() const { return mapping_->Identity(); }
 
 void MappedFile::Release(absl::Span<const uint8_t> part) const {

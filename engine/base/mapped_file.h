@@ -42,6 +42,13 @@ class MappedFile {
   // What tells this state of the file from others: device, inode, size and time of change, as text.
   std::string Identity() const;
 
+  // Opens the very file that is mapped once more, whatever has its name by now, with these flags beside those
+  // for reading; the caller closes it. The errors of open().
+  absl::StatusOr<int> OpenDescriptor(int flags) const;
+
+  // Tells the kernel that what it keeps of the file in its cache is not needed for now.
+  void DropCache() const;
+
   // Tells the kernel that the pages inside `part` (a part of bytes()) are not needed for now, so that they do
   // not count as resident; reading them again is still correct. Pages shared with the neighbours are kept.
   void Release(absl::Span<const uint8_t> part) const;

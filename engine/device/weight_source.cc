@@ -10,10 +10,16 @@ namespace hearth {
 FileSource::FileSource(std::shared_ptr<const GgufFile> file, std::shared_ptr<const ModelOutline> outline)
     : file_(std::move(file)), outline_(std::move(outline)) {}
 
-absl::StatusOr<GroupWeights> FileSource::Neurons(uint32_t layer, uint32_t group) {
+absl::StatusOr<GroupWeights> FileSource::NeuronsInPlace(uint32_t layer, uint32_t group) {
   HEARTH_CHECK(layer < outline_->neuron_groups.size() && group < outline_->neuron_groups[layer].size());
   return GroupWeights::FromFile(outline_->ffn_specs[layer], outline_->ffn_sources[layer],
                                 outline_->neuron_groups[layer][group]);
+}
+
+absl::StatusOr<GroupWeights> FileSource::Neurons(uint32_t layer, uint32_t group) {
+  HEARTH_ASSIGN_OR_RETURN(GroupWeights weights, NeuronsInPlace(layer, group));
+  HEARTH_RETURN_IF_ERROR(weights.CheckRecords());
+  return weights;
 }
 
 absl::StatusOr<UnitWeights> FileSource::Unit(const UnitId& unit) {
@@ -26,6 +32,7 @@ void FileSource::ReleaseLayer(uint32_t layer) {
     for (const WeightSlice* slice : {&block.gate, &block.up, &block.down, &block.predictor}) {
       if (slice->tensor != nullptr) file_->Release(slice->tensor->data);
     }
+    if (block.packed != nullptr) file_->Release(block.packed->records);
   }
   const absl::StatusOr<UnitParts> heads = outline_->Parts({UnitKind::kHeads, layer, 0});
   if (!heads.ok()) return;

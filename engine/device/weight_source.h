@@ -21,6 +21,12 @@ class WeightSource {
   virtual ~WeightSource() = default;
   // The weights of a unit that the outline has (CHECK).
   virtual absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) = 0;
+  // The same of neurons that stay where they are, to be read, and checked, one by one.
+  virtual absl::StatusOr<GroupWeights> NeuronsInPlace(uint32_t layer, uint32_t group) {
+    return Neurons(layer, group);
+  }
+  // The packed file that they are in; null where they are anywhere else.
+  virtual const GgufFile* packed_file() const { return nullptr; }
   virtual absl::StatusOr<UnitWeights> Unit(const UnitId& unit) = 0;  // other than neurons
   // Whether it has every unit of the model, asked for or not.
   virtual bool has_everything() const { return false; }
@@ -34,6 +40,8 @@ class FileSource : public WeightSource {
   FileSource(std::shared_ptr<const GgufFile> file, std::shared_ptr<const ModelOutline> outline);
 
   absl::StatusOr<GroupWeights> Neurons(uint32_t layer, uint32_t group) override;
+  absl::StatusOr<GroupWeights> NeuronsInPlace(uint32_t layer, uint32_t group) override;
+  const GgufFile* packed_file() const override { return file_->is_packed() ? file_.get() : nullptr; }
   absl::StatusOr<UnitWeights> Unit(const UnitId& unit) override;
   bool has_everything() const override { return true; }
   void ReleaseLayer(uint32_t layer) override;

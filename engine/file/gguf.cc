@@ -2,8 +2,11 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/absl_view.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
+#include "engine/file/gguf_packed.h"
 #include "engine/file/gguf_reader.h"
 
 namespace hearth {
@@ -14,7 +17,7 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path
   file->mapping_ = std::move(mapping);
   file->bytes_ = file->mapping_->bytes();
   file->name_ = path;
-  const absl::Status read = GgufReader(file.get()).Read();
+  const absl::Status read = file->Read();
   HEARTH_RETURN_IF_ERROR(file->CheckUnchanged());  // if it was, that is why it cannot be read
   HEARTH_RETURN_IF_ERROR(read);
   return file;
@@ -24,8 +27,27 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Parse(absl::Span<const uint8
   std::unique_ptr<GgufFile> file(new GgufFile());
   file->bytes_ = bytes;
   file->name_ = std::move(name);
-  HEARTH_RETURN_IF_ERROR(GgufReader(file.get()).Read());
+  HEARTH_RETURN_IF_ERROR(file->Read());
   return file;
+}
+
+absl::Status GgufFile::Read() {
+  HEARTH_RETURN_IF_ERROR(GgufReader(this).Read());
+  return PackedReader(this).Read();
+}
+
+absl::Status GgufFile::AddDescription(GgufTensor tensor) {
+  if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
+    return absl::InvalidArgumentError(absl::StrCat(name_, ": two tensors are called ", Printable(tensor.name),
+                                                   "; download or copy the file again"));
+  }
+  tensors_.push_back(std::move(tensor));
+  return absl::OkStatus();
+}
+
+absl::Span<const PackedBlock> GgufFile::packed_blocks(uint32_t layer) const {
+  if (layer >= packed_blocks_.size()) return {};
+  return packed_blocks_[layer];
 }
 
 const GgufTensor* GgufFile::FindTensor(std::string_view name) const {
@@ -38,8 +60,17 @@ void GgufFile::Release(absl::Span<const uint8_t> part) const {
   if (mapping_ && own) mapping_->Release(part);
 }
 
+void GgufFile::DropCache() const {
+  if (mapping_) mapping_->DropCache();
+}
+
 absl::Status GgufFile::CheckUnchanged() const {
   return mapping_ ? mapping_->CheckUnchanged() : absl::OkStatus();
+}
+
+absl::StatusOr<int> GgufFile::OpenDescriptor(int flags) const {
+  if (mapping_) return mapping_->OpenDescriptor(flags);
+  return absl::FailedPreconditionError(absl::StrCat(name_, ": is no file on a disk"));
 }
 
 std::string GgufFile::Identity() const { return mapping_ ? mapping_->Identity() : ""; }

@@ -77,6 +77,17 @@ struct GgufTensor {
   uint64_t values() const { return ne[0] * rows(); }
 };
 
+// The neurons of one block of a layer in a packed file (gguf_packed.h). Borrowed from the mapping.
+struct PackedBlock {
+  uint64_t record_bytes = 0;
+  absl::Span<const uint8_t> records;  // (neurons, record_bytes)
+  absl::Span<const uint8_t> scales;   // of turned codes (turned_rows.h); else empty
+  std::vector<uint32_t> places;  // of each neuron among the records; empty: they lie as they are numbered
+
+  uint64_t place(uint32_t neuron) const { return places.empty() ? neuron : places[neuron]; }
+  const uint8_t* record(uint32_t neuron) const { return records.data() + place(neuron) * record_bytes; }
+};
+
 // A model file in GGUF v2 or v3, or a PowerInfer file (the same with magic "PWRI"), memory-mapped. Immutable
 // and thread-safe. Everything is validated before use: counts against the size of the file, offsets,
 // alignment, overflow, overlap with the header, known types, unique names. The data of tensors is read from
@@ -97,18 +108,31 @@ class GgufFile {
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* FindTensor(std::string_view name) const;
   bool is_powerinfer() const { return is_powerinfer_; }
+  // Whether neurons lie one by one (gguf_packed.h): tensors() are those of the model that was packed, and the
+  // matrices of neurons among them have no data. Of a layer its blocks; none where it lies as in other files.
+  bool is_packed() const { return packed_; }
+  absl::Span<const PackedBlock> packed_blocks(uint32_t layer) const;
+  // The file's tensors that are none of the model's.
+  const std::vector<GgufTensor>& pack_tensors() const { return pack_tensors_; }
   uint32_t version() const { return version_; }
   const std::string& name() const { return name_; }
   absl::Span<const uint8_t> bytes() const { return bytes_; }
   // See MappedFile; of Parse'd bytes, and of bytes that are not the file's, nothing is released. Parse'd
   // bytes do not change, and their identity is empty.
   void Release(absl::Span<const uint8_t> part) const;
+  void DropCache() const;
   absl::Status CheckUnchanged() const;
   std::string Identity() const;
+  // FAILED_PRECONDITION for Parse'd bytes.
+  absl::StatusOr<int> OpenDescriptor(int flags) const;
 
  private:
   GgufFile() = default;
+  absl::Status Read();
+  // A tensor without data. INVALID_ARGUMENT where there is one of its name.
+  absl::Status AddDescription(GgufTensor tensor);
   friend class GgufReader;
+  friend class PackedReader;
   friend absl::StatusOr<std::unique_ptr<GgufFile>> ParseSkeleton(std::vector<uint8_t> bytes,
                                                                  std::string name);
 
@@ -118,6 +142,9 @@ class GgufFile {
   std::string name_;
   uint32_t version_ = 0;
   bool is_powerinfer_ = false;
+  bool packed_ = false;
+  std::vector<std::vector<PackedBlock>> packed_blocks_;  // by layer
+  std::vector<GgufTensor> pack_tensors_;
   GgufMetadata metadata_;
   std::vector<absl::Span<const uint8_t>> metadata_entries_;
   std::vector<GgufTensor> tensors_;

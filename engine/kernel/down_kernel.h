@@ -33,7 +33,8 @@ struct DownKernel {
   static Order OrderOf(const DownRows& down);
   static TensorType TypeOf(const DownRows& down) { return down.type_; }
   static const uint8_t* RowOf(const DownRows& down, uint32_t id) {
-    return down.rows_.data() + id * down.row_bytes_;
+    return down.places_ != nullptr ? down.places_[id] + down.offset_
+                                   : down.rows_.data() + id * down.row_bytes_;
   }
   // Of the unit that the neuron belongs to, (n_embd).
   static const uint8_t* ScalesOf(const DownRows& down, uint32_t id) {

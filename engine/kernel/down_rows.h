@@ -42,12 +42,20 @@ class DownRows {
   static absl::StatusOr<DownRows> ByNeuron(TensorType type, size_t neurons, size_t n_embd,
                                            Matrix::RowReader read, ThreadPool& pool);
 
+  // Rows that lie elsewhere: neuron i's at places[i] + offset, as a file has them that stores `down` by
+  // neuron, else turned (TurnedRows) with their `scales`, (neurons / 32, n_embd), where they share some.
+  // `places` outlives the matrix; only rows of neurons that fire need a place.
+  static DownRows View(TensorType type, bool by_neuron, size_t neurons, size_t n_embd,
+                       const uint8_t* const* places, size_t offset, WeightMemory scales);
+
   DownRows() = default;
 
   // Its size.
   bool empty() const { return neurons_ == 0; }
   size_t n_embd() const { return n_embd_; }
-  uint64_t bytes() const { return rows_.size() + scales_.size(); }
+  uint64_t bytes() const { return neurons_ * row_bytes_ + scales_.size(); }
+  // Of memory that it owns.
+  uint64_t memory_bytes() const { return rows_.size() + scales_.size(); }
   // Bytes that one Accumulate over all columns reads.
   uint64_t BytesOf(absl::Span<const uint32_t> ids) const;
 
@@ -65,17 +73,14 @@ class DownRows {
   friend struct DownKernel;
   enum class Kind { kByNeuron, kTurnedValues, kTurnedCodes };
 
-  // Copies the values (or codes) of outputs [first, first + count) from the file's rows to those of the
-  // neurons.
-  void TurnValues(const uint8_t* from, size_t first, size_t count);
-  void TurnCodes(const uint8_t* from, size_t first, size_t count);
-
   Kind kind_ = Kind::kByNeuron;
   TensorType type_ = TensorType::kF32;
   size_t neurons_ = 0;
   size_t n_embd_ = 0;
   size_t row_bytes_ = 0;
-  WeightMemory rows_;    // (neurons, n_embd)
+  WeightMemory rows_;                       // (neurons, n_embd)
+  const uint8_t* const* places_ = nullptr;  // of a view
+  size_t offset_ = 0;
   WeightMemory scales_;  // (neurons / 32, n_embd), half precision: of codes
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/base/status_macros.h"
+#include "engine/file/gguf_packed.h"
 #include "engine/kernel/prefetch.h"
 
 namespace hearth {
@@ -22,6 +23,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
                                                          std::shared_ptr<const ModelOutline> outline,
                                                          ThreadPool& pool) {
+  HEARTH_RETURN_IF_ERROR(CheckPackedTensors(*file));
   if (file->bytes().size() > kLargeFileBytes) MeasurePrefetch(pool);
   std::shared_ptr<Model> model(new Model());
   WeightLoader loader(*outline->tensors, outline->options.arithmetic, &pool);

@@ -107,6 +107,9 @@ struct FfnBlockSource {
   WeightSlice predictor;  // fc2
   // Vectors, float32 (or converted): first_row counts values here.
   WeightSlice gate_bias, up_bias, down_bias, neuron_scale;
+  // Of a packed file: where gate, up and `down` lie, whose tensors have no data then (`down`, where it is not
+  // in the records, has).
+  const PackedBlock* packed = nullptr;
 };
 
 struct FfnLayerSource {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/kernel/turned_rows.h"
 
 namespace hearth {
 namespace {
@@ -89,7 +90,11 @@ absl::StatusOr<GroupWeights> GroupWeights::FromFile(const FfnLayerSpec& spec, co
   HEARTH_ASSIGN_OR_RETURN(weights.loaded_.layout, CheckedLayout(spec, group));
   weights.loaded_.group = std::move(group);
   weights.source_ = source.blocks[weights.group().block];
-  if (!spec.neuron_major) weights.FindDownRuns();
+  if (weights.packed() != nullptr) weights.record_ = NeuronRecord::Of(spec, weights.group().block);
+  weights.down_type_ = spec.down_type(weights.group().block);
+  weights.n_embd_ = spec.n_embd;
+  weights.neuron_major_ = spec.neuron_major;
+  if (!spec.neuron_major && weights.record_.down_bytes == 0) weights.FindDownRuns();
   return weights;
 }
 
@@ -120,6 +125,9 @@ void GroupWeights::CopyFromFile(const BundleEntry& entry, size_t first, size_t c
                                 size_t out_stride) const {
   const absl::Span<const uint32_t> neurons = group().neurons;
   const uint64_t row_bytes = entry.bytes / entry.rows;
+  const bool of_record = entry.part == BundlePart::kGate || entry.part == BundlePart::kUp ||
+                         (entry.part == BundlePart::kDown && record_.down_bytes > 0);
+  if (packed() != nullptr && of_record) return CopyFromRecords(entry, first, count, out, out_stride);
   switch (entry.part) {
     case BundlePart::kGate:
       return CopyNeurons(source_->gate, neurons.subspan(first, count), row_bytes, out, out_stride);
@@ -150,6 +158,37 @@ void GroupWeights::CopyFromFile(const BundleEntry& entry, size_t first, size_t c
       to += run.bytes;
     }
   }
+}
+
+void GroupWeights::CopyFromRecords(const BundleEntry& entry, size_t first, size_t count, uint8_t* out,
+                                   size_t out_stride) const {
+  const absl::Span<const uint32_t> neurons = group().neurons;
+  if (entry.part == BundlePart::kDown && !neuron_major_) {
+    const auto row = [&](size_t i) { return packed()->record(neurons[i]) + record_.down(); };
+    const auto scales = [&](size_t unit) {
+      const uint64_t place = packed()->place(neurons[unit * TurnedRows::kUnit]);
+      return packed()->scales.data() + place / TurnedRows::kUnit * record_.scale_bytes;
+    };
+    return TurnedRows(down_type_, n_embd_)
+        .TurnBack(row, scales, neurons.size(), first, count, out, out_stride);
+  }
+  const uint64_t offset = entry.part == BundlePart::kGate ? 0
+                          : entry.part == BundlePart::kUp ? record_.up()
+                                                          : record_.down();
+  for (size_t i = 0; i < count; ++i) {
+    std::memcpy(out + i * out_stride, packed()->record(neurons[first + i]) + offset,
+                entry.bytes / entry.rows);
+  }
+}
+
+absl::Status GroupWeights::CheckRecords() const {
+  if (packed() == nullptr) return absl::OkStatus();
+  for (const uint32_t neuron : group().neurons) {
+    if (IsIntact(record_, packed()->record(neuron), /*with_gate=*/true)) continue;
+    return absl::DataLossError(absl::StrCat("neuron ", neuron, " of block ", group().block,
+                                            " is damaged; copy the file again, or pack the model again"));
+  }
+  return absl::OkStatus();
 }
 
 LoadedGroup GroupWeights::Load() && {

@@ -11,6 +11,7 @@
 #include "engine/neuron/bundle.h"
 #include "engine/neuron/ffn_spec.h"
 #include "engine/neuron/neuron_group.h"
+#include "engine/neuron/neuron_record.h"
 
 namespace hearth {
 
@@ -40,6 +41,10 @@ class GroupWeights {
   static absl::StatusOr<GroupWeights> FromFile(const FfnLayerSpec& spec, const FfnLayerSource& source,
                                                NeuronGroup group);
 
+  // Whether the group's records in a packed file are what was written; OK for whatever else it is made of.
+  // DATA_LOSS, naming the neuron.
+  absl::Status CheckRecords() const;
+
   // Which neurons, and how their bundle is laid out.
   const NeuronGroup& group() const { return loaded_.group; }
   const BundleLayout& layout() const { return loaded_.layout; }
@@ -47,6 +52,8 @@ class GroupWeights {
   // Copies rows [first, first + count) of a part that the layout has, out_stride bytes apart, to `out`.
   // Thread-safe.
   void CopyRows(const BundleEntry& entry, size_t first, size_t count, uint8_t* out, size_t out_stride) const;
+  // The records that it is read from; null where it is made of anything else.
+  const PackedBlock* packed() const { return source_ ? source_->packed : nullptr; }
   // The group with its bundle in memory, read from the file where it is not there yet.
   LoadedGroup Load() &&;
 
@@ -62,10 +69,17 @@ class GroupWeights {
   void FindDownRuns();
   void CopyFromFile(const BundleEntry& entry, size_t first, size_t count, uint8_t* out,
                     size_t out_stride) const;
+  // A part of its neurons' records; `down` as outputs [first, first + count).
+  void CopyFromRecords(const BundleEntry& entry, size_t first, size_t count, uint8_t* out,
+                       size_t out_stride) const;
 
   LoadedGroup loaded_;                    // bytes are empty for a file
   std::optional<FfnBlockSource> source_;  // of a file
-  std::vector<ByteRun> down_runs_;        // of a file whose `down` is stored by output row
+  NeuronRecord record_;                   // of a packed file
+  TensorType down_type_ = TensorType::kF32;
+  uint64_t n_embd_ = 0;
+  bool neuron_major_ = false;
+  std::vector<ByteRun> down_runs_;  // of a file whose `down` is stored by output row
 };
 
 }  // namespace hearth

@@ -13,6 +13,7 @@
 #include "engine/base/input_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
+#include "engine/file/gguf_packed.h"
 
 namespace hearth {
 namespace {
@@ -74,6 +75,8 @@ absl::Status CheckFinite(const GgufTensor& tensor, const std::string& path) {
 }  // namespace
 
 std::string ModelFingerprint(const GgufFile& model) {
+  const absl::StatusOr<std::optional<std::string>> packed = model.metadata().GetString(kPackFingerprintKey);
+  if (model.is_packed() && packed.ok() && *packed) return **packed;
   Fingerprint fingerprint;
   for (const GgufTensor& tensor : model.tensors()) {
     fingerprint.Add(tensor.name);

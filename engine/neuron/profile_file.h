@@ -32,7 +32,7 @@ namespace hearth {
 inline constexpr char kProfileFileType[] = "hearth-profile";
 
 // Tells one model file from another: 16 hexadecimal digits made of the names, types and shapes of its tensors
-// and of the first and last bytes of each.
+// and of the first and last bytes of each. A packed file has that of its model.
 std::string ModelFingerprint(const GgufFile& model);
 
 // Where the profile of a model file lies unless a flag names another place.

@@ -1,14 +1,19 @@
 #include "engine/outline/model_outline.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "engine/attention/kv_cache.h"
 #include "engine/attention/mixer_weights.h"
+#include "engine/base/absl_view.h"
 #include "engine/base/check.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/neuron/bundle.h"
+#include "engine/neuron/neuron_record.h"
 #include "engine/outline/ffn_layers.h"
 #include "engine/outline/leader_weights.h"
 #include "engine/outline/output_rows.h"
@@ -39,6 +44,36 @@ absl::Status IgnoreSpareTensors(const GgufFile& file, const ModelSpec& spec, Wei
   return absl::OkStatus();
 }
 
+absl::Status BadPack(const GgufFile& file, std::string_view problem) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(file.name(), ": ", AbslView(problem), "; pack the model again"));
+}
+
+// Of a packed file: where the neurons are. Whatever is not in their records has data.
+absl::Status BindPackedBlocks(const GgufFile& file, ModelOutline& outline) {
+  if (!file.is_packed()) return absl::OkStatus();
+  absl::flat_hash_set<const GgufTensor*> in_records;
+  for (uint32_t layer = 0; layer < outline.ffn_specs.size(); ++layer) {
+    const absl::Span<const PackedBlock> blocks = file.packed_blocks(layer);
+    if (blocks.empty()) continue;
+    const FfnLayerSpec& spec = outline.ffn_specs[layer];
+    const absl::Status status = CheckPackedBlocks(spec, blocks);
+    if (!status.ok()) return BadPack(file, absl::StrCat("layer ", layer, ": ", status.message()));
+    for (uint32_t b = 0; b < blocks.size(); ++b) {
+      FfnBlockSource& source = outline.ffn_sources[layer].blocks[b];
+      source.packed = &blocks[b];
+      in_records.insert({source.gate.tensor, source.up.tensor});
+      if (NeuronRecord::Of(spec, b).down_bytes > 0) in_records.insert(source.down.tensor);
+    }
+  }
+  for (const GgufTensor& tensor : outline.tensors->tensors()) {
+    if (tensor.data.empty() && !in_records.contains(&tensor)) {
+      return BadPack(file, absl::StrCat("tensor ", Printable(tensor.name), " has no data"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Checks every tensor of the file, one kind of unit after the other, and counts their bytes.
 absl::Status CheckWeights(const GgufFile& file, float sparse_threshold, ModelOutline& outline) {
   const ModelSpec& spec = outline.spec;
@@ -61,7 +96,7 @@ absl::Status CheckWeights(const GgufFile& file, float sparse_threshold, ModelOut
   HEARTH_RETURN_IF_ERROR(loader.Finish());
   outline.ffn_specs = std::move(ffn.specs);
   outline.ffn_sources = std::move(ffn.sources);
-  return absl::OkStatus();
+  return BindPackedBlocks(file, outline);
 }
 
 // What whoever leads a layer holds of it.

@@ -109,6 +109,10 @@ absl::StatusOr<PredictorTask> MakePredictorTask(const ModelOutline& outline, uin
   const FfnLayerSpec& spec = outline.ffn_specs[layer];
   const FfnBlockSource& block = outline.ffn_sources[layer].blocks[0];
   HEARTH_CHECK(CanPredict(spec));
+  if (block.packed != nullptr) {
+    return absl::InvalidArgumentError(
+        "predictors are made of the model before it is packed; their profile serves the packed file as well");
+  }
   const size_t n = spec.n_embd, tokens = inputs.size() / n;
   if (tokens < 4) return absl::InvalidArgumentError("the text is too short; give one of thousands of tokens");
 

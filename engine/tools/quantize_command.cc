@@ -151,6 +151,10 @@ absl::StatusOr<QuantizeSummary> QuantizeFile(const std::string& input, const std
                                                  "; choose F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K"));
   }
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(input));
+  if (file->is_packed()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(input, " is a packed file; quantise the model that it was made of, then pack that"));
+  }
   for (const std::string& read : {input, options.imatrix_path})
     HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(output, read));
   HEARTH_RETURN_IF_ERROR(OutputFile::Check(output, options.replace));
