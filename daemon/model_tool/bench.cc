@@ -39,7 +39,28 @@ struct Measured {
   double decode_bytes_per_second = 0;  // weights and KV cache, over all repetitions
   double bytes_per_token = 0;
   double neurons_per_token = 0;  // whose output was computed, over all layers
+  double tokens = 0;             // generated
+  DiskCounters disk;             // of generating them
 };
+
+DiskCounters DiskWork(const Session& session) {
+  DiskCounters total;
+  for (const DeviceCounters& counters : session.device_counters()) total.Add(counters.disk);
+  return total;
+}
+
+// Of one token, where neurons stay on the disk.
+nlohmann::json DiskJson(const Measured& measured) {
+  const DiskCounters& disk = measured.disk;
+  const auto per_token = [&](uint64_t count) { return static_cast<double>(count) / measured.tokens; };
+  return {{"hit_rate", static_cast<double>(disk.hits) / static_cast<double>(disk.hits + disk.misses)},
+          {"misses_per_token", per_token(disk.misses)},
+          {"evictions_per_token", per_token(disk.evictions)},
+          {"reads_per_token", per_token(disk.reads)},
+          {"bytes_read_per_token", per_token(disk.bytes_read)},
+          {"wait_seconds_per_token", per_token(disk.wait_us) / 1e6},
+          {"memory_bytes", disk.memory_bytes}};
+}
 
 double NeuronsComputed(const Session& session) {
   double neurons = 0;
@@ -78,6 +99,7 @@ class Repetition {
 
     const uint64_t bytes_before = session_.bytes_touched();
     const double neurons_before = NeuronsComputed(session_);
+    const DiskCounters disk_before = DiskWork(session_);
     const Clock::time_point decode_start = Clock::now();
     for (uint32_t i = 0; i < flags_.generate_tokens; ++i)
       HEARTH_RETURN_IF_ERROR(Decode(flags_.prompt_tokens + i));
@@ -89,6 +111,8 @@ class Repetition {
     measured.bytes_per_token += bytes / generated / flags_.repetitions;
     const double neurons = NeuronsComputed(session_) - neurons_before;
     measured.neurons_per_token += neurons / generated / flags_.repetitions;
+    measured.tokens += generated;
+    measured.disk.Add(DiskWork(session_).Since(disk_before));
     return absl::OkStatus();
   }
 
@@ -149,6 +173,14 @@ bool UsesIntegers(const Session& session) {
   return 2 * integers > all;
 }
 
+std::string DiskText(const nlohmann::json& disk) {
+  const auto number = [&](const char* name) { return disk[name].get<double>(); };
+  return absl::StrFormat(
+      "disk    %.1f %% of the neurons that fire were in memory; %.0f reads, %.1f MB and %.1f ms of waiting per token\n",
+      100 * number("hit_rate"), number("reads_per_token"), number("bytes_read_per_token") / 1e6,
+      1e3 * number("wait_seconds_per_token"));
+}
+
 std::string ToText(const nlohmann::json& document) {
   const auto number = [&](const char* name) { return document[name].get<double>(); };
   return absl::StrFormat(
@@ -183,7 +215,7 @@ absl::Status Bench(const BenchFlags& flags) {
   const double peak = integers ? MeasureInt8Rate(all_threads) : MeasureF32Rate(all_threads);
   const double prefill = Median(measured.prefill_tokens_per_second);
   const double operations = prefill * PrefillOperationsPerToken(*session);
-  const nlohmann::json document = {
+  nlohmann::json document = {
       {"model", flags.model.path},
       {"threads", session->threads()},
       {"sequences", flags.sequences},
@@ -204,7 +236,10 @@ absl::Status Bench(const BenchFlags& flags) {
       {"peak_arithmetic", integers ? "int8" : "float32"},
       {"prefill_share_of_peak", peak > 0 ? operations / peak : 0},
   };
-  return flags.model.json ? PrintJson(document) : Print(ToText(document));
+  const bool reads_disk = measured.disk.hits + measured.disk.misses > 0;
+  if (reads_disk) document["disk"] = DiskJson(measured);
+  if (flags.model.json) return PrintJson(document);
+  return Print(ToText(document) + (reads_disk ? DiskText(document["disk"]) : ""));
 }
 
 }  // namespace

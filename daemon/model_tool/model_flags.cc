@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/capacity/device_option.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "engine/command_line/flags.h"
@@ -38,11 +39,21 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
           "dense for others")
       ->check(CLI::IsMember({"dense", "exact", "predicted"}));
   AddProfileFlag(command, flags.profile_path);
-  command.add_option(
+  CLI::Option* devices = command.add_option(
       "--devices", flags.devices,
       "devices that share the model: a number of CPUs, or name[,kind=gpu][,memory=4GiB][,threads=2] "
       "[,bandwidth=20G] several times with ';' between; kind is cpu, gpu (with number=, as CUDA counts) or "
       "emulated-gpu; memory limits what a device holds");
+  AddParsed(
+      command, "--memory", "SIZE",
+      [&flags](const std::string& size) -> absl::Status {
+        HEARTH_ASSIGN_OR_RETURN(flags.memory_bytes, ParseByteCount(size));
+        return absl::OkStatus();
+      },
+      "what the program may take, 2GiB for example; neurons of a packed model (hearth-model pack) that do "
+      "not fit are "
+      "read from the disk when they fire")
+      ->excludes(devices);
   command.add_option("--kv-type", flags.kv_type, "type of cached keys and values")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
       ->capture_default_str();

@@ -26,7 +26,8 @@ struct ModelFlags {
   std::string kv_type = "f32";
   std::string arithmetic = "fast";
   std::string rope_scaling;
-  uint32_t context = 0;  // 0: as much as the command needs, and 512 where trained for that
+  uint64_t memory_bytes = 0;  // for everything; 0: no limit
+  uint32_t context = 0;       // 0: as much as the command needs, and 512 where trained for that
   bool json = false;
 
   // The flags' values as the engine has them.

@@ -68,10 +68,26 @@ absl::StatusOr<std::vector<DeviceOption>> ChooseDevices(const std::string& spec,
   return options;
 }
 
-absl::StatusOr<std::vector<HostDeviceSpec>> OpenDevices(const std::vector<DeviceOption>& options) {
+// What the program takes beside its devices' weights and caches: code, threads, activations.
+uint64_t OwnBytes(const ModelOutline& outline, const DecoderOptions& options) {
+  constexpr uint64_t kProgramBytes = uint64_t{64} << 20;
+  const uint64_t row_values = uint64_t{24} * outline.spec.n_embd;
+  const uint64_t logits =
+      uint64_t{outline.spec.n_vocab} * std::min<uint64_t>(options.max_rows, kMaxLogitRows);
+  return kProgramBytes + outline.leader_bytes_per_token +
+         (row_values * options.max_rows + logits) * sizeof(float);
+}
+
+// `memory_bytes`: of the program, 0 without a limit.
+absl::StatusOr<std::vector<HostDeviceSpec>> OpenDevices(const std::vector<DeviceOption>& options,
+                                                        uint64_t memory_bytes, uint64_t own_bytes) {
   std::vector<HostDeviceSpec> specs;
   for (const DeviceOption& option : options) {
     HostDeviceSpec spec{option.name, option.threads.value_or(1)};
+    if (memory_bytes > 0) {
+      spec.memory_bytes = memory_bytes - std::min(memory_bytes, own_bytes);
+      spec.uses_disk = true;
+    }
     if (!IsCpu(option)) {
       HEARTH_ASSIGN_OR_RETURN(spec.gpu, OpenGpuOption(option));
     }
@@ -172,7 +188,8 @@ absl::Status Session::MakeDevices(const ModelFlags& flags, const DecoderOptions&
   const ModelOutline& outline = model_->outline();
   HEARTH_ASSIGN_OR_RETURN(placement::Model description, DescribeModel(outline, decoder_options));
   description.leader_memory_bytes = 0;  // budgets limit what is placed
-  HEARTH_ASSIGN_OR_RETURN(const std::vector<HostDeviceSpec> specs, OpenDevices(options));
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<HostDeviceSpec> specs,
+                          OpenDevices(options, flags.memory_bytes, OwnBytes(outline, decoder_options)));
   HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster,
                           OneHost(options, specs, outline, decoder_options));
   HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan, placement::MakePlan(cluster, description));
@@ -181,7 +198,9 @@ absl::Status Session::MakeDevices(const ModelFlags& flags, const DecoderOptions&
   share_ = std::make_unique<HostShare>(model_->shared_outline(), decoder_options, SharesOf(plan, outline),
                                        *devices_);
   FileSource source(file_, model_->shared_outline());
-  return share_->Load(source, *pool_);
+  HEARTH_RETURN_IF_ERROR(share_->Load(source, *pool_));
+  if (flags.memory_bytes > 0) file_->DropCache();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<const Tokenizer*> Session::tokenizer() {

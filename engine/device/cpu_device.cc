@@ -4,10 +4,12 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/attention/mixer_shard.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/output_shard.h"
+#include "engine/neuron/neuron_record.h"
 
 namespace hearth {
 namespace {
@@ -50,12 +52,54 @@ CpuDevice::CpuDevice(std::string name, const ModelSpec& model, uint32_t max_rows
   counters_.neurons_held.resize(model.n_layers);
 }
 
+absl::Status CpuDevice::LeaveNeuronsOnDisk(const GgufFile& file, const ModelOutline& outline,
+                                           uint64_t budget_bytes) {
+  uint64_t largest_record = 0;
+  for (const FfnLayerSpec& spec : outline.ffn_specs) {
+    for (uint32_t b = 0; HasRecords(spec) && b < spec.block_neurons.size(); ++b) {
+      largest_record = std::max(largest_record, NeuronRecord::Of(spec, b).bytes);
+    }
+  }
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<DiskReader> reader,
+                          DiskReader::Open(file, DiskReaderOptions::For(largest_record, budget_bytes)));
+  disk_ = std::make_shared<DiskNeurons>();
+  disk_->cache = std::make_unique<RecordCache>(std::move(reader));
+  disk_->mapping = file.bytes().data();
+  budget_bytes_ = budget_bytes;
+  return absl::OkStatus();
+}
+
+absl::Status CpuDevice::Prepare() {
+  if (disk_ == nullptr || disk_->cache->records() == 0) return absl::OkStatus();
+  RecordCache& cache = *disk_->cache;
+  const uint64_t fixed = weight_bytes() + kv_bytes();
+  if (fixed > budget_bytes_ || budget_bytes_ - fixed < cache.least_bytes()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("device ", name_, " has a budget of ", budget_bytes_, " bytes, but needs ", fixed,
+                     " for what cannot stay on the disk and ", cache.least_bytes(),
+                     " to read neurons; give it more memory"));
+  }
+  HEARTH_RETURN_IF_ERROR(cache.Open(budget_bytes_ - fixed));
+  HEARTH_RETURN_IF_ERROR(cache.KeepWhatFits());
+  HEARTH_RETURN_IF_ERROR(cache.ReadMostFrequent());
+  MutexLock lock(&mutex_);
+  counters_.disk = cache.counters();
+  return absl::OkStatus();
+}
+
 absl::Status CpuDevice::CanHold(const ModelOutline&, const UnitId&) const { return absl::OkStatus(); }
 
 absl::StatusOr<std::shared_ptr<UnitPiece>> CpuDevice::LoadNeurons(const LoadContext& context, uint32_t layer,
                                                                   std::vector<uint32_t> groups,
                                                                   std::vector<GroupWeights> weights) {
   const ModelOutline& outline = context.outline;
+  if (disk_ != nullptr && HasRecords(outline.ffn_specs[layer])) {
+    HEARTH_ASSIGN_OR_RETURN(
+        std::unique_ptr<CpuShard> shard,
+        MakeDiskShard(outline.ffn_specs[layer], std::move(weights), outline.options.sparsity, context.pool,
+                      outline.options.arithmetic, disk_));
+    return MakeFfnPiece(std::move(groups), std::move(shard));
+  }
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<CpuShard> shard,
                           MakeCpuShard(outline.ffn_specs[layer], std::move(weights), outline.options.sparsity,
                                        context.pool, outline.options.arithmetic));
@@ -126,7 +170,12 @@ absl::Status CpuDevice::Compute(const FfnRequest& request, absl::Span<int64_t> s
   uint64_t neurons = 0;
   for (const auto& piece : pieces(UnitKind::kNeurons, request.layer)) {
     CpuShard& shard = *static_cast<FfnPiece&>(*piece).shard;
-    const ShardWork done = shard.Run(request, pool_, sums);
+    const absl::StatusOr<ShardWork> ran = shard.Run(request, pool_, sums);
+    if (!ran.ok()) {
+      return absl::UnavailableError(
+          absl::StrCat("device ", name_, ": layer ", request.layer, ": ", ran.status().message()));
+    }
+    const ShardWork& done = *ran;
     work.neurons_computed += done.neurons_computed;
     work.bytes_touched += done.bytes_touched;
     neurons += shard.neurons();
@@ -135,6 +184,7 @@ absl::Status CpuDevice::Compute(const FfnRequest& request, absl::Span<int64_t> s
   counters_.neurons_computed[request.layer] += work.neurons_computed;
   counters_.neurons_held[request.layer] += neurons * request.rows;
   counters_.bytes_touched += work.bytes_touched;
+  if (disk_ != nullptr) counters_.disk = disk_->cache->counters();
   return absl::OkStatus();
 }
 
@@ -147,6 +197,12 @@ absl::Status CpuDevice::Compute(const OutputRequest& request, absl::Span<int64_t
   MutexLock lock(&mutex_);
   counters_.bytes_touched += step_.work.bytes_touched - before;
   return absl::OkStatus();
+}
+
+void CpuDevice::Expect(const FfnRequest& request) {
+  for (const auto& piece : pieces(UnitKind::kNeurons, request.layer)) {
+    static_cast<FfnPiece&>(*piece).shard->Expect(request, pool_);
+  }
 }
 
 absl::StatusOr<std::vector<uint8_t>> CpuDevice::ReadKv(const KvRange& range) {

@@ -25,6 +25,11 @@ class CpuDevice : public LocalDevice {
   // `model` and `pool` outlive this; the pool is used by one device at a time.
   CpuDevice(std::string name, const ModelSpec& model, uint32_t max_rows, ThreadPool& pool);
 
+  // Lets neurons stay in the packed file, as many as `budget_bytes`, which is for everything that the device
+  // holds, has no room for. Before anything is loaded. RESOURCE_EXHAUSTED without memory for buffers; the
+  // errors of open().
+  absl::Status LeaveNeuronsOnDisk(const GgufFile& file, const ModelOutline& outline, uint64_t budget_bytes);
+
   absl::Status CanHold(const ModelOutline& outline, const UnitId& unit) const override;
   absl::StatusOr<std::shared_ptr<UnitPiece>> LoadNeurons(const LoadContext& context, uint32_t layer,
                                                          std::vector<uint32_t> groups,
@@ -36,10 +41,15 @@ class CpuDevice : public LocalDevice {
                                                         std::vector<uint32_t> runs,
                                                         absl::Span<const UnitWeights> weights) override;
 
+  bool neurons_stay_on_disk() const override { return disk_ != nullptr; }
+  absl::Status Prepare() override;
+
   const std::string& name() const override { return name_; }
   Ticket Submit(const Request& request) override;
   absl::Status Collect(Ticket ticket, absl::Span<int64_t> sums) override;
   bool computes_in_collect() const override { return true; }
+  bool wants_guesses() const override { return disk_ != nullptr; }
+  void Expect(const FfnRequest& request) override;
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range) override;
   absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) override;
   DeviceCounters counters() const override;
@@ -56,6 +66,8 @@ class CpuDevice : public LocalDevice {
   const std::string name_;
   ThreadPool& pool_;
   MixStep step_;
+  std::shared_ptr<DiskNeurons> disk_;  // null: all in memory
+  uint64_t budget_bytes_ = 0;
   Ticket submitted_ = 0;
   std::array<Request, kMaxInFlight> requests_;  // by ticket
 

@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "engine/attention/mixer_shard.h"
 #include "engine/attention/row_place.h"
+#include "engine/disk/disk_counters.h"
 #include "engine/neuron/ffn_request.h"
 
 namespace hearth {
@@ -58,6 +59,7 @@ struct DeviceCounters {
   // Of requests of one row alone, which tell how fast it reads while it generates: bytes, and time computed.
   uint64_t single_row_bytes = 0;
   uint64_t single_row_ns = 0;
+  DiskCounters disk;                       // of neurons that it reads while it computes
 };
 
 // Numbers the requests of one device, rising from 1.
@@ -87,6 +89,12 @@ class Device {
   virtual absl::Status Collect(Ticket ticket, absl::Span<int64_t> sums) = 0;
   // True when Collect computes on the caller's thread: such devices are collected first, while others work.
   virtual bool computes_in_collect() const { return false; }
+
+  // Whether it reads neurons from a disk and begins sooner when Expect tells what it may be asked for next.
+  // That is a guess, made before the layer's mixer has run; results do not depend on it. At most one request
+  // is in flight then, of another kind.
+  virtual bool wants_guesses() const { return false; }
+  virtual void Expect(const FfnRequest& request) {}
 
   // Layers from `layer` on that the device computes whole, norms and residuals included, for whoever has x
   // only: up to the layer that this returns; `layer` itself where there are none.

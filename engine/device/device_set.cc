@@ -34,6 +34,17 @@ absl::Status DeviceSet::Collect(Work work, absl::Span<int64_t> sums) {
   return first_error;
 }
 
+bool DeviceSet::wants_guesses() const {
+  return std::any_of(devices_.begin(), devices_.end(),
+                     [](const Device* device) { return device->wants_guesses(); });
+}
+
+void DeviceSet::Expect(const FfnRequest& request) {
+  for (Device* device : devices_) {
+    if (device->wants_guesses() && device->Holds(Work::kFfn, request.layer)) device->Expect(request);
+  }
+}
+
 Device* DeviceSet::WholeLayersFrom(uint32_t layer) const {
   for (Device* device : devices_) {
     if (device->WholeLayersFrom(layer) > layer) return device;

@@ -26,6 +26,10 @@ class DeviceSet {
   // nothing was submitted.
   absl::Status Collect(Work work, absl::Span<int64_t> sums);
 
+  // See Device: whether any device does, and for those that hold a part of the layer.
+  bool wants_guesses() const;
+  void Expect(const FfnRequest& request);
+
   // The device that computes layers from `layer` on whole (Device::WholeLayersFrom); null where none does.
   Device* WholeLayersFrom(uint32_t layer) const;
 

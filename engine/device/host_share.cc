@@ -140,17 +140,39 @@ std::unique_ptr<LocalDevice> HostShare::MakeDevice(size_t i) {
   return std::make_unique<CpuDevice>(spec.name, outline_->spec, options_.max_rows, host_.pool(i));
 }
 
+absl::StatusOr<uint64_t> HostShare::BytesOf(size_t device) const {
+  uint64_t bytes = 0;
+  for (const UnitId& unit : shares_[device].units()) {
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t weights, outline_->BundleBytes(unit));
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t cache, outline_->CacheBytes(unit, options_));
+    for (const uint64_t part : {weights, cache}) bytes = CheckedAdd(bytes, part).value_or(UINT64_MAX);
+  }
+  return bytes;
+}
+
+absl::Status HostShare::LeaveNeuronsOnDisk(size_t device, const WeightSource& source) {
+  const HostDeviceSpec& spec = host_.specs()[device];
+  if (!spec.uses_disk || spec.gpu != nullptr) return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(device));
+  if (bytes <= spec.memory_bytes) return absl::OkStatus();
+  const GgufFile* file = source.packed_file();
+  if (file == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("device ", spec.name, " is to hold ", bytes,
+                     " bytes of weights and caches, its budget is ", spec.memory_bytes,
+                     " bytes; pack the model (hearth-model pack) so that neurons can stay on the "
+                     "disk, or give it more memory"));
+  }
+  return static_cast<CpuDevice*>(locals_[device])->LeaveNeuronsOnDisk(*file, *outline_, spec.memory_bytes);
+}
+
 absl::Status HostShare::Check() const {
   for (size_t i = 0; i < shares_.size(); ++i) {
-    uint64_t bytes = 0;
-    for (const UnitId& unit : shares_[i].units()) {
+    for (const UnitId& unit : shares_[i].units())
       HEARTH_RETURN_IF_ERROR(locals_[i]->CanHold(*outline_, unit));
-      HEARTH_ASSIGN_OR_RETURN(const uint64_t weights, outline_->BundleBytes(unit));
-      HEARTH_ASSIGN_OR_RETURN(const uint64_t cache, outline_->CacheBytes(unit, options_));
-      for (const uint64_t part : {weights, cache}) bytes = CheckedAdd(bytes, part).value_or(UINT64_MAX);
-    }
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(i));
     const HostDeviceSpec& spec = host_.specs()[i];
-    if (bytes > spec.memory_bytes) {
+    if (bytes > spec.memory_bytes && !spec.uses_disk) {
       return absl::ResourceExhaustedError(absl::StrCat("device ", spec.name, " is to hold ", bytes,
                                                        " bytes of weights and caches, its budget is ",
                                                        spec.memory_bytes, " bytes"));
@@ -188,6 +210,7 @@ void HostShare::Adopt(const HostShare& former) {
 
 absl::Status HostShare::Load(WeightSource& source, ThreadPool& pool, const Progress& progress) {
   const auto report = [&] { return progress ? progress(weight_bytes()) : absl::OkStatus(); };
+  for (size_t i = 0; i < locals_.size(); ++i) HEARTH_RETURN_IF_ERROR(LeaveNeuronsOnDisk(i, source));
   for (uint32_t layer = 0; layer < outline_->spec.n_layers; ++layer) {
     for (size_t i = 0; i < locals_.size(); ++i) {
       HEARTH_RETURN_IF_ERROR(InLayer(layer, LoadLayer(layer, i, source, pool)));
@@ -225,7 +248,9 @@ absl::Status HostShare::LoadNeurons(uint32_t layer, size_t device, WeightSource&
   if (missing.empty()) return absl::OkStatus();
   std::vector<GroupWeights> weights;
   for (uint32_t group : missing) {
-    HEARTH_ASSIGN_OR_RETURN(GroupWeights of_group, source.Neurons(layer, group));
+    HEARTH_ASSIGN_OR_RETURN(GroupWeights of_group, to.neurons_stay_on_disk()
+                                                       ? source.NeuronsInPlace(layer, group)
+                                                       : source.Neurons(layer, group));
     weights.push_back(std::move(of_group));
   }
   HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<UnitPiece> piece,

@@ -25,8 +25,9 @@ namespace hearth {
 struct HostDeviceSpec {
   std::string name;
   int threads = 1;
-  uint64_t memory_bytes = UINT64_MAX;   // budget for weights
+  uint64_t memory_bytes = UINT64_MAX;   // budget for weights and caches
   std::shared_ptr<GpuMemory> gpu = {};  // null: a CPU
+  bool uses_disk = false;  // neurons that the budget does not hold stay in a packed file; CPUs only
 };
 
 // The threads of a host's devices, used by all shares that it holds.
@@ -95,7 +96,7 @@ class HostShare {
   std::vector<UnitId> missing() const;
   // Loads the units that are still missing, layer by layer. `pool` is for loading: the devices may compute
   // for other shares meanwhile. INVALID_ARGUMENT for weights that do not fit, RESOURCE_EXHAUSTED without
-  // memory.
+  // memory or, where a device is to leave neurons on the disk, for a source that is no packed file.
   absl::Status Load(WeightSource& source, ThreadPool& pool, const Progress& progress = {});
 
   // What it was made of.
@@ -116,6 +117,10 @@ class HostShare {
 
  private:
   std::unique_ptr<LocalDevice> MakeDevice(size_t i);
+  // Weights and caches of all that a device is to hold.
+  absl::StatusOr<uint64_t> BytesOf(size_t device) const;
+  // Where a device's budget does not hold everything and it may use the disk.
+  absl::Status LeaveNeuronsOnDisk(size_t device, const WeightSource& source);
   absl::StatusOr<std::vector<UnitWeights>> ReadUnits(WeightSource& source, UnitKind kind, uint32_t layer,
                                                      const std::vector<uint32_t>& numbers) const;
   absl::Status LoadLayer(uint32_t layer, size_t device, WeightSource& source, ThreadPool& pool);

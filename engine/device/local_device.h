@@ -74,6 +74,8 @@ class LocalDevice : public Device {
   virtual absl::StatusOr<std::shared_ptr<UnitPiece>> LoadOutput(const LoadContext& context,
                                                                 std::vector<uint32_t> runs,
                                                                 absl::Span<const UnitWeights> weights) = 0;
+  // Whether it reads neurons of a packed file while it computes: their weights stay where they are.
+  virtual bool neurons_stay_on_disk() const { return false; }
   // Whether it could compute a layer whole, were it given the layer's own weights, as LoadLayer does: once
   // all of its other units are here.
   virtual bool CanLead(const ModelOutline& outline, uint32_t layer) const { return false; }

@@ -14,20 +14,22 @@ namespace {
 // Writes one row's part of a strip: every method puts its bytes beside those of the other rows.
 class StripRow {
  public:
-  StripRow(uint8_t* strip, size_t row) : at_(strip), row_(row) {}
+  // Row `row` of `rows`.
+  StripRow(uint8_t* strip, size_t row, size_t rows) : at_(strip), row_(row), rows_(rows) {}
 
-  // The next `count` numbers of Width bytes, each followed by those of the other 15 rows.
+  // The next `count` numbers of Width bytes, each followed by those of the other rows.
   template <size_t kWidth>
   void Put(const void* numbers, size_t count = 1) {
     const auto* source = static_cast<const uint8_t*>(numbers);
-    for (size_t i = 0; i < count; ++i, at_ += kPanelRows * kWidth) {
+    for (size_t i = 0; i < count; ++i, at_ += rows_ * kWidth) {
       std::memcpy(at_ + row_ * kWidth, source + i * kWidth, kWidth);
     }
   }
 
  private:
   uint8_t* at_;
-  size_t row_;
+  const size_t row_;
+  const size_t rows_;
 };
 
 // The four bytes of a quad, each shifted right and cut to `mask`: bytes do not mix, since the mask drops what
@@ -201,17 +203,17 @@ void PackStripRow(const BlockQ8_0* blocks, size_t units, StripRow& out) {
 
 template <class Block>
 void PackStrip(const uint8_t* source, size_t row_bytes, size_t rows, size_t cols, size_t strip,
-               uint8_t* out) {
+               size_t panel_rows, uint8_t* out) {
   const size_t column = strip * kStripCols;
   const size_t units = std::min(kStripCols, cols - column) / kUnitCols;
   for (size_t r = 0; r < rows; ++r) {
     const auto* row = reinterpret_cast<const Block*>(source + r * row_bytes);
-    StripRow packed(out, r);
+    StripRow packed(out, r, panel_rows);
     PackStripRow(row + column / Block::kValues, units, packed);
   }
 }
 
-using PackFunction = void (*)(const uint8_t*, size_t, size_t, size_t, size_t, uint8_t*);
+using PackFunction = void (*)(const uint8_t*, size_t, size_t, size_t, size_t, size_t, uint8_t*);
 
 PackFunction PackFunctionOf(TensorType type) {
   switch (type) {
@@ -298,7 +300,17 @@ void PackQuantStrip(TensorType type, const uint8_t* source, size_t row_bytes, si
                     size_t strip, uint8_t* out) {
   const PackFunction pack = PackFunctionOf(type);
   HEARTH_CHECK(pack != nullptr);
-  pack(source, row_bytes, rows, cols, strip, out);
+  pack(source, row_bytes, rows, cols, strip, kPanelRows, out);
+}
+
+void PackQuantRow(TensorType type, const uint8_t* row, size_t cols, uint8_t* out) {
+  const PackFunction pack = PackFunctionOf(type);
+  HEARTH_CHECK(pack != nullptr);
+  const TypeInfo& info = GetTypeInfo(type);
+  for (size_t column = 0; column < cols; column += kStripCols) {
+    pack(row, 0, 1, cols, column / kStripCols, 1, out);
+    out += std::min(kStripCols, cols - column) / info.block_values * info.block_bytes;
+  }
 }
 
 }  // namespace hearth

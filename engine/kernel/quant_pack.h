@@ -32,6 +32,10 @@ bool HasQuantPanels(TensorType type);
 void PackQuantStrip(TensorType type, const uint8_t* source, size_t row_bytes, size_t rows, size_t cols,
                     size_t strip, uint8_t* out);
 
+// Packs a whole row as the only one of its panel: the numbers of its strips, strip after strip, as many bytes
+// as the file has for it. Panels are made of such rows by laying their numbers side by side.
+void PackQuantRow(TensorType type, const uint8_t* row, size_t cols, uint8_t* out);
+
 // What a strip consists of, from its start to its end: `count` times the numbers of `width` bytes that its 16
 // rows have side by side. Fields at the end may have no numbers.
 struct StripField {

@@ -18,31 +18,14 @@
 namespace hearth {
 namespace {
 
-// Writes a row as the first lane of its strips, one after another: what a panel of 16 such rows is made of.
-class LaneWriter {
- public:
-  LaneWriter(TensorType type, size_t cols)
-      : type_(type),
-        cols_(cols),
-        strip_(kStripCols / GetTypeInfo(type).block_values * GetTypeInfo(type).block_bytes * kPanelRows) {}
-
-  void Write(const uint8_t* row, size_t row_bytes, uint8_t* out) {
-    for (size_t strip = 0; strip * kStripCols < cols_; ++strip) {
-      PackQuantStrip(type_, row, row_bytes, 1, cols_, strip, strip_.data());
-      const uint8_t* from = strip_.data();
-      const size_t units = std::min(kStripCols, cols_ - strip * kStripCols) / kUnitCols;
-      for (const StripField& field : StripFieldsOf(type_, units)) {
-        for (size_t i = 0; i < field.count; ++i, from += kPanelRows * field.width, out += field.width)
-          std::memcpy(out, from, field.width);
-      }
-    }
+Layout LayoutOf(TensorType type, Arithmetic arithmetic) {
+  if (GetTypeInfo(type).block_values == 1) {
+    const bool has_panels = type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+    return has_panels ? Layout::kFloatPanels : Layout::kRows;
   }
-
- private:
-  const TensorType type_;
-  const size_t cols_;
-  std::vector<uint8_t> strip_;
-};
+  const bool fast = arithmetic == Arithmetic::kFast && HasQuantPanels(type);
+  return fast ? Layout::kQuantPanels : Layout::kRows;
+}
 
 // Weights and activations of a product, these in the form that the weights' kernel wants.
 RowTask TaskOf(ThreadPool& pool, const RowMatrix& weights, const Activations& x) {
@@ -69,14 +52,33 @@ size_t CountPerPiece(size_t count, int threads) {
 
 }  // namespace
 
-Layout RowLayout(const RowMatrix& weights) {
-  const TensorType type = weights.type();
-  if (GetTypeInfo(type).block_values == 1) {
-    const bool has_panels = type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
-    return has_panels ? Layout::kFloatPanels : Layout::kRows;
+Layout RowLayout(const RowMatrix& weights) { return LayoutOf(weights.type(), weights.arithmetic()); }
+
+RowForm::RowForm(TensorType type, size_t cols, Arithmetic arithmetic)
+    : type_(type),
+      cols_(cols),
+      bytes_(cols / GetTypeInfo(type).block_values * GetTypeInfo(type).block_bytes),
+      packs_(LayoutOf(type, arithmetic) == Layout::kQuantPanels) {}
+
+void RowForm::Write(const uint8_t* row, uint8_t* out) const {
+  if (packs_) {
+    PackQuantRow(type_, row, cols_, out);
+  } else {
+    std::memcpy(out, row, bytes_);
   }
-  const bool fast = weights.arithmetic() == Arithmetic::kFast && HasQuantPanels(type);
-  return fast ? Layout::kQuantPanels : Layout::kRows;
+}
+
+RowMatrix RowMatrix::View(TensorType type, size_t rows, size_t cols, const uint8_t* const* places,
+                          size_t offset, Arithmetic arithmetic) {
+  RowMatrix matrix;
+  matrix.rows_ = rows;
+  matrix.cols_ = cols;
+  matrix.row_bytes_ = RowForm(type, cols, arithmetic).bytes();
+  matrix.type_ = type;
+  matrix.arithmetic_ = arithmetic;
+  matrix.places_ = places;
+  matrix.offset_ = offset;
+  return matrix;
 }
 
 absl::StatusOr<RowMatrix> RowMatrix::PackRows(TensorType type, size_t rows, size_t cols,
@@ -93,19 +95,16 @@ absl::StatusOr<RowMatrix> RowMatrix::PackRows(TensorType type, size_t rows, size
   const std::optional<size_t> bytes = CheckedMul<size_t>(rows, row_bytes);
   if (!bytes) return absl::ResourceExhaustedError("a matrix too large for the address space");
   HEARTH_ASSIGN_OR_RETURN(matrix.memory_, WeightMemory::Allocate(*bytes));
-  const bool lanes = RowLayout(matrix) == Layout::kQuantPanels;
+  const RowForm form(type, cols, arithmetic);
   // Rows go through a small buffer, one per thread.
   std::vector<Scratch<uint8_t>> buffers(static_cast<size_t>(pool.threads()));
   pool.ParallelFor(PanelCount(rows), 1, [&](size_t begin, size_t end, int thread) {
     const size_t first = begin * kPanelRows, count = std::min(end * kPanelRows, rows) - first;
     uint8_t* out = matrix.memory_.data() + first * row_bytes;
-    if (!lanes) return read(first, count, out);
+    if (form.is_files()) return read(first, count, out);
     uint8_t* buffer = buffers[static_cast<size_t>(thread)].Reserve(count * row_bytes);
     read(first, count, buffer);
-    LaneWriter writer(type, cols);
-    for (size_t r = 0; r < count; ++r) {
-      writer.Write(buffer + r * row_bytes, row_bytes, out + r * row_bytes);
-    }
+    for (size_t r = 0; r < count; ++r) form.Write(buffer + r * row_bytes, out + r * row_bytes);
   });
   return matrix;
 }

@@ -44,14 +44,15 @@ absl::Status CollectMixer(const LayerContext& layer, LayerRun& run) {
   return absl::OkStatus();
 }
 
-void SubmitFfn(const LayerContext& layer, LayerRun& run, const Steering& steering, const float* input) {
-  run.devices->Submit(FfnRequest{.layer = layer.index,
-                                 .rows = static_cast<uint32_t>(run.row_count()),
-                                 .x = input,
-                                 .hidden = steering.hidden,
-                                 .choices = steering.choices,
-                                 .choices_per_row = steering.choices_per_row,
-                                 .output_values = layer.ffn.output_values()});
+FfnRequest RequestOf(const LayerContext& layer, const LayerRun& run, const Steering& steering,
+                     const float* input) {
+  return {.layer = layer.index,
+          .rows = static_cast<uint32_t>(run.row_count()),
+          .x = input,
+          .hidden = steering.hidden,
+          .choices = steering.choices,
+          .choices_per_row = steering.choices_per_row,
+          .output_values = layer.ffn.output_values()};
 }
 
 // The devices' sums as values, in run.branch.
@@ -87,11 +88,18 @@ LayerRun::LayerRun(const ModelOutline& outline, uint32_t max_rows, ThreadPool& p
 absl::Status RunLayer(const LayerContext& layer, LayerRun& run, float* x) {
   const LayerWeights& weights = layer.weights;
   const std::optional<FfnSideInput> side = SideInputOf(layer);
-  const auto steer = [&](const float* input) {
-    return run.steerer.Steer(layer, run.work, run.rows, input);
-  };
+  const auto steer = [&](const float* input) { return run.steerer.Steer(layer, run.work, run.rows, input); };
   Steering steering;
   if (side == FfnSideInput::kLayerInput) steering = steer(x);
+
+  // The residual stream changes little from one layer to the next: what it would fire now is read from the
+  // disk while the attention runs.
+  if (side && !layer.spec.parallel && run.devices->wants_guesses()) {
+    const float* input = Normalize(layer, weights.ffn_norm, run, x, run.ffn_input.data());
+    const Steering guess =
+        side == FfnSideInput::kLayerInput ? steering : steer(side == FfnSideInput::kNormed ? input : x);
+    run.devices->Expect(RequestOf(layer, run, guess, input));
+  }
 
   const float* normed = Normalize(layer, weights.attention_norm, run, x, run.normed.data());
   SubmitMixer(layer, run, normed);
@@ -103,7 +111,7 @@ absl::Status RunLayer(const LayerContext& layer, LayerRun& run, float* x) {
                              ? Normalize(layer, weights.ffn_norm, run, x, run.ffn_input.data())
                              : (layer.spec.parallel ? normed : x);
     if (side == FfnSideInput::kNormed) steering = steer(input);
-    SubmitFfn(layer, run, steering, input);
+    run.devices->Submit(RequestOf(layer, run, steering, input));
   };
   const bool early_ffn = layer.spec.parallel && layer.spec.ffn.present;
   if (early_ffn) start_ffn();

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
+#include "engine/neuron/disk_neurons.h"
 #include "engine/neuron/ffn_request.h"
 #include "engine/neuron/ffn_spec.h"
 #include "engine/neuron/group_weights.h"
@@ -26,8 +27,12 @@ class CpuShard {
  public:
   virtual ~CpuShard() = default;
 
-  // Adds the partial sums of the held groups to sums, (request.rows, spec.output_values()).
-  virtual ShardWork Run(const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) = 0;
+  // Adds the partial sums of the held groups to sums, (request.rows, spec.output_values()). DATA_LOSS when
+  // neurons could not be read from the disk where they are.
+  virtual absl::StatusOr<ShardWork> Run(const FfnRequest& request, ThreadPool& pool,
+                                        absl::Span<int64_t> sums) = 0;
+  // Told before Run what it may be asked for, a guess: neurons on the disk begin to be read.
+  virtual void Expect(const FfnRequest& request, ThreadPool& pool) {}
   virtual uint64_t weight_bytes() const = 0;
   // Neurons held, over all blocks.
   virtual uint64_t neurons() const = 0;
@@ -61,6 +66,16 @@ absl::StatusOr<std::unique_ptr<CpuShard>> MakeDenseShard(const FfnLayerSpec& spe
 absl::StatusOr<std::unique_ptr<CpuShard>> MakeSparseShard(const FfnLayerSpec& spec,
                                                           std::vector<GroupWeights> groups, SparsityMode mode,
                                                           ThreadPool& pool, Arithmetic arithmetic);
+
+// A sparse shard of neurons that stay on the disk (also in dense mode, where all of them fire): in memory are
+// predictors, what every token reads whole, and the records in the cache. It works on some groups at a time,
+// while the records of those that follow are read. The bits are those of MakeCpuShard. The groups are of a
+// packed file; the cache is opened after the last shard has been made. INVALID_ARGUMENT for other groups, and
+// the same errors.
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeDiskShard(const FfnLayerSpec& spec,
+                                                        std::vector<GroupWeights> groups, SparsityMode mode,
+                                                        ThreadPool& pool, Arithmetic arithmetic,
+                                                        std::shared_ptr<DiskNeurons> disk);
 
 }  // namespace hearth
 

@@ -64,7 +64,8 @@ class DenseShard : public CpuShard {
     }
   }
 
-  ShardWork Run(const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) override {
+  absl::StatusOr<ShardWork> Run(const FfnRequest& request, ThreadPool& pool,
+                                absl::Span<int64_t> sums) override {
     ShardWork work;
     choices_.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
     for (const DenseBlock& block : blocks_) {

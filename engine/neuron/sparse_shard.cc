@@ -2,8 +2,10 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/kernel/down_rows.h"
@@ -11,10 +13,12 @@
 #include "engine/kernel/matrix.h"
 #include "engine/kernel/neuron_rows.h"
 #include "engine/kernel/row_matrix.h"
+#include "engine/kernel/turned_rows.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/neuron/ffn_observer.h"
 #include "engine/neuron/joined_groups.h"
+#include "engine/neuron/neuron_record.h"
 #include "engine/neuron/row_choices.h"
 #include "engine/neuron/union_product.h"
 
@@ -26,7 +30,7 @@ struct NeuronWeights {
   Matrix whole;
   RowMatrix rows;
 
-  uint64_t bytes() const { return whole.bytes() + rows.bytes(); }
+  uint64_t memory_bytes() const { return whole.bytes() + rows.memory_bytes(); }
 };
 
 // The groups of one block that this shard holds, joined. `first` is the matrix that tells whether a neuron
@@ -44,11 +48,14 @@ struct SparseBlock {
   Matrix down_whole;                                      // (n_embd, neurons), where it cannot be turned
   DownRows down;                                          // else
   std::vector<float> first_bias, second_bias, down_bias;  // or empty
+  RecordCache::Table* records = nullptr;                  // where neurons stay on the disk
 
   bool predicts() const { return !predictor.empty() || !exact_predictor.empty(); }
-  uint64_t bytes() const {
-    return predictor.bytes() + exact_predictor.bytes() + first.bytes() + second.bytes() + down_whole.bytes() +
-           down.bytes();
+  // Whether the first matrix can be multiplied before anything is read.
+  bool has_first() const { return records == nullptr || !first.whole.empty(); }
+  uint64_t memory_bytes() const {
+    return predictor.bytes() + exact_predictor.bytes() + first.memory_bytes() + second.memory_bytes() +
+           down_whole.bytes() + down.memory_bytes();
   }
 };
 
@@ -71,15 +78,14 @@ bool TurnsDown(const FfnLayerSpec& spec, uint32_t block, Arithmetic arithmetic) 
   return DownRows::CanTurn(type, spec.n_embd);
 }
 
-absl::StatusOr<SparseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const GroupWeights> weights,
-                                      SparsityMode mode, ThreadPool& pool, Arithmetic arithmetic) {
-  const JoinedGroups groups(weights);
+// All but the neurons' matrices.
+absl::StatusOr<SparseBlock> BeginBlock(const FfnLayerSpec& spec, const JoinedGroups& groups,
+                                       SparsityMode mode, ThreadPool& pool, Arithmetic arithmetic) {
   SparseBlock block;
   block.block = groups.block();
   block.neurons = groups.neurons();
   block.ids = groups.ids();
   block.group_ends = groups.ends();
-  const uint32_t b = block.block, n = spec.n_embd;
   const bool predicted = mode == SparsityMode::kPredicted && groups.Has(BundlePart::kPredictor);
   if (predicted && arithmetic == Arithmetic::kFast) {
     HEARTH_ASSIGN_OR_RETURN(block.predictor, groups.PackNeurons(BundlePart::kPredictor, spec.predictor_type,
@@ -89,25 +95,144 @@ absl::StatusOr<SparseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const
                             groups.PackNeuronRows(BundlePart::kPredictor, spec.predictor_type,
                                                   spec.predictor_rank, pool, arithmetic));
   }
+  block.first_bias = groups.Vector(spec.gate.present ? BundlePart::kGateBias : BundlePart::kUpBias);
+  if (spec.gate.present) block.second_bias = groups.Vector(BundlePart::kUpBias);
+  block.down_bias = groups.Vector(BundlePart::kDownBias);
+  return block;
+}
+
+// The part that tells whether a neuron fires, and its type.
+BundlePart FirstPart(const FfnLayerSpec& spec) {
+  return spec.gate.present ? BundlePart::kGate : BundlePart::kUp;
+}
+TensorType FirstType(const FfnLayerSpec& spec, uint32_t block) {
+  return spec.gate.present ? spec.gate_type(block) : spec.up_type(block);
+}
+
+absl::StatusOr<SparseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const GroupWeights> weights,
+                                      SparsityMode mode, ThreadPool& pool, Arithmetic arithmetic) {
+  const JoinedGroups groups(weights);
+  HEARTH_ASSIGN_OR_RETURN(SparseBlock block, BeginBlock(spec, groups, mode, pool, arithmetic));
+  const uint32_t b = block.block, n = spec.n_embd;
   const auto pack = [&](BundlePart part, TensorType type, bool whole) {
     return PackWeights(groups, part, type, n, whole, pool, arithmetic);
   };
+  HEARTH_ASSIGN_OR_RETURN(block.first, pack(FirstPart(spec), FirstType(spec, b), !block.predicts()));
   if (spec.gate.present) {
-    HEARTH_ASSIGN_OR_RETURN(block.first, pack(BundlePart::kGate, spec.gate_type(b), !predicted));
-    const bool skips = mode != SparsityMode::kDense && (predicted || spec.is_relu_family());
+    const bool skips = mode != SparsityMode::kDense && (block.predicts() || spec.is_relu_family());
     HEARTH_ASSIGN_OR_RETURN(block.second, pack(BundlePart::kUp, spec.up_type(b), !skips));
-    block.first_bias = groups.Vector(BundlePart::kGateBias);
-    block.second_bias = groups.Vector(BundlePart::kUpBias);
-  } else {
-    HEARTH_ASSIGN_OR_RETURN(block.first, pack(BundlePart::kUp, spec.up_type(b), !predicted));
-    block.first_bias = groups.Vector(BundlePart::kUpBias);
   }
   if (spec.neuron_major || TurnsDown(spec, b, arithmetic)) {
     HEARTH_ASSIGN_OR_RETURN(block.down, groups.PackDownRows(spec.down_type(b), n, spec.neuron_major, pool));
   } else {
     HEARTH_ASSIGN_OR_RETURN(block.down_whole, groups.PackDown(spec.down_type(b), n, pool, arithmetic));
   }
-  block.down_bias = groups.Vector(BundlePart::kDownBias);
+  return block;
+}
+
+// How a record lies in its slot: the rows that products read, in the forms in which they read them. A part
+// that is whole in memory, or nowhere in the record, takes no bytes.
+struct SlotForm {
+  NeuronRecord record;
+  std::optional<RowForm> gate, up;
+  size_t gate_at = 0, up_at = 0, down_at = 0, down_bytes = 0;
+  bool with_gate = false;  // it is read
+
+  // Bytes of a slot, and those at a record's start that are not read.
+  size_t bytes() const { return down_at + down_bytes; }
+  size_t skip() const { return with_gate ? 0 : record.gate_bytes; }
+
+  bool Place(const uint8_t* bytes, uint8_t* slot) const {
+    if (!IsIntact(record, bytes, with_gate)) return false;
+    const uint8_t* start = bytes - skip();
+    if (gate) gate->Write(start, slot + gate_at);
+    if (up) up->Write(start + record.up(), slot + up_at);
+    std::memcpy(slot + down_at, start + record.down(), down_bytes);
+    return true;
+  }
+};
+
+SlotForm MakeSlotForm(const FfnLayerSpec& spec, uint32_t block, bool first_whole, Arithmetic arithmetic) {
+  SlotForm form;
+  form.record = NeuronRecord::Of(spec, block);
+  form.with_gate = spec.gate.present && !first_whole;
+  if (form.with_gate) form.gate.emplace(spec.gate_type(block), spec.n_embd, arithmetic);
+  if (spec.gate.present || !first_whole) form.up.emplace(spec.up_type(block), spec.n_embd, arithmetic);
+  form.up_at = form.gate ? form.gate->bytes() : 0;
+  form.down_at = form.up_at + (form.up ? form.up->bytes() : 0);
+  if (spec.neuron_major || TurnsDown(spec, block, arithmetic)) form.down_bytes = form.record.down_bytes;
+  return form;
+}
+
+// The scales that turned rows of `down` share, in the order of the groups' neurons.
+absl::StatusOr<WeightMemory> CopyScales(const JoinedGroups& groups, const PackedBlock& packed,
+                                        uint64_t scale_bytes) {
+  if (scale_bytes == 0) return WeightMemory();
+  const size_t units = groups.neurons() / TurnedRows::kUnit;
+  HEARTH_ASSIGN_OR_RETURN(WeightMemory scales, WeightMemory::Allocate(units * scale_bytes));
+  const std::vector<uint32_t> ids = groups.ids();
+  for (size_t unit = 0; unit < units; ++unit) {
+    const uint64_t place = packed.place(ids[unit * TurnedRows::kUnit]) / TurnedRows::kUnit;
+    std::memcpy(scales.data() + unit * scale_bytes, packed.scales.data() + place * scale_bytes, scale_bytes);
+  }
+  return scales;
+}
+
+// `always`: every token wants all of them.
+RecordCache::TableSpec MakeTable(const SparseBlock& block, const PackedBlock& packed, const SlotForm& form,
+                                 bool always, float frequency, const DiskNeurons& disk) {
+  RecordCache::TableSpec table;
+  table.name = absl::StrCat("block ", block.block);
+  table.offset = static_cast<uint64_t>(packed.records.data() - disk.mapping);
+  table.record_bytes = packed.record_bytes;
+  for (const uint32_t id : block.ids) table.numbers.push_back(static_cast<uint32_t>(packed.place(id)));
+  table.skip = form.skip();
+  table.slot_bytes = form.bytes();
+  table.always = always;
+  table.frequency = frequency;
+  table.place = [form](const uint8_t* bytes, uint8_t* slot) { return form.Place(bytes, slot); };
+  return table;
+}
+
+// Of neurons that stay on the disk.
+absl::StatusOr<SparseBlock> MakeDiskBlock(const FfnLayerSpec& spec, absl::Span<const GroupWeights> weights,
+                                          SparsityMode mode, ThreadPool& pool, Arithmetic arithmetic,
+                                          DiskNeurons& disk) {
+  const PackedBlock* packed = weights[0].packed();
+  if (packed == nullptr)
+    return absl::InvalidArgumentError("neurons that are not packed cannot stay on the disk");
+  const JoinedGroups groups(weights);
+  HEARTH_ASSIGN_OR_RETURN(SparseBlock block, BeginBlock(spec, groups, mode, pool, arithmetic));
+  const uint32_t b = block.block, n = spec.n_embd;
+  // Where a ReLU tells which neurons fire, every token reads all of the first matrix.
+  const bool first_whole = mode == SparsityMode::kExact && !block.predicts();
+  const SlotForm form = MakeSlotForm(spec, b, first_whole, arithmetic);
+  if (first_whole || form.down_bytes == 0) {
+    for (const GroupWeights& group : weights) HEARTH_RETURN_IF_ERROR(group.CheckRecords());
+  }
+  if (form.bytes() > 0) {
+    const bool always = mode == SparsityMode::kDense && spec.block_neurons.size() == 1;
+    block.records =
+        disk.cache->Add(MakeTable(block, *packed, form, always, weights[0].group().frequency, disk));
+  }
+  const uint8_t* const* places = block.records != nullptr ? block.records->places() : nullptr;
+  const auto view = [&](TensorType type, size_t at) {
+    return RowMatrix::View(type, block.neurons, n, places, at, arithmetic);
+  };
+  if (first_whole) {
+    HEARTH_ASSIGN_OR_RETURN(block.first.whole,
+                            groups.PackNeurons(FirstPart(spec), FirstType(spec, b), n, pool, arithmetic));
+  } else {
+    block.first.rows = view(FirstType(spec, b), spec.gate.present ? form.gate_at : form.up_at);
+  }
+  if (spec.gate.present) block.second.rows = view(spec.up_type(b), form.up_at);
+  if (form.down_bytes == 0) {
+    HEARTH_ASSIGN_OR_RETURN(block.down_whole, groups.PackDown(spec.down_type(b), n, pool, arithmetic));
+    return block;
+  }
+  HEARTH_ASSIGN_OR_RETURN(WeightMemory scales, CopyScales(groups, *packed, form.record.scale_bytes));
+  block.down = DownRows::View(spec.down_type(b), spec.neuron_major, block.neurons, n, places, form.down_at,
+                              std::move(scales));
   return block;
 }
 
@@ -128,31 +253,49 @@ struct RowState {
   absl::Span<const uint32_t> kept() const { return absl::MakeConstSpan(ids).first(count); }
 };
 
-// What a thread needs to compute a layer, shared by all layers that it computes: for long prompts it is
-// larger than a layer's weights. Its buffers only grow.
+// What a thread needs to compute a block, shared by all that it computes: for long prompts it is larger than
+// a layer's weights. Its buffers only grow.
 class SparseWorker {
  public:
-  ShardWork Run(const FfnLayerSpec& spec, SparsityMode mode, absl::Span<const SparseBlock> blocks,
-                const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) {
+  // Finds the neurons that the rows of a block want. Those on the disk begin to be read.
+  absl::Status Start(const FfnLayerSpec& spec, SparsityMode mode, const SparseBlock& block,
+                     absl::Span<const ChosenRow> chosen, const FfnRequest& request, RecordCache* cache,
+                     ThreadPool& pool, ShardWork& work) {
     spec_ = &spec;
     mode_ = mode;
-    ShardWork work;
-    choices_.Set(request, static_cast<uint32_t>(spec.block_neurons.size()));
-    for (const SparseBlock& block : blocks) {
-      if (!choices_.rows(block.block).empty()) RunBlock(block, request, pool, sums, work);
-    }
-    return work;
-  }
-
- private:
-  void RunBlock(const SparseBlock& block, const FfnRequest& request, ThreadPool& pool,
-                absl::Span<int64_t> sums, ShardWork& work) {
-    TakeRows(block, request);
+    TakeRows(block, chosen, request);
     const size_t n = spec_->n_embd;
     input_.Set(ChosenInput(*spec_, request, rows_, gathered_x_), rows_.size(), n, n);
     Predict(block, request, pool, work);
-    Evaluate(block, block.first, &RowState::first, pool, work);
-    ForEachRow(pool, [&](size_t i) { FinishFirst(block, states_[i]); });
+    if (block.has_first()) EvaluateFirst(block, pool, work);
+    if (block.records == nullptr) return absl::OkStatus();
+    if (!cache->asked(*block.records)) {
+      HEARTH_RETURN_IF_ERROR(
+          cache->Ask(*block.records, WantedRows(block), /*passing=*/rows_.size() > kFewRows));
+    }
+    return cache->AskAhead(*block.records);
+  }
+
+  // Lets the neurons that the rows of a block seem to want begin to be read.
+  void Expect(const FfnLayerSpec& spec, SparsityMode mode, const SparseBlock& block,
+              absl::Span<const ChosenRow> chosen, const FfnRequest& request, RecordCache& cache,
+              ThreadPool& pool) {
+    spec_ = &spec;
+    mode_ = mode;
+    TakeRows(block, chosen, request);
+    // Prompts want everything, and gates that are in memory tell more than a guess.
+    const bool guesses = block.predicts() ? whole_rows_ == 0 : !block.has_first();
+    if (block.records == nullptr || !guesses || rows_.size() > kFewRows) return;
+    ShardWork work;
+    Predict(block, request, pool, work);
+    cache.Expect(*block.records, WantedRows(block));
+  }
+
+  // Computes them.
+  absl::Status Finish(const SparseBlock& block, const FfnRequest& request, RecordCache* cache,
+                      ThreadPool& pool, absl::Span<int64_t> sums, ShardWork& work) {
+    if (block.records != nullptr) HEARTH_RETURN_IF_ERROR(cache->Wait(*block.records));
+    if (!block.has_first()) EvaluateFirst(block, pool, work);
     if (spec_->gate.present) Evaluate(block, block.second, &RowState::second, pool, work);
     ForEachRow(pool, [&](size_t i) {
       FinishHidden(block, rows_[i], states_[i]);
@@ -166,11 +309,35 @@ class SparseWorker {
       AddWholeDown(block, pool, sums, work);
     }
     AddBias(block, sums);
+    if (block.records != nullptr) cache->LetGo(*block.records);
+    return absl::OkStatus();
+  }
+
+ private:
+  // Requests of more rows are prompts, or as good as: they want nearly all neurons once.
+  static constexpr size_t kFewRows = 8;
+
+  void EvaluateFirst(const SparseBlock& block, ThreadPool& pool, ShardWork& work) {
+    Evaluate(block, block.first, &RowState::first, pool, work);
+    ForEachRow(pool, [&](size_t i) { FinishFirst(block, states_[i]); });
+  }
+
+  // Those that are in for any of the rows, rising.
+  absl::Span<const uint32_t> WantedRows(const SparseBlock& block) {
+    if (rows_.size() == 1) return states_[0].kept();
+    wanted_.clear();
+    is_wanted_.assign(block.neurons, false);
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      for (const uint32_t id : states_[i].kept()) is_wanted_[id] = true;
+    }
+    for (uint32_t id = 0; id < block.neurons; ++id) {
+      if (is_wanted_[id]) wanted_.push_back(id);
+    }
+    return wanted_;
   }
 
   // rows_ = the rows that chose the block, those without a prediction first.
-  void TakeRows(const SparseBlock& block, const FfnRequest& request) {
-    const absl::Span<const ChosenRow> chosen = choices_.rows(block.block);
+  void TakeRows(const SparseBlock& block, absl::Span<const ChosenRow> chosen, const FfnRequest& request) {
     const auto predicted = [&](const ChosenRow& row) {
       return block.predicts() && request.hidden != nullptr &&
              !std::isnan(request.hidden[size_t{row.row} * spec_->predictor_rank]);
@@ -416,7 +583,6 @@ class SparseWorker {
   const FfnLayerSpec* spec_ = nullptr;
   SparsityMode mode_ = SparsityMode::kDense;
 
-  RowChoices choices_;
   std::vector<ChosenRow> rows_;
   size_t whole_rows_ = 0;  // of rows_: those without a prediction
   std::vector<RowState> states_;
@@ -428,35 +594,99 @@ class SparseWorker {
   std::vector<float> scores_;      // (rows, neurons): the predictor's
   std::vector<float> whole_;       // (rows, neurons)
   std::vector<int64_t> gathered_sums_;
+  std::vector<uint32_t> wanted_;
+  std::vector<bool> is_wanted_;
   std::vector<std::vector<float>> buffers_;  // by thread: (n_embd)
   UnionProduct union_;
 };
 
 class SparseShard : public CpuShard {
  public:
-  SparseShard(const FfnLayerSpec& spec, std::vector<SparseBlock> blocks, SparsityMode mode)
-      : spec_(spec), mode_(mode), blocks_(std::move(blocks)) {
+  // `disk`: where its neurons are; null: in memory.
+  SparseShard(const FfnLayerSpec& spec, std::vector<SparseBlock> blocks, SparsityMode mode,
+              std::shared_ptr<DiskNeurons> disk = {})
+      : spec_(spec), mode_(mode), blocks_(std::move(blocks)), disk_(std::move(disk)) {
     for (const SparseBlock& block : blocks_) {
-      weight_bytes_ += block.bytes();
+      weight_bytes_ += block.memory_bytes();
       neurons_ += block.neurons;
     }
   }
 
-  ShardWork Run(const FfnRequest& request, ThreadPool& pool, absl::Span<int64_t> sums) override {
+  absl::StatusOr<ShardWork> Run(const FfnRequest& request, ThreadPool& pool,
+                                absl::Span<int64_t> sums) override {
+    static thread_local Buffers buffers;
+    RecordCache* const cache = disk_ ? disk_->cache.get() : nullptr;
+    buffers.choices.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
+    std::vector<const SparseBlock*>& chosen = buffers.chosen;
+    chosen.clear();
+    for (const SparseBlock& block : blocks_) {
+      if (!buffers.choices.rows(block.block).empty()) chosen.push_back(&block);
+    }
+    // The records of the blocks that follow are read while a block is computed.
+    const size_t ahead = cache == nullptr ? 1 : kBlocksAhead;
+    ShardWork work;
+    size_t started = 0;
+    for (size_t done = 0; done < chosen.size(); ++done) {
+      for (; started < chosen.size() && started < done + ahead; ++started) {
+        const SparseBlock& block = *chosen[started];
+        if (started > done && block.records != nullptr && !cache->HasRoom(block.neurons)) break;
+        HEARTH_RETURN_IF_ERROR(buffers.workers[started % kBlocksAhead].Start(
+            spec_, mode_, block, buffers.choices.rows(block.block), request, cache, pool, work));
+      }
+      HEARTH_RETURN_IF_ERROR(
+          buffers.workers[done % kBlocksAhead].Finish(*chosen[done], request, cache, pool, sums, work));
+    }
+    return work;
+  }
+
+  void Expect(const FfnRequest& request, ThreadPool& pool) override {
+    if (disk_ == nullptr) return;
+    static thread_local RowChoices choices;
     static thread_local SparseWorker worker;
-    return worker.Run(spec_, mode_, blocks_, request, pool, sums);
+    choices.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
+    for (const SparseBlock& block : blocks_) {
+      const absl::Span<const ChosenRow> rows = choices.rows(block.block);
+      if (!rows.empty()) worker.Expect(spec_, mode_, block, rows, request, *disk_->cache, pool);
+    }
   }
 
   uint64_t weight_bytes() const override { return weight_bytes_; }
   uint64_t neurons() const override { return neurons_; }
 
  private:
+  static constexpr size_t kBlocksAhead = 16;
+  struct Buffers {
+    RowChoices choices;
+    std::vector<const SparseBlock*> chosen;
+    std::array<SparseWorker, kBlocksAhead> workers;
+  };
+
   const FfnLayerSpec spec_;
   const SparsityMode mode_;
   const std::vector<SparseBlock> blocks_;
+  const std::shared_ptr<DiskNeurons> disk_;
   uint64_t weight_bytes_ = 0;
   uint64_t neurons_ = 0;
 };
+
+// Groups that follow one another in a block, of about so many neurons: enough for a product, few enough for
+// reading and computing to go on together.
+constexpr size_t kNeuronsPerChunk = 1408;
+
+// Cuts the groups of a block.
+std::vector<absl::Span<const GroupWeights>> Chunks(absl::Span<const GroupWeights> groups) {
+  std::vector<absl::Span<const GroupWeights>> chunks;
+  size_t neurons = 0, begin = 0;
+  for (size_t end = 1; end <= groups.size(); ++end) {
+    neurons += groups[end - 1].group().neurons.size();
+    const bool full = end == groups.size() || neurons + groups[end].group().neurons.size() > kNeuronsPerChunk;
+    if (!full) continue;
+    chunks.push_back(groups.subspan(begin, end - begin));
+    begin = end;
+    neurons = 0;
+  }
+  return chunks;
+}
 
 }  // namespace
 
@@ -472,6 +702,27 @@ absl::StatusOr<std::unique_ptr<CpuShard>> MakeSparseShard(const FfnLayerSpec& sp
   };
   HEARTH_RETURN_IF_ERROR(ForEachBlock(std::move(groups), make));
   return std::make_unique<SparseShard>(spec, std::move(blocks), mode);
+}
+
+absl::StatusOr<std::unique_ptr<CpuShard>> MakeDiskShard(const FfnLayerSpec& spec,
+                                                        std::vector<GroupWeights> groups, SparsityMode mode,
+                                                        ThreadPool& pool, Arithmetic arithmetic,
+                                                        std::shared_ptr<DiskNeurons> disk) {
+  HEARTH_CHECK(!groups.empty());
+  if (spec.normalize_hidden)
+    return absl::InvalidArgumentError("a layer with a norm over all neurons is read whole");
+  const SparsityMode layer_mode = LayerSparsity(spec, mode);
+  std::vector<SparseBlock> blocks;
+  const auto make = [&](absl::Span<const GroupWeights> of_block) -> absl::Status {
+    for (const absl::Span<const GroupWeights> chunk : Chunks(of_block)) {
+      HEARTH_ASSIGN_OR_RETURN(SparseBlock block,
+                              MakeDiskBlock(spec, chunk, layer_mode, pool, arithmetic, *disk));
+      blocks.push_back(std::move(block));
+    }
+    return absl::OkStatus();
+  };
+  HEARTH_RETURN_IF_ERROR(ForEachBlock(std::move(groups), make));
+  return std::make_unique<SparseShard>(spec, std::move(blocks), layer_mode, std::move(disk));
 }
 
 }  // namespace hearth

@@ -96,7 +96,7 @@ void BM_Ffn(benchmark::State& state, bool relu, SparsityMode mode) {
   double bytes = 0, neurons = 0;
   size_t next = 0;
   for (auto _ : state) {
-    const ShardWork work = layers[next]->Run(request, pool, absl::MakeSpan(sums));
+    const ShardWork work = layers[next]->Run(request, pool, absl::MakeSpan(sums)).value();
     bytes += static_cast<double>(work.bytes_touched);
     neurons += static_cast<double>(work.neurons_computed);
     next = (next + 1) % kLayers;

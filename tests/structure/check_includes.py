@@ -35,6 +35,7 @@ ENGINE_ORDER = [
     ["command_line", "quant"],
     ["file"],
     ["token", "sample", "kernel", "gpu"],
+    ["disk"],
     ["spec", "neuron", "jinja", "grammar"],
     ["weights", "chat"],
     ["attention"],

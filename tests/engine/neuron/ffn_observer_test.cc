@@ -57,8 +57,9 @@ void ExpectSeen(FfnLayerSpec spec, SparsityMode mode) {
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 7 % 11) / 5 - 1;
   Recorder recorder;
   std::vector<int64_t> sums(x.size());
-  shard->Run({.rows = kRows, .x = x.data(), .observer = &recorder, .output_values = ffn.spec().n_embd}, pool,
-             absl::MakeSpan(sums));
+  const FfnRequest request = {
+      .rows = kRows, .x = x.data(), .observer = &recorder, .output_values = ffn.spec().n_embd};
+  ASSERT_TRUE(shard->Run(request, pool, absl::MakeSpan(sums)).ok());
   for (uint32_t row = 0; row < kRows; ++row) {
     for (uint32_t i = 0; i < kObservedNeurons; ++i) {
       const double h = ffn.Hidden(ffn.source().blocks[0], i, x.data() + row * ffn.spec().n_embd, 1);

@@ -96,7 +96,7 @@ Result Compute(CpuShard& shard, ThreadPool& pool, const std::vector<float>& x,
   request.output_values = kEmbd;
   Result result;
   result.sums.resize(x.size());
-  result.work = shard.Run(request, pool, absl::MakeSpan(result.sums));
+  result.work = shard.Run(request, pool, absl::MakeSpan(result.sums)).value();
   return result;
 }
 
