@@ -104,8 +104,11 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kModels);
   app.add_option("--model-name", config.model_name, "What clients call it; default: the file's name")
       ->group(kModels);
-  AddWholeNumber(app, "--context", config.context, "Most tokens of one sequence, prompt and output together",
-                 2u, 1u << 24)
+  AddWholeNumber<uint32_t>(
+      app, "--context", [&config](uint32_t tokens) { config.context = tokens; },
+      "Most tokens of one sequence, prompt and output together; default: what the model was made for, or as "
+      "many as memory has room for",
+      2u, 1u << 24)
       ->group(kModels);
   app.add_option("--kv-type", config.kv_type, "How attention remembers: f32, f16 or q8_0; default: f16")
       ->transform(CLI::CheckedTransformer(kv_types).description(""))
@@ -134,9 +137,17 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       "Threads that compute, 0 or default: one per core", 0,
       static_cast<uint32_t>(ThreadPool::AvailableCores()))
       ->group(kDevices);
-  AddWholeNumber(app, "--slots", config.slots, "Sequences generated at the same time", 1u, 256u)
+  AddWholeNumber<uint32_t>(
+      app, "--slots", [&config](uint32_t slots) { config.slots = slots; },
+      "Sequences generated at the same time; default: up to 8, as memory has room for", 1u, 256u)
       ->group(kDevices);
   AddWholeNumber(app, "--queue", config.queue, "Requests that may wait for a slot", 0u, 1u << 20)
+      ->group(kDevices);
+  AddWholeNumber(
+      app, "--token-wait", config.token_wait_ms,
+      "Milliseconds that those who generate wait at most for a token while others' prompts are read", 1u,
+      60'000u)
+      ->type_name("MILLISECONDS")
       ->group(kDevices);
   AddWholeNumber(app, "--replan-wait", config.replan_wait_seconds,
                  "Seconds that requests wait for the other hosts to take over when a host is lost", 0u,

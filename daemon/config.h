@@ -37,7 +37,8 @@ struct Config {
   // Models that are loaded at the start.
   std::vector<std::string> models;  // paths
   std::string model_name;           // what clients call it; for a single model only
-  uint32_t context = 4096;          // positions per sequence; at most what the model was made for
+  std::optional<uint32_t>
+      context;  // positions per sequence, at most what it was made for; nullopt: what fits
   KvType kv_type = KvType::kF16;
   Arithmetic arithmetic = Arithmetic::kFast;
   std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
@@ -45,8 +46,9 @@ struct Config {
   // Devices and requests.
   std::vector<DeviceOption> devices;  // empty: all that the host has
   uint32_t threads = 0;               // 0: one per core
-  uint32_t slots = 8;                 // sequences generated at the same time
+  std::optional<uint32_t> slots;      // sequences generated at the same time; nullopt: up to 8, as fit
   uint32_t queue = 256;               // requests that may wait for a slot
+  uint32_t token_wait_ms = 300;       // how long those who generate wait for one while prompts are read
   uint32_t replan_wait_seconds = 30;  // how long requests wait for another plan when a host is lost
   bool use_every_host = false;        // gives every host a share even where that is slower
   uint32_t stages = 1;                // hosts that lead consecutive layers each

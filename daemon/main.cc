@@ -99,6 +99,7 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
   ServerOptions options;
   options.listen = config.listen;
   options.scheduler.queue = config.queue;
+  options.scheduler.token_wait = absl::Milliseconds(config.token_wait_ms);
   options.scheduler.replan_wait = absl::Seconds(config.replan_wait_seconds);
   options.register_services = [&node](grpc::ServerBuilder& builder) { node.RegisterServices(builder); };
   if (node.model_host() == nullptr) return Server::StartForwarding(options, config.join);

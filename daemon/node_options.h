@@ -26,9 +26,11 @@ struct NodeOptions {
   uint64_t cache_bytes = 0;  // most bytes of fetched weights kept on disk; 0: half of what the disk has free
 
   // How models are loaded; of no meaning for a worker.
-  uint32_t context_length = 4096;  // positions per sequence, at most what the model was made for
-  uint32_t slots = 8;              // sequences at the same time
-  uint32_t max_rows = 512;         // rows of one step
+  // Positions per sequence, at most what the model was made for, and sequences at the same time; nullopt:
+  // what fits (cluster/cache_size).
+  std::optional<uint32_t> context_length;
+  std::optional<uint32_t> slots;
+  uint32_t max_rows = 512;  // rows of one step
   KvType kv_type = KvType::kF16;
   Arithmetic arithmetic = Arithmetic::kFast;
   std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows

@@ -88,31 +88,53 @@ void ClusterModel::Run() {
 
 absl::Status ClusterModel::OpenFile() {
   const NodeOptions& options = context_->options;
-  HEARTH_ASSIGN_OR_RETURN(
-      file_, ReadModelFile(file_.file, options.sparsity, options.context_length, options.arithmetic));
-  if (file_.options.context_length < context_->options.context_length) {
-    spdlog::info("model {}: its context is the {} tokens that it was trained for; --context {} is more",
-                 name_, file_.options.context_length, context_->options.context_length);
-  }
-  HEARTH_RETURN_IF_ERROR(KvCacheBytes(file_.outline->spec, DecoderOptionsOf()).status());
-  HEARTH_ASSIGN_OR_RETURN(description_, DescribeModel(*file_.outline, DecoderOptionsOf()));
-  catalog_ = std::make_shared<BundleCatalog>(file_.file, file_.outline);
+  HEARTH_ASSIGN_OR_RETURN(file_,
+                          ReadModelFile(file_.file, options.sparsity, kUsualContext, options.arithmetic));
+  HEARTH_RETURN_IF_ERROR(
+      KvCacheBytes(file_.outline->spec, {.context_length = 1, .kv_type = options.kv_type}).status());
   pool_ = std::make_unique<ThreadPool>(context_->devices.front().threads);
   devices_ = std::make_unique<HostDevices>(context_->devices, pool_.get());
 
   MutexLock lock(&mutex_);
-  shared_catalog_ = catalog_;
   info_.architecture = file_.outline->spec.architecture;
-  info_.context_length = file_.options.context_length;
   info_.vocab_size = file_.outline->spec.n_vocab;
   info_.sparsity = std::string(SparsityModeName(file_.options.sparsity));
   info_.quantisation = file_.quantisation;
   return absl::OkStatus();
 }
 
+// Finds what the model's cache has room for on the hosts that are there now, and reserves it.
+absl::Status ClusterModel::SettleCacheSize() {
+  MutexLock trying(&context_->trying);
+  const std::vector<Roster::Host> hosts = UsableHosts();
+  const CacheWish wish{context_->options.context_length, context_->options.slots,
+                       file_.outline->spec.context_length};
+  HEARTH_ASSIGN_OR_RETURN(const CacheSize size, ChooseCacheSize(wish, [&](const CacheSize& tried) {
+                            HEARTH_RETURN_IF_ERROR(SetCacheSize(tried));
+                            return PlanFor(hosts, /*reserve=*/false).status();
+                          }));
+  file_.options.context_length = size.context;
+  HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*file_.file, file_.options));
+  file_.outline = std::make_shared<const ModelOutline>(std::move(outline));
+  HEARTH_RETURN_IF_ERROR(SetCacheSize(size));
+  HEARTH_RETURN_IF_ERROR(PlanFor(hosts).status());
+  spdlog::info("model {}: {}", name_, DescribeCacheSize(wish, size));
+  catalog_ = std::make_shared<BundleCatalog>(file_.file, file_.outline);
+  MutexLock lock(&mutex_);
+  shared_catalog_ = catalog_;
+  info_.context_length = size.context;
+  return absl::OkStatus();
+}
+
+absl::Status ClusterModel::SetCacheSize(const CacheSize& size) {
+  cache_size_ = size;
+  HEARTH_ASSIGN_OR_RETURN(description_, DescribeModel(*file_.outline, DecoderOptionsOf()));
+  return absl::OkStatus();
+}
+
 DecoderOptions ClusterModel::DecoderOptionsOf() const {
-  return {.sequences = context_->options.slots,
-          .context_length = file_.options.context_length,
+  return {.sequences = cache_size_.slots,
+          .context_length = cache_size_.context,
           .max_rows = context_->options.max_rows,
           .kv_type = context_->options.kv_type};
 }
@@ -260,7 +282,7 @@ std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
   return next_ != nullptr && (active_ == nullptr || !next_->broken) ? next_ : active_;
 }
 
-absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host>& hosts) {
+absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host>& hosts, bool reserve) {
   std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
   for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
   for (PlanningHost& host : planning) {
@@ -274,7 +296,7 @@ absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host
           GpuDevice::WeightBudget(device.memory_budget_bytes, *file_.outline, DecoderOptionsOf());
     }
   }
-  absl::StatusOr<ClusterPlan> plan = context_->make_plan(name_, planning, description_);
+  absl::StatusOr<ClusterPlan> plan = context_->make_plan(name_, planning, description_, reserve);
   if (!plan.ok()) return WithHostsLeftOut(plan.status());
   return plan;
 }
@@ -300,7 +322,7 @@ absl::Status ClusterModel::Replan() {
   }
   // The header tells what fits: a model that does not is refused before its file is read.
   if (preparer_ == nullptr) {
-    HEARTH_RETURN_IF_ERROR(PlanFor(UsableHosts()).status());
+    HEARTH_RETURN_IF_ERROR(SettleCacheSize());
     HEARTH_RETURN_IF_ERROR(IdentifyFile());
   }
   const std::vector<Roster::Host> hosts = UsableHosts();

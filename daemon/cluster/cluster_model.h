@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "daemon/cluster/active_plan.h"
+#include "daemon/cluster/cache_size.h"
 #include "daemon/cluster/loss_backoff.h"
 #include "daemon/cluster/plan_preparer.h"
 #include "daemon/membership/roster.h"
@@ -35,10 +36,13 @@ struct ClusterModelContext {
   std::shared_ptr<Roster> roster;
   std::function<HostCapacity()> own_capacity;
   std::function<uint64_t()> next_epoch;
-  // Makes a plan while no other model does, within what the others leave (see ClusterModel::Use).
+  // Makes a plan while no other model does, within what the others leave (see ClusterModel::Use). `reserve`:
+  // its memory is the model's from then on.
   std::function<absl::StatusOr<ClusterPlan>(const std::string& model, const std::vector<PlanningHost>& hosts,
-                                            const placement::Model& description)>
+                                            const placement::Model& description, bool reserve)>
       make_plan;
+  // Held while a model tries how much memory there is, so that two do not count on the same.
+  mutable Mutex trying;
   std::function<void()> changed;  // models or plans have changed; called without locks
 };
 
@@ -104,6 +108,8 @@ class ClusterModel : public ServedModel {
   };
 
   absl::Status OpenFile();
+  absl::Status SettleCacheSize();
+  absl::Status SetCacheSize(const CacheSize& size);
   DecoderOptions DecoderOptionsOf() const;
   absl::Status IdentifyFile();
   std::unique_ptr<PlanPreparer> MakePreparer();
@@ -118,7 +124,7 @@ class ClusterModel : public ServedModel {
   std::vector<Roster::Host> UsableHosts() const;
   absl::Duration UntilNextReturn() const;
   void NoteLoss(const std::string& host);
-  absl::StatusOr<ClusterPlan> PlanFor(const std::vector<Roster::Host>& hosts);
+  absl::StatusOr<ClusterPlan> PlanFor(const std::vector<Roster::Host>& hosts, bool reserve = true);
   absl::Status Replan();
   absl::Status WithHostsLeftOut(const absl::Status& status) const;
   void Publish(std::shared_ptr<ActivePlan> plan);
@@ -142,6 +148,7 @@ class ClusterModel : public ServedModel {
   // The keeper's; those that others read are set before the state becomes kReady.
   std::string digest_;
   ModelFile file_;
+  CacheSize cache_size_;  // settled with the first plan
   std::shared_ptr<BundleCatalog> catalog_;
   placement::Model description_;
   std::unique_ptr<ThreadPool> pool_;  // the leader's

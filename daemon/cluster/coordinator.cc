@@ -78,9 +78,8 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
   context->own_capacity = [this] { return capacity_; };
   context->next_epoch = [this] { return ++last_epoch_; };
   context->make_plan = [this](const std::string& model, const std::vector<PlanningHost>& hosts,
-                              const placement::Model& description) {
-    return MakePlan(model, hosts, description);
-  };
+                              const placement::Model& description,
+                              bool reserve) { return MakePlan(model, hosts, description, reserve); };
   context->changed = [this] { OnModelsChanged(); };
   context_ = std::move(context);
 }
@@ -128,7 +127,7 @@ std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
 
 absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
                                                   const std::vector<PlanningHost>& hosts,
-                                                  const placement::Model& description) {
+                                                  const placement::Model& description, bool reserve) {
   MutexLock lock(&planning_mutex_);
   ReservedBytes reserved;
   std::shared_ptr<ClusterModel> planned;
@@ -143,7 +142,7 @@ absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
                                                         {.use_every_host = options_.use_every_host,
                                                          .stages = options_.stages,
                                                          .keep_attention = options_.keep_attention}));
-  if (planned != nullptr) planned->SetUse(plan.Use());
+  if (reserve && planned != nullptr) planned->SetUse(plan.Use());
   return plan;
 }
 

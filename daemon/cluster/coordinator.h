@@ -69,7 +69,7 @@ class Coordinator : public ModelHost {
   HostView OwnHost() const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
   absl::StatusOr<ClusterPlan> MakePlan(const std::string& model, const std::vector<PlanningHost>& hosts,
-                                       const placement::Model& description);
+                                       const placement::Model& description, bool reserve);
   absl::Status NoSuchModel(const std::string& name) const;
   void Reap();
   void OnModelsChanged();

@@ -22,6 +22,7 @@ SchedulerLimits LimitsOf(const DecoderOptions& decoder, const SchedulerOptions& 
   limits.max_rows = decoder.max_rows;
   limits.slow_reader = options.slow_reader;
   limits.park_after = options.park_after;
+  limits.token_wait = options.token_wait;
   return limits;
 }
 

@@ -23,6 +23,7 @@ struct SchedulerOptions {
   uint32_t queue = 256;  // requests that may wait
   absl::Duration slow_reader = absl::Seconds(30);
   absl::Duration park_after = SchedulerLimits().park_after;
+  absl::Duration token_wait = SchedulerLimits().token_wait;
   // How long requests wait for a plan that can be computed with, since the last step that was. Then all fail
   // with UNAVAILABLE.
   absl::Duration replan_wait = absl::Seconds(30);

@@ -8,10 +8,9 @@
 
 namespace hearth {
 
-SchedulerCore::SchedulerCore(SchedulerLimits limits)
-    : limits_(limits), slots_(limits.slots), prefill_rows_(std::min<uint32_t>(64, limits.max_prefill_rows)) {
+SchedulerCore::SchedulerCore(SchedulerLimits limits) : limits_(limits), slots_(limits.slots) {
   HEARTH_CHECK(limits.slots > 0 && limits.max_rows >= 2);
-  HEARTH_CHECK(limits.min_prefill_rows > 0 && limits.min_prefill_rows <= limits.max_prefill_rows);
+  HEARTH_CHECK(limits.fewest_prompt_rows > 0 && limits.fewest_rows_alone > 0);
 }
 
 absl::Status SchedulerCore::Submit(Request request) {
@@ -154,11 +153,17 @@ void SchedulerCore::AddGeneratingRows() {
   if (!generating.empty()) first_generating_ = (generating.back() + 1) % slots_.size();
 }
 
+uint32_t SchedulerCore::PromptBudget() const {
+  const uint32_t rows = batch_.rows.empty()
+                            ? pace_.RowsWithin(limits_.alone_wait, limits_.fewest_rows_alone)
+                            : pace_.RowsWithin(limits_.token_wait, limits_.fewest_prompt_rows);
+  return std::min(rows, limits_.max_rows - static_cast<uint32_t>(batch_.rows.size()));
+}
+
 void SchedulerCore::AddPromptRows() {
   const std::vector<uint32_t> reading = Runnable(first_prompt_, true);
   if (reading.empty()) return;
-  auto budget =
-      std::min<uint32_t>(prefill_rows_, limits_.max_rows - static_cast<uint32_t>(batch_.rows.size()));
+  uint32_t budget = PromptBudget();
   const uint32_t share = std::max<uint32_t>(1, budget / static_cast<uint32_t>(reading.size()));
   std::vector<uint32_t> granted(reading.size(), 0);
   // First everyone's share, then what short prompts have left over, first come first served.
@@ -193,11 +198,7 @@ void SchedulerCore::Complete(absl::Duration took) {
     if (slot->rows_in_batch > 1) prompt_rows += slot->rows_in_batch;
     slot->rows_in_batch = 0;
   }
-  if (took > limits_.step_target) {
-    if (prompt_rows > 0) prefill_rows_ = std::max(limits_.min_prefill_rows, prefill_rows_ / 2);
-  } else if (took < limits_.step_target / 2 && prompt_rows >= prefill_rows_) {
-    prefill_rows_ = std::min(limits_.max_prefill_rows, prefill_rows_ * 2);
-  }
+  pace_.Note(prompt_rows, took);
 }
 
 bool SchedulerCore::Accept(RequestId id, TokenId token) {

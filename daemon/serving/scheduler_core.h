@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "daemon/serving/prompt_pace.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
 
@@ -17,14 +18,19 @@ namespace hearth {
 using RequestId = uint64_t;
 
 struct SchedulerLimits {
-  uint32_t slots = 1;               // sequences in flight; the decoder's sequences
-  uint32_t queue = 256;             // requests that wait for a slot
-  uint32_t max_rows = 512;          // rows of one step; at least 2
-  uint32_t min_prefill_rows = 8;    // prompt rows of one step: at least so many, ...
-  uint32_t max_prefill_rows = 256;  // ... at most so many, and between them as many as ...
-  absl::Duration step_target = absl::Milliseconds(100);  // ... keep a step about this short
-  absl::Duration slow_reader = absl::Seconds(30);        // how long a request may stay blocked, ...
-  absl::Duration park_after = absl::Milliseconds(250);   // ... and keep its slot while others wait for one
+  uint32_t slots = 1;       // sequences in flight; the decoder's sequences
+  uint32_t queue = 256;     // requests that wait for a slot
+  uint32_t max_rows = 512;  // rows of one step; at least 2
+  // How long those who generate wait at most for their next token while prompts are read; a step that takes
+  // longer anyway has the fewest prompt rows.
+  absl::Duration token_wait = absl::Milliseconds(300);
+  uint32_t fewest_prompt_rows = 8;
+  // The same while nobody generates: how late a cancellation takes effect and a newcomer has its turn. The
+  // fewest rows still read weights well.
+  absl::Duration alone_wait = absl::Seconds(2);
+  uint32_t fewest_rows_alone = 64;
+  absl::Duration slow_reader = absl::Seconds(30);       // how long a request may stay blocked, ...
+  absl::Duration park_after = absl::Milliseconds(250);  // ... and keep its slot while others wait for one
 };
 
 enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, kSlowReader };
@@ -34,8 +40,8 @@ enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, 
 //
 // Every step holds one row for each sequence that generates and a bounded number of prompt rows, shared
 // evenly among the sequences that still read their prompt and dealt round robin: no request waits for another
-// one's long prompt. How many prompt rows there are follows the measured time of the steps, so that a step
-// stays short and with it the time until a cancellation or a deadline takes effect.
+// one's long prompt. How many prompt rows there are follows the measured time of the steps: as many as there
+// is time for.
 //
 // A request keeps its tokens until it ends, so whatever the decoder has lost of a sequence can be computed
 // again, as a prompt is read: nothing is chosen or sent a second time.
@@ -104,7 +110,6 @@ class SchedulerCore {
   uint32_t running() const;
   // Tokens that the decoder holds for requests with a slot.
   uint64_t evaluated() const;
-  uint32_t prefill_rows() const { return prefill_rows_; }
 
  private:
   struct Sequence {
@@ -136,6 +141,8 @@ class SchedulerCore {
   void GiveSlot(uint32_t slot, std::deque<Sequence>& from, std::deque<Sequence>::iterator next);
   void AddGeneratingRows();
   void AddPromptRows();
+  // How many prompt rows the batch has time and room for.
+  uint32_t PromptBudget() const;
   void AddRows(uint32_t slot, uint32_t count);
   // Slots that can have rows, from `first` on around, with one pending token or with more.
   std::vector<uint32_t> Runnable(uint32_t first, bool reading_prompt) const;
@@ -146,7 +153,7 @@ class SchedulerCore {
   std::vector<std::optional<Sequence>> slots_;
   uint32_t first_generating_ = 0;  // slot that is served first
   uint32_t first_prompt_ = 0;
-  uint32_t prefill_rows_;
+  PromptPace pace_;
   Batch batch_;
 };
 

@@ -1,25 +1,50 @@
 // Many clients at once: all are served, cancelled ones leave nothing behind.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <iterator>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "tests/cluster/daemon_process.h"
 
 namespace hearth {
 namespace {
 
+using ::testing::HasSubstr;
+
 constexpr char kPrompt[] = "And God said";
 
-TEST(Context, MoreThanTheModelWasTrainedForIsSaidOnceAtTheStart) {
+// What a daemon alone has logged once its model is ready.
+std::string LogOf(std::vector<std::string> arguments) {
   TemporaryFolder folder;
-  DaemonProcess daemon(folder.path(), "alone",
-                       {"--model", kPlainModel, "--context", "40000", "--slots", "1"});
+  arguments.insert(arguments.begin(), {"--model", kPlainModel});
+  DaemonProcess daemon(folder.path(), "alone", arguments);
   Client client(daemon.address());
-  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "alone"); }));
+  EXPECT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "alone"); }));
   std::ifstream file(folder.path() + "/alone.log");
-  const std::string log{std::istreambuf_iterator<char>(file), {}};
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Context, WithoutFlagsTheCacheFitsWhatTheDeviceOffers) {
+  const std::string log = LogOf({"--device", "cpu,memory=8MiB,threads=1"});
+  EXPECT_THAT(log, HasSubstr("a context of 512 tokens for each of 4 requests at a time"));
+  EXPECT_THAT(log, HasSubstr("memory has no room for 8 requests"));
+}
+
+TEST(Context, WhatIsAskedForAndDoesNotFitIsRefusedWithWhatWould) {
+  TemporaryFolder folder;
+  const Ended ended = RunToItsEnd(
+      folder.path(),
+      absl::StrCat("--device cpu,memory=8MiB,threads=1 --context 512 --slots 8 --model ", kPlainModel));
+  EXPECT_NE(ended.code, 0);
+  EXPECT_THAT(ended.errors,
+              HasSubstr("what fits: --context 256 with --slots 8, or --context 512 with --slots 4"));
+}
+
+TEST(Context, MoreThanTheModelWasTrainedForIsSaidOnceAtTheStart) {
+  const std::string log = LogOf({"--context", "40000", "--slots", "1"});
   const size_t said = log.find("--context 40000 is more");
   EXPECT_NE(said, std::string::npos) << log;
   EXPECT_EQ(log.find("--context 40000 is more", said + 1), std::string::npos) << log;

@@ -71,6 +71,8 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "2",
                              "--queue",
                              "9",
+                             "--token-wait",
+                             "100",
                              "--replan-wait",
                              "5",
                              "--use-every-host",
@@ -98,6 +100,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.threads, 1u);
   EXPECT_EQ(config.slots, 2u);
   EXPECT_EQ(config.queue, 9u);
+  EXPECT_EQ(config.token_wait_ms, 100u);
   EXPECT_EQ(config.replan_wait_seconds, 5u);
   EXPECT_TRUE(config.use_every_host);
   EXPECT_EQ(config.log_level, "debug");

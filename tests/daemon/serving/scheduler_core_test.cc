@@ -129,7 +129,7 @@ TEST(SchedulerCoreTest, GeneratingSequencesHaveARowInEveryStepOfALongPrompt) {
     EXPECT_EQ(RowsOfSlot(step, 0), 1u);
     EXPECT_LE(step.rows.size(), 512u);
   }
-  EXPECT_GE(steps, 2000 / 256);
+  EXPECT_GE(steps, 2000 / 512);
 }
 
 TEST(SchedulerCoreTest, ShortPromptDoesNotWaitForALongOne) {
@@ -144,15 +144,14 @@ TEST(SchedulerCoreTest, WhatAShortPromptLeavesOverGoesToTheLongOne) {
   SchedulerCore core(Limits(2));
   ASSERT_TRUE(core.Submit(Request(1, 4000)).ok());
   ASSERT_TRUE(core.Submit(Request(2, 4)).ok());
-  const uint32_t budget = core.prefill_rows();
   const Batch step = core.Next(At(0));
-  EXPECT_EQ(RowsOfSlot(step, 0), budget - 4);
+  EXPECT_EQ(RowsOfSlot(step, 0), Limits(2).fewest_rows_alone - 4);
   EXPECT_EQ(RowsOfSlot(step, 1), 4u);
 }
 
 TEST(SchedulerCoreTest, MorePromptsThanRowsAreServedInTurn) {
   SchedulerLimits limits = Limits(8);
-  limits.min_prefill_rows = limits.max_prefill_rows = 2;
+  limits.max_rows = 2;
   SchedulerCore core(limits);
   for (RequestId id = 1; id <= 8; ++id) ASSERT_TRUE(core.Submit(Request(id, 100)).ok());
   std::map<uint32_t, uint32_t> rows;
@@ -370,7 +369,7 @@ TEST(SchedulerCoreTest, NoMoreRequestsAreParkedThanMayWait) {
 
 TEST(SchedulerCoreTest, LostPositionsAreEvaluatedAgainAndNotChosenAgain) {
   SchedulerLimits limits = Limits(2);
-  limits.min_prefill_rows = limits.max_prefill_rows = 3;
+  limits.max_rows = 3;
   SchedulerCore core(limits);
   ASSERT_TRUE(core.Submit(Request(1, 2, 100)).ok());
   for (int i = 0; i < 4; ++i) RunStep(core);  // 6 tokens, 5 of them evaluated
@@ -433,30 +432,53 @@ TEST(SchedulerCoreTest, StepThatWasNotEvaluatedIsPlannedAnew) {
   EXPECT_EQ(second.rows[0].position, 0u);
 }
 
-TEST(SchedulerCoreTest, SlowStepsShrinkTheShareOfPromptsDownToTheLeast) {
-  SchedulerCore core(Limits(1));
-  ASSERT_TRUE(core.Submit(Request(1, 100000)).ok());
-  const uint32_t before = core.prefill_rows();
-  RunStep(core, At(0), absl::Milliseconds(500));
-  EXPECT_EQ(core.prefill_rows(), before / 2);
-  for (int i = 0; i < 20; ++i) RunStep(core, At(0), absl::Milliseconds(500));
-  EXPECT_EQ(core.prefill_rows(), 8u);
-  EXPECT_THAT(RunStep(core).rows, SizeIs(8));
+// A machine on which a step takes 50 ms and 1 ms more for each prompt row.
+absl::Duration Takes(const Batch& step) {
+  const auto prompt_rows =
+      std::count_if(step.rows.begin(), step.rows.end(), [](const BatchRow& row) { return row.prompt; });
+  return absl::Milliseconds(50 + prompt_rows);
 }
 
-TEST(SchedulerCoreTest, FastStepsLetPromptsGrowUpToTheMost) {
+TEST(SchedulerCoreTest, PromptIsReadInWholeStepsWhileNobodyGenerates) {
   SchedulerCore core(Limits(1));
-  ASSERT_TRUE(core.Submit(Request(1, 100000)).ok());
-  for (int i = 0; i < 20; ++i) RunStep(core, At(0), kFast);
-  EXPECT_EQ(core.prefill_rows(), 256u);
+  ASSERT_TRUE(core.Submit(Request(1, 10000)).ok());
+  RunStep(core, At(0), Takes(core.Next(At(0))));
+  EXPECT_THAT(RunStep(core, At(0), absl::Milliseconds(562)).rows, SizeIs(512));
 }
 
-TEST(SchedulerCoreTest, SlowGenerationAloneDoesNotShrinkPrompts) {
+TEST(SchedulerCoreTest, PromptsOfASlowMachineComeInStepsThatCanBeCancelled) {
   SchedulerCore core(Limits(1));
-  ASSERT_TRUE(core.Submit(Request(1, 1, 100)).ok());
-  const uint32_t before = core.prefill_rows();
-  for (int i = 0; i < 5; ++i) RunStep(core, At(0), absl::Seconds(1));
-  EXPECT_EQ(core.prefill_rows(), before);
+  ASSERT_TRUE(core.Submit(Request(1, 10000)).ok());
+  RunStep(core, At(0), absl::Milliseconds(1280));  // 20 ms for each of 64 rows
+  const size_t rows = RunStep(core, At(0)).rows.size();
+  EXPECT_GE(rows, 70u);
+  EXPECT_LE(rows, 100u);
+}
+
+TEST(SchedulerCoreTest, ThoseWhoGenerateWaitAtMostTheConfiguredTime) {
+  SchedulerLimits limits = Limits(2);
+  limits.token_wait = absl::Milliseconds(200);
+  SchedulerCore core(limits);
+  ASSERT_TRUE(core.Submit(Request(1, 1, 1000)).ok());
+  for (int i = 0; i < 3; ++i) RunStep(core, At(0), absl::Milliseconds(50));
+  ASSERT_TRUE(core.Submit(Request(2, 2000)).ok());
+  int steps = 0;
+  for (bool reading = true; reading; ++steps) {
+    const Batch planned = core.Next(At(0));
+    EXPECT_EQ(RowsOfSlot(planned, 0), 1u);
+    EXPECT_LE(Takes(planned), limits.token_wait);
+    reading = RowsOfSlot(planned, 1) > 0 && planned.sampled.size() < 2;
+    RunStep(core, At(0), Takes(planned));
+  }
+  EXPECT_LE(steps, 22);  // of 100 rows or more
+}
+
+TEST(SchedulerCoreTest, StepsThatTakeLongerAnywayHaveTheFewestPromptRows) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 1, 1000)).ok());
+  for (int i = 0; i < 3; ++i) RunStep(core, At(0), absl::Seconds(1));
+  ASSERT_TRUE(core.Submit(Request(2, 2000)).ok());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(RowsOfSlot(RunStep(core, At(0), absl::Seconds(1)), 1), 8u);
 }
 
 // Plays the decoder and checks what it is owed: rows of a sequence without gaps, from the front of a fresh
