@@ -19,6 +19,14 @@ namespace hearth {
 // The border between the two halves of the daemon: serving (requests, batches, text) and cluster (hosts,
 // plans, weights). The cluster half implements these interfaces, the serving half calls them.
 
+// What of a sequence in a decoder's cache serves others that begin alike.
+struct ReuseRules {
+  // A generated token leaves what the same token of a prompt leaves, bit for bit.
+  bool rows_alike = false;
+  // A sequence can be cut anywhere; without it (recurrent state) it can only go on where it ended.
+  bool can_cut = true;
+};
+
 // A model that answers requests, with the devices of the current plan behind its decoder.
 class ServedModel {
  public:
@@ -40,6 +48,8 @@ class ServedModel {
   virtual absl::Status PrepareStep() = 0;
   // Blocks until PrepareStep may succeed or `timeout_ms` has passed.
   virtual void AwaitReady(int timeout_ms) = 0;
+  // Under the plan of the last PrepareStep; for the same thread.
+  virtual ReuseRules reuse() const { return {}; }
   // A step failed with `status`, UNAVAILABLE: its plan is not used again, the lost hosts are dropped and a
   // new plan is made. Returns at once; the step is to be repeated once PrepareStep succeeds.
   virtual void ReportLostDevice(const absl::Status& status) = 0;

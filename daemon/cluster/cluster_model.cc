@@ -437,12 +437,25 @@ absl::Status ClusterModel::PrepareStep() {
   TakeOverCaches(former.get(), *plan);
   decoder_->SetDevices(plan->devices());
   decoder_->SetStages(plan->stages());
+  reuse_ = ReuseWith(*plan);
   if (former != nullptr) {
     MutexLock lock(&mutex_);
     retired_.push_back(std::move(former));
   }
   Kick();
   return absl::OkStatus();
+}
+
+// GPUs round a prompt's attention differently, predictors are for generated tokens alone.
+ReuseRules ClusterModel::ReuseWith(const ActivePlan& plan) const {
+  const ClusterPlan& placed = plan.plan;
+  const bool on_gpu = std::any_of(
+      placed.plan.devices.begin(), placed.plan.devices.end(), [&](const placement::DeviceUse& use) {
+        const placement::Device& device = placed.cluster.hosts[use.device.host].devices[use.device.device];
+        return use.groups > 0 && device.kind == placement::DeviceKind::kGpu;
+      });
+  const bool predicted = file_.options.sparsity == SparsityMode::kPredicted;
+  return {.rows_alike = !on_gpu && !predicted, .can_cut = !file_.outline->spec.has_recurrent_state()};
 }
 
 // What sequences have cached goes on with the plan, or they begin anew.

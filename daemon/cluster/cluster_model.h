@@ -85,6 +85,7 @@ class ClusterModel : public ServedModel {
   Decoder& decoder() override { return *decoder_; }
   int32_t vocab_size() const override { return static_cast<int32_t>(file_.outline->spec.n_vocab); }
   absl::Status PrepareStep() override;
+  ReuseRules reuse() const override { return reuse_; }
   void AwaitReady(int timeout_ms) override;
   void ReportLostDevice(const absl::Status& status) override;
   void NoteToken(absl::Duration took) override;
@@ -134,6 +135,7 @@ class ClusterModel : public ServedModel {
   void ReleaseRetired();
   std::shared_ptr<ActivePlan> Newest() const;
   absl::Status Outage() const;
+  ReuseRules ReuseWith(const ActivePlan& plan) const;
   void TakeOverCaches(const ActivePlan* former, ActivePlan& plan);
   // Which hosts of a broken plan are lost, in words.
   std::string LossOf(const ActivePlan& plan) const;
@@ -159,6 +161,8 @@ class ClusterModel : public ServedModel {
   DeviceSpeeds speeds_;
   std::set<std::string> without_gpus_;  // hosts planned without theirs until a former plan is let go
   std::unique_ptr<PlanPreparer> preparer_;
+
+  ReuseRules reuse_;  // the scheduler's thread's
 
   std::atomic<bool> stop_{false};
   mutable Mutex mutex_;

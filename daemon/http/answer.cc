@@ -54,7 +54,9 @@ void AnswerFrame::Take(size_t choice, const v1::GenerateResponse& event) {
     model_ = event.started().model();
     if (choice % choices_per_prompt_ == 0) prompt_tokens_ += event.started().prompt_tokens();
   }
-  if (event.has_finished()) generated_tokens_ += event.finished().usage().generated_tokens();
+  if (!event.has_finished()) return;
+  generated_tokens_ += event.finished().usage().generated_tokens();
+  if (choice % choices_per_prompt_ == 0) cached_tokens_ += event.finished().usage().cached_tokens();
 }
 
 ordered_json AnswerFrame::Head(const char* object) const {
@@ -64,7 +66,8 @@ ordered_json AnswerFrame::Head(const char* object) const {
 ordered_json AnswerFrame::Usage() const {
   return {{"prompt_tokens", prompt_tokens_},
           {"completion_tokens", generated_tokens_},
-          {"total_tokens", prompt_tokens_ + generated_tokens_}};
+          {"total_tokens", prompt_tokens_ + generated_tokens_},
+          {"prompt_tokens_details", {{"cached_tokens", cached_tokens_}}}};
 }
 
 std::string AnswerFrame::Chunk(const char* object, ordered_json choice) const {

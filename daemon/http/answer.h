@@ -52,6 +52,7 @@ class AnswerFrame {
   const size_t choices_per_prompt_;
   std::string model_;
   uint64_t prompt_tokens_ = 0;
+  uint64_t cached_tokens_ = 0;
   uint64_t generated_tokens_ = 0;
 };
 

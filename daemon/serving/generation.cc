@@ -18,9 +18,10 @@ Generation::Generation(GenerationRequest request, Sampler sampler, const Tokeniz
   if (request_.masks != nullptr) constraint_.emplace(request_.masks);
 }
 
-void Generation::Start(absl::Time now) {
+void Generation::Start(uint32_t cached_tokens, absl::Time now) {
   started_ = now;
-  metrics_.Started(static_cast<uint32_t>(request_.prompt.size()), now - request_.arrived);
+  cached_tokens_ = cached_tokens;
+  metrics_.Started(static_cast<uint32_t>(request_.prompt.size()), cached_tokens, now - request_.arrived);
   sink_->Started();
 }
 
@@ -110,6 +111,7 @@ GenerationSummary Generation::Summary(EndReason reason, absl::Time now) const {
   summary.reason = reason;
   if (const std::string* stop = text_.matched_stop()) summary.stop = *stop;
   summary.prompt_tokens = static_cast<uint32_t>(request_.prompt.size());
+  summary.cached_tokens = cached_tokens_;
   summary.generated_tokens = generated_;
   const absl::Time started = started_.value_or(now);
   summary.queued = started - request_.arrived;

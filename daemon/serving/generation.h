@@ -53,6 +53,7 @@ struct GenerationSummary {
   EndReason reason = EndReason::kLength;
   std::string stop;  // the stop string that was met
   uint32_t prompt_tokens = 0;
+  uint32_t cached_tokens = 0;  // of them: not computed again, since a former sequence began alike
   uint32_t generated_tokens = 0;
   absl::Duration queued;
   absl::Duration reading_prompt;
@@ -88,8 +89,9 @@ class Generation {
   // Whether its client does not take what was sent.
   bool Blocked() const { return sink_->Blocked(); }
 
-  // It has a slot of a model that is ready to compute. Once, before Advance.
-  void Start(absl::Time now);
+  // It has a slot of a model that is ready to compute, which holds the prompt's first `cached_tokens`
+  // already. Once, before Advance.
+  void Start(uint32_t cached_tokens, absl::Time now);
   struct Choice {
     TokenId token;
     std::optional<EndReason> end;  // the token, or what it completes, ends the generation
@@ -116,6 +118,7 @@ class Generation {
   TextStream text_;
   std::shared_ptr<GenerationSink> sink_;
   GenerationDelta delta_;  // not sent yet
+  uint32_t cached_tokens_ = 0;
   uint32_t generated_ = 0;
   std::optional<absl::Time> started_;
   std::optional<absl::Time> first_token_;

@@ -62,6 +62,7 @@ Outcome OutcomeOf(const absl::Status& status) {
 struct GenerationMetrics::Series {
   Series(GenerationMetrics& all, const std::string& model)
       : prompt_tokens(all.prompt_tokens_.Add({{"model", model}})),
+        cached_tokens(all.cached_tokens_.Add({{"model", model}})),
         generated_tokens(all.generated_tokens_.Add({{"model", model}})),
         queued(all.queued_.Add({{"model", model}}, WaitBuckets())),
         first_token(all.first_token_.Add({{"model", model}}, WaitBuckets())),
@@ -73,6 +74,7 @@ struct GenerationMetrics::Series {
 
   void RemoveFrom(GenerationMetrics& all) {
     all.prompt_tokens_.Remove(&prompt_tokens);
+    all.cached_tokens_.Remove(&cached_tokens);
     all.generated_tokens_.Remove(&generated_tokens);
     all.queued_.Remove(&queued);
     all.first_token_.Remove(&first_token);
@@ -81,6 +83,7 @@ struct GenerationMetrics::Series {
   }
 
   prometheus::Counter& prompt_tokens;
+  prometheus::Counter& cached_tokens;
   prometheus::Counter& generated_tokens;
   prometheus::Histogram& queued;
   prometheus::Histogram& first_token;
@@ -98,6 +101,11 @@ GenerationMetrics::GenerationMetrics()
                          .Name("hearth_prompt_tokens_total")
                          .Help("Tokens of the prompts of requests that got a slot")
                          .Register(*registry_)),
+      cached_tokens_(
+          BuildCounter()
+              .Name("hearth_cached_tokens_total")
+              .Help("Tokens of prompts that were not computed again, since another request began alike")
+              .Register(*registry_)),
       generated_tokens_(
           BuildCounter().Name("hearth_generated_tokens_total").Help("Tokens generated").Register(*registry_)),
       queued_(BuildHistogram()
@@ -138,8 +146,10 @@ GenerationMetrics::OfModel::~OfModel() { all_.GiveBack(model_); }
 
 void GenerationMetrics::OfModel::Refused() { series_.requests[kRefused]->Increment(); }
 
-void GenerationMetrics::OfModel::Started(uint32_t prompt_tokens, absl::Duration queued) {
+void GenerationMetrics::OfModel::Started(uint32_t prompt_tokens, uint32_t cached_tokens,
+                                         absl::Duration queued) {
   series_.prompt_tokens.Increment(prompt_tokens);
+  series_.cached_tokens.Increment(cached_tokens);
   series_.queued.Observe(absl::ToDoubleSeconds(queued));
 }
 

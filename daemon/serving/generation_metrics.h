@@ -36,7 +36,7 @@ class GenerationMetrics {
     // A request was refused since the queue was full.
     void Refused();
     // A request got its slot.
-    void Started(uint32_t prompt_tokens, absl::Duration queued);
+    void Started(uint32_t prompt_tokens, uint32_t cached_tokens, absl::Duration queued);
     void FirstToken(absl::Duration since_arrival);
     void NextToken(absl::Duration since_the_last);
     // One of the two is the end of every request that was not refused.
@@ -63,6 +63,7 @@ class GenerationMetrics {
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   prometheus::Family<prometheus::Counter>& requests_;
   prometheus::Family<prometheus::Counter>& prompt_tokens_;
+  prometheus::Family<prometheus::Counter>& cached_tokens_;
   prometheus::Family<prometheus::Counter>& generated_tokens_;
   prometheus::Family<prometheus::Histogram>& queued_;
   prometheus::Family<prometheus::Histogram>& first_token_;

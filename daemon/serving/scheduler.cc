@@ -128,6 +128,7 @@ absl::Status Scheduler::Prepare() {
   for (uint32_t slot = 0; slot < decoder.options().sequences; ++slot) {
     core_.Recompute(slot, decoder.SequenceLength(slot));
   }
+  core_.SetReuse(model_->reuse());
   return absl::OkStatus();
 }
 
@@ -139,16 +140,16 @@ void Scheduler::FormBatch(bool ready) {
   for (const auto& [id, reason] : batch_->ended) {
     ended.emplace_back(std::move(generations_.extract(id).mapped()), reason);
   }
-  std::vector<Generation*> started;
+  std::vector<std::pair<Generation*, uint32_t>> started;
   for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
-    if (!admitted.resumed) started.push_back(Find(admitted.id));
+    if (!admitted.resumed) started.emplace_back(Find(admitted.id), admitted.kept);
   }
   lock.Unlock();
 
   for (const auto& [generation, reason] : ended) generation->End(reason, now);
-  for (Generation* generation : started) generation->Start(now);
+  for (const auto& [generation, kept] : started) generation->Start(kept, now);
   for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
-    HEARTH_CHECK(model_->decoder().Truncate(admitted.slot, 0).ok());
+    HEARTH_CHECK(model_->decoder().Truncate(admitted.slot, admitted.kept).ok());
   }
 }
 
@@ -213,7 +214,7 @@ void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
       usable.ok() ? generation.Advance(logits, now) : absl::StatusOr<Generation::Choice>(usable);
   if (!choice.ok()) {
     MutexLock lock(&mutex_);
-    core_.End(generation.id());
+    core_.Discard(generation.id());
     const Generations ended = Take({generation.id()});
     lock.Unlock();
     return FailEach(ended, choice.status());

@@ -8,7 +8,8 @@
 
 namespace hearth {
 
-SchedulerCore::SchedulerCore(SchedulerLimits limits) : limits_(limits), slots_(limits.slots) {
+SchedulerCore::SchedulerCore(SchedulerLimits limits)
+    : limits_(limits), slots_(limits.slots), cache_(limits.slots) {
   HEARTH_CHECK(limits.slots > 0 && limits.max_rows >= 2);
   HEARTH_CHECK(limits.fewest_prompt_rows > 0 && limits.fewest_rows_alone > 0);
 }
@@ -44,6 +45,7 @@ void SchedulerCore::SetBlocked(RequestId id, bool blocked, absl::Time now) {
 void SchedulerCore::Recompute(uint32_t slot, uint32_t kept) {
   HEARTH_CHECK(slot < slots_.size());
   if (slots_[slot]) slots_[slot]->evaluated = std::min(slots_[slot]->evaluated, kept);
+  cache_.Cut(slot, kept);
 }
 
 const SchedulerCore::Batch& SchedulerCore::Next(absl::Time now) {
@@ -65,13 +67,11 @@ const SchedulerCore::Batch& SchedulerCore::Expire(absl::Time now) {
 }
 
 void SchedulerCore::EndExpired(absl::Time now) {
-  for (auto& slot : slots_) {
-    if (!slot) continue;
-    slot->rows_in_batch = 0;
-    if (auto reason = Expired(*slot, now)) {
-      batch_.ended.push_back({slot->request.id, *reason});
-      slot.reset();
-    }
+  for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    if (!slots_[slot]) continue;
+    slots_[slot]->rows_in_batch = 0;
+    if (auto reason = Expired(*slots_[slot], now))
+      batch_.ended.push_back({Release(slot).request.id, *reason});
   }
   EndExpired(parked_, now);
   EndExpired(queue_, now);
@@ -99,7 +99,20 @@ size_t SchedulerCore::Claimants() const {
   return queue_.size() + static_cast<size_t>(back);
 }
 
-size_t SchedulerCore::FreeSlots() const { return slots_.size() - running(); }
+std::vector<uint32_t> SchedulerCore::FreeSlots() const {
+  std::vector<uint32_t> free;
+  for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    if (!slots_[slot]) free.push_back(slot);
+  }
+  return free;
+}
+
+SchedulerCore::Sequence SchedulerCore::Release(uint32_t slot) {
+  Sequence sequence = *std::exchange(slots_[slot], std::nullopt);
+  const auto end = sequence.tokens.begin() + std::exchange(sequence.evaluated, 0);
+  cache_.Keep(slot, {{sequence.tokens.begin(), end}, sequence.prompt_tokens});
+  return sequence;
+}
 
 absl::Time SchedulerCore::ParkTime(const Sequence& sequence) const {
   if (!sequence.blocked() || parked_.size() >= limits_.queue) return absl::InfiniteFuture();
@@ -107,31 +120,34 @@ absl::Time SchedulerCore::ParkTime(const Sequence& sequence) const {
 }
 
 void SchedulerCore::ParkBlocked(absl::Time now) {
-  for (auto& slot : slots_) {
-    if (Claimants() <= FreeSlots()) return;
-    if (!slot || ParkTime(*slot) > now) continue;
-    slot->evaluated = 0;
-    parked_.push_back(*std::exchange(slot, std::nullopt));
+  for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    if (Claimants() <= FreeSlots().size()) return;
+    if (slots_[slot] && ParkTime(*slots_[slot]) <= now) parked_.push_back(Release(slot));
   }
 }
 
 void SchedulerCore::Admit() {
-  for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
-    if (slots_[slot]) continue;
+  for (std::vector<uint32_t> free = FreeSlots(); !free.empty(); free = FreeSlots()) {
     const auto back = std::find_if(parked_.begin(), parked_.end(),
                                    [](const Sequence& parked) { return !parked.blocked(); });
     if (back != parked_.end()) {
-      GiveSlot(slot, parked_, back);
+      GiveSlot(free, parked_, back);
     } else if (!queue_.empty()) {
-      GiveSlot(slot, queue_, queue_.begin());
+      GiveSlot(free, queue_, queue_.begin());
+    } else {
+      return;
     }
   }
 }
 
-void SchedulerCore::GiveSlot(uint32_t slot, std::deque<Sequence>& from, std::deque<Sequence>::iterator next) {
+void SchedulerCore::GiveSlot(const std::vector<uint32_t>& free, std::deque<Sequence>& from,
+                             std::deque<Sequence>::iterator next) {
+  const auto [slot, kept] = cache_.Find(free, {next->tokens, next->prompt_tokens}, reuse_);
+  cache_.Take(slot);
   slots_[slot] = std::move(*next);
+  slots_[slot]->evaluated = kept;
   from.erase(next);
-  batch_.admitted.push_back({slots_[slot]->request.id, slot, &from == &parked_});
+  batch_.admitted.push_back({slots_[slot]->request.id, slot, kept, &from == &parked_});
 }
 
 std::vector<uint32_t> SchedulerCore::Runnable(uint32_t first, bool reading_prompt) const {
@@ -209,6 +225,12 @@ bool SchedulerCore::Accept(RequestId id, TokenId token) {
 }
 
 void SchedulerCore::End(RequestId id) {
+  for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    if (slots_[slot] && slots_[slot]->request.id == id) Release(slot);
+  }
+}
+
+void SchedulerCore::Discard(RequestId id) {
   for (auto& slot : slots_) {
     if (slot && slot->request.id == id) slot.reset();
   }
@@ -245,7 +267,7 @@ absl::Time SchedulerCore::NextEvent(absl::Time now) const {
     if (sequence.blocked()) next = std::min(next, sequence.blocked_since + limits_.slow_reader);
   };
   const size_t claimants = Claimants();
-  if (claimants > 0 && FreeSlots() > 0) next = now;
+  if (claimants > 0 && !FreeSlots().empty()) next = now;
   for (const auto& slot : slots_) {
     if (!slot) continue;
     consider(*slot);

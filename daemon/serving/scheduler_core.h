@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "daemon/serving/prefix_cache.h"
 #include "daemon/serving/prompt_pace.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
@@ -43,6 +44,9 @@ enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, 
 // one's long prompt. How many prompt rows there are follows the measured time of the steps: as many as there
 // is time for.
 //
+// A slot that becomes free still holds what was computed for it, and a request that begins alike goes on from
+// there.
+//
 // A request keeps its tokens until it ends, so whatever the decoder has lost of a sequence can be computed
 // again, as a prompt is read: nothing is chosen or sent a second time.
 class SchedulerCore {
@@ -55,7 +59,8 @@ class SchedulerCore {
   };
   struct Admitted {
     RequestId id;
-    uint32_t slot;  // its decoder sequence, which may still hold a former request's positions
+    uint32_t slot;  // its decoder sequence, which may still hold a former request's positions, ...
+    uint32_t kept;  // ... of which so many are this one's as well: to be cut to them
     bool resumed;   // it had a slot before
   };
   struct Ended {
@@ -80,8 +85,10 @@ class SchedulerCore {
   // for one; then it is parked and comes first in line once it is no longer blocked.
   void SetBlocked(RequestId id, bool blocked, absl::Time now);
   // The decoder holds no more than the first `kept` positions of the sequence in `slot`; the rest is
-  // evaluated again. Harmless for a slot that is free or has no more.
+  // evaluated again. Harmless for a slot that has no more.
   void Recompute(uint32_t slot, uint32_t kept);
+  // From the next step on. At first nothing is used again but what was read as a prompt.
+  void SetReuse(const ReuseRules& rules) { reuse_ = rules; }
 
   // Ends whose time is over, gives slots to the longest waiting and forms the next batch. One that was not
   // evaluated after all, or whose evaluation failed and may be repeated, is simply formed anew by the next
@@ -96,6 +103,8 @@ class SchedulerCore {
   bool Accept(RequestId id, TokenId token);
   // Forgets a running request and frees its slot.
   void End(RequestId id);
+  // Likewise, and what was computed for it is not to be used again.
+  void Discard(RequestId id);
 
   // The evaluation of the last batch failed for good: forgets the requests that had rows in it and returns
   // them.
@@ -128,17 +137,20 @@ class SchedulerCore {
 
   // A request that has a slot or had one.
   Sequence* FindBegun(RequestId id);
+  // Takes the sequence out of its slot, which keeps what was computed of it.
+  Sequence Release(uint32_t slot);
   std::optional<EndReason> Expired(const Sequence& sequence, absl::Time now) const;
   void EndExpired(absl::Time now);
   void EndExpired(std::deque<Sequence>& sequences, absl::Time now);
   // Requests that a free slot would let run, and the free slots.
   size_t Claimants() const;
-  size_t FreeSlots() const;
+  std::vector<uint32_t> FreeSlots() const;
   // When a request that has a slot has to make room if others wait for one.
   absl::Time ParkTime(const Sequence& sequence) const;
   void ParkBlocked(absl::Time now);
   void Admit();
-  void GiveSlot(uint32_t slot, std::deque<Sequence>& from, std::deque<Sequence>::iterator next);
+  void GiveSlot(const std::vector<uint32_t>& free, std::deque<Sequence>& from,
+                std::deque<Sequence>::iterator next);
   void AddGeneratingRows();
   void AddPromptRows();
   // How many prompt rows the batch has time and room for.
@@ -153,6 +165,8 @@ class SchedulerCore {
   std::vector<std::optional<Sequence>> slots_;
   uint32_t first_generating_ = 0;  // slot that is served first
   uint32_t first_prompt_ = 0;
+  PrefixCache cache_;  // what free slots hold
+  ReuseRules reuse_;
   PromptPace pace_;
   Batch batch_;
 };

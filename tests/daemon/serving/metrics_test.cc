@@ -55,12 +55,13 @@ TEST(GenerationMetricsTest, RequestsCountByTheirOutcome) {
 TEST(GenerationMetricsTest, ModelsOfOneNameShareTheirFigures) {
   GenerationMetrics metrics;
   GenerationMetrics::OfModel first = metrics.Of("m"), second = metrics.Of("m"), other = metrics.Of("other");
-  first.Started(3, absl::Seconds(1));
-  second.Started(4, absl::Seconds(1));
-  other.Started(5, absl::Seconds(1));
+  first.Started(3, 1, absl::Seconds(1));
+  second.Started(4, 1, absl::Seconds(1));
+  other.Started(5, 1, absl::Seconds(1));
   const std::string text = Text(*metrics.registry());
   EXPECT_THAT(text, HasSubstr("hearth_prompt_tokens_total{model=\"m\"} 7"));
   EXPECT_THAT(text, HasSubstr("hearth_prompt_tokens_total{model=\"other\"} 5"));
+  EXPECT_THAT(text, HasSubstr("hearth_cached_tokens_total{model=\"m\"} 2"));
   EXPECT_THAT(text, HasSubstr("hearth_queue_seconds_count{model=\"m\"} 2"));
 }
 
@@ -69,7 +70,7 @@ TEST(GenerationMetricsTest, FiguresAreForgottenWithTheLastModelOfTheirName) {
   auto first = absl::WrapUnique(new GenerationMetrics::OfModel(metrics.Of("m")));
   {
     GenerationMetrics::OfModel loaded_anew = metrics.Of("m");
-    loaded_anew.Started(3, absl::Seconds(1));
+    loaded_anew.Started(3, 1, absl::Seconds(1));
     loaded_anew.FirstToken(absl::Seconds(1));
     loaded_anew.Finished(EndReason::kLength);
   }

@@ -310,7 +310,7 @@ TEST(SchedulerCoreTest, TwoBlockedSequencesBothGiveTheirSlotsWithinASecond) {
   EXPECT_THAT(AdmittedIds(RunStep(core, At(2000))), UnorderedElementsAre(3, 4));
 }
 
-TEST_F(ParkingTest, ParkedRequestIsFirstInLineAndIsReadAgainFromItsStart) {
+TEST_F(ParkingTest, ParkedRequestIsFirstInLineAndReadsWhatItsSlotHoldsNoMore) {
   RunStep(core_, At(2000));
   ASSERT_TRUE(core_.Submit(Request(3, 1)).ok());
   core_.SetBlocked(1, false, At(2500));
@@ -319,9 +319,10 @@ TEST_F(ParkingTest, ParkedRequestIsFirstInLineAndIsReadAgainFromItsStart) {
   ASSERT_THAT(batch.admitted, SizeIs(1));
   EXPECT_EQ(batch.admitted[0].id, 1u);
   EXPECT_TRUE(batch.admitted[0].resumed);
-  ASSERT_THAT(batch.rows, SizeIs(5));
-  EXPECT_EQ(batch.rows[0].position, 0u);
-  EXPECT_EQ(batch.rows[4].token, 7);  // generated before
+  EXPECT_EQ(batch.admitted[0].kept, 1u);  // the other one began alike
+  ASSERT_THAT(batch.rows, SizeIs(4));
+  EXPECT_EQ(batch.rows[0].position, 1u);
+  EXPECT_EQ(batch.rows[3].token, 7);  // generated before
   EXPECT_THAT(batch.sampled, ElementsAre(1));
 }
 
@@ -486,7 +487,10 @@ TEST(SchedulerCoreTest, StepsThatTakeLongerAnywayHaveTheFewestPromptRows) {
 class StrictDecoder {
  public:
   void Check(const Batch& step, const SchedulerLimits& limits) {
-    for (const SchedulerCore::Admitted& admitted : step.admitted) length_[admitted.slot] = 0;
+    for (const SchedulerCore::Admitted& admitted : step.admitted) {
+      ASSERT_LE(admitted.kept, length_[admitted.slot]);
+      length_[admitted.slot] = admitted.kept;
+    }
     ASSERT_LE(step.rows.size(), limits.max_rows);
     size_t logits = 0;
     for (const BatchRow& row : step.rows) {
@@ -536,6 +540,211 @@ TEST(SchedulerCoreTest, TwoHundredStreamsAndFiveHundredCancelledOnesFreeEverySlo
   EXPECT_EQ(core.running(), 0u);
   EXPECT_EQ(core.waiting(), 0u);
   EXPECT_EQ(core.NextEvent(At(0)), absl::InfiniteFuture());
+}
+
+// ---- What free slots still hold.
+
+SchedulerCore::Request Chat(RequestId id, std::vector<TokenId> prompt, uint32_t max_tokens = 4) {
+  SchedulerCore::Request request;
+  request.id = id;
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+TEST(SchedulerCoreTest, NextTurnOfAChatReadsOnlyWhatIsNew) {
+  SchedulerCore core(Limits(2));
+  core.SetReuse({.rows_alike = true});
+  ASSERT_TRUE(core.Submit(Chat(1, {1, 2, 3}, 2)).ok());
+  RunStep(core);
+  RunStep(core);  // two tokens of 7, of which the first is evaluated
+  ASSERT_TRUE(core.Submit(Chat(2, {1, 2, 3, 7, 7, 4}, 1)).ok());
+  const Batch step = RunStep(core);
+  ASSERT_THAT(step.admitted, SizeIs(1));
+  EXPECT_EQ(step.admitted[0].kept, 4u);
+  ASSERT_THAT(step.rows, SizeIs(2));
+  EXPECT_EQ(step.rows[0].position, 4u);
+  EXPECT_TRUE(step.rows[1].want_logits);
+}
+
+TEST(SchedulerCoreTest, CancelledPromptServesTheNextOneAsFarAsItWasRead) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 300)).ok());
+  const auto read = static_cast<uint32_t>(RunStep(core).rows.size());
+  core.Cancel(1);
+  ASSERT_TRUE(core.Submit(Request(2, 300)).ok());
+  const Batch step = RunStep(core);
+  ASSERT_THAT(step.admitted, SizeIs(1));
+  EXPECT_EQ(step.admitted[0].kept, read);
+}
+
+TEST(SchedulerCoreTest, WhatTheDecoderHasLostOfAFreeSlotIsReadAgain) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 10, 1)).ok());
+  RunStep(core);
+  core.Recompute(0, 6);
+  ASSERT_TRUE(core.Submit(Request(2, 12, 1)).ok());
+  EXPECT_EQ(core.Next(At(0)).admitted[0].kept, 6u);
+}
+
+TEST(SchedulerCoreTest, DiscardedSequenceServesNobody) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 10)).ok());
+  RunStep(core);
+  core.Discard(1);
+  EXPECT_EQ(core.running(), 0u);
+  ASSERT_TRUE(core.Submit(Request(2, 12, 1)).ok());
+  EXPECT_EQ(core.Next(At(0)).admitted[0].kept, 0u);
+}
+
+// A model whose next token follows from all that its cache holds of a sequence, of which it learns by rows
+// alone: a position that is kept wrongly changes the text after it.
+class HashingModel {
+ public:
+  // `alike`: it computes generated tokens as a prompt's.
+  HashingModel(uint32_t slots, bool alike) : alike_(alike), slots_(slots) {}
+
+  // Returns the tokens for those who are sampled.
+  std::vector<TokenId> Compute(const Batch& step) {
+    for (const auto& admitted : step.admitted) Lose(admitted.slot, admitted.kept);
+    std::vector<TokenId> chosen;
+    for (const BatchRow& row : step.rows) {
+      Cached& cached = slots_[row.sequence];
+      EXPECT_EQ(row.position, cached.size());
+      cached.emplace_back(row.token, row.prompt || alike_);
+      if (row.want_logits) chosen.push_back(Next(cached));
+    }
+    return chosen;
+  }
+  void Lose(uint32_t slot, size_t kept) { slots_[slot].resize(std::min(kept, slots_[slot].size())); }
+  uint32_t Length(uint32_t slot) const { return static_cast<uint32_t>(slots_[slot].size()); }
+
+  // What follows a prompt in a model that computes nothing else.
+  std::vector<TokenId> TextOf(const std::vector<TokenId>& prompt, size_t tokens) const {
+    Cached cached;
+    for (const TokenId token : prompt) cached.emplace_back(token, true);
+    std::vector<TokenId> text;
+    while (text.size() < tokens) {
+      text.push_back(Next(cached));
+      cached.emplace_back(text.back(), alike_);
+    }
+    return text;
+  }
+
+ private:
+  using Cached = std::vector<std::pair<TokenId, bool>>;
+
+  static TokenId Next(const Cached& cached) {
+    uint64_t hash = 17;
+    for (const auto& [token, prompt] : cached)
+      hash = hash * 1000003 + static_cast<uint64_t>(2 * token + prompt);
+    return static_cast<TokenId>((hash >> 20) % 5);
+  }
+
+  const bool alike_;
+  std::vector<Cached> slots_;
+};
+
+// Chats of several turns and few words, so that many begin alike: in steps, with cancels and with losses of
+// what the decoder holds, all drawn from the seed.
+class RandomChats {
+ public:
+  RandomChats(uint32_t seed, ReuseRules rules)
+      : random_(seed),
+        limits_(Limits(3, 1000)),
+        core_(SmallSteps()),
+        model_(3, rules.rows_alike),
+        rules_(rules) {
+    core_.SetReuse(rules);
+  }
+
+  void Run() {
+    for (RequestId id = 1; id <= 60; ++id) {
+      Submit(id);
+      for (uint64_t steps = Draw(5); steps > 0; --steps) Step();
+      if (Draw(6) == 0) core_.Cancel(1 + Draw(id));
+      if (const auto slot = static_cast<uint32_t>(Draw(12)); slot < 3) Lose(slot);
+    }
+    while (core_.running() + core_.waiting() > 0) Step();
+  }
+  uint64_t kept() const { return kept_; }
+
+ private:
+  struct Asked {
+    std::vector<TokenId> prompt;
+    std::vector<TokenId> text;
+    uint32_t tokens;
+    bool finished = false;
+  };
+
+  SchedulerLimits SmallSteps() {
+    limits_.max_rows = 6;
+    return limits_;
+  }
+  uint64_t Draw(uint64_t below) { return random_() % below; }
+
+  void Submit(RequestId id) {
+    Asked& asked = asked_[id];
+    asked.tokens = static_cast<uint32_t>(1 + Draw(9));
+    if (const Asked& former = asked_[1 + Draw(id)]; former.finished) {
+      asked.prompt = former.prompt;
+      asked.prompt.insert(asked.prompt.end(), former.text.begin(), former.text.end());
+    }
+    for (uint64_t words = 1 + Draw(8); words > 0; --words) {
+      asked.prompt.push_back(static_cast<TokenId>(Draw(2)));
+    }
+    ASSERT_TRUE(core_.Submit(Chat(id, asked.prompt, asked.tokens)).ok());
+  }
+
+  void Step() {
+    const Batch step = core_.Next(At(0));
+    for (const auto& admitted : step.admitted) {
+      kept_ += admitted.kept;
+      if (!rules_.can_cut) {
+        EXPECT_THAT(admitted.kept, testing::AnyOf(0u, model_.Length(admitted.slot)));
+      }
+    }
+    const std::vector<TokenId> chosen = model_.Compute(step);
+    core_.Complete(kFast);
+    for (size_t i = 0; i < chosen.size(); ++i) Accept(step.sampled[i], chosen[i]);
+  }
+
+  void Accept(RequestId id, TokenId token) {
+    Asked& asked = asked_[id];
+    asked.text.push_back(token);
+    if (core_.Accept(id, token)) return;
+    core_.End(id);
+    asked.finished = true;
+    EXPECT_EQ(asked.text, model_.TextOf(asked.prompt, asked.tokens)) << "request " << id;
+  }
+
+  // A model with recurrent state loses all or nothing.
+  void Lose(uint32_t slot) {
+    model_.Lose(slot, rules_.can_cut ? Draw(20) : 0);
+    for (uint32_t any = 0; any < 3; ++any) core_.Recompute(any, model_.Length(any));
+  }
+
+  std::mt19937 random_;
+  SchedulerLimits limits_;
+  SchedulerCore core_;
+  HashingModel model_;
+  ReuseRules rules_;
+  std::map<RequestId, Asked> asked_;
+  uint64_t kept_ = 0;
+};
+
+TEST(SchedulerCoreTest, TextsAreThoseOfPromptsReadFromTheirStartInFiveHundredRandomSchedules) {
+  for (const ReuseRules rules : {ReuseRules{true, true}, {false, true}, {true, false}, {false, false}}) {
+    uint64_t kept = 0;
+    for (uint32_t seed = 0; seed < 500; ++seed) {
+      RandomChats chats(seed, rules);
+      chats.Run();
+      ASSERT_FALSE(testing::Test::HasFailure())
+          << "seed " << seed << " alike " << rules.rows_alike << " can cut " << rules.can_cut;
+      kept += chats.kept();
+    }
+    EXPECT_GT(kept, 1000u);  // else nothing was tried
+  }
 }
 
 }  // namespace
