@@ -141,7 +141,7 @@ DecoderOptions ClusterModel::DecoderOptionsOf() const {
 
 // Reads the whole file, for its digest; plans can be prepared then.
 absl::Status ClusterModel::IdentifyFile() {
-  const uint64_t file_bytes = file_.file->bytes().size();
+  const uint64_t file_bytes = file_.file->file_bytes();
   const auto progress = [&](uint64_t done) { SetProgress("computing the file's digest", done, file_bytes); };
   HEARTH_ASSIGN_OR_RETURN(
       digest_, DigestOfFile(*file_.file, context_->options.state_dir + "/digests", stop_, progress));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,7 @@
 #include "engine/base/freed_memory.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
+#include "engine/file/gguf_split.h"
 
 namespace hearth {
 namespace {
@@ -59,6 +61,13 @@ void ShowTransfers(const Roster::Host& host, std::vector<TransferView>& transfer
                                            : absl::StrCat(PhaseName(shard.phase), ": ", shard.detail);
     transfers.push_back(std::move(transfer));
   }
+}
+
+// The file's own without its ending, and without the number of one part of many.
+std::string NameOfFile(const std::string& path) {
+  const std::optional<SplitName> split = ParseSplitName(path);
+  return split ? std::filesystem::path(split->stem).filename().string()
+               : std::filesystem::path(path).stem().string();
 }
 
 }  // namespace
@@ -150,7 +159,7 @@ absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
 
 absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std::string& path) {
   HEARTH_RETURN_IF_ERROR(CheckPath("path", path));
-  const std::string chosen = name.empty() ? std::filesystem::path(path).stem().string() : name;
+  const std::string chosen = name.empty() ? NameOfFile(path) : name;
   HEARTH_RETURN_IF_ERROR(CheckName(name.empty() ? "name (taken from the file's; give one)" : "name", chosen));
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
   {

@@ -59,7 +59,7 @@ json FileJson(const GgufFile& file) {
           {"format", file.is_powerinfer() ? "PowerInfer" : "GGUF"},
           {"packed", file.is_packed()},
           {"version", file.version()},
-          {"file_bytes", file.bytes().size()},
+          {"file_bytes", file.file_bytes()},
           {"tensor_count", file.tensors().size()},
           {"parameters", values},
           {"tensor_bytes", bytes},

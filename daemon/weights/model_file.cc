@@ -101,13 +101,17 @@ absl::StatusOr<std::string> DigestOfFile(const GgufFile& file, const std::string
 
   constexpr size_t kPiece = 4 << 20;
   Sha256 sha;
-  for (size_t done = 0; done < file.bytes().size();) {
-    if (stop) return absl::CancelledError("stopped");
-    const absl::Span<const uint8_t> piece = file.bytes().subspan(done, kPiece);
-    sha.Update(piece);
-    file.Release(piece);
-    done += piece.size();
-    progress(done);
+  uint64_t done = 0;
+  for (absl::Span<const uint8_t> left : file.parts()) {
+    while (!left.empty()) {
+      if (stop) return absl::CancelledError("stopped");
+      const absl::Span<const uint8_t> piece = left.subspan(0, kPiece);
+      sha.Update(piece);
+      file.Release(piece);
+      left.remove_prefix(piece.size());
+      done += piece.size();
+      progress(done);
+    }
   }
   HEARTH_RETURN_IF_ERROR(file.CheckUnchanged());
   digest = absl::StrCat("sha256:", Sha256Hex(sha.Finish()));

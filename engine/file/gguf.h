@@ -91,12 +91,14 @@ struct PackedBlock {
 // A model file in GGUF v2 or v3, or a PowerInfer file (the same with magic "PWRI"), memory-mapped. Immutable
 // and thread-safe. Everything is validated before use: counts against the size of the file, offsets,
 // alignment, overflow, overlap with the header, known types, unique names. The data of tensors is read from
-// the mapping at any time later: who has read asks CheckUnchanged.
+// the mapping at any time later: who has read asks CheckUnchanged. A model that is split over several files
+// is one GgufFile, whichever part is opened: named after the first, whose metadata it has without what tells
+// of the split, with the tensors of all.
 class GgufFile {
  public:
   // Error: one line that says what is wrong with which part of which file and what to do (INVALID_ARGUMENT,
-  // NOT_FOUND, or UNIMPLEMENTED for versions and types that Hearth does not know, listing those that it
-  // does).
+  // NOT_FOUND, also for a missing part of a split model, or UNIMPLEMENTED for versions and types that Hearth
+  // does not know, listing those that it does).
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
   // Parses bytes that outlive the object (tests, fuzzing).
   static absl::StatusOr<std::unique_ptr<GgufFile>> Parse(absl::Span<const uint8_t> bytes, std::string name);
@@ -116,14 +118,17 @@ class GgufFile {
   const std::vector<GgufTensor>& pack_tensors() const { return pack_tensors_; }
   uint32_t version() const { return version_; }
   const std::string& name() const { return name_; }
-  absl::Span<const uint8_t> bytes() const { return bytes_; }
+  absl::Span<const uint8_t> bytes() const { return bytes_; }  // of the first part
+  // The bytes of all parts, in their order, and how many there are.
+  std::vector<absl::Span<const uint8_t>> parts() const;
+  uint64_t file_bytes() const;
   // See MappedFile; of Parse'd bytes, and of bytes that are not the file's, nothing is released. Parse'd
   // bytes do not change, and their identity is empty.
   void Release(absl::Span<const uint8_t> part) const;
   void DropCache() const;
   absl::Status CheckUnchanged() const;
   std::string Identity() const;
-  // FAILED_PRECONDITION for Parse'd bytes.
+  // FAILED_PRECONDITION for Parse'd bytes and for split models.
   absl::StatusOr<int> OpenDescriptor(int flags) const;
 
  private:
@@ -131,6 +136,10 @@ class GgufFile {
   absl::Status Read();
   // A tensor without data. INVALID_ARGUMENT where there is one of its name.
   absl::Status AddDescription(GgufTensor tensor);
+  static absl::StatusOr<std::unique_ptr<GgufFile>> OpenOne(const std::string& path);
+  static absl::StatusOr<std::unique_ptr<GgufFile>> OpenSplit(std::unique_ptr<GgufFile> part);
+  void ForgetSplit();
+  absl::Status Append(std::unique_ptr<GgufFile> part);
   friend class GgufReader;
   friend class PackedReader;
   friend absl::StatusOr<std::unique_ptr<GgufFile>> ParseSkeleton(std::vector<uint8_t> bytes,
@@ -149,6 +158,7 @@ class GgufFile {
   std::vector<absl::Span<const uint8_t>> metadata_entries_;
   std::vector<GgufTensor> tensors_;
   absl::flat_hash_map<std::string, size_t> tensor_index_;
+  std::vector<std::unique_ptr<GgufFile>> further_parts_;  // of a split model; they have the data of its tensors
 };
 
 }  // namespace hearth

@@ -1,0 +1,62 @@
+#include "engine/file/gguf_split.h"
+
+#include <cstring>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/absl_view.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+constexpr size_t kDigits = 5;  // of a part's number in names
+constexpr uint64_t kMostParts = 99999;
+
+// Reads "-NNNNN" from the end of `text` and takes it off.
+std::optional<uint32_t> TakeNumber(std::string_view& text) {
+  if (text.size() < kDigits + 1 || text[text.size() - kDigits - 1] != '-') return std::nullopt;
+  uint32_t number = 0;
+  for (const char c : text.substr(text.size() - kDigits)) {
+    if (!absl::ascii_isdigit(static_cast<unsigned char>(c))) return std::nullopt;
+    number = 10 * number + static_cast<uint32_t>(c - '0');
+  }
+  text.remove_suffix(kDigits + 1);
+  return number;
+}
+
+}  // namespace
+
+std::string SplitName::Of(uint32_t other) const {
+  return absl::StrFormat("%s-%05u-of-%05u%s", stem, other, parts, ending);
+}
+
+std::optional<SplitName> ParseSplitName(std::string_view path) {
+  const size_t dot = path.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  std::string_view text = path.substr(0, dot);
+  const std::optional<uint32_t> parts = TakeNumber(text);
+  if (!parts || !text.ends_with("-of")) return std::nullopt;
+  text.remove_suffix(std::strlen("-of"));
+  const std::optional<uint32_t> part = TakeNumber(text);
+  if (!part || *part == 0 || *part > *parts) return std::nullopt;
+  return SplitName{std::string(text), *part, *parts, std::string(path.substr(dot))};
+}
+
+absl::StatusOr<std::optional<SplitPart>> ReadSplitPart(const GgufFile& file) {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<uint64_t> parts, file.metadata().GetUint("split.count"));
+  if (parts.value_or(0) <= 1) return std::nullopt;
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<uint64_t> number, file.metadata().GetUint("split.no"));
+  if (*parts > kMostParts || number.value_or(*parts) >= *parts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.name(), ": says that it is one of ", *parts,
+                     " parts of a model, but not a possible number (split.no); ", "download it again"));
+  }
+  SplitPart result{static_cast<uint32_t>(*number) + 1, static_cast<uint32_t>(*parts), std::nullopt};
+  HEARTH_ASSIGN_OR_RETURN(result.tensors, file.metadata().GetUint("split.tensors.count"));
+  return result;
+}
+
+}  // namespace hearth
