@@ -142,26 +142,63 @@ ordered_json CompletionAnswer::ToJson(size_t index, const Choice& choice) {
           {"finish_reason", choice.finish_reason}};
 }
 
-std::string ChatAnswer::Take(size_t index, const v1::GenerateResponse& event) {
-  Choice& choice = choices_[index];
-  frame_.Take(index, event);
-  choice.text += event.delta().text();
-  for (const v1::TokenLogprobs& entry : event.delta().logprobs()) {
+void ChatAnswer::TakeDelta(const v1::Delta& delta, Choice& choice) {
+  choice.text += delta.text();
+  choice.reasoning += delta.reasoning();
+  for (const v1::ToolCall& call : delta.tool_calls()) {
+    choice.calls.push_back({{"index", choice.call_count++},
+                            {"id", call.id()},
+                            {"type", "function"},
+                            {"function", {{"name", call.name()}, {"arguments", call.arguments()}}}});
+  }
+  for (const v1::TokenLogprobs& entry : delta.logprobs()) {
     ordered_json token = ChatLogprob(entry.chosen());
     token["top_logprobs"] = ordered_json::array();
     for (const v1::TokenLogprob& top : entry.top()) token["top_logprobs"].push_back(ChatLogprob(top));
     choice.logprobs["content"].push_back(std::move(token));
   }
-  if (event.has_finished()) choice.finish_reason = FinishReasonName(event.finished().reason());
+}
+
+std::string ChatAnswer::Take(size_t index, const v1::GenerateResponse& event) {
+  Choice& choice = choices_[index];
+  frame_.Take(index, event);
+  TakeDelta(event.delta(), choice);
+  if (event.has_finished()) {
+    const bool called = choice.call_count > 0 && event.finished().reason() != v1::FINISH_REASON_LENGTH;
+    choice.finish_reason = called ? "tool_calls" : FinishReasonName(event.finished().reason());
+  }
   if (!frame_.options().stream) return "";
   std::string lines;
   if (event.has_started()) lines += Chunk(index, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
+  lines += News(index, choice);
+  if (event.has_finished()) lines += Chunk(index, ordered_json::object(), nullptr, choice.finish_reason);
+  return lines;
+}
+
+std::string ChatAnswer::News(size_t index, Choice& choice) const {
+  std::string lines;
+  if (!choice.reasoning.empty()) {
+    lines += Chunk(index, {{"reasoning_content", std::exchange(choice.reasoning, "")}}, nullptr, nullptr);
+  }
   if (!choice.text.empty() || !choice.logprobs.is_null()) {
     lines += Chunk(index, {{"content", std::exchange(choice.text, "")}}, choice.logprobs, nullptr);
     choice.logprobs = nullptr;
   }
-  if (event.has_finished()) lines += Chunk(index, ordered_json::object(), nullptr, choice.finish_reason);
+  if (!choice.calls.empty()) {
+    lines +=
+        Chunk(index, {{"tool_calls", std::exchange(choice.calls, ordered_json::array())}}, nullptr, nullptr);
+  }
   return lines;
+}
+
+ordered_json ChatAnswer::MessageOf(const Choice& choice) {
+  ordered_json message = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+  if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
+  if (choice.calls.empty()) return message;
+  if (choice.text.empty()) message["content"] = nullptr;
+  message["tool_calls"] = choice.calls;
+  for (ordered_json& call : message["tool_calls"]) call.erase("index");  // of streams alone
+  return message;
 }
 
 std::string ChatAnswer::Chunk(size_t index, ordered_json delta, const ordered_json& logprobs,
@@ -177,7 +214,7 @@ std::string ChatAnswer::Whole() const {
   for (size_t i = 0; i < choices_.size(); ++i) {
     const Choice& choice = choices_[i];
     choices.push_back({{"index", i},
-                       {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+                       {"message", MessageOf(choice)},
                        {"logprobs", choice.logprobs},
                        {"finish_reason", choice.finish_reason}});
   }

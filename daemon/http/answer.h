@@ -105,10 +105,18 @@ class ChatAnswer final : public Answer {
  private:
   static constexpr char kChunk[] = "chat.completion.chunk";
   struct Choice {
-    std::string text;  // this and the next: not sent yet
+    std::string text;  // this and the next three: not sent yet
+    std::string reasoning;
+    nlohmann::ordered_json calls = nlohmann::ordered_json::array();
     nlohmann::ordered_json logprobs;
+    size_t call_count = 0;
     nlohmann::ordered_json finish_reason;
   };
+
+  static void TakeDelta(const v1::Delta& delta, Choice& choice);
+  static nlohmann::ordered_json MessageOf(const Choice& choice);
+  // The lines of a stream for what is not sent yet.
+  std::string News(size_t index, Choice& choice) const;
 
   std::string Chunk(size_t index, nlohmann::ordered_json delta, const nlohmann::ordered_json& logprobs,
                     const nlohmann::ordered_json& finish_reason) const;

@@ -85,11 +85,27 @@ absl::Status ReadMessages(const JsonFields& fields, v1::ChatRequest& request) {
   return absl::OkStatus();
 }
 
+absl::Status ReadToolChoice(const json& choice, v1::ChatRequest& request) {
+  if (choice == "auto" || choice == "none") return absl::OkStatus();
+  if (choice == "required") {
+    request.set_required_tool("*");
+    return absl::OkStatus();
+  }
+  const json name = choice.is_object() && choice.contains("function") && choice["function"].is_object()
+                        ? choice["function"].value("name", json())
+                        : json();
+  if (!name.is_string() || name == "" || name == "*") {
+    return ParamError(
+        "tool_choice",
+        "must be auto, none, required or {\"type\": \"function\", \"function\": {\"name\": ...}}");
+  }
+  request.set_required_tool(name.get<std::string>());
+  return absl::OkStatus();
+}
+
 absl::Status ReadTools(const JsonFields& fields, v1::ChatRequest& request) {
   const json* choice = fields.Find("tool_choice");
-  if (choice != nullptr && *choice != "auto" && *choice != "none") {
-    return ParamError("tool_choice", "can only be \"auto\" or \"none\": the model decides what it calls");
-  }
+  if (choice != nullptr) HEARTH_RETURN_IF_ERROR(ReadToolChoice(*choice, request));
   const json* tools = fields.Find("tools");
   if (tools == nullptr || (choice != nullptr && *choice == "none")) return absl::OkStatus();
   if (!tools->is_array()) return ParamError("tools", absl::StrCat("must be a list, not ", KindOf(*tools)));
@@ -159,6 +175,7 @@ absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(
   const JsonFields fields(body);
   ChatCompletionRequest request;
   v1::ChatRequest chat;
+  chat.set_parsed(true);
   HEARTH_RETURN_IF_ERROR(RefuseMissing(fields));
   HEARTH_ASSIGN_OR_RETURN(request.answer, ReadAnswerOptions(fields));
   HEARTH_RETURN_IF_ERROR(ReadMessages(fields, chat));

@@ -10,6 +10,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/chat/chat_tokens.h"
 #include "engine/chat/json_text.h"
+#include "engine/chat/tool_calls.h"
 
 namespace hearth {
 namespace {
@@ -93,6 +94,23 @@ void JoinParts(Json& messages) {
   }
 }
 
+// The answer is a call of the tool, and nothing else.
+absl::Status RequireTool(const std::string& name, const Json& tools, v1::GenerateRequest& generate) {
+  if (name.empty()) return absl::OkStatus();
+  if (generate.constraint_case() != v1::GenerateRequest::CONSTRAINT_NOT_SET) {
+    return Invalid("required_tool", "cannot stand beside a grammar or a schema; leave one of them out");
+  }
+  HEARTH_ASSIGN_OR_RETURN(const Json schema, ToolCallSchema(tools, name));
+  generate.set_json_schema(schema.dump());
+  return absl::OkStatus();
+}
+
+AnswerSyntax SyntaxOf(const v1::ChatRequest& request, const Json& tools, std::string_view prompt) {
+  constexpr std::string_view kOpened = "<think>";
+  const size_t end = prompt.find_last_not_of(" \t\r\n") + 1;
+  return {ToolNames(tools), prompt.substr(0, end).ends_with(kOpened) && request.required_tool().empty()};
+}
+
 }  // namespace
 
 absl::StatusOr<Conversation> ToConversation(const v1::ChatRequest& request) {
@@ -112,15 +130,15 @@ absl::StatusOr<Conversation> ToConversation(const v1::ChatRequest& request) {
   return conversation;
 }
 
-absl::StatusOr<v1::GenerateRequest> ToGenerateRequest(const v1::ChatRequest& request,
-                                                      const ChatTemplates& chat, const Tokenizer& tokenizer,
-                                                      absl::Time now) {
+absl::StatusOr<ChatPrompt> ToChatPrompt(const v1::ChatRequest& request, const ChatTemplates& chat,
+                                        const Tokenizer& tokenizer, absl::Time now) {
   HEARTH_ASSIGN_OR_RETURN(Conversation conversation, ToConversation(request));
   if (!chat.TakesParts(conversation)) JoinParts(conversation.messages);
   HEARTH_ASSIGN_OR_RETURN(const jinja::Rendered rendered,
                           chat.Render(conversation, now, absl::LocalTimeZone()));
   const std::vector<TokenId> tokens = ChatTokens(tokenizer, rendered);
-  v1::GenerateRequest generate;
+  ChatPrompt prompt;
+  v1::GenerateRequest& generate = prompt.request;
   generate.set_model(request.model());
   generate.mutable_tokens()->mutable_ids()->Assign(tokens.begin(), tokens.end());
   *generate.mutable_stop() = request.stop();
@@ -130,7 +148,9 @@ absl::StatusOr<v1::GenerateRequest> ToGenerateRequest(const v1::ChatRequest& req
   if (request.has_logprobs()) generate.set_logprobs(request.logprobs());
   if (request.has_grammar()) generate.set_grammar(request.grammar());
   if (request.has_json_schema()) generate.set_json_schema(request.json_schema());
-  return generate;
+  HEARTH_RETURN_IF_ERROR(RequireTool(request.required_tool(), conversation.tools, generate));
+  if (request.parsed()) prompt.syntax = SyntaxOf(request, conversation.tools, rendered.text);
+  return prompt;
 }
 
 }  // namespace hearth

@@ -12,7 +12,7 @@ Generation::Generation(GenerationRequest request, Sampler sampler, const Tokeniz
       sampler_(std::move(sampler)),
       tokenizer_(tokenizer),
       metrics_(metrics),
-      text_(tokenizer, request_.stops),
+      text_(tokenizer, request_.stops, request_.shown),
       sink_(std::move(sink)) {
   for (TokenId token : request_.prompt) sampler_.Accept(token);
   if (request_.masks != nullptr) constraint_.emplace(request_.masks);

@@ -27,6 +27,7 @@ struct GenerationRequest {
   uint32_t max_tokens = 1;      // prompt and these fit the context
   std::vector<std::string> stops;
   bool ignore_eos = false;
+  std::vector<TokenId> shown;                        // control tokens that the text has, as their names
   std::optional<uint32_t> logprobs;                  // how many of the most likely tokens to report
   std::shared_ptr<const grammar::TokenMasks> masks;  // of the grammar that the text follows; null: any text
   absl::Time arrived;

@@ -20,6 +20,9 @@
 #include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/task_queue.h"
+#include "engine/chat/answer_parser.h"
+#include "engine/chat/chat_tokens.h"
+#include "engine/sample/sampler.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
 
 namespace hearth {
@@ -36,6 +39,16 @@ absl::Time GenerationDeadline(std::chrono::system_clock::time_point rpc_deadline
   if (rpc_deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
   const absl::Time deadline = absl::FromChrono(rpc_deadline);
   return deadline - std::min(absl::Milliseconds(100), (deadline - now) / 10);
+}
+
+// Nine letters and digits: templates of Mistral take no others.
+std::string NewCallId() {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::string id;
+  for (uint64_t random = RandomSeed(); id.size() < 9; random /= kLetters.size()) {
+    id.push_back(kLetters[random % kLetters.size()]);
+  }
+  return id;
 }
 
 void Append(GenerationDelta& to, GenerationDelta from) {
@@ -62,6 +75,12 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
     started_ = std::move(started);
   }
 
+  // Reasoning and calls are taken out of its text; before it is submitted.
+  void TakeApart(const AnswerSyntax& syntax) {
+    MutexLock lock(&mutex_);
+    parser_.emplace(syntax);
+  }
+
   // Ends it before its first event.
   void Reject(const absl::Status& status) {
     MutexLock lock(&mutex_);
@@ -85,6 +104,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   void Delta(GenerationDelta delta) override {
     MutexLock lock(&mutex_);
     if (client_gone_) return;
+    if (parser_) delta.text = Take(parser_->Push(delta.text));
     Append(delta_, std::move(delta));
     Pump();
   }
@@ -94,6 +114,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
     spdlog::debug("request {}: {} prompt tokens, {} generated", started_.request_id(), summary.prompt_tokens,
                   summary.generated_tokens);
     if (client_gone_) return;
+    if (parser_) delta_.text += Take(parser_->Finish());
     finished_ = ToProto(summary);
     status_ = grpc::Status::OK;
     Pump();
@@ -151,8 +172,21 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
     client_gone_ = true;
     started_pending_ = false;
     delta_ = {};
+    taken_.Clear();
     finished_.reset();
     status_ = grpc::Status::CANCELLED;
+  }
+
+  // Keeps what is no text for the next delta, and returns what is.
+  std::string Take(AnswerPieces pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    taken_.mutable_reasoning()->append(pieces.reasoning);
+    for (ToolCall& call : pieces.calls) {
+      v1::ToolCall& taken = *taken_.add_tool_calls();
+      taken.set_id(NewCallId());
+      taken.set_name(std::move(call.name));
+      taken.set_arguments(std::move(call.arguments));
+    }
+    return std::move(pieces.text);
   }
 
   // Starts the next write, or ends the RPC when all is written. With mutex_ held.
@@ -162,8 +196,9 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
     if (started_pending_) {
       *response_.mutable_started() = started_;
       started_pending_ = false;
-    } else if (!delta_.tokens.empty() || !delta_.text.empty()) {
+    } else if (!delta_.tokens.empty() || !delta_.text.empty() || taken_.ByteSizeLong() > 0) {
       *response_.mutable_delta() = ToProto(std::exchange(delta_, {}));
+      response_.mutable_delta()->MergeFrom(std::exchange(taken_, {}));
     } else if (finished_) {
       *response_.mutable_finished() = *std::exchange(finished_, std::nullopt);
     } else if (status_) {
@@ -190,6 +225,8 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   bool started_pending_ ABSL_GUARDED_BY(mutex_) =
       false;  // this and the next three: not written yet, in this order
   GenerationDelta delta_ ABSL_GUARDED_BY(mutex_);
+  v1::Delta taken_ ABSL_GUARDED_BY(mutex_);  // reasoning and calls that go with it
+  std::optional<AnswerParser> parser_ ABSL_GUARDED_BY(mutex_);
   std::optional<v1::Finished> finished_ ABSL_GUARDED_BY(mutex_);
   std::optional<grpc::Status> status_ ABSL_GUARDED_BY(mutex_);
 };
@@ -303,19 +340,24 @@ class GenerationService final : public v1::Generation::CallbackService {
   absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::ChatRequest& request,
                       const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
     const ServedModel& model = scheduler->model();
-    HEARTH_ASSIGN_OR_RETURN(const v1::GenerateRequest generate,
-                            ToGenerateRequest(request, model.chat(), model.tokenizer(), arrival.time));
-    return Submit(scheduler, generate, arrival, stream);
+    HEARTH_ASSIGN_OR_RETURN(const ChatPrompt prompt,
+                            ToChatPrompt(request, model.chat(), model.tokenizer(), arrival.time));
+    if (!prompt.syntax) return Submit(scheduler, prompt.request, arrival, stream);
+    stream->TakeApart(*prompt.syntax);
+    return Submit(scheduler, prompt.request, arrival, stream,
+                  MarkerTokens(model.tokenizer(), AnswerParser::Markers(!prompt.syntax->tools.empty())));
   }
-  // Checks a request and hands it to the scheduler.
+  // Checks a request and hands it to the scheduler. `shown`: control tokens that the text has.
   absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::GenerateRequest& request,
-                      const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
+                      const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream,
+                      std::vector<TokenId> shown = {}) {
     const ServedModel& model = scheduler->model();
     HEARTH_ASSIGN_OR_RETURN(CheckedRequest checked,
                             CheckRequest(request, model.tokenizer(), scheduler->vocab_size(),
                                          scheduler->context_length(), scheduler->grammars()));
     const RequestId id = ++last_id_;
     checked.request.id = id;
+    checked.request.shown = std::move(shown);
     checked.request.arrived = arrival.time;
     checked.request.deadline = arrival.deadline;
 

@@ -39,6 +39,12 @@ size_t StopMatcher::HeldBack() const {
 
 std::string StopMatcher::Flush() { return std::exchange(held_, ""); }
 
+std::string TextStream::Push(TokenId token) {
+  if (std::find(shown_.begin(), shown_.end(), token) == shown_.end())
+    return matcher_.Push(decoder_.Push(token));
+  return matcher_.Push(decoder_.Flush() + tokenizer_.TokenBytes(token, /*special=*/true));
+}
+
 std::string ToValidUtf8(std::string_view bytes) {
   std::string text;
   while (!bytes.empty()) {

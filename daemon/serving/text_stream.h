@@ -36,12 +36,15 @@ class StopMatcher {
 // Turns generated tokens into the text that may be shown: whole UTF-8 characters, without stop strings.
 class TextStream {
  public:
-  // `tokenizer` outlives this.
-  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops)
-      : decoder_(tokenizer, /*at_start_of_text=*/false), matcher_(std::move(stops)) {}
+  // `tokenizer` outlives this. Control tokens give nothing but for those that are `shown`: their names.
+  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, std::vector<TokenId> shown = {})
+      : tokenizer_(tokenizer),
+        decoder_(tokenizer, /*at_start_of_text=*/false),
+        matcher_(std::move(stops)),
+        shown_(std::move(shown)) {}
 
   // The text that may be sent once the token is there.
-  std::string Push(TokenId token) { return matcher_.Push(decoder_.Push(token)); }
+  std::string Push(TokenId token);
   // The end without a stop string: all that was held back. A stop string that only becomes complete here
   // still counts.
   std::string Flush() {
@@ -51,8 +54,10 @@ class TextStream {
   const std::string* matched_stop() const { return matcher_.matched(); }
 
  private:
+  const Tokenizer& tokenizer_;
   StreamDecoder decoder_;
   StopMatcher matcher_;
+  const std::vector<TokenId> shown_;
 };
 
 // The text with U+FFFD in place of bytes that are no UTF-8: messages may carry nothing else.

@@ -12,4 +12,13 @@ std::vector<TokenId> ChatTokens(const Tokenizer& tokenizer, const jinja::Rendere
   return ids;
 }
 
+std::vector<TokenId> MarkerTokens(const Tokenizer& tokenizer, const std::vector<std::string_view>& markers) {
+  std::vector<TokenId> tokens;
+  for (const std::string_view marker : markers) {
+    const std::vector<TokenId> ids = tokenizer.Encode(marker, {.add_special = false, .parse_special = true});
+    if (ids.size() == 1 && tokenizer.IsControl(ids[0])) tokens.push_back(ids[0]);
+  }
+  return tokens;
+}
+
 }  // namespace hearth

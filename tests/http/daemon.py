@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from chat_model import with_chat_template  # noqa: E402
 
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
-TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content }}\n{% endfor %}"
+TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content or '' }}\n{% endfor %}"
 
 
 class Daemon:

@@ -145,6 +145,59 @@ test("streams answer in the schema as well", async () => {
   checkPlace(text);
 });
 
+const tools = [
+  {
+    type: "function",
+    function: {
+      name: "look_up",
+      parameters: { ...schema, properties: { verse: { enum: [1, 2] }, book: schema.properties.book } },
+    },
+  },
+];
+
+function checkCall(call) {
+  assert.equal(call.type, "function");
+  assert.equal(call.function.name, "look_up");
+  assert.ok(call.id.length > 0);
+  assert.deepEqual(Object.keys(JSON.parse(call.function.arguments)), ["verse", "book"]);
+}
+
+test("a tool that is required is called", async () => {
+  const { response_format, ...asked } = chat;
+  for (const tool_choice of ["required", { type: "function", function: { name: "look_up" } }]) {
+    const answer = await client.chat.completions.create({ ...asked, tools, tool_choice, seed: 7 });
+    assert.equal(answer.choices[0].finish_reason, "tool_calls");
+    assert.equal(answer.choices[0].message.content, null);
+    assert.equal(answer.choices[0].message.tool_calls.length, 1);
+    checkCall(answer.choices[0].message.tool_calls[0]);
+  }
+});
+
+test("streamed calls are put together by the client", async () => {
+  const { response_format, ...asked } = chat;
+  const stream = client.chat.completions.stream({ ...asked, tools, tool_choice: "required", seed: 8 });
+  const answer = await stream.finalChatCompletion();
+  assert.equal(answer.choices[0].finish_reason, "tool_calls");
+  checkCall(answer.choices[0].message.tool_calls[0]);
+});
+
+test("a call and its result go back to the model", async () => {
+  const calls = [{ id: "abcdefghi", type: "function", function: { name: "look_up", arguments: "{}" } }];
+  const messages = [
+    ...chat.messages,
+    { role: "assistant", content: null, tool_calls: calls },
+    { role: "tool", tool_call_id: "abcdefghi", content: "And God said" },
+  ];
+  const answer = await client.chat.completions.create({ model: "demo", messages, tools, max_tokens: 4 });
+  assert.equal(answer.choices[0].message.role, "assistant");
+});
+
+test("tools that are not there cannot be required", async () => {
+  const { response_format, ...asked } = chat;
+  const tool_choice = { type: "function", function: { name: "other" } };
+  await assert.rejects(client.chat.completions.create({ ...asked, tools, tool_choice }), OpenAI.BadRequestError);
+});
+
 test("schemas that are not supported are refused", async () => {
   const response_format = { type: "json_schema", json_schema: { name: "n", schema: { not: {} } } };
   await assert.rejects(client.chat.completions.create({ ...chat, response_format }), OpenAI.BadRequestError);

@@ -154,6 +154,47 @@ TEST(ChatAnswerTest, StreamNamesTheRoleOnceAndEndsWithAnEmptyDelta) {
   EXPECT_TRUE(events[3].is_null());
 }
 
+// A thought, a word and a call.
+v1::GenerateResponse Calling(const char* id) {
+  v1::GenerateResponse event = Delta("a");
+  event.mutable_delta()->set_reasoning("so");
+  v1::ToolCall* call = event.mutable_delta()->add_tool_calls();
+  call->set_id(id);
+  call->set_name("f");
+  call->set_arguments("{}");
+  return event;
+}
+
+TEST(ChatAnswerTest, CallsAndReasoningStandBesideTheContent) {
+  ChatAnswer answer({}, 1, "i", 1);
+  for (const auto& event : {Started(), Calling("c1"), Finished(v1::FINISH_REASON_STOP_TOKEN)}) {
+    answer.Take(0, event);
+  }
+  const json choice = json::parse(answer.Whole())["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_EQ(choice["message"]["content"], "a");
+  EXPECT_EQ(choice["message"]["reasoning_content"], "so");
+  EXPECT_EQ(choice["message"]["tool_calls"],
+            json::parse(R"([{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}])"));
+}
+
+TEST(ChatAnswerTest, StreamedCallsAreNumbered) {
+  ChatAnswer answer({.stream = true}, 1, "i", 1);
+  std::string lines;
+  for (const auto& event :
+       {Started(), Calling("c1"), Calling("c2"), Finished(v1::FINISH_REASON_STOP_TOKEN)}) {
+    lines += answer.Take(0, event);
+  }
+  const std::vector<json> events = StreamEvents(lines + answer.StreamEnd());
+  ASSERT_EQ(events.size(), 9u);
+  EXPECT_EQ(events[1]["choices"][0]["delta"], json({{"reasoning_content", "so"}}));
+  EXPECT_EQ(events[2]["choices"][0]["delta"], json({{"content", "a"}}));
+  EXPECT_EQ(events[3]["choices"][0]["delta"]["tool_calls"][0]["index"], 0);
+  EXPECT_EQ(events[3]["choices"][0]["delta"]["tool_calls"][0]["id"], "c1");
+  EXPECT_EQ(events[6]["choices"][0]["delta"]["tool_calls"][0]["index"], 1);
+  EXPECT_EQ(events[7]["choices"][0]["finish_reason"], "tool_calls");
+}
+
 TEST(ChatAnswerTest, LogprobsHaveTheBytesOfTokens) {
   ChatAnswer answer({}, 1, "i", 1);
   v1::GenerateResponse event;

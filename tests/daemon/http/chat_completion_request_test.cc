@@ -11,7 +11,7 @@ using testing::HasSubstr;
 
 const json kHello = json::parse(R"([{"role":"user","content":"hello"}])");
 
-v1::ChatRequest ReadChat(const char* text) {
+v1::ChatRequest ReadChat(const std::string& text) {
   auto request = ReadChatCompletionRequest(json::parse(text));
   EXPECT_TRUE(request.ok()) << request.status();
   return request.ok() ? request->choices.at(0) : v1::ChatRequest();
@@ -92,6 +92,14 @@ TEST(ChatCompletionRequestTest, ToolsThatMayNotBeCalledAreNotShown) {
       "");
 }
 
+TEST(ChatCompletionRequestTest, ToolsCanBeRequired) {
+  const std::string chat = R"({"messages":[{"role":"user","content":"x"}],"tools":[{}],"tool_choice":)";
+  EXPECT_EQ(ReadChat(chat + R"("required"})").required_tool(), "*");
+  EXPECT_EQ(ReadChat(chat + R"({"type":"function","function":{"name":"f"}}})").required_tool(), "f");
+  EXPECT_EQ(ReadChat(chat + R"("auto"})").required_tool(), "");
+  EXPECT_TRUE(ReadChat(chat + R"("auto"})").parsed());
+}
+
 TEST(ChatCompletionRequestTest, EachChoiceHasASeedOfItsOwn) {
   const auto request = ReadChatCompletionRequest({{"messages", kHello}, {"n", 2}, {"seed", 5}});
   ASSERT_TRUE(request.ok());
@@ -111,7 +119,7 @@ TEST(ChatCompletionRequestTest, MessagesThatAreWrongAreNamed) {
 }
 
 TEST(ChatCompletionRequestTest, WhatHearthDoesNotHaveIsRefusedInWords) {
-  const json missing = {{"tool_choice", "required"},
+  const json missing = {{"tool_choice", {{"type", "function"}}},
                         {"functions", json::array()},
                         {"function_call", "auto"},
                         {"audio", json::object()},

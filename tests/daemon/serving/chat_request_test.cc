@@ -61,10 +61,27 @@ TEST(ChatRequestTest, PartsAreJoinedForTemplatesThatKnowTextsOnly) {
   GgufMetadata metadata;
   metadata.Set("tokenizer.chat_template", std::string("{{ '' + messages[0].content }}"));
   const ByteTokenizer tokenizer;
-  const auto generate = ToGenerateRequest(request, ChatTemplates::FromMetadata(metadata, tokenizer),
-                                          tokenizer, absl::UnixEpoch());
-  ASSERT_TRUE(generate.ok()) << generate.status();
-  EXPECT_EQ(generate->tokens().ids_size(), 7);
+  const auto prompt =
+      ToChatPrompt(request, ChatTemplates::FromMetadata(metadata, tokenizer), tokenizer, absl::UnixEpoch());
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  EXPECT_EQ(prompt->request.tokens().ids_size(), 7);
+  EXPECT_FALSE(prompt->syntax.has_value());
+}
+
+TEST(ChatRequestTest, AnswersThatAreTakenApartMayBeginInReasoning) {
+  v1::ChatRequest request = Request();
+  request.set_parsed(true);
+  request.set_tools(R"([{"type": "function", "function": {"name": "f"}}])");
+  GgufMetadata metadata;
+  metadata.Set("tokenizer.chat_template", std::string("{{ messages[0].content }}<think>\n"));
+  const ByteTokenizer tokenizer;
+  const ChatTemplates chat = ChatTemplates::FromMetadata(metadata, tokenizer);
+  const auto prompt = ToChatPrompt(request, chat, tokenizer, absl::UnixEpoch());
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  EXPECT_TRUE(prompt->syntax->begins_in_reasoning);
+  EXPECT_EQ(prompt->syntax->tools, std::vector<std::string>{"f"});
+  request.set_required_tool("f");
+  EXPECT_FALSE(ToChatPrompt(request, chat, tokenizer, absl::UnixEpoch())->syntax->begins_in_reasoning);
 }
 
 struct BadField {

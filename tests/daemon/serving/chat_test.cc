@@ -130,5 +130,74 @@ TEST(ChatTest, MoreConversationsThanTheQueueHoldsAreAnsweredOrRefused) {
   EXPECT_GE(answered, 64);
 }
 
+// ---- Answers that are taken apart.
+
+// Answers the prompt "uhi>" with this text.
+std::shared_ptr<FakeModel> ModelThatSays(const std::string& text) {
+  std::vector<TokenId> script = Bytes("???" + text);
+  script.push_back(ByteTokenizer::kEos);
+  auto model = std::make_shared<FakeModel>(std::move(script));
+  model->SetChatTemplate(
+      "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}{{ '>' if add_generation_prompt }}");
+  return model;
+}
+
+v1::ChatRequest Parsed(bool with_tools) {
+  v1::ChatRequest request = Saying("hi", 200);
+  request.set_parsed(true);
+  if (with_tools) {
+    request.set_tools(R"([{"type": "function", "function": {"name": "now", "parameters":
+        {"type": "object", "properties": {}, "additionalProperties": false}}}])");
+  }
+  return request;
+}
+
+TEST(ChatTest, CallsOfToolsAreTakenOutOfTheText) {
+  Served served(ModelThatSays("See.\n<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": 1}}</tool_call>"));
+  const Outcome outcome = Chat(*served.generation, Parsed(true));
+  EXPECT_EQ(outcome.text, "See.");
+  ASSERT_EQ(outcome.calls.size(), 1u);
+  EXPECT_EQ(outcome.calls[0].name(), "now");
+  EXPECT_EQ(outcome.calls[0].arguments(), R"({"a":1})");
+  EXPECT_EQ(outcome.calls[0].id().size(), 9u);
+}
+
+TEST(ChatTest, ReasoningIsTakenOutOfTheText) {
+  Served served(ModelThatSays("<think>So.</think>\n\nYes."));
+  const Outcome outcome = Chat(*served.generation, Parsed(false));
+  EXPECT_EQ(outcome.reasoning, "So.");
+  EXPECT_EQ(outcome.text, "Yes.");
+}
+
+TEST(ChatTest, WithoutParsingAllOfItIsText) {
+  const std::string text = "<think>So.</think><tool_call>{\"name\": \"now\"}</tool_call>";
+  Served served(ModelThatSays(text));
+  v1::ChatRequest request = Parsed(true);
+  request.set_parsed(false);
+  EXPECT_EQ(Chat(*served.generation, request).text, text);
+}
+
+TEST(ChatTest, RequiredToolIsCalledWhateverTheModelWouldSay) {
+  Served served(ModelThatSays("I will not."));
+  v1::ChatRequest request = Parsed(true);
+  request.set_required_tool("now");
+  const Outcome outcome = Chat(*served.generation, request);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+  EXPECT_EQ(outcome.text, "");
+  ASSERT_EQ(outcome.calls.size(), 1u);
+  EXPECT_EQ(outcome.calls[0].name(), "now");
+  EXPECT_EQ(outcome.calls[0].arguments(), "{}");
+}
+
+TEST(ChatTest, RequiredToolThatIsNotThereIsRefused) {
+  Served served(ModelThatSays("x"));
+  v1::ChatRequest request = Parsed(true);
+  request.set_required_tool("then");
+  EXPECT_THAT(Chat(*served.generation, request).status.error_message(), HasSubstr("no tool called \"then\""));
+  request.set_required_tool("*");
+  request.set_json_schema("{}");
+  EXPECT_THAT(Chat(*served.generation, request).status.error_message(), HasSubstr("required_tool"));
+}
+
 }  // namespace
 }  // namespace hearth

@@ -67,6 +67,8 @@ struct Outcome {
   v1::Started started;
   v1::Finished finished;
   std::string text;
+  std::string reasoning;
+  std::vector<v1::ToolCall> calls;
   std::vector<int32_t> tokens;
   size_t longest_delta = 0;  // tokens
 };
@@ -83,6 +85,8 @@ inline Outcome ReadAll(Call& call) {
     if (event.has_finished()) outcome.finished = event.finished();
     place = event.has_finished() ? 2 : 1;
     outcome.text += event.delta().text();
+    outcome.reasoning += event.delta().reasoning();
+    for (const v1::ToolCall& call : event.delta().tool_calls()) outcome.calls.push_back(call);
     for (int32_t token : event.delta().tokens()) outcome.tokens.push_back(token);
     outcome.longest_delta = std::max<size_t>(outcome.longest_delta, event.delta().tokens_size());
   }
