@@ -14,6 +14,7 @@
 #include "proto/channel.h"
 #include "proto/hearth/v1/cluster.grpc.pb.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
+#include "proto/hearth/v1/home.grpc.pb.h"
 #include "proto/hearth/v1/models.grpc.pb.h"
 
 namespace hearth {
@@ -82,10 +83,10 @@ absl::Status CheckCanBeSent(const google::protobuf::Message& request) {
   return absl::OkStatus();
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server, const ConnectionKey& key) {
   grpc::ChannelArguments arguments = HearthChannelArguments();
   arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
-  return OpenChannel(server, arguments);
+  return OpenChannel(server, key, arguments);
 }
 
 class Stream final : public GenerationStream {
@@ -136,7 +137,7 @@ class Stream final : public GenerationStream {
 
 struct Client::Stubs {
   explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
-      : generation(channel), models(channel), cluster(channel) {}
+      : generation(channel), models(channel), cluster(channel), home(channel) {}
 
   // Calls a unary method.
   template <typename Stub, typename Request, typename Response>
@@ -155,10 +156,11 @@ struct Client::Stubs {
   v1::Generation::Stub generation;
   v1::Models::Stub models;
   v1::Cluster::Stub cluster;
+  v1::Home::Stub home;
 };
 
-Client::Client(const std::string& server)
-    : server_(server), stubs_(std::make_unique<Stubs>(MakeChannel(server))) {}
+Client::Client(const std::string& server, const ConnectionKey& key)
+    : server_(server), stubs_(std::make_unique<Stubs>(MakeChannel(server, key))) {}
 
 Client::~Client() = default;
 
@@ -244,6 +246,22 @@ absl::StatusOr<v1::PlanStatus> Client::GetPlan(const std::string& model) {
   v1::PlanRequest request;
   request.set_model(model);
   return Stubs::Call(stubs_->cluster, server_, &v1::Cluster::Stub::Plan, request);
+}
+
+absl::StatusOr<v1::Invitation> Client::Invite(const v1::InviteRequest& request) {
+  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::Invite, request);
+}
+
+absl::StatusOr<v1::ListMembersResponse> Client::ListMembers() {
+  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::ListMembers, v1::ListMembersRequest());
+}
+
+absl::StatusOr<v1::Key> Client::CreateKey(const v1::CreateKeyRequest& request) {
+  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::CreateKey, request);
+}
+
+absl::StatusOr<v1::Member> Client::RemoveMember(const v1::RemoveMemberRequest& request) {
+  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::RemoveMember, request);
 }
 
 }  // namespace hearth

@@ -9,8 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "proto/connection_key.h"
 #include "proto/hearth/v1/cluster.pb.h"
 #include "proto/hearth/v1/generation.pb.h"
+#include "proto/hearth/v1/home.pb.h"
 #include "proto/hearth/v1/models.pb.h"
 
 namespace hearth {
@@ -42,8 +44,9 @@ class GenerationStream {
 //   });
 class Client {
  public:
-  // `server`: HOST:PORT. Connects at the first call.
-  explicit Client(const std::string& server);
+  // `server`: HOST:PORT. Connects at the first call. With a key the connection is encrypted, to the
+  // coordinator's port for other machines.
+  explicit Client(const std::string& server, const ConnectionKey& key = {});
   ~Client();
 
   // Starts a generation. `timeout`: how long all of it may take.
@@ -73,6 +76,12 @@ class Client {
   absl::Status WatchCluster(const std::function<bool(const v1::ClusterStatus&)>& on_update,
                             absl::Duration timeout = absl::InfiniteDuration());
   absl::StatusOr<v1::PlanStatus> GetPlan(const std::string& model);
+
+  // The calls of the same names in proto/hearth/v1/home.proto.
+  absl::StatusOr<v1::Invitation> Invite(const v1::InviteRequest& request);
+  absl::StatusOr<v1::ListMembersResponse> ListMembers();
+  absl::StatusOr<v1::Key> CreateKey(const v1::CreateKeyRequest& request);
+  absl::StatusOr<v1::Member> RemoveMember(const v1::RemoveMemberRequest& request);
 
  private:
   struct Stubs;

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/identity/join_code.h"
 #include "engine/base/input_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -27,10 +28,8 @@ constexpr char kDescription[] =
     "Examples:\n"
     "  hearthd --model ~/models/demo.gguf\n"
     "      one machine alone; then: hearth generate 'Once upon a time'\n"
-    "  hearthd --model big.gguf --listen 192.168.1.10:7770 --insecure-network\n"
-    "  hearthd --join 192.168.1.10:7770 --listen 192.168.1.11:7770 --tensor-listen 192.168.1.11:0 "
-    "--insecure-network\n"
-    "      the same model on two machines: the second one helps the first\n"
+    "  hearthd --join CODE\n"
+    "      on a second machine, with a code of `hearth invite`: it helps the first, encrypted\n"
     "  hearthd --model m.gguf --device a,memory=4GiB,threads=4 --device b,memory=2GiB,threads=2\n"
     "      offers parts of this machine as devices of their own";
 
@@ -82,8 +81,24 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->allow_extra_args(false)
       ->type_name("ORIGIN")
       ->group(kNetwork);
-  app.add_option("--join", config.join, "Be a worker of the coordinator at this address")
-      ->type_name("HOST:PORT")
+  app.add_option_function<std::string>(
+         "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinHome : join; },
+         "Be a worker: of the home that made this code (`hearth invite`), of the coordinator at this "
+         "address, "
+         "or without either of the home joined before")
+      ->expected(0, 1)
+      ->type_name("[CODE|HOST:PORT]")
+      ->group(kNetwork);
+  app.add_option_function<std::string>(
+         "--lan",
+         [&config](const std::string& listen) {
+           config.lan = true;
+           config.lan_listen = listen;
+         },
+         "Be open to those who belong to the home, encrypted, here and at the next port; default: when "
+         "`hearth invite` asks for it, at 0.0.0.0:7771")
+      ->expected(0, 1)
+      ->type_name("[HOST:PORT]")
       ->group(kNetwork);
   app.add_option("--tensor-listen", config.tensor_listen,
                  "Where a worker takes activations from its coordinator")
@@ -308,29 +323,40 @@ absl::Status CheckHttp(const Config& config) {
   return absl::OkStatus();
 }
 
+// That what is neither encrypted nor checked stays on this machine; `plain`: the worker's connections are.
+absl::Status CheckLocal(const Config& config, bool plain) {
+  const std::string http = config.http.value_or(kDefaultHttp);
+  const std::array<std::pair<const char*, std::string>, 4> addresses = {
+      {{"--listen", config.listen},
+       {"--http", http == kHttpOff ? "" : http},
+       {"--tensor-listen", plain ? config.tensor_listen : ""},
+       {"--join", plain ? config.join : ""}}};
+  for (const auto& [flag, address] : addresses) {
+    if (config.insecure_network || address.empty() || IsLoopbackAddress(address)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        flag, ": ", address,
+        " can be reached from other machines, and connections are neither encrypted nor checked; use a "
+        "loopback address such as 127.0.0.1:7770 and join with a code of `hearth invite`, or add "
+        "--insecure-network if everyone on the network may use it"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckNetwork(const Config& config) {
   HEARTH_RETURN_IF_ERROR(CheckHttp(config));
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--listen", config.listen, 0));
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--tensor-listen", config.tensor_listen, 0));
+  if (!config.lan_listen.empty()) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--lan", config.lan_listen, 0));
+  if (config.lan && !config.join.empty()) {
+    return absl::InvalidArgumentError("--lan: a worker is reached through its coordinator; give --lan there");
+  }
+  if (config.join == kJoinHome || LooksLikeJoinCode(config.join)) return CheckLocal(config, false);
   if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", config.join, 1));
   if (config.join == config.listen) {
     return absl::InvalidArgumentError(
         absl::StrCat("--join: ", config.join, " is this host's own --listen address"));
   }
-  const std::string http = config.http.value_or(kDefaultHttp);
-  const std::array<std::pair<const char*, std::string>, 4> addresses = {
-      {{"--listen", config.listen},
-       {"--http", http == kHttpOff ? "" : http},
-       {"--tensor-listen", config.tensor_listen},
-       {"--join", config.join}}};
-  for (const auto& [flag, address] : addresses) {
-    if (config.insecure_network || address.empty() || IsLoopbackAddress(address)) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        flag, ": ", address,
-        " can be reached from other machines, and connections are neither encrypted nor checked; ",
-        "use a loopback address such as 127.0.0.1:7770, or add --insecure-network if everyone on the network "
-        "may use it"));
-  }
+  HEARTH_RETURN_IF_ERROR(CheckLocal(config, true));
   if (!config.join.empty() && !IsLoopbackAddress(config.join) && IsLoopbackAddress(config.tensor_listen)) {
     return absl::InvalidArgumentError(absl::StrCat("--tensor-listen: the coordinator ", config.join,
                                                    " cannot reach ", config.tensor_listen,

@@ -18,6 +18,7 @@ namespace hearth {
 
 inline constexpr char kDefaultHttp[] = "127.0.0.1:7780";
 inline constexpr char kHttpOff[] = "off";
+inline constexpr char kJoinHome[] = "home";
 
 // Everything hearthd can be told, by flags or by a TOML file whose keys are the long names of the flags. A
 // flag wins over the file, the file over the default.
@@ -29,7 +30,11 @@ struct Config {
   std::optional<std::string> http;
   std::vector<std::string> http_allow_origins;  // of web pages that may use it; "*": all
   bool insecure_network = false;                // allows addresses that other machines can reach
-  std::string join;          // HOST:PORT of the coordinator; empty: this host is the coordinator
+  // HOST:PORT of the coordinator, a code of `hearth invite`, or kJoinHome for the home that this host has
+  // joined before; empty: this host is the coordinator.
+  std::string join;
+  bool lan = false;          // opens the encrypted ports at the start
+  std::string lan_listen;    // HOST:PORT of the first; empty: where it was last, or the default
   std::string name;          // of this host, unique in the cluster
   std::string state_dir;     // cache of weights, port file; for one daemon at a time
   uint64_t cache_bytes = 0;  // of weights fetched from the coordinator; 0: half of the free disk

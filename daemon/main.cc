@@ -1,6 +1,8 @@
 // hearthd: joins the cluster half (hosts, plans, weights) and the serving half (requests, text) of the
 // daemon.
 #include <fcntl.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server_builder.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/file.h>
@@ -18,7 +20,11 @@
 #include "daemon/config.h"
 #include "daemon/http/http_server.h"
 #include "daemon/http/openai_api.h"
+#include "daemon/identity/home.h"
+#include "daemon/joining/coordinator_lan.h"
+#include "daemon/joining/joined_home.h"
 #include "daemon/logging.h"
+#include "daemon/membership/home_service.h"
 #include "daemon/ready_text.h"
 #include "daemon/serving/server.h"
 #include "engine/base/output_file.h"
@@ -74,8 +80,9 @@ absl::Status WritePortFile(const Config& config, const char* name, const std::st
                    Replace::kRegularFile);
 }
 
-NodeOptions ToNodeOptions(const Config& config) {
+NodeOptions ToNodeOptions(const Config& config, const ConnectionKey& key) {
   NodeOptions options;
+  options.key = key;
   options.name = config.name;
   options.state_dir = config.state_dir;
   options.join = config.join;
@@ -95,14 +102,48 @@ NodeOptions ToNodeOptions(const Config& config) {
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& node) {
+// A coordinator's home and what opens it to other machines; nothing on a worker.
+struct HomeFace {
+  std::unique_ptr<Home> home;
+  std::unique_ptr<CoordinatorLan> lan;
+  std::unique_ptr<grpc::Service> service;
+};
+
+absl::StatusOr<HomeFace> OpenHome(const Config& config) {
+  HomeFace face;
+  if (!config.join.empty()) return face;
+  HEARTH_ASSIGN_OR_RETURN(IdentityFiles files, IdentityFiles::Open(config.state_dir));
+  HEARTH_ASSIGN_OR_RETURN(face.home, Home::Open(config.state_dir, config.name));
+  face.lan = std::make_unique<CoordinatorLan>(std::move(files), *face.home, config.lan_listen);
+  face.service = MakeHomeService(*face.home, *face.lan);
+  return face;
+}
+
+// Opens the ports where they are asked for or were open before. Without --lan what fails then is a warning:
+// this machine's own users get a daemon that works.
+absl::Status OpenLan(const Config& config, Server& server, HomeFace& face) {
+  if (face.lan == nullptr) return absl::OkStatus();
+  face.lan->SetServer(&server);
+  HEARTH_ASSIGN_OR_RETURN(const bool was_open, face.lan->WasOpen());
+  if (!config.lan && !was_open) return absl::OkStatus();
+  const absl::Status opened = face.lan->Open().status();
+  if (config.lan || opened.ok()) return opened;
+  spdlog::warn("not open to other machines: {}", std::string(opened.message()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& node,
+                                                    const ConnectionKey& key, grpc::Service* home) {
   ServerOptions options;
   options.listen = config.listen;
   options.scheduler.queue = config.queue;
   options.scheduler.token_wait = absl::Milliseconds(config.token_wait_ms);
   options.scheduler.replan_wait = absl::Seconds(config.replan_wait_seconds);
-  options.register_services = [&node](grpc::ServerBuilder& builder) { node.RegisterServices(builder); };
-  if (node.model_host() == nullptr) return Server::StartForwarding(options, config.join);
+  options.register_services = [&node, home](grpc::ServerBuilder& builder) {
+    node.RegisterServices(builder);
+    if (home != nullptr) builder.RegisterService(home);
+  };
+  if (node.model_host() == nullptr) return Server::StartForwarding(options, config.join, key);
   return Server::Start(options, *node.model_host(), node.cluster_view());
 }
 
@@ -145,13 +186,34 @@ absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc) {
   return face;
 }
 
-absl::Status Run(const Config& config) {
+// The settings of a worker that has found its home: whom to call, and where to be called by it.
+Config AtHome(Config config, const ConnectionKey& key) {
+  if (key.empty()) return config;
+  config.join = key.server;
+  if (config.tensor_listen != Config().tensor_listen || IsLoopbackAddress(key.server)) return config;
+  config.tensor_listen = key.server.front() == '[' ? "[::]:0" : "0.0.0.0:0";
+  return config;
+}
+
+absl::Status Run(const Config& given) {
+  HEARTH_RETURN_IF_ERROR(TakeStateDirectory(given.state_dir));
+  HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, FindHome(given));  // signals end it while it waits
   const sigset_t signals = BlockStopSignals();
-  HEARTH_RETURN_IF_ERROR(TakeStateDirectory(config.state_dir));
-  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Create(ToNodeOptions(config)));
-  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, StartServer(config, *node));
+  const Config config = AtHome(given, key);
+  HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(config));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
+                          Node::Create(ToNodeOptions(config, home.home ? home.home->key() : key)));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
+                          StartServer(config, *node, key, home.service.get()));
+  if (home.home != nullptr) {
+    home.home->SetRemovedListener([&node = *node, &server = *server](const HostId& id) {
+      node.Forget(id);
+      server.EndCallsOf(id);
+    });
+  }
   HEARTH_ASSIGN_OR_RETURN(const HttpFace http, StartHttp(config, *server));
   node->Start();
+  HEARTH_RETURN_IF_ERROR(OpenLan(config, *server, home));
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   for (const std::string& path : config.models) {
     HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
@@ -167,6 +229,7 @@ absl::Status Run(const Config& config) {
 
   const int signal = AwaitSignal(signals);
   spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  if (home.lan != nullptr) home.lan->Close();
   server->EndGenerations();
   node->Stop();
   if (http.server) http.server->Stop(absl::ToChronoMilliseconds(kShutdownGrace));

@@ -10,6 +10,7 @@
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
+#include "proto/connection_key.h"
 
 namespace hearth {
 
@@ -18,6 +19,7 @@ struct NodeOptions {
   std::string name;                           // of this host, unique in the cluster
   std::string state_dir;                      // exists and is writable; the node keeps its cache in it
   std::string join;                           // HOST:PORT of the coordinator; empty: this host is it
+  ConnectionKey key;                          // of this host in its home; empty: connections are plain
   std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of a worker's tensor channel
   std::string version;                        // of this daemon
 

@@ -33,9 +33,15 @@ grpc::ChannelArguments HearthChannelArguments() {
   return arguments;
 }
 
-std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address,
-                                           const grpc::ChannelArguments& arguments) {
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address, const ConnectionKey& key,
+                                           grpc::ChannelArguments arguments) {
+  if (key.empty()) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  arguments.SetSslTargetNameOverride(kCoordinatorHostName);
+  return grpc::CreateCustomChannel(address,
+                                   grpc::SslCredentials({.pem_root_certs = key.authority_pem,
+                                                         .pem_private_key = key.private_key_pem,
+                                                         .pem_cert_chain = key.certificate_pem}),
+                                   arguments);
 }
 
 void KeepConnectionsAlive(grpc::ServerBuilder& builder) {

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "proto/connection_key.h"
+
 namespace hearth {
 
 // How the connections of Hearth behave, at both ends. A server that has become silent, or the network to it,
@@ -17,9 +19,10 @@ namespace hearth {
 
 // Arguments of every channel; add to them what one channel needs.
 grpc::ChannelArguments HearthChannelArguments();
-// A channel to HOST:PORT with these arguments; connects when it is first used.
-std::shared_ptr<grpc::Channel> OpenChannel(
-    const std::string& address, const grpc::ChannelArguments& arguments = HearthChannelArguments());
+// A channel to HOST:PORT with these arguments; connects when it is first used. With a key it is encrypted and
+// leads to the coordinator of the key's home or nowhere; an empty key makes a plain one.
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address, const ConnectionKey& key,
+                                           grpc::ChannelArguments arguments = HearthChannelArguments());
 // What a server needs in order to bear with such channels, and to notice clients that have gone.
 void KeepConnectionsAlive(grpc::ServerBuilder& builder);
 

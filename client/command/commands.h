@@ -53,6 +53,17 @@ absl::Status RunModels(Client& client, bool json);
 absl::Status RunLoad(Client& client, const v1::LoadModelRequest& request, bool json);
 absl::Status RunUnload(Client& client, const std::string& name, bool json);
 
+// Prints the line that makes another machine a host of the home. With json: the Invitation.
+absl::Status RunInvite(Client& client, uint32_t lifetime_seconds, bool json);
+// Those who belong to the home and have one of the roles: hosts with their state, or keys.
+absl::Status RunHosts(Client& client, bool json);
+absl::Status RunKeys(Client& client, bool json);
+// Takes back a host's certificate (ROLE_HOST) or a key (ROLE_CLIENT).
+absl::Status RunRemove(Client& client, const std::string& who, v1::Role role, bool json);
+// Makes a key and writes it to the file `path`, which must not be there yet and which nobody else may read.
+absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, const std::string& path,
+                          bool json);
+
 }  // namespace hearth
 
 #endif  // HEARTH_CLIENT_COMMAND_COMMANDS_H_

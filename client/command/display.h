@@ -6,6 +6,7 @@
 
 #include "proto/hearth/v1/cluster.pb.h"
 #include "proto/hearth/v1/generation.pb.h"
+#include "proto/hearth/v1/home.pb.h"
 #include "proto/hearth/v1/models.pb.h"
 
 namespace hearth {
@@ -29,6 +30,10 @@ std::string NeuronsText(const v1::PlanStatus& plan);
 
 // The plan in words, with its figures.
 std::string PlanText(const v1::PlanStatus& plan);
+
+// Members of the home with one of the roles, one line each: name, short id, state or role, last day of the
+// certificate. States come from `cluster`; null: roles are shown.
+std::string MembersText(const v1::ListMembersResponse& members, bool hosts, const v1::ClusterStatus* cluster);
 
 // "42 tokens at 31.5 tokens/s; prompt of 12 tokens read in 0.10 s; ended by the length limit".
 std::string SummaryText(const v1::Finished& finished);

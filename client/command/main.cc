@@ -31,17 +31,39 @@ constexpr char kDescription[] =
     "  hearth chat\n"
     "  hearth load ~/models/demo.gguf\n"
     "  hearth status\n"
-    "  hearth plan";
+    "  hearth plan\n"
+    "  hearth invite";
 
 // Of a grammar's or schema's file; the daemon says what it takes.
 constexpr uint64_t kMaxConstraintBytes = 4 << 20;
 
 using Command = std::function<absl::Status(Client&)>;
 
+constexpr uint64_t kMaxKeyBytes = 64 << 10;
+constexpr char kDefaultServer[] = "127.0.0.1:7770";
+
 struct Common {
-  std::string server = "127.0.0.1:7770";
+  std::string server;  // empty: the key's, or kDefaultServer
+  ConnectionKey key;
   bool json = false;
 };
+
+absl::Status ReadKey(const std::string& path, ConnectionKey& key) {
+  const absl::StatusOr<std::string> file = ReadInputFile(path, kMaxKeyBytes);
+  if (!file.ok()) return file.status();
+  std::optional<ConnectionKey> read = ParseConnectionKey(*file);
+  if (!read) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is no key of Hearth: `hearth key create --client NAME` writes one"));
+  }
+  key = *std::move(read);
+  return absl::OkStatus();
+}
+
+std::string ServerOf(const Common& common) {
+  if (!common.server.empty()) return common.server;
+  return common.key.server.empty() ? kDefaultServer : common.key.server;
+}
 
 // Binds options to a proto's optional fields, so that what is not given keeps the daemon's default.
 template <typename T, typename Message>
@@ -257,6 +279,64 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+void AddHosts(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& invite = *main.add_subcommand(
+      "invite", "Let another machine join: prints the command for it, and opens the encrypted ports");
+  auto lifetime_minutes = std::make_shared<uint32_t>(60);
+  AddWholeNumber(invite, "--minutes", *lifetime_minutes, "How long the code is good for; default: 60", 1u,
+                 7u * 24 * 60);
+  invite.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunInvite(client, *lifetime_minutes * 60, common.json); };
+  });
+  main.add_subcommand("hosts", "Machines that have joined the home")->callback([&common, &command] {
+    command = [&common](Client& client) { return RunHosts(client, common.json); };
+  });
+  CLI::App& forget = *main.add_subcommand("forget", "Take a machine out of the home, at once");
+  auto host = std::make_shared<std::string>();
+  forget.add_option("host", *host, "Name or id")->required();
+  forget.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunRemove(client, *host, v1::ROLE_HOST, common.json); };
+  });
+}
+
+void AddKeys(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& key = *main.add_subcommand("key", "Keys of those who use the home from other machines");
+  key.require_subcommand(1);
+  key.fallthrough();
+  CLI::App& create = *key.add_subcommand("create", "Write a key to a file, for `hearth --key FILE`");
+  auto request = std::make_shared<v1::CreateKeyRequest>();
+  auto path = std::make_shared<std::string>();
+  create
+      .add_option_function<std::string>(
+          "--client", [=](const std::string& name) { request->set_name(name); }, "Whose it is")
+      ->type_name("NAME")
+      ->required();
+  create
+      .add_option_function<std::string>(
+          "--role",
+          [=](const std::string& role) {
+            request->set_role(role == "admin" ? v1::ROLE_ADMIN : v1::ROLE_CLIENT);
+          },
+          "client: generates and looks; admin: also loads, unloads, invites, forgets; default: client")
+      ->check(CLI::IsMember({"client", "admin"}).description(""));
+  create.add_option("--out", *path, "File to write; default: NAME.key")->type_name("FILE");
+  create.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      const std::string file = path->empty() ? request->name() + ".key" : *path;
+      return RunCreateKey(client, *request, file, common.json);
+    };
+  });
+  key.add_subcommand("list", "Keys that count")->callback([&common, &command] {
+    command = [&common](Client& client) { return RunKeys(client, common.json); };
+  });
+  CLI::App& revoke = *key.add_subcommand("revoke", "Let a key count no more, at once");
+  auto name = std::make_shared<std::string>();
+  revoke.add_option("name", *name, "Whose it is, or its id")->required();
+  revoke.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunRemove(client, *name, v1::ROLE_CLIENT, common.json); };
+  });
+}
+
 int Main(int argc, char** argv) {
   BeginProgram();
   Interrupt::Block();
@@ -275,15 +355,21 @@ int Main(int argc, char** argv) {
       },
       "Any host of the cluster")
       ->envname("HEARTH_SERVER")
-      ->default_str(common.server);
+      ->default_str(kDefaultServer);
+  AddParsed(
+      app, "--key", "FILE", [&common](const std::string& path) { return ReadKey(path, common.key); },
+      "Key for the encrypted port of another machine's home, which it names as the server")
+      ->envname("HEARTH_KEY");
   app.add_flag("--json", common.json, "Print JSON, for programs");
   AddGenerate(app, common, command);
   AddChat(app, common, command);
   AddInspection(app, common, command);
   AddLoading(app, common, command);
+  AddHosts(app, common, command);
+  AddKeys(app, common, command);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
   Interrupt::Get();
-  Client client(common.server);
+  Client client(ServerOf(common), common.key);
   return EndProgram("hearth", command(client));
 }
 

@@ -1,5 +1,7 @@
 #include "daemon/channel/frame_socket.h"
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -7,6 +9,7 @@
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -26,9 +29,28 @@ using Clock = FrameSocket::Clock;
 // About what waking a sleeping thread costs: spinning longer gains nothing, and takes the core from whoever
 // computes.
 constexpr std::chrono::microseconds kSpin{30};
+// The most that one TLS record carries.
+constexpr size_t kRecordBytes = 16384;
 
 absl::Status Lost(const std::string& peer, const std::string& reason) {
   return absl::UnavailableError(absl::StrCat("tensor connection with ", peer, ": ", reason));
+}
+
+// Why a call of OpenSSL that gave `result` did not succeed, in Asio's words.
+boost::system::error_code TlsError(const ssl_st* tls, int result) {
+  switch (SSL_get_error(tls, result)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+      return asio::error::would_block;
+    case SSL_ERROR_ZERO_RETURN:
+      return asio::error::eof;
+    case SSL_ERROR_SYSCALL:
+      return asio::error::connection_reset;
+    default:
+      return ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING
+                 ? boost::system::error_code(asio::error::eof)
+                 : asio::error::connection_aborted;
+  }
 }
 
 int PollTimeoutMs(Clock::time_point deadline) {
@@ -84,6 +106,36 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> FrameSocket::Connect(const std::str
   return std::make_unique<FrameSocket>(std::make_unique<Impl>(std::move(context), std::move(socket)));
 }
 
+size_t FrameSocket::Impl::ReadSome(absl::Span<uint8_t> out, boost::system::error_code& error) {
+  if (tls == nullptr) return socket.read_some(asio::buffer(out.data(), out.size()), error);
+  MutexLock lock(&tls_mutex);
+  ERR_clear_error();
+  size_t received = 0;
+  const int result = SSL_read_ex(tls.get(), out.data(), out.size(), &received);
+  error = result == 1 ? boost::system::error_code() : TlsError(tls.get(), result);
+  return received;
+}
+
+// What goes into one record, so that a small frame is one record and one call of the system. A record that
+// could not be sent is asked for again from the same bytes.
+size_t FrameSocket::Impl::WriteSome(absl::Span<const asio::const_buffer> buffers,
+                                    boost::system::error_code& error) {
+  if (tls == nullptr) return socket.write_some(buffers, error);
+  std::array<uint8_t, kRecordBytes> record;
+  size_t bytes = 0;
+  for (const asio::const_buffer& buffer : buffers) {
+    const size_t count = std::min(buffer.size(), record.size() - bytes);
+    if (count > 0) std::memcpy(record.data() + bytes, buffer.data(), count);
+    bytes += count;
+  }
+  MutexLock lock(&tls_mutex);
+  ERR_clear_error();
+  size_t sent = 0;
+  const int result = SSL_write_ex(tls.get(), record.data(), bytes, &sent);
+  error = result == 1 ? boost::system::error_code() : TlsError(tls.get(), result);
+  return sent;
+}
+
 FrameSocket::FrameSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
   // Setting an option fails only where the peer is gone already, which the first use tells.
   boost::system::error_code ignored;
@@ -95,6 +147,24 @@ FrameSocket::FrameSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
 }
 
 FrameSocket::~FrameSocket() = default;
+
+absl::StatusOr<Certificate> FrameSocket::StartTls(const TlsContext& context, TlsEnd end,
+                                                  Clock::time_point deadline) {
+  const std::shared_ptr<ssl_st> tls(SSL_new(context.get()), SSL_free);
+  HEARTH_CHECK(tls != nullptr && SSL_set_fd(tls.get(), impl_->socket.native_handle()) == 1);
+  end == TlsEnd::kServer ? SSL_set_accept_state(tls.get()) : SSL_set_connect_state(tls.get());
+  for (;;) {
+    ERR_clear_error();
+    const int result = SSL_do_handshake(tls.get());
+    if (result == 1) break;
+    const int wanted = SSL_get_error(tls.get(), result);
+    if (wanted != SSL_ERROR_WANT_READ && wanted != SSL_ERROR_WANT_WRITE)
+      return Lost(peer_, absl::StrCat("no encrypted connection: ", TakeOpensslError()));
+    HEARTH_RETURN_IF_ERROR(AwaitReady(wanted == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline));
+  }
+  impl_->tls = tls;
+  return PeerOf(tls.get());
+}
 
 // shutdown, not close: the descriptor stays ours until destruction, so that no other file can get its number
 // while the other thread still uses it.
@@ -148,7 +218,7 @@ absl::Status FrameSocket::SendSome(OutgoingFrame& frame) {
     buffers[0] = rest(frame.header_);
     for (size_t i = 0; i < frame.parts_.size(); ++i) buffers[i + 1] = rest(frame.parts_[i]);
     boost::system::error_code error;
-    const size_t sent = impl_->socket.write_some(buffers, error);
+    const size_t sent = impl_->WriteSome(buffers, error);
     if (error == asio::error::would_block) return absl::OkStatus();
     if (error) return Lost(peer_, error.message());
     frame.bytes_left_ -= sent;
@@ -166,7 +236,7 @@ absl::Status FrameSocket::Receive(absl::Span<uint8_t> out, Clock::time_point dea
   Clock::time_point spin_end = Clock::now() + kSpin;
   while (!out.empty()) {
     boost::system::error_code error;
-    const size_t received = impl_->socket.read_some(asio::buffer(out.data(), out.size()), error);
+    const size_t received = impl_->ReadSome(out, error);
     if (error == asio::error::would_block) {
       if (Clock::now() < spin_end) {
         CpuRelax();

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "daemon/channel/frame.h"
+#include "daemon/identity/tls_context.h"
 
 namespace hearth {
 
@@ -36,11 +37,14 @@ class OutgoingFrame {
   size_t bytes_ = 0;
 };
 
-// A TCP connection that carries frames. Waiting for bytes first spins for some microseconds, since the next
-// message of a decode loop usually follows at once, and then sleeps.
+// Which end of a TLS connection.
+enum class TlsEnd { kServer, kClient };
+
+// A TCP connection that carries frames, from StartTls on within TLS. Waiting for bytes first spins for some
+// microseconds, since the next message of a decode loop usually follows at once, and then sleeps.
 //
 // One thread at a time sends and one receives; Close may be called by any thread at any time and makes both
-// fail at once.
+// fail at once. TLS writes without Asio: a process that uses it ignores SIGPIPE.
 class FrameSocket {
  public:
   using Clock = std::chrono::steady_clock;
@@ -55,6 +59,10 @@ class FrameSocket {
   ~FrameSocket();
   FrameSocket(const FrameSocket&) = delete;
   FrameSocket& operator=(const FrameSocket&) = delete;
+
+  // Encrypts all that follows; before anything else is sent or received. The certificate that the other end
+  // has shown, of the same home; UNAVAILABLE with the reason where the two ends do not come together.
+  absl::StatusOr<Certificate> StartTls(const TlsContext& context, TlsEnd end, Clock::time_point deadline);
 
   // All return UNAVAILABLE when the peer is gone, the socket was closed or the deadline has passed.
   // Sends a frame, or what is left of it.

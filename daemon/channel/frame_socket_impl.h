@@ -1,12 +1,16 @@
 #ifndef HEARTH_DAEMON_CHANNEL_FRAME_SOCKET_IMPL_H_
 #define HEARTH_DAEMON_CHANNEL_FRAME_SOCKET_IMPL_H_
 
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
-#include <mutex>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/types/span.h"
 #include "daemon/channel/frame_socket.h"
+#include "engine/base/mutex.h"
 
 namespace hearth {
 
@@ -16,8 +20,17 @@ struct FrameSocket::Impl {
   Impl(std::shared_ptr<boost::asio::io_context> context, boost::asio::ip::tcp::socket socket)
       : context(std::move(context)), socket(std::move(socket)) {}
 
+  // Read and write what is there or fits, as Asio's functions of these names do; WriteSome takes
+  // OutgoingFrame's buffers.
+  size_t ReadSome(absl::Span<uint8_t> out, boost::system::error_code& error);
+  size_t WriteSome(absl::Span<const boost::asio::const_buffer> buffers, boost::system::error_code& error);
+
   std::shared_ptr<boost::asio::io_context> context;
   boost::asio::ip::tcp::socket socket;
+  // On the socket itself: OpenSSL reads and writes it without copies of its own. Set before two threads use
+  // it, which may not enter it at the same time; no call waits.
+  std::shared_ptr<ssl_st> tls;
+  Mutex tls_mutex;
 };
 
 }  // namespace hearth

@@ -86,11 +86,11 @@ absl::StatusOr<double> BytesPerSecond(FrameSocket& socket, const Effort& effort,
 }  // namespace
 
 absl::StatusOr<placement::Link> ProbeLink(const std::string& tensor_address, const SessionToken& token,
-                                          ProbeEffort wanted) {
+                                          const TensorTls& tls, ProbeEffort wanted) {
   const Effort& effort = wanted == ProbeEffort::kQuick ? kQuick : kThorough;
   const Clock::time_point deadline = Clock::now() + kTimeout;
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<FrameSocket> socket,
-                          OpenTensorConnection(tensor_address, token, /*epoch=*/0, deadline));
+                          OpenTensorConnection(tensor_address, token, /*epoch=*/0, deadline, {}, tls));
   HEARTH_ASSIGN_OR_RETURN(const double round_trip_s, RoundTripSeconds(*socket, effort, deadline));
   HEARTH_ASSIGN_OR_RETURN(const double bytes_per_s, BytesPerSecond(*socket, effort, round_trip_s, deadline));
   return placement::Link{round_trip_s * 1e6, bytes_per_s};

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "daemon/channel/remote_device.h"
 #include "daemon/weights/session_token.h"
 #include "placement/cluster.h"
 
@@ -17,7 +18,7 @@ enum class ProbeEffort { kThorough, kQuick };
 // of small ones and the bandwidth of large ones. UNAVAILABLE when the worker cannot be reached (the message
 // names the address) or does not answer within ten seconds.
 absl::StatusOr<placement::Link> ProbeLink(const std::string& tensor_address, const SessionToken& token,
-                                          ProbeEffort effort = ProbeEffort::kThorough);
+                                          const TensorTls& tls = {}, ProbeEffort effort = ProbeEffort::kThorough);
 
 }  // namespace hearth
 

@@ -28,8 +28,16 @@ absl::Span<const uint8_t> AsBytes(const void* data, uint64_t bytes) {
 absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::string& address,
                                                                   const SessionToken& token, uint64_t epoch,
                                                                   Clock::time_point deadline,
-                                                                  absl::Span<uint64_t> cache_ids) {
+                                                                  absl::Span<uint64_t> cache_ids,
+                                                                  const TensorTls& tls) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<FrameSocket> socket, FrameSocket::Connect(address, deadline));
+  if (tls.context != nullptr) {
+    HEARTH_ASSIGN_OR_RETURN(const Certificate host, socket->StartTls(tls.context, TlsEnd::kClient, deadline));
+    if (host.role != Role::kHost || host.id != tls.host) {
+      return absl::UnavailableError(absl::StrCat("tensor connection with ", address,
+                                                 ": another host answers there, ", host.id.Short()));
+    }
+  }
   FrameHeader hello;
   hello.epoch = epoch;
   hello.payload_bytes = token.size();

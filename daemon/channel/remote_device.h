@@ -22,13 +22,21 @@
 
 namespace hearth {
 
+// By what a worker's tensor channel is known: the home's TLS and the host's id. Without a context the channel
+// is plain.
+struct TensorTls {
+  TlsContext context;
+  HostId host;
+};
+
 // Connects to a worker's tensor channel and says hello; epoch 0 opens a connection that only measures.
 // `cache_ids` is as long as the worker has head groups under the plan, and gets what it knows their caches
-// by. UNAVAILABLE with the address and the reason.
+// by. UNAVAILABLE with the address and the reason, also where another host than `tls` names answers.
 absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::string& address,
                                                                   const SessionToken& token, uint64_t epoch,
                                                                   FrameSocket::Clock::time_point deadline,
-                                                                  absl::Span<uint64_t> cache_ids = {});
+                                                                  absl::Span<uint64_t> cache_ids = {},
+                                                                  const TensorTls& tls = {});
 
 // What the plan expects a host's work to take for one row, in microseconds.
 struct ExpectedTimes {

@@ -247,7 +247,7 @@ struct TensorServer::Connection {
   Part part;  // without a share it measures only
 };
 
-absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::string& listen) {
+absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::string& listen, TlsContext tls) {
   HEARTH_ASSIGN_OR_RETURN(HostPort where, ParseHostPort(listen));
   auto acceptor = std::make_unique<Acceptor>();
   boost::system::error_code error;
@@ -267,13 +267,14 @@ absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::stri
   }
   const tcp::endpoint local = acceptor->acceptor.local_endpoint();
   where = {local.address().to_string(), local.port()};
-  auto server = std::unique_ptr<TensorServer>(new TensorServer(std::move(acceptor)));
+  auto server = std::unique_ptr<TensorServer>(new TensorServer(std::move(acceptor), std::move(tls)));
   server->address_ = FormatHostPort(where);
   server->thread_ = std::thread([raw = server.get()] { raw->Accept(); });
   return server;
 }
 
-TensorServer::TensorServer(std::unique_ptr<Acceptor> acceptor) : acceptor_(std::move(acceptor)) {}
+TensorServer::TensorServer(std::unique_ptr<Acceptor> acceptor, TlsContext tls)
+    : acceptor_(std::move(acceptor)), tls_(std::move(tls)) {}
 
 TensorServer::~TensorServer() {
   {
@@ -380,7 +381,8 @@ void TensorServer::Reap(bool all) {
 }
 
 void TensorServer::Serve(Connection& connection) {
-  absl::Status status = Greet(connection);
+  absl::Status status = Secure(*connection.socket);
+  if (status.ok()) status = Greet(connection);
   Part part;
   uint64_t epoch = 0;
   {
@@ -405,6 +407,15 @@ void TensorServer::Serve(Connection& connection) {
   MutexLock lock(&mutex_);
   connection.part = {};
   connection.done = true;
+}
+
+absl::Status TensorServer::Secure(FrameSocket& socket) {
+  if (tls_ == nullptr) return absl::OkStatus();
+  const absl::StatusOr<Certificate> peer =
+      socket.StartTls(tls_, TlsEnd::kServer, Clock::now() + kHelloTimeout);
+  if (!peer.ok()) return absl::PermissionDeniedError(peer.status().message());
+  if (peer->role == Role::kCoordinator) return absl::OkStatus();
+  return absl::PermissionDeniedError("it is not the coordinator of this home");
 }
 
 absl::Status TensorServer::Greet(Connection& connection) {

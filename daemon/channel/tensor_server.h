@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "daemon/channel/frame.h"
 #include "daemon/channel/log_limiter.h"
+#include "daemon/identity/tls_context.h"
 #include "daemon/weights/session_token.h"
 #include "daemon/weights/shard_publisher.h"
 #include "engine/base/mutex.h"
@@ -20,6 +21,8 @@
 #include "engine/model/led_stage.h"
 
 namespace hearth {
+
+class FrameSocket;
 
 // The worker's end of the tensor channel: answers its leader's requests with the shares that are published.
 // Each connection has a thread, which computes too; there is one per plan in use, and one that measures now
@@ -29,8 +32,10 @@ namespace hearth {
 // the log; nothing is allocated for such a message. Thread-safe.
 class TensorServer : public ShardPublisher {
  public:
-  // Opens HOST:PORT (port 0: any free one). UNAVAILABLE with the address and the reason.
-  static absl::StatusOr<std::unique_ptr<TensorServer>> Open(const std::string& listen);
+  // Opens HOST:PORT (port 0: any free one). With `tls` only the coordinator of the home is answered.
+  // UNAVAILABLE with the address and the reason.
+  static absl::StatusOr<std::unique_ptr<TensorServer>> Open(const std::string& listen,
+                                                            TlsContext tls = nullptr);
   ~TensorServer() override;
   TensorServer(const TensorServer&) = delete;
   TensorServer& operator=(const TensorServer&) = delete;
@@ -57,17 +62,19 @@ class TensorServer : public ShardPublisher {
     std::shared_ptr<LedStage> stage;
   };
 
-  explicit TensorServer(std::unique_ptr<Acceptor> acceptor);
+  TensorServer(std::unique_ptr<Acceptor> acceptor, TlsContext tls);
   void Accept();
   size_t CloseOldestStranger() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Reap(bool all);
   void Serve(Connection& connection);
+  absl::Status Secure(FrameSocket& socket);
   absl::Status Greet(Connection& connection);
   absl::Status ServePings(Connection& connection);
   absl::Status ServeRequests(Connection& connection, const Part& part, uint64_t epoch);
   bool Stopped() const;
 
   std::unique_ptr<Acceptor> acceptor_;
+  const TlsContext tls_;  // null: connections are plain
   std::string address_;
   LogLimiter limiter_{std::chrono::seconds(5)};
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/capacity/shared_machine.h"
 #include "daemon/membership/host_view.h"
+#include "engine/base/check.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -70,6 +71,13 @@ std::string NameOfFile(const std::string& path) {
                : std::filesystem::path(path).stem().string();
 }
 
+TlsContext TlsOf(const ConnectionKey& key) {
+  if (key.empty()) return nullptr;
+  absl::StatusOr<TlsContext> context = MakeTlsContext(key);
+  HEARTH_CHECK(context.ok());  // the home has just made it
+  return *std::move(context);
+}
+
 }  // namespace
 
 Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
@@ -79,7 +87,8 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
       roster_(std::make_shared<Roster>(Roster::Options{.version = options.version,
                                                        .name = options.name,
                                                        .identity = std::move(identity),
-                                                       .offered_bytes = OfferedBytes(capacity_)})) {
+                                                       .offered_bytes = OfferedBytes(capacity_),
+                                                       .tls = TlsOf(options.key)})) {
   auto context = std::make_shared<ClusterModelContext>();
   context->options = options_;
   context->devices = std::move(devices);

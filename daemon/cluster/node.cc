@@ -38,6 +38,7 @@ class CoordinatorNode : public Node {
   absl::Status AwaitAccepted() override { return absl::OkStatus(); }
   void Start() override { coordinator_.Start(); }
   void Stop() override { coordinator_.Stop(); }
+  void Forget(const HostId& id) override { coordinator_.roster().Forget(id); }
   ModelHost* model_host() override { return &coordinator_; }
   ClusterView& cluster_view() override { return coordinator_.view(); }
 
@@ -55,6 +56,7 @@ class WorkerNode : public Node {
   void Start() override { worker_->Start(); }
   absl::Status AwaitAccepted() override { return worker_->AwaitAccepted(); }
   void Stop() override { worker_->Stop(); }
+  void Forget(const HostId&) override {}
   ModelHost* model_host() override { return nullptr; }
   ClusterView& cluster_view() override { return *worker_; }
 

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/cluster_view.h"
+#include "daemon/identity/host_id.h"
 #include "daemon/model_host.h"
 #include "daemon/node_options.h"
 
@@ -36,6 +37,9 @@ class Node {
   // Ends all streams with workers (so that a gRPC server shutdown does not wait for them) and all threads.
   // Models stay valid until destruction, but their steps fail with UNAVAILABLE. Idempotent.
   virtual void Stop() = 0;
+
+  // Somebody was removed from the coordinator's home: if it is a host it is lost at once.
+  virtual void Forget(const HostId& id) = 0;
 
   // Null on a worker.
   virtual ModelHost* model_host() = 0;

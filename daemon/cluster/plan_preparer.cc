@@ -174,9 +174,9 @@ absl::Status PlanPreparer::Connect(ActivePlan& plan) {
     }
     std::sort(heads.begin(), heads.end());
     std::vector<uint64_t> cache_ids(heads.size());
-    auto socket =
-        OpenTensorConnection(host->tensor_address, host->token, plan.epoch,
-                             FrameSocket::Clock::now() + kConnectTimeout, absl::MakeSpan(cache_ids));
+    auto socket = OpenTensorConnection(host->tensor_address, host->token, plan.epoch,
+                                       FrameSocket::Clock::now() + kConnectTimeout, absl::MakeSpan(cache_ids),
+                                       host->tls);
     if (!socket.ok()) {
       const std::string reason(socket.status().message());
       roster_.ReportLost(remote.session, reason);

@@ -29,14 +29,6 @@ absl::Status NoCertificate() { return absl::InvalidArgumentError("this is no cer
 absl::Status NoKey() { return absl::InvalidArgumentError("this is no private key of Hearth (P-256)"); }
 absl::Status NoRequest() { return absl::InvalidArgumentError("this is no signing request of Hearth"); }
 
-// X.509 bounds common names.
-absl::Status CheckLabel(const std::string& name) {
-  HEARTH_RETURN_IF_ERROR(CheckName("the name", name));
-  if (name.size() <= kMaxLabelBytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the name has ", name.size(), " bytes; at most ", kMaxLabelBytes, " can be certified"));
-}
-
 bool IsP256(EVP_PKEY* key) {
   std::array<char, 64> group{};
   return key != nullptr && EVP_PKEY_is_a(key, "EC") == 1 &&
@@ -176,12 +168,12 @@ absl::StatusOr<Certificate> ParseCertificate(absl::string_view pem) {
 }
 
 absl::StatusOr<std::string> MakeSigningRequest(absl::string_view key_pem, const std::string& name) {
-  HEARTH_RETURN_IF_ERROR(CheckLabel(name));
+  HEARTH_RETURN_IF_ERROR(CheckName("the name", name));
   const KeyPtr key = ReadKey(key_pem);
   if (!IsP256(key.get())) return NoKey();
   const RequestPtr request(X509_REQ_new());
   HEARTH_CHECK(request != nullptr && X509_REQ_set_pubkey(request.get(), key.get()) == 1);
-  SetName(X509_REQ_get_subject_name(request.get()), name);
+  SetName(X509_REQ_get_subject_name(request.get()), Printable(name, kMaxLabelBytes));
   HEARTH_CHECK(X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0);
   return WrittenText([&](BIO* bio) { return PEM_write_bio_X509_REQ(bio, request.get()); });
 }
@@ -192,7 +184,7 @@ absl::StatusOr<SigningRequest> ParseSigningRequest(absl::string_view pem) {
   EVP_PKEY* const key = X509_REQ_get0_pubkey(request.get());
   if (!IsP256(key) || X509_REQ_verify(request.get(), key) != 1) return NoRequest();
   std::string name = NameOf(X509_REQ_get_subject_name(request.get()));
-  HEARTH_RETURN_IF_ERROR(CheckLabel(name));
+  if (name.size() > kMaxLabelBytes || !CheckName("the name", name).ok()) return NoRequest();
   return SigningRequest{std::string(pem), std::move(name), IdOf(key)};
 }
 

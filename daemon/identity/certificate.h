@@ -42,7 +42,8 @@ absl::StatusOr<Certificate> ParseCertificate(absl::string_view pem);
 // The id of a private key. INVALID_ARGUMENT for what is none of P-256.
 absl::StatusOr<HostId> IdOfPrivateKey(absl::string_view key_pem);
 
-// A request for a certificate of this name, signed by the key: PEM. `key_pem` is one of MakePrivateKey.
+// A request for a certificate of this name, signed by the key: PEM. `key_pem` is one of MakePrivateKey. A
+// name of more than 64 bytes is cut: X.509 has no room for more.
 absl::StatusOr<std::string> MakeSigningRequest(absl::string_view key_pem, const std::string& name);
 // What a request asks for. INVALID_ARGUMENT where it is none, not of P-256, not signed by its own key, or has
 // a name that cannot be a host's.

@@ -110,6 +110,7 @@ std::vector<Member> Home::members() const {
 
 absl::StatusOr<Member> Home::Remove(absl::string_view who, absl::Span<const Role> roles) {
   absl::StatusOr<Member> removed;
+  std::function<void(const HostId&)> listener;
   {
     MutexLock lock(&mutex_);
     removed = members_.Find(who, roles);
@@ -118,9 +119,15 @@ absl::StatusOr<Member> Home::Remove(absl::string_view who, absl::Span<const Role
     members.Remove(removed->id);
     HEARTH_RETURN_IF_ERROR(files_.Write(kMembers, members.Format()));
     members_ = std::move(members);
+    listener = on_removed_;
   }
-  if (on_removed_) on_removed_(removed->id);
+  if (listener) listener(removed->id);
   return removed;
+}
+
+void Home::SetRemovedListener(std::function<void(const HostId&)> listener) {
+  MutexLock lock(&mutex_);
+  on_removed_ = std::move(listener);
 }
 
 absl::StatusOr<Member> Home::Recognise(absl::string_view certificate_pem) const {

@@ -50,8 +50,8 @@ class Home {
   // Who shows this certificate. UNAUTHENTICATED where it is none of this home's or expired, PERMISSION_DENIED
   // where its owner was removed.
   absl::StatusOr<Member> Recognise(absl::string_view certificate_pem) const;
-  // Called for everybody who is removed, without locks; set before anybody can be.
-  void SetRemovedListener(std::function<void(const HostId&)> listener) { on_removed_ = std::move(listener); }
+  // Called for everybody who is removed, without locks.
+  void SetRemovedListener(std::function<void(const HostId&)> listener);
 
  private:
   Home(IdentityFiles files, Authority authority, ConnectionKey key, Members members, Clock clock);
@@ -62,9 +62,9 @@ class Home {
   const Authority authority_;
   const ConnectionKey key_;
   const Clock clock_;
-  std::function<void(const HostId&)> on_removed_;
 
   mutable Mutex mutex_;
+  std::function<void(const HostId&)> on_removed_ ABSL_GUARDED_BY(mutex_);
   Invitations invitations_ ABSL_GUARDED_BY(mutex_);
   Members members_ ABSL_GUARDED_BY(mutex_);
 };

@@ -112,17 +112,17 @@ class SyncCallImpl : public SyncCall, private grpc::ClientBidiReactor<v1::Worker
 
 class CoordinatorClientImpl : public CoordinatorClient {
  public:
-  explicit CoordinatorClientImpl(const std::string& address) : stub_(Open(address)) {}
+  CoordinatorClientImpl(const std::string& address, const ConnectionKey& key) : stub_(Open(address, key)) {}
 
   std::unique_ptr<SyncCall> Synchronize(std::function<void()> wake) override {
     return std::make_unique<SyncCallImpl>(stub_, std::move(wake));
   }
 
  private:
-  static std::shared_ptr<grpc::Channel> Open(const std::string& address) {
+  static std::shared_ptr<grpc::Channel> Open(const std::string& address, const ConnectionKey& key) {
     grpc::ChannelArguments arguments = HearthChannelArguments();
     arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    return OpenChannel(address, arguments);
+    return OpenChannel(address, key, arguments);
   }
 
   v1::Membership::Stub stub_;
@@ -130,8 +130,9 @@ class CoordinatorClientImpl : public CoordinatorClient {
 
 }  // namespace
 
-std::unique_ptr<CoordinatorClient> CoordinatorClient::Create(const std::string& address) {
-  return std::make_unique<CoordinatorClientImpl>(address);
+std::unique_ptr<CoordinatorClient> CoordinatorClient::Create(const std::string& address,
+                                                             const ConnectionKey& key) {
+  return std::make_unique<CoordinatorClientImpl>(address, key);
 }
 
 }  // namespace hearth

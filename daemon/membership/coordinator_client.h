@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "daemon/membership/worker_report.h"
+#include "proto/connection_key.h"
 
 namespace hearth {
 
@@ -27,8 +28,9 @@ class SyncCall {
 // How a worker speaks with its coordinator (worker.proto). Thread-safe.
 class CoordinatorClient {
  public:
-  // `address` is HOST:PORT; connecting happens when it is first needed, and again whenever it is lost.
-  static std::unique_ptr<CoordinatorClient> Create(const std::string& address);
+  // `address` is HOST:PORT; connecting happens when it is first needed, and again whenever it is lost, and is
+  // encrypted where there is a key.
+  static std::unique_ptr<CoordinatorClient> Create(const std::string& address, const ConnectionKey& key = {});
   virtual ~CoordinatorClient() = default;
 
   // `wake` is called from any thread when Send or Take have something new; not after the call's destruction.

@@ -9,15 +9,15 @@ namespace hearth {
 
 // What a daemon is told apart by, whatever it is called.
 struct HostIdentity {
-  std::string id;       // drawn once, kept in the state directory
+  std::string id;       // of the host's key (HostId), which is kept in the state directory
   std::string machine;  // the running machine: the same for all its daemons, another after it has booted
   std::string home;     // of the machine's state directories: a copy of one has the same id and another home
 
   bool operator==(const HostIdentity&) const = default;
 };
 
-// The identity of the daemon that has this state directory; draws an id where there is none. Errors: as
-// WriteFile, where it has to be written; UNAVAILABLE when the directory cannot be read.
+// The identity of the daemon that has this state directory; makes its key where there is none. Errors: those
+// of IdentityFiles; UNAVAILABLE when the directory cannot be read.
 absl::StatusOr<HostIdentity> ReadHostIdentity(const std::string& state_dir);
 
 }  // namespace hearth

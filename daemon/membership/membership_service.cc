@@ -7,17 +7,27 @@
 #include "absl/base/thread_annotations.h"
 #include "daemon/grpc_status.h"
 #include "daemon/membership/conversion.h"
+#include "daemon/peer_certificate.h"
 #include "engine/base/mutex.h"
 #include "proto/hearth/v1/worker.grpc.pb.h"
 
 namespace hearth {
 namespace {
 
+// The id of the certificate with which a worker calls; nullopt on a plain connection.
+std::optional<HostId> CertifiedId(const grpc::ServerContextBase& context) {
+  const std::string pem = PeerCertificate(*context.auth_context());
+  if (pem.empty()) return std::nullopt;
+  const absl::StatusOr<Certificate> certificate = ParseCertificate(pem);
+  return certificate.ok() ? certificate->id : HostId();  // nobody's: no report has it
+}
+
 // One worker's Synchronize stream. gRPC calls the On... functions one at a time, but Push and End come from
 // other threads; mutex_ orders them all. Deletes itself in OnDone.
 class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredState> {
  public:
-  SyncReactor(Roster& roster, std::string peer) : roster_(roster), peer_(std::move(peer)) {
+  SyncReactor(Roster& roster, std::string peer, std::optional<HostId> certified)
+      : roster_(roster), peer_(std::move(peer)), certified_(std::move(certified)) {
     handle_ = std::make_shared<Handle>(this);
     StartRead(&state_);
   }
@@ -92,7 +102,7 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
       session = session_;
     }
     if (session) return roster_.Report(*session, *std::move(report));
-    const absl::StatusOr<Roster::Session> opened = roster_.Open(*report, peer_, handle_);
+    const absl::StatusOr<Roster::Session> opened = roster_.Open(*report, peer_, handle_, certified_);
     if (!opened.ok()) return opened.status();
     MutexLock lock(&mutex_);
     session_ = *opened;
@@ -130,6 +140,7 @@ class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredS
 
   Roster& roster_;
   const std::string peer_;
+  const std::optional<HostId> certified_;
   std::shared_ptr<Handle> handle_;
   v1::WorkerState state_;     // of the read that is on its way
   v1::DesiredState desired_;  // of the write that is on its way
@@ -149,7 +160,7 @@ class MembershipService : public v1::Membership::CallbackService {
 
   grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredState>* Synchronize(
       grpc::CallbackServerContext* context) override {
-    return new SyncReactor(roster_, context->peer());
+    return new SyncReactor(roster_, context->peer(), CertifiedId(*context));
   }
 
  private:

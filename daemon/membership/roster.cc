@@ -126,14 +126,19 @@ void Roster::Stop() {
 }
 
 absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const std::string& peer,
-                                             std::shared_ptr<SessionStream> stream) {
+                                             std::shared_ptr<SessionStream> stream,
+                                             const std::optional<HostId>& certified) {
+  if (certified && report.identity.id != certified->Text()) {
+    return absl::PermissionDeniedError("host_id: not the one of the host's certificate");
+  }
   HEARTH_ASSIGN_OR_RETURN(const std::string address, ReachableAddress(report.tensor_address, peer));
   Calls calls;
   absl::StatusOr<Session> session;
   {
     MutexLock lock(&mutex_);
     if (stopped_) return absl::UnavailableError("the coordinator stops");
-    session = Enter(report, address, std::move(stream), calls);
+    const TensorTls tls = certified ? TensorTls{options_.tls, *certified} : TensorTls();
+    session = Enter(report, address, tls, std::move(stream), calls);
   }
   changed_.SignalAll();
   Run(calls);
@@ -141,7 +146,8 @@ absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const s
 }
 
 absl::StatusOr<Roster::Session> Roster::Enter(const WorkerReport& report, const std::string& address,
-                                              std::shared_ptr<SessionStream> stream, Calls& calls) {
+                                              const TensorTls& tls, std::shared_ptr<SessionStream> stream,
+                                              Calls& calls) {
   if (report.version != options_.version) {
     return absl::FailedPreconditionError(absl::StrCat("the coordinator runs hearthd ", options_.version,
                                                       ", this host ", report.version,
@@ -155,6 +161,7 @@ absl::StatusOr<Roster::Session> Roster::Enter(const WorkerReport& report, const 
   entry.stream = std::move(stream);
   entry.token = NewToken();
   entry.tensor_address = address;
+  entry.tls = tls;
   entry.report = report;
   entry.steady = report.capacity;
   if (const auto known = entries_.find(report.host); known != entries_.end()) {
@@ -181,7 +188,7 @@ absl::Status Roster::Recognise(const WorkerReport& report) {
   const auto copied = [](const std::string& other) {
     return absl::AlreadyExistsError(
         absl::StrCat("the state directory of this host is a copy of that of host ", other,
-                     ": delete its file host-id, or choose another --state-dir"));
+                     ": delete its folder identity, or choose another --state-dir"));
   };
   if (id == options_.identity.id) return copied(options_.name);
   for (const auto& [name, member] : membership_.members()) {
@@ -241,6 +248,19 @@ void Roster::Close(Session session, const std::string& reason) {
   Run(calls);
 }
 
+void Roster::Forget(const HostId& id) {
+  Calls calls;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [name, entry] : entries_) {
+      if (entry.report.identity.id == id.Text())
+        membership_.Leave(entry.session, "it was removed from the home");
+    }
+    Apply(calls);
+  }
+  Run(calls);
+}
+
 void Roster::ReportLost(Session session, const std::string& reason) { Close(session, reason); }
 
 absl::StatusOr<DesiredShards> Roster::Desired(Session session, uint64_t known_revision) const {
@@ -294,6 +314,7 @@ Roster::Host Roster::MakeHost(const Membership::Member& member, const Entry& ent
   host.detail = member.detail;
   host.silent_ms = NowMs() - member.last_sync_ms;
   host.tensor_address = entry.tensor_address;
+  host.tls = entry.tls;
   host.token = entry.token;
   host.link = entry.link.now();
   host.capacity = entry.capacity;
@@ -449,10 +470,11 @@ void Roster::ProbeLoop() {
     const Session session = next->session;
     const std::string address = next->tensor_address;
     const SessionToken token = next->token;
+    const TensorTls tls = next->tls;
     const ProbeEffort effort = next->link_probed ? ProbeEffort::kQuick : ProbeEffort::kThorough;
     next->probing = true;
     lock.Unlock();
-    const absl::StatusOr<placement::Link> link = ProbeLink(address, token, effort);
+    const absl::StatusOr<placement::Link> link = ProbeLink(address, token, tls, effort);
     lock.Lock();
     Calls calls;
     NoteProbe(session, link, calls);

@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "daemon/channel/remote_device.h"
 #include "daemon/membership/link_figures.h"
 #include "daemon/membership/membership.h"
 #include "daemon/membership/worker_report.h"
@@ -46,6 +47,7 @@ class Roster {
     HostIdentity identity;
     uint64_t offered_bytes = 0;
     uint32_t link_interval_ms = 3000;  // how often the links of hosts that are there are measured again
+    TlsContext tls;  // for the tensor channels of workers that call with a certificate
   };
 
   // A worker now.
@@ -56,6 +58,7 @@ class Roster {
     std::string detail;
     uint64_t silent_ms = 0;      // time since its last sync
     std::string tensor_address;  // as the coordinator reaches it
+    TensorTls tls;
     SessionToken token{};
     placement::Link link;   // measured, once it is alive
     HostCapacity capacity;  // what plans use: steady over sessions, see steady_figures.h
@@ -79,15 +82,20 @@ class Roster {
 
   // ---- For the streams of workers.
 
-  // A worker calls from `peer` (as gRPC names it) with its first report. Errors: see Membership::Join;
+  // A worker calls from `peer` (as gRPC names it) with its first report; `certified` is the id of the
+  // certificate that it has shown, if any. Errors: see Membership::Join; PERMISSION_DENIED where it reports
+  // another id;
   // ALREADY_EXISTS for the coordinator's own name and for a
   // copied state directory, FAILED_PRECONDITION for another version than the coordinator's, INVALID_ARGUMENT
   // for a tensor address elsewhere than where it calls from, UNAVAILABLE after Stop.
   absl::StatusOr<Session> Open(const WorkerReport& report, const std::string& peer,
-                               std::shared_ptr<SessionStream> stream);
+                               std::shared_ptr<SessionStream> stream,
+                               const std::optional<HostId>& certified = std::nullopt);
   // It reports. UNAVAILABLE when the session is over, INVALID_ARGUMENT when the report is another host's.
   absl::Status Report(Session session, WorkerReport report);
   void Close(Session session, const std::string& reason);
+  // The host of this id was removed from the home: it is lost, whatever its stream says.
+  void Forget(const HostId& id);
   // What is wanted of a host; `known_revision` is what it has.
   absl::StatusOr<DesiredShards> Desired(Session session, uint64_t known_revision) const;
   // Whether the token is that of a worker that is not lost.
@@ -113,6 +121,7 @@ class Roster {
     std::shared_ptr<SessionStream> stream;
     SessionToken token{};
     std::string tensor_address;
+    TensorTls tls;
     LinkFigures link;       // also of an earlier session
     HostCapacity steady;    // what it reported, see SteadyCapacity
     HostCapacity capacity;  // what of it is left beside other daemons of its machine
@@ -133,7 +142,7 @@ class Roster {
   void NoteProbe(Session session, const absl::StatusOr<placement::Link>& link, Calls& calls)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Host MakeHost(const Membership::Member& member, const Entry& entry) const;
-  absl::StatusOr<Session> Enter(const WorkerReport& report, const std::string& address,
+  absl::StatusOr<Session> Enter(const WorkerReport& report, const std::string& address, const TensorTls& tls,
                                 std::shared_ptr<SessionStream> stream, Calls& calls)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Recognise(const WorkerReport& report) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

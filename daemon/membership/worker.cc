@@ -39,7 +39,12 @@ bool IsRefusal(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const NodeOptions& options, HostIdentity identity,
                                                        std::vector<HostDeviceSpec> devices,
                                                        HostCapacity capacity) {
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<TensorServer> server, TensorServer::Open(options.tensor_listen));
+  TlsContext tls;
+  if (!options.key.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(tls, MakeTlsContext(options.key));
+  }
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<TensorServer> server,
+                          TensorServer::Open(options.tensor_listen, std::move(tls)));
   HEARTH_ASSIGN_OR_RETURN(
       std::unique_ptr<BundleStore> store,
       BundleStore::Open(options.state_dir + "/cache", CacheBytes(options, options.state_dir)));
@@ -55,8 +60,8 @@ Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<Ho
       capacity_(std::move(capacity)),
       devices_(std::move(devices)),
       server_(std::move(server)),
-      client_(CoordinatorClient::Create(options.join)),
-      weights_(MakeWeightsClient(options.join)),
+      client_(CoordinatorClient::Create(options.join, options.key)),
+      weights_(MakeWeightsClient(options.join, options.key)),
       loader_(devices_, *server_, *weights_, std::move(store), [this] {
         {
           MutexLock lock(&mutex_);

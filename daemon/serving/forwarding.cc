@@ -103,14 +103,19 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
 
 class Forwarder final : public grpc::CallbackGenericService {
  public:
-  explicit Forwarder(const std::string& coordinator)
-      : coordinator_(coordinator), stub_(OpenChannel(coordinator)) {}
+  Forwarder(const std::string& coordinator, const ConnectionKey& key)
+      : coordinator_(coordinator), stub_(OpenChannel(coordinator, key)) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
     if (absl::StartsWith(context->method(), "/hearth.v1.Membership/")) {
       return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
                                absl::StrCat("it is a worker of ", coordinator_, " and no coordinator: join ",
                                             coordinator_, " instead")});
+    }
+    if (absl::StartsWith(context->method(), "/hearth.v1.Home/")) {
+      return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
+                               absl::StrCat("this host is a worker of ", coordinator_,
+                                            ": run the command on the coordinator's machine")});
     }
     if (!IsPublic(context->method())) {
       return new RejectedCall(
@@ -132,8 +137,9 @@ class Forwarder final : public grpc::CallbackGenericService {
 
 }  // namespace
 
-std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator) {
-  return std::make_unique<Forwarder>(coordinator);
+std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator,
+                                                            const ConnectionKey& key) {
+  return std::make_unique<Forwarder>(coordinator, key);
 }
 
 }  // namespace hearth

@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "proto/connection_key.h"
+
 namespace grpc {
 class CallbackGenericService;
 }
@@ -13,7 +15,8 @@ namespace hearth {
 // Passes every call of the public API that reaches a worker on to its coordinator, byte by byte and with its
 // deadline and cancellation: clients may talk to any host. Other methods are UNIMPLEMENTED. UNAVAILABLE names
 // the coordinator when it does not answer, or when it turns out to be a worker itself.
-std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator);
+std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator,
+                                                            const ConnectionKey& key = {});
 
 }  // namespace hearth
 

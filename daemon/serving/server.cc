@@ -10,13 +10,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/serving/change_notifier.h"
+#include "daemon/serving/encrypted_port.h"
 #include "daemon/serving/forwarding.h"
 #include "daemon/serving/scheduler_pool.h"
 #include "daemon/serving/services.h"
 #include "daemon/serving/status_metrics.h"
+#include "engine/base/mutex.h"
 #include "proto/channel.h"
 
 namespace hearth {
@@ -102,6 +105,7 @@ class CoordinatorServer final : public Server {
   absl::Status Listen(const ServerOptions& options) {
     grpc::ServerBuilder builder;
     for (const auto& service : services_) builder.RegisterService(service.get());
+    register_services_ = options.register_services;
     if (absl::Status status = listener_.Start(options, builder); !status.ok()) return status;
     health_ = std::make_shared<HealthUpdater>(models_, listener_.health());
     health_->OnChange();
@@ -110,6 +114,26 @@ class CoordinatorServer final : public Server {
     models_.SetListener([this] { notifier_.Notify(); });
     cluster_.SetListener([this] { notifier_.Notify(); });
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::string> OpenEncryptedPort(const std::string& listen, const Home& home) override {
+    absl::StatusOr<std::unique_ptr<EncryptedPort>> port =
+        EncryptedPort::Open(listen, home, [this](grpc::ServerBuilder& builder) {
+          for (const auto& service : services_) builder.RegisterService(service.get());
+          if (register_services_) register_services_(builder);
+        });
+    if (!port.ok()) return port.status();
+    MutexLock lock(&mutex_);
+    encrypted_ = *std::move(port);
+    encrypted_health_ = std::make_shared<HealthUpdater>(models_, encrypted_->health());
+    encrypted_health_->OnChange();
+    notifier_.Add(encrypted_health_);
+    return encrypted_->address();
+  }
+
+  void EndCallsOf(const HostId& id) override {
+    MutexLock lock(&mutex_);
+    if (encrypted_ != nullptr) encrypted_->EndCallsOf(id);
   }
 
   const std::string& address() const override { return listener_.address(); }
@@ -126,6 +150,8 @@ class CoordinatorServer final : public Server {
   void Shutdown(absl::Duration grace) override {
     EndGenerations();
     listener_.Shutdown(grace);
+    MutexLock lock(&mutex_);
+    if (encrypted_ != nullptr) encrypted_->Shutdown(grace);
   }
 
  private:
@@ -137,11 +163,16 @@ class CoordinatorServer final : public Server {
   const std::array<std::unique_ptr<grpc::Service>, 3> services_;
   Listener listener_;
   std::shared_ptr<HealthUpdater> health_;
+  std::function<void(grpc::ServerBuilder&)> register_services_;
+  Mutex mutex_;
+  std::unique_ptr<EncryptedPort> encrypted_ ABSL_GUARDED_BY(mutex_);  // null: closed
+  std::shared_ptr<HealthUpdater> encrypted_health_ ABSL_GUARDED_BY(mutex_);
 };
 
 class WorkerServer final : public Server {
  public:
-  explicit WorkerServer(const std::string& coordinator) : forwarder_(MakeForwarder(coordinator)) {}
+  WorkerServer(const std::string& coordinator, const ConnectionKey& key)
+      : forwarder_(MakeForwarder(coordinator, key)) {}
   ~WorkerServer() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Listen(const ServerOptions& options) {
@@ -150,6 +181,10 @@ class WorkerServer final : public Server {
     return listener_.Start(options, builder);
   }
 
+  absl::StatusOr<std::string> OpenEncryptedPort(const std::string&, const Home&) override {
+    return absl::FailedPreconditionError("a worker has no home of its own");
+  }
+  void EndCallsOf(const HostId&) override {}
   const std::string& address() const override { return listener_.address(); }
   std::shared_ptr<grpc::Channel> InProcessChannel() override { return listener_.InProcessChannel(); }
   std::vector<std::shared_ptr<prometheus::Collectable>> Metrics() override { return {}; }
@@ -173,9 +208,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartForwarding(const ServerOptions& options,
-                                                                const std::string& coordinator) {
+                                                                const std::string& coordinator,
+                                                                const ConnectionKey& key) {
   grpc::EnableDefaultHealthCheckService(false);  // the coordinator's health is what clients ask about
-  auto server = std::make_unique<WorkerServer>(coordinator);
+  auto server = std::make_unique<WorkerServer>(coordinator, key);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
   return server;
 }

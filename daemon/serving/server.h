@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "daemon/cluster_view.h"
+#include "daemon/identity/home.h"
 #include "daemon/model_host.h"
 #include "daemon/serving/scheduler.h"
 
@@ -25,7 +26,7 @@ namespace hearth {
 struct ServerOptions {
   std::string listen = "127.0.0.1:7770";  // HOST:PORT; port 0 takes any free one
   SchedulerOptions scheduler;
-  // Adds further services; called once, before the server starts.
+  // Adds further services; called for each port, before it opens.
   std::function<void(grpc::ServerBuilder&)> register_services;
 };
 
@@ -38,9 +39,17 @@ class Server {
                                                        ClusterView& cluster);
   // A worker's.
   static absl::StatusOr<std::unique_ptr<Server>> StartForwarding(const ServerOptions& options,
-                                                                 const std::string& coordinator);
+                                                                 const std::string& coordinator,
+                                                                 const ConnectionKey& key = {});
   // Shuts down at once.
   virtual ~Server() = default;
+
+  // Opens a second port, for those who belong to `home`, which outlives the server: hosts, clients and
+  // admins, each with what its role may call; see encrypted_port.h. Returns HOST:PORT with the real port.
+  // Once, and a coordinator's only. UNAVAILABLE when the port cannot be had.
+  virtual absl::StatusOr<std::string> OpenEncryptedPort(const std::string& listen, const Home& home) = 0;
+  // Ends all calls of somebody who was removed from the home.
+  virtual void EndCallsOf(const HostId& id) = 0;
 
   // HOST:PORT with the port that is really in use.
   virtual const std::string& address() const = 0;

@@ -17,15 +17,16 @@ namespace {
 // After so long a fetch is given up and resumed by another.
 constexpr std::chrono::seconds kFetchDeadline{600};
 
-std::shared_ptr<grpc::Channel> OpenOwnConnection(const std::string& address) {
+std::shared_ptr<grpc::Channel> OpenOwnConnection(const std::string& address, const ConnectionKey& key) {
   grpc::ChannelArguments arguments = HearthChannelArguments();
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return OpenChannel(address, arguments);
+  return OpenChannel(address, key, arguments);
 }
 
 class WeightsClient : public BundleSource {
  public:
-  explicit WeightsClient(const std::string& address) : stub_(OpenOwnConnection(address)) {}
+  WeightsClient(const std::string& address, const ConnectionKey& key)
+      : stub_(OpenOwnConnection(address, key)) {}
 
   absl::Status FetchBundles(const SessionToken& token, const std::string& model_digest,
                             const std::vector<Range>& ranges, const ChunkSink& sink) override {
@@ -84,8 +85,8 @@ class WeightsClient : public BundleSource {
 
 }  // namespace
 
-std::unique_ptr<BundleSource> MakeWeightsClient(const std::string& address) {
-  return std::make_unique<WeightsClient>(address);
+std::unique_ptr<BundleSource> MakeWeightsClient(const std::string& address, const ConnectionKey& key) {
+  return std::make_unique<WeightsClient>(address, key);
 }
 
 }  // namespace hearth

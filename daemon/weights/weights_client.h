@@ -5,13 +5,14 @@
 #include <string>
 
 #include "daemon/weights/bundle_source.h"
+#include "proto/connection_key.h"
 
 namespace hearth {
 
 // The bundles of the coordinator at HOST:PORT (weights.proto), over a connection of their own, so that they
 // do not hold up what else the two say to each other; connects when it is first needed, and again whenever
-// the connection is lost.
-std::unique_ptr<BundleSource> MakeWeightsClient(const std::string& address);
+// the connection is lost. Encrypted where there is a key.
+std::unique_ptr<BundleSource> MakeWeightsClient(const std::string& address, const ConnectionKey& key = {});
 
 }  // namespace hearth
 

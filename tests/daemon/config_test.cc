@@ -210,6 +210,23 @@ TEST(ConfigTest, WorkerOfAnotherMachineNeedsAReachableTensorPort) {
       Parse({"--join", "192.168.1.10:7770", "--insecure-network", "--tensor-listen", "192.168.1.11:0"}).ok());
 }
 
+TEST(ConfigTest, JoiningByACodeNeedsNoOtherFlag) {
+  // What the code says is found out when it is used.
+  EXPECT_EQ(Parse({"--join", "hearthABCDEFG"})->config.join, "hearthABCDEFG");
+  EXPECT_TRUE(Parse({"--join", "hearthABCDEFG", "--tensor-listen", "0.0.0.0:0"}).ok());
+  EXPECT_THAT(Refusal({"--join", "hearthABCDEFG", "--listen", "0.0.0.0:7770"}),
+              HasSubstr("--insecure-network"));
+  EXPECT_EQ(Parse({"--join"})->config.join, kJoinHome);
+}
+
+TEST(ConfigTest, LanOpensEncryptedPortsOfACoordinator) {
+  EXPECT_FALSE(Parse({})->config.lan);
+  EXPECT_TRUE(Parse({"--lan"})->config.lan);
+  EXPECT_EQ(Parse({"--lan", "192.168.1.10:7771"})->config.lan_listen, "192.168.1.10:7771");
+  EXPECT_THAT(Refusal({"--lan", "here"}), HasSubstr("--lan"));
+  EXPECT_THAT(Refusal({"--lan", "--join", "127.0.0.1:7770"}), HasSubstr("--lan"));
+}
+
 TEST(ConfigTest, WorkerTakesNoModel) {
   EXPECT_THAT(Refusal({"--join", "127.0.0.1:7771", "--model", "m.gguf"}), HasSubstr("--model"));
 }

@@ -218,11 +218,19 @@ def schemas():
                       b'{"minLength": 1, "maxLength": 3}]}')
 
 
+def joining():
+    fields = [b"1", bytes(16), b"-----BEGIN CERTIFICATE REQUEST-----\n"]
+    yield "request", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in fields)
+    yield "answer", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in [b"0", b"pem", b"7771"])
+    yield "code", b"\0hearthAE6QDAKQ"
+    yield "certificate", b"\4-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts(),
                "gbnf": grammars(), "json_schema": schemas(), "skeleton": skeletons(), "jinja": templates(),
-               "frame": frames(), "plan_messages": messages(), "http": http_requests()}
+               "frame": frames(), "plan_messages": messages(), "http": http_requests(), "joining": joining()}
     for target, files in targets.items():
         target = f"fuzz_{target}"
         (folder / target).mkdir(parents=True, exist_ok=True)

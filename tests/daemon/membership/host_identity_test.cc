@@ -27,7 +27,7 @@ class HostIdentityTest : public ::testing::Test {
 
 TEST_F(HostIdentityTest, StaysTheSameOverRestarts) {
   const HostIdentity first = Read("a");
-  EXPECT_EQ(first.id.size(), 32);
+  EXPECT_EQ(first.id.size(), 63);
   EXPECT_FALSE(first.machine.empty());
   EXPECT_EQ(Read("a"), first);
 }
@@ -48,12 +48,10 @@ TEST_F(HostIdentityTest, CopyOfAStateDirectoryHasTheIdButAnotherHome) {
   EXPECT_NE(copy.home, original.home);
 }
 
-TEST_F(HostIdentityTest, DamagedIdIsDrawnAnew) {
-  const HostIdentity first = Read("a");
-  std::ofstream(dir_ + "/a/host-id") << "no id\n";
-  const HostIdentity second = Read("a");
-  EXPECT_NE(second.id, first.id);
-  EXPECT_EQ(Read("a"), second);
+TEST_F(HostIdentityTest, DamagedKeyIsAnError) {
+  Read("a");
+  std::ofstream(dir_ + "/a/identity/key.pem") << "no key\n";
+  EXPECT_EQ(ReadHostIdentity(dir_ + "/a").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(HostIdentityTest, DirectoryThatCannotBeWrittenIsAnError) {

@@ -125,6 +125,38 @@ TEST_F(RosterTest, ReturningWorkerGetsANewSessionAndToken) {
   EXPECT_EQ(roster_->Find(*second)->state, HostState::kJoining);
 }
 
+TEST_F(RosterTest, HostReportsTheIdOfItsCertificateOrIsRefused) {
+  Start(60000);
+  HostId::Digest digest;
+  digest.fill(7);
+  const HostId id(digest);
+  WorkerReport report = Report("b");
+  report.identity = {HostId().Text(), "machine-2", "home-b"};
+  EXPECT_EQ(roster_->Open(report, "ipv4:127.0.0.1:1", stream_, id).status().code(),
+            absl::StatusCode::kPermissionDenied);
+  report.identity.id = id.Text();
+  const auto session = roster_->Open(report, "ipv4:127.0.0.1:1", stream_, id);
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(roster_->Find(*session)->tls.host, id);
+}
+
+TEST_F(RosterTest, HostThatWasRemovedFromTheHomeIsLostAtOnce) {
+  Start(60000);
+  WorkerReport report = Report("b");
+  report.identity = {HostId().Text(), "machine-2", "home-b"};
+  const auto session = roster_->Open(report, "ipv4:127.0.0.1:1", stream_, HostId());
+  ASSERT_TRUE(session.ok()) << session.status();
+  const SessionToken token = roster_->Desired(*session, 0)->token;
+  HostId::Digest other;
+  other.fill(1);
+  roster_->Forget(HostId(other));
+  EXPECT_TRUE(roster_->KnowsToken(token));
+  roster_->Forget(HostId());
+  EXPECT_FALSE(roster_->KnowsToken(token));
+  EXPECT_FALSE(stream_->AwaitEnd().ok());
+  EXPECT_THAT(roster_->Find(*session)->detail, HasSubstr("removed from the home"));
+}
+
 TEST_F(RosterTest, ChangedShardsArePushedOnceAndEqualOnesNot) {
   Start(60000);
   const ShardFixture fixture;

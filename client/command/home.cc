@@ -1,0 +1,69 @@
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "client/command/commands.h"
+#include "client/command/display.h"
+#include "client/command/proto_json.h"
+#include "engine/base/output_file.h"
+#include "engine/command_line/program.h"
+
+namespace hearth {
+namespace {
+
+constexpr unsigned kOwnerOnly = 0600;
+
+absl::Status PrintMembers(Client& client, bool hosts, bool json) {
+  absl::StatusOr<v1::ListMembersResponse> members = client.ListMembers();
+  if (!members.ok()) return members.status();
+  if (json) {
+    v1::ListMembersResponse shown;
+    for (const v1::Member& member : members->members()) {
+      if ((member.role() == v1::ROLE_HOST) == hosts) *shown.add_members() = member;
+    }
+    return Print(ToJsonLine(shown) + "\n");
+  }
+  if (!hosts) return Print(MembersText(*members, false, nullptr));
+  const absl::StatusOr<v1::ClusterStatus> cluster = client.GetCluster();
+  if (!cluster.ok()) return cluster.status();
+  return Print(MembersText(*members, true, &*cluster));
+}
+
+}  // namespace
+
+absl::Status RunInvite(Client& client, uint32_t lifetime_seconds, bool json) {
+  v1::InviteRequest request;
+  request.set_lifetime_seconds(lifetime_seconds);
+  const absl::StatusOr<v1::Invitation> invitation = client.Invite(request);
+  if (!invitation.ok()) return invitation.status();
+  if (json) return Print(ToJsonLine(*invitation) + "\n");
+  return Print(absl::StrCat("hearthd --join ", invitation->code(), "\n"));
+}
+
+absl::Status RunHosts(Client& client, bool json) { return PrintMembers(client, true, json); }
+
+absl::Status RunKeys(Client& client, bool json) { return PrintMembers(client, false, json); }
+
+absl::Status RunRemove(Client& client, const std::string& who, v1::Role role, bool json) {
+  v1::RemoveMemberRequest request;
+  request.set_member(who);
+  request.set_role(role);
+  const absl::StatusOr<v1::Member> member = client.RemoveMember(request);
+  if (!member.ok()) return member.status();
+  if (json) return Print(ToJsonLine(*member) + "\n");
+  return Print(absl::StrCat(member->name(), " (", member->id().substr(0, 7),
+                            ") does not belong to the home any more\n"));
+}
+
+absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, const std::string& path,
+                          bool json) {
+  // Before there is a key that nobody could have.
+  if (absl::Status status = OutputFile::Check(path, Replace::kNever); !status.ok()) return status;
+  const absl::StatusOr<v1::Key> key = client.CreateKey(request);
+  if (!key.ok()) return key.status();
+  if (absl::Status status = WriteFile(path, key->file(), Replace::kNever, kOwnerOnly); !status.ok())
+    return status;
+  if (json) return Print(nlohmann::ordered_json{{"path", path}}.dump() + "\n");
+  return Print(absl::StrCat("wrote ", path, ": use it with `hearth --key ", path, "`\n"));
+}
+
+}  // namespace hearth

@@ -1,0 +1,105 @@
+#include "daemon/joining/coordinator_lan.h"
+
+#include <spdlog/spdlog.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "daemon/channel/frame_socket.h"
+#include "daemon/identity/join_code.h"
+#include "daemon/membership/lan_addresses.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+// The addresses of the last time: gRPC's and the door's, one line each.
+constexpr char kFile[] = "lan";
+
+struct Ports {
+  std::string grpc, door;
+};
+
+absl::StatusOr<std::optional<Ports>> ReadPorts(const IdentityFiles& files) {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> text, files.Read(kFile));
+  if (!text) return std::nullopt;
+  const std::vector<std::string> lines = absl::StrSplit(*text, '\n', absl::SkipEmpty());
+  if (lines.size() != 2) return std::nullopt;
+  return Ports{lines[0], lines[1]};
+}
+
+absl::StatusOr<Ports> PortsFrom(const std::string& listen) {
+  HEARTH_ASSIGN_OR_RETURN(HostPort door, ParseHostPort(listen));
+  if (door.port == 65535) return absl::InvalidArgumentError("--lan: the port after it is needed too");
+  if (door.port != 0) ++door.port;
+  return Ports{listen, FormatHostPort(door)};
+}
+
+}  // namespace
+
+CoordinatorLan::CoordinatorLan(IdentityFiles files, Home& home, std::string listen)
+    : files_(std::move(files)), home_(home), listen_(std::move(listen)) {}
+
+void CoordinatorLan::SetServer(Server* server) {
+  MutexLock lock(&mutex_);
+  server_ = server;
+}
+
+absl::StatusOr<bool> CoordinatorLan::WasOpen() const {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<Ports> ports, ReadPorts(files_));
+  return ports.has_value();
+}
+
+void CoordinatorLan::Close() {
+  std::unique_ptr<Door> door;
+  {
+    MutexLock lock(&mutex_);
+    server_ = nullptr;
+    door = std::move(door_);
+  }
+}
+
+absl::StatusOr<LanAddresses> CoordinatorLan::Open() {
+  MutexLock lock(&mutex_);
+  if (server_ == nullptr) return absl::UnavailableError("the daemon starts or stops; try again");
+  HEARTH_RETURN_IF_ERROR(OpenPorts());
+  LanAddresses addresses;
+  addresses.doors = ReachedAt(door_->address(), JoinCode::kMaxAddresses);
+  const std::vector<std::string> servers = ReachedAt(grpc_address_, 1);
+  if (addresses.doors.empty() || servers.empty()) {
+    return absl::UnavailableError(
+        "this machine has no address that others could reach: connect it to the network first");
+  }
+  addresses.server = servers[0];
+  return addresses;
+}
+
+std::string CoordinatorLan::server() {
+  MutexLock lock(&mutex_);
+  const std::vector<std::string> servers = ReachedAt(grpc_address_, 1);
+  return servers.empty() ? "" : servers[0];
+}
+
+absl::Status CoordinatorLan::OpenPorts() {
+  if (door_ != nullptr) return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<Ports> last, ReadPorts(files_));
+  HEARTH_ASSIGN_OR_RETURN(const Ports wanted, !listen_.empty() ? PortsFrom(listen_)
+                                              : last           ? absl::StatusOr<Ports>(*last)
+                                                               : PortsFrom(kDefaultLan));
+  if (grpc_address_.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(grpc_address_, server_->OpenEncryptedPort(wanted.grpc, home_));
+  }
+  HEARTH_ASSIGN_OR_RETURN(const HostPort grpc, ParseHostPort(grpc_address_));
+  DoorOptions options;
+  options.listen = wanted.door;
+  options.grpc_port = grpc.port;
+  HEARTH_ASSIGN_OR_RETURN(door_, Door::Open(options, home_));
+  spdlog::info("open to other machines: encrypted gRPC on {}, new hosts on {}", grpc_address_,
+               door_->address());
+  return files_.Write(kFile, absl::StrCat(grpc_address_, "\n", door_->address(), "\n"));
+}
+
+}  // namespace hearth

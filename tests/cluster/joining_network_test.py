@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""Joining over a network that is watched: machines a, b and c are network namespaces at one bridge. a invites, b joins by
+one command, c has no code. Skipped where namespaces cannot be made (it needs root and `ip`)."""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
+SKIPPED = 77
+PATIENCE_S = 120
+ARGUMENTS = None
+PROMPT = "In the beginning of zebrawood quixotry"
+MARKER = b"plain-text-that-the-capture-must-see"
+
+# Everything that passes a's network card, appended to a file; "ready" once it listens.
+CAPTURE = """
+import socket, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+wire.bind(("eth0", 0))
+with open(sys.argv[1], "wb", buffering=0) as file:
+    print("ready", flush=True)
+    while True:
+        file.write(wire.recv(1 << 17))
+"""
+
+
+class Network:
+    """Namespaces NAMEa, NAMEb, NAMEc at a bridge in NAMEs, with the addresses 10.77.0.1 to .3."""
+
+    def __init__(self):
+        self.name = f"hearth{os.getpid()}"
+
+    def run(self, *words):
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    def make(self):
+        self.run("netns", "add", self.name + "s")
+        self.run("-n", self.name + "s", "link", "add", "bridge", "type", "bridge")
+        self.run("-n", self.name + "s", "link", "set", "bridge", "up")
+        for number, letter in enumerate("abc", 1):
+            space = self.name + letter
+            self.run("netns", "add", space)
+            self.run("-n", space, "link", "set", "lo", "up")
+            self.run("link", "add", "eth0", "netns", space, "type", "veth", "peer", "name", letter, "netns", self.name + "s")
+            self.run("-n", self.name + "s", "link", "set", letter, "master", "bridge", "up")
+            self.run("-n", space, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
+            self.run("-n", space, "link", "set", "eth0", "up")
+
+    def remove(self):
+        for letter in "sabc":
+            subprocess.run(["ip", "netns", "delete", self.name + letter], capture_output=True)
+
+    def words(self, letter, words):
+        return ["ip", "netns", "exec", self.name + letter, *map(str, words)]
+
+
+class JoiningTest(unittest.TestCase):
+    """One story, told in the order of its steps."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="hearth-joining-"))
+        cls.started = []
+        wire = cls.start("a", [sys.executable, "-c", CAPTURE, cls.folder / "wire"])
+        assert wire.stdout.readline() == "ready\n"
+
+    @classmethod
+    def tearDownClass(cls):
+        for process in cls.started:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def start(cls, letter, words):
+        with open(cls.folder / f"{letter}.log", "a") as log:
+            process = subprocess.Popen(NETWORK.words(letter, words), stdout=subprocess.PIPE, stderr=log, text=True)
+        cls.started.append(process)
+        return process
+
+    @classmethod
+    def daemon(cls, letter, *words):
+        """A hearthd that is ready."""
+        process = cls.start(letter, [ARGUMENTS.hearthd, "--name", letter, "--state-dir", cls.folder / letter, "--http", "off",
+                                     "--device", "cpu,memory=1GiB,threads=1,bandwidth=10G", *words])
+        line = process.stdout.readline()
+        assert " on " in line, line + (cls.folder / f"{letter}.log").read_text()
+        return process
+
+    @classmethod
+    def coordinator(cls):
+        return cls.daemon("a", "--model", MODEL, "--use-every-host", "--context", "512")
+
+    def hearth(self, letter, *words, timeout=PATIENCE_S):
+        return subprocess.run(NETWORK.words(letter, [ARGUMENTS.hearth, *words]), capture_output=True, text=True,
+                              timeout=timeout)
+
+    def ask(self, letter, *words):
+        """What a command prints; it has to succeed."""
+        result = self.hearth(letter, *words)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def generate(self, letter, *words, tokens=16):
+        return self.ask(letter, *words, "generate", PROMPT, "-n", tokens, "--temperature", "0", "--ignore-eos")
+
+    def refusal(self, code):
+        """The one line with which a worker on c ends."""
+        result = subprocess.run(
+            NETWORK.words("c", [ARGUMENTS.hearthd, "--name", "c", "--state-dir", self.folder / "c", "--http", "off",
+                                "--log-level", "off", "--join", code]),
+            capture_output=True, text=True, timeout=PATIENCE_S)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        return result.stderr
+
+    def await_states(self, wanted):
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            hosts = json.loads(self.ask("a", "status", "--json"))["hosts"]
+            states = {host["name"]: host["state"] for host in hosts}
+            if states == wanted:
+                return
+            self.assertLess(time.monotonic(), deadline, states)
+            time.sleep(0.1)
+
+    def test_story(self):
+        coordinator = self.coordinator()
+        for port in (7770, 7771, 7772):
+            self.assertFalse(self.reaches(port), port)
+        invitation = json.loads(self.ask("a", "invite", "--json"))
+        code = invitation["code"]
+        self.assertEqual(invitation["server"], "10.77.0.1:7771")
+        self.assertFalse(self.reaches(7770))
+
+        alone = self.generate("a")
+        self.check_stranger()
+        self.assertIn("cut short", self.refusal(code[:-5]))
+        self.assertIn("altered", self.refusal(code[:40] + ("A" if code[40] != "A" else "B") + code[41:]))
+
+        worker = self.daemon("b", "--join", code)
+        self.ask("a", "status", "--wait-hosts", "2", "--timeout", PATIENCE_S)
+        self.assertEqual(self.generate("a"), alone)
+        self.assertEqual(self.generate("b"), alone)
+        self.assertIn("used already", self.refusal(code))
+        self.assertIn("may not call", self.hearth("b", "unload", MODEL.stem).stderr)
+        self.assertIn("coordinator's machine", self.hearth("b", "invite").stderr)
+
+        key = self.folder / "anna.key"
+        self.ask("a", "key", "create", "--client", "anna", "--out", key)
+        self.assertEqual(self.generate("c", "--key", key), alone)
+        self.assertIn("may not call", self.hearth("c", "--key", key, "unload", MODEL.stem).stderr)
+        self.assertIn("anna", self.ask("a", "key", "list"))
+        self.ask("a", "key", "revoke", "anna")
+        self.assertIn("does not belong to this home", self.hearth("c", "--key", key, "models").stderr)
+
+        # The coordinator starts anew, and so does the worker with the same command: both know each other.
+        for process in (coordinator, worker):
+            process.terminate()
+            process.wait()
+        self.coordinator()
+        self.daemon("b", "--join", code)
+        self.ask("a", "status", "--wait-hosts", "2", "--timeout", PATIENCE_S)
+
+        self.assertIn("b ", self.ask("a", "hosts"))
+        whole = self.generate("a", tokens=400)
+        stream = self.start("a", [ARGUMENTS.hearth, "generate", PROMPT, "-n", "400", "--temperature", "0", "--ignore-eos"])
+        self.ask("a", "forget", "b")
+        start = time.monotonic()
+        self.await_states({"a": "alive", "b": "lost"})
+        self.assertLess(time.monotonic() - start, 2 + 10 * ARGUMENTS.slow)
+        text = stream.communicate(timeout=PATIENCE_S)[0]
+        self.assertEqual(stream.returncode, 0)
+        self.assertEqual(text, whole)
+        self.assertNotIn("b ", self.ask("a", "hosts"))
+        self.check_wire()
+
+    def reaches(self, port):
+        """Whether c can open a connection to a's port."""
+        probe = f"import socket; socket.create_connection(('10.77.0.1', {port}), 5)"
+        return subprocess.run(NETWORK.words("c", [sys.executable, "-c", probe]), capture_output=True).returncode == 0
+
+    def check_stranger(self):
+        """c, without a code, gets nothing from the ports that are open."""
+        for port in (7771, 7772):
+            for words in (["models"], ["status"], ["generate", "x"]):
+                result = self.hearth("c", "--server", f"10.77.0.1:{port}", *words)
+                self.assertEqual(result.returncode, 1)
+                self.assertEqual(result.stdout, "")
+            probe = (f"import socket; s = socket.create_connection(('10.77.0.1', {port})); s.sendall({MARKER!r}); "
+                     "s.settimeout(30); print(s.recv(1000).hex())")
+            answer = subprocess.run(NETWORK.words("c", [sys.executable, "-c", probe]), capture_output=True, text=True)
+            # Nothing, or an alert of TLS: no HTTP/2.
+            self.assertLessEqual(len(bytes.fromhex(answer.stdout)), 7, answer.stdout)
+        stranger = self.start("c", [ARGUMENTS.hearthd, "--name", "c", "--state-dir", self.folder / "stranger", "--http", "off",
+                                    "--insecure-network", "--join", "10.77.0.1:7771", "--tensor-listen", "10.77.0.3:0"])
+        stranger.stdout.readline()
+        self.await_states({"a": "alive"})
+        stranger.kill()
+
+    def check_wire(self):
+        wire = (self.folder / "wire").read_bytes()
+        self.assertIn(MARKER, wire)
+        self.assertGreater(len(wire), 100000)
+        for plain in (PROMPT.encode(), b"zebrawood", b"hearth.v1.Generation", b"HRTH\1\0"):  # the last heads every tensor frame
+            self.assertNotIn(plain, wire)
+        weights = MODEL.read_bytes()
+        for at in range(len(weights) // 2, len(weights) - 64, len(weights) // 200):
+            self.assertNotIn(weights[at:at + 64], wire)
+
+
+def main():
+    global ARGUMENTS, NETWORK
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hearthd", required=True)
+    parser.add_argument("--hearth", required=True)
+    parser.add_argument("--slow", action="store_true", help="Programs run under a sanitizer")
+    ARGUMENTS = parser.parse_args()
+    NETWORK = Network()
+    try:
+        NETWORK.make()
+    except (OSError, subprocess.CalledProcessError) as error:
+        NETWORK.remove()
+        print(f"skipped: network namespaces cannot be made here ({error})")
+        sys.exit(SKIPPED)
+    try:
+        unittest.main(argv=sys.argv[:1])
+    finally:
+        NETWORK.remove()
+
+
+if __name__ == "__main__":
+    main()

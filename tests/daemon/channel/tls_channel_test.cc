@@ -1,0 +1,116 @@
+// The tensor channel within TLS: who is answered, and that frames come as they were sent.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "daemon/channel/frame_socket.h"
+#include "daemon/channel/link_probe.h"
+#include "daemon/channel/remote_device.h"
+#include "daemon/channel/tensor_server.h"
+#include "daemon/identity/home.h"
+#include "tests/daemon/identity/temporary_state.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::HasSubstr;
+using Clock = FrameSocket::Clock;
+
+Clock::time_point Soon() { return Clock::now() + std::chrono::seconds(30); }
+
+class TlsChannelTest : public ::testing::Test {
+ protected:
+  TlsChannelTest() {
+    signal(SIGPIPE, SIG_IGN);
+    token_.fill(7);
+  }
+
+  // A host's key from a home.
+  static ConnectionKey HostKey(Home& home, const std::string& name) {
+    const JoinCode code = ParseJoinCode(home.Invite({"127.0.0.1:1"}, absl::Hours(1))).value();
+    ConnectionKey key;
+    key.private_key_pem = MakePrivateKey();
+    key.certificate_pem =
+        home.Admit(code.secret, MakeSigningRequest(key.private_key_pem, name).value()).value();
+    key.authority_pem = home.key().authority_pem;
+    return key;
+  }
+
+  std::unique_ptr<TensorServer> Serve(const ConnectionKey& key) {
+    auto server = TensorServer::Open("127.0.0.1:0", MakeTlsContext(key).value()).value();
+    server->SetSession(token_);
+    return server;
+  }
+
+  absl::Status Connect(const TensorServer& server, const TensorTls& tls) {
+    return OpenTensorConnection(server.address(), token_, 0, Soon(), {}, tls).status();
+  }
+
+  TemporaryState state_, elsewhere_;
+  const std::unique_ptr<Home> home_ = Home::Open(state_.path(), "a").value();
+  const std::unique_ptr<Home> other_ = Home::Open(elsewhere_.path(), "x").value();
+  const ConnectionKey worker_ = HostKey(*home_, "b");
+  const HostId worker_id_ = IdOfPrivateKey(worker_.private_key_pem).value();
+  const TensorTls coordinator_{MakeTlsContext(home_->key()).value(), worker_id_};
+  SessionToken token_;
+};
+
+TEST_F(TlsChannelTest, CoordinatorReachesTheHostThatItMeans) {
+  const auto server = Serve(worker_);
+  EXPECT_TRUE(Connect(*server, coordinator_).ok()) << Connect(*server, coordinator_);
+  EXPECT_TRUE(ProbeLink(server->address(), token_, coordinator_).ok());
+}
+
+TEST_F(TlsChannelTest, AnotherHostAtTheAddressIsNotTakenForIt) {
+  const auto server = Serve(HostKey(*home_, "c"));
+  EXPECT_THAT(Connect(*server, coordinator_).message(), HasSubstr("another host answers there"));
+}
+
+TEST_F(TlsChannelTest, OnlyTheCoordinatorOfTheHomeIsAnswered) {
+  const auto server = Serve(worker_);
+  const TlsContext stranger = MakeTlsContext(other_->key()).value();
+  const TlsContext host = MakeTlsContext(HostKey(*home_, "c")).value();
+  const TlsContext client = MakeTlsContext(home_->MakeKey("anna", Role::kClient, "").value()).value();
+  for (const TlsContext& context : {stranger, host, client, TlsContext()}) {
+    EXPECT_EQ(Connect(*server, {context, worker_id_}).code(), absl::StatusCode::kUnavailable);
+  }
+  EXPECT_GE(server->refused(), 3u);
+  EXPECT_TRUE(Connect(*server, coordinator_).ok());
+}
+
+TEST_F(TlsChannelTest, PlainServerIsNotTakenForAnEncryptedOne) {
+  const auto plain = TensorServer::Open("127.0.0.1:0").value();
+  plain->SetSession(token_);
+  EXPECT_EQ(Connect(*plain, coordinator_).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(TlsChannelTest, LargeMessagesComeWholeInBothDirectionsAtOnce) {
+  const auto server = Serve(worker_);
+  auto socket = OpenTensorConnection(server->address(), token_, 0, Soon(), {}, coordinator_).value();
+  std::vector<uint8_t> payload(kMaxPingBytes, 5);
+  for (int i = 0; i < 20; ++i) {
+    FrameHeader ping;
+    ping.operation = FrameOperation::kPing;
+    ping.step = static_cast<uint64_t>(i);
+    ping.payload_bytes = payload.size();
+    ASSERT_TRUE(socket->Send(ping, {payload}, Soon()).ok());
+  }
+  for (int i = 0; i < 20; ++i) {
+    const auto pong = socket->ReceiveHeader(Soon());
+    ASSERT_TRUE(pong.ok()) << pong.status();
+    EXPECT_EQ(pong->step, static_cast<uint64_t>(i));
+  }
+}
+
+TEST_F(TlsChannelTest, ClosedSocketEndsAWaitAtOnce) {
+  const auto server = Serve(worker_);
+  auto socket = OpenTensorConnection(server->address(), token_, 0, Soon(), {}, coordinator_).value();
+  std::thread closer([&] { socket->Close(); });
+  EXPECT_EQ(socket->ReceiveHeader(FrameSocket::kNoDeadline).status().code(), absl::StatusCode::kUnavailable);
+  closer.join();
+}
+
+}  // namespace
+}  // namespace hearth
