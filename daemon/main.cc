@@ -196,6 +196,7 @@ Config AtHome(Config config, const ConnectionKey& key) {
 }
 
 absl::Status Run(const Config& given) {
+  RaiseFileLimit();
   HEARTH_RETURN_IF_ERROR(TakeStateDirectory(given.state_dir));
   HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, FindHome(given));  // signals end it while it waits
   const sigset_t signals = BlockStopSignals();

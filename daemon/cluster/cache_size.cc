@@ -83,6 +83,8 @@ class Chooser {
       break;
     }
     const absl::Status missing = fits_({Enough(), FewestSlots()});
+    if (missing.ok())
+      return absl::ResourceExhaustedError("memory was short a moment ago; load the model again");
     if (offers.empty()) return missing;
     return absl::ResourceExhaustedError(
         absl::StrCat(missing.message(), "; what fits: ", absl::StrJoin(offers, ", or ")));

@@ -164,8 +164,8 @@ std::string ChatAnswer::Take(size_t index, const v1::GenerateResponse& event) {
   frame_.Take(index, event);
   TakeDelta(event.delta(), choice);
   if (event.has_finished()) {
-    const bool called = choice.call_count > 0 && event.finished().reason() != v1::FINISH_REASON_LENGTH;
-    choice.finish_reason = called ? "tool_calls" : FinishReasonName(event.finished().reason());
+    const std::string_view reason = FinishReasonName(event.finished().reason());
+    choice.finish_reason = choice.call_count > 0 && reason == "stop" ? "tool_calls" : reason;
   }
   if (!frame_.options().stream) return "";
   std::string lines;

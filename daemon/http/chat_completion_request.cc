@@ -103,13 +103,14 @@ absl::Status ReadToolChoice(const json& choice, v1::ChatRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status ReadTools(const JsonFields& fields, v1::ChatRequest& request) {
+absl::Status ReadTools(const JsonFields& fields, const nlohmann::ordered_json& in_order,
+                       v1::ChatRequest& request) {
   const json* choice = fields.Find("tool_choice");
   if (choice != nullptr) HEARTH_RETURN_IF_ERROR(ReadToolChoice(*choice, request));
   const json* tools = fields.Find("tools");
   if (tools == nullptr || (choice != nullptr && *choice == "none")) return absl::OkStatus();
   if (!tools->is_array()) return ParamError("tools", absl::StrCat("must be a list, not ", KindOf(*tools)));
-  if (!tools->empty()) request.set_tools(tools->dump());
+  if (!tools->empty()) request.set_tools(in_order.is_null() ? tools->dump() : in_order.dump());
   return absl::OkStatus();
 }
 
@@ -170,8 +171,9 @@ absl::Status ReadMaxTokens(const JsonFields& fields, v1::ChatRequest& request) {
 
 }  // namespace
 
-absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(
-    const json& body, const nlohmann::ordered_json& response_format) {
+absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body,
+                                                                const nlohmann::ordered_json& response_format,
+                                                                const nlohmann::ordered_json& tools) {
   const JsonFields fields(body);
   ChatCompletionRequest request;
   v1::ChatRequest chat;
@@ -179,7 +181,7 @@ absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(
   HEARTH_RETURN_IF_ERROR(RefuseMissing(fields));
   HEARTH_ASSIGN_OR_RETURN(request.answer, ReadAnswerOptions(fields));
   HEARTH_RETURN_IF_ERROR(ReadMessages(fields, chat));
-  HEARTH_RETURN_IF_ERROR(ReadTools(fields, chat));
+  HEARTH_RETURN_IF_ERROR(ReadTools(fields, tools, chat));
   HEARTH_RETURN_IF_ERROR(ReadResponseFormat(response_format, chat));
   HEARTH_RETURN_IF_ERROR(ReadVariables(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadLogprobs(fields, chat));

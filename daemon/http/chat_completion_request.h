@@ -11,16 +11,17 @@
 namespace hearth {
 
 // POST /v1/chat/completions. response_format makes the text JSON, or JSON that fits a schema. Absent fields
-// have the defaults of generation.proto. Tools go to the model's own template; what the model writes to call
-// one is part of its text.
+// have the defaults of generation.proto. Tools go to the model's own template.
 struct ChatCompletionRequest {
   AnswerOptions answer;
   std::vector<v1::ChatRequest> choices;  // n times the conversation
 };
-// INVALID_ARGUMENT names the parameter that is wrong or that Hearth does not have. `response_format` is the
-// field of that name with its keys in their order, which is that of the answer's; null: none.
+// INVALID_ARGUMENT names the parameter that is wrong or that Hearth does not have. `response_format` and
+// `tools` are the fields of these names with their keys in their order, which is that of the answer's; null:
+// none, or (tools) any order.
 absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(
-    const nlohmann::json& body, const nlohmann::ordered_json& response_format = nullptr);
+    const nlohmann::json& body, const nlohmann::ordered_json& response_format = nullptr,
+    const nlohmann::ordered_json& tools = nullptr);
 
 }  // namespace hearth
 

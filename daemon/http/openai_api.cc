@@ -245,10 +245,14 @@ class OpenAiApi final : public HttpHandler {
     const absl::StatusOr<nlohmann::json> body = ParseJsonObject(request.body);
     if (!body.ok()) return Refuse(body.status(), *exchange);
     // Read a second time only where the order of keys matters.
-    const absl::StatusOr<nlohmann::ordered_json> format =
-        body->contains("response_format") ? ParseFieldInOrder(request.body, "response_format") : nullptr;
+    const auto in_order = [&](const char* field) -> absl::StatusOr<nlohmann::ordered_json> {
+      return body->contains(field) ? ParseFieldInOrder(request.body, field) : nullptr;
+    };
+    const absl::StatusOr<nlohmann::ordered_json> format = in_order("response_format");
     if (!format.ok()) return Refuse(format.status(), *exchange);
-    const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body, *format);
+    const absl::StatusOr<nlohmann::ordered_json> tools = in_order("tools");
+    if (!tools.ok()) return Refuse(tools.status(), *exchange);
+    const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body, *format, *tools);
     if (!chat.ok()) return Refuse(chat.status(), *exchange);
     auto answer = std::make_unique<ChatAnswer>(chat->answer, chat->choices.size(), NewId("chatcmpl-"),
                                                absl::ToUnixSeconds(absl::Now()));

@@ -119,6 +119,7 @@ absl::StatusOr<Member> Home::Remove(absl::string_view who, absl::Span<const Role
     members.Remove(removed->id);
     HEARTH_RETURN_IF_ERROR(files_.Write(kMembers, members.Format()));
     members_ = std::move(members);
+    invitations_.Forget(removed->id);
     listener = on_removed_;
   }
   if (listener) listener(removed->id);

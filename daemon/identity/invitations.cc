@@ -42,4 +42,8 @@ absl::Status Invitations::Claim(const JoinSecret& secret, const HostId& key, abs
   return absl::OkStatus();
 }
 
+void Invitations::Forget(const HostId& key) {
+  std::erase_if(invitations_, [&](const Invitation& invitation) { return invitation.claimed_by == key; });
+}
+
 }  // namespace hearth

@@ -21,6 +21,8 @@ class Invitations {
   // A host with this key shows a secret. The same key may do so again, in case the answer was lost.
   // PERMISSION_DENIED with one line: unknown, expired, or used by another.
   absl::Status Claim(const JoinSecret& secret, const HostId& key, absl::Time now);
+  // What this key has claimed admits nobody any more, itself neither.
+  void Forget(const HostId& key);
 
  private:
   struct Invitation {

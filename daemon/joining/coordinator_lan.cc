@@ -96,10 +96,12 @@ absl::Status CoordinatorLan::OpenPorts() {
   DoorOptions options;
   options.listen = wanted.door;
   options.grpc_port = grpc.port;
-  HEARTH_ASSIGN_OR_RETURN(door_, Door::Open(options, home_));
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<Door> door, Door::Open(options, home_));
+  HEARTH_RETURN_IF_ERROR(files_.Write(kFile, absl::StrCat(grpc_address_, "\n", door->address(), "\n")));
+  door_ = std::move(door);
   spdlog::info("open to other machines: encrypted gRPC on {}, new hosts on {}", grpc_address_,
                door_->address());
-  return files_.Write(kFile, absl::StrCat(grpc_address_, "\n", door_->address(), "\n"));
+  return absl::OkStatus();
 }
 
 }  // namespace hearth

@@ -126,6 +126,8 @@ class AsioDoor final : public Door {
     HEARTH_ASSIGN_OR_RETURN(HostPort where, ParseHostPort(options_.listen));
     error_code error;
     const asio::ip::address host = asio::ip::make_address(where.host, error);
+    // An address of one interface means nothing on another machine, and a join code cannot say it.
+    if (!error && where.host.find('%') != std::string::npos) error = asio::error::invalid_argument;
     const tcp::endpoint endpoint(host, where.port);
     if (!error) acceptor_.open(endpoint.protocol(), error);
     if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);

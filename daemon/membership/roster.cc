@@ -222,8 +222,10 @@ absl::Status Roster::Report(Session session, WorkerReport report) {
     if (entry == nullptr || !membership_.Sync(session, NowMs())) {
       return absl::UnavailableError("this host was taken for lost; call again");
     }
-    if (entry->report.host != report.host || entry->report.tensor_address != report.tensor_address) {
-      return absl::InvalidArgumentError("a host's name and tensor address cannot change during a session");
+    if (entry->report.host != report.host || entry->report.tensor_address != report.tensor_address ||
+        !(entry->report.identity == report.identity)) {
+      return absl::InvalidArgumentError(
+          "a host's name, identity and tensor address cannot change during a session");
     }
     calls.changed = ShardsDiffer(entry->report, report) || entry->report.problem != report.problem;
     if (entry->report.problem != report.problem) {

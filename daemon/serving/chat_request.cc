@@ -105,10 +105,23 @@ absl::Status RequireTool(const std::string& name, const Json& tools, v1::Generat
   return absl::OkStatus();
 }
 
-AnswerSyntax SyntaxOf(const v1::ChatRequest& request, const Json& tools, std::string_view prompt) {
+AnswerSyntax SyntaxOf(const v1::ChatRequest& request, const Json& tools, std::string_view prompt,
+                      const Tokenizer& tokenizer) {
   constexpr std::string_view kOpened = "<think>";
   const size_t end = prompt.find_last_not_of(" \t\r\n") + 1;
-  return {ToolNames(tools), prompt.substr(0, end).ends_with(kOpened) && request.required_tool().empty()};
+  AnswerSyntax syntax{ToolNames(tools),
+                      prompt.substr(0, end).ends_with(kOpened) && request.required_tool().empty()};
+  syntax.frames.emplace();
+  for (const std::string_view mark : AnswerParser::Markers(/*tools=*/false)) {
+    const auto tokens = tokenizer.Encode(mark, {.add_special = false, .parse_special = true});
+    if (tokens.size() == 1) syntax.frames->emplace_back(mark);
+  }
+  return syntax;
+}
+
+// Whether the answer is kept to a grammar of the client's own: it is given as it comes.
+bool IsConstrained(const v1::ChatRequest& request) {
+  return request.has_grammar() || request.has_json_schema();
 }
 
 }  // namespace
@@ -149,7 +162,9 @@ absl::StatusOr<ChatPrompt> ToChatPrompt(const v1::ChatRequest& request, const Ch
   if (request.has_grammar()) generate.set_grammar(request.grammar());
   if (request.has_json_schema()) generate.set_json_schema(request.json_schema());
   HEARTH_RETURN_IF_ERROR(RequireTool(request.required_tool(), conversation.tools, generate));
-  if (request.parsed()) prompt.syntax = SyntaxOf(request, conversation.tools, rendered.text);
+  if (request.parsed() && !IsConstrained(request)) {
+    prompt.syntax = SyntaxOf(request, conversation.tools, rendered.text, tokenizer);
+  }
   return prompt;
 }
 

@@ -26,7 +26,7 @@
 namespace hearth {
 namespace {
 
-constexpr int kHandshakeMs = 10000;
+constexpr int kHandshakeMs = 2000;
 constexpr std::chrono::seconds kRefusalsApart{5};
 
 // Who may call what begins so; the first that fits counts.
@@ -84,10 +84,16 @@ class Doorkeeper final : public grpc::AuthMetadataProcessor {
 // The calls that are under way, by who calls. Thread-safe.
 class LiveCalls {
  public:
+  explicit LiveCalls(const Home& home) : home_(home) {}
+
   void Add(grpc::ServerContextBase* call) {
-    const absl::StatusOr<Certificate> certificate = ParseCertificate(PeerCertificate(*call->auth_context()));
-    MutexLock lock(&mutex_);
-    calls_[call] = certificate.ok() ? certificate->id : HostId();
+    const std::string pem = PeerCertificate(*call->auth_context());
+    const absl::StatusOr<Certificate> certificate = ParseCertificate(pem);
+    {
+      MutexLock lock(&mutex_);
+      calls_[call] = certificate.ok() ? certificate->id : HostId();
+    }
+    if (!home_.Recognise(pem).ok()) call->TryCancel();  // removed since the doorkeeper looked
   }
   void Remove(grpc::ServerContextBase* call) {
     MutexLock lock(&mutex_);
@@ -101,6 +107,7 @@ class LiveCalls {
   }
 
  private:
+  const Home& home_;
   Mutex mutex_;
   std::map<grpc::ServerContextBase*, HostId> calls_ ABSL_GUARDED_BY(mutex_);
 };
@@ -141,16 +148,17 @@ std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const Home& home) {
 
 class EncryptedPortImpl final : public EncryptedPort {
  public:
+  explicit EncryptedPortImpl(const Home& home) : home_(home), calls_(home) {}
   ~EncryptedPortImpl() override { Shutdown(absl::ZeroDuration()); }
 
-  absl::Status Start(const std::string& listen, const Home& home,
+  absl::Status Start(const std::string& listen,
                      const std::function<void(grpc::ServerBuilder&)>& register_services) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
     KeepConnectionsAlive(builder);
-    builder.AddListeningPort(listen, CredentialsOf(home), &port);
+    builder.AddListeningPort(listen, CredentialsOf(home_), &port);
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> watchers;
     watchers.push_back(std::make_unique<CallWatchers>(calls_));
     builder.experimental().SetInterceptorCreators(std::move(watchers));
@@ -173,6 +181,7 @@ class EncryptedPortImpl final : public EncryptedPort {
   }
 
  private:
+  const Home& home_;
   LiveCalls calls_;  // outlives the server
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
@@ -194,8 +203,8 @@ bool MayCall(Role role, absl::string_view method) {
 absl::StatusOr<std::unique_ptr<EncryptedPort>> EncryptedPort::Open(
     const std::string& listen, const Home& home,
     const std::function<void(grpc::ServerBuilder&)>& register_services) {
-  auto port = std::make_unique<EncryptedPortImpl>();
-  HEARTH_RETURN_IF_ERROR(port->Start(listen, home, register_services));
+  auto port = std::make_unique<EncryptedPortImpl>(home);
+  HEARTH_RETURN_IF_ERROR(port->Start(listen, register_services));
   return port;
 }
 

@@ -150,8 +150,13 @@ class CoordinatorServer final : public Server {
   void Shutdown(absl::Duration grace) override {
     EndGenerations();
     listener_.Shutdown(grace);
-    MutexLock lock(&mutex_);
-    if (encrypted_ != nullptr) encrypted_->Shutdown(grace);
+    // Once there it stays; a call that removes a member wants the lock before it ends.
+    EncryptedPort* encrypted = nullptr;
+    {
+      MutexLock lock(&mutex_);
+      encrypted = encrypted_.get();
+    }
+    if (encrypted != nullptr) encrypted->Shutdown(grace);
   }
 
  private:

@@ -130,6 +130,11 @@ bool AnswerParser::AdvanceStart() {
 
 // Whether the section of a mark found there is one: reasoning comes first.
 bool AnswerParser::OpensAt(const Opener& opener, size_t at) const {
+  const bool is_frame = opener.mode == Mode::kHeader || opener.mode == Mode::kText;
+  if (is_frame && syntax_.frames &&
+      std::find(syntax_.frames->begin(), syntax_.frames->end(), opener.mark) == syntax_.frames->end()) {
+    return false;
+  }
   if (opener.mode == Mode::kCalls) return !syntax_.tools.empty();
   return opener.mode != Mode::kReasoning || (!said_ && IsBlank(std::string_view(held_).substr(0, at)));
 }
@@ -158,7 +163,9 @@ void AnswerParser::Open(const Opener& opener) {
   mode_ = opener.mode;
   opening_ = opener.mark;
   end_ = opener.end;
-  if (mode_ == Mode::kReasoning) trim_ = true;
+  if (mode_ != Mode::kReasoning) return;
+  trim_ = true;
+  blanks_.clear();
 }
 
 bool AnswerParser::AdvanceSection(AnswerPieces& pieces) {
@@ -193,8 +200,7 @@ void AnswerParser::Close(std::string_view body, bool ended, AnswerPieces& pieces
   }
   std::optional<std::vector<ToolCall>> calls;
   if (!called_.empty()) {
-    calls = ReadToolCalls(
-        absl::StrCat(called_, body.find('{') == std::string_view::npos ? "{}" : AbslView(body)));
+    calls = ReadToolCalls(absl::StrCat(called_, AbslView(body)));  // an answer that was cut has no body
   } else {
     calls = ReadToolCalls(body);
   }

@@ -2,6 +2,7 @@
 #define HEARTH_ENGINE_CHAT_ANSWER_PARSER_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ struct AnswerPieces {
 struct AnswerSyntax {
   std::vector<std::string> tools;    // names of the functions that may be called; none: calls are text
   bool begins_in_reasoning = false;  // the prompt ended within it
+  // Of the marks that frame messages (harmony's, Command-R's) those that the vocabulary has as tokens:
+  // elsewhere they are what somebody writes about. Not given: all.
+  std::optional<std::vector<std::string>> frames = {};
 };
 
 // Takes the answer of a chat model apart: reasoning (<think>, [THINK], Command-R's, the analysis of harmony),

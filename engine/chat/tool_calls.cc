@@ -162,7 +162,23 @@ std::vector<std::string> ToolNames(const Json& tools) {
   return names;
 }
 
+namespace {
+
+// References within a schema that stands at `place` of another one.
+void MoveReferences(Json& schema, const std::string& place) {
+  if (schema.is_object() && schema.contains("$ref") && schema["$ref"].is_string()) {
+    const std::string to = schema["$ref"].get<std::string>();
+    if (to.starts_with('#')) schema["$ref"] = absl::StrCat("#", place, to.substr(1));
+  }
+  if (!schema.is_structured()) return;
+  for (Json& part : schema) MoveReferences(part, place);
+}
+
+}  // namespace
+
 absl::StatusOr<Json> ToolCallSchema(const Json& tools, std::string_view name) {
+  // A function without parameters takes none.
+  const Json none = {{"type", "object"}, {"properties", Json::object()}, {"additionalProperties", false}};
   Json calls = Json::array();
   for (const Json& tool : tools) {
     const std::string tool_name = NameOf(tool);
@@ -172,8 +188,7 @@ absl::StatusOr<Json> ToolCallSchema(const Json& tools, std::string_view name) {
     const bool any = parameters == function.end() || !parameters->is_object() || parameters->empty();
     calls.push_back(
         {{"type", "object"},
-         {"properties",
-          {{"name", {{"const", tool_name}}}, {"arguments", any ? Json{{"type", "object"}} : *parameters}}},
+         {"properties", {{"name", {{"const", tool_name}}}, {"arguments", any ? none : *parameters}}},
          {"required", {"name", "arguments"}},
          {"additionalProperties", false}});
   }
@@ -182,6 +197,11 @@ absl::StatusOr<Json> ToolCallSchema(const Json& tools, std::string_view name) {
         name == "*" ? std::string("a call is required, but there are no tools to call")
                     : absl::StrCat("there is no tool called \"", Printable(AbslView(name), kMaxNameBytes),
                                    "\" to call"));
+  }
+  constexpr char kArguments[] = "/properties/arguments";
+  for (size_t i = 0; i < calls.size(); ++i) {
+    MoveReferences(calls[i]["properties"]["arguments"],
+                   calls.size() == 1 ? kArguments : absl::StrCat("/anyOf/", i, kArguments));
   }
   return calls.size() == 1 ? calls[0] : Json{{"anyOf", std::move(calls)}};
 }

@@ -161,6 +161,7 @@ void GgufFile::Release(absl::Span<const uint8_t> part) const {
 
 void GgufFile::DropCache() const {
   if (mapping_) mapping_->DropCache();
+  for (const auto& part : further_parts_) part->DropCache();
 }
 
 absl::Status GgufFile::CheckUnchanged() const {

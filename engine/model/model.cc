@@ -24,7 +24,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
                                                          std::shared_ptr<const ModelOutline> outline,
                                                          ThreadPool& pool) {
   HEARTH_RETURN_IF_ERROR(CheckPackedTensors(*file));
-  if (file->bytes().size() > kLargeFileBytes) MeasurePrefetch(pool);
+  if (file->file_bytes() > kLargeFileBytes) MeasurePrefetch(pool);
   std::shared_ptr<Model> model(new Model());
   WeightLoader loader(*outline->tensors, outline->options.arithmetic, &pool);
   model->weights_ =

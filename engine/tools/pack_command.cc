@@ -272,7 +272,7 @@ absl::StatusOr<PackSummary> PackFile(const std::string& input, const std::string
   Packer packer(*file, outline, options);
   HEARTH_RETURN_IF_ERROR(packer.Write(output));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> written, GgufFile::Open(output));
-  return PackSummary{file->bytes().size(), written->bytes().size(), packer.neurons()};
+  return PackSummary{file->file_bytes(), written->bytes().size(), packer.neurons()};
 }
 
 }  // namespace hearth

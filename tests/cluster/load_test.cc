@@ -35,11 +35,13 @@ TEST(Context, WithoutFlagsTheCacheFitsWhatTheDeviceOffers) {
 
 TEST(Context, WhatIsAskedForAndDoesNotFitIsRefusedWithWhatWould) {
   TemporaryFolder folder;
-  const Ended ended = RunToItsEnd(
-      folder.path(),
-      absl::StrCat("--device cpu,memory=8MiB,threads=1 --context 512 --slots 8 --model ", kPlainModel));
-  EXPECT_NE(ended.code, 0);
-  EXPECT_THAT(ended.errors,
+  DaemonProcess daemon(folder.path(), "alone",
+                       {"--device", "cpu,memory=8MiB,threads=1", "--context", "512", "--slots", "8"});
+  Client client(daemon.address());
+  v1::LoadModelRequest load;
+  load.set_path(kPlainModel);
+  const absl::Status status = client.LoadModel(load, [](const auto&) {}).status();
+  EXPECT_THAT(std::string(status.message()),
               HasSubstr("what fits: --context 256 with --slots 8, or --context 512 with --slots 4"));
 }
 

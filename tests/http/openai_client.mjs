@@ -165,7 +165,7 @@ function checkCall(call) {
 test("a tool that is required is called", async () => {
   const { response_format, ...asked } = chat;
   for (const tool_choice of ["required", { type: "function", function: { name: "look_up" } }]) {
-    const answer = await client.chat.completions.create({ ...asked, tools, tool_choice, seed: 7 });
+    const answer = await client.chat.completions.create({ ...asked, max_tokens: 400, tools, tool_choice, seed: 7 });
     assert.equal(answer.choices[0].finish_reason, "tool_calls");
     assert.equal(answer.choices[0].message.content, null);
     assert.equal(answer.choices[0].message.tool_calls.length, 1);
@@ -175,7 +175,7 @@ test("a tool that is required is called", async () => {
 
 test("streamed calls are put together by the client", async () => {
   const { response_format, ...asked } = chat;
-  const stream = client.chat.completions.stream({ ...asked, tools, tool_choice: "required", seed: 8 });
+  const stream = client.chat.completions.stream({ ...asked, max_tokens: 400, tools, tool_choice: "required", seed: 8 });
   const answer = await stream.finalChatCompletion();
   assert.equal(answer.choices[0].finish_reason, "tool_calls");
   checkCall(answer.choices[0].message.tool_calls[0]);

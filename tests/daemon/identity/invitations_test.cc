@@ -61,5 +61,16 @@ TEST(Invitations, TheOldestMakeRoom) {
   EXPECT_TRUE(invitations.Claim(second, Key(1), kNow).ok());
 }
 
+TEST(Invitations, WhoIsForgottenDoesNotComeBackWithTheOldSecret) {
+  Invitations invitations;
+  invitations.Add(Secret(1), kNow + kHour);
+  invitations.Add(Secret(2), kNow + kHour);
+  EXPECT_TRUE(invitations.Claim(Secret(1), Key(1), kNow).ok());
+  EXPECT_TRUE(invitations.Claim(Secret(2), Key(2), kNow).ok());
+  invitations.Forget(Key(1));
+  EXPECT_THAT(invitations.Claim(Secret(1), Key(1), kNow).message(), HasSubstr("unknown here"));
+  EXPECT_TRUE(invitations.Claim(Secret(2), Key(2), kNow).ok());
+}
+
 }  // namespace
 }  // namespace hearth

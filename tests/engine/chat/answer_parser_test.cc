@@ -58,6 +58,18 @@ TEST(AnswerParserTest, TextStaysAsItIs) {
   }
 }
 
+TEST(AnswerParserTest, MarksOfMessagesThatTheVocabularyDoesNotHaveAreText) {
+  AnswerSyntax syntax;
+  syntax.frames.emplace();
+  ExpectText("Messages begin with <|start|> and end with <|end|>.", syntax);
+  syntax.frames->push_back("<|end|>");
+  EXPECT_EQ(Parse("<|start|> says it.<|end|>", syntax).text, "<|start|> says it.");
+}
+
+TEST(AnswerParserTest, CallOfHarmonyThatWasCutBeforeItsArgumentsIsNone) {
+  EXPECT_THAT(Parse("<|channel|>commentary to=functions.plus<|message|>").calls, IsEmpty());
+}
+
 TEST(AnswerParserTest, TextComesAsSoonAsItIsCertain) {
   AnswerParser parser({kTools});
   EXPECT_EQ(parser.Push("Let us").text, "Let us");

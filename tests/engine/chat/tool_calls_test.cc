@@ -96,7 +96,7 @@ TEST(ToolCallsTest, SchemaIsOfTheToolThatIsNamedOrOfAny) {
   EXPECT_EQ(plus["properties"]["name"]["const"], "plus");
   EXPECT_EQ(plus["properties"]["arguments"]["properties"].size(), 1u);
   EXPECT_EQ(ToolCallSchema(kTools, "now").value()["properties"]["arguments"],
-            Json::parse(R"({"type": "object"})"));
+            Json::parse(R"({"type": "object", "properties": {}, "additionalProperties": false})"));
   EXPECT_EQ(ToolCallSchema(kTools, "*").value()["anyOf"].size(), 2u);
 }
 
@@ -105,6 +105,17 @@ TEST(ToolCallsTest, ToolsThatAreNotThereCannotBeRequired) {
               HasSubstr("there is no tool called \"minus"));
   EXPECT_THAT(std::string(ToolCallSchema(Json(), "*").status().message()),
               HasSubstr("there are no tools to call"));
+}
+
+TEST(ToolCallSchemaTest, ReferencesOfParametersMoveWithThem) {
+  const Json tools = Json::parse(R"([
+    {"type": "function", "function": {"name": "a", "parameters": {"$defs": {"P": {"type": "integer"}}, "properties": {"p": {"$ref": "#/$defs/P"}}}}},
+    {"type": "function", "function": {"name": "b", "parameters": {"properties": {"q": {"$ref": "#"}}}}}])");
+  EXPECT_EQ(ToolCallSchema(tools, "a").value()["properties"]["arguments"]["properties"]["p"]["$ref"],
+            "#/properties/arguments/$defs/P");
+  EXPECT_EQ(
+      ToolCallSchema(tools, "*").value()["anyOf"][1]["properties"]["arguments"]["properties"]["q"]["$ref"],
+      "#/anyOf/1/properties/arguments");
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ GOOD = {
     "model": "{folder}/model.gguf", "--model": "{folder}/model.gguf", "input": "{folder}/model.gguf",
     "output": "{new}", "--out": "{new}", "type": "Q4_0", "--tokens": "1,2,3", "--text": "{folder}/text",
     "--cluster": "{folder}/cluster.json", "file": "{folder}/model.gguf", "--messages": "{folder}/messages.json",
+    "host": "no-such-host", "key": "no-such-key", "--client": "{unique}",
 }
 # Of single commands: what is required differently, or makes them quick or end at all.
 ALSO_GOOD = {
@@ -52,7 +53,7 @@ ALSO_GOOD = {
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt"}
-FAILS_ANYHOW = {("hearth", "unload"), ("hearth-model", "render")}  # the demo model has no chat template
+FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "key revoke"), ("hearth-model", "render")}  # the demo model has no chat template
 # A prompt is read, however long it is, which takes its time.
 LONGEST = {"--prompt": 4000}
 # What waits for something that never comes takes no processor: after so many times the patience it hangs.
@@ -116,7 +117,7 @@ class Trial:
 
     def run(self, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL):
         """(exit code, stdout, stderr); the exit code is None where it did not end in time."""
-        words = [PROGRAMS[self.program].encode(), *([self.command.encode()] if self.command else []), *self.words]
+        words = [PROGRAMS[self.program].encode(), *self.command.encode().split(), *self.words]
         process = subprocess.Popen(words, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=self.environment,
                                    cwd=self.environment["HOME"])
         most = int(ARGUMENTS.patience * os.cpu_count())
@@ -199,7 +200,7 @@ class StrangersAfternoonTest(unittest.TestCase):
         os.mkdir(cls.path("home"))
         cls.daemon = subprocess.Popen(
             [ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--http", "off", "--state-dir", cls.path("state"), "--log-level", "off",
-             "--context", "512", "--slots", "2", "--model", cls.path("model.gguf"), "--model-name", "demo"],
+             "--lan", "127.0.0.1:0", "--context", "512", "--slots", "2", "--model", cls.path("model.gguf"), "--model-name", "demo"],
             stdout=subprocess.PIPE, text=True, env=cls.environment)
         cls.environment["HEARTH_SERVER"] = cls.daemon.stdout.readline().split()[-1]
         subprocess.run([ARGUMENTS.hearth, "status", "--wait-hosts", "1", "--timeout", "60"], check=True,
@@ -247,8 +248,10 @@ class StrangersAfternoonTest(unittest.TestCase):
             if not names:
                 yield program, "", parameters(text)
             for name in names:
-                yield program, name, parameters(help_text(path, name)) + [
-                    parameter for parameter in parameters(text) if parameter.name not in ("--help", "--version")]
+                inner = subcommands(help_text(path, name))
+                for command in [f"{name} {word}" for word in inner] or [name]:
+                    yield program, command, parameters(help_text(path, *command.split())) + [
+                        parameter for parameter in parameters(text) if parameter.name not in ("--help", "--version")]
 
     def trial(self, program, command, all_parameters, tried=None, value=b""):
         words = self.good_words(program, command, all_parameters, tried.name if tried else "")
