@@ -36,7 +36,7 @@ GOOD = {
     "model": "{folder}/model.gguf", "--model": "{folder}/model.gguf", "input": "{folder}/model.gguf",
     "output": "{new}", "--out": "{new}", "type": "Q4_0", "--tokens": "1,2,3", "--text": "{folder}/text",
     "--cluster": "{folder}/cluster.json", "file": "{folder}/model.gguf", "--messages": "{folder}/messages.json",
-    "host": "no-such-host", "key": "no-such-key", "--client": "{unique}",
+    "host": "no-such-host", "--client": "{unique}",
 }
 # Of single commands: what is required differently, or makes them quick or end at all.
 ALSO_GOOD = {
@@ -45,6 +45,7 @@ ALSO_GOOD = {
     ("hearth", "status"): {"--timeout": "1"},
     ("hearth", "load"): {"--name": "{unique}"},
     ("hearth", "unload"): {"model": "no-such-model"},
+    ("hearth", "key revoke"): {"name": "no-such-key"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
     ("hearth-model", "perplexity"): {"--max-tokens": "16"},
@@ -310,7 +311,7 @@ class StrangersAfternoonTest(unittest.TestCase):
     @staticmethod
     def with_closed_output(trial):
         """The same by way of a shell that closes standard output."""
-        command = [PROGRAMS[trial.program], *([trial.command] if trial.command else [])]
+        command = [PROGRAMS[trial.program], *trial.command.split()]
         trial.words = [b"-c", b'exec "$0" "$@" >&-', *[word.encode() for word in command], *trial.words]
         trial.command = ""
         trial.program = "sh"
