@@ -52,7 +52,7 @@ class Network:
             self.run("netns", "add", space)
             self.run("-n", space, "link", "set", "lo", "up")
             self.run("link", "add", "eth0", "netns", space, "type", "veth", "peer", "name", letter, "netns", self.name + "s")
-            self.run("-n", self.name + "s", "link", "set", letter, "master", "bridge", "up")
+            self.run("-n", self.name + "s", "link", "set", "dev", letter, "master", "bridge", "up")
             self.run("-n", space, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
             self.run("-n", space, "link", "set", "eth0", "up")
 
