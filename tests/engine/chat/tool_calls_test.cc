@@ -17,7 +17,7 @@ std::vector<ToolCall> Read(std::string_view text) {
   return calls.value_or(std::vector<ToolCall>{});
 }
 
-const ToolCall kPlus{"plus", R"({"a":1,"b":"}]"})"};
+const ToolCall kPlusCall{"plus", R"({"a":1,"b":"}]"})"};
 
 TEST(ToolCallsTest, ReadsTheObjectsThatModelsWrite) {
   for (const char* text :
@@ -28,7 +28,7 @@ TEST(ToolCallsTest, ReadsTheObjectsThatModelsWrite) {
         R"({"tool_call_id": "0", "tool_name": "plus", "parameters": {"a": 1, "b": "}]"}})",
         R"({"name": "plus", "arguments": "{\"a\": 1, \"b\": \"}]\"}"})",
         "```json\n{\"name\": \"plus\", \"arguments\": {\"a\": 1, \"b\": \"}]\"}}\n```"}) {
-    EXPECT_THAT(Read(text), ElementsAre(kPlus)) << text;
+    EXPECT_THAT(Read(text), ElementsAre(kPlusCall)) << text;
   }
 }
 
@@ -39,7 +39,7 @@ TEST(ToolCallsTest, ReadsNamesBeforeArguments) {
         R"(<｜tool▁call▁begin｜>plus<｜tool▁sep｜>{"a": 1, "b": "}]"}<｜tool▁call▁end｜>)",
         "<｜tool▁call▁begin｜>function<｜tool▁sep｜>plus\n```json\n{\"a\": 1, \"b\": \"}]\"}\n```"
         "<｜tool▁call▁end｜>"}) {
-    EXPECT_THAT(Read(text), ElementsAre(kPlus)) << text;
+    EXPECT_THAT(Read(text), ElementsAre(kPlusCall)) << text;
   }
 }
 
@@ -82,26 +82,26 @@ TEST(ToolCallsTest, AnythingElseIsNoCall) {
   EXPECT_EQ(ReadToolCalls(std::string(100'000, '[')), std::nullopt);
 }
 
-const Json kTools = Json::parse(R"([
+const Json kFunctions = Json::parse(R"([
   {"type": "function", "function": {"name": "plus", "parameters": {"type": "object", "properties": {"a": {}}}}},
   {"name": "now"}, {"type": "function"}])");
 
 TEST(ToolCallsTest, NamesAreThoseOfFunctions) {
-  EXPECT_THAT(ToolNames(kTools), ElementsAre("plus", "now"));
+  EXPECT_THAT(ToolNames(kFunctions), ElementsAre("plus", "now"));
   EXPECT_TRUE(ToolNames(Json()).empty());
 }
 
 TEST(ToolCallsTest, SchemaIsOfTheToolThatIsNamedOrOfAny) {
-  const Json plus = ToolCallSchema(kTools, "plus").value();
+  const Json plus = ToolCallSchema(kFunctions, "plus").value();
   EXPECT_EQ(plus["properties"]["name"]["const"], "plus");
   EXPECT_EQ(plus["properties"]["arguments"]["properties"].size(), 1u);
-  EXPECT_EQ(ToolCallSchema(kTools, "now").value()["properties"]["arguments"],
+  EXPECT_EQ(ToolCallSchema(kFunctions, "now").value()["properties"]["arguments"],
             Json::parse(R"({"type": "object", "properties": {}, "additionalProperties": false})"));
-  EXPECT_EQ(ToolCallSchema(kTools, "*").value()["anyOf"].size(), 2u);
+  EXPECT_EQ(ToolCallSchema(kFunctions, "*").value()["anyOf"].size(), 2u);
 }
 
 TEST(ToolCallsTest, ToolsThatAreNotThereCannotBeRequired) {
-  EXPECT_THAT(std::string(ToolCallSchema(kTools, "minus\n").status().message()),
+  EXPECT_THAT(std::string(ToolCallSchema(kFunctions, "minus\n").status().message()),
               HasSubstr("there is no tool called \"minus"));
   EXPECT_THAT(std::string(ToolCallSchema(Json(), "*").status().message()),
               HasSubstr("there are no tools to call"));
