@@ -139,13 +139,10 @@ std::optional<std::vector<uint32_t>> CandidateMaker::Split(size_t section,
                                                            const std::vector<uint64_t>& memory_bytes) const {
   std::vector<Participant> participants;
   // As if every host that may take part did.
-  std::vector<bool> hosts(cluster_.hosts.size(), false);
-  for (uint32_t d : takers) hosts[devices_[d].host] = devices_[d].host != cluster_.leader;
-  const auto remotes = static_cast<size_t>(std::count(hosts.begin(), hosts.end(), true));
+  const std::vector<bool> remotes = RemoteHosts(cluster_, devices_, takers);
   for (size_t i = 0; i < takers.size(); ++i) {
     const DeviceRef ref = devices_[takers[i]];
-    const double link_us =
-        ref.host == cluster_.leader ? 0 : LinkUs(cluster_, ref.host, model_.sections[section], remotes - 1);
+    const double link_us = LinkUs(cluster_, ref.host, model_.sections[section], remotes);
     const Device& device = cluster_.hosts[ref.host].devices[ref.device];
     participants.push_back({takers[i], &device, link_us + device.dispatch_us, memory_bytes[i],
                             LinkBytesPerSecond(cluster_, ref.host)});

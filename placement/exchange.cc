@@ -24,16 +24,11 @@ class Exchange {
       state.work_us.assign(device_count_, 0);
       state.groups.assign(device_count_, 0);
       state.group_us.resize(device_count_);
-      std::vector<bool> hosts(cluster.hosts.size(), false);
-      for (uint32_t d : assignment[i]) hosts[devices[d].host] = devices[d].host != cluster.leader;
-      const auto remotes = static_cast<size_t>(std::count(hosts.begin(), hosts.end(), true));
+      // The others' traffic is what it was before the exchange.
+      const std::vector<bool> remotes = RemoteHosts(cluster, devices, assignment[i]);
       for (uint32_t d = 0; d < device_count_; ++d) {
-        const uint32_t host = devices[d].host;
-        const Device& device = cluster.hosts[host].devices[devices[d].device];
-        // The others' traffic is what it was before the exchange.
-        const double link_us = host == cluster.leader ? 0
-                                                      : LinkUs(cluster, host, model.sections[i],
-                                                               remotes - (hosts[host] ? 1 : 0));
+        const Device& device = cluster.hosts[devices[d].host].devices[devices[d].device];
+        const double link_us = LinkUs(cluster, devices[d].host, model.sections[i], remotes);
         state.overhead_us[d] = device.dispatch_us + link_us;
         for (const Group& group : model.sections[i].groups)
           state.group_us[d].push_back(GroupUs(device, group, LinkBytesPerSecond(cluster, devices[d].host)));

@@ -36,9 +36,19 @@ double LinkBytesPerSecond(const Cluster& cluster, size_t host) {
   return host == cluster.leader ? 0 : cluster.hosts[host].link.bytes_per_s;
 }
 
-double LinkUs(const Cluster& cluster, size_t host, const Section& section, size_t others) {
+std::vector<bool> RemoteHosts(const Cluster& cluster, absl::Span<const DeviceRef> devices,
+                              absl::Span<const uint32_t> numbers) {
+  std::vector<bool> hosts(cluster.hosts.size(), false);
+  for (uint32_t d : numbers) hosts[devices[d].host] = devices[d].host != cluster.leader;
+  return hosts;
+}
+
+double LinkUs(const Cluster& cluster, size_t host, const Section& section, const std::vector<bool>& remotes) {
+  if (host == cluster.leader) return 0;
   const Link& link = cluster.hosts[host].link;
   const double bytes = static_cast<double>(section.sent_bytes) + static_cast<double>(section.returned_bytes);
+  auto others = std::count(remotes.begin(), remotes.end(), true);
+  if (others > 0 && remotes[host]) --others;
   const double others_s = others == 0 ? 0 : static_cast<double>(others) * bytes / CardBytesPerSecond(cluster);
   return link.round_trip_us + kUsPerSecond * (bytes / link.bytes_per_s + others_s);
 }
@@ -47,21 +57,20 @@ SectionTime ExpectedSectionTime(const Cluster& cluster, absl::Span<const DeviceR
                                 const Section& section, absl::Span<const uint32_t> placed) {
   std::vector<double> compute_us(devices.size(), 0);
   std::vector<bool> takes_part(devices.size(), false);
-  std::vector<bool> host_takes_part(cluster.hosts.size(), false);
   for (size_t g = 0; g < placed.size(); ++g) {
     const DeviceRef ref = devices[placed[g]];
     compute_us[placed[g]] += GroupUs(cluster.hosts[ref.host].devices[ref.device], section.groups[g],
                                      LinkBytesPerSecond(cluster, ref.host));
     takes_part[placed[g]] = true;
-    host_takes_part[ref.host] = ref.host != cluster.leader;
   }
   SectionTime time;
-  time.round_trips = static_cast<uint32_t>(std::count(host_takes_part.begin(), host_takes_part.end(), true));
+  const std::vector<bool> remotes = RemoteHosts(cluster, devices, placed);
+  time.round_trips = static_cast<uint32_t>(std::count(remotes.begin(), remotes.end(), true));
   for (uint32_t d = 0; d < devices.size(); ++d) {
     if (!takes_part[d]) continue;
     const uint32_t host = devices[d].host;
     const double work_us = compute_us[d] + cluster.hosts[host].devices[devices[d].device].dispatch_us;
-    const double link_us = host == cluster.leader ? 0 : LinkUs(cluster, host, section, time.round_trips - 1);
+    const double link_us = LinkUs(cluster, host, section, remotes);
     if (work_us + link_us > time.total_us) {
       time.total_us = work_us + link_us;
       time.slowest_device = d;

@@ -42,10 +42,14 @@ struct PlanTime {
 double GroupUs(const Device& device, const Group& group, double link_bytes_per_s);
 // Of the link that a host's results take to the leader; 0 for the leader's own host.
 double LinkBytesPerSecond(const Cluster& cluster, size_t host);
+// Which of the cluster's hosts, the leader's left out, have one of the devices (numbers in `devices`).
+std::vector<bool> RemoteHosts(const Cluster& cluster, absl::Span<const DeviceRef> devices,
+                              absl::Span<const uint32_t> numbers);
 // The time a section's input and partial sum need between the leader and `host`, round trip included, while
-// the same travels to and from `others` more hosts: all of it passes the leader's network card, which is as
-// fast as its fastest link.
-double LinkUs(const Cluster& cluster, size_t host, const Section& section, size_t others = 0);
+// the same travels to and from the others of `remotes` (see RemoteHosts; empty: none): all of it passes the
+// leader's network card, which is as fast as its fastest link. 0 for the leader itself.
+double LinkUs(const Cluster& cluster, size_t host, const Section& section,
+              const std::vector<bool>& remotes = {});
 
 // The cost model that planning minimises. One token; a section lasts as long as its slowest participant,
 // which for a device of another host includes the link. A host's devices share one round trip, all hosts that

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "daemon/capacity/gpu_option.h"
 #include "daemon/capacity/nvml.h"
 #include "engine/base/process_limits.h"
+#include "engine/base/quantile.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
@@ -48,9 +50,7 @@ double SecondsOfRun(Fn run) {
     run();
     seconds.push_back(Seconds(Clock::now() - start));
   } while (seconds.size() < kFewestRuns || Clock::now() < end);
-  const auto quartile = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 4);
-  std::nth_element(seconds.begin(), quartile, seconds.end());
-  return std::max(*quartile, 1e-9);
+  return std::max(Quantile(absl::MakeSpan(seconds), 0.25), 1e-9);
 }
 
 // Of zeros: values do not matter to the time.
@@ -97,7 +97,7 @@ double BytesOf(absl::Span<const Matrix> matrices) {
 // Measures one device in step with the others of its host.
 void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
   ThreadPool pool(static_cast<int>(device.threads));
-  MeasurePrefetch(pool);
+  MeasurePrefetch(device.memory_budget_bytes, pool);
   const bool told = device.read_bytes_per_s > 0;
   const std::vector<Matrix> large =
       told ? std::vector<Matrix>() : ProbeMatrices(device.memory_budget_bytes, pool);
@@ -111,10 +111,17 @@ void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
   device.dispatch_us = 1e6 * SecondsOfRun([&] { pool.Run([](int) {}); });
 }
 
-// One that could not be measured stays without speed. An emulated GPU stands for one of this bandwidth, so
-// all its figures are as much faster.
+// What the options say of a device's bandwidth.
+std::optional<double> ToldBandwidth(const std::vector<DeviceOption>& options, const std::string& device) {
+  for (const DeviceOption& option : options) {
+    if (option.name == device) return option.read_bytes_per_s;
+  }
+  return std::nullopt;
+}
+
+// In place of the measured one. An emulated GPU stands for one of this bandwidth, so all its figures are as
+// much faster.
 void TakeBandwidth(double bytes_per_s, DeviceCapacity& device) {
-  if (device.read_bytes_per_s <= 0) return;
   const double factor = device.kind == "emulated-gpu" ? bytes_per_s / device.read_bytes_per_s : 1;
   device.read_bytes_per_s = bytes_per_s;
   device.operations_per_s *= factor;
@@ -181,9 +188,7 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
       device.kind = spec.gpu->kind() == gpu::GpuKind::kEmulated ? "emulated-gpu" : "gpu";
       device.threads = 0;
     } else {
-      for (const DeviceOption& option : options) {
-        if (option.name == device.name) device.read_bytes_per_s = option.read_bytes_per_s.value_or(0);
-      }
+      device.read_bytes_per_s = ToldBandwidth(options, device.name).value_or(0);
     }
     host.devices.push_back(device);
   }
@@ -205,12 +210,8 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
     host.devices[i].read_bytes_per_s = figures->read_bytes_per_s;
     host.devices[i].operations_per_s = figures->operations_per_s;
     host.devices[i].dispatch_us = figures->dispatch_us;
-  }
-  for (const DeviceOption& option : options) {
-    for (DeviceCapacity& device : host.devices) {
-      if (device.name == option.name && option.read_bytes_per_s)
-        TakeBandwidth(*option.read_bytes_per_s, device);
-    }
+    const std::optional<double> told = ToldBandwidth(options, devices[i].name);
+    if (told) TakeBandwidth(*told, host.devices[i]);
   }
   if (offers_gpu) return host;
   for (const NvmlDevice& gpu : ListNvmlDevices()) {

@@ -8,7 +8,7 @@ constexpr double kTolerance = 1.5;
 constexpr double kBudgetTolerance = 1.05;
 
 double Steady(double before, double now) {
-  return before > 0 && now <= before * kTolerance && now * kTolerance >= before ? before : now;
+  return before > 0 && WithinFactor(before, now, kTolerance) ? before : now;
 }
 
 }  // namespace

@@ -5,6 +5,9 @@
 
 namespace hearth {
 
+// Whether two positive figures differ by at most the factor.
+inline bool WithinFactor(double a, double b, double factor) { return a <= b * factor && b <= a * factor; }
+
 // Measurements differ from run to run, and a plan that followed every difference would move weights for
 // nothing: a host that comes back is to get the share that is still in its cache. So a figure that is within
 // a factor of 1.5 of what the host had before counts as unchanged; beyond it what the host says now counts. A

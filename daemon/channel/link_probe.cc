@@ -7,6 +7,7 @@
 
 #include "daemon/channel/frame_socket.h"
 #include "daemon/channel/remote_device.h"
+#include "engine/base/quantile.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -57,9 +58,7 @@ absl::StatusOr<double> RoundTripSeconds(FrameSocket& socket, const Effort& effor
     HEARTH_ASSIGN_OR_RETURN(const double ping, PingSeconds(socket, payload, deadline));
     seconds.push_back(ping);
   }
-  const auto quartile = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 4);
-  std::nth_element(seconds.begin(), quartile, seconds.end());
-  return *quartile;
+  return Quantile(absl::MakeSpan(seconds), 0.25);
 }
 
 absl::StatusOr<double> BytesPerSecond(FrameSocket& socket, const Effort& effort, double round_trip_s,

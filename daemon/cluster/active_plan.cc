@@ -73,19 +73,19 @@ bool ActivePlan::UsesSessions(const std::vector<Roster::Host>& hosts) const {
   });
 }
 
-void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts, uint64_t now_ms,
-                DeviceSpeeds& speeds) {
+void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,
+                DeviceSpeeds::Clock::time_point now, DeviceSpeeds& speeds) {
   for (const LocalDevice* device : plan.local->locals()) {
     const DeviceCounters counters = device->counters();
     speeds.Note({plan.plan.cluster.hosts[0].name, device->name()}, plan.epoch, counters.single_row_bytes,
-                counters.single_row_ns, now_ms);
+                counters.single_row_ns, now);
   }
   for (const ActivePlan::Remote& remote : plan.remotes) {
     const Roster::Host* host = FindHost(hosts, remote.host);
     const ShardStatus* status = host == nullptr ? nullptr : host->Shard(plan.epoch);
     if (status == nullptr) continue;
     for (const DeviceWork& work : status->devices) {
-      speeds.Note({remote.host, work.device}, plan.epoch, work.single_row_bytes, work.single_row_ns, now_ms);
+      speeds.Note({remote.host, work.device}, plan.epoch, work.single_row_bytes, work.single_row_ns, now);
     }
   }
 }

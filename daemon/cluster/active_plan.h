@@ -56,8 +56,8 @@ struct ActivePlan {
 };
 
 // Adds what the plan's devices have counted of single rows; see DeviceSpeeds.
-void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts, uint64_t now_ms,
-                DeviceSpeeds& speeds);
+void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,
+                DeviceSpeeds::Clock::time_point now, DeviceSpeeds& speeds);
 
 // What the plan's devices hold and have done. `hosts` have the workers' reports.
 PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vector<Roster::Host>& hosts);

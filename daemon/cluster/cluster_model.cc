@@ -21,18 +21,10 @@ namespace {
 
 // How long the keeper waits at most where nothing is expected to happen.
 constexpr absl::Duration kIdle = absl::Hours(1);
-// While speeds are known that are to be forgotten in time.
-constexpr absl::Duration kForgetting = absl::Minutes(5);
 // What a move must save of the time per token.
 constexpr double kMoveMargin = 0.1;
 // After how many single tokens the keeper looks how fast devices were.
 constexpr uint32_t kTokensPerLook = 16;
-
-uint64_t NowMs() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 }  // namespace
 
@@ -192,7 +184,8 @@ void ClusterModel::Keep() {
     UpdateSpeeds();
     const Situation situation = CurrentSituation();
     if (!first && situation == planned_for_) {
-      AwaitKick(std::min(UntilNextReturn(), speeds_.empty() ? kIdle : kForgetting));
+      AwaitKick(std::min(UntilNextReturn(),
+                         speeds_.empty() ? kIdle : absl::FromChrono(DeviceSpeeds::kForgetAfter)));
       continue;
     }
     first = false;
@@ -258,10 +251,11 @@ void ClusterModel::UpdateSpeeds() {
     plan = active_;
   }
   if (plan == nullptr || plan->broken || IsForced()) return;
-  NoteSpeeds(*plan, context_->roster->hosts(), NowMs(), speeds_);
+  const DeviceSpeeds::Clock::time_point now = DeviceSpeeds::Clock::now();
+  NoteSpeeds(*plan, context_->roster->hosts(), now, speeds_);
   std::set<std::string> used = {context_->options.name};
   for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
-  speeds_.ForgetUnused(used, NowMs());
+  speeds_.ForgetUnused(used, now);
 }
 
 bool ClusterModel::SpareGpus(const std::string& host) {
@@ -328,10 +322,9 @@ absl::Status ClusterModel::Replan() {
   const std::vector<Roster::Host> hosts = UsableHosts();
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanFor(hosts));
 
-  if (newest != nullptr && !newest->broken && newest->UsesSessions(hosts) &&
-      !IsWorthAMove(newest->plan, plan)) {
-    newest->expected_us =
-        TimeWith(newest->plan, plan.cluster, description_).value_or(newest->plan.plan.time.total_us);
+  const bool may_stay = newest != nullptr && !newest->broken && newest->UsesSessions(hosts);
+  if (const auto stay_us = may_stay ? UsIfItStays(newest->plan, plan) : std::nullopt) {
+    newest->expected_us = *stay_us;
     SetState(ModelState::kReady, "");
     return absl::OkStatus();
   }
@@ -345,13 +338,14 @@ absl::Status ClusterModel::Replan() {
   return absl::OkStatus();
 }
 
-// Whether to go over from one plan to another that is possible as well: moving weights takes time from those
-// who wait.
-bool ClusterModel::IsWorthAMove(const ClusterPlan& from, const ClusterPlan& to) const {
-  if (SamePlacement(from, to)) return false;
-  if (IsForced()) return true;
-  const std::optional<double> stay_us = TimeWith(from, to.cluster, description_);
-  return !stay_us || to.plan.time.total_us < *stay_us * (1 - kMoveMargin);
+// The time per token that is expected of the plan in use by now where it is to stay in use; nullopt where the
+// new one is worth a move, which takes time from those who wait.
+std::optional<double> ClusterModel::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan) const {
+  if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
+  if (IsForced()) return std::nullopt;
+  const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, description_);
+  const bool move = !stay_us || plan.plan.time.total_us < *stay_us * (1 - kMoveMargin);
+  return move ? std::nullopt : stay_us;
 }
 
 bool ClusterModel::IsAlive(Roster::Session session) const {

@@ -129,7 +129,7 @@ class ClusterModel : public ServedModel {
   absl::Status Replan();
   absl::Status WithHostsLeftOut(const absl::Status& status) const;
   void Publish(std::shared_ptr<ActivePlan> plan);
-  bool IsWorthAMove(const ClusterPlan& from, const ClusterPlan& to) const;
+  std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan) const;
   bool IsAlive(Roster::Session session) const;
   void WantShards(const ActivePlan* preparing);
   void ReleaseRetired();

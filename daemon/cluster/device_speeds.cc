@@ -1,41 +1,41 @@
 #include "daemon/cluster/device_speeds.h"
 
+#include "daemon/capacity/steady_figures.h"
+
 namespace hearth {
 namespace {
 
 constexpr uint64_t kWindowNs = 500'000'000;
-constexpr uint64_t kWindowMs = 5000;
+constexpr std::chrono::seconds kWindow{5};
 constexpr double kFactor = 1.25;
-constexpr uint64_t kForgetAfterMs = 5 * 60 * 1000;
-
-bool Agree(double a, double b) { return a <= b * kFactor && b <= a * kFactor; }
 
 }  // namespace
 
-void DeviceSpeeds::Note(const Device& device, uint64_t epoch, uint64_t bytes, uint64_t ns, uint64_t now_ms) {
+void DeviceSpeeds::Note(const Device& device, uint64_t epoch, uint64_t bytes, uint64_t ns,
+                        Clock::time_point now) {
   State& state = states_[device];
-  state.noted_ms = now_ms;
+  state.noted = now;
   // Counters begin anew with a plan, and with a daemon.
   if (state.epoch != epoch || bytes < state.bytes || ns < state.ns) {
     state.epoch = epoch;
     state.bytes = bytes;
     state.ns = ns;
-    state.since_ms = now_ms;
+    state.since = now;
     return;
   }
-  if (ns - state.ns < kWindowNs || now_ms < state.since_ms + kWindowMs) return;
+  if (ns - state.ns < kWindowNs || now < state.since + kWindow) return;
   Judge(state, 1e9 * static_cast<double>(bytes - state.bytes) / static_cast<double>(ns - state.ns));
   state.bytes = bytes;
   state.ns = ns;
-  state.since_ms = now_ms;
+  state.since = now;
 }
 
 void DeviceSpeeds::Judge(State& state, double bytes_per_s) {
-  if (bytes_per_s <= 0 || (state.figure > 0 && Agree(bytes_per_s, state.figure))) {
+  if (bytes_per_s <= 0 || (state.figure > 0 && WithinFactor(bytes_per_s, state.figure, kFactor))) {
     state.doubt = 0;
     return;
   }
-  if (state.doubt > 0 && Agree(bytes_per_s, state.doubt)) {
+  if (state.doubt > 0 && WithinFactor(bytes_per_s, state.doubt, kFactor)) {
     state.figure = bytes_per_s;
     state.doubt = 0;
     ++version_;
@@ -44,9 +44,9 @@ void DeviceSpeeds::Judge(State& state, double bytes_per_s) {
   state.doubt = bytes_per_s;
 }
 
-void DeviceSpeeds::ForgetUnused(const std::set<std::string>& used, uint64_t now_ms) {
+void DeviceSpeeds::ForgetUnused(const std::set<std::string>& used, Clock::time_point now) {
   for (auto it = states_.begin(); it != states_.end();) {
-    if (used.contains(it->first.first) || now_ms < it->second.noted_ms + kForgetAfterMs) {
+    if (used.contains(it->first.first) || now < it->second.noted + kForgetAfter) {
       ++it;
       continue;
     }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/quantile.h"
+
 namespace hearth {
 namespace {
 
@@ -19,10 +21,7 @@ double StepTimes::MedianUs() const {
   MutexLock lock(&mutex_);
   if (added_ < kWarmUp + kFewest) return 0;
   std::array<double, kKept> sorted = us_;
-  const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(added_ - kWarmUp, kKept));
-  const auto middle = sorted.begin() + (end - sorted.begin()) / 2;
-  std::nth_element(sorted.begin(), middle, end);
-  return *middle;
+  return Median(absl::MakeSpan(sorted).first(std::min(added_ - kWarmUp, kKept)));
 }
 
 }  // namespace hearth

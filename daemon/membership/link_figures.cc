@@ -1,7 +1,9 @@
 #include "daemon/membership/link_figures.h"
 
-#include <algorithm>
 #include <cmath>
+#include <cstdlib>
+
+#include "daemon/capacity/steady_figures.h"
 
 namespace hearth {
 namespace {
@@ -11,16 +13,14 @@ constexpr double kRoundTripFactor = 3;
 constexpr double kRoundTripUs = 300;
 constexpr int kInARow = 3;
 
-bool Differs(double a, double b, double factor) { return a > b * factor || b > a * factor; }
-
 // How much slower (1) or faster (-1) a link has become in each figure; 0: the same.
 int BandwidthChange(const placement::Link& from, const placement::Link& to) {
-  if (!Differs(from.bytes_per_s, to.bytes_per_s, kBandwidthFactor)) return 0;
+  if (WithinFactor(from.bytes_per_s, to.bytes_per_s, kBandwidthFactor)) return 0;
   return to.bytes_per_s < from.bytes_per_s ? 1 : -1;
 }
 
 int RoundTripChange(const placement::Link& from, const placement::Link& to) {
-  if (!Differs(from.round_trip_us, to.round_trip_us, kRoundTripFactor)) return 0;
+  if (WithinFactor(from.round_trip_us, to.round_trip_us, kRoundTripFactor)) return 0;
   if (std::abs(from.round_trip_us - to.round_trip_us) <= kRoundTripUs) return 0;
   return to.round_trip_us > from.round_trip_us ? 1 : -1;
 }

@@ -9,7 +9,7 @@ namespace hearth {
 // answers late now and then, and a plan that followed would move weights for nothing. Pure.
 class LinkFigures {
  public:
-  // A measurement. Figures change when two in a row agree that one of them has: a bandwidth by more than a
+  // A measurement. Figures change when three in a row agree that one of them has: a bandwidth by more than a
   // factor of two, a round trip by more than a factor of three and by more than 300 us. Whether they have
   // changed; the first measurement is taken as it is.
   bool Add(const placement::Link& measured);

@@ -38,10 +38,9 @@ struct InspectFlags {
 };
 
 json TensorJson(const GgufTensor& tensor) {
-  std::vector<uint64_t> shape(tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions);
   return {{"name", tensor.name},
           {"type", std::string(GetTypeInfo(tensor.type).name)},
-          {"shape", shape},
+          {"shape", tensor.shape()},
           {"bytes", tensor.bytes()}};
 }
 

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>

@@ -144,28 +144,27 @@ absl::Status CpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   HEARTH_CHECK(ticket <= submitted_ && submitted_ - ticket < kMaxInFlight);
   const Request& request = requests_[ticket % kMaxInFlight];
   const auto start = std::chrono::steady_clock::now();
-  const uint64_t before = BytesTouched();
-  const absl::Status status = std::visit([&](const auto& work) { return Compute(work, sums); }, request);
-  if (RowsOf(request) != 1) return status;
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes,
+                          std::visit([&](const auto& work) { return Compute(work, sums); }, request));
   const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
   MutexLock lock(&mutex_);
-  counters_.single_row_bytes += counters_.bytes_touched - before;
+  counters_.bytes_touched += bytes;
+  if (RowsOf(request) != 1) return absl::OkStatus();
+  counters_.single_row_bytes += bytes;
   counters_.single_row_ns += static_cast<uint64_t>(took.count());
-  return status;
+  return absl::OkStatus();
 }
 
-absl::Status CpuDevice::Compute(const MixRequest& request, absl::Span<int64_t> sums) {
+absl::StatusOr<uint64_t> CpuDevice::Compute(const MixRequest& request, absl::Span<int64_t> sums) {
   step_.Begin(request.step, request.rows);
   const uint64_t before = step_.work.bytes_touched;
   for (const auto& piece : pieces(UnitKind::kHeads, request.layer)) {
     HEARTH_RETURN_IF_ERROR(static_cast<MixerPiece&>(*piece).shard->Run(request.x, step_, sums));
   }
-  MutexLock lock(&mutex_);
-  counters_.bytes_touched += step_.work.bytes_touched - before;
-  return absl::OkStatus();
+  return step_.work.bytes_touched - before;
 }
 
-absl::Status CpuDevice::Compute(const FfnRequest& request, absl::Span<int64_t> sums) {
+absl::StatusOr<uint64_t> CpuDevice::Compute(const FfnRequest& request, absl::Span<int64_t> sums) {
   ShardWork work;
   uint64_t neurons = 0;
   for (const auto& piece : pieces(UnitKind::kNeurons, request.layer)) {
@@ -183,20 +182,17 @@ absl::Status CpuDevice::Compute(const FfnRequest& request, absl::Span<int64_t> s
   MutexLock lock(&mutex_);
   counters_.neurons_computed[request.layer] += work.neurons_computed;
   counters_.neurons_held[request.layer] += neurons * request.rows;
-  counters_.bytes_touched += work.bytes_touched;
   if (disk_ != nullptr) counters_.disk = disk_->cache->counters();
-  return absl::OkStatus();
+  return work.bytes_touched;
 }
 
-absl::Status CpuDevice::Compute(const OutputRequest& request, absl::Span<int64_t>) {
+absl::StatusOr<uint64_t> CpuDevice::Compute(const OutputRequest& request, absl::Span<int64_t>) {
   const uint64_t before = step_.work.bytes_touched;
   for (const auto& piece : pieces(UnitKind::kOutput, 0)) {
     static_cast<OutputPiece&>(*piece).shard->Run(request.x, request.rows, step_.work, request.logits,
                                                  request.n_vocab);
   }
-  MutexLock lock(&mutex_);
-  counters_.bytes_touched += step_.work.bytes_touched - before;
-  return absl::OkStatus();
+  return step_.work.bytes_touched - before;
 }
 
 void CpuDevice::Expect(const FfnRequest& request) {
@@ -213,11 +209,6 @@ absl::StatusOr<std::vector<uint8_t>> CpuDevice::ReadKv(const KvRange& range) {
 absl::Status CpuDevice::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) {
   HEARTH_ASSIGN_OR_RETURN(UnitPiece* const piece, FindHeads(range));
   return static_cast<MixerPiece*>(piece)->shard->WriteKv(range, bytes);
-}
-
-uint64_t CpuDevice::BytesTouched() const {
-  MutexLock lock(&mutex_);
-  return counters_.bytes_touched;
 }
 
 DeviceCounters CpuDevice::counters() const {

@@ -58,10 +58,10 @@ class CpuDevice : public LocalDevice {
   void OnAdd(UnitKind kind, uint32_t layer, UnitPiece& piece) override;
 
  private:
-  absl::Status Compute(const MixRequest& request, absl::Span<int64_t> sums);
-  absl::Status Compute(const FfnRequest& request, absl::Span<int64_t> sums);
-  absl::Status Compute(const OutputRequest& request, absl::Span<int64_t> sums);
-  uint64_t BytesTouched() const;
+  // What Collect does; the bytes of weights and caches that were read.
+  absl::StatusOr<uint64_t> Compute(const MixRequest& request, absl::Span<int64_t> sums);
+  absl::StatusOr<uint64_t> Compute(const FfnRequest& request, absl::Span<int64_t> sums);
+  absl::StatusOr<uint64_t> Compute(const OutputRequest& request, absl::Span<int64_t> sums);
 
   const std::string name_;
   ThreadPool& pool_;

@@ -86,7 +86,7 @@ class RecordCache {
   // Asks for rows, which rise; HasRoom for them, and nothing of the table is asked for (CHECK). Reads of
   // those that are missing begin. `passing`: they are not expected to be used again soon.
   absl::Status Ask(Table& table, absl::Span<const uint32_t> rows, bool passing);
-  // Whether some of the table's rows are asked for; those.
+  // Whether some of the table's rows are asked for.
   bool asked(const Table& table) const { return table.busy_; }
   // Where all rows of the table that follow `table` are always asked for: asks for those of the next such
   // tables, over and over from the first one, as far as there is room for any other table beside them.

@@ -32,7 +32,7 @@ absl::Status CheckPart(const GgufFile& file, uint32_t number, const SplitPart& o
 absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, OpenOne(path));
   HEARTH_ASSIGN_OR_RETURN(const std::optional<SplitPart> part, ReadSplitPart(*file));
-  if (part) return OpenSplit(std::move(file));
+  if (part) return OpenSplit(std::move(file), *part);
   return file;
 }
 
@@ -48,37 +48,37 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::OpenOne(const std::string& p
   return file;
 }
 
-absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::OpenSplit(std::unique_ptr<GgufFile> part) {
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<SplitPart> opened, ReadSplitPart(*part));
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::OpenSplit(std::unique_ptr<GgufFile> part,
+                                                              const SplitPart& opened) {
   const std::optional<SplitName> name = ParseSplitName(part->name());
   if (!name) {
     return absl::InvalidArgumentError(absl::StrCat(
-        part->name(), ": is part ", opened->part, " of ", opened->parts,
+        part->name(), ": is part ", opened.part, " of ", opened.parts,
         " of a split model, whose parts are found by their names; give them those that they had, such as ",
-        SplitName{"NAME", opened->part, opened->parts, ".gguf"}.Of(opened->part)));
+        SplitName{"NAME", opened.part, opened.parts, ".gguf"}.Of(opened.part)));
   }
-  if (name->parts != opened->parts) return CheckPart(*part, name->part, {name->part, name->parts, {}});
+  if (name->parts != opened.parts) return CheckPart(*part, name->part, {name->part, name->parts, {}});
   std::unique_ptr<GgufFile> model;
-  for (uint32_t number = 1; number <= opened->parts; ++number) {
+  for (uint32_t number = 1; number <= opened.parts; ++number) {
     absl::StatusOr<std::unique_ptr<GgufFile>> next =
         number == name->part ? std::move(part) : OpenOne(name->Of(number));
     if (absl::IsNotFound(next.status())) {
       return absl::NotFoundError(
-          absl::StrCat(name->Of(number), ": part ", number, " of ", opened->parts,
+          absl::StrCat(name->Of(number), ": part ", number, " of ", opened.parts,
                        " of the split model is missing; download it into the same folder"));
     }
     HEARTH_RETURN_IF_ERROR(next.status());
-    HEARTH_RETURN_IF_ERROR(CheckPart(**next, number, *opened));
+    HEARTH_RETURN_IF_ERROR(CheckPart(**next, number, opened));
     if (model == nullptr) {
       model = *std::move(next);
     } else {
       HEARTH_RETURN_IF_ERROR(model->Append(*std::move(next)));
     }
   }
-  if (opened->tensors && *opened->tensors != model->tensors_.size()) {
+  if (opened.tensors && *opened.tensors != model->tensors_.size()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(model->name_, ": the ", opened->parts, " parts have ", model->tensors_.size(),
-                     " tensors together, but are to have ", *opened->tensors, "; download them again"));
+        absl::StrCat(model->name_, ": the ", opened.parts, " parts have ", model->tensors_.size(),
+                     " tensors together, but are to have ", *opened.tensors, "; download them again"));
   }
   model->ForgetSplit();
   return model;

@@ -64,6 +64,8 @@ struct GgufTensor {
   int dimensions = 1;
   absl::Span<const uint8_t> data;  // borrowed from the mapping
 
+  // The dimensions that it has.
+  std::vector<uint64_t> shape() const { return {ne.begin(), ne.begin() + dimensions}; }
   // Its shape as a matrix.
   uint64_t cols() const { return ne[0]; }
   uint64_t rows() const { return ne[1] * ne[2] * ne[3]; }
@@ -87,6 +89,8 @@ struct PackedBlock {
   uint64_t place(uint32_t neuron) const { return places.empty() ? neuron : places[neuron]; }
   const uint8_t* record(uint32_t neuron) const { return records.data() + place(neuron) * record_bytes; }
 };
+
+struct SplitPart;
 
 // A model file in GGUF v2 or v3, or a PowerInfer file (the same with magic "PWRI"), memory-mapped. Immutable
 // and thread-safe. Everything is validated before use: counts against the size of the file, offsets,
@@ -137,7 +141,8 @@ class GgufFile {
   // A tensor without data. INVALID_ARGUMENT where there is one of its name.
   absl::Status AddDescription(GgufTensor tensor);
   static absl::StatusOr<std::unique_ptr<GgufFile>> OpenOne(const std::string& path);
-  static absl::StatusOr<std::unique_ptr<GgufFile>> OpenSplit(std::unique_ptr<GgufFile> part);
+  static absl::StatusOr<std::unique_ptr<GgufFile>> OpenSplit(std::unique_ptr<GgufFile> part,
+                                                             const SplitPart& opened);
   void ForgetSplit();
   absl::Status Append(std::unique_ptr<GgufFile> part);
   friend class GgufReader;
@@ -158,7 +163,8 @@ class GgufFile {
   std::vector<absl::Span<const uint8_t>> metadata_entries_;
   std::vector<GgufTensor> tensors_;
   absl::flat_hash_map<std::string, size_t> tensor_index_;
-  std::vector<std::unique_ptr<GgufFile>> further_parts_;  // of a split model; they have the data of its tensors
+  std::vector<std::unique_ptr<GgufFile>>
+      further_parts_;  // of a split model; they have the data of its tensors
 };
 
 }  // namespace hearth

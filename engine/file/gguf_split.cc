@@ -3,10 +3,8 @@
 #include <cstring>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/base/absl_view.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -52,7 +50,7 @@ absl::StatusOr<std::optional<SplitPart>> ReadSplitPart(const GgufFile& file) {
   if (*parts > kMostParts || number.value_or(*parts) >= *parts) {
     return absl::InvalidArgumentError(
         absl::StrCat(file.name(), ": says that it is one of ", *parts,
-                     " parts of a model, but not a possible number (split.no); ", "download it again"));
+                     " parts of a model, but not a possible number (split.no); download it again"));
   }
   SplitPart result{static_cast<uint32_t>(*number) + 1, static_cast<uint32_t>(*parts), std::nullopt};
   HEARTH_ASSIGN_OR_RETURN(result.tensors, file.metadata().GetUint("split.tensors.count"));

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kShapeSizes = 4;
 
-// What a model may have at most. A file's size bounds its tensors; a skeleton has none.
+// What a model may have at most: nothing else bounds tensors that are only told of.
 constexpr uint64_t kMaxRows = uint64_t{1} << 28;  // of all tensors
 constexpr uint64_t kMaxCols = uint64_t{1} << 32;
 constexpr uint64_t kMaxBytes = uint64_t{1} << 50;

@@ -7,11 +7,12 @@
 #include <cstdint>
 
 #include "engine/kernel/down_rows.h"
+#include "engine/kernel/turned_rows.h"
 
 namespace hearth {
 
 // Neurons that share a scale in a turned matrix of codes.
-inline constexpr uint32_t kDownUnit = 32;
+inline constexpr uint32_t kDownUnit = TurnedRows::kUnit;
 
 struct DownTask {
   const FiringNeurons& firing;

@@ -25,8 +25,6 @@ absl::StatusOr<WeightMemory> AllocateRows(size_t rows, size_t row_bytes) {
 
 }  // namespace
 
-bool DownRows::CanTurn(TensorType type, size_t n_embd) { return TurnedRows::Has(type, n_embd); }
-
 absl::StatusOr<DownRows> DownRows::ByNeuron(TensorType type, size_t neurons, size_t n_embd,
                                             Matrix::RowReader read, ThreadPool& pool) {
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, n_embd));

@@ -32,10 +32,8 @@ struct FiringNeurons {
 // the same order: a turned matrix gives the bits of MatMulFixedPoint.
 class DownRows {
  public:
-  // Whether a matrix stored by output can be turned.
-  static bool CanTurn(TensorType type, size_t n_embd);
-  // Of a matrix stored by output, whose rows (outputs) `read` gives; CanTurn (CHECK), and `neurons` are whole
-  // blocks. RESOURCE_EXHAUSTED without memory.
+  // Of a matrix stored by output, whose rows (outputs) `read` gives; TurnedRows::Has (CHECK), and `neurons`
+  // are whole blocks. RESOURCE_EXHAUSTED without memory.
   static absl::StatusOr<DownRows> Turn(TensorType type, size_t n_embd, size_t neurons, Matrix::RowReader read,
                                        ThreadPool& pool);
   // Of a matrix stored by neuron, whose rows `read` gives. The same error.

@@ -1,6 +1,5 @@
 #include "engine/kernel/prefetch.h"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -8,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/base/quantile.h"
 #include "engine/kernel/matrix.h"
 
 namespace hearth {
@@ -17,6 +17,8 @@ namespace {
 constexpr size_t kProbeRows = 16384;
 constexpr size_t kProbeCols = 8192;
 constexpr size_t kRounds = 5;  // of each
+// Of so few weights much stays in caches, and starting is not to take longer than loading them.
+constexpr uint64_t kCachedBytes = uint64_t{256} << 20;
 // The guess stands unless the other way is clearly faster.
 constexpr double kClearly = 0.95;
 
@@ -44,11 +46,6 @@ double SecondsOfProduct(const Matrix& matrix, const std::vector<float>& input, s
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-double Median(std::array<double, kRounds>& values) {
-  std::nth_element(values.begin(), values.begin() + kRounds / 2, values.end());
-  return values[kRounds / 2];
-}
-
 void Measure(ThreadPool& pool) {
   const absl::StatusOr<Matrix> matrix = Matrix::PackRows(
       TensorType::kQ4_0, kProbeRows, kProbeCols,
@@ -67,15 +64,16 @@ void Measure(ThreadPool& pool) {
     Choice() = !guess;
     other[round] = SecondsOfProduct(*matrix, input, output, pool);
   }
-  Choice() = Median(other) < kClearly * Median(guessed) ? !guess : guess;
+  Choice() = Median(absl::MakeSpan(other)) < kClearly * Median(absl::MakeSpan(guessed)) ? !guess : guess;
 }
 
 }  // namespace
 
 bool WantsPrefetch() { return Choice().load(std::memory_order_relaxed); }
 
-void MeasurePrefetch(ThreadPool& pool) {
+void MeasurePrefetch(uint64_t weight_bytes, ThreadPool& pool) {
   static std::once_flag once;
+  if (weight_bytes <= kCachedBytes) return;
   std::call_once(once, [&pool] { Measure(pool); });
 }
 

@@ -1,6 +1,8 @@
 #ifndef HEARTH_ENGINE_KERNEL_PREFETCH_H_
 #define HEARTH_ENGINE_KERNEL_PREFETCH_H_
 
+#include <cstdint>
+
 #include "engine/base/thread_pool.h"
 
 namespace hearth {
@@ -14,10 +16,11 @@ namespace hearth {
 // What MeasurePrefetch has found, and before it a guess by the processor's maker. Thread-safe.
 bool WantsPrefetch();
 
-// Times products of a matrix larger than the caches with such requests and without, once in a process (about
-// 0.2 s of all threads of `pool`); later calls return at once. Changes nothing where there is no memory for
-// it. Thread-safe.
-void MeasurePrefetch(ThreadPool& pool);
+// Before so many bytes of weights are used: times products of a matrix larger than the caches with such
+// requests and without, once in a process (about 0.2 s of all threads of `pool`); later calls, and calls for
+// weights that caches mostly hold (256 MiB), return at once. Changes nothing where there is no memory for it.
+// Thread-safe.
+void MeasurePrefetch(uint64_t weight_bytes, ThreadPool& pool);
 
 }  // namespace hearth
 

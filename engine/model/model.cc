@@ -7,12 +7,6 @@
 #include "engine/kernel/prefetch.h"
 
 namespace hearth {
-namespace {
-
-// Of smaller models much stays in caches, and loading is not to take longer than it does.
-constexpr size_t kLargeFileBytes = size_t{256} << 20;
-
-}  // namespace
 
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
                                                          const ModelOptions& options, ThreadPool& pool) {
@@ -24,7 +18,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
                                                          std::shared_ptr<const ModelOutline> outline,
                                                          ThreadPool& pool) {
   HEARTH_RETURN_IF_ERROR(CheckPackedTensors(*file));
-  if (file->file_bytes() > kLargeFileBytes) MeasurePrefetch(pool);
+  MeasurePrefetch(file->file_bytes(), pool);
   std::shared_ptr<Model> model(new Model());
   WeightLoader loader(*outline->tensors, outline->options.arithmetic, &pool);
   model->weights_ =

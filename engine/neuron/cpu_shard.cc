@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "engine/kernel/down_rows.h"
+#include "engine/kernel/turned_rows.h"
 
 namespace hearth {
 
@@ -25,7 +25,7 @@ bool ReadsAllOf(const FfnLayerSpec& spec, uint32_t block, BundlePart part, Spars
     case BundlePart::kUpBias:
       return !predicted && !spec.gate.present;
     case BundlePart::kDown:
-      return !spec.neuron_major && !DownRows::CanTurn(spec.down_type(block), spec.n_embd);
+      return !spec.neuron_major && !TurnedRows::Has(spec.down_type(block), spec.n_embd);
     case BundlePart::kPredictor:
     case BundlePart::kDownBias:
     case BundlePart::kNeuronScale:

@@ -91,8 +91,6 @@ absl::StatusOr<GroupWeights> GroupWeights::FromFile(const FfnLayerSpec& spec, co
   weights.loaded_.group = std::move(group);
   weights.source_ = source.blocks[weights.group().block];
   if (weights.packed() != nullptr) weights.record_ = NeuronRecord::Of(spec, weights.group().block);
-  weights.down_type_ = spec.down_type(weights.group().block);
-  weights.n_embd_ = spec.n_embd;
   weights.neuron_major_ = spec.neuron_major;
   if (!spec.neuron_major && weights.record_.down_bytes == 0) weights.FindDownRuns();
   return weights;
@@ -169,7 +167,7 @@ void GroupWeights::CopyFromRecords(const BundleEntry& entry, size_t first, size_
       const uint64_t place = packed()->place(neurons[unit * TurnedRows::kUnit]);
       return packed()->scales.data() + place / TurnedRows::kUnit * record_.scale_bytes;
     };
-    return TurnedRows(down_type_, n_embd_)
+    return TurnedRows(entry.type, entry.rows)
         .TurnBack(row, scales, neurons.size(), first, count, out, out_stride);
   }
   const uint64_t offset = entry.part == BundlePart::kGate ? 0

@@ -76,8 +76,6 @@ class GroupWeights {
   LoadedGroup loaded_;                    // bytes are empty for a file
   std::optional<FfnBlockSource> source_;  // of a file
   NeuronRecord record_;                   // of a packed file
-  TensorType down_type_ = TensorType::kF32;
-  uint64_t n_embd_ = 0;
   bool neuron_major_ = false;
   std::vector<ByteRun> down_runs_;  // of a file whose `down` is stored by output row
 };

@@ -75,7 +75,7 @@ bool TurnsDown(const FfnLayerSpec& spec, uint32_t block, Arithmetic arithmetic) 
   const TensorType type = spec.down_type(block);
   // Turned codes multiply rounded values.
   if (arithmetic == Arithmetic::kFloat32 && GetTypeInfo(type).block_values > 1) return false;
-  return DownRows::CanTurn(type, spec.n_embd);
+  return TurnedRows::Has(type, spec.n_embd);
 }
 
 // All but the neurons' matrices.
@@ -165,12 +165,11 @@ SlotForm MakeSlotForm(const FfnLayerSpec& spec, uint32_t block, bool first_whole
 }
 
 // The scales that turned rows of `down` share, in the order of the groups' neurons.
-absl::StatusOr<WeightMemory> CopyScales(const JoinedGroups& groups, const PackedBlock& packed,
+absl::StatusOr<WeightMemory> CopyScales(absl::Span<const uint32_t> ids, const PackedBlock& packed,
                                         uint64_t scale_bytes) {
   if (scale_bytes == 0) return WeightMemory();
-  const size_t units = groups.neurons() / TurnedRows::kUnit;
+  const size_t units = ids.size() / TurnedRows::kUnit;
   HEARTH_ASSIGN_OR_RETURN(WeightMemory scales, WeightMemory::Allocate(units * scale_bytes));
-  const std::vector<uint32_t> ids = groups.ids();
   for (size_t unit = 0; unit < units; ++unit) {
     const uint64_t place = packed.place(ids[unit * TurnedRows::kUnit]) / TurnedRows::kUnit;
     std::memcpy(scales.data() + unit * scale_bytes, packed.scales.data() + place * scale_bytes, scale_bytes);
@@ -207,7 +206,8 @@ absl::StatusOr<SparseBlock> MakeDiskBlock(const FfnLayerSpec& spec, absl::Span<c
   // Where a ReLU tells which neurons fire, every token reads all of the first matrix.
   const bool first_whole = mode == SparsityMode::kExact && !block.predicts();
   const SlotForm form = MakeSlotForm(spec, b, first_whole, arithmetic);
-  if (first_whole || form.down_bytes == 0) {
+  // What is copied out of the records now; the rest is checked whenever it is read.
+  if (first_whole || form.down_bytes < form.record.down_bytes) {
     for (const GroupWeights& group : weights) HEARTH_RETURN_IF_ERROR(group.CheckRecords());
   }
   if (form.bytes() > 0) {
@@ -230,7 +230,7 @@ absl::StatusOr<SparseBlock> MakeDiskBlock(const FfnLayerSpec& spec, absl::Span<c
     HEARTH_ASSIGN_OR_RETURN(block.down_whole, groups.PackDown(spec.down_type(b), n, pool, arithmetic));
     return block;
   }
-  HEARTH_ASSIGN_OR_RETURN(WeightMemory scales, CopyScales(groups, *packed, form.record.scale_bytes));
+  HEARTH_ASSIGN_OR_RETURN(WeightMemory scales, CopyScales(block.ids, *packed, form.record.scale_bytes));
   block.down = DownRows::View(spec.down_type(b), spec.neuron_major, block.neurons, n, places, form.down_at,
                               std::move(scales));
   return block;
@@ -614,7 +614,7 @@ class SparseShard : public CpuShard {
 
   absl::StatusOr<ShardWork> Run(const FfnRequest& request, ThreadPool& pool,
                                 absl::Span<int64_t> sums) override {
-    static thread_local Buffers buffers;
+    Buffers& buffers = ThreadBuffers();
     RecordCache* const cache = disk_ ? disk_->cache.get() : nullptr;
     buffers.choices.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
     std::vector<const SparseBlock*>& chosen = buffers.chosen;
@@ -630,23 +630,22 @@ class SparseShard : public CpuShard {
       for (; started < chosen.size() && started < done + ahead; ++started) {
         const SparseBlock& block = *chosen[started];
         if (started > done && block.records != nullptr && !cache->HasRoom(block.neurons)) break;
-        HEARTH_RETURN_IF_ERROR(buffers.workers[started % kBlocksAhead].Start(
+        HEARTH_RETURN_IF_ERROR(buffers.workers[started % ahead].Start(
             spec_, mode_, block, buffers.choices.rows(block.block), request, cache, pool, work));
       }
       HEARTH_RETURN_IF_ERROR(
-          buffers.workers[done % kBlocksAhead].Finish(*chosen[done], request, cache, pool, sums, work));
+          buffers.workers[done % ahead].Finish(*chosen[done], request, cache, pool, sums, work));
     }
     return work;
   }
 
   void Expect(const FfnRequest& request, ThreadPool& pool) override {
     if (disk_ == nullptr) return;
-    static thread_local RowChoices choices;
-    static thread_local SparseWorker worker;
-    choices.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
+    Buffers& buffers = ThreadBuffers();
+    buffers.choices.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
     for (const SparseBlock& block : blocks_) {
-      const absl::Span<const ChosenRow> rows = choices.rows(block.block);
-      if (!rows.empty()) worker.Expect(spec_, mode_, block, rows, request, *disk_->cache, pool);
+      const absl::Span<const ChosenRow> rows = buffers.choices.rows(block.block);
+      if (!rows.empty()) buffers.workers[0].Expect(spec_, mode_, block, rows, request, *disk_->cache, pool);
     }
   }
 
@@ -660,6 +659,11 @@ class SparseShard : public CpuShard {
     std::vector<const SparseBlock*> chosen;
     std::array<SparseWorker, kBlocksAhead> workers;
   };
+  // Of the calling thread, which does one thing at a time: nothing of them outlives a call.
+  static Buffers& ThreadBuffers() {
+    static thread_local Buffers buffers;
+    return buffers;
+  }
 
   const FfnLayerSpec spec_;
   const SparsityMode mode_;

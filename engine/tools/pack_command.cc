@@ -1,8 +1,6 @@
 #include "engine/tools/pack_command.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <system_error>
@@ -171,8 +169,8 @@ class Packer {
         list.Add(tensor);
         continue;
       }
-      AddTensor(tensor.name, tensor.type, {tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions},
-                tensor.bytes(), [this, &tensor](const GgufWriter::Sink& sink) {
+      AddTensor(tensor.name, tensor.type, tensor.shape(), tensor.bytes(),
+                [this, &tensor](const GgufWriter::Sink& sink) {
                   checksums_.push_back(Checksum(tensor.data));
                   HEARTH_RETURN_IF_ERROR(sink(tensor.data));
                   file_.Release(tensor.data);
@@ -193,12 +191,13 @@ class Packer {
                 ReleaseBlock(layer, block);
                 return file_.CheckUnchanged();
               });
+    ++blocks_;
     neurons_ += order.size();
     if (packer->scale_bytes() == 0) return;
     AddTensor(PackScalesName(layer, block), TensorType::kF16,
               {outline_.spec.n_embd, packer->scale_bytes() / packer->record().scale_bytes},
               packer->scale_bytes(), [this, packer](const GgufWriter::Sink& sink) {
-                scale_checksums_.push_back(Checksum(packer->scales()));
+                checksums_.push_back(Checksum(packer->scales()));
                 return packer->WriteScales(sink);
               });
   }
@@ -214,11 +213,9 @@ class Packer {
   }
 
   void DescribeChecksums() {
-    uint64_t count = 0;
-    for (const auto& [name, bytes] : sizes_) count += name.starts_with("hearth.neurons.") ? 0 : 1;
+    const uint64_t count = tensors_ - blocks_;  // records carry their own
     AddTensor(kPackChecksums, TensorType::kF32, {2, count}, 2 * count * sizeof(float),
               [this](const GgufWriter::Sink& sink) {
-                checksums_.insert(checksums_.end(), scale_checksums_.begin(), scale_checksums_.end());
                 return sink({reinterpret_cast<const uint8_t*>(checksums_.data()),
                              checksums_.size() * sizeof(uint64_t)});
               });
@@ -226,7 +223,7 @@ class Packer {
 
   void AddTensor(const std::string& name, TensorType type, std::vector<uint64_t> ne, uint64_t bytes,
                  GgufWriter::Source source) {
-    sizes_.emplace_back(name, bytes);
+    ++tensors_;
     all_bytes_ += bytes;
     writer_.AddTensor(name, type, std::move(ne), [this, source](const GgufWriter::Sink& sink) {
       return source([&](absl::Span<const uint8_t> part) {
@@ -241,7 +238,7 @@ class Packer {
     std::error_code error;
     const std::filesystem::path folder = std::filesystem::absolute(output, error).parent_path();
     const std::filesystem::space_info space = std::filesystem::space(folder, error);
-    const uint64_t needed = all_bytes_ + sizes_.size() * kPackAlignment;
+    const uint64_t needed = all_bytes_ + tensors_ * kPackAlignment;
     if (error || space.available >= needed) return absl::OkStatus();
     return absl::ResourceExhaustedError(absl::StrCat("cannot write ", output, ": it takes about ", needed,
                                                      " bytes, the disk has ", space.available,
@@ -253,9 +250,8 @@ class Packer {
   const PackOptions& options_;
   ThreadPool pool_;
   GgufWriter writer_;
-  std::vector<std::pair<std::string, uint64_t>> sizes_;
-  std::vector<uint64_t> checksums_, scale_checksums_;
-  uint64_t neurons_ = 0, all_bytes_ = 0, done_bytes_ = 0;
+  std::vector<uint64_t> checksums_;  // of all tensors but records, in their order
+  uint64_t tensors_ = 0, blocks_ = 0, neurons_ = 0, all_bytes_ = 0, done_bytes_ = 0;
 };
 
 }  // namespace

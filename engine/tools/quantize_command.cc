@@ -119,10 +119,6 @@ class TensorQuantizer {
   std::vector<uint8_t> packed_;
 };
 
-std::vector<uint64_t> Sizes(const GgufTensor& tensor) {
-  return {tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions};
-}
-
 uint64_t TotalBytes(const GgufFile& file) {
   uint64_t bytes = 0;
   for (const GgufTensor& tensor : file.tensors()) bytes += tensor.data.size();
@@ -174,7 +170,7 @@ absl::StatusOr<QuantizeSummary> QuantizeFile(const std::string& input, const std
     const TensorType type = TypeForTensor(*file, tensor, options.type);
     if (type == tensor.type) {
       ++summary.copied_tensors;
-      writer.AddTensor(tensor.name, type, Sizes(tensor), [&file, &tensor](const GgufWriter::Sink& sink) {
+      writer.AddTensor(tensor.name, type, tensor.shape(), [&file, &tensor](const GgufWriter::Sink& sink) {
         HEARTH_RETURN_IF_ERROR(sink(tensor.data));
         return file->CheckUnchanged();
       });
@@ -184,7 +180,7 @@ absl::StatusOr<QuantizeSummary> QuantizeFile(const std::string& input, const std
     if (type != options.type) ++summary.fallback_tensors;
     HEARTH_ASSIGN_OR_RETURN(std::vector<float> weights, importance.For(tensor));
     const auto quantizer = std::make_shared<TensorQuantizer>(*file, tensor, type, std::move(weights), pool);
-    writer.AddTensor(tensor.name, type, Sizes(tensor),
+    writer.AddTensor(tensor.name, type, tensor.shape(),
                      [quantizer](const GgufWriter::Sink& sink) { return quantizer->WriteTo(sink); });
   }
   HEARTH_RETURN_IF_ERROR(writer.Write(output, options.replace));

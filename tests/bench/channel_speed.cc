@@ -12,14 +12,10 @@
 #include "daemon/channel/link_probe.h"
 #include "daemon/channel/tensor_server.h"
 #include "daemon/identity/home.h"
+#include "engine/base/quantile.h"
 
 namespace hearth {
 namespace {
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 int Main(int rounds) {
   signal(SIGPIPE, SIG_IGN);
@@ -49,8 +45,10 @@ int Main(int rounds) {
     tls_mb.push_back(b.bytes_per_s * 1e-6);
   }
   std::printf("round trip of 64 bytes: plain %.1f us, TLS %.1f us, pairs differ by %.1f us\n",
-              Median(plain_us), Median(tls_us), Median(difference_us));
-  std::printf("bandwidth: plain %.0f MB/s, TLS %.0f MB/s\n", Median(plain_mb), Median(tls_mb));
+              Median(absl::MakeSpan(plain_us)), Median(absl::MakeSpan(tls_us)),
+              Median(absl::MakeSpan(difference_us)));
+  std::printf("bandwidth: plain %.0f MB/s, TLS %.0f MB/s\n", Median(absl::MakeSpan(plain_mb)),
+              Median(absl::MakeSpan(tls_mb)));
   std::filesystem::remove_all(state);
   return 0;
 }

@@ -1,11 +1,13 @@
-// How fast a disk gives parts of a file, read as neurons are: disk_speed FILE BYTES prints reads per second of parts of
-// so many bytes at random places, and bytes per second front to back.
+// How fast a disk gives parts of a file, read as neurons are: disk_speed FILE BYTES prints reads per second
+// of parts of so many bytes at random places, and bytes per second front to back.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <string>
 
 #include "engine/disk/disk_reader.h"
 #include "engine/file/gguf.h"
@@ -49,13 +51,14 @@ int Main(const char* path, size_t bytes) {
   std::mt19937_64 random(1);
   std::printf("{");
   for (const size_t depth : {4, 16, 64}) {
-    const DiskReaderOptions options = {.depth = depth, .buffer_bytes = std::max<size_t>(bytes + 8192, 1 << 17)};
+    const DiskReaderOptions options = {.depth = depth,
+                                       .buffer_bytes = std::max<size_t>(bytes + 8192, 1 << 17)};
     const Speed speed = Measure(**file, options, bytes, [&] { return random() % (size - bytes); });
     std::printf("\"random_reads_per_second_depth_%zu\": %.0f, ", depth, speed.reads_per_s);
   }
   uint64_t at = 0;
   const DiskReaderOptions options;
-  const size_t part = (size_t{1} << 17) - 8192;
+  const size_t part = options.buffer_bytes - 8192;
   const Speed speed = Measure(**file, options, part, [&] {
     at = at + 2 * part > size ? 0 : at + part;
     return at;

@@ -29,10 +29,12 @@ TEST(LinkUsTest, RoundTripAndBothTransfersCount) {
 }
 
 TEST(LinkUsTest, WhatOthersSendTakesTheLeadersCardWhichIsAsFastAsItsFastestLink) {
-  Cluster cluster{{LeaderHost("a", {}), RemoteHost("b", {}, 100), RemoteHost("c", {}, 10)}, 0};
-  cluster.hosts[1].link.bytes_per_s = 1e8;
+  Cluster cluster{
+      {LeaderHost("a", {}), RemoteHost("b", {}, 100), RemoteHost("c", {}, 10), RemoteHost("d", {}, 10)}, 0};
+  cluster.hosts[1].link.bytes_per_s = cluster.hosts[3].link.bytes_per_s = 1e8;
   cluster.hosts[2].link.bytes_per_s = 1e9;
-  EXPECT_DOUBLE_EQ(LinkUs(cluster, 1, Section{{}, 4000, 8000}, 2), 100 + 120 + 24);
+  EXPECT_DOUBLE_EQ(LinkUs(cluster, 1, Section{{}, 4000, 8000}, {false, true, true, true}), 100 + 120 + 24);
+  EXPECT_DOUBLE_EQ(LinkUs(cluster, 0, Section{{}, 4000, 8000}, {false, true, true, true}), 0);
 }
 
 class ExpectedTimeTest : public ::testing::Test {

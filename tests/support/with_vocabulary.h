@@ -30,7 +30,7 @@ inline absl::StatusOr<std::vector<uint8_t>> WithVocabulary(const GgufFile& file)
     writer.Set("tokenizer.ggml.token_type", std::move(types));
   }
   for (const GgufTensor& tensor : file.tensors()) {
-    writer.AddTensor(tensor.name, tensor.type, {tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions},
+    writer.AddTensor(tensor.name, tensor.type, tensor.shape(),
                      std::vector<uint8_t>(tensor.data.begin(), tensor.data.end()));
   }
   return writer.Serialize();

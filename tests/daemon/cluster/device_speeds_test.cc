@@ -6,7 +6,6 @@ namespace hearth {
 namespace {
 
 const DeviceSpeeds::Device kCpu = {"a", "cpu"};
-constexpr uint64_t kMinuteMs = 60000;
 
 class DeviceSpeedsTest : public ::testing::Test {
  protected:
@@ -14,13 +13,14 @@ class DeviceSpeedsTest : public ::testing::Test {
   void Work(double bytes_per_s, uint64_t epoch = 1) {
     bytes_ += static_cast<uint64_t>(bytes_per_s * 3);
     ns_ += 3'000'000'000;
-    now_ms_ += 6000;
-    speeds_.Note(kCpu, epoch, bytes_, ns_, now_ms_);
+    now_ += std::chrono::seconds(6);
+    speeds_.Note(kCpu, epoch, bytes_, ns_, now_);
   }
   double Figure() const { return speeds_.BytesPerSecond(kCpu).value_or(0); }
 
   DeviceSpeeds speeds_;
-  uint64_t bytes_ = 0, ns_ = 0, now_ms_ = 1000;
+  uint64_t bytes_ = 0, ns_ = 0;
+  DeviceSpeeds::Clock::time_point now_{std::chrono::seconds(1)};
 };
 
 TEST_F(DeviceSpeedsTest, TwoWindowsThatAgreeGiveAFigure) {
@@ -55,15 +55,15 @@ TEST_F(DeviceSpeedsTest, LittleWorkOrAMomentIsNoWindow) {
   for (int i = 0; i < 10; ++i) {
     bytes_ += 1000;
     ns_ += 1000;
-    now_ms_ += 6000;
-    speeds_.Note(kCpu, 1, bytes_, ns_, now_ms_);
+    now_ += std::chrono::seconds(6);
+    speeds_.Note(kCpu, 1, bytes_, ns_, now_);
   }
   EXPECT_EQ(Figure(), 0);
   for (int i = 0; i < 10; ++i) {
     bytes_ += 1'000'000'000;
     ns_ += 100'000'000;
-    now_ms_ += 100;
-    speeds_.Note(kCpu, 1, bytes_, ns_, now_ms_);
+    now_ += std::chrono::milliseconds(100);
+    speeds_.Note(kCpu, 1, bytes_, ns_, now_);
   }
   EXPECT_EQ(Figure(), 0);
 }
@@ -80,11 +80,11 @@ TEST_F(DeviceSpeedsTest, CountersOfAnotherPlanBeginAnew) {
 
 TEST_F(DeviceSpeedsTest, UnusedHostIsForgottenAfterAWhileAUsedOneIsNot) {
   for (int i = 0; i < 3; ++i) Work(1e10);
-  speeds_.ForgetUnused({"a"}, now_ms_ + 60 * kMinuteMs);
+  speeds_.ForgetUnused({"a"}, now_ + std::chrono::minutes(60));
   EXPECT_GT(Figure(), 0);
-  speeds_.ForgetUnused({}, now_ms_ + 4 * kMinuteMs);
+  speeds_.ForgetUnused({}, now_ + std::chrono::minutes(4));
   EXPECT_GT(Figure(), 0);
-  speeds_.ForgetUnused({}, now_ms_ + 6 * kMinuteMs);
+  speeds_.ForgetUnused({}, now_ + std::chrono::minutes(6));
   EXPECT_EQ(Figure(), 0);
   EXPECT_EQ(speeds_.version(), 2u);
 }

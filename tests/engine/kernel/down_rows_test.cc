@@ -6,6 +6,7 @@
 
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/fixed_point.h"
+#include "engine/kernel/turned_rows.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernel/kernel_test_util.h"
 
@@ -55,7 +56,7 @@ TEST(TurnedDownRows, GiveTheBitsOfTheDenseProduct) {
          {TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ4_0}) {
       SCOPED_TRACE(TypeName(type));
       for (const size_t n_embd : {32, 544, 300}) {
-        if (!DownRows::CanTurn(type, n_embd)) continue;
+        if (!TurnedRows::Has(type, n_embd)) continue;
         const TestMatrix m = RandomMatrix(type, n_embd, kNeurons, 1);
         const DownRows down = *DownRows::Turn(type, n_embd, kNeurons, ReaderOf(m), pool);
         const std::vector<uint32_t> ids = SomeNeurons();
@@ -124,10 +125,10 @@ TEST(DownRows, ColumnsAreComputedAloneAsTogether) {
 }
 
 TEST(TurnedDownRows, ExistOnlyForTypesWhoseCodesStandByThemselves) {
-  EXPECT_TRUE(DownRows::CanTurn(TensorType::kQ4_0, 96));
-  EXPECT_FALSE(DownRows::CanTurn(TensorType::kQ8_0, 80));
-  EXPECT_FALSE(DownRows::CanTurn(TensorType::kQ4_K, 256));
-  EXPECT_TRUE(DownRows::CanTurn(TensorType::kF16, 80));
+  EXPECT_TRUE(TurnedRows::Has(TensorType::kQ4_0, 96));
+  EXPECT_FALSE(TurnedRows::Has(TensorType::kQ8_0, 80));
+  EXPECT_FALSE(TurnedRows::Has(TensorType::kQ4_K, 256));
+  EXPECT_TRUE(TurnedRows::Has(TensorType::kF16, 80));
 }
 
 }  // namespace

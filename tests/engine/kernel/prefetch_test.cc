@@ -10,6 +10,8 @@
 namespace hearth {
 namespace {
 
+constexpr uint64_t kLarge = uint64_t{1} << 30;
+
 std::vector<float> ProductOf(const Matrix& matrix, ThreadPool& pool) {
   const std::vector<float> x(matrix.cols(), 0.5f);
   std::vector<float> out(matrix.rows());
@@ -28,10 +30,10 @@ TEST(PrefetchTest, MeasuringOnceOrTwiceChangesNoResultAndSettlesTheChoice) {
   const absl::StatusOr<Matrix> matrix = Matrix::Pack(TensorType::kQ4_0, 512, 1024, blocks, pool);
   ASSERT_TRUE(matrix.ok()) << matrix.status();
   const std::vector<float> before = ProductOf(*matrix, pool);
-  MeasurePrefetch(pool);
+  MeasurePrefetch(kLarge, pool);
   const bool chosen = WantsPrefetch();
   EXPECT_EQ(ProductOf(*matrix, pool), before);
-  MeasurePrefetch(pool);
+  MeasurePrefetch(kLarge, pool);
   EXPECT_EQ(WantsPrefetch(), chosen);
 }
 

@@ -286,8 +286,7 @@ TEST(PackedFileTest, TensorsThatAreNeitherInRecordsNorInTheFileAreRefused) {
   writer.CopyMetadata(*packed);
   for (const GgufTensor& tensor : packed->tensors()) {
     if (!tensor.data.empty())
-      writer.AddTensor(tensor.name, tensor.type, {tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions},
-                       {tensor.data.begin(), tensor.data.end()});
+      writer.AddTensor(tensor.name, tensor.type, tensor.shape(), {tensor.data.begin(), tensor.data.end()});
   }
   const std::vector<uint8_t> bytes = writer.Serialize().value();
   const std::unique_ptr<GgufFile> file = GgufFile::Parse(bytes, "without records").value();
