@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "placement/exchange.h"
+#include "placement/memory_budget.h"
 #include "placement/section_split.h"
 
 namespace hearth::placement {
@@ -57,10 +58,8 @@ CandidateMaker::CandidateMaker(const Cluster& cluster, const Model& model, std::
 
 bool CandidateMaker::MayTake(size_t section, uint32_t device, bool shared, const Choices& choices) const {
   const uint32_t host = devices_[device].host;
-  const Device& described = cluster_.hosts[host].devices[devices_[device].device];
-  if (model_.sections[section].cpu_only && described.kind == DeviceKind::kGpu) return false;
-  if (host == cluster_.leader) return true;
-  return shared && choices.hosts[host] && !model_.sections[section].stays_with_leader;
+  return MayHold(cluster_, devices_[device], model_.sections[section]) &&
+         (host == cluster_.leader || (shared && choices.hosts[host]));
 }
 
 std::vector<bool> CandidateMaker::SharedSections(const Choices& choices) const {

@@ -1,5 +1,6 @@
 #include "placement/cluster.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -62,6 +63,15 @@ absl::Status ValidateHost(const Host& host, bool is_leader) {
 }  // namespace
 
 std::string_view DeviceKindName(DeviceKind kind) { return kind == DeviceKind::kGpu ? "gpu" : "cpu"; }
+
+bool SameFigures(const Host& a, const Host& b) {
+  return a.link == b.link &&
+         std::equal(a.devices.begin(), a.devices.end(), b.devices.begin(), b.devices.end(),
+                    [](const Device& x, const Device& y) {
+                      return x.kind == y.kind && x.read_bytes_per_s == y.read_bytes_per_s &&
+                             x.operations_per_s == y.operations_per_s && x.dispatch_us == y.dispatch_us;
+                    });
+}
 
 std::vector<DeviceRef> ListDevices(const Cluster& cluster) {
   std::vector<DeviceRef> devices;

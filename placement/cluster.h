@@ -44,6 +44,9 @@ struct Host {
   Link link;  // of no meaning for the leader
 };
 
+// Whether two hosts are alike but for their names and memory.
+bool SameFigures(const Host& a, const Host& b);
+
 // The leader runs attention, norms and output on its first device and asks all devices for the FFNs.
 struct Cluster {
   std::vector<Host> hosts;

@@ -205,13 +205,12 @@ class Explainer {
   }
 
   std::string SavingLine() const {
-    std::string helpers;
+    std::vector<std::string> helpers;
     for (size_t h = 0; h < cluster_.hosts.size(); ++h) {
-      if (h == cluster_.leader || GroupsOf(h) == 0) continue;
-      absl::StrAppend(&helpers, helpers.empty() ? "" : " and ", cluster_.hosts[h].name);
+      if (h != cluster_.leader && GroupsOf(h) > 0) helpers.push_back(cluster_.hosts[h].name);
     }
-    const bool several = helpers.find(" and ") != std::string::npos;
-    return absl::StrCat(several ? "Hosts " : "Host ", helpers, several ? " save " : " saves ",
+    const bool several = helpers.size() > 1;
+    return absl::StrCat(several ? "Hosts " : "Host ", JoinWithAnd(helpers), several ? " save " : " saves ",
                         Difference(*comparisons_.alone_us, plan_.time.total_us), " per token: host ",
                         LeaderName(), " alone would take ", FormatTime(*comparisons_.alone_us), ".");
   }

@@ -30,7 +30,8 @@ struct Group {
   uint64_t memory_bytes() const { return always_bytes + firing_bytes + cache_bytes; }
   // Bytes that one token is expected to read.
   double expected_bytes() const {
-    return static_cast<double>(always_bytes) + frequency * static_cast<double>(firing_bytes) + cache_read_bytes;
+    return static_cast<double>(always_bytes) + frequency * static_cast<double>(firing_bytes) +
+           cache_read_bytes;
   }
 };
 
@@ -50,7 +51,7 @@ struct Section {
   // partial sum that comes back.
   uint64_t sent_bytes = 0;
   uint64_t returned_bytes = 0;
-  SectionName name;
+  SectionName name = {};
   bool stays_with_leader = false;  // no other host may take part
   bool cpu_only = false;           // GPUs cannot compute it
 };

@@ -5,17 +5,14 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "placement/candidate.h"
+#include "placement/column_mix.h"
 #include "placement/explain.h"
+#include "placement/memory_budget.h"
 #include "placement/staged_plan.h"
-#include "placement/units.h"
 
 namespace hearth::placement {
 namespace {
-
-// Numbers of shared sections that are tried between none and all.
-constexpr size_t kSharedSectionSteps = 8;
 
 struct Candidate {
   Assignment assignment;
@@ -37,6 +34,7 @@ class Search {
       : cluster_(cluster),
         model_(model),
         maker_(cluster, model, memory_bytes),
+        mix_(cluster, model, memory_bytes),
         margin_(std::max(margin, 1e-9)) {}
 
   Found Alone() const { return Try({std::vector<bool>(cluster_.hosts.size(), false), 0}); }
@@ -53,27 +51,36 @@ class Search {
     return IsFaster(many, few, margin_) ? many : few;
   }
 
-  // The fastest in which only these hosts may take part.
+  // The fastest that is found in which only these hosts may take part.
   Found WithHosts(const std::vector<bool>& hosts) const {
-    Found best;
-    Choices choices{hosts, 0};
-    for (size_t shared : SharedSectionCounts(hosts)) {
-      Found found = Try({hosts, shared});
-      if (!IsFaster(found, best)) continue;
-      best = std::move(found);
-      choices.shared_sections = shared;
-    }
-    if (!best) return best;
-    Found improved = best;
-    maker_.Improve(choices, improved->assignment);
+    std::optional<Assignment> assignment = mix_.Make(hosts);
+    // Where memory is so tight that fractions of sections do not help.
+    if (!assignment) assignment = maker_.Make({hosts, model_.sections.size()});
+    if (!assignment) return std::nullopt;
+    const double total_us = ExpectedTime(cluster_, model_, *assignment).total_us;
+    return Candidate{*std::move(assignment), total_us};
+  }
+
+  // The same with more effort.
+  Found BestWith(const std::vector<bool>& hosts) const {
+    Found mixed = Improved(WithHosts(hosts));
+    Found dealt = Improved(Try({hosts, model_.sections.size()}));
+    return IsFaster(dealt, mixed) ? dealt : mixed;
+  }
+
+  // By small steps between its hosts.
+  Found Improved(Found found) const {
+    if (!found) return found;
+    Found improved = found;
+    maker_.Improve({HostsOf(found->assignment), model_.sections.size()}, improved->assignment);
     improved->total_us = ExpectedTime(cluster_, model_, improved->assignment).total_us;
-    return IsFaster(improved, best) ? improved : best;
+    return IsFaster(improved, found) ? improved : found;
   }
 
  private:
   Found Add() const {
     std::vector<bool> hosts(cluster_.hosts.size(), false);
-    for (Found best = WithHosts(hosts);;) {
+    for (Found best = BestWith(hosts);;) {
       const auto [changed, found] = FastestChange(hosts, true);
       if (changed == hosts.size() || !IsFaster(found, best, margin_)) return best;
       hosts[changed] = true;
@@ -83,7 +90,7 @@ class Search {
 
   Found TakeAway() const {
     std::vector<bool> hosts(cluster_.hosts.size(), true);
-    for (Found best = WithHosts(hosts);;) {
+    for (Found best = BestWith(hosts);;) {
       const auto [changed, found] = FastestChange(hosts, false);
       if (!found || IsFaster(best, found, margin_)) return best;
       hosts[changed] = false;
@@ -95,43 +102,39 @@ class Search {
   // no host can be changed, or nothing fits then.
   std::pair<size_t, Found> FastestChange(std::vector<bool> hosts, bool value) const {
     std::pair<size_t, Found> fastest{hosts.size(), std::nullopt};
-    for (size_t h = 0; h < hosts.size(); ++h) {
+    std::vector<size_t> tried;
+    for (size_t i = 0; i < hosts.size(); ++i) {
+      // Of hosts that are alike one stands for all: the first is added first and taken away last.
+      const size_t h = value ? i : hosts.size() - 1 - i;
       if (h == cluster_.leader || hosts[h] == value) continue;
+      if (std::any_of(tried.begin(), tried.end(), [&](size_t t) { return AreTwins(t, h); })) continue;
+      tried.push_back(h);
       hosts[h] = value;
       Found found = WithHosts(hosts);
       hosts[h] = !value;
       if (IsFaster(found, fastest.second)) fastest = {h, std::move(found)};
     }
+    if (fastest.second) {
+      hosts[fastest.first] = value;
+      fastest.second = BestWith(hosts);
+    }
     return fastest;
   }
 
-  std::vector<size_t> SharedSectionCounts(const std::vector<bool>& hosts) const {
-    const size_t sections = model_.sections.size();
-    bool any_remote = false;
-    for (size_t h = 0; h < hosts.size(); ++h) any_remote |= hosts[h] && h != cluster_.leader;
-    if (!any_remote) return {0};
-    std::vector<size_t> counts = {0};
-    for (size_t step = 1; step <= kSharedSectionSteps; ++step) {
-      const size_t count = (sections * step + kSharedSectionSteps - 1) / kSharedSectionSteps;
-      if (count != counts.back()) counts.push_back(count);
-    }
-    const size_t fewest = FewestSharedSections(hosts);
-    if (std::find(counts.begin(), counts.end(), fewest) == counts.end()) counts.push_back(fewest);
-    return counts;
+  bool AreTwins(size_t a, size_t b) const {
+    const Host &x = cluster_.hosts[a], &y = cluster_.hosts[b];
+    return SameFigures(x, y) &&
+           std::equal(x.devices.begin(), x.devices.end(), y.devices.begin(), y.devices.end(),
+                      [](const Device& i, const Device& j) { return i.memory_bytes == j.memory_bytes; });
   }
 
-  // The smallest number of shared sections with which the model fits: least round trips.
-  size_t FewestSharedSections(const std::vector<bool>& hosts) const {
-    size_t low = 0, high = model_.sections.size();
-    while (low < high) {
-      const size_t middle = low + (high - low) / 2;
-      if (maker_.Make({hosts, middle})) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
+  std::vector<bool> HostsOf(const Assignment& assignment) const {
+    std::vector<bool> hosts(cluster_.hosts.size(), false);
+    const std::vector<DeviceRef> devices = ListDevices(cluster_);
+    for (const std::vector<uint32_t>& placed : assignment) {
+      for (const uint32_t d : placed) hosts[devices[d].host] = true;
     }
-    return high;
+    return hosts;
   }
 
   Found Try(const Choices& choices) const {
@@ -144,54 +147,9 @@ class Search {
   const Cluster& cluster_;
   const Model& model_;
   CandidateMaker maker_;
+  mutable ColumnMix mix_;
   double margin_ = 0;
 };
-
-// What neuron groups may take of each device: the leader's part comes out of its first device.
-absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const Model& model) {
-  std::vector<uint64_t> memory;
-  for (const DeviceRef& ref : ListDevices(cluster)) {
-    const Host& host = cluster.hosts[ref.host];
-    const Device& device = host.devices[ref.device];
-    uint64_t bytes = device.memory_bytes;
-    if (ref.host == cluster.leader && ref.device == 0) {
-      if (bytes < model.leader_memory_bytes) {
-        return absl::ResourceExhaustedError(absl::StrCat(
-            "the leader's part of the model (embedding, norms, buffers) needs ",
-            FormatBytes(model.leader_memory_bytes), ", but device ", host.name, "/", device.name, " offers ",
-            FormatBytes(bytes), ": ", FormatBytes(model.leader_memory_bytes - bytes),
-            " are missing; offer more memory, or use a shorter context or a smaller quantisation"));
-      }
-      bytes -= model.leader_memory_bytes;
-    }
-    memory.push_back(bytes);
-  }
-  return memory;
-}
-
-uint64_t Sum(const std::vector<uint64_t>& values) {
-  uint64_t sum = 0;
-  for (uint64_t value : values) {
-    if (__builtin_add_overflow(sum, value, &sum)) return std::numeric_limits<uint64_t>::max();
-  }
-  return sum;
-}
-
-absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory) {
-  const uint64_t needed = GroupBytes(model);
-  const uint64_t offered = Sum(memory);
-  const std::string start =
-      absl::StrCat("the model needs ", FormatBytes(needed), " besides the leader's part, all devices offer ",
-                   FormatBytes(offered));
-  if (needed > offered) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(start, ": ", FormatBytes(needed - offered),
-                     " are missing; offer more memory, add a host, or use a smaller "
-                     "quantisation"));
-  }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      start, " but in pieces that are too small: the groups cannot be divided; offer a little more memory"));
-}
 
 Model WithAttentionAtHome(Model model) {
   for (Section& section : model.sections)
@@ -219,13 +177,11 @@ void GiveHostsAGroup(const Cluster& cluster, const Model& model, const std::vect
   }
   for (size_t i = 0; i < assignment.size(); ++i) {
     const std::vector<Group>& groups = model.sections[i].groups;
-    if (model.sections[i].stays_with_leader) continue;
     std::vector<size_t> held(cluster.hosts.size(), 0);
     for (uint32_t d : assignment[i]) ++held[devices[d].host];
     for (uint32_t d = 0; d < devices.size(); ++d) {
       if (!hosts[devices[d].host] || held[devices[d].host] > 0) continue;
-      const DeviceKind kind = cluster.hosts[devices[d].host].devices[devices[d].device].kind;
-      if (model.sections[i].cpu_only && kind == DeviceKind::kGpu) continue;
+      if (!MayHold(cluster, devices[d], model.sections[i])) continue;
       size_t chosen = groups.size();
       for (size_t g = 0; g < groups.size(); ++g) {
         if (held[devices[assignment[i][g]].host] < 2 || groups[g].memory_bytes() > free_bytes[d]) continue;

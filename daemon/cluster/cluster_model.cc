@@ -431,7 +431,10 @@ absl::Status ClusterModel::PrepareStep() {
   TakeOverCaches(former.get(), *plan);
   decoder_->SetDevices(plan->devices());
   decoder_->SetStages(plan->stages());
+  // What is cached was computed under a former plan, on a GPU perhaps.
+  const bool alike_before = former == nullptr || reuse_.rows_alike;
   reuse_ = ReuseWith(*plan);
+  reuse_.rows_alike &= alike_before;
   if (former != nullptr) {
     MutexLock lock(&mutex_);
     retired_.push_back(std::move(former));

@@ -1,11 +1,12 @@
 #include "placement/plan.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/session.h"
 #include "daemon/planning/cluster_file.h"
@@ -17,6 +18,9 @@
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
 #include "engine/neuron/profile_file.h"
+#include "placement/lower_bound.h"
+#include "placement/plan.h"
+#include "placement/units.h"
 
 namespace hearth::model_tool {
 namespace {
@@ -32,8 +36,20 @@ struct PlanFlags {
   bool use_every_host = false;
   uint32_t stages = 1;
   bool keep_attention = false;
+  bool prove = false;
   bool json = false;
 };
+
+std::string ProofSentence(const placement::LowerBound& bound, double plan_us) {
+  std::string sentence =
+      absl::StrFormat("No plan takes less than %s per token: this one is within %.1f %% of the best there is",
+                      placement::FormatTime(bound.total_us), 100 * (plan_us / bound.total_us - 1));
+  if (bound.unfinished > 0) {
+    absl::StrAppendFormat(&sentence, "; %d of %d searches were given up, so the best may be nearer",
+                          bound.unfinished, bound.problems);
+  }
+  return sentence + ".";
+}
 
 absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
   HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster, ReadClusterFile(flags.cluster_path));
@@ -50,12 +66,19 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
                           DescribeModel(outline, {.sequences = flags.sequences,
                                                   .context_length = options.context_length,
                                                   .kv_type = kv_flags.kv()}));
-  HEARTH_ASSIGN_OR_RETURN(const placement::Plan plan,
+  HEARTH_ASSIGN_OR_RETURN(placement::Plan plan,
                           placement::MakePlan(cluster, model,
                                               {.use_every_host = flags.use_every_host,
                                                .stages = flags.stages,
                                                .keep_attention = flags.keep_attention}));
-  return Print(flags.json ? PlanToJson(cluster, plan) + "\n" : PlanToText(cluster, plan));
+  std::optional<double> lower_bound_us;
+  if (flags.prove) {
+    HEARTH_ASSIGN_OR_RETURN(const placement::LowerBound bound,
+                            placement::ProveLowerBound(cluster, model, plan));
+    lower_bound_us = bound.total_us;
+    plan.explanation.push_back(ProofSentence(bound, plan.time.total_us));
+  }
+  return Print(flags.json ? PlanToJson(cluster, plan, lower_bound_us) + "\n" : PlanToText(cluster, plan));
 }
 
 }  // namespace
@@ -82,6 +105,8 @@ void AddPlan(CLI::App& app, Job& job) {
   command->add_flag(
       "--keep-attention", flags->keep_attention,
       "give other hosts neurons only: attention, its cache and the output head stay with the leader");
+  command->add_flag("--prove", flags->prove,
+                    "prove how much faster a plan could be at most; may take minutes");
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &job] { job = [flags] { return MakeAndPrintPlan(*flags); }; });
 }

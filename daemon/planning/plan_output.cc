@@ -87,7 +87,8 @@ std::string LayerRange(size_t first, size_t last) {
 
 }  // namespace
 
-std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan) {
+std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan,
+                       std::optional<double> lower_bound_us) {
   json document = {{"time_per_token_us", plan.time.total_us},
                    {"tokens_per_second", 1e6 / std::max(plan.time.total_us, 1e-3)},
                    {"leader_us", plan.time.leader_us},
@@ -105,6 +106,7 @@ std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan&
     document["devices"].push_back(DeviceJson(cluster, use));
   for (size_t i = 0; i < plan.assignment.size(); ++i)
     document[ListOf(plan.sections[i].kind)].push_back(SectionJson(cluster, plan, i));
+  if (lower_bound_us) document["lower_bound_us"] = *lower_bound_us;
   return document.dump();
 }
 

@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_PLANNING_PLAN_OUTPUT_H_
 #define HEARTH_DAEMON_PLANNING_PLAN_OUTPUT_H_
 
+#include <optional>
 #include <string>
 
 #include "placement/cluster.h"
@@ -15,8 +16,10 @@ namespace hearth {
 //              head_groups, output_runs, expected_bytes_per_token, neurons: [per layer]}],
 //   layers: [{time_us, compute_us, link_us, slowest: host/device, round_trips, devices: [host/device per
 //             group]}] of the FFNs, attention: [the same of the layers' attention], output: [the same of the
-//   output head, one], explanation: [sentences]
-std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan);
+//   output head, one], explanation: [sentences],
+//   lower_bound_us: what no plan can be faster than, where it was proved}
+std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan,
+                       std::optional<double> lower_bound_us = std::nullopt);
 
 // The plan for people: the explanation, then a table of neurons per device and layer with the time that
 // the layer takes, attention included (layers alike are joined).

@@ -19,8 +19,17 @@ endfunction()
 # What a test that may start daemons needs around it.
 set(HEARTH_TEST_ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
 
-# hearth_test(NAME SOURCES a_test.cc DEPENDS targets [LABELS unit]): a GoogleTest program, one ctest entry. The target
-# LABEL_tests builds those of a label.
+# The target LABEL_tests builds the programs of the tests of a label.
+function(hearth_label_program name)
+  foreach(label IN LISTS ARGN)
+    if(NOT TARGET ${label}_tests)
+      add_custom_target(${label}_tests)
+    endif()
+    add_dependencies(${label}_tests ${name})
+  endforeach()
+endfunction()
+
+# hearth_test(NAME SOURCES a_test.cc DEPENDS targets [LABELS unit]): a GoogleTest program, one ctest entry.
 function(hearth_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
@@ -36,10 +45,9 @@ function(hearth_test name)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT}
     ENVIRONMENT "${HEARTH_TEST_ENVIRONMENT}")
-  foreach(label IN LISTS TEST_LABELS)
-    if(NOT TARGET ${label}_tests)
-      add_custom_target(${label}_tests)
-    endif()
-    add_dependencies(${label}_tests ${name})
-  endforeach()
+  # Daemons notice whom nobody hears of: others' load would be taken for that.
+  if("cluster" IN_LIST TEST_LABELS)
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL TRUE)
+  endif()
+  hearth_label_program(${name} ${TEST_LABELS})
 endfunction()

@@ -84,7 +84,7 @@ std::shared_ptr<const TokenMasks::Local> TokenMasks::LocalAt(const Place& place,
   MutexLock lock(&mutex_);
   const auto found = locals_.find(place);
   if (found != locals_.end() && !(last_try && found->second->too_wide)) return found->second;
-  std::optional<Local> computed = ComputeLocal(place, last_try);
+  std::optional<Local> computed = ComputeLocal(local_, place, last_try);
   if (!computed) return nullptr;
   auto local = std::make_shared<const Local>(*std::move(computed));
   local_bytes_ += kEntryBytes + local->few.size() * sizeof(TokenId) + local->exits.size() * sizeof(uint32_t) +
@@ -97,19 +97,20 @@ std::shared_ptr<const TokenMasks::Local> TokenMasks::LocalAt(const Place& place,
   return local;
 }
 
-std::optional<TokenMasks::Local> TokenMasks::ComputeLocal(const Place& place, bool last_try) const {
-  if (local_.Full()) (void)local_.Compact({});
+std::optional<TokenMasks::Local> TokenMasks::ComputeLocal(Recognizer& recognizer, const Place& place,
+                                                          bool last_try) const {
+  if (recognizer.Full()) (void)recognizer.Compact({});
   FrameId frame = kBottomFrame;
-  for (size_t i = place.size(); i-- > 1;) frame = local_.Frame({{place[i], frame}});
+  for (size_t i = place.size(); i-- > 1;) frame = recognizer.Frame({{place[i], frame}});
   const Item item = {place[0], frame};
-  ConfigId start = local_.At({&item, 1});
+  ConfigId start = recognizer.At({&item, 1});
   ConfigId none = kDeadConfig;
   Local local;
   uint32_t behind = 0;
-  const bool whole = Walk(local_, TokenTrie::kRoot, &start, &none, [&](uint32_t index, ConfigId config) {
+  const bool whole = Walk(recognizer, TokenTrie::kRoot, &start, &none, [&](uint32_t index, ConfigId config) {
     const auto tokens = trie_->tokens(index);
     local.few.insert(local.few.end(), tokens.begin(), tokens.end());
-    if (!local_.MayEnd(config)) return true;
+    if (!recognizer.MayEnd(config)) return true;
     local.exits.push_back(index);
     behind += trie_->node(index).end - index - 1;
     return last_try || behind <= kMaxNodesBehind;

@@ -53,8 +53,7 @@ class TokenMasks {
   // Null where that is too much.
   std::shared_ptr<const Local> LocalAt(const Place& place, bool last_try) const;
   // Nothing where that is too much.
-  std::optional<Local> ComputeLocal(const Place& place, bool last_try) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Local> ComputeLocal(Recognizer& recognizer, const Place& place, bool last_try) const;
   absl::Status AddBehind(Recognizer& recognizer, FrameId caller, const std::vector<uint32_t>& exits,
                          ConfigId* config, TokenMask& mask) const;
   // Calls visit(node, config) for all nodes below `top` that can be reached from `start`; it says whether to

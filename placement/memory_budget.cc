@@ -1,0 +1,86 @@
+#include "placement/memory_budget.h"
+
+#include <limits>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "placement/units.h"
+
+namespace hearth::placement {
+namespace {
+
+uint64_t Sum(const std::vector<uint64_t>& values) {
+  uint64_t sum = 0;
+  for (uint64_t value : values) {
+    if (__builtin_add_overflow(sum, value, &sum)) return std::numeric_limits<uint64_t>::max();
+  }
+  return sum;
+}
+
+uint64_t CacheBytes(const Model& model) {
+  uint64_t bytes = 0;
+  for (const Section& section : model.sections) {
+    for (const Group& group : section.groups) bytes += group.cache_bytes;
+  }
+  return bytes;
+}
+
+// "43 %", rounded down.
+std::string PercentOf(uint64_t part, uint64_t whole) {
+  return absl::StrCat(static_cast<int>(100 * (static_cast<double>(part) / static_cast<double>(whole))), " %");
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const Model& model) {
+  std::vector<uint64_t> memory;
+  for (const DeviceRef& ref : ListDevices(cluster)) {
+    const Host& host = cluster.hosts[ref.host];
+    const Device& device = host.devices[ref.device];
+    uint64_t bytes = device.memory_bytes;
+    if (ref.host == cluster.leader && ref.device == 0) {
+      if (bytes < model.leader_memory_bytes) {
+        return absl::ResourceExhaustedError(absl::StrCat(
+            "the leader's part of the model (embedding, norms, buffers) needs ",
+            FormatBytes(model.leader_memory_bytes), ", but device ", host.name, "/", device.name, " offers ",
+            FormatBytes(bytes), ": ", FormatBytes(model.leader_memory_bytes - bytes),
+            " are missing; offer more memory, or use a shorter context or a smaller quantisation"));
+      }
+      bytes -= model.leader_memory_bytes;
+    }
+    memory.push_back(bytes);
+  }
+  return memory;
+}
+
+absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory) {
+  const uint64_t needed = GroupBytes(model);
+  const uint64_t offered = Sum(memory);
+  const std::string start =
+      absl::StrCat("the model needs ", FormatBytes(needed), " besides the leader's part, all devices offer ",
+                   FormatBytes(offered));
+  if (needed > offered) {
+    const uint64_t missing = needed - offered, cache = CacheBytes(model);
+    std::string message = absl::StrCat(start, ": ", FormatBytes(missing),
+                                       " are missing; offer more memory, add a host, or use a smaller "
+                                       "quantisation");
+    if (offered > cache) {
+      absl::StrAppend(&message, " (it fits with weights of ", PercentOf(offered - cache, needed - cache),
+                      " of this size)");
+    }
+    if (cache > missing) {
+      absl::StrAppend(&message, " or a shorter context or fewer slots (it fits with a cache of ",
+                      PercentOf(cache - missing, cache), " of this one's ", FormatBytes(cache), ")");
+    }
+    return absl::ResourceExhaustedError(message);
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      start, " but in pieces that are too small: the groups cannot be divided; offer a little more memory"));
+}
+
+bool MayHold(const Cluster& cluster, const DeviceRef& device, const Section& section) {
+  if (section.stays_with_leader && device.host != cluster.leader) return false;
+  return !section.cpu_only || cluster.hosts[device.host].devices[device.device].kind != DeviceKind::kGpu;
+}
+
+}  // namespace hearth::placement

@@ -1,0 +1,25 @@
+#ifndef HEARTH_PLACEMENT_MEMORY_BUDGET_H_
+#define HEARTH_PLACEMENT_MEMORY_BUDGET_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "placement/cluster.h"
+#include "placement/model.h"
+
+namespace hearth::placement {
+
+// Bytes that groups may take of each device of ListDevices(cluster): the leader's part comes out of its first
+// device. RESOURCE_EXHAUSTED that says what is missing where that does not hold it.
+absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const Model& model);
+
+// Why groups do not fit into `memory` (see GroupMemory): RESOURCE_EXHAUSTED with what is missing.
+absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory);
+
+// Whether a device may hold groups of a section at all.
+bool MayHold(const Cluster& cluster, const DeviceRef& device, const Section& section);
+
+}  // namespace hearth::placement
+
+#endif  // HEARTH_PLACEMENT_MEMORY_BUDGET_H_
