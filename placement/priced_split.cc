@@ -12,11 +12,11 @@
 namespace hearth::placement {
 namespace {
 
-constexpr int kBisections = 16;
+constexpr int kHalvings = 16;
 // Times that are tried between the shortest and the longest: for each set of hosts, and for the best one.
 constexpr int kTimes = 14;
 constexpr int kFineTimes = 160;
-constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
+constexpr uint32_t kUnplaced = std::numeric_limits<uint32_t>::max();
 
 double Heat(const Group& group) {
   return group.memory_bytes() == 0 ? 0 : group.expected_bytes() / static_cast<double>(group.memory_bytes());
@@ -141,7 +141,7 @@ std::optional<PricedSplit::Way> PricedSplit::With(const std::vector<bool>& remot
   };
   if (!consider(longest_us)) return std::nullopt;
   double low = 0, high = longest_us;
-  for (int i = 0; i < kBisections; ++i) {
+  for (int i = 0; i < kHalvings; ++i) {
     const double middle = low + (high - low) / 2;
     (consider(middle) ? high : low) = middle;
   }
@@ -167,7 +167,7 @@ std::optional<PricedSplit::Way> PricedSplit::Fill(double limit_us, bool cheapest
       return offer.us_per_byte[a] < offer.us_per_byte[b];
     return intensity(a) > intensity(b);
   });
-  Way way{std::vector<uint32_t>(section_.groups.size(), kNobody), {}, overhead_us, 0};
+  Way way{std::vector<uint32_t>(section_.groups.size(), kUnplaced), {}, overhead_us, 0};
   size_t left = way.placed.size();
   for (const uint32_t d : order) {
     double room_us = limit_us - overhead_us[d];
@@ -175,7 +175,7 @@ std::optional<PricedSplit::Way> PricedSplit::Fill(double limit_us, bool cheapest
     for (size_t i = 0; i < hottest_first_.size() && left > 0; ++i) {
       const size_t g = hottest_first_[cheapest_first ? hottest_first_.size() - 1 - i : i];
       const uint64_t bytes = section_.groups[g].memory_bytes();
-      if (way.placed[g] != kNobody || group_us_[d][g] > room_us || bytes > room_bytes) continue;
+      if (way.placed[g] != kUnplaced || group_us_[d][g] > room_us || bytes > room_bytes) continue;
       room_us -= group_us_[d][g];
       room_bytes -= bytes;
       way.placed[g] = d;

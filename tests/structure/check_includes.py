@@ -8,7 +8,7 @@ Prints one line per include that does not and exits with 1 if there is any. The 
 - client -> proto <- daemon -> {engine, placement}; proto, engine and placement do not know one another.
 - client knows engine/base and engine/command_line, which the programs share, and nothing else of engine.
 - engine knows no network; within engine arrows go only upwards in ENGINE_ORDER.
-- placement knows nothing but the standard library and Abseil.
+- placement knows nothing but the standard library, Abseil and COIN-OR's solvers.
 - within daemon arrows go only upwards in DAEMON_ORDER; every room may know the headers in daemon/ itself.
 - daemon/capacity, daemon/planning and daemon/model_tool know neither proto nor gRPC.
 - No folder depends on itself by way of others, and nothing outside tests/ depends on tests/.
@@ -55,6 +55,7 @@ DAEMON_PURE = {"capacity", "planning", "model_tool"}
 NETWORK = re.compile(
     r"^(grpc|google/protobuf|boost/asio|asio|sys/socket\.h|sys/epoll\.h|netinet/|arpa/|netdb\.h|openssl/)")
 CUDA = re.compile(r"^(cuda|cublas|nv|cooperative_groups|mma\.h)")
+SOLVER = re.compile(r"(Cbc|Cgl|Clp|Coin|Osi)\w+\.hpp$")
 STANDARD_LIBRARY = re.compile(r"^[a-z_0-9]+$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 IMPORT = re.compile(r'^\s*import\s+(?:public\s+|weak\s+)?"([^"]+)"')
@@ -120,8 +121,8 @@ def check_project_include(path, included):
 def check_foreign_include(path, included):
     """What is wrong with including a file from outside the project, or None."""
     own = path.split("/")[0]
-    if own == "placement" and not STANDARD_LIBRARY.match(included) and not included.startswith("absl/"):
-        return "placement knows nothing but the standard library and Abseil"
+    if own == "placement" and not (STANDARD_LIBRARY.match(included) or included.startswith("absl/") or SOLVER.match(included)):
+        return "placement knows nothing but the standard library, Abseil and COIN-OR's solvers"
     if own == "engine" and NETWORK.match(included):
         return "engine knows no network"
     if own == "engine" and CUDA.match(included) and path != "engine/gpu/gpu.h":

@@ -32,6 +32,7 @@ class CheckIncludesTest(unittest.TestCase):
         self.assert_accepted("engine/model/model.cc", '#include "engine/base/check.h"')
         self.assert_accepted("engine/kernel/matrix.cc", "#include <hwy/highway.h>")
         self.assert_accepted("placement/plan.cc", '#include <vector>\n#include "absl/types/span.h"')
+        self.assert_accepted("placement/column_program.cc", "#include <ClpSimplex.hpp>")
         self.assert_accepted("daemon/cluster/a.cc", '#include "proto/hearth/v1/worker.pb.h"')
         self.assert_accepted("daemon/cluster/a.cc", "#include <boost/asio.hpp>")
         self.assert_accepted("daemon/planning/a.cc",

@@ -61,8 +61,8 @@ TEST_F(PlanOutputTest, TextJoinsLayersThatAreAlike) {
   EXPECT_EQ(text.substr(text.find("\nNeurons per layer")),
             "\nNeurons per layer:\n"
             "layer         a/gpu     b/cpu        time\n"
-            "0                16        16       11 us\n"
-            "1-2              32         0      0.1 us\n");
+            "0-1              32         0      0.1 us\n"
+            "2                16        16       11 us\n");
 }
 
 TEST_F(PlanOutputTest, TextBeginsWithTheExplanation) {
