@@ -29,6 +29,28 @@ size_t Beginning(std::string_view text, std::string_view mark) {
   return 0;
 }
 
+// Where `mark` begins in calls as models write them: not in a string of their JSON.
+size_t FindBehindJson(std::string_view text, std::string_view mark) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (text.substr(i).starts_with(mark)) {
+      return i;
+    } else if (c == '"') {
+      in_string = depth > 0;
+    } else if (c == '{' || c == '[') {
+      ++depth;
+    } else if ((c == '}' || c == ']') && depth > 0) {
+      --depth;
+    }
+  }
+  return std::string_view::npos;
+}
+
 }  // namespace
 
 struct AnswerParser::Opener {
@@ -85,6 +107,12 @@ AnswerPieces AnswerParser::Push(std::string_view text) {
 
 AnswerPieces AnswerParser::Finish() {
   AnswerPieces pieces;
+  // A call whose JSON never ends is closed by the first mark all the same.
+  while (mode_ == Mode::kCalls && !end_.empty() && held_.find(end_) != std::string::npos) {
+    CloseSection(held_.find(end_), pieces);
+    while (Advance(pieces)) {
+    }
+  }
   const std::string rest = std::exchange(held_, "");
   if (mode_ == Mode::kStart || mode_ == Mode::kText) {
     Say(rest, pieces);
@@ -170,11 +198,9 @@ void AnswerParser::Open(const Opener& opener) {
 
 bool AnswerParser::AdvanceSection(AnswerPieces& pieces) {
   if (end_.empty()) return false;
-  const size_t at = held_.find(end_);
+  const size_t at = mode_ == Mode::kCalls ? FindBehindJson(held_, end_) : held_.find(end_);
   if (at != std::string::npos) {
-    const std::string body = held_.substr(0, at);
-    held_.erase(0, at + end_.size());
-    Close(body, /*ended=*/true, pieces);
+    CloseSection(at, pieces);
     return true;
   }
   if (mode_ != Mode::kReasoning) return false;
@@ -182,6 +208,13 @@ bool AnswerParser::AdvanceSection(AnswerPieces& pieces) {
   held_.erase(0, certain.size());
   Say(certain, pieces);
   return false;
+}
+
+// The mark that ends the section begins at `at`.
+void AnswerParser::CloseSection(size_t at, AnswerPieces& pieces) {
+  const std::string body = held_.substr(0, at);
+  held_.erase(0, at + end_.size());
+  Close(body, /*ended=*/true, pieces);
 }
 
 void AnswerParser::Close(std::string_view body, bool ended, AnswerPieces& pieces) {

@@ -56,6 +56,7 @@ class AnswerParser {
   bool AdvanceText(AnswerPieces& pieces);
   bool AdvanceSection(AnswerPieces& pieces);
   void Open(const Opener& opener);
+  void CloseSection(size_t at, AnswerPieces& pieces);
   void Close(std::string_view body, bool ended, AnswerPieces& pieces);
   void CloseHeader(std::string_view header);
   bool OpensAt(const Opener& opener, size_t at) const;

@@ -112,6 +112,20 @@ TEST(AnswerParserTest, CallComesWhenItsMarkEndsIt) {
   EXPECT_THAT(parser.Push("l>").calls, ElementsAre(kNow));
 }
 
+TEST(AnswerParserTest, MarkWithinAnArgumentDoesNotEndTheCall) {
+  const AnswerPieces pieces =
+      Parse(R"(<tool_call>{"name": "plus", "arguments": {"a": "x \" </tool_call> y"}}</tool_call> done)");
+  EXPECT_THAT(pieces.calls, ElementsAre(ToolCall{"plus", R"({"a":"x \" </tool_call> y"})"}));
+  EXPECT_EQ(pieces.text, "done");
+}
+
+TEST(AnswerParserTest, CallWhoseJsonNeverEndsIsTextUpToItsMarkAndTheNextOneIsStillTaken) {
+  const AnswerPieces pieces = Parse(
+      R"(<tool_call>{"name": "plus</tool_call><tool_call>{"name": "now", "arguments": {}}</tool_call>)");
+  EXPECT_EQ(pieces.text, R"(<tool_call>{"name": "plus</tool_call>)");
+  EXPECT_THAT(pieces.calls, ElementsAre(kNow));
+}
+
 TEST(AnswerParserTest, WhatLooksLikeACallAndIsNoneStaysText) {
   for (const char* text :
        {"<tool_call>\nplus(1)\n</tool_call>", "<tool_call>{\"name\": \"plus\"", "[TOOL_CALLS] none",
