@@ -182,6 +182,9 @@ void RoundTo(TensorType type, Rows& values) {
   }
 }
 
+// Eigen reads the first value of a matrix even where there is none.
+bool AllFinite(const MatrixXf& values) { return values.size() == 0 || values.allFinite(); }
+
 class PredictorFitter {
  public:
   PredictorFitter(const PredictorTask& task, const PredictorOptions& options)
@@ -192,7 +195,7 @@ class PredictorFitter {
     factors_ = FactorGate(task_, moments, static_cast<int>(options_.max_rank) - 1);
     gate_ = held_out_ * View(task_.gate, task_.n_embd).transpose();
     if (!task_.bias.empty()) gate_.rowwise() += View(task_.bias, task_.neurons).row(0);
-    if (!gate_.allFinite() || !factors_.fc1.allFinite() || !factors_.fc2.allFinite()) {
+    if (!AllFinite(gate_) || !AllFinite(factors_.fc1) || !AllFinite(factors_.fc2)) {
       return absl::InvalidArgumentError("its gate or inputs are not finite numbers on this text");
     }
     Thresholds thresholds(task_, gate_);

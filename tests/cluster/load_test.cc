@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/cluster/daemon_process.h"
+#include "tests/support/sanitizers.h"
 
 namespace hearth {
 namespace {
@@ -114,7 +115,7 @@ TEST_F(Load, FiveHundredCancelledStreamsFreeEverySlotAndTheMemory) {
     }
     EXPECT_TRUE(stream.Finish().ok());
   });
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // those keep what was freed, and shadows
+#if !HEARTH_SANITIZED  // those keep what was freed, and shadows
   const uint64_t after = daemon_.ResidentBytes();
   EXPECT_LT(after, before + (32u << 20)) << "grew from " << before << " to " << after << " bytes";
 #endif

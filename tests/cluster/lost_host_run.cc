@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/cluster/daemon_process.h"
+#include "tests/support/sanitizers.h"
 
 namespace hearth {
 namespace {
@@ -53,7 +54,7 @@ std::vector<Cell> AllCells() {
 }
 
 // How much longer than in an unbroken run a stream may wait for a token.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if HEARTH_SANITIZED
 constexpr absl::Duration kLongestPause = absl::Seconds(30);
 #else
 constexpr absl::Duration kLongestPause = absl::Seconds(5);

@@ -26,8 +26,9 @@ class LostWorker : public ::testing::Test {
   }
 
   void StartWorker() {
-    worker_ = std::make_unique<DaemonProcess>(folder_.path(), "worker",
-                                              std::vector<std::string>{"--join", coordinator_.address(), "--device", kDevice});
+    worker_ = std::make_unique<DaemonProcess>(
+        folder_.path(), "worker",
+        std::vector<std::string>{"--join", coordinator_.address(), "--device", kDevice});
     EXPECT_TRUE(AwaitCluster(client_, [](const auto& status) { return HostHasShare(status, "worker"); }));
   }
 

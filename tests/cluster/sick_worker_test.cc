@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "tests/cluster/daemon_process.h"
 #include "tests/cluster/relay.h"
+#include "tests/support/sanitizers.h"
 
 namespace hearth {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 
 // Within which both happen: 3 s where nothing else runs, which the output shows; a busy machine gets more.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if HEARTH_SANITIZED
 constexpr absl::Duration kSoon = absl::Seconds(60);
 #else
 constexpr absl::Duration kSoon = absl::Seconds(15);

@@ -8,6 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "tests/support/sanitizers.h"
+
 namespace hearth {
 namespace {
 
@@ -18,7 +20,7 @@ size_t ResidentBytes() {
 }
 
 TEST(FreedMemoryTest, PagesBetweenPiecesInUseGoBackToTheSystem) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if HEARTH_SANITIZED
   GTEST_SKIP() << "sanitizers have allocators of their own";
 #endif
   constexpr size_t kPiece = 16 << 10, kPieces = 4096;
