@@ -56,48 +56,37 @@ CandidateMaker::CandidateMaker(const Cluster& cluster, const Model& model, std::
   });
 }
 
-bool CandidateMaker::MayTake(size_t section, uint32_t device, bool shared, const Choices& choices) const {
+bool CandidateMaker::MayTake(size_t section, uint32_t device, const std::vector<bool>& hosts) const {
   const uint32_t host = devices_[device].host;
   return MayHold(cluster_, devices_[device], model_.sections[section]) &&
-         (host == cluster_.leader || (shared && choices.hosts[host]));
+         (host == cluster_.leader || hosts[host]);
 }
 
-std::vector<bool> CandidateMaker::SharedSections(const Choices& choices) const {
-  std::vector<bool> shared(model_.sections.size(), false);
-  for (size_t i = 0; i < choices.shared_sections; ++i) shared[busiest_first_[i]] = true;
-  return shared;
-}
-
-std::optional<Assignment> CandidateMaker::Make(const Choices& choices) const {
+std::optional<Assignment> CandidateMaker::Make(const std::vector<bool>& hosts) const {
   State state{Assignment(model_.sections.size()), memory_bytes_, std::vector<uint64_t>(devices_.size(), 0)};
-  const std::vector<bool> shared = SharedSections(choices);
   for (size_t i = 0; i < busiest_first_.size(); ++i) {
     for (uint32_t d = 0; d < devices_.size(); ++d) {
-      if (MayTake(busiest_first_[i], d, shared[busiest_first_[i]], choices))
-        state.waiting_bytes[d] += section_bytes_[busiest_first_[i]];
+      if (MayTake(busiest_first_[i], d, hosts)) state.waiting_bytes[d] += section_bytes_[busiest_first_[i]];
     }
   }
-  // Sections that the leader's host keeps for itself come first: the others can still go elsewhere.
   for (size_t i = busiest_first_.size(); i-- > 0;) {
-    if (!PlaceSection(busiest_first_[i], shared[busiest_first_[i]], choices, state)) return std::nullopt;
+    if (!PlaceSection(busiest_first_[i], hosts, state)) return std::nullopt;
   }
   return std::move(state.assignment);
 }
 
-void CandidateMaker::Improve(const Choices& choices, Assignment& assignment) const {
+void CandidateMaker::Improve(const std::vector<bool>& hosts, Assignment& assignment) const {
   State state{std::move(assignment), memory_bytes_, {}};
   for (size_t i = 0; i < model_.sections.size(); ++i) {
     for (size_t g = 0; g < state.assignment[i].size(); ++g) {
       state.free_bytes[state.assignment[i][g]] -= model_.sections[i].groups[g].memory_bytes();
     }
   }
-  const std::vector<bool> shared = SharedSections(choices);
-  // By now links have their price in every section: any section may be shared where that pays.
   const std::function<bool(size_t, uint32_t)> may_take = [&](size_t section, uint32_t device) {
-    return MayTake(section, device, true, choices);
+    return MayTake(section, device, hosts);
   };
   for (int pass = 0; pass < kImprovements; ++pass) {
-    for (size_t section : busiest_first_) SplitAgain(section, shared[section], choices, state);
+    for (size_t section : busiest_first_) SplitAgain(section, hosts, state);
     ImproveByExchange(cluster_, model_, may_take, state.assignment, state.free_bytes);
   }
   assignment = std::move(state.assignment);
@@ -149,11 +138,11 @@ std::optional<std::vector<uint32_t>> CandidateMaker::Split(size_t section,
   return SplitSection(model_.sections[section], participants);
 }
 
-bool CandidateMaker::PlaceSection(size_t section, bool shared, const Choices& choices, State& state) const {
+bool CandidateMaker::PlaceSection(size_t section, const std::vector<bool>& hosts, State& state) const {
   std::vector<uint32_t> takers;
   std::vector<uint64_t> all_free;
   for (uint32_t d = 0; d < devices_.size(); ++d) {
-    if (!MayTake(section, d, shared, choices)) continue;
+    if (!MayTake(section, d, hosts)) continue;
     takers.push_back(d);
     all_free.push_back(state.free_bytes[d]);
   }
@@ -168,7 +157,7 @@ bool CandidateMaker::PlaceSection(size_t section, bool shared, const Choices& ch
   return true;
 }
 
-void CandidateMaker::SplitAgain(size_t section, bool shared, const Choices& choices, State& state) const {
+void CandidateMaker::SplitAgain(size_t section, const std::vector<bool>& hosts, State& state) const {
   const std::vector<Group>& groups = model_.sections[section].groups;
   std::vector<uint32_t>& now = state.assignment[section];
   std::vector<uint64_t> free_bytes = state.free_bytes;
@@ -176,7 +165,7 @@ void CandidateMaker::SplitAgain(size_t section, bool shared, const Choices& choi
   std::vector<uint32_t> takers;
   std::vector<uint64_t> offered;
   for (uint32_t d = 0; d < devices_.size(); ++d) {
-    if (!MayTake(section, d, shared, choices)) continue;
+    if (!MayTake(section, d, hosts)) continue;
     takers.push_back(d);
     offered.push_back(free_bytes[d]);
   }

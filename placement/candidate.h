@@ -12,34 +12,26 @@
 
 namespace hearth::placement {
 
-// The choices that the search for a plan varies; everything else follows from them.
-struct Choices {
-  // Per host of the cluster: whether it may take part. The leader always may.
-  std::vector<bool> hosts;
-  // In how many sections the other hosts may take part; those in which most bytes are expected come first.
-  // Fewer sections mean fewer round trips: what does not fit the leader's host is then concentrated.
-  size_t shared_sections = 0;
-};
-
-// Makes assignments from choices, section by section within the devices' memory. Immutable.
+// Makes assignments to the leader's host and others that may take part, section by section within the
+// devices' memory. Immutable.
 class CandidateMaker {
  public:
   // Cluster and model are valid, borrowed, and outlive this. `memory_bytes`: per device of
   // ListDevices(cluster), what neuron groups may take of it.
   CandidateMaker(const Cluster& cluster, const Model& model, std::vector<uint64_t> memory_bytes);
 
-  // An assignment under the choices, or nullopt when the groups do not fit.
-  std::optional<Assignment> Make(const Choices& choices) const;
+  // An assignment to the leader's host and `hosts` (per host of the cluster), or nullopt when the groups do
+  // not fit.
+  std::optional<Assignment> Make(const std::vector<bool>& hosts) const;
   // Makes what Make has returned faster: sections are split again with the memory that is left over, and
   // exchange memory with one another (exchange.h). Takes many times as long as Make.
-  void Improve(const Choices& choices, Assignment& assignment) const;
+  void Improve(const std::vector<bool>& hosts, Assignment& assignment) const;
 
  private:
   struct State;
-  bool PlaceSection(size_t section, bool shared, const Choices& choices, State& state) const;
-  void SplitAgain(size_t section, bool shared, const Choices& choices, State& state) const;
-  std::vector<bool> SharedSections(const Choices& choices) const;
-  bool MayTake(size_t section, uint32_t device, bool shared, const Choices& choices) const;
+  bool PlaceSection(size_t section, const std::vector<bool>& hosts, State& state) const;
+  void SplitAgain(size_t section, const std::vector<bool>& hosts, State& state) const;
+  bool MayTake(size_t section, uint32_t device, const std::vector<bool>& hosts) const;
   std::vector<uint64_t> Quotas(size_t section, const std::vector<uint32_t>& takers, const State& state) const;
   std::optional<std::vector<uint32_t>> Split(size_t section, const std::vector<uint32_t>& takers,
                                              const std::vector<uint64_t>& memory_bytes) const;

@@ -33,17 +33,10 @@ ColumnMix::ColumnMix(const Cluster& cluster, const Model& model, std::vector<uin
 // False where it is known already.
 bool ColumnMix::Add(size_t kind, std::vector<uint32_t> placed) {
   const Section& section = model_.sections[kinds_.first[kind]];
-  Way way{kind, std::move(placed), {}, {}};
-  way.split.us = ExpectedSectionTime(cluster_, devices_, section, way.placed).total_us;
-  way.split.bytes.assign(devices_.size(), 0);
-  for (size_t g = 0; g < way.placed.size(); ++g)
-    way.split.bytes[way.placed[g]] += static_cast<double>(section.groups[g].memory_bytes());
-  for (const Way& known : ways_) {
-    if (known.kind == kind && known.split == way.split) return false;
-  }
-  way.remotes = RemoteHosts(cluster_, devices_, way.placed);
-  program_.Add(kind, way.split);
-  ways_.push_back(std::move(way));
+  SectionSplit split = ExpectedSplit(cluster_, devices_, section, placed);
+  if (!program_.Add(kind, split)) return false;
+  std::vector<bool> remotes = RemoteHosts(cluster_, devices_, placed);
+  ways_.push_back({kind, std::move(placed), std::move(split), std::move(remotes)});
   return true;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ClpSimplex.hpp>
 #include <algorithm>
+#include <utility>
 
 namespace hearth::placement {
 namespace {
@@ -16,6 +17,7 @@ struct ColumnProgram::Program {
   size_t kinds = 0;
   size_t devices = 0;
   double unit = 1;  // bytes are counted in it: figures of one size
+  std::vector<std::pair<size_t, SectionSplit>> known;
 };
 
 ColumnProgram::ColumnProgram(absl::Span<const int> sections_of_kind, absl::Span<const uint64_t> memory_bytes)
@@ -37,8 +39,10 @@ ColumnProgram::ColumnProgram(absl::Span<const int> sections_of_kind, absl::Span<
 
 ColumnProgram::~ColumnProgram() = default;
 
-void ColumnProgram::Add(size_t kind, const SectionSplit& split) {
+bool ColumnProgram::Add(size_t kind, const SectionSplit& split) {
   Program& p = *program_;
+  if (std::find(p.known.begin(), p.known.end(), std::pair{kind, split}) != p.known.end()) return false;
+  p.known.emplace_back(kind, split);
   std::vector<int> rows = {static_cast<int>(kind)};
   std::vector<double> factors = {1};
   for (size_t d = 0; d < p.devices; ++d) {
@@ -47,6 +51,7 @@ void ColumnProgram::Add(size_t kind, const SectionSplit& split) {
     factors.push_back(split.bytes[d] / p.unit);
   }
   p.simplex.addColumn(static_cast<int>(rows.size()), rows.data(), factors.data(), 0, COIN_DBL_MAX, split.us);
+  return true;
 }
 
 void ColumnProgram::Allow(size_t way, bool allowed) {

@@ -7,16 +7,9 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "placement/plan_time.h"
 
 namespace hearth::placement {
-
-// What a way of placing one section costs.
-struct SectionSplit {
-  double us = 0;              // its expected time
-  std::vector<double> bytes;  // of its groups on each device
-
-  bool operator==(const SectionSplit&) const = default;
-};
 
 // The linear program of a decomposition: how many sections of each kind are split in which of the known ways,
 // so that all take the least time and the devices' memory holds them. Fractions of sections are allowed.
@@ -26,8 +19,9 @@ class ColumnProgram {
   ColumnProgram(absl::Span<const int> sections_of_kind, absl::Span<const uint64_t> memory_bytes);
   ~ColumnProgram();
 
-  // A way to split a section of this kind; ways are numbered in this order.
-  void Add(size_t kind, const SectionSplit& split);
+  // A way to split a section of this kind; ways are numbered in this order. False, and nothing is added,
+  // where it is known already.
+  bool Add(size_t kind, const SectionSplit& split);
   // Whether it may be used.
   void Allow(size_t way, bool allowed);
 

@@ -11,30 +11,6 @@
 #include "placement/section_problem.h"
 
 namespace hearth::placement {
-namespace {
-
-// The linear program, into which each way comes once.
-class Master {
- public:
-  Master(const SectionKinds& kinds, const std::vector<uint64_t>& memory_bytes)
-      : program_(kinds.counts, memory_bytes) {}
-
-  // False where it is known already.
-  bool Add(size_t kind, const SectionSplit& split) {
-    if (std::find(known_.begin(), known_.end(), std::pair{kind, split}) != known_.end()) return false;
-    known_.emplace_back(kind, split);
-    program_.Add(kind, split);
-    return true;
-  }
-
-  ColumnProgram& program() { return program_; }
-
- private:
-  ColumnProgram program_;
-  std::vector<std::pair<size_t, SectionSplit>> known_;
-};
-
-}  // namespace
 
 absl::StatusOr<LowerBound> ProveLowerBound(const Cluster& cluster, const Model& model, const Plan& plan,
                                            const ProofLimits& limits) {
@@ -49,10 +25,10 @@ absl::StatusOr<LowerBound> ProveLowerBound(const Cluster& cluster, const Model& 
   std::vector<SectionProblem> problems;
   for (const size_t first : kinds.first)
     problems.emplace_back(cluster, devices, model.sections[first], *memory);
-  Master master(kinds, *memory);
+  ColumnProgram master(kinds.counts, *memory);
   for (size_t i = 0; i < kinds.of_section.size(); ++i) {
     const size_t kind = kinds.of_section[i];
-    master.Add(kind, problems[kind].Of(plan.assignment[i]));
+    master.Add(kind, ExpectedSplit(cluster, devices, model.sections[i], plan.assignment[i]));
   }
 
   LowerBound bound;
@@ -70,9 +46,9 @@ absl::StatusOr<LowerBound> ProveLowerBound(const Cluster& cluster, const Model& 
       bound.unfinished += solution.finished ? 0 : 1;
     }
     sections_us = std::max(sections_us, lowest_us);
-    const double reached_us = master.program().Solve();
+    const double reached_us = master.Solve();
     if (!any_new || sections_us >= reached_us * (1 - limits.gap)) break;
-    prices = master.program().Prices();
+    prices = master.Prices();
   }
   bound.total_us = plan.time.leader_us + sections_us;
   return bound;

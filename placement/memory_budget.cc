@@ -1,5 +1,6 @@
 #include "placement/memory_budget.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -81,6 +82,24 @@ absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory)
 bool MayHold(const Cluster& cluster, const DeviceRef& device, const Section& section) {
   if (section.stays_with_leader && device.host != cluster.leader) return false;
   return !section.cpu_only || cluster.hosts[device.host].devices[device.device].kind != DeviceKind::kGpu;
+}
+
+bool AreTwins(const Cluster& cluster, absl::Span<const DeviceRef> devices, uint32_t host, uint32_t other,
+              absl::Span<const uint64_t> memory_bytes, absl::Span<const double> us_per_byte) {
+  if (host == cluster.leader || other == cluster.leader ||
+      !SameFigures(cluster.hosts[host], cluster.hosts[other])) {
+    return false;
+  }
+  const auto first = [&](uint32_t h) {
+    return static_cast<size_t>(
+        std::find_if(devices.begin(), devices.end(), [h](const DeviceRef& d) { return d.host == h; }) -
+        devices.begin());
+  };
+  for (size_t i = 0; i < cluster.hosts[host].devices.size(); ++i) {
+    const size_t a = first(host) + i, b = first(other) + i;
+    if (memory_bytes[a] != memory_bytes[b] || us_per_byte[a] != us_per_byte[b]) return false;
+  }
+  return true;
 }
 
 }  // namespace hearth::placement

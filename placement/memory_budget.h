@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "placement/cluster.h"
 #include "placement/model.h"
 
@@ -19,6 +20,11 @@ absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory)
 
 // Whether a device may hold groups of a section at all.
 bool MayHold(const Cluster& cluster, const DeviceRef& device, const Section& section);
+
+// Whether a plan is as good after two hosts other than the leader have changed places: they are alike, and so
+// are what memory their devices have (see GroupMemory) and what it costs.
+bool AreTwins(const Cluster& cluster, absl::Span<const DeviceRef> devices, uint32_t host, uint32_t other,
+              absl::Span<const uint64_t> memory_bytes, absl::Span<const double> us_per_byte);
 
 }  // namespace hearth::placement
 

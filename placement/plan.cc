@@ -26,22 +26,21 @@ bool IsFaster(const Found& a, const Found& b, double by = 1e-9) {
   return a && (!b || a->total_us < b->total_us * (1 - by));
 }
 
-// Searches the choices (see candidate.h) for the fastest plan.
+// Searches for the hosts whose plan is the fastest.
 class Search {
  public:
   // `margin`: see PlanOptions.
   Search(const Cluster& cluster, const Model& model, const std::vector<uint64_t>& memory_bytes, double margin)
       : cluster_(cluster),
         model_(model),
+        devices_(ListDevices(cluster)),
+        memory_bytes_(memory_bytes),
         maker_(cluster, model, memory_bytes),
         mix_(cluster, model, memory_bytes),
         margin_(std::max(margin, 1e-9)) {}
 
-  Found Alone() const { return Try({std::vector<bool>(cluster_.hosts.size(), false), 0}); }
-
-  Found EveryHost() const {
-    return Try({std::vector<bool>(cluster_.hosts.size(), true), model_.sections.size()});
-  }
+  Found Alone() const { return Dealt(std::vector<bool>(cluster_.hosts.size(), false)); }
+  Found EveryHost() const { return Dealt(std::vector<bool>(cluster_.hosts.size(), true)); }
 
   // Adds hosts to the leader's as long as one saves the margin, and takes hosts away from all of them as long
   // as one does not; the faster of the two, the latter only where it saves the margin.
@@ -53,18 +52,16 @@ class Search {
 
   // The fastest that is found in which only these hosts may take part.
   Found WithHosts(const std::vector<bool>& hosts) const {
-    std::optional<Assignment> assignment = mix_.Make(hosts);
+    Found mixed = Mixed(hosts);
     // Where memory is so tight that fractions of sections do not help.
-    if (!assignment) assignment = maker_.Make({hosts, model_.sections.size()});
-    if (!assignment) return std::nullopt;
-    const double total_us = ExpectedTime(cluster_, model_, *assignment).total_us;
-    return Candidate{*std::move(assignment), total_us};
+    return mixed ? mixed : Dealt(hosts);
   }
 
+ private:
   // The same with more effort.
   Found BestWith(const std::vector<bool>& hosts) const {
-    Found mixed = Improved(WithHosts(hosts));
-    Found dealt = Improved(Try({hosts, model_.sections.size()}));
+    Found mixed = Improved(Mixed(hosts));
+    Found dealt = Improved(Dealt(hosts));
     return IsFaster(dealt, mixed) ? dealt : mixed;
   }
 
@@ -72,12 +69,11 @@ class Search {
   Found Improved(Found found) const {
     if (!found) return found;
     Found improved = found;
-    maker_.Improve({HostsOf(found->assignment), model_.sections.size()}, improved->assignment);
+    maker_.Improve(HostsOf(found->assignment), improved->assignment);
     improved->total_us = ExpectedTime(cluster_, model_, improved->assignment).total_us;
     return IsFaster(improved, found) ? improved : found;
   }
 
- private:
   Found Add() const {
     std::vector<bool> hosts(cluster_.hosts.size(), false);
     for (Found best = BestWith(hosts);;) {
@@ -102,12 +98,15 @@ class Search {
   // no host can be changed, or nothing fits then.
   std::pair<size_t, Found> FastestChange(std::vector<bool> hosts, bool value) const {
     std::pair<size_t, Found> fastest{hosts.size(), std::nullopt};
-    std::vector<size_t> tried;
-    for (size_t i = 0; i < hosts.size(); ++i) {
+    std::vector<uint32_t> tried;
+    const std::vector<double> prices(devices_.size(), 0);
+    for (uint32_t i = 0; i < hosts.size(); ++i) {
       // Of hosts that are alike one stands for all: the first is added first and taken away last.
-      const size_t h = value ? i : hosts.size() - 1 - i;
+      const uint32_t h = value ? i : static_cast<uint32_t>(hosts.size()) - 1 - i;
       if (h == cluster_.leader || hosts[h] == value) continue;
-      if (std::any_of(tried.begin(), tried.end(), [&](size_t t) { return AreTwins(t, h); })) continue;
+      if (std::any_of(tried.begin(), tried.end(),
+                      [&](uint32_t t) { return AreTwins(cluster_, devices_, t, h, memory_bytes_, prices); }))
+        continue;
       tried.push_back(h);
       hosts[h] = value;
       Found found = WithHosts(hosts);
@@ -121,24 +120,17 @@ class Search {
     return fastest;
   }
 
-  bool AreTwins(size_t a, size_t b) const {
-    const Host &x = cluster_.hosts[a], &y = cluster_.hosts[b];
-    return SameFigures(x, y) &&
-           std::equal(x.devices.begin(), x.devices.end(), y.devices.begin(), y.devices.end(),
-                      [](const Device& i, const Device& j) { return i.memory_bytes == j.memory_bytes; });
-  }
-
   std::vector<bool> HostsOf(const Assignment& assignment) const {
     std::vector<bool> hosts(cluster_.hosts.size(), false);
-    const std::vector<DeviceRef> devices = ListDevices(cluster_);
     for (const std::vector<uint32_t>& placed : assignment) {
-      for (const uint32_t d : placed) hosts[devices[d].host] = true;
+      for (const uint32_t d : placed) hosts[devices_[d].host] = true;
     }
     return hosts;
   }
 
-  Found Try(const Choices& choices) const {
-    std::optional<Assignment> assignment = maker_.Make(choices);
+  Found Mixed(const std::vector<bool>& hosts) const { return Timed(mix_.Make(hosts)); }
+  Found Dealt(const std::vector<bool>& hosts) const { return Timed(maker_.Make(hosts)); }
+  Found Timed(std::optional<Assignment> assignment) const {
     if (!assignment) return std::nullopt;
     const double total_us = ExpectedTime(cluster_, model_, *assignment).total_us;
     return Candidate{*std::move(assignment), total_us};
@@ -146,6 +138,8 @@ class Search {
 
   const Cluster& cluster_;
   const Model& model_;
+  const std::vector<DeviceRef> devices_;
+  const std::vector<uint64_t> memory_bytes_;
   CandidateMaker maker_;
   mutable ColumnMix mix_;
   double margin_ = 0;

@@ -81,6 +81,15 @@ SectionTime ExpectedSectionTime(const Cluster& cluster, absl::Span<const DeviceR
   return time;
 }
 
+SectionSplit ExpectedSplit(const Cluster& cluster, absl::Span<const DeviceRef> devices,
+                           const Section& section, absl::Span<const uint32_t> placed) {
+  SectionSplit split{ExpectedSectionTime(cluster, devices, section, placed).total_us,
+                     std::vector<double>(devices.size(), 0)};
+  for (size_t g = 0; g < placed.size(); ++g)
+    split.bytes[placed[g]] += static_cast<double>(section.groups[g].memory_bytes());
+  return split;
+}
+
 PlanTime ExpectedTime(const Cluster& cluster, const Model& model, const Assignment& assignment) {
   const std::vector<DeviceRef> devices = ListDevices(cluster);
   PlanTime time;

@@ -57,6 +57,15 @@ double LinkUs(const Cluster& cluster, size_t host, const Section& section,
 // `devices` is ListDevices(cluster) and placed[group] a number in it.
 SectionTime ExpectedSectionTime(const Cluster& cluster, absl::Span<const DeviceRef> devices,
                                 const Section& section, absl::Span<const uint32_t> placed);
+// The same with what it takes of memory.
+struct SectionSplit {
+  double us = 0;
+  std::vector<double> bytes;  // of its groups on each device
+
+  bool operator==(const SectionSplit&) const = default;
+};
+SectionSplit ExpectedSplit(const Cluster& cluster, absl::Span<const DeviceRef> devices,
+                           const Section& section, absl::Span<const uint32_t> placed);
 PlanTime ExpectedTime(const Cluster& cluster, const Model& model, const Assignment& assignment);
 
 }  // namespace hearth::placement

@@ -42,10 +42,7 @@ PricedSplit::PricedSplit(const Cluster& cluster, absl::Span<const DeviceRef> dev
       section_(section),
       speed_(devices.size(), 0),
       group_us_(devices.size()),
-      hottest_first_(section.groups.size()),
-      first_device_(cluster.hosts.size(), 0) {
-  for (size_t h = 1; h < cluster.hosts.size(); ++h)
-    first_device_[h] = first_device_[h - 1] + cluster.hosts[h - 1].devices.size();
+      hottest_first_(section.groups.size()) {
   for (uint32_t d = 0; d < devices.size(); ++d) {
     if (!MayHold(cluster, devices[d], section)) continue;
     const Device& device = cluster.hosts[devices[d].host].devices[devices[d].device];
@@ -85,7 +82,9 @@ std::optional<PricedSplit::Way> PricedSplit::Search(std::vector<bool> remotes, c
     std::vector<uint32_t> tried;
     for (uint32_t h = 0; h < hosts.size(); ++h) {
       if (h == cluster_.leader || !hosts[h] || remotes[h] == add) continue;
-      if (std::any_of(tried.begin(), tried.end(), [&](uint32_t t) { return AreTwins(t, h, offer); }))
+      if (std::any_of(tried.begin(), tried.end(), [&](uint32_t t) {
+            return AreTwins(cluster_, devices_, t, h, offer.memory_bytes, offer.us_per_byte);
+          }))
         continue;
       tried.push_back(h);
       remotes[h] = add;
@@ -101,16 +100,6 @@ std::optional<PricedSplit::Way> PricedSplit::Search(std::vector<bool> remotes, c
     if (next) best = std::move(next);
     remotes[changed] = add;
   }
-}
-
-bool PricedSplit::AreTwins(uint32_t host, uint32_t other, const Offer& offer) const {
-  if (!SameFigures(cluster_.hosts[host], cluster_.hosts[other])) return false;
-  for (size_t i = 0; i < cluster_.hosts[host].devices.size(); ++i) {
-    const size_t a = first_device_[host] + i, b = first_device_[other] + i;
-    if (offer.us_per_byte[a] != offer.us_per_byte[b] || offer.memory_bytes[a] != offer.memory_bytes[b])
-      return false;
-  }
-  return true;
 }
 
 std::optional<PricedSplit::Way> PricedSplit::With(const std::vector<bool>& remotes, const Offer& offer,

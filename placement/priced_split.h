@@ -39,7 +39,6 @@ class PricedSplit {
                           const Offer& offer) const;
   void Improve(Way& way, const Offer& offer) const;
   void Measure(Way& way, const Offer& offer) const;
-  bool AreTwins(uint32_t host, uint32_t other, const Offer& offer) const;
 
   const Cluster& cluster_;
   absl::Span<const DeviceRef> devices_;
@@ -48,7 +47,6 @@ class PricedSplit {
   std::vector<double> speed_;                  // (devices) bytes per microsecond
   std::vector<std::vector<double>> group_us_;  // (devices, groups); empty where it may not hold any
   std::vector<size_t> hottest_first_;          // groups
-  std::vector<size_t> first_device_;           // (hosts)
 };
 
 }  // namespace hearth::placement

@@ -74,32 +74,6 @@ SectionProblem::SectionProblem(const Cluster& cluster, absl::Span<const DeviceRe
   }
 }
 
-SectionSplit SectionProblem::Of(absl::Span<const uint32_t> placed) const {
-  SectionSplit split{ExpectedSectionTime(cluster_, devices_, section_, placed).total_us,
-                     std::vector<double>(devices_.size(), 0)};
-  for (size_t g = 0; g < placed.size(); ++g)
-    split.bytes[placed[g]] += static_cast<double>(section_.groups[g].memory_bytes());
-  return split;
-}
-
-// Whether a plan does not change when these two change places.
-bool SectionProblem::AreTwins(uint32_t host, uint32_t other, absl::Span<const double> us_per_byte) const {
-  if (host == cluster_.leader || other == cluster_.leader ||
-      !SameFigures(cluster_.hosts[host], cluster_.hosts[other])) {
-    return false;
-  }
-  const auto first = [&](uint32_t h) {
-    return static_cast<size_t>(
-        std::find_if(devices_.begin(), devices_.end(), [h](const DeviceRef& d) { return d.host == h; }) -
-        devices_.begin());
-  };
-  for (size_t i = 0; i < cluster_.hosts[host].devices.size(); ++i) {
-    const size_t a = first(host) + i, b = first(other) + i;
-    if (memory_bytes_[a] != memory_bytes_[b] || us_per_byte[a] != us_per_byte[b]) return false;
-  }
-  return true;
-}
-
 SectionProblem::Solution SectionProblem::Solve(absl::Span<const double> us_per_byte, int max_nodes) const {
   const size_t hosts = cluster_.hosts.size();
   Columns columns{0, std::vector<int>(hosts, -1), std::vector<int>(devices_.size(), -1),
@@ -171,7 +145,9 @@ SectionProblem::Solution SectionProblem::Solve(absl::Span<const double> us_per_b
   }
   // Of hosts that are alike the first ones take part.
   for (uint32_t h = 0; h + 1 < hosts; ++h) {
-    if (columns.host[h] < 0 || columns.host[h + 1] < 0 || !AreTwins(h, h + 1, us_per_byte)) continue;
+    if (columns.host[h] < 0 || columns.host[h + 1] < 0 ||
+        !AreTwins(cluster_, devices_, h, h + 1, memory_bytes_, us_per_byte))
+      continue;
     rows.Add(columns.host[h], 1).Add(columns.host[h + 1], -1).Close(0, kInfinity);
   }
 
@@ -214,7 +190,7 @@ SectionProblem::Solution SectionProblem::Solve(absl::Span<const double> us_per_b
     --*place;
     placed[g] = static_cast<uint32_t>(place - left[c].begin());
   }
-  solution.best = Of(placed);
+  solution.best = ExpectedSplit(cluster_, devices_, section_, placed);
   return solution;
 }
 

@@ -7,8 +7,8 @@
 
 #include "absl/types/span.h"
 #include "placement/cluster.h"
-#include "placement/column_program.h"
 #include "placement/model.h"
+#include "placement/plan_time.h"
 
 namespace hearth::placement {
 
@@ -28,16 +28,12 @@ class SectionProblem {
   // `us_per_byte`: the price of each device's memory, not negative.
   Solution Solve(absl::Span<const double> us_per_byte, int max_nodes) const;
 
-  // The cost of placed[group], device numbers.
-  SectionSplit Of(absl::Span<const uint32_t> placed) const;
-
  private:
   struct GroupClass {
     Group figures;
     int count = 0;
   };
   struct Columns;
-  bool AreTwins(uint32_t host, uint32_t other, absl::Span<const double> us_per_byte) const;
 
   const Cluster& cluster_;
   absl::Span<const DeviceRef> devices_;

@@ -19,7 +19,6 @@
 #include "engine/model/model.h"
 #include "engine/neuron/profile_file.h"
 #include "placement/lower_bound.h"
-#include "placement/plan.h"
 #include "placement/units.h"
 
 namespace hearth::model_tool {
