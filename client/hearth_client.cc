@@ -186,6 +186,10 @@ absl::StatusOr<v1::Finished> Client::Generate(
   return finished;
 }
 
+absl::StatusOr<v1::EmbedResponse> Client::Embed(const v1::EmbedRequest& request) {
+  return Stubs::Call(stubs_->generation, server_, &v1::Generation::Stub::Embed, request);
+}
+
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request) {
   return Stubs::Call(stubs_->generation, server_, &v1::Generation::Stub::Tokenize, request);
 }

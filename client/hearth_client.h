@@ -58,6 +58,8 @@ class Client {
   // Generates and shows each event on the way.
   absl::StatusOr<v1::Finished> Generate(const v1::GenerateRequest& request,
                                         const std::function<void(const v1::GenerateResponse&)>& on_event);
+  // The calls of the same names in proto/hearth/v1/generation.proto.
+  absl::StatusOr<v1::EmbedResponse> Embed(const v1::EmbedRequest& request);
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request);
   absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request);
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,14 @@ struct ReuseRules {
   bool can_cut = true;
 };
 
+// What there is to know about a model's embeddings.
+struct EmbeddingTraits {
+  uint32_t dimensions = 0;         // values of a vector
+  std::optional<Pooling> pooling;  // what the file asks for
+  // Texts are read whole, in one step of at most DecoderOptions::max_rows, and nothing is generated.
+  bool whole_texts = false;
+};
+
 // A model that answers requests, with the devices of the current plan behind its decoder.
 class ServedModel {
  public:
@@ -40,6 +49,12 @@ class ServedModel {
   virtual Decoder& decoder() = 0;  // used by one scheduler thread only; its options() by any
   // Values of one row of logits: more than tokens where the file pads its output matrix.
   virtual int32_t vocab_size() const { return tokenizer().vocab_size(); }
+
+  // Of the model's file.
+  virtual EmbeddingTraits embeddings() {
+    const ModelSpec& spec = decoder().model().spec();
+    return {spec.n_embd, spec.pooling, !spec.causal};
+  }
 
   // Called by the scheduler's thread before each step: switches the decoder to the newest plan whose shards
   // are ready. What the decoder then holds of each sequence is what SequenceLength says: positions that were

@@ -22,6 +22,9 @@ struct GenerateOptions {
 // Streams the text, then tokens/s on stderr. With json: the events, one per line.
 absl::Status RunGenerate(Client& client, const GenerateOptions& options);
 
+// Prints the vectors of the texts, one per line. With json: the EmbedResponse.
+absl::Status RunEmbed(Client& client, const v1::EmbedRequest& request, bool json);
+
 struct ChatOptions {
   v1::ChatRequest request;          // all but the messages
   std::string system;               // the system message; empty: none

@@ -185,6 +185,42 @@ void AddGenerate(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+void AddEmbed(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& app =
+      *main.add_subcommand("embed", "Vectors that stand for texts: what means alike points alike");
+  auto request = std::make_shared<v1::EmbedRequest>();
+  app.add_option_function<std::vector<std::string>>(
+      "texts",
+      [=](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) request->add_inputs()->set_text(text);
+      },
+      "Texts, each of which gets a vector; default: stdin, which is one");
+  app.add_option_function<std::string>(
+      "--model", [=](const std::string& name) { request->set_model(name); },
+      "Model to ask; default: the only one");
+  app.add_option_function<std::string>(
+         "--pooling",
+         [=](const std::string& pooling) {
+           request->set_pooling(pooling == "mean"  ? v1::POOLING_MEAN
+                                : pooling == "cls" ? v1::POOLING_CLS
+                                                   : v1::POOLING_LAST);
+         },
+         "mean, cls or last; default: as the model's file says, else mean")
+      ->check(CLI::IsMember({"mean", "cls", "last"}).description(""));
+  AddField<uint32_t>(app, "--dimensions", request.get(), &v1::EmbedRequest::set_dimensions,
+                     "Keep the first values of each vector; default: all");
+  app.callback([=, &common, &command] {
+    command = [=, &common](Client& client) -> absl::Status {
+      if (request->inputs_size() == 0) {
+        absl::StatusOr<std::string> typed = ReadPrompt();
+        if (!typed.ok()) return typed.status();
+        request->add_inputs()->set_text(*std::move(typed));
+      }
+      return RunEmbed(client, *request, common.json);
+    };
+  });
+}
+
 // The options of a chat for the continuation of bare text.
 v1::GenerateRequest ContinuationOptions(const v1::ChatRequest& chat) {
   v1::GenerateRequest request;
@@ -363,6 +399,7 @@ int Main(int argc, char** argv) {
   app.add_flag("--json", common.json, "Print JSON, for programs");
   AddGenerate(app, common, command);
   AddChat(app, common, command);
+  AddEmbed(app, common, command);
   AddInspection(app, common, command);
   AddLoading(app, common, command);
   AddHosts(app, common, command);

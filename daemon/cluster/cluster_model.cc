@@ -125,9 +125,12 @@ absl::Status ClusterModel::SetCacheSize(const CacheSize& size) {
 }
 
 DecoderOptions ClusterModel::DecoderOptionsOf() const {
+  // Encoders read a text whole; those with long contexts were trained on texts of about this length.
+  constexpr uint32_t kLongestText = 2048;
+  const uint32_t text_rows = file_.outline->spec.causal ? 0 : std::min(cache_size_.context, kLongestText);
   return {.sequences = cache_size_.slots,
           .context_length = cache_size_.context,
-          .max_rows = context_->options.max_rows,
+          .max_rows = std::max(context_->options.max_rows, text_rows),
           .kv_type = context_->options.kv_type};
 }
 

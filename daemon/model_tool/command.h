@@ -19,6 +19,7 @@ void AddTokenize(CLI::App& app, Job& job);
 void AddLogits(CLI::App& app, Job& job);
 void AddGenerate(CLI::App& app, Job& job);
 void AddPerplexity(CLI::App& app, Job& job);
+void AddEmbed(CLI::App& app, Job& job);
 void AddBench(CLI::App& app, Job& job);
 void AddProfile(CLI::App& app, Job& job);
 void AddQuantize(CLI::App& app, Job& job);

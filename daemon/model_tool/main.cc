@@ -31,6 +31,7 @@ int Main(int argc, char** argv) {
   AddLogits(app, job);
   AddGenerate(app, job);
   AddPerplexity(app, job);
+  AddEmbed(app, job);
   AddBench(app, job);
   AddProfile(app, job);
   AddQuantize(app, job);

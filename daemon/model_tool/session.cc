@@ -173,7 +173,9 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   const DecoderOptions decoder_options{
       .sequences = sequences,
       .context_length = context,
-      .max_rows = std::max(sequences, std::min(kMaxRows, context)),
+      // Texts of models that embed are read whole.
+      .max_rows = std::max(sequences,
+                           session->model_->spec().causal ? std::min(kMaxRows, context) : context),
       .kv_type = flags.kv(),
   };
   HEARTH_ASSIGN_OR_RETURN(session->decoder_,

@@ -45,8 +45,9 @@ v1::FinishReason ToProto(EndReason reason) {
       return v1::FINISH_REASON_CANCELLED;
     case EndReason::kDeadline:
       return v1::FINISH_REASON_DEADLINE;
-    case EndReason::kSlowReader:
-      break;  // ends with a status, never with Finished
+    case EndReason::kSlowReader:  // ends with a status, never with Finished
+    case EndReason::kEmbedded:    // of no generation
+      break;
   }
   return v1::FINISH_REASON_UNSPECIFIED;
 }
@@ -187,6 +188,25 @@ v1::Finished ToProto(const GenerationSummary& summary) {
   result.mutable_timings()->set_prompt_ms(absl::ToDoubleMilliseconds(summary.reading_prompt));
   result.mutable_timings()->set_generate_ms(absl::ToDoubleMilliseconds(summary.generating));
   return result;
+}
+
+v1::Pooling ToProto(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kMean:
+      return v1::POOLING_MEAN;
+    case Pooling::kCls:
+      return v1::POOLING_CLS;
+    case Pooling::kLast:
+      return v1::POOLING_LAST;
+  }
+  return v1::POOLING_UNSPECIFIED;
+}
+
+std::optional<Pooling> FromProto(v1::Pooling pooling) {
+  for (const Pooling known : {Pooling::kMean, Pooling::kCls, Pooling::kLast}) {
+    if (ToProto(known) == pooling) return known;
+  }
+  return std::nullopt;
 }
 
 }  // namespace hearth

@@ -1,6 +1,8 @@
 #ifndef HEARTH_DAEMON_SERVING_CONVERSIONS_H_
 #define HEARTH_DAEMON_SERVING_CONVERSIONS_H_
 
+#include <optional>
+
 #include "absl/status/status.h"
 #include "daemon/cluster_view.h"
 #include "daemon/model_host.h"
@@ -23,6 +25,9 @@ v1::PlanStatus ToProto(const PlanView& plan);
 v1::ClusterStatus ToProto(const ClusterSnapshot& cluster);
 v1::Delta ToProto(GenerationDelta delta);
 v1::Finished ToProto(const GenerationSummary& summary);
+v1::Pooling ToProto(Pooling pooling);
+// A message of the API as the engine has it; nothing for one that is not known.
+std::optional<Pooling> FromProto(v1::Pooling pooling);
 
 }  // namespace hearth
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/serving/services.h"
 #include "proto/channel.h"
 
 namespace hearth {
@@ -104,10 +105,15 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
 class Forwarder final : public grpc::CallbackGenericService {
  public:
   Forwarder(const std::string& coordinator, const ConnectionKey& key)
-      : coordinator_(coordinator), stub_(OpenChannel(coordinator, key)) {}
+      : coordinator_(coordinator), stub_(OpenChannel(coordinator, key, Arguments())) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
     if (absl::StartsWith(context->method(), "/hearth.v1.Membership/")) {
+      // Called by the name by which it calls its coordinator.
+      if (context->host() == coordinator_) {
+        return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
+                                 absl::StrCat(coordinator_, " is this host itself: name its coordinator's address")});
+      }
       return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
                                absl::StrCat("it is a worker of ", coordinator_, " and no coordinator: join ",
                                             coordinator_, " instead")});
@@ -131,6 +137,12 @@ class Forwarder final : public grpc::CallbackGenericService {
   }
 
  private:
+  static grpc::ChannelArguments Arguments() {
+    grpc::ChannelArguments arguments = HearthChannelArguments();
+    arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
+    return arguments;
+  }
+
   const std::string coordinator_;
   grpc::GenericStub stub_;
 };

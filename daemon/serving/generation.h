@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "daemon/serving/generation_metrics.h"
+#include "daemon/serving/job.h"
 #include "daemon/serving/scheduler_core.h"
 #include "daemon/serving/text_stream.h"
 #include "engine/grammar/constraint.h"
@@ -79,20 +80,16 @@ class GenerationSink {
 
 // One request while it waits and runs: turns its logits into tokens and its tokens into events. Not
 // thread-safe.
-class Generation {
+class Generation final : public Job {
  public:
   // `tokenizer` and `metrics` outlive this.
   Generation(GenerationRequest request, Sampler sampler, const Tokenizer& tokenizer,
              GenerationMetrics::OfModel& metrics, std::shared_ptr<GenerationSink> sink);
 
-  // What the request is known by.
-  RequestId id() const { return request_.id; }
-  // Whether its client does not take what was sent.
-  bool Blocked() const { return sink_->Blocked(); }
+  RequestId id() const override { return request_.id; }
+  bool Blocked() const override { return sink_->Blocked(); }
 
-  // It has a slot of a model that is ready to compute, which holds the prompt's first `cached_tokens`
-  // already. Once, before Advance.
-  void Start(uint32_t cached_tokens, absl::Time now);
+  void Start(uint32_t cached_tokens, absl::Time now) override;
   struct Choice {
     TokenId token;
     std::optional<EndReason> end;  // the token, or what it completes, ends the generation
@@ -102,8 +99,8 @@ class Generation {
   absl::StatusOr<Choice> Advance(absl::Span<float> logits, absl::Time now);
   void Emit();
   // The last event: Finished where the client can make use of it, else Failed.
-  void End(EndReason reason, absl::Time now);
-  void Fail(const absl::Status& status);
+  void End(EndReason reason, absl::Time now) override;
+  void Fail(const absl::Status& status) override;
 
  private:
   // One that the grammar allows, where there is one.

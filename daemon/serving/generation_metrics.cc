@@ -22,9 +22,9 @@ const Buckets& WaitBuckets() {
   return buckets;
 }
 
-enum Outcome { kStop, kLength, kCancelled, kDeadline, kSlowReader, kRefused, kFailed };
-constexpr std::array kOutcomes = {"stop",        "length",  "cancelled", "deadline",
-                                  "slow_reader", "refused", "failed"};
+enum Outcome { kStop, kLength, kEmbedded, kCancelled, kDeadline, kSlowReader, kRefused, kFailed };
+constexpr std::array kOutcomes = {"stop",     "length",      "embedded", "cancelled",
+                                  "deadline", "slow_reader", "refused",  "failed"};
 
 Outcome OutcomeOf(EndReason reason) {
   switch (reason) {
@@ -39,6 +39,8 @@ Outcome OutcomeOf(EndReason reason) {
       return kDeadline;
     case EndReason::kSlowReader:
       return kSlowReader;
+    case EndReason::kEmbedded:
+      return kEmbedded;
   }
   return kFailed;
 }
@@ -95,7 +97,7 @@ struct GenerationMetrics::Series {
 GenerationMetrics::GenerationMetrics()
     : requests_(BuildCounter()
                     .Name("hearth_requests_total")
-                    .Help("Requests to generate that have ended, by how they did")
+                    .Help("Requests to generate or embed that have ended, by how they did")
                     .Register(*registry_)),
       prompt_tokens_(BuildCounter()
                          .Name("hearth_prompt_tokens_total")

@@ -13,6 +13,8 @@
 #include "absl/time/clock.h"
 #include "daemon/serving/chat_request.h"
 #include "daemon/serving/conversions.h"
+#include "daemon/serving/embed_call.h"
+#include "daemon/serving/embed_request.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/request_checks.h"
 #include "daemon/serving/services.h"
@@ -255,6 +257,34 @@ class GenerationService final : public v1::Generation::CallbackService {
     return ReadLater(*context, *request);
   }
 
+  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context, const v1::EmbedRequest* request,
+                                  v1::EmbedResponse* response) override {
+    auto call = std::make_shared<EmbedCall>(*response, last_id_);
+    call->HoldUntilDone();
+    const absl::Time now = absl::Now();
+    const bool forever = context->deadline() == std::chrono::system_clock::time_point::max();
+    const absl::Time deadline = forever ? absl::InfiniteFuture() : absl::FromChrono(context->deadline());
+    auto scheduler = schedulers_.Find(request->model());
+    absl::Status admitted = scheduler.ok() ? Admit() : scheduler.status();
+    if (!admitted.ok()) {
+      call->Reject(admitted);
+      return call.get();
+    }
+    // The request is gRPC's, and gone when the client is.
+    Prepare([call, scheduler = *std::move(scheduler), request = *request, now, deadline] {
+      ServedModel& model = *scheduler->shared_model();
+      const EmbeddingTraits traits = model.embeddings();
+      const uint32_t most_tokens =
+          traits.whole_texts ? std::min(scheduler->context_length(), model.decoder().options().max_rows)
+                             : scheduler->context_length();
+      auto checked =
+          CheckEmbedRequest(request, traits, model.tokenizer(), scheduler->vocab_size(), most_tokens);
+      if (!checked.ok()) return call->Reject(checked.status());
+      call->Begin(scheduler, *std::move(checked), now, deadline);
+    });
+    return call.get();
+  }
+
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
                                      v1::TokenizeResponse* response) override {
     const auto tokenize = [this, request, response]() -> absl::Status {
@@ -352,6 +382,7 @@ class GenerationService final : public v1::Generation::CallbackService {
                       const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream,
                       std::vector<TokenId> shown = {}) {
     const ServedModel& model = scheduler->model();
+    HEARTH_RETURN_IF_ERROR(scheduler->CheckGenerates());
     HEARTH_ASSIGN_OR_RETURN(CheckedRequest checked,
                             CheckRequest(request, model.tokenizer(), scheduler->vocab_size(),
                                          scheduler->context_length(), scheduler->grammars()));

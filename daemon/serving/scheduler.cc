@@ -15,8 +15,9 @@ namespace {
 // Bounds how late a cancellation or a deadline is noticed while there is no plan.
 constexpr int kAwaitReadyMs = 20;
 
-SchedulerLimits LimitsOf(const DecoderOptions& decoder, const SchedulerOptions& options) {
+SchedulerLimits LimitsOf(const DecoderOptions& decoder, bool whole_texts, const SchedulerOptions& options) {
   SchedulerLimits limits;
+  limits.whole_texts = whole_texts;
   limits.slots = decoder.sequences;
   limits.queue = options.queue;
   limits.max_rows = decoder.max_rows;
@@ -30,10 +31,11 @@ SchedulerLimits LimitsOf(const DecoderOptions& decoder, const SchedulerOptions& 
 
 Scheduler::Scheduler(std::shared_ptr<ServedModel> model, SchedulerOptions options)
     : model_(std::move(model)),
+      embeddings_(model_->embeddings()),
       options_(std::move(options)),
       metrics_(options_.metrics->Of(model_->name())),
       grammars_(model_->tokenizer()),
-      core_(LimitsOf(model_->decoder().options(), options_)),
+      core_(LimitsOf(model_->decoder().options(), embeddings_.whole_texts, options_)),
       thread_([this] { Run(); }) {}
 
 Scheduler::~Scheduler() { Stop(absl::UnavailableError("the model is no longer loaded")); }
@@ -43,16 +45,35 @@ absl::Status Scheduler::Submit(GenerationRequest request, Sampler sampler,
   SchedulerCore::Request entry{request.id, request.prompt, request.max_tokens, request.deadline};
   auto generation = std::make_unique<Generation>(std::move(request), std::move(sampler), model_->tokenizer(),
                                                  metrics_, std::move(sink));
+  return Add(std::move(entry), std::move(generation));
+}
+
+absl::Status Scheduler::Submit(EmbeddingRequest request, std::shared_ptr<EmbeddingSink> sink) {
+  SchedulerCore::Request entry{
+      .id = request.id, .prompt = request.tokens, .deadline = request.deadline, .embed = true};
+  auto embedding =
+      std::make_unique<Embedding>(std::move(request), embeddings_.dimensions, metrics_, std::move(sink));
+  return Add(std::move(entry), std::move(embedding));
+}
+
+absl::Status Scheduler::Add(SchedulerCore::Request entry, std::unique_ptr<Job> job) {
   MutexLock lock(&mutex_);
   HEARTH_RETURN_IF_ERROR(stopped_);
   if (absl::Status status = core_.Submit(std::move(entry)); !status.ok()) {
     metrics_.Refused();
     return status;
   }
-  const RequestId id = generation->id();
-  HEARTH_CHECK(generations_.emplace(id, std::move(generation)).second);
+  const RequestId id = job->id();
+  HEARTH_CHECK(jobs_.emplace(id, std::move(job)).second);
   changed_.Signal();
   return absl::OkStatus();
+}
+
+absl::Status Scheduler::CheckGenerates() const {
+  if (!embeddings_.whole_texts) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the model '", model_->name(),
+      "' makes embeddings only and cannot continue text; choose another one, or ask for embeddings"));
 }
 
 void Scheduler::Cancel(RequestId id) {
@@ -94,7 +115,7 @@ void Scheduler::Run() {
     if (!status.ok()) AwaitPlan(status);
   }
   MutexLock lock(&mutex_);
-  const Generations left = Take(core_.EndAll());
+  const Jobs left = Take(core_.EndAll());
   const absl::Status reason = stopped_;
   lock.Unlock();
   FailEach(left, reason);
@@ -118,7 +139,7 @@ bool Scheduler::AwaitWork() {
 }
 
 void Scheduler::UpdateBlocked(absl::Time now) {
-  for (const auto& [id, generation] : generations_) core_.SetBlocked(id, generation->Blocked(), now);
+  for (const auto& [id, job] : jobs_) core_.SetBlocked(id, job->Blocked(), now);
 }
 
 absl::Status Scheduler::Prepare() {
@@ -136,18 +157,18 @@ void Scheduler::FormBatch(bool ready) {
   const absl::Time now = absl::Now();
   MutexLock lock(&mutex_);
   batch_ = ready ? &core_.Next(now) : &core_.Expire(now);
-  std::vector<std::pair<std::unique_ptr<Generation>, EndReason>> ended;
+  std::vector<std::pair<std::unique_ptr<Job>, EndReason>> ended;
   for (const auto& [id, reason] : batch_->ended) {
-    ended.emplace_back(std::move(generations_.extract(id).mapped()), reason);
+    ended.emplace_back(std::move(jobs_.extract(id).mapped()), reason);
   }
-  std::vector<std::pair<Generation*, uint32_t>> started;
+  std::vector<std::pair<Job*, uint32_t>> started;
   for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
-    if (!admitted.resumed) started.emplace_back(Find(admitted.id), admitted.kept);
+    if (!admitted.resumed) started.emplace_back(Find<Job>(admitted.id), admitted.kept);
   }
   lock.Unlock();
 
-  for (const auto& [generation, reason] : ended) generation->End(reason, now);
-  for (const auto& [generation, kept] : started) generation->Start(kept, now);
+  for (const auto& [job, reason] : ended) job->End(reason, now);
+  for (const auto& [job, kept] : started) job->Start(kept, now);
   for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
     HEARTH_CHECK(model_->decoder().Truncate(admitted.slot, admitted.kept).ok());
   }
@@ -171,18 +192,19 @@ absl::Status Scheduler::Evaluate() {
 
   MutexLock lock(&mutex_);
   if (!status.ok()) {
-    const Generations failed = Take(core_.FailBatch());
+    const Jobs failed = Take(core_.FailBatch());
     lock.Unlock();
     FailEach(failed, status);
     return absl::OkStatus();
   }
   core_.Complete(now - start);
   std::vector<Generation*> generations;
-  for (RequestId id : batch_->sampled) generations.push_back(Find(id));
+  for (RequestId id : batch_->sampled) generations.push_back(Find<Generation>(id));
   lock.Unlock();
   for (size_t i = 0; i < sampled; ++i) {
     Advance(*generations[i], absl::MakeSpan(logits_.data() + i * vocab, vocab_size()));
   }
+  TakeStates();
   return absl::OkStatus();
 }
 
@@ -191,7 +213,7 @@ void Scheduler::AwaitPlan(const absl::Status& reason) {
   outage_since_ = std::min(outage_since_, now);
   if (now - outage_since_ < options_.replan_wait) return model_->AwaitReady(kAwaitReadyMs);
   MutexLock lock(&mutex_);
-  const Generations failed = Take(core_.EndAll());
+  const Jobs failed = Take(core_.EndAll());
   lock.Unlock();
   FailEach(failed, absl::UnavailableError(absl::StrCat(
                        "no step could be computed for ", absl::FormatDuration(options_.replan_wait), ": ",
@@ -212,13 +234,7 @@ void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
   const absl::Status usable = CheckLogits(logits);
   const absl::StatusOr<Generation::Choice> choice =
       usable.ok() ? generation.Advance(logits, now) : absl::StatusOr<Generation::Choice>(usable);
-  if (!choice.ok()) {
-    MutexLock lock(&mutex_);
-    core_.Discard(generation.id());
-    const Generations ended = Take({generation.id()});
-    lock.Unlock();
-    return FailEach(ended, choice.status());
-  }
+  if (!choice.ok()) return Discard(generation, choice.status());
   auto [token, end] = *choice;
   MutexLock lock(&mutex_);
   const bool goes_on = core_.Accept(generation.id(), token);
@@ -228,25 +244,63 @@ void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
     return generation.Emit();
   }
   core_.End(generation.id());
-  const Generations ended = Take({generation.id()});
+  const Jobs ended = Take({generation.id()});
   lock.Unlock();
   generation.End(*end, now);
 }
 
-Generation* Scheduler::Find(RequestId id) {
-  const auto found = generations_.find(id);
-  HEARTH_CHECK(found != generations_.end());
-  return found->second.get();
+void Scheduler::TakeStates() {
+  if (batch_->read.empty()) return;
+  std::vector<Embedding*> embeddings;
+  {
+    MutexLock lock(&mutex_);
+    for (const SchedulerCore::Read& read : batch_->read) embeddings.push_back(Find<Embedding>(read.id));
+  }
+  absl::Span<const float> states = model_->decoder().states();
+  const size_t width = embeddings_.dimensions;
+  for (size_t i = 0; i < embeddings.size(); ++i) {
+    const size_t values = batch_->read[i].rows * width;
+    HEARTH_CHECK(states.size() >= values);
+    Read(*embeddings[i], batch_->read[i], states.first(values));
+    states.remove_prefix(values);
+  }
 }
 
-Scheduler::Generations Scheduler::Take(const std::vector<RequestId>& ids) {
-  Generations taken;
-  for (RequestId id : ids) taken.push_back(std::move(generations_.extract(id).mapped()));
+void Scheduler::Read(Embedding& embedding, const SchedulerCore::Read& read, absl::Span<const float> states) {
+  if (const absl::Status status = embedding.Read(read.first, states); !status.ok()) {
+    return Discard(embedding, status);
+  }
+  if (!read.last) return;
+  MutexLock lock(&mutex_);
+  core_.End(read.id);
+  const Jobs ended = Take({read.id});
+  lock.Unlock();
+  embedding.End(EndReason::kEmbedded, absl::Now());
+}
+
+void Scheduler::Discard(Job& job, const absl::Status& status) {
+  MutexLock lock(&mutex_);
+  core_.Discard(job.id());
+  const Jobs ended = Take({job.id()});
+  lock.Unlock();
+  FailEach(ended, status);
+}
+
+template <class Kind>
+Kind* Scheduler::Find(RequestId id) {
+  const auto found = jobs_.find(id);
+  HEARTH_CHECK(found != jobs_.end());
+  return static_cast<Kind*>(found->second.get());
+}
+
+Scheduler::Jobs Scheduler::Take(const std::vector<RequestId>& ids) {
+  Jobs taken;
+  for (RequestId id : ids) taken.push_back(std::move(jobs_.extract(id).mapped()));
   return taken;
 }
 
-void Scheduler::FailEach(const Generations& generations, const absl::Status& status) {
-  for (const auto& generation : generations) generation->Fail(status);
+void Scheduler::FailEach(const Jobs& jobs, const absl::Status& status) {
+  for (const auto& job : jobs) job->Fail(status);
 }
 
 }  // namespace hearth

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "daemon/model_host.h"
+#include "daemon/serving/embedding.h"
 #include "daemon/serving/generation.h"
 #include "daemon/serving/generation_metrics.h"
 #include "daemon/serving/grammar_cache.h"
@@ -31,7 +32,8 @@ struct SchedulerOptions {
 };
 
 // Runs one model's requests in shared batches: a thread that asks SchedulerCore for the next one, evaluates
-// it with the model's decoder and hands the tokens to their Generations. A step that fails because a device
+// it with the model's decoder and hands the tokens to their Generations, the states of texts to their
+// Embeddings. A step that fails because a device
 // was lost is repeated on the next plan; nothing of a request but its time goes on meanwhile. Thread-safe.
 class Scheduler {
  public:
@@ -42,6 +44,10 @@ class Scheduler {
   // Takes the request over; its events go to `sink` from then on. RESOURCE_EXHAUSTED when the queue is full,
   // the reason of Stop after it; nothing is sent to the sink then.
   absl::Status Submit(GenerationRequest request, Sampler sampler, std::shared_ptr<GenerationSink> sink);
+  // Likewise, for a text that is to be embedded.
+  absl::Status Submit(EmbeddingRequest request, std::shared_ptr<EmbeddingSink> sink);
+  // FAILED_PRECONDITION for a model that makes embeddings only.
+  absl::Status CheckGenerates() const;
   // Ends the request within one step, with CANCELLED. Harmless when it has ended.
   void Cancel(RequestId id);
   // A sink's Blocked has become false.
@@ -68,8 +74,9 @@ class Scheduler {
   Usage usage() const;
 
  private:
-  using Generations = std::vector<std::unique_ptr<Generation>>;
+  using Jobs = std::vector<std::unique_ptr<Job>>;
 
+  absl::Status Add(SchedulerCore::Request entry, std::unique_ptr<Job> job);
   void Run();
   // Waits until there is something to do; false when the scheduler stops.
   bool AwaitWork();
@@ -81,15 +88,23 @@ class Scheduler {
   void FormBatch(bool ready);
   absl::Status Evaluate();
   void Advance(Generation& generation, absl::Span<float> logits);
+  // Hands the step's states to those whose rows they are.
+  void TakeStates();
+  void Read(Embedding& embedding, const SchedulerCore::Read& read, absl::Span<const float> states);
+  // Forgets a request that failed by itself, and tells it.
+  void Discard(Job& job, const absl::Status& status);
   // No step can be computed at present: waits a little for the next plan, or gives up.
   void AwaitPlan(const absl::Status& reason);
   void EndOutage(absl::Time now);
-  Generation* Find(RequestId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes the generations out of the table; the caller ends them without the lock.
-  Generations Take(const std::vector<RequestId>& ids) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FailEach(const Generations& generations, const absl::Status& status);
+  // A job of the kind that the core takes it for.
+  template <class Kind>
+  Kind* Find(RequestId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the jobs out of the table; the caller ends them without the lock.
+  Jobs Take(const std::vector<RequestId>& ids) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FailEach(const Jobs& jobs, const absl::Status& status);
 
   const std::shared_ptr<ServedModel> model_;
+  const EmbeddingTraits embeddings_;
   const SchedulerOptions options_;
   GenerationMetrics::OfModel metrics_;
   GrammarCache grammars_;
@@ -100,8 +115,8 @@ class Scheduler {
   mutable Mutex mutex_;
   CondVar changed_;
   SchedulerCore core_ ABSL_GUARDED_BY(mutex_);
-  // Erased by the scheduler's thread alone, which may therefore use a Generation without the lock.
-  absl::flat_hash_map<RequestId, std::unique_ptr<Generation>> generations_ ABSL_GUARDED_BY(mutex_);
+  // Erased by the scheduler's thread alone, which may therefore use a Job without the lock.
+  absl::flat_hash_map<RequestId, std::unique_ptr<Job>> jobs_ ABSL_GUARDED_BY(mutex_);
   absl::Status stopped_ ABSL_GUARDED_BY(mutex_);  // the reason
 
   Mutex join_mutex_;

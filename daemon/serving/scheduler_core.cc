@@ -60,6 +60,7 @@ const SchedulerCore::Batch& SchedulerCore::Next(absl::Time now) {
 const SchedulerCore::Batch& SchedulerCore::Expire(absl::Time now) {
   batch_.rows.clear();
   batch_.sampled.clear();
+  batch_.read.clear();
   batch_.admitted.clear();
   batch_.ended.clear();
   EndExpired(now);
@@ -109,6 +110,7 @@ std::vector<uint32_t> SchedulerCore::FreeSlots() const {
 
 SchedulerCore::Sequence SchedulerCore::Release(uint32_t slot) {
   Sequence sequence = *std::exchange(slots_[slot], std::nullopt);
+  if (sequence.request.embed) return sequence;  // nobody goes on from it: the next text's slot
   const auto end = sequence.tokens.begin() + std::exchange(sequence.evaluated, 0);
   cache_.Keep(slot, {{sequence.tokens.begin(), end}, sequence.prompt_tokens});
   return sequence;
@@ -142,7 +144,10 @@ void SchedulerCore::Admit() {
 
 void SchedulerCore::GiveSlot(const std::vector<uint32_t>& free, std::deque<Sequence>& from,
                              std::deque<Sequence>::iterator next) {
-  const auto [slot, kept] = cache_.Find(free, {next->tokens, next->prompt_tokens}, reuse_);
+  // Of a single token nothing is kept.
+  const HeldTokens wanted = next->request.embed ? HeldTokens{{next->tokens.front()}, 1}
+                                                : HeldTokens{next->tokens, next->prompt_tokens};
+  const auto [slot, kept] = cache_.Find(free, wanted, reuse_);
   cache_.Take(slot);
   slots_[slot] = std::move(*next);
   slots_[slot]->evaluated = kept;
@@ -155,7 +160,8 @@ std::vector<uint32_t> SchedulerCore::Runnable(uint32_t first, bool reading_promp
   for (uint32_t i = 0; i < slots_.size(); ++i) {
     const uint32_t slot = (first + i) % slots_.size();
     if (!slots_[slot] || slots_[slot]->blocked()) continue;
-    if ((slots_[slot]->pending() > 1) == reading_prompt) result.push_back(slot);
+    const bool reads = slots_[slot]->pending() > 1 || limits_.whole_texts;
+    if (reads == reading_prompt) result.push_back(slot);
   }
   return result;
 }
@@ -179,7 +185,13 @@ uint32_t SchedulerCore::PromptBudget() const {
 void SchedulerCore::AddPromptRows() {
   const std::vector<uint32_t> reading = Runnable(first_prompt_, true);
   if (reading.empty()) return;
-  uint32_t budget = PromptBudget();
+  const std::vector<uint32_t> granted =
+      limits_.whole_texts ? ShareOutWhole(reading, PromptBudget()) : ShareOut(reading, PromptBudget());
+  for (size_t i = 0; i < reading.size(); ++i) AddRows(reading[i], granted[i]);
+  first_prompt_ = (reading.front() + 1) % slots_.size();
+}
+
+std::vector<uint32_t> SchedulerCore::ShareOut(const std::vector<uint32_t>& reading, uint32_t budget) const {
   const uint32_t share = std::max<uint32_t>(1, budget / static_cast<uint32_t>(reading.size()));
   std::vector<uint32_t> granted(reading.size(), 0);
   // First everyone's share, then what short prompts have left over, first come first served.
@@ -191,19 +203,45 @@ void SchedulerCore::AddPromptRows() {
       budget -= rows;
     }
   }
-  for (size_t i = 0; i < reading.size(); ++i) AddRows(reading[i], granted[i]);
-  first_prompt_ = (reading.front() + 1) % slots_.size();
+  return granted;
+}
+
+std::vector<uint32_t> SchedulerCore::ShareOutWhole(const std::vector<uint32_t>& reading,
+                                                   uint32_t budget) const {
+  std::vector<uint32_t> granted(reading.size(), 0);
+  for (size_t i = 0; i < reading.size(); ++i) {
+    const uint32_t wanted = slots_[reading[i]]->pending();
+    if (wanted > budget && i > 0) continue;  // the first has its turn however long it takes
+    granted[i] = wanted;
+    budget -= std::min(wanted, budget);
+  }
+  return granted;
 }
 
 void SchedulerCore::AddRows(uint32_t slot, uint32_t count) {
+  if (count == 0) return;
   Sequence& sequence = *slots_[slot];
   sequence.rows_in_batch = count;
+  if (sequence.request.embed) return AddReadRows(slot, sequence);
   for (uint32_t position = sequence.evaluated; position < sequence.evaluated + count; ++position) {
     const bool last = position + 1 == sequence.tokens.size();
     const bool prompt = position < sequence.prompt_tokens;
     batch_.rows.push_back({slot, position, sequence.tokens[position], last, prompt});
     if (last) batch_.sampled.push_back(sequence.request.id);
   }
+}
+
+void SchedulerCore::AddReadRows(uint32_t slot, const Sequence& sequence) {
+  const uint32_t end = sequence.evaluated + sequence.rows_in_batch;
+  for (uint32_t position = sequence.evaluated; position < end; ++position) {
+    batch_.rows.push_back({.sequence = slot,
+                           .position = position,
+                           .token = sequence.tokens[position],
+                           .prompt = true,
+                           .want_state = true});
+  }
+  batch_.read.push_back(
+      {sequence.request.id, sequence.evaluated, sequence.rows_in_batch, end == sequence.tokens.size()});
 }
 
 void SchedulerCore::Complete(absl::Duration took) {

@@ -22,6 +22,8 @@ struct SchedulerLimits {
   uint32_t slots = 1;       // sequences in flight; the decoder's sequences
   uint32_t queue = 256;     // requests that wait for a slot
   uint32_t max_rows = 512;  // rows of one step; at least 2
+  // All rows of a prompt, at most max_rows, go into one step (ModelSpec::causal).
+  bool whole_texts = false;
   // How long those who generate wait at most for their next token while prompts are read; a step that takes
   // longer anyway has the fewest prompt rows.
   absl::Duration token_wait = absl::Milliseconds(300);
@@ -34,7 +36,8 @@ struct SchedulerLimits {
   absl::Duration park_after = absl::Milliseconds(250);  // ... and keep its slot while others wait for one
 };
 
-enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, kSlowReader };
+// kEmbedded: all of a text that was to be embedded has been read; the others are of generations.
+enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, kSlowReader, kEmbedded };
 
 // Decides which request goes into the next step of one model, who gets a slot and whose time is over. Pure:
 // no thread, clock, model or text; time is passed in. Not thread-safe.
@@ -47,6 +50,9 @@ enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, 
 // A slot that becomes free still holds what was computed for it, and a request that begins alike goes on from
 // there.
 //
+// A request to embed a text is a prompt of which nothing is generated: it ends with its last row. Every row
+// gives its state, so none is taken from what a slot still holds, and slots that hold nothing come first.
+//
 // A request keeps its tokens until it ends, so whatever the decoder has lost of a sequence can be computed
 // again, as a prompt is read: nothing is chosen or sent a second time.
 class SchedulerCore {
@@ -56,6 +62,7 @@ class SchedulerCore {
     std::vector<TokenId> prompt;  // at least one
     uint32_t max_tokens = 1;      // at least one
     absl::Time deadline = absl::InfiniteFuture();
+    bool embed = false;  // the states of its tokens are wanted and no more
   };
   struct Admitted {
     RequestId id;
@@ -67,10 +74,18 @@ class SchedulerCore {
     RequestId id;
     EndReason reason;
   };
+  // Rows of a text that is embedded.
+  struct Read {
+    RequestId id;
+    uint32_t first;  // position
+    uint32_t rows;
+    bool last;  // the text ends with them
+  };
   // What one step of the decoder evaluates.
   struct Batch {
     std::vector<BatchRow> rows;
     std::vector<RequestId> sampled;  // whose logits the step gives, in row order
+    std::vector<Read> read;          // whose states the step gives, in row order
     std::vector<Admitted> admitted;  // who got a slot now
     std::vector<Ended> ended;        // whose time was over before the step; forgotten by now
   };
@@ -97,7 +112,7 @@ class SchedulerCore {
   // While nothing can be evaluated: only ends whose time is over.
   const Batch& Expire(absl::Time now);
   // The batch of the last Next was evaluated and took so long; each request in `sampled` then gets Accept or
-  // End.
+  // End, each in `read` with its last rows End.
   void Complete(absl::Duration took);
   // A generated token: true when the request goes on, false when it was its last one (call End).
   bool Accept(RequestId id, TokenId token);
@@ -153,10 +168,14 @@ class SchedulerCore {
                 std::deque<Sequence>::iterator next);
   void AddGeneratingRows();
   void AddPromptRows();
+  // How many rows each of `reading` gets of the budget: shares, or whole prompts as far as it reaches.
+  std::vector<uint32_t> ShareOut(const std::vector<uint32_t>& reading, uint32_t budget) const;
+  std::vector<uint32_t> ShareOutWhole(const std::vector<uint32_t>& reading, uint32_t budget) const;
   // How many prompt rows the batch has time and room for.
   uint32_t PromptBudget() const;
   void AddRows(uint32_t slot, uint32_t count);
-  // Slots that can have rows, from `first` on around, with one pending token or with more.
+  void AddReadRows(uint32_t slot, const Sequence& sequence);
+  // Slots that can have rows, from `first` on around, with one pending token or with more (whole texts: any).
   std::vector<uint32_t> Runnable(uint32_t first, bool reading_prompt) const;
 
   const SchedulerLimits limits_;

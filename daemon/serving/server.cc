@@ -76,7 +76,11 @@ class Listener {
   }
 
   grpc::HealthCheckServiceInterface& health() { return *server_->GetHealthCheckService(); }
-  std::shared_ptr<grpc::Channel> InProcessChannel() { return server_->InProcessChannel({}); }
+  std::shared_ptr<grpc::Channel> InProcessChannel() {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
+    return server_->InProcessChannel(arguments);
+  }
   const std::string& address() const { return address_; }
 
  private:

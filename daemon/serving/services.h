@@ -20,6 +20,8 @@ namespace hearth {
 // A stream whose client does not read keeps at most kMaxUnreadTokens in memory: then its sequence is left out
 // of steps until the client catches up, and ends with RESOURCE_EXHAUSTED where that takes too long.
 inline constexpr size_t kMaxUnreadTokens = 1024;
+// Messages of embeddings are the largest that it sends.
+inline constexpr int kMaxResponseBytes = 32 << 20;
 std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers);
 
 // The services of models.proto and cluster.proto. What is passed outlives them.

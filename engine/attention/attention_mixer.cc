@@ -142,7 +142,7 @@ void RunAttention(const LayerSpec& layer, const AttentionShape& shape, const KvL
     to.out = step.attended.data() + t * out_size;
     to.kv = cache.View(row.sequence);
     to.first = FirstVisible(layer.attention, row.position);
-    to.last = row.position;
+    to.last = step.LastVisible(t);
     step.work.bytes_touched += (to.last - to.first + 1) * cache.layout().position_bytes();
   }
   Attention(step.work.pool, shape, step.attention_rows);

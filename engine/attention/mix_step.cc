@@ -16,6 +16,7 @@ MixStep::MixStep(const ModelSpec& model, uint32_t max_rows, ThreadPool& pool)
     : work(pool), model_(model), max_rows_(max_rows), ropes_(model.ropes.size()) {
   attention_rows.reserve(max_rows);
   positions_.reserve(max_rows);
+  ends_.reserve(max_rows);
 }
 
 void MixStep::Reserve(const LayerSpec& layer, absl::Span<const float> rope_factors) {
@@ -59,6 +60,14 @@ void MixStep::Begin(uint64_t step, absl::Span<const RowPlace> places) {
   begun_ = true;
   positions_.clear();
   for (const RowPlace& row : rows) positions_.push_back(row.position);
+  if (!model_.causal) {
+    // The rows of a sequence are neighbours there (Decoder).
+    ends_.resize(rows.size());
+    for (size_t t = rows.size(); t-- > 0;) {
+      const bool goes_on = t + 1 < rows.size() && rows[t + 1].sequence == rows[t].sequence;
+      ends_[t] = goes_on ? ends_[t + 1] : rows[t].position;
+    }
+  }
   for (std::optional<RopeAngles>& rope : ropes_) {
     if (rope) rope->Set(positions_);
   }

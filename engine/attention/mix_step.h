@@ -36,6 +36,8 @@ class MixStep {
   void ForEachRow(F&& fn) {
     work.ForEach(row_count(), fn);
   }
+  // The last position that a row sees: its own, or of a model that reads whole texts its sequence's last one.
+  uint32_t LastVisible(uint32_t t) const { return model_.causal ? rows[t].position : ends_[t]; }
   // The angles of a layer's rope; null where it has none.
   const RopeAngles* angles(const LayerSpec& layer) const {
     return layer.attention.rope ? &*ropes_[*layer.attention.rope] : nullptr;
@@ -59,6 +61,7 @@ class MixStep {
   uint64_t step_ = 0;
   bool begun_ = false;
   std::vector<uint32_t> positions_;
+  std::vector<uint32_t> ends_;  // of each row's sequence; models that read whole texts
 };
 
 }  // namespace hearth

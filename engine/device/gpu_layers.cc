@@ -16,6 +16,7 @@ bool GpuDevice::CanLead(const ModelOutline& outline, uint32_t layer) const {
   const LayerSpec& spec = outline.spec.layers[layer];
   const FfnLayerSpec& ffn = outline.ffn_specs[layer];
   if (spec.parallel || !spec.ffn.present || spec.ffn.router || ffn.block_neurons.size() != 1) return false;
+  if (!spec.attention_stream_norm.empty() || !spec.ffn_stream_norm.empty()) return false;
   if (spec.attention_norm.empty() || spec.ffn_norm.empty() || model_.n_embd > gpu::kMaxResidualCols)
     return false;
   const auto held = [&](UnitKind kind) {

@@ -41,6 +41,7 @@ class LayeredDecoder : public Decoder {
   void SetDevices(std::vector<Device*> devices) override { devices_ = DeviceSet(std::move(devices)); }
   void SetStages(std::vector<StagePart> stages) override;
   absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) override;
+  absl::Span<const float> states() const override { return states_; }
   absl::Status Truncate(uint32_t sequence, uint32_t length) override;
   uint32_t SequenceLength(uint32_t sequence) const override {
     HEARTH_CHECK(sequence < options_.sequences);
@@ -53,9 +54,13 @@ class LayeredDecoder : public Decoder {
 
  private:
   absl::Status CheckRows(absl::Span<const BatchRow> rows);
+  absl::Status CheckWholeText(absl::Span<const BatchRow> rows, size_t t) const;
   void Embed(absl::Span<const BatchRow> rows);
   absl::Status RunStages();
+  // The rows of x_ for which `wanted` is set, normed, in `out`; their number.
+  uint32_t TakeRows(absl::Span<const BatchRow> rows, bool BatchRow::*wanted, float* out);
   absl::Status ComputeLogits(absl::Span<const BatchRow> rows, absl::Span<float> logits);
+  void TakeStates(absl::Span<const BatchRow> rows);
 
   std::shared_ptr<const Model> model_;
   DecoderOptions options_;
@@ -73,6 +78,7 @@ class LayeredDecoder : public Decoder {
   std::vector<RowPlace> places_;  // of the rows
   std::vector<float> x_;          // (rows, n_embd): the residual stream
   std::vector<float> normed_;     // (rows, n_embd)
+  std::vector<float> states_;     // (rows with want_state, n_embd)
 };
 
 absl::Status LayeredDecoder::CheckRows(absl::Span<const BatchRow> rows) {
@@ -99,9 +105,24 @@ absl::Status LayeredDecoder::CheckRows(absl::Span<const BatchRow> rows) {
       return absl::InvalidArgumentError(
           absl::StrCat("token ", row.token, " is outside the vocabulary of ", spec_.n_vocab));
     }
+    if (!spec_.causal) HEARTH_RETURN_IF_ERROR(CheckWholeText(rows, static_cast<size_t>(&row - rows.data())));
     ++next_lengths_[row.sequence];
   }
   return absl::OkStatus();
+}
+
+absl::Status LayeredDecoder::CheckWholeText(absl::Span<const BatchRow> rows, size_t t) const {
+  if (rows[t].want_logits) {
+    return absl::FailedPreconditionError(
+        "the model makes embeddings only: it has no output head and cannot continue text");
+  }
+  const bool goes_on = t > 0 && rows[t - 1].sequence == rows[t].sequence;
+  if (rows[t].position == 0 || goes_on) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("position ", rows[t].position, " of sequence ",
+                                                 rows[t].sequence,
+                                                 " is apart from those before it; this model reads a text "
+                                                 "whole, in one step of at most ",
+                                                 options_.max_rows, " tokens"));
 }
 
 void LayeredDecoder::Embed(absl::Span<const BatchRow> rows) {
@@ -111,6 +132,7 @@ void LayeredDecoder::Embed(absl::Span<const BatchRow> rows) {
     float* x = x_.data() + t * n;
     weights_.embedding.Read(static_cast<uint64_t>(row.token), x);
     if (spec_.embedding_scale != 1) Scale(spec_.embedding_scale, n, x);
+    if (!weights_.token_type.empty()) Add(weights_.token_type.data(), n, x);
     if (spec_.learned_positions > 0) {
       float* position = normed_.data() + t * n;
       weights_.positions.Read(uint64_t{row.position} + spec_.position_offset, position);
@@ -139,17 +161,27 @@ absl::Status LayeredDecoder::RunStages() {
   return absl::OkStatus();
 }
 
-absl::Status LayeredDecoder::ComputeLogits(absl::Span<const BatchRow> rows, absl::Span<float> logits) {
+uint32_t LayeredDecoder::TakeRows(absl::Span<const BatchRow> rows, bool BatchRow::*wanted, float* out) {
   const size_t n = spec_.n_embd;
-  uint32_t wanted = 0;
+  uint32_t taken = 0;
   for (size_t t = 0; t < rows.size(); ++t) {
-    if (!rows[t].want_logits) continue;
-    std::copy_n(x_.data() + t * n, n, normed_.data() + wanted * n);
-    ++wanted;
+    if (rows[t].*wanted) std::copy_n(x_.data() + t * n, n, out + n * taken++);
   }
+  if (taken > 0) ApplyNorm(work_, NormFormula(spec_), weights_.output_norm, taken, n, out, out);
+  return taken;
+}
+
+void LayeredDecoder::TakeStates(absl::Span<const BatchRow> rows) {
+  const auto wanted =
+      std::count_if(rows.begin(), rows.end(), [](const BatchRow& row) { return row.want_state; });
+  states_.resize(static_cast<size_t>(wanted) * spec_.n_embd);
+  TakeRows(rows, &BatchRow::want_state, states_.data());
+}
+
+absl::Status LayeredDecoder::ComputeLogits(absl::Span<const BatchRow> rows, absl::Span<float> logits) {
+  const uint32_t wanted = TakeRows(rows, &BatchRow::want_logits, normed_.data());
   if (wanted == 0) return absl::OkStatus();
   HEARTH_CHECK(logits.size() >= size_t{wanted} * spec_.n_vocab);
-  ApplyNorm(work_, NormFormula(spec_), weights_.output_norm, wanted, n, normed_.data(), normed_.data());
   devices_.Submit(
       OutputRequest{.rows = wanted, .x = normed_.data(), .logits = logits.data(), .n_vocab = spec_.n_vocab});
   HEARTH_RETURN_IF_ERROR(devices_.Collect(Work::kOutput, {}));
@@ -169,6 +201,7 @@ absl::Status LayeredDecoder::Step(absl::Span<const BatchRow> rows, absl::Span<fl
   Embed(rows);
   HEARTH_RETURN_IF_ERROR(RunStages());
   HEARTH_RETURN_IF_ERROR(ComputeLogits(rows, logits));
+  TakeStates(rows);
   // The rows of tables are read from the file, and a device's matrices without a packed form.
   HEARTH_RETURN_IF_ERROR(model_->file().CheckUnchanged());
   lengths_.swap(next_lengths_);

@@ -19,7 +19,8 @@
 namespace hearth {
 
 // One row of a step: a token of a sequence at a position. The rows of a sequence come in rising positions
-// without gaps, starting at what the sequence holds already.
+// without gaps, starting at what the sequence holds already. A model that reads whole texts (an encoder, see
+// ModelSpec::causal) gets all of a sequence's rows in one step, side by side.
 struct BatchRow {
   uint32_t sequence = 0;
   uint32_t position = 0;
@@ -28,6 +29,8 @@ struct BatchRow {
   // Of a prompt: computed exactly where neurons of generated tokens are predicted. So what a position gives
   // follows from the model, the mode and the prompt's length alone, however the rows come together in steps.
   bool prompt = false;
+  // The row's state is wanted: what the last layer and the output norm make of it, for embeddings.
+  bool want_state = false;
 };
 
 // The decode loop: strings the embedding, the stages and the output head, and knows how long every sequence
@@ -54,11 +57,15 @@ class Decoder {
   virtual void SetStages(std::vector<StagePart> stages) = 0;
 
   // Evaluates the rows and writes the logits, (rows with want_logits, vocab), in row order; logits has room
-  // for them (CHECK). INVALID_ARGUMENT for bad rows, UNAVAILABLE when a device was lost, DATA_LOSS when the
+  // for them (CHECK). INVALID_ARGUMENT for bad rows, FAILED_PRECONDITION for logits of a model that has none
+  // (ModelSpec::causal), UNAVAILABLE when a device was lost, DATA_LOSS when the
   // model's file was changed since it was loaded. A step that fails changes no sequence: it can be repeated,
   // with other rows as well, and gives the bits of an unbroken run. Allocates nothing after the first step of
   // the largest size.
   virtual absl::Status Step(absl::Span<const BatchRow> rows, absl::Span<float> logits) = 0;
+
+  // Of the last step's rows with want_state, (rows, n_embd) in row order; valid until the next step.
+  virtual absl::Span<const float> states() const = 0;
 
   // Forgets a sequence, or its positions from `length` on (models with recurrent state only allow 0:
   // INVALID_ARGUMENT).

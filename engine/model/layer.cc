@@ -124,12 +124,14 @@ absl::Status RunLayer(const LayerContext& layer, LayerRun& run, float* x) {
   const float* attended =
       Normalize(layer, weights.attention_post_norm, run, run.branch.data(), run.branch.data());
   AddToResidual(layer, run, attended, x);
+  Normalize(layer, weights.attention_stream_norm, run, x, x);
 
   if (!layer.spec.ffn.present) return absl::OkStatus();
   if (!early_ffn) start_ffn();
   HEARTH_RETURN_IF_ERROR(CollectFfn(layer, run));
   AddToResidual(layer, run,
                 Normalize(layer, weights.ffn_post_norm, run, run.branch.data(), run.branch.data()), x);
+  Normalize(layer, weights.ffn_stream_norm, run, x, x);
   return absl::OkStatus();
 }
 

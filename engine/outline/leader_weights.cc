@@ -20,7 +20,9 @@ class LayerLoader {
     LayerWeights weights;
     weights.attention_norm = LayerNorm(layer_.attention_norm);
     weights.attention_post_norm = LayerNorm(layer_.attention_post_norm);
+    weights.attention_stream_norm = LayerNorm(layer_.attention_stream_norm);
     if (layer_.ffn.present) {
+      weights.ffn_stream_norm = LayerNorm(layer_.ffn_stream_norm);
       weights.ffn_norm = LayerNorm(layer_.ffn_norm);
       weights.ffn_post_norm = LayerNorm(layer_.ffn_post_norm);
     }
@@ -79,9 +81,13 @@ LeaderWeights LoadLeaderWeights(const ModelSpec& spec, bool with_predictors, Wei
   if (spec.learned_positions > 0) {
     weights.positions = loader.BorrowRows("position_embd.weight", {spec.n_embd, spec.learned_positions});
   }
+  if (spec.token_types > 0) {
+    weights.token_type = loader.LoadVector("token_types.weight", {spec.n_embd, spec.token_types});
+    weights.token_type.resize(spec.n_embd);  // texts that stand alone are of the first type
+  }
   if (spec.embedding_norm) weights.embedding_norm = loader.LoadNorm("token_embd_norm", {spec.n_embd});
-  weights.output_norm.present = true;
-  if (spec.norm_weights) {
+  weights.output_norm.present = !spec.output_norm.empty();
+  if (weights.output_norm.present && spec.norm_weights) {
     weights.output_norm = loader.LoadNorm(std::string(spec.output_norm), {spec.n_embd});
   }
   for (uint32_t i = 0; i < spec.n_layers && loader.ok(); ++i) {

@@ -21,6 +21,7 @@ struct RouterWeights {
 
 struct LayerWeights {
   Norm attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;
+  Norm attention_stream_norm, ffn_stream_norm;
   // Of the mixer's output projection: y = scale * (sum over the devices) + bias.
   std::vector<float> mixer_bias;
   float mixer_scale = 1;
@@ -29,8 +30,9 @@ struct LayerWeights {
 };
 
 struct LeaderWeights {
-  RowTable embedding;  // (n_vocab)
-  RowTable positions;  // learned positions
+  RowTable embedding;             // (n_vocab)
+  RowTable positions;             // learned positions
+  std::vector<float> token_type;  // (n_embd): what every token gets beside its embedding
   Norm embedding_norm;
   Norm output_norm;
   std::vector<LayerWeights> layers;

@@ -41,6 +41,10 @@ absl::Status IgnoreSpareTensors(const GgufFile& file, const ModelSpec& spec, Wei
   for (const char* unused : {"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}) {
     loader.Ignore(unused);
   }
+  // Heads of encoders that classify or guess words take no part in embeddings.
+  if (!spec.causal) {
+    for (const char* unused : {"cls.", "output."}) loader.Ignore(unused);
+  }
   return absl::OkStatus();
 }
 
@@ -84,7 +88,7 @@ absl::Status CheckWeights(const GgufFile& file, float sparse_threshold, ModelOut
   LoadLeaderWeights(spec, sparsity == SparsityMode::kPredicted, loader);
   outline.leader_weight_bytes = loader.bytes();
   outline.leader_bytes_per_token = loader.bytes_per_token();
-  LoadOutputRows(spec, spec.n_vocab, loader);
+  if (spec.causal) LoadOutputRows(spec, spec.n_vocab, loader);
   outline.output_weight_bytes = loader.bytes() - outline.leader_weight_bytes;
   for (uint32_t i = 0; i < spec.n_layers && loader.ok(); ++i) {
     const GgufTensor* output = outline.tensors->Find(MixerOutputTensor(spec.layers[i], i));
@@ -169,7 +173,7 @@ absl::StatusOr<ModelOutline> OutlineModel(const GgufFile& file, const ModelOptio
   for (size_t i = 0; i < outline.ffn_specs.size(); ++i) {
     outline.neuron_groups.push_back(MakeNeuronGroups(outline.ffn_specs[i], outline.profile.frequencies[i]));
   }
-  outline.output_runs = MakeOutputRuns(outline.spec.n_vocab);
+  if (outline.spec.causal) outline.output_runs = MakeOutputRuns(outline.spec.n_vocab);
   HEARTH_RETURN_IF_ERROR(file.CheckUnchanged());
   return outline;
 }

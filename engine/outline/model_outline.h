@@ -45,7 +45,7 @@ struct ModelOutline {
   std::vector<FfnLayerSource> ffn_sources;
   std::vector<std::vector<NeuronGroup>> neuron_groups;
   std::vector<std::vector<HeadGroup>> head_groups;
-  std::vector<IndexRange> output_runs;  // rows of the output head
+  std::vector<IndexRange> output_runs;  // rows of the output head; none of a model that only embeds
 
   // Bytes of the weights that are no neurons: the leader's own, heads, output rows.
   uint64_t leader_weight_bytes = 0;

@@ -12,6 +12,9 @@ namespace {
 constexpr RopeStyle kHalfSplit = RopeStyle::kHalfSplit;
 constexpr NormKind kLayerNorm = NormKind::kLayer;
 constexpr std::string_view kNoNorm = "";
+// The encoders' norms stand on the residual stream, behind attention and FFN.
+constexpr std::string_view kBertAttentionNorm = "attn_output_norm";
+constexpr std::string_view kBertFfnNorm = "layer_output_norm";
 
 // Baichuan's larger model has another position scheme, and only its depth tells.
 absl::Status AdjustBaichuan(const ArchitectureMetadata&, const GgufFile&, ModelSpec& spec) {
@@ -429,6 +432,33 @@ constexpr std::array kArchitectures = {
                  .gated = false},
     Architecture{.name = "jais", .norm = kLayerNorm, .rope = std::nullopt, .adjust = AdjustJais},
     Architecture{.name = "refact", .rope = std::nullopt, .alibi_max_bias = 8},
+
+    // Encoders: embeddings alone.
+    Architecture{.name = "bert",
+                 .norm = kLayerNorm,
+                 .attention_norm = kNoNorm,
+                 .ffn_norm = kNoNorm,
+                 .attention_stream_norm = kBertAttentionNorm,
+                 .ffn_stream_norm = kBertFfnNorm,
+                 .output_norm = kNoNorm,
+                 .embedding_norm = true,
+                 .token_types = true,
+                 .rope = std::nullopt,
+                 .learned_positions = true,
+                 .causal = false,
+                 .activation = Activation::kGelu,
+                 .gated = false},
+    Architecture{.name = "nomic-bert",
+                 .norm = kLayerNorm,
+                 .attention_norm = kNoNorm,
+                 .ffn_norm = kNoNorm,
+                 .attention_stream_norm = kBertAttentionNorm,
+                 .ffn_stream_norm = kBertFfnNorm,
+                 .output_norm = kNoNorm,
+                 .embedding_norm = true,
+                 .token_types = true,
+                 .rope = kHalfSplit,
+                 .causal = false},
 };
 
 }  // namespace

@@ -39,8 +39,11 @@ struct Architecture {
   std::string_view attention_post_norm = "";
   std::string_view ffn_norm = "ffn_norm";
   std::string_view ffn_post_norm = "";
-  std::string_view output_norm = "output_norm";
+  std::string_view attention_stream_norm = "";
+  std::string_view ffn_stream_norm = "";
+  std::string_view output_norm = "output_norm";  // "": there is none
   bool embedding_norm = false;
+  bool token_types = false;
 
   // Positions.
   std::optional<RopeStyle> rope = RopeStyle::kInterleaved;
@@ -51,6 +54,7 @@ struct Architecture {
   float alibi_max_bias = 0;  // default of attention.max_alibi_bias
 
   // Attention.
+  bool causal = true;  // default of attention.causal
   MixerKind mixer = MixerKind::kAttention;
   QkNorm qk_norm = QkNorm::kNone;
   bool qk_norm_optional = false;  // some files of the architecture lack it

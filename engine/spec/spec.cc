@@ -33,12 +33,14 @@ class SpecReader {
   absl::StatusOr<ModelSpec> Read() {
     HEARTH_RETURN_IF_ERROR(ReadSizes());
     ReadScales();
+    ReadEmbeddingTraits();
     HEARTH_RETURN_IF_ERROR(ReadBaseRope());
     ReadLayers();
     HEARTH_RETURN_IF_ERROR(metadata_.status());
     if (traits_.adjust != nullptr) HEARTH_RETURN_IF_ERROR(traits_.adjust(metadata_, file_, spec_));
     HEARTH_RETURN_IF_ERROR(metadata_.status());
     HEARTH_RETURN_IF_ERROR(CheckRopes());
+    HEARTH_RETURN_IF_ERROR(CheckWholeTexts());
     return std::move(spec_);
   }
 
@@ -90,6 +92,34 @@ class SpecReader {
     spec_.position_offset = traits_.position_offset;
   }
 
+  void ReadEmbeddingTraits() {
+    spec_.causal = metadata_.BoolOr("attention.causal", traits_.causal);
+    if (traits_.token_types) {
+      const GgufTensor* types = file_.FindTensor("token_types.weight");
+      if (types != nullptr)
+        spec_.token_types = static_cast<uint32_t>(std::min<uint64_t>(types->ne[1], INT32_MAX));
+    }
+    switch (const uint32_t type = metadata_.SizeOr("pooling_type", kNoPooling)) {
+      case kNoPooling:
+        return;
+      case 1:
+        spec_.pooling = Pooling::kMean;
+        return;
+      case 2:
+        spec_.pooling = Pooling::kCls;
+        return;
+      case 3:
+        spec_.pooling = Pooling::kLast;
+        return;
+      case 4:
+        return metadata_.Fail(absl::UnimplementedError(
+            "pooling_type is 4: models that rank texts are not supported, those that embed them are"));
+      default:
+        return metadata_.Fail(
+            absl::InvalidArgumentError(absl::StrCat("pooling_type is ", type, "; 0 to 4 are known")));
+    }
+  }
+
   absl::Status ReadBaseRope() {
     if (!traits_.rope) return absl::OkStatus();
     RopeSpec rope;
@@ -130,6 +160,8 @@ class SpecReader {
       layer.attention_post_norm = traits_.attention_post_norm;
       layer.ffn_norm = traits_.ffn_norm;
       layer.ffn_post_norm = traits_.ffn_post_norm;
+      layer.attention_stream_norm = traits_.attention_stream_norm;
+      layer.ffn_stream_norm = traits_.ffn_stream_norm;
       layer.parallel = traits_.parallel;
       layer.mixer = traits_.mixer;
       if (spec_.convolution_length > 0 && has_kv_heads && kv_heads[i] == 0) {
@@ -248,6 +280,24 @@ class SpecReader {
     }
     return absl::OkStatus();
   }
+
+  // What counts the distance backwards has no meaning for a token that sees forwards.
+  absl::Status CheckWholeTexts() {
+    if (spec_.causal) return absl::OkStatus();
+    for (const LayerSpec& layer : spec_.layers) {
+      const AttentionSpec& attention = layer.attention;
+      const bool rectified = attention.rope && spec_.ropes[*attention.rope].rectified_window > 0;
+      if (layer.mixer != MixerKind::kAttention || attention.window_kind != WindowKind::kNone ||
+          attention.alibi_max_bias > 0 || rectified) {
+        return absl::UnimplementedError(
+            "attention to later tokens (attention.causal false) is supported without windows, ALiBi, ReRoPE, "
+            "latent attention and convolutions only");
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  static constexpr uint32_t kNoPooling = 0;  // pooling_type of a file that leaves it open
 
   const GgufFile& file_;
   const Architecture& traits_;

@@ -13,7 +13,7 @@
 
 namespace hearth {
 
-// A decoder as data: what the one generic layer (layer.h) needs to know to compute any supported
+// A model as data: what the one generic layer (layer.h) needs to know to compute any supported
 // architecture. architectures.h says how an architecture fills it; weights.h what the tensors that belong to
 // it are called.
 
@@ -146,6 +146,9 @@ struct FfnSpec {
   bool predictor_linear = false;  // hearth-model's kind: without the ReLU between the halves
 };
 
+// How the states of a text's tokens become its embedding, see engine/model/pooling.h.
+enum class Pooling { kMean, kCls, kLast };
+
 // One layer. Norms are named by their tensors ("blk.N." and ".weight" left out); empty: there is none.
 struct LayerSpec {
   MixerKind mixer = MixerKind::kAttention;
@@ -155,6 +158,8 @@ struct LayerSpec {
   std::string_view attention_post_norm;  // on the attention's result, before it is added
   std::string_view ffn_norm;             // empty in a parallel layer: the FFN reads the attention's input
   std::string_view ffn_post_norm;
+  std::string_view attention_stream_norm;  // BERT: on the residual stream, after the result was added
+  std::string_view ffn_stream_norm;
   bool parallel = false;  // attention and FFN both start from the layer's input
 
   // Values cached per position and sequence.
@@ -182,6 +187,11 @@ struct ModelSpec {
   uint32_t convolution_length = 0;  // taps of short convolutions
   std::vector<RopeSpec> ropes;      // the distinct rotations
   std::vector<LayerSpec> layers;
+  // Whether a token sees those before it only. Without it each sees its whole text, which is read in one
+  // step: such a model (an encoder) makes embeddings and generates nothing.
+  bool causal = true;
+  uint32_t token_types = 0;        // BERT: rows of the table of types, of which the first is added; 0: none
+  std::optional<Pooling> pooling;  // of embeddings, where the file says so
 
   // Whether a layer keeps more than keys and values of positions.
   bool has_recurrent_state() const;

@@ -111,6 +111,18 @@ TEST_F(ClientTest, TokenizeAndBack) {
   EXPECT_EQ(client_.Detokenize(back)->text(), "ab");
 }
 
+TEST_F(ClientTest, TextsAreEmbedded) {
+  v1::EmbedRequest request;
+  request.add_inputs()->set_text("ab");
+  const auto embedded = client_.Embed(request);
+  ASSERT_TRUE(embedded.ok()) << embedded.status();
+  EXPECT_EQ(embedded->embeddings(0).values_size(), 4);
+  request.add_inputs()->set_text("");
+  EXPECT_THAT(client_.Embed(request).status(), IsInvalid("input 1: it is empty"));
+  request.mutable_inputs(1)->set_text("\xff");
+  EXPECT_THAT(client_.Embed(request).status(), IsInvalid("the text is not valid UTF-8"));
+}
+
 TEST_F(ClientTest, ModelsAreListedLoadedAndUnloaded) {
   EXPECT_EQ(client_.ListModels()->models_size(), 1);
   EXPECT_EQ(client_.GetModel("fake")->digest(), "sha256:00ff");

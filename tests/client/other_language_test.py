@@ -166,6 +166,14 @@ class OtherLanguageTest(unittest.TestCase):
         back = self.call("Generation/Detokenize", self.generation.DetokenizeRequest(tokens=tokens))
         self.assertEqual(back.text.strip(), text)
 
+    def test_texts_have_vectors_of_length_one(self):
+        inputs = [self.generation.EmbedInput(text=text) for text in ("the house of the LORD", "the house of God", "and two")]
+        answer = self.call("Generation/Embed", self.generation.EmbedRequest(inputs=inputs))
+        lord, god, number = (list(embedding.values) for embedding in answer.embeddings)
+        product = lambda a, b: sum(x * y for x, y in zip(a, b))
+        self.assertAlmostEqual(product(lord, lord), 1, places=4)
+        self.assertGreater(product(lord, god), product(lord, number))
+
     def test_cancelled_stream_frees_its_slot(self):
         for _ in range(12):  # more than there are slots
             stream = self.generate(self.request())

@@ -32,7 +32,7 @@ TEST(HelpTest, EveryCommandOfTheContractIsListed) {
   const ToolResult result = RunTool("--help");
   EXPECT_EQ(result.exit_code, 0);
   for (const char* name :
-       {"inspect", "tokenize", "logits", "generate", "perplexity", "bench", "profile", "quantize", "pack", "plan", "render"}) {
+       {"inspect", "tokenize", "logits", "generate", "perplexity", "embed", "bench", "profile", "quantize", "pack", "plan", "render"}) {
     EXPECT_THAT(result.out, HasSubstr(name));
   }
 }

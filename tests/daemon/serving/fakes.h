@@ -58,10 +58,12 @@ class ByteTokenizer final : public Tokenizer {
   const std::vector<TokenId> ends_ = {kEos};
 };
 
-// Repeats `script` for ever: the token after position p of any sequence is script[p % length]. Refuses rows
-// that break the decoder's contract.
+// Repeats `script` for ever: the token after position p of any sequence is script[p % length]. The state of
+// token t at position p is (t, p, 1, 0). Refuses rows that break the decoder's contract.
 class ScriptedDecoder final : public Decoder {
  public:
+  static constexpr uint32_t kStateValues = 4;
+
   explicit ScriptedDecoder(DecoderOptions options, std::vector<TokenId> script)
       : options_(options), script_(std::move(script)), lengths_(options.sequences) {}
 
@@ -75,6 +77,7 @@ class ScriptedDecoder final : public Decoder {
       if (absl::Status status = before_step_(rows); !status.ok()) return status;
     }
     float* out = logits.data();
+    states_.clear();
     for (const BatchRow& row : rows) {
       if (row.sequence >= lengths_.size() || row.position != lengths_[row.sequence]) {
         return absl::InvalidArgumentError(
@@ -82,6 +85,11 @@ class ScriptedDecoder final : public Decoder {
       }
       if (row.position >= options_.context_length) return absl::InvalidArgumentError("beyond the context");
       ++lengths_[row.sequence];
+      if (row.want_state) {
+        states_.insert(states_.end(),
+                       {static_cast<float>(row.token), static_cast<float>(row.position), 1.0f, 0.0f});
+        if (row.position == damaged_position_) states_.back() = std::numeric_limits<float>::quiet_NaN();
+      }
       if (!row.want_logits) continue;
       HEARTH_CHECK(out + kVocab <= logits.data() + logits.size());
       std::fill(out, out + kVocab, 0.0f);
@@ -91,6 +99,7 @@ class ScriptedDecoder final : public Decoder {
     }
     return absl::OkStatus();
   }
+  absl::Span<const float> states() const override { return states_; }
   absl::Status Truncate(uint32_t sequence, uint32_t length) override {
     lengths_.at(sequence) = std::min<uint32_t>(lengths_.at(sequence), length);
     return absl::OkStatus();
@@ -105,7 +114,7 @@ class ScriptedDecoder final : public Decoder {
   void set_before_step(std::function<absl::Status(absl::Span<const BatchRow>)> hook) {
     before_step_ = std::move(hook);
   }
-  // The logits of this position have a value that is no number; set before the first request.
+  // The logits and the state of this position have a value that is no number; set before the first request.
   void set_damaged_position(uint32_t position) { damaged_position_ = position; }
   int steps() const { return steps_; }
 
@@ -114,6 +123,7 @@ class ScriptedDecoder final : public Decoder {
   const DecoderOptions options_;
   const std::vector<TokenId> script_;
   std::vector<uint32_t> lengths_;
+  std::vector<float> states_;
   std::function<absl::Status(absl::Span<const BatchRow>)> before_step_;
   std::optional<uint32_t> damaged_position_;
   std::atomic<int> steps_ = 0;
@@ -140,6 +150,7 @@ class FakeModel final : public ServedModel {
   const Tokenizer& tokenizer() const override { return tokenizer_; }
   const ChatTemplates& chat() const override { return chat_; }
   ScriptedDecoder& decoder() override { return decoder_; }
+  EmbeddingTraits embeddings() override { return embeddings_; }
   absl::Status PrepareStep() override {
     if (before_prepare_) before_prepare_();
     std::lock_guard lock(mutex_);
@@ -160,6 +171,9 @@ class FakeModel final : public ServedModel {
     metadata.Set("tokenizer.chat_template", std::move(source));
     chat_ = ChatTemplates::FromMetadata(metadata, tokenizer_);
   }
+  // What its file says of embeddings; set before the first request.
+  void set_pooling(Pooling pooling) { embeddings_.pooling = pooling; }
+  void set_whole_texts() { embeddings_.whole_texts = true; }
   // Called at each PrepareStep by the scheduler's thread; set before the first request.
   void set_before_prepare(std::function<void()> hook) { before_prepare_ = std::move(hook); }
   void SetReady(absl::Status status) {
@@ -178,6 +192,7 @@ class FakeModel final : public ServedModel {
   const ByteTokenizer tokenizer_;
   ChatTemplates chat_;
   ScriptedDecoder decoder_;
+  EmbeddingTraits embeddings_{ScriptedDecoder::kStateValues, std::nullopt, false};
   std::function<void()> before_prepare_;
   std::mutex mutex_;
   std::condition_variable changed_;

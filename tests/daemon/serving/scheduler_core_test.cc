@@ -747,5 +747,94 @@ TEST(SchedulerCoreTest, TextsAreThoseOfPromptsReadFromTheirStartInFiveHundredRan
   }
 }
 
+SchedulerCore::Request Text(RequestId id, uint32_t tokens) {
+  SchedulerCore::Request request = Request(id, tokens, 1);
+  request.embed = true;
+  return request;
+}
+
+// One whole step; texts end with their last rows.
+Batch RunReading(SchedulerCore& core) {
+  const Batch step = core.Next(At(0));
+  core.Complete(kFast);
+  for (const SchedulerCore::Read& read : step.read) {
+    if (read.last) core.End(read.id);
+  }
+  return step;
+}
+
+TEST(SchedulerCoreTest, TextToEmbedWantsTheStateOfEachTokenAndNoLogits) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Text(1, 3)).ok());
+  const Batch step = RunReading(core);
+  ASSERT_THAT(step.rows, SizeIs(3));
+  for (const BatchRow& row : step.rows) EXPECT_TRUE(row.want_state && row.prompt && !row.want_logits);
+  EXPECT_THAT(step.sampled, IsEmpty());
+  ASSERT_THAT(step.read, SizeIs(1));
+  EXPECT_EQ(step.read[0].rows, 3u);
+  EXPECT_TRUE(step.read[0].last);
+  EXPECT_EQ(core.running(), 0u);
+}
+
+TEST(SchedulerCoreTest, TextToEmbedIsReadAgainWhateverSlotsHold) {
+  SchedulerCore core(Limits(1));
+  ASSERT_TRUE(core.Submit(Request(1, 5, 1)).ok());
+  RunStep(core);
+  ASSERT_TRUE(core.Submit(Text(2, 5)).ok());
+  const Batch step = RunReading(core);
+  EXPECT_EQ(step.admitted[0].kept, 0u);
+  EXPECT_THAT(step.rows, SizeIs(5));
+}
+
+TEST(SchedulerCoreTest, TextsToEmbedLeaveTheSlotsOfChatsAlone) {
+  SchedulerCore core(Limits(2));
+  ASSERT_TRUE(core.Submit(Request(1, 5, 1)).ok());
+  const uint32_t chat = RunStep(core).admitted[0].slot;
+  for (RequestId id = 2; id < 5; ++id) {
+    ASSERT_TRUE(core.Submit(Text(id, 5)).ok());
+    EXPECT_NE(RunReading(core).admitted[0].slot, chat);
+  }
+  ASSERT_TRUE(core.Submit(Request(9, 7, 1)).ok());
+  EXPECT_EQ(core.Next(At(0)).admitted[0].kept, 5u);
+}
+
+TEST(SchedulerCoreTest, LongTextToEmbedComesInPieces) {
+  SchedulerLimits limits = Limits(2);
+  limits.max_rows = 4;
+  SchedulerCore core(limits);
+  ASSERT_TRUE(core.Submit(Text(1, 9)).ok());
+  std::vector<uint32_t> firsts;
+  for (int i = 0; i < 3; ++i) {
+    const Batch step = RunReading(core);
+    ASSERT_THAT(step.read, SizeIs(1));
+    firsts.push_back(step.read[0].first);
+    EXPECT_EQ(step.read[0].last, i == 2);
+  }
+  EXPECT_THAT(firsts, ElementsAre(0, 4, 8));
+}
+
+TEST(SchedulerCoreTest, WholeTextsShareAStepAsFarAsTheyFit) {
+  SchedulerLimits limits = Limits(4);
+  limits.max_rows = 8;
+  limits.whole_texts = true;
+  SchedulerCore core(limits);
+  for (const auto& [id, tokens] :
+       std::vector<std::pair<RequestId, uint32_t>>{{1, 5}, {2, 4}, {3, 1}, {4, 8}}) {
+    ASSERT_TRUE(core.Submit(Text(id, tokens)).ok());
+  }
+  std::vector<RequestId> order;
+  while (core.running() + core.waiting() > 0) {
+    const Batch step = RunReading(core);
+    EXPECT_LE(step.rows.size(), 8u);
+    for (const SchedulerCore::Read& read : step.read) {
+      EXPECT_EQ(read.first, 0u);
+      EXPECT_TRUE(read.last);
+      order.push_back(read.id);
+    }
+    ASSERT_FALSE(step.read.empty());
+  }
+  EXPECT_THAT(order, ElementsAre(1, 3, 2, 4));
+}
+
 }  // namespace
 }  // namespace hearth

@@ -44,17 +44,20 @@ class HostShareTest : public ::testing::Test {
     return share;
   }
 
-  // Logits of the last of `tokens`, which sequence 0 goes on with.
+  // Logits of the last of `tokens`, which sequence 0 goes on with; of an encoder the states of all.
   std::vector<float> Step(const HostShare& share, const std::vector<TokenId>& tokens) {
     decoder_->SetDevices(share.devices());
     std::vector<BatchRow> rows;
     for (TokenId token : tokens) {
       rows.push_back({0, decoder_->SequenceLength(0) + static_cast<uint32_t>(rows.size()), token, false});
     }
-    rows.back().want_logits = true;
+    const bool logits_wanted = model_->spec().causal;
+    for (BatchRow& row : rows) row.want_state = !logits_wanted;
+    rows.back().want_logits = logits_wanted;
     std::vector<float> logits(model_->spec().n_vocab);
     const absl::Status status = decoder_->Step(rows, absl::MakeSpan(logits));
     EXPECT_TRUE(status.ok()) << status;
+    if (!logits_wanted) logits.assign(decoder_->states().begin(), decoder_->states().end());
     return logits;
   }
 
@@ -102,7 +105,8 @@ TEST_F(HostShareTest, DeviceWithoutAShareIsNotAsked) {
 }
 
 TEST_F(HostShareTest, ShareFromBundlesOfAHostWithoutTheFileGivesTheSameBits) {
-  for (const std::string& path : {std::string(kDemo), FixturePath("latent_split_grouped.gguf")}) {
+  for (const std::string& path : {std::string(kDemo), FixturePath("latent_split_grouped.gguf"),
+                                  FixturePath("../embedding_fixtures/encoder_with_rope.gguf")}) {
     Open(path);
     const auto devices = Devices(1);
     const std::vector<float> expected = Step(*Share(*devices, ShareInTurn(model_->outline(), 1)), {1, 4, 2});
@@ -140,8 +144,9 @@ class StageElsewhere : public RemoteStage {
 };
 
 TEST_F(HostShareTest, StageLedByAHostWithoutTheFileGivesTheSameBits) {
-  for (const std::string& path : {std::string(kDemo), FixturePath("shared_expert_with_gate.gguf"),
-                                  FixturePath("predicted_gated.gguf")}) {
+  for (const std::string& path :
+       {std::string(kDemo), FixturePath("shared_expert_with_gate.gguf"), FixturePath("predicted_gated.gguf"),
+        FixturePath("../embedding_fixtures/encoder_with_positions.gguf")}) {
     ModelOptions options;
     if (path.find("predicted") != std::string::npos) options.sparsity = SparsityMode::kPredicted;
     Open(path, options);
@@ -238,10 +243,14 @@ TEST_F(HostShareTest, NewShareKeepsThePiecesThatItStillWants) {
   const auto former = Share(*devices, shares);
   std::swap(shares[0].neuron_groups[0], shares[1].neuron_groups[0]);
   const auto share = Share(*devices, shares, former.get());
-  EXPECT_NE(share->locals()[0]->pieces(UnitKind::kNeurons, 0), former->locals()[0]->pieces(UnitKind::kNeurons, 0));
-  EXPECT_EQ(share->locals()[0]->pieces(UnitKind::kNeurons, 1), former->locals()[0]->pieces(UnitKind::kNeurons, 1));
-  EXPECT_EQ(share->locals()[0]->pieces(UnitKind::kHeads, 0), former->locals()[0]->pieces(UnitKind::kHeads, 0));
-  EXPECT_EQ(share->locals()[1]->pieces(UnitKind::kOutput, 0), former->locals()[1]->pieces(UnitKind::kOutput, 0));
+  EXPECT_NE(share->locals()[0]->pieces(UnitKind::kNeurons, 0),
+            former->locals()[0]->pieces(UnitKind::kNeurons, 0));
+  EXPECT_EQ(share->locals()[0]->pieces(UnitKind::kNeurons, 1),
+            former->locals()[0]->pieces(UnitKind::kNeurons, 1));
+  EXPECT_EQ(share->locals()[0]->pieces(UnitKind::kHeads, 0),
+            former->locals()[0]->pieces(UnitKind::kHeads, 0));
+  EXPECT_EQ(share->locals()[1]->pieces(UnitKind::kOutput, 0),
+            former->locals()[1]->pieces(UnitKind::kOutput, 0));
 }
 
 TEST_F(HostShareTest, KeptHeadsKeepTheirCache) {
