@@ -49,6 +49,8 @@ std::string TokenText(const std::string& bytes) {
 
 double FiniteLogprob(float logprob) { return std::isfinite(logprob) ? logprob : kImpossible; }
 
+std::string Answer::StreamError(const ApiError& error) const { return ServerSentEvent(ErrorBody(error)); }
+
 void AnswerFrame::Take(size_t choice, const v1::GenerateResponse& event) {
   if (event.has_started()) {
     model_ = event.started().model();

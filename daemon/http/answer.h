@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/http/api_error.h"
 #include "daemon/http/completion_request.h"
 #include "proto/hearth/v1/generation.pb.h"
 
@@ -23,6 +24,8 @@ class Answer {
   virtual std::string Take(size_t choice, const v1::GenerateResponse& event) = 0;
   // Once every choice has Finished. The last lines of a stream.
   virtual std::string StreamEnd() const = 0;
+  // The last lines of a stream that an error ends.
+  virtual std::string StreamError(const ApiError& error) const;
   // The whole object where no stream was asked for.
   virtual std::string Whole() const = 0;
 };

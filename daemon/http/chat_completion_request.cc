@@ -15,17 +15,6 @@ using nlohmann::json;
 
 constexpr int64_t kMostTopLogprobs = 20;
 
-// As `status`, of a field within `place`: "messages[2].role must be a text, not null".
-absl::Status Within(const std::string& place, const absl::Status& status) {
-  return ParamError(place, absl::StrCat("is wrong: ", status.message()));
-}
-
-absl::Status SetText(const JsonFields& fields, const char* name, std::string* to) {
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> text, fields.Text(name));
-  if (text) *to = *text;
-  return absl::OkStatus();
-}
-
 absl::Status ReadPart(const json& part, v1::ChatMessage& message) {
   if (!part.is_object()) return ParamError("content", absl::StrCat("must hold objects, not ", KindOf(part)));
   const JsonFields fields(part);
@@ -114,16 +103,6 @@ absl::Status ReadTools(const JsonFields& fields, const nlohmann::ordered_json& i
   return absl::OkStatus();
 }
 
-// chat_template_kwargs and reasoning_effort, which templates know as variables.
-absl::Status ReadVariables(const JsonFields& fields, v1::ChatRequest& request) {
-  HEARTH_ASSIGN_OR_RETURN(const json* given, fields.Object("chat_template_kwargs"));
-  json variables = given == nullptr ? json::object() : *given;
-  HEARTH_ASSIGN_OR_RETURN(const auto effort, fields.Text("reasoning_effort"));
-  if (effort) variables["reasoning_effort"] = *effort;
-  if (!variables.empty()) request.set_variables(variables.dump());
-  return absl::OkStatus();
-}
-
 // "json_object" is what older programs ask for; "json_schema" with a schema the newer ones.
 absl::Status ReadResponseFormat(const nlohmann::ordered_json& format, v1::ChatRequest& request) {
   if (format.is_null()) return absl::OkStatus();
@@ -171,6 +150,15 @@ absl::Status ReadMaxTokens(const JsonFields& fields, v1::ChatRequest& request) {
 
 }  // namespace
 
+absl::Status ReadVariables(const JsonFields& fields, const std::optional<std::string>& effort,
+                           v1::ChatRequest& request) {
+  HEARTH_ASSIGN_OR_RETURN(const json* given, fields.Object("chat_template_kwargs"));
+  json variables = given == nullptr ? json::object() : *given;
+  if (effort) variables["reasoning_effort"] = *effort;
+  if (!variables.empty()) request.set_variables(variables.dump());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body,
                                                                 const nlohmann::ordered_json& response_format,
                                                                 const nlohmann::ordered_json& tools) {
@@ -183,7 +171,8 @@ absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body
   HEARTH_RETURN_IF_ERROR(ReadMessages(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadTools(fields, tools, chat));
   HEARTH_RETURN_IF_ERROR(ReadResponseFormat(response_format, chat));
-  HEARTH_RETURN_IF_ERROR(ReadVariables(fields, chat));
+  HEARTH_ASSIGN_OR_RETURN(const auto effort, fields.Text("reasoning_effort"));
+  HEARTH_RETURN_IF_ERROR(ReadVariables(fields, effort, chat));
   HEARTH_RETURN_IF_ERROR(ReadLogprobs(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadMaxTokens(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadGenerationFields(fields, chat));

@@ -2,6 +2,8 @@
 #define HEARTH_DAEMON_HTTP_CHAT_COMPLETION_REQUEST_H_
 
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -9,6 +11,10 @@
 #include "proto/hearth/v1/generation.pb.h"
 
 namespace hearth {
+
+// The field chat_template_kwargs and how hard the model is to think, which templates know as variables.
+absl::Status ReadVariables(const JsonFields& fields, const std::optional<std::string>& effort,
+                           v1::ChatRequest& request);
 
 // POST /v1/chat/completions. response_format makes the text JSON, or JSON that fits a schema. Absent fields
 // have the defaults of generation.proto. Tools go to the model's own template.

@@ -19,17 +19,6 @@ constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
 constexpr size_t kMaxPromptBytes = size_t{16} << 20;  // of all choices together
 constexpr uint32_t kDefaultMaxTokens = 16;            // as OpenAI has it
 
-absl::StatusOr<v1::TokenIds> ReadTokens(const json& ids) {
-  v1::TokenIds tokens;
-  for (const json& id : ids) {
-    if (!id.is_number_integer() || id < 0 || id > kMaxInt) {
-      return ParamError("prompt", absl::StrCat("must hold token ids only, not ", KindOf(id)));
-    }
-    tokens.add_ids(id.get<int32_t>());
-  }
-  return tokens;
-}
-
 absl::Status SetPrompt(const json& prompt, v1::GenerateRequest& request) {
   if (prompt.is_string()) {
     request.set_text(prompt.get<std::string>());
@@ -38,7 +27,7 @@ absl::Status SetPrompt(const json& prompt, v1::GenerateRequest& request) {
   if (!prompt.is_array()) {
     return ParamError("prompt", absl::StrCat("must hold texts or lists of token ids, not ", KindOf(prompt)));
   }
-  HEARTH_ASSIGN_OR_RETURN(*request.mutable_tokens(), ReadTokens(prompt));
+  HEARTH_ASSIGN_OR_RETURN(*request.mutable_tokens(), ReadTokenIds("prompt", prompt));
   return absl::OkStatus();
 }
 
@@ -167,6 +156,17 @@ absl::Status ReadGenerationFields(const JsonFields& fields, Request& request) {
 
 template absl::Status ReadGenerationFields(const JsonFields& fields, v1::GenerateRequest& request);
 template absl::Status ReadGenerationFields(const JsonFields& fields, v1::ChatRequest& request);
+
+absl::StatusOr<v1::TokenIds> ReadTokenIds(absl::string_view param, const json& ids) {
+  v1::TokenIds tokens;
+  for (const json& id : ids) {
+    if (!id.is_number_integer() || id < 0 || id > kMaxInt) {
+      return ParamError(param, absl::StrCat("must hold token ids only, not ", KindOf(id)));
+    }
+    tokens.add_ids(id.get<int32_t>());
+  }
+  return tokens;
+}
 
 absl::StatusOr<size_t> ReadChoiceCount(const JsonFields& fields, size_t prompts, size_t bytes) {
   HEARTH_ASSIGN_OR_RETURN(const auto given, fields.Whole("n", 1, kMaxChoices));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "daemon/http/json_input.h"
 #include "proto/hearth/v1/generation.pb.h"
 
@@ -26,6 +27,9 @@ absl::StatusOr<AnswerOptions> ReadAnswerOptions(const JsonFields& fields);
 // What gRPC checks is left to it. `Request` has them under the same names.
 template <class Request>
 absl::Status ReadGenerationFields(const JsonFields& fields, Request& request);
+
+// Token ids out of the list that the parameter holds; ParamErrors.
+absl::StatusOr<v1::TokenIds> ReadTokenIds(absl::string_view param, const nlohmann::json& ids);
 
 // The field n: how often each of `prompts` prompts, of so many `bytes` together, is answered.
 absl::StatusOr<size_t> ReadChoiceCount(const JsonFields& fields, size_t prompts, size_t bytes);

@@ -113,7 +113,7 @@ class GenerationCall : public std::enable_shared_from_this<GenerationCall> {
   void Fail(const absl::Status& status) {
     const ApiError error = ToApiError(status);
     if (begun_) {
-      exchange_->Write(ServerSentEvent(ErrorBody(error)), nullptr);
+      exchange_->Write(answer_->StreamError(error), nullptr);
       exchange_->EndStream();
     } else {
       exchange_->Send(ErrorResponse(error));

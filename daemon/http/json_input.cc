@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/printable.h"
+#include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
@@ -107,6 +108,10 @@ std::string ParamOf(const absl::Status& status) {
   return payload ? std::string(*payload) : "";
 }
 
+absl::Status Within(const std::string& place, const absl::Status& status) {
+  return ParamError(place, absl::StrCat("is wrong: ", status.message()));
+}
+
 std::string KindOf(const json& value) {
   switch (value.type()) {
     case json::value_t::null:
@@ -172,6 +177,12 @@ absl::StatusOr<const json*> JsonFields::Object(const char* name) const {
   const json* value = Find(name);
   if (value != nullptr && !value->is_object()) return WrongKind(name, "an object", *value);
   return value;
+}
+
+absl::Status SetText(const JsonFields& fields, const char* name, std::string* to) {
+  HEARTH_ASSIGN_OR_RETURN(std::optional<std::string> text, fields.Text(name));
+  if (text) *to = *std::move(text);
+  return absl::OkStatus();
 }
 
 }  // namespace hearth

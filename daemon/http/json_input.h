@@ -27,6 +27,9 @@ absl::Status ParamError(absl::string_view param, absl::string_view problem);
 // The parameter that the status remembers; empty for none.
 std::string ParamOf(const absl::Status& status);
 
+// As `status`, of a field within `place`: "messages[2] is wrong: role must be a text, not null".
+absl::Status Within(const std::string& place, const absl::Status& status);
+
 // "text", "a number", ...: what a value is, in an error's words.
 std::string KindOf(const nlohmann::json& value);
 
@@ -50,6 +53,9 @@ class JsonFields {
  private:
   const nlohmann::json& object_;
 };
+
+// Sets the text where the field is there.
+absl::Status SetText(const JsonFields& fields, const char* name, std::string* to);
 
 }  // namespace hearth
 

@@ -18,8 +18,11 @@
 #include "daemon/http/api_error.h"
 #include "daemon/http/chat_completion_request.h"
 #include "daemon/http/completion_request.h"
+#include "daemon/http/embedding_request.h"
 #include "daemon/http/generation_call.h"
 #include "daemon/http/json_input.h"
+#include "daemon/http/response_answer.h"
+#include "daemon/http/response_request.h"
 #include "engine/base/printable.h"
 #include "engine/sample/sampler.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
@@ -92,7 +95,7 @@ class OpenAiApi final : public HttpHandler {
     absl::string_view path;  // one that ends with "/" has a name behind it
     void (OpenAiApi::*handler)(const HttpRequest& request, ExchangePtr exchange);
   };
-  static const std::array<Route, 6> kRoutes;
+  static const std::array<Route, 8> kRoutes;
 
   static bool Matches(absl::string_view route, const std::string& path) {
     return absl::EndsWith(route, "/") ? path.size() > route.size() && absl::StartsWith(path, route)
@@ -241,16 +244,18 @@ class OpenAiApi final : public HttpHandler {
                           completion->answer.stream);
   }
 
+  // A field with its keys in order; read a second time only where it is there.
+  static absl::StatusOr<ordered_json> InOrder(const nlohmann::json& body, const HttpRequest& request,
+                                              const char* field) {
+    return body.contains(field) ? ParseFieldInOrder(request.body, field) : nullptr;
+  }
+
   void Chat(const HttpRequest& request, ExchangePtr exchange) {
     const absl::StatusOr<nlohmann::json> body = ParseJsonObject(request.body);
     if (!body.ok()) return Refuse(body.status(), *exchange);
-    // Read a second time only where the order of keys matters.
-    const auto in_order = [&](const char* field) -> absl::StatusOr<nlohmann::ordered_json> {
-      return body->contains(field) ? ParseFieldInOrder(request.body, field) : nullptr;
-    };
-    const absl::StatusOr<nlohmann::ordered_json> format = in_order("response_format");
+    const absl::StatusOr<ordered_json> format = InOrder(*body, request, "response_format");
     if (!format.ok()) return Refuse(format.status(), *exchange);
-    const absl::StatusOr<nlohmann::ordered_json> tools = in_order("tools");
+    const absl::StatusOr<ordered_json> tools = InOrder(*body, request, "tools");
     if (!tools.ok()) return Refuse(tools.status(), *exchange);
     const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body, *format, *tools);
     if (!chat.ok()) return Refuse(chat.status(), *exchange);
@@ -262,6 +267,42 @@ class OpenAiApi final : public HttpHandler {
     };
     AnswerWithGenerations(std::move(exchange), chat->choices.size(), begin, std::move(answer),
                           chat->answer.stream);
+  }
+
+  void Respond(const HttpRequest& request, ExchangePtr exchange) {
+    const absl::StatusOr<nlohmann::json> body = ParseJsonObject(request.body);
+    if (!body.ok()) return Refuse(body.status(), *exchange);
+    const absl::StatusOr<ordered_json> text = InOrder(*body, request, "text");
+    if (!text.ok()) return Refuse(text.status(), *exchange);
+    const absl::StatusOr<ordered_json> tools = InOrder(*body, request, "tools");
+    if (!tools.ok()) return Refuse(tools.status(), *exchange);
+    const absl::StatusOr<ResponseRequest> response = ReadResponseRequest(*body, *text, *tools);
+    if (!response.ok()) return Refuse(response.status(), *exchange);
+    auto answer = std::make_unique<ResponseAnswer>(*response, NewId(""), absl::ToUnixSeconds(absl::Now()));
+    const auto begin = [this, &response](size_t, grpc::ClientContext* context, GenerationReactor* reactor) {
+      generation_->async()->Chat(context, &response->chat, reactor);
+    };
+    AnswerWithGenerations(std::move(exchange), 1, begin, std::move(answer), response->stream);
+  }
+
+  void Embed(const HttpRequest& request, ExchangePtr exchange) {
+    const absl::StatusOr<nlohmann::json> body = ParseJsonObject(request.body);
+    if (!body.ok()) return Refuse(body.status(), *exchange);
+    absl::StatusOr<EmbeddingApiRequest> embedding = ReadEmbeddingRequest(*body);
+    if (!embedding.ok()) return Refuse(embedding.status(), *exchange);
+    auto call = std::make_shared<UnaryCall<v1::EmbedRequest, v1::EmbedResponse>>();
+    call->request = std::move(embedding->request);
+    exchange->WhenGone([call] { call->context.TryCancel(); });
+    generation_->async()->Embed(&call->context, &call->request, &call->response,
+                                [call, exchange, base64 = embedding->base64](const grpc::Status& status) {
+                                  exchange->Post([call, exchange, base64, status = FromGrpcStatus(status)] {
+                                    if (!status.ok()) return Refuse(status, *exchange);
+                                    exchange->Send({.code = 200,
+                                                    .content_type = kJson,
+                                                    .headers = {},
+                                                    .body = EmbeddingAnswer(call->response, base64)});
+                                  });
+                                });
   }
 
   void Metrics(const HttpRequest&, ExchangePtr exchange) {
@@ -282,11 +323,13 @@ class OpenAiApi final : public HttpHandler {
   const std::unique_ptr<v1::Generation::Stub> generation_;
 };
 
-const std::array<OpenAiApi::Route, 6> OpenAiApi::kRoutes = {{
+const std::array<OpenAiApi::Route, 8> OpenAiApi::kRoutes = {{
     {"GET", "/v1/models", &OpenAiApi::ListModels},
     {"GET", kModelPrefix, &OpenAiApi::GetModel},
     {"POST", "/v1/completions", &OpenAiApi::Complete},
     {"POST", "/v1/chat/completions", &OpenAiApi::Chat},
+    {"POST", "/v1/responses", &OpenAiApi::Respond},
+    {"POST", "/v1/embeddings", &OpenAiApi::Embed},
     {"GET", "/health", &OpenAiApi::Health},
     {"GET", "/metrics", &OpenAiApi::Metrics},
 }};

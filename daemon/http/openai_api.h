@@ -23,6 +23,8 @@ struct OpenAiApiOptions {
 //   GET  /v1/models, /v1/models/{id}    the models that are ready
 //   POST /v1/completions                Generation.Generate
 //   POST /v1/chat/completions           Generation.Chat
+//   POST /v1/responses                  Generation.Chat
+//   POST /v1/embeddings                 Generation.Embed
 //   GET  /health                        200 when a model is ready, else 503
 //   GET  /metrics                       in Prometheus' text format
 // It translates: every answer comes from the services of `channel`, so whatever holds for gRPC clients

@@ -15,16 +15,17 @@ TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content or '' }}\n{% endf
 
 
 class Daemon:
-    """On free ports, ready to answer when made. Leave it by `with`, or stop it."""
+    """On free ports, ready to answer when made. Leave it by `with`, or stop it. `model`: the file of another one."""
 
-    def __init__(self, hearthd, *arguments):
+    def __init__(self, hearthd, *arguments, model=None, context=512):
         self.folder = tempfile.TemporaryDirectory()
-        model = pathlib.Path(self.folder.name) / "chat.gguf"
-        model.write_bytes(with_chat_template(MODEL.read_bytes(), TEMPLATE))
+        if model is None:
+            model = pathlib.Path(self.folder.name) / "chat.gguf"
+            model.write_bytes(with_chat_template(MODEL.read_bytes(), TEMPLATE))
         self.process = subprocess.Popen(
             [hearthd, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state-dir", self.folder.name,
              "--name", "http-test", "--log-level", "warning", "--model", str(model), "--model-name", "demo",
-             "--context", "512", "--threads", "2", *arguments],
+             "--context", str(context), "--threads", "2", *arguments],
             stdout=subprocess.PIPE, text=True)
         lines = [self.process.stdout.readline() for _ in range(2)]
         if not lines[0].startswith("hearthd ready on "):

@@ -202,3 +202,122 @@ test("schemas that are not supported are refused", async () => {
   const response_format = { type: "json_schema", json_schema: { name: "n", schema: { not: {} } } };
   await assert.rejects(client.chat.completions.create({ ...chat, response_format }), OpenAI.BadRequestError);
 });
+
+const length = (vector) => Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
+const cosine = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+
+test("embeddings are the same in both formats and point where their texts do", async () => {
+  const input = ["the house of the LORD", "the house of God", "forty and two thousand"];
+  const coded = await client.embeddings.create({ model: "demo", input }); // the client asks for base64
+  const plain = await client.embeddings.create({ model: "demo", input, encoding_format: "float" });
+  assert.equal(coded.data.length, 3);
+  assert.equal(coded.model, "demo");
+  assert.ok(coded.usage.prompt_tokens > 10);
+  assert.equal(coded.usage.total_tokens, coded.usage.prompt_tokens);
+  coded.data.forEach(({ index, embedding }, i) => {
+    assert.equal(index, i);
+    assert.ok(Math.abs(length(embedding) - 1) < 1e-5);
+    assert.deepEqual(embedding, plain.data[i].embedding);
+  });
+  const [lord, god, number] = coded.data.map(({ embedding }) => embedding);
+  assert.ok(cosine(lord, god) > cosine(lord, number));
+});
+
+test("embeddings take a text, tokens, and fewer dimensions", async () => {
+  const text = await client.embeddings.create({ model: "demo", input: "the house" });
+  assert.equal(text.data.length, 1);
+  const short = await client.embeddings.create({ model: "demo", input: [1, 431, 261], dimensions: 8 });
+  assert.equal(short.data[0].embedding.length, 8);
+  assert.ok(Math.abs(length(short.data[0].embedding) - 1) < 1e-5);
+  const lists = await client.embeddings.create({ model: "demo", input: [[1, 431], [1, 261, 575]] });
+  assert.equal(lists.usage.prompt_tokens, 5);
+});
+
+test("what cannot be embedded is refused", async () => {
+  for (const wrong of [{ input: "" }, { input: [] }, { input: [[999999]] }, { input: "a", dimensions: 99999 }]) {
+    await assert.rejects(client.embeddings.create({ model: "demo", ...wrong }), OpenAI.BadRequestError);
+  }
+  await assert.rejects(client.embeddings.create({ model: "other", input: "a" }), OpenAI.NotFoundError);
+});
+
+const respond = { model: "demo", input: "In the beginning", max_output_tokens: 8, temperature: 0 };
+
+test("a response has text and usage", async () => {
+  const response = await client.responses.create(respond);
+  assert.equal(response.object, "response");
+  assert.ok(response.output_text.length > 0);
+  assert.equal(response.output[0].type, "message");
+  assert.equal(response.status, "incomplete");
+  assert.equal(response.incomplete_details.reason, "max_output_tokens");
+  assert.equal(response.usage.output_tokens, 8);
+  assert.equal(response.usage.total_tokens, response.usage.input_tokens + 8);
+  const items = [{ role: "user", content: [{ type: "input_text", text: "In the beginning" }] }];
+  assert.equal((await client.responses.create({ ...respond, input: items })).output_text, response.output_text);
+});
+
+test("a streamed response is put together by the client", async () => {
+  const whole = await client.responses.create(respond);
+  const types = [];
+  let text = "";
+  for await (const event of await client.responses.create({ ...respond, stream: true })) {
+    assert.equal(event.sequence_number, types.length);
+    types.push(event.type);
+    if (event.type === "response.output_text.delta") text += event.delta;
+  }
+  assert.equal(types[0], "response.created");
+  assert.equal(types.at(-1), "response.incomplete");
+  assert.equal(text, whole.output_text);
+  const final = await client.responses.stream(respond).finalResponse();
+  assert.equal(final.output[0].content[0].text, whole.output_text);
+});
+
+test("the next turn takes the last response's items", async () => {
+  const input = [{ role: "user", content: "In the beginning" }];
+  const first = await client.responses.create({ ...respond, input });
+  input.push(...first.output, { role: "user", content: "And God said" });
+  const second = await client.responses.create({ ...respond, input });
+  assert.ok(second.usage.input_tokens > first.usage.input_tokens);
+  assert.ok(second.usage.input_tokens_details.cached_tokens > 0);
+});
+
+test("responses answer in the schema that is asked for", async () => {
+  const text = { format: { type: "json_schema", name: "place", strict: true, schema } };
+  const response = await client.responses.create({ ...respond, text, max_output_tokens: 200, temperature: 1 });
+  assert.equal(response.status, "completed");
+  checkPlace(response.output_text);
+});
+
+const flat_tools = [{ type: "function", name: "look_up", strict: true, parameters: tools[0].function.parameters }];
+
+test("a response calls the function that is required, and takes its output", async () => {
+  const input = [{ role: "user", content: "In the beginning" }];
+  const asked = { ...respond, input, tools: flat_tools, max_output_tokens: 400, temperature: 1 };
+  for (const tool_choice of ["required", { type: "function", name: "look_up" }]) {
+    const response = await client.responses.create({ ...asked, tool_choice });
+    assert.equal(response.output.length, 1);
+    const [call] = response.output;
+    assert.equal(call.type, "function_call");
+    assert.equal(call.name, "look_up");
+    assert.deepEqual(Object.keys(JSON.parse(call.arguments)), ["verse", "book"]);
+    const output = { type: "function_call_output", call_id: call.call_id, output: "And God said" };
+    const next = await client.responses.create({ ...respond, tools: flat_tools, input: [...input, call, output] });
+    assert.equal(next.object, "response");
+  }
+});
+
+test("a streamed call is put together by the client", async () => {
+  const asked = { ...respond, tools: flat_tools, tool_choice: "required", max_output_tokens: 400, temperature: 1 };
+  const types = new Set();
+  const stream = client.responses.stream(asked);
+  for await (const event of stream) types.add(event.type);
+  assert.ok(types.has("response.function_call_arguments.delta") && types.has("response.function_call_arguments.done"));
+  const final = await stream.finalResponse();
+  assert.deepEqual(Object.keys(JSON.parse(final.output[0].arguments)), ["verse", "book"]);
+});
+
+test("responses that need what is stored are refused", async () => {
+  for (const wrong of [{ previous_response_id: "resp_1" }, { store: true }, { background: true }, { input: [] }]) {
+    await assert.rejects(client.responses.create({ ...respond, ...wrong }), OpenAI.BadRequestError);
+  }
+  await assert.rejects(client.responses.create({ ...respond, model: "other", stream: true }), OpenAI.NotFoundError);
+});

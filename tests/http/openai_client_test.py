@@ -9,13 +9,16 @@ package cannot be had.
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 from daemon import ROOT, Daemon
@@ -72,8 +75,67 @@ def run_readme(daemon):
         ran = subprocess.run(program, input=text.replace("127.0.0.1:7780", daemon.address), capture_output=True, text=True,
                              timeout=60, check=False)
         print(ran.stdout, ran.stderr)
-        if ran.returncode != 0 or not ran.stdout.strip() or '"error"' in ran.stdout:
+        if ran.returncode != 0 or not ran.stdout.strip() or '"error":{' in ran.stdout:
             raise RuntimeError(f"README's example in {language} does not work")
+
+
+def post(url, body):
+    """The answer to a request: its code and its JSON."""
+    request = urllib.request.Request(url, headers={"Content-Type": "application/json"}, data=json.dumps(body).encode())
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def first_state(path):
+    """The first row of the float32 values of a .npy file, divided by its length."""
+    data = path.read_bytes()
+    columns = int(re.search(rb"\(\d+, (\d+)\)", data).group(1))
+    start = 10 + struct.unpack_from("<H", data, 8)[0]
+    row = struct.unpack_from(f"<{columns}f", data, start)
+    return [value / math.sqrt(sum(other * other for other in row)) for value in row]
+
+
+def check_responses(url):
+    """The events of a streamed response, as they are on the wire."""
+    body = {"input": "In the beginning", "max_output_tokens": 4, "temperature": 0, "stream": True}
+    request = urllib.request.Request(f"{url}/responses", headers={"Content-Type": "application/json"},
+                                     data=json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=30) as stream:
+        events = [event.split("\n") for event in stream.read().decode().strip().split("\n\n")]
+    names = [lines[0].removeprefix("event: ") for lines in events]
+    data = [json.loads(lines[1].removeprefix("data: ")) for lines in events]
+    if names != [event["type"] for event in data] or names[0] != "response.created" or names[-1] != "response.incomplete":
+        raise RuntimeError(f"a streamed response has the events {names}")
+    text = "".join(event["delta"] for event in data if event["type"] == "response.output_text.delta")
+    if text != data[-1]["response"]["output"][0]["content"][0]["text"]:
+        raise RuntimeError("the deltas of a streamed response are not its text")
+
+
+def check_encoder(hearthd):
+    """A model that makes embeddings only: its vectors are those of the oracle, and it says that it does not chat."""
+    fixture = ROOT / "tests" / "engine" / "model" / "embedding_fixtures" / "encoder_with_positions"
+    tokens = [i * 5 % 24 for i in range(12)]
+    with Daemon(hearthd, model=fixture.with_suffix(".gguf"), context=64) as daemon:
+        await_model(daemon.url)
+        code, answer = post(f"{daemon.url}/embeddings", {"input": [tokens, tokens[:3]]})
+        if code != 200:
+            raise RuntimeError(f"an encoder does not embed: {code} {answer}")
+        vector = answer["data"][0]["embedding"]
+        error = max(abs(a - b) for a, b in zip(vector, first_state(fixture.with_suffix(".npy")), strict=True))
+        if error > 0.01:
+            raise RuntimeError(f"an encoder's vector is {error} beside the oracle's")
+        code, answer = post(f"{daemon.url}/embeddings", {"input": ["The house of God", "the sea " * 40]})
+        if code != 400 or answer["error"]["code"] != "context_length_exceeded":
+            raise RuntimeError(f"a long text was not refused: {code} {answer}")
+        code, answer = post(f"{daemon.url}/embeddings", {"input": "The house of God", "encoding_format": "base64"})
+        if code != 200 or answer["usage"]["total_tokens"] != 6:
+            raise RuntimeError(f"a text was not embedded: {code} {answer}")
+        code, answer = post(f"{daemon.url}/completions", {"prompt": "the"})
+        if code != 400 or "embeddings only" not in answer["error"]["message"]:
+            raise RuntimeError(f"an encoder was to continue text: {code} {answer}")
 
 
 def main():
@@ -81,9 +143,11 @@ def main():
     parser.add_argument("--hearthd", required=True)
     parser.add_argument("--work", required=True, type=pathlib.Path)
     arguments = parser.parse_args()
+    check_encoder(arguments.hearthd)
     with Daemon(arguments.hearthd, "--slots", "4", "--queue", "16") as daemon:
         await_model(daemon.url)
         run_readme(daemon)
+        check_responses(daemon.url)
         install_client(arguments.work)
         subprocess.run(["node", "--test", "openai_client.mjs"], cwd=arguments.work, check=True, timeout=200,
                        env={**os.environ, "OPENAI_BASE_URL": daemon.url, "OPENAI_API_KEY": "none"})

@@ -376,5 +376,77 @@ TEST_F(OpenAiApiTest, FullQueueAsksToTryAgain) {
   gate.Open();
 }
 
+TEST_F(OpenAiApiTest, EmbedsTexts) {
+  const HttpClient::Response response =
+      face_.Post("/v1/embeddings", {{"model", "fake"}, {"input", {"a", "bc"}}, {"dimensions", 2}});
+  ASSERT_EQ(response.code, 200) << response.body;
+  const json answer = json::parse(response.body);
+  ASSERT_EQ(answer["data"].size(), 2u);
+  EXPECT_EQ(answer["data"][1]["embedding"].size(), 2u);
+  EXPECT_EQ(answer["usage"]["total_tokens"], 5);
+}
+
+TEST_F(OpenAiApiTest, EmbeddingErrorsHaveTheWordsOfGrpc) {
+  const HttpClient::Response empty = face_.Post("/v1/embeddings", {{"input", {"a", ""}}});
+  EXPECT_EQ(empty.code, 400);
+  EXPECT_THAT(Error(empty)["message"], HasSubstr("input 1: it is empty"));
+  const HttpClient::Response other = face_.Post("/v1/embeddings", {{"input", "a"}, {"model", "other"}});
+  EXPECT_EQ(other.code, 404);
+  EXPECT_EQ(Error(other)["code"], "model_not_found");
+  const HttpClient::Response long_text = face_.Post("/v1/embeddings", {{"input", std::string(5000, 'x')}});
+  EXPECT_EQ(Error(long_text)["code"], "context_length_exceeded");
+  EXPECT_EQ(face_.Get("/v1/embeddings").code, 405);
+}
+
+TEST_F(OpenAiApiTest, LargeAnswersOfEmbeddingsCome) {
+  const HttpClient::Response response =
+      face_.Post("/v1/embeddings", {{"input", std::vector<std::string>(2048, "x")}});
+  ASSERT_EQ(response.code, 200) << response.body;
+  EXPECT_EQ(json::parse(response.body)["data"].size(), 2048u);
+}
+
+TEST_F(OpenAiApiTest, RespondsByTheModelsTemplate) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetChatTemplate("{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}>");
+  Served served(model);
+  Face face(*served.server);
+  json request = {{"input", "hi"}, {"instructions", "be"}, {"max_output_tokens", 4}, {"temperature", 0}};
+  const HttpClient::Response response = face.Post("/v1/responses", request);
+  ASSERT_EQ(response.code, 200) << response.body;
+  const json answer = json::parse(response.body);
+  EXPECT_EQ(answer["output"][0]["content"][0]["text"], "ghij");  // behind "sbeuhi>"
+  EXPECT_EQ(answer["status"], "incomplete");
+  EXPECT_EQ(answer["usage"]["input_tokens"], 7);
+  request["stream"] = true;
+  const std::string stream = face.Post("/v1/responses", request).body;
+  EXPECT_TRUE(stream.starts_with("event: response.created\ndata: {")) << stream;
+  EXPECT_THAT(stream, HasSubstr("event: response.output_text.done"));
+  EXPECT_THAT(stream, HasSubstr("event: response.incomplete"));
+}
+
+TEST_F(OpenAiApiTest, ResponsesToWhatIsNotThereAreRefused) {
+  const HttpClient::Response stored = face_.Post("/v1/responses", {{"input", "x"}, {"store", true}});
+  EXPECT_EQ(stored.code, 400);
+  EXPECT_EQ(Error(stored)["param"], "store");
+  const HttpClient::Response plain = face_.Post("/v1/responses", {{"input", "x"}, {"stream", true}});
+  EXPECT_EQ(plain.code, 400);
+  EXPECT_THAT(Error(plain)["message"], HasSubstr("template"));
+}
+
+TEST_F(OpenAiApiTest, ResponseThatFailsOnTheWayEndsWithAnErrorEvent) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetChatTemplate("{{ messages[0].content }}");
+  int steps = 0;
+  model->decoder().set_before_step([&steps](absl::Span<const BatchRow>) {
+    return ++steps < 3 ? absl::OkStatus() : absl::DataLossError("the file was changed");
+  });
+  Served served(model);
+  Face face(*served.server);
+  const std::string stream =
+      face.Post("/v1/responses", {{"input", "x"}, {"stream", true}, {"max_output_tokens", 50}}).body;
+  EXPECT_THAT(stream, HasSubstr("event: error\ndata: {\"type\":\"error\""));
+  EXPECT_THAT(stream, HasSubstr("the file was changed"));
+}
+
 }  // namespace
 }  // namespace hearth
