@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -119,6 +120,9 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kModels);
   app.add_option("--model-name", config.model_name, "What clients call it; default: the file's name")
       ->group(kModels);
+  app.add_flag("--remember-models", config.remember_models,
+               "Load again at the start what clients had loaded (`hearth load`) and not unloaded")
+      ->group(kModels);
   AddWholeNumber<uint32_t>(
       app, "--context", [&config](uint32_t tokens) { config.context = tokens; },
       "Most tokens of one sequence, prompt and output together; default: what the model was made for, or as "
@@ -180,7 +184,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kDevices);
 
   constexpr char kRunning[] = "Running";
-  app.add_option("--state-dir", config.state_dir, "Directory of this daemon; default: ~/.local/state/hearth")
+  app.add_option("--state-dir", config.state_dir,
+                 "Directory of this daemon; default: a service manager's, or ~/.local/state/hearth")
       ->type_name("DIR")
       ->group(kRunning);
   app.add_option("--cache-size", flags.cache_size,
@@ -383,6 +388,37 @@ absl::Status CheckTexts(const Config& config) {
   return CheckPath("--state-dir", config.state_dir);
 }
 
+// The directory that a service manager gives this program in `variable`, the first one of several; "" for
+// none.
+std::string ServiceDirectory(const char* variable) {
+  const char* const directories = std::getenv(variable);
+  if (directories == nullptr || *directories != '/') return "";
+  return std::string(directories, std::strcspn(directories, ":"));
+}
+
+std::string Or(const std::string& directory, const std::string& otherwise) {
+  return directory.empty() ? otherwise : directory;
+}
+
+absl::Status FillDirectories(Config& config) {
+  if (!config.state_dir.empty()) {
+    // Whoever names a directory finds everything in it.
+  } else if (const std::string state = ServiceDirectory("STATE_DIRECTORY"); !state.empty()) {
+    config.state_dir = state;
+    config.cache_dir = ServiceDirectory("CACHE_DIRECTORY");
+    config.runtime_dir = ServiceDirectory("RUNTIME_DIRECTORY");
+  } else if (const char* xdg = std::getenv("XDG_STATE_HOME"); xdg != nullptr && *xdg == '/') {
+    config.state_dir = absl::StrCat(xdg, "/hearth");
+  } else if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
+    config.state_dir = absl::StrCat(home, "/.local/state/hearth");
+  } else {
+    return absl::InvalidArgumentError("--state-dir: there is no home directory to choose one in; give one");
+  }
+  config.cache_dir = Or(config.cache_dir, config.state_dir + "/cache");
+  config.runtime_dir = Or(config.runtime_dir, config.state_dir);
+  return absl::OkStatus();
+}
+
 absl::Status FillDefaults(Config& config) {
   if (config.name.empty()) {
     std::array<char, 256> host{};
@@ -391,15 +427,7 @@ absl::Status FillDefaults(Config& config) {
     }
     config.name = host.data();
   }
-  if (!config.state_dir.empty()) return absl::OkStatus();
-  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && *state == '/') {
-    config.state_dir = absl::StrCat(state, "/hearth");
-  } else if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
-    config.state_dir = absl::StrCat(home, "/.local/state/hearth");
-  } else {
-    return absl::InvalidArgumentError("--state-dir: there is no home directory to choose one in; give one");
-  }
-  return absl::OkStatus();
+  return FillDirectories(config);
 }
 
 }  // namespace

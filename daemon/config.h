@@ -33,15 +33,20 @@ struct Config {
   // HOST:PORT of the coordinator, a code of `hearth invite`, or kJoinHome for the home that this host has
   // joined before; empty: this host is the coordinator.
   std::string join;
-  bool lan = false;          // opens the encrypted ports at the start
-  std::string lan_listen;    // HOST:PORT of the first; empty: where it was last, or the default
-  std::string name;          // of this host, unique in the cluster
-  std::string state_dir;     // cache of weights, port file; for one daemon at a time
-  uint64_t cache_bytes = 0;  // of weights fetched from the coordinator; 0: half of the free disk
+  bool lan = false;        // opens the encrypted ports at the start
+  std::string lan_listen;  // HOST:PORT of the first; empty: where it was last, or the default
+  std::string name;        // of this host, unique in the cluster
+  // Identity and home; for one daemon at a time. Without --state-dir the three are a service manager's, where
+  // it gives them (STATE_DIRECTORY and so on), else below ~/.local/state/hearth.
+  std::string state_dir;
+  std::string cache_dir;     // of weights fetched from the coordinator
+  std::string runtime_dir;   // of the port files, which mean nothing once the daemon has ended
+  uint64_t cache_bytes = 0;  // of fetched weights; 0: half of the free disk
 
   // Models that are loaded at the start.
   std::vector<std::string> models;  // paths
   std::string model_name;           // what clients call it; for a single model only
+  bool remember_models = false;     // loads what clients had loaded before as well; a worker has none
   std::optional<uint32_t>
       context;  // positions per sequence, at most what it was made for; nullopt: what fits
   KvType kv_type = KvType::kF16;

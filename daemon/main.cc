@@ -23,10 +23,14 @@
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
 #include "daemon/joining/joined_home.h"
+#include "daemon/life_sign.h"
 #include "daemon/logging.h"
 #include "daemon/membership/home_service.h"
 #include "daemon/ready_text.h"
+#include "daemon/remembered_models.h"
+#include "daemon/service_manager.h"
 #include "daemon/serving/server.h"
+#include "daemon/watchdog.h"
 #include "engine/base/output_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -41,6 +45,11 @@ constexpr char kName[] = "hearthd";
 
 // How long calls may go on after the daemon was told to stop; generations end at once.
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
+
+// A service manager that does not hear of the daemon is to be found in the log.
+void WarnUnlessOk(const absl::Status& status) {
+  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+}
 
 // From now on SIGTERM and SIGINT wait for AwaitSignal. Before any thread is started, so that all inherit it.
 sigset_t BlockStopSignals() {
@@ -60,12 +69,14 @@ int AwaitSignal(const sigset_t& signals) {
   return signal;
 }
 
-// Makes the state directory and takes it for this process; the lock ends with the process.
-absl::Status TakeStateDirectory(const std::string& directory) {
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (error)
-    return absl::InvalidArgumentError(absl::StrCat("--state-dir: ", directory, ": ", error.message()));
+// Makes the directories and takes the state for this process; the lock ends with the process.
+absl::Status TakeDirectories(const Config& config) {
+  const std::string& directory = config.state_dir;
+  for (const std::string& path : {directory, config.cache_dir, config.runtime_dir}) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) return absl::InvalidArgumentError(absl::StrCat("--state-dir: ", path, ": ", error.message()));
+  }
   const int lock = open((directory + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock < 0) return absl::InvalidArgumentError(absl::StrCat("--state-dir: cannot write to ", directory));
   if (flock(lock, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
@@ -74,9 +85,10 @@ absl::Status TakeStateDirectory(const std::string& directory) {
                                              "; stop it or choose another --state-dir"));
 }
 
-// Leaves the port in STATE_DIR/`name`, whole or not at all, for scripts that start the daemon with port 0.
+// Leaves the port in the file `name` of the runtime directory, which is the state's unless a service manager
+// gives one, whole or not at all, for scripts that start the daemon with port 0.
 absl::Status WritePortFile(const Config& config, const char* name, const std::string& address) {
-  return WriteFile(fs::path(config.state_dir) / name, address.substr(address.rfind(':') + 1) + "\n",
+  return WriteFile(fs::path(config.runtime_dir) / name, address.substr(address.rfind(':') + 1) + "\n",
                    Replace::kRegularFile);
 }
 
@@ -85,6 +97,7 @@ NodeOptions ToNodeOptions(const Config& config, const ConnectionKey& key) {
   options.key = key;
   options.name = config.name;
   options.state_dir = config.state_dir;
+  options.cache_dir = config.cache_dir;
   options.join = config.join;
   options.tensor_listen = config.tensor_listen;
   options.version = HEARTH_VERSION;
@@ -132,7 +145,14 @@ absl::Status OpenLan(const Config& config, Server& server, HomeFace& face) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& node,
+// What clients load is remembered there; null where it is not to be.
+absl::StatusOr<std::unique_ptr<RememberedModels>> OpenRememberedModels(const Config& config, Node& node) {
+  if (!config.remember_models || node.model_host() == nullptr) return nullptr;
+  return RememberedModels::Open(*node.model_host(), config.state_dir + "/loaded-models");
+}
+
+// `models`: null on a worker.
+absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& node, ModelHost* models,
                                                     const ConnectionKey& key, grpc::Service* home) {
   ServerOptions options;
   options.listen = config.listen;
@@ -143,8 +163,8 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
     node.RegisterServices(builder);
     if (home != nullptr) builder.RegisterService(home);
   };
-  if (node.model_host() == nullptr) return Server::StartForwarding(options, config.join, key);
-  return Server::Start(options, *node.model_host(), node.cluster_view());
+  if (models == nullptr) return Server::StartForwarding(options, config.join, key);
+  return Server::Start(options, *models, node.cluster_view());
 }
 
 // Connections need a file each: takes all that the system allows, and says how many that is.
@@ -195,17 +215,34 @@ Config AtHome(Config config, const ConnectionKey& key) {
   return config;
 }
 
-absl::Status Run(const Config& given) {
+// Tells the service manager, half as long after the last time as it waits, that the daemon's halves live: the
+// cluster's locks can be had, and calls are answered.
+Watchdog WatchOver(const ServiceManager& manager, Node& node, Server& server) {
+  const absl::Duration interval = manager.watchdog() / 2;
+  return Watchdog(
+      interval,
+      [&node, channel = server.InProcessChannel(), interval] {
+        node.cluster_view().Snapshot();
+        if (node.model_host() != nullptr) node.model_host()->List();
+        return AnswersCalls(channel, interval);
+      },
+      [&manager] { WarnUnlessOk(manager.Alive()); });
+}
+
+absl::Status Run(const Config& given, const ServiceManager& manager) {
   RaiseFileLimit();
-  HEARTH_RETURN_IF_ERROR(TakeStateDirectory(given.state_dir));
+  HEARTH_RETURN_IF_ERROR(TakeDirectories(given));
   HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, FindHome(given));  // signals end it while it waits
   const sigset_t signals = BlockStopSignals();
   const Config config = AtHome(given, key);
   HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(config));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
                           Node::Create(ToNodeOptions(config, home.home ? home.home->key() : key)));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<RememberedModels> remembered,
+                          OpenRememberedModels(config, *node));
+  ModelHost* const served = remembered ? remembered.get() : node->model_host();
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
-                          StartServer(config, *node, key, home.service.get()));
+                          StartServer(config, *node, served, key, home.service.get()));
   if (home.home != nullptr) {
     home.home->SetRemovedListener([&node = *node, &server = *server](const HostId& id) {
       node.Forget(id);
@@ -219,6 +256,7 @@ absl::Status Run(const Config& given) {
   for (const std::string& path : config.models) {
     HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
   }
+  if (remembered) remembered->LoadAll();
   if (http.server) HEARTH_RETURN_IF_ERROR(WritePortFile(config, "http_port", http.server->address()));
   HEARTH_RETURN_IF_ERROR(WritePortFile(config, "port", server->address()));
   // Everything else goes to the log on stderr.
@@ -228,8 +266,13 @@ absl::Status Run(const Config& given) {
   spdlog::info("{} listens on {}{}", config.name, server->address(),
                config.join.empty() ? "" : " as a worker of " + config.join);
 
-  const int signal = AwaitSignal(signals);
-  spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  WarnUnlessOk(manager.Ready(StatusText(server->address(), models)));
+  {
+    const Watchdog watchdog = WatchOver(manager, *node, *server);
+    const int signal = AwaitSignal(signals);
+    spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  }
+  WarnUnlessOk(manager.Stopping());
   if (home.lan != nullptr) home.lan->Close();
   server->EndGenerations();
   node->Stop();
@@ -240,11 +283,12 @@ absl::Status Run(const Config& given) {
 
 int Main(const std::vector<std::string>& arguments) {
   BeginProgram();
+  const ServiceManager manager = ServiceManager::Take();
   const absl::StatusOr<ParsedConfig> parsed = ParseConfig(arguments);
   if (!parsed.ok()) return EndProgram(kName, parsed.status(), kUsageExit);
   if (!parsed->message.empty()) return EndProgram(kName, Print(parsed->message));
   SetUpLogging(parsed->config.log_level, parsed->config.log_format);
-  return EndProgram(kName, Run(parsed->config));
+  return EndProgram(kName, Run(parsed->config, manager));
 }
 
 }  // namespace

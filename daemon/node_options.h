@@ -17,7 +17,8 @@ namespace hearth {
 // What the cluster half of the daemon needs to know.
 struct NodeOptions {
   std::string name;                           // of this host, unique in the cluster
-  std::string state_dir;                      // exists and is writable; the node keeps its cache in it
+  std::string state_dir;                      // exists and is writable; the node keeps its identity in it
+  std::string cache_dir;                      // of fetched weights; empty: "cache" in state_dir
   std::string join;                           // HOST:PORT of the coordinator; empty: this host is it
   ConnectionKey key;                          // of this host in its home; empty: connections are plain
   std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of a worker's tensor channel

@@ -20,4 +20,11 @@ std::string ReadyText(const std::string& address, const std::string& http,
   return text;
 }
 
+std::string StatusText(const std::string& address, const std::vector<ModelInfo>& models) {
+  return absl::StrCat("ready on ", address, ", ",
+                      models.empty()       ? "no models"
+                      : models.size() == 1 ? "1 model"
+                                           : absl::StrCat(models.size(), " models"));
+}
+
 }  // namespace hearth

@@ -13,6 +13,9 @@ namespace hearth {
 std::string ReadyText(const std::string& address, const std::string& http,
                       const std::vector<ModelInfo>& models);
 
+// The first line's fact and how many models there are, in one short line: what a service manager shows.
+std::string StatusText(const std::string& address, const std::vector<ModelInfo>& models);
+
 }  // namespace hearth
 
 #endif  // HEARTH_DAEMON_READY_TEXT_H_

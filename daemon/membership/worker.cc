@@ -19,6 +19,11 @@ constexpr std::chrono::milliseconds kFirstPause{100};
 constexpr std::chrono::milliseconds kLongestPause{1000};
 constexpr std::chrono::milliseconds kFirstAnswer{3000};
 
+// Where fetched weights are kept.
+std::string CacheDirectory(const NodeOptions& options) {
+  return options.cache_dir.empty() ? options.state_dir + "/cache" : options.cache_dir;
+}
+
 // The bound of the cache: what was asked for, or half of what the disk has free besides.
 uint64_t CacheBytes(const NodeOptions& options, const std::string& directory) {
   if (options.cache_bytes > 0) return options.cache_bytes;
@@ -45,9 +50,9 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const NodeOptions& option
   }
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<TensorServer> server,
                           TensorServer::Open(options.tensor_listen, std::move(tls)));
-  HEARTH_ASSIGN_OR_RETURN(
-      std::unique_ptr<BundleStore> store,
-      BundleStore::Open(options.state_dir + "/cache", CacheBytes(options, options.state_dir)));
+  const std::string& on_disk = options.cache_dir.empty() ? options.state_dir : options.cache_dir;
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<BundleStore> store,
+                          BundleStore::Open(CacheDirectory(options), CacheBytes(options, on_disk)));
   return std::unique_ptr<Worker>(new Worker(options, std::move(identity), std::move(devices),
                                             std::move(capacity), std::move(server), std::move(store)));
 }

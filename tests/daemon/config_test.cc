@@ -37,6 +37,64 @@ class ConfigFileTest : public testing::Test {
   const std::string path_ = testing::TempDir() + "/config_test_" + std::to_string(::getpid()) + ".toml";
 };
 
+// Sets variables of the environment and takes them away again.
+class DirectoriesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const char* xdg = std::getenv("XDG_STATE_HOME")) xdg_ = xdg;
+    setenv("XDG_STATE_HOME", "/xdg", 1);
+  }
+  void TearDown() override {
+    for (const char* name : {"STATE_DIRECTORY", "CACHE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_STATE_HOME"}) {
+      unsetenv(name);
+    }
+    if (!xdg_.empty()) setenv("XDG_STATE_HOME", xdg_.c_str(), 1);
+  }
+
+ private:
+  std::string xdg_;
+};
+
+TEST_F(DirectoriesTest, AreTheUsersWithoutAServiceManager) {
+  setenv("CACHE_DIRECTORY", "/var/cache/hearth", 1);  // counts only beside a state directory
+  const Config config = Parse({})->config;
+  EXPECT_EQ(config.state_dir, "/xdg/hearth");
+  EXPECT_EQ(config.cache_dir, "/xdg/hearth/cache");
+  EXPECT_EQ(config.runtime_dir, "/xdg/hearth");
+}
+
+TEST_F(DirectoriesTest, AreTheServiceManagersWhereItGivesThem) {
+  setenv("STATE_DIRECTORY", "/var/lib/hearth:/var/lib/hearth/models", 1);
+  setenv("CACHE_DIRECTORY", "/var/cache/hearth", 1);
+  setenv("RUNTIME_DIRECTORY", "/run/hearth", 1);
+  const Config config = Parse({})->config;
+  EXPECT_EQ(config.state_dir, "/var/lib/hearth");
+  EXPECT_EQ(config.cache_dir, "/var/cache/hearth");
+  EXPECT_EQ(config.runtime_dir, "/run/hearth");
+}
+
+TEST_F(DirectoriesTest, ThoseThatTheServiceManagerDoesNotGiveLieInTheState) {
+  setenv("STATE_DIRECTORY", "/var/lib/hearth", 1);
+  const Config config = Parse({})->config;
+  EXPECT_EQ(config.cache_dir, "/var/lib/hearth/cache");
+  EXPECT_EQ(config.runtime_dir, "/var/lib/hearth");
+}
+
+TEST_F(DirectoriesTest, AreAllInTheOneThatAFlagNames) {
+  setenv("STATE_DIRECTORY", "/var/lib/hearth", 1);
+  setenv("CACHE_DIRECTORY", "/var/cache/hearth", 1);
+  setenv("RUNTIME_DIRECTORY", "/run/hearth", 1);
+  const Config config = Parse({"--state-dir", "/tmp/s"})->config;
+  EXPECT_EQ(config.state_dir, "/tmp/s");
+  EXPECT_EQ(config.cache_dir, "/tmp/s/cache");
+  EXPECT_EQ(config.runtime_dir, "/tmp/s");
+}
+
+TEST_F(DirectoriesTest, RelativeOnesOfTheEnvironmentAreNone) {
+  setenv("STATE_DIRECTORY", "here", 1);
+  EXPECT_EQ(Parse({})->config.state_dir, "/xdg/hearth");
+}
+
 TEST(ConfigTest, DefaultsAreALoopbackCoordinator) {
   const auto parsed = Parse({});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
@@ -229,6 +287,12 @@ TEST(ConfigTest, LanOpensEncryptedPortsOfACoordinator) {
 
 TEST(ConfigTest, WorkerTakesNoModel) {
   EXPECT_THAT(Refusal({"--join", "127.0.0.1:7771", "--model", "m.gguf"}), HasSubstr("--model"));
+}
+
+TEST(ConfigTest, ModelsAreRememberedWhereThatIsAskedFor) {
+  EXPECT_FALSE(Parse({})->config.remember_models);
+  EXPECT_TRUE(Parse({"--remember-models"})->config.remember_models);
+  EXPECT_TRUE(Parse({"--remember-models", "--join", "127.0.0.1:7771"}).ok());  // of no meaning, and no error
 }
 
 TEST(ConfigTest, NamesAndPathsThatCannotBeShownAreRefused) {

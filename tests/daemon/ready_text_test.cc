@@ -38,5 +38,13 @@ TEST(ReadyTextTest, SaysWhyAModelCannotBeUsedInOneLine) {
             "model demo cannot be used: 3 GiB\\nare missing\n");
 }
 
+TEST(StatusTextTest, IsOneShortLine) {
+  EXPECT_EQ(StatusText("127.0.0.1:7770", {}), "ready on 127.0.0.1:7770, no models");
+  EXPECT_EQ(StatusText("127.0.0.1:7770", {Model("a", ModelState::kReady)}),
+            "ready on 127.0.0.1:7770, 1 model");
+  EXPECT_EQ(StatusText("127.0.0.1:7770", {Model("a", ModelState::kReady), Model("b", ModelState::kLoading)}),
+            "ready on 127.0.0.1:7770, 2 models");
+}
+
 }  // namespace
 }  // namespace hearth

@@ -1,0 +1,135 @@
+#include "daemon/remembered_models.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace hearth {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// Loads everything but what lies in /away.
+class FakeHost final : public ModelHost {
+ public:
+  absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override {
+    if (path.starts_with("/away/")) return absl::NotFoundError(absl::StrCat("there is no file ", path));
+    const std::string given = name.empty() ? std::filesystem::path(path).stem().string() : name;
+    if (!paths_.emplace(given, path).second) return absl::AlreadyExistsError("the name is in use");
+    return given;
+  }
+  absl::Status Unload(const std::string& name) override {
+    return paths_.erase(name) > 0 ? absl::OkStatus() : absl::NotFoundError("no such model");
+  }
+  std::vector<ModelInfo> List() const override {
+    std::vector<ModelInfo> list;
+    for (const auto& [name, path] : paths_) {
+      list.emplace_back().name = name;
+      list.back().path = path;
+    }
+    return list;
+  }
+  absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string&) const override {
+    return absl::UnavailableError("still being loaded");
+  }
+  void SetListener(std::function<void()>) override {}
+
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, path] : paths_) names.push_back(name);
+    return names;
+  }
+
+ private:
+  std::map<std::string, std::string> paths_;
+};
+
+class RememberedModelsTest : public testing::Test {
+ protected:
+  std::unique_ptr<RememberedModels> Open(FakeHost& host) {
+    return RememberedModels::Open(host, file_).value();
+  }
+  // What another daemon with the same file has after its start.
+  std::vector<std::string> AfterARestart() {
+    FakeHost host;
+    Open(host)->LoadAll();
+    return host.Names();
+  }
+  void Write(const std::string& text) { std::ofstream(file_) << text; }
+  std::string Text() {
+    std::ifstream file(file_);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  void TearDown() override { std::filesystem::remove_all(file_); }
+
+  const std::string file_ = absl::StrCat(testing::TempDir(), "/remembered_", getpid());
+};
+
+TEST_F(RememberedModelsTest, WhatWasLoadedComesBack) {
+  FakeHost host;
+  const auto models = Open(host);
+  EXPECT_EQ(models->Load("", "/m/a.gguf").value(), "a");
+  EXPECT_EQ(models->Load("chat", "/m/b c.gguf").value(), "chat");
+  EXPECT_EQ(Text(), "a\t/m/a.gguf\nchat\t/m/b c.gguf\n");
+  EXPECT_THAT(AfterARestart(), ElementsAre("a", "chat"));
+}
+
+TEST_F(RememberedModelsTest, WhatWasUnloadedDoesNot) {
+  FakeHost host;
+  const auto models = Open(host);
+  ASSERT_TRUE(models->Load("a", "/m/a.gguf").ok());
+  ASSERT_TRUE(models->Load("b", "/m/b.gguf").ok());
+  EXPECT_TRUE(models->Unload("a").ok());
+  EXPECT_THAT(AfterARestart(), ElementsAre("b"));
+}
+
+TEST_F(RememberedModelsTest, WhatFailedIsNotRemembered) {
+  FakeHost host;
+  const auto models = Open(host);
+  EXPECT_TRUE(absl::IsNotFound(models->Load("a", "/away/a.gguf").status()));
+  EXPECT_TRUE(absl::IsNotFound(models->Unload("a")));
+  EXPECT_THAT(AfterARestart(), IsEmpty());
+}
+
+TEST_F(RememberedModelsTest, WhatIsAwayTodayIsTriedAgain) {
+  Write("a\t/away/a.gguf\nb\t/m/b.gguf\n");
+  EXPECT_THAT(AfterARestart(), ElementsAre("b"));
+  EXPECT_EQ(Text(), "a\t/away/a.gguf\nb\t/m/b.gguf\n");
+}
+
+TEST_F(RememberedModelsTest, WhatTheSettingsHaveLoadedIsLeftAlone) {
+  Write("a\t/m/old.gguf\n");
+  FakeHost host;
+  ASSERT_TRUE(host.Load("a", "/m/new.gguf").ok());
+  Open(host)->LoadAll();
+  EXPECT_EQ(host.List()[0].path, "/m/new.gguf");
+}
+
+TEST_F(RememberedModelsTest, OtherFilesAreRefusedByTheirLine) {
+  for (const char* text : {"a\n", "a\t\n", "\t/m/a.gguf\n", "a\t/m/a.gguf\tb\n", "a\t/m/\x1b[2J\n"}) {
+    Write(absl::StrCat("b\t/m/b.gguf\n", text));
+    FakeHost host;
+    const absl::Status status = RememberedModels::Open(host, file_).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(file_ + ":2: "));
+  }
+}
+
+TEST_F(RememberedModelsTest, AFileThatCannotBeWrittenCostsNoModel) {
+  FakeHost host;
+  const auto models = Open(host);
+  std::filesystem::create_directory(file_);  // in the file's place
+  EXPECT_TRUE(models->Load("a", "/m/a.gguf").ok());
+  EXPECT_THAT(host.Names(), ElementsAre("a"));
+}
+
+}  // namespace
+}  // namespace hearth

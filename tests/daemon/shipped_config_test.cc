@@ -1,0 +1,94 @@
+// The settings that the package installs: every line that a person may uncomment is one that hearthd takes,
+// and every flag is among them.
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/config.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace hearth {
+namespace {
+
+constexpr char kShipped[] = "deploy/package/hearthd.toml";  // tests run in the root of the source
+
+std::string Shipped() {
+  std::ifstream file(kShipped);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Settings that stand in the file, commented out ("#key = value") or not, in its order.
+std::vector<std::string> Settings() {
+  std::vector<std::string> settings;
+  const std::string text = Shipped();
+  const std::regex line("(?:^|\n)#?([a-z][a-z-]* = [^\n]*)");
+  for (std::sregex_iterator match(text.begin(), text.end(), line), end; match != end; ++match) {
+    settings.push_back((*match)[1]);
+  }
+  return settings;
+}
+
+std::string KeyOf(const std::string& setting) { return setting.substr(0, setting.find(' ')); }
+
+absl::Status ParseFile(const std::string& text) {
+  const std::string path = absl::StrCat(testing::TempDir(), "/shipped_", getpid(), ".toml");
+  std::ofstream(path) << text;
+  const std::vector<std::string> arguments = {"--config", path};
+  const absl::Status status = ParseConfig(arguments).status();
+  std::remove(path.c_str());
+  return status;
+}
+
+TEST(ShippedConfigTest, IsTakenAsItIs) {
+  ASSERT_FALSE(Shipped().empty());
+  EXPECT_EQ(ParseFile(Shipped()), absl::OkStatus());
+}
+
+TEST(ShippedConfigTest, EveryLineInItIsTaken) {
+  ASSERT_FALSE(Settings().empty());
+  for (const std::string& setting : Settings()) {
+    // One name is for one model alone.
+    const std::string model = KeyOf(setting) == "model-name" ? "model = \"m.gguf\"\n" : "";
+    EXPECT_EQ(ParseFile(model + setting + "\n"), absl::OkStatus()) << setting;
+  }
+}
+
+TEST(ShippedConfigTest, EveryFlagStandsInItOnce) {
+  const std::string help = ParseConfig(std::vector<std::string>{"--help"})->message;
+  std::set<std::string> flags;
+  const std::regex flag("\n +(?:-[a-z],)?--([a-z-]+)");
+  for (std::sregex_iterator match(help.begin(), help.end(), flag), end; match != end; ++match) {
+    flags.insert((*match)[1]);
+  }
+  for (const char* not_in_files : {"help", "version", "config"}) flags.erase(not_in_files);
+  ASSERT_GT(flags.size(), 20u);
+  std::vector<std::string> keys;
+  for (const std::string& setting : Settings()) keys.push_back(KeyOf(setting));
+  EXPECT_THAT(keys, testing::UnorderedElementsAreArray(flags))
+      << "a new flag needs its lines in " << kShipped;
+}
+
+TEST(ShippedConfigTest, DefaultsThatItNamesAreTheDefaults) {
+  const Config config;
+  for (const std::string& line :
+       {absl::StrCat("#listen = \"", config.listen, "\""), absl::StrCat("#http = \"", kDefaultHttp, "\""),
+        absl::StrCat("#tensor-listen = \"", config.tensor_listen, "\""),
+        absl::StrCat("#queue = ", config.queue), absl::StrCat("#token-wait = ", config.token_wait_ms),
+        absl::StrCat("#replan-wait = ", config.replan_wait_seconds),
+        absl::StrCat("#stages = ", config.stages), absl::StrCat("#threads = ", config.threads),
+        absl::StrCat("#log-level = \"", config.log_level, "\""),
+        absl::StrCat("#log-format = \"", config.log_format, "\"")}) {
+    EXPECT_THAT(Shipped(), testing::HasSubstr("\n" + line + "\n"));
+  }
+}
+
+}  // namespace
+}  // namespace hearth
