@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Tries the package as people do, in a Debian system of its own that is booted for it: install, generate, upgrade while a
+# model runs, hang, wrong settings, remove, purge (tests/deploy/installed_test.sh). Takes some minutes and Debian's mirror.
+# Usage: deploy/package_test.sh [--build-dir DIR] [--work DIR]     as root
+#   --build-dir  a release build that is there; default: a new one (deploy/package.sh)
+#   --work       where the system is made, 2 GiB; default: a temporary folder. It is removed at the end.
+# Exits with 77 where it cannot be tried: not root, no debootstrap, or a container in which nothing can be booted.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+skip() {
+  echo "deploy/package_test.sh: skipped: $*" >&2
+  exit 77
+}
+fail() {
+  echo "deploy/package_test.sh: $*" >&2
+  exit 1
+}
+
+build=() work=""
+while [ $# -gt 0 ]; do
+  [ $# -gt 1 ] || fail "$1 needs a value, or is no option; see the head of this script"
+  case "$1" in
+    --build-dir) build=(--build-dir "$2") ;;
+    --work) work=$2 ;;
+    *) fail "no option $1; see the head of this script" ;;
+  esac
+  shift 2
+done
+[ "$(id -u)" -eq 0 ] || skip "only root can make and boot a system"
+for tool in debootstrap systemd-nspawn; do
+  command -v "$tool" >/dev/null || skip "there is no $tool (Debian: debootstrap, systemd-container)"
+done
+
+if [ -n "$work" ]; then mkdir -p "$work"; else work=$(mktemp -d); fi
+root=$work/root
+[ ! -e "$root" ] || fail "$root is there already"
+trap 'rm -rf --one-file-system "$root" "$work/debs"; rmdir --ignore-fail-on-non-empty "$work"' EXIT
+
+echo "== Packages"
+new=$(deploy/package.sh "${build[@]}" --version 0.0.2 --out "$work/debs")
+du -h "$new"
+old=$work/debs/old.deb # the same, but for its version
+dpkg-deb --raw-extract "$new" "$work/debs/old"
+sed -i 's/^Version: .*/Version: 0.0.1/' "$work/debs/old/DEBIAN/control"
+dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/debs/old" "$old" >/dev/null
+
+echo "== A Debian system"
+suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+debootstrap --variant=minbase --include=systemd-sysv,dbus "$suite" "$root" >"$work/debootstrap.log" 2>&1 ||
+  { tail -5 "$work/debootstrap.log" >&2; skip "debootstrap made no system"; }
+rm "$work/debootstrap.log"
+# In the booted system there is no network: what the package depends on is put there before.
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+chroot "$root" apt-get satisfy -qq -y --no-install-recommends "$(dpkg-deb --field "$old" Depends)" >/dev/null
+mkdir "$root/test"
+cp "$old" "$root/test/old.deb"
+cp "$new" "$root/test/new.deb"
+cp deploy/demo_model/hearth-demo-q8_0.powerinfer.gguf "$root/test/demo.gguf"
+cp tests/deploy/installed_test.sh tests/deploy/sandbox_probe.pl "$root/test"
+cat >"$root/etc/systemd/system/installed-test.service" <<'EOF'
+[Unit]
+Description=Tries the package and powers off
+[Service]
+Type=oneshot
+ExecStart=/bin/bash -c '/test/installed_test.sh >/test/log 2>&1; echo $? >/test/result; systemctl --no-block poweroff'
+[Install]
+WantedBy=multi-user.target
+EOF
+chroot "$root" systemctl -q enable installed-test.service
+
+echo "== Boots"
+# Without the capabilities the container itself refuses to lock memory and to raise limits.
+timeout 900 systemd-nspawn --quiet --directory "$root" --machine "hearth-package-test-$$" --boot --register=no --keep-unit \
+  --capability=CAP_IPC_LOCK,CAP_SYS_RESOURCE --private-network --console=pipe </dev/null >"$work/boot.log" 2>&1 || true
+if [ ! -e "$root/test/log" ]; then
+  tail -5 "$work/boot.log" >&2
+  rm "$work/boot.log"
+  skip "no system can be booted here"
+fi
+rm "$work/boot.log"
+cat "$root/test/log"
+[ "$(cat "$root/test/result" 2>/dev/null)" = 0 ] || fail "failed, see above"
+echo "== All steps passed"
