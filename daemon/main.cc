@@ -215,6 +215,11 @@ Config AtHome(Config config, const ConnectionKey& key) {
   return config;
 }
 
+std::string StatusLine(Node& node, const std::string& address) {
+  ModelHost* const models = node.model_host();
+  return models == nullptr ? WorkerStatusText(address) : StatusText(address, models->List());
+}
+
 // Tells the service manager, half as long after the last time as it waits, that the daemon's halves live: the
 // cluster's locks can be had, and calls are answered.
 Watchdog WatchOver(const ServiceManager& manager, Node& node, Server& server) {
@@ -223,10 +228,9 @@ Watchdog WatchOver(const ServiceManager& manager, Node& node, Server& server) {
       interval,
       [&node, channel = server.InProcessChannel(), interval] {
         node.cluster_view().Snapshot();
-        if (node.model_host() != nullptr) node.model_host()->List();
         return AnswersCalls(channel, interval);
       },
-      [&manager] { WarnUnlessOk(manager.Alive()); });
+      [&manager, &node, &server] { WarnUnlessOk(manager.Alive(StatusLine(node, server.address()))); });
 }
 
 absl::Status Run(const Config& given, const ServiceManager& manager) {
@@ -266,7 +270,7 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   spdlog::info("{} listens on {}{}", config.name, server->address(),
                config.join.empty() ? "" : " as a worker of " + config.join);
 
-  WarnUnlessOk(manager.Ready(StatusText(server->address(), models)));
+  WarnUnlessOk(manager.Ready(StatusLine(*node, server->address())));
   {
     const Watchdog watchdog = WatchOver(manager, *node, *server);
     const int signal = AwaitSignal(signals);

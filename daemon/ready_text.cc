@@ -21,10 +21,12 @@ std::string ReadyText(const std::string& address, const std::string& http,
 }
 
 std::string StatusText(const std::string& address, const std::vector<ModelInfo>& models) {
-  return absl::StrCat("ready on ", address, ", ",
-                      models.empty()       ? "no models"
-                      : models.size() == 1 ? "1 model"
-                                           : absl::StrCat(models.size(), " models"));
+  const std::string count = models.empty() ? "no" : absl::StrCat(models.size());
+  return absl::StrCat("ready on ", address, ", ", count, models.size() == 1 ? " model" : " models");
+}
+
+std::string WorkerStatusText(const std::string& address) {
+  return absl::StrCat("ready on ", address, ", a worker");
 }
 
 }  // namespace hearth

@@ -13,8 +13,10 @@ namespace hearth {
 std::string ReadyText(const std::string& address, const std::string& http,
                       const std::vector<ModelInfo>& models);
 
-// The first line's fact and how many models there are, in one short line: what a service manager shows.
+// The first line's fact and how many models there are, in one short line: what a service manager shows of a
+// coordinator, and of a worker.
 std::string StatusText(const std::string& address, const std::vector<ModelInfo>& models);
+std::string WorkerStatusText(const std::string& address);
 
 }  // namespace hearth
 

@@ -40,12 +40,10 @@ ServiceManager ServiceManager::Take() {
   return {std::move(socket), sound && ours ? absl::Microseconds(watchdog_us) : absl::ZeroDuration()};
 }
 
-absl::Status ServiceManager::Ready(std::string_view status) const {
-  return Send(absl::StrCat("READY=1\nSTATUS=", Printable(AbslView(status), kMaxStatusBytes)));
-}
-
-absl::Status ServiceManager::Send(std::string_view message) const {
+absl::Status ServiceManager::Tell(std::string_view what, std::string_view status) const {
   if (socket_.empty()) return absl::OkStatus();
+  const std::string message =
+      absl::StrCat(AbslView(what), "\nSTATUS=", Printable(AbslView(status), kMaxStatusBytes));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const bool known = socket_.front() == '/' || socket_.front() == '@';

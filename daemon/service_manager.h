@@ -23,18 +23,18 @@ class ServiceManager {
       : socket_(std::move(socket)), watchdog_(watchdog) {}
 
   // The service answers from now on. `status`: one line about it, as `systemctl status` shows it.
-  absl::Status Ready(std::string_view status) const;
+  absl::Status Ready(std::string_view status) const { return Tell("READY=1", status); }
   // It is still well; to be said more often than each watchdog().
-  absl::Status Alive() const { return Send("WATCHDOG=1"); }
+  absl::Status Alive(std::string_view status) const { return Tell("WATCHDOG=1", status); }
   // It has begun to end.
-  absl::Status Stopping() const { return Send("STOPPING=1\nSTATUS=stopping"); }
+  absl::Status Stopping() const { return Tell("STOPPING=1", "stopping"); }
 
   // Who says nothing for so long is taken for hung, and ended; zero: nobody watches.
   absl::Duration watchdog() const { return watchdog_; }
 
  private:
   // UNAVAILABLE, with the reason, where the socket cannot be reached.
-  absl::Status Send(std::string_view message) const;
+  absl::Status Tell(std::string_view what, std::string_view status) const;
 
   std::string socket_;  // a path, or "@" and an abstract name; empty: no manager
   absl::Duration watchdog_;

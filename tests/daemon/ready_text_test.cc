@@ -44,6 +44,7 @@ TEST(StatusTextTest, IsOneShortLine) {
             "ready on 127.0.0.1:7770, 1 model");
   EXPECT_EQ(StatusText("127.0.0.1:7770", {Model("a", ModelState::kReady), Model("b", ModelState::kLoading)}),
             "ready on 127.0.0.1:7770, 2 models");
+  EXPECT_EQ(WorkerStatusText("127.0.0.1:7770"), "ready on 127.0.0.1:7770, a worker");
 }
 
 }  // namespace

@@ -61,8 +61,8 @@ TEST(ServiceManagerTest, HearsEveryStepOfALife) {
   const ServiceManager manager(SocketPath(), absl::Seconds(1));
   EXPECT_TRUE(manager.Ready("ready on 127.0.0.1:7770").ok());
   EXPECT_EQ(listener.Next(), "READY=1\nSTATUS=ready on 127.0.0.1:7770");
-  EXPECT_TRUE(manager.Alive().ok());
-  EXPECT_EQ(listener.Next(), "WATCHDOG=1");
+  EXPECT_TRUE(manager.Alive("well").ok());
+  EXPECT_EQ(listener.Next(), "WATCHDOG=1\nSTATUS=well");
   EXPECT_TRUE(manager.Stopping().ok());
   EXPECT_EQ(listener.Next(), "STOPPING=1\nSTATUS=stopping");
   EXPECT_EQ(listener.Next(), "");
@@ -71,8 +71,8 @@ TEST(ServiceManagerTest, HearsEveryStepOfALife) {
 TEST(ServiceManagerTest, AbstractSocketsAreReached) {
   const std::string name = absl::StrCat("@hearth-test-", getpid());
   Listener listener(name);
-  EXPECT_TRUE(ServiceManager(name, absl::ZeroDuration()).Alive().ok());
-  EXPECT_EQ(listener.Next(), "WATCHDOG=1");
+  EXPECT_TRUE(ServiceManager(name, absl::ZeroDuration()).Alive("well").ok());
+  EXPECT_EQ(listener.Next(), "WATCHDOG=1\nSTATUS=well");
 }
 
 TEST(ServiceManagerTest, StatusCannotBringOtherLines) {
@@ -90,7 +90,7 @@ TEST(ServiceManagerTest, WithoutOneNothingIsSentAndAllIsWell) {
 TEST(ServiceManagerTest, OneThatCannotBeReachedIsNamed) {
   for (const std::string& socket : {testing::TempDir() + "/nobody", std::string("relative"),
                                     std::string("@nobody-here"), "/" + std::string(200, 'x')}) {
-    const absl::Status status = ServiceManager(socket, absl::ZeroDuration()).Alive();
+    const absl::Status status = ServiceManager(socket, absl::ZeroDuration()).Alive("well");
     EXPECT_TRUE(absl::IsUnavailable(status)) << socket;
     EXPECT_THAT(std::string(status.message()), HasSubstr("NOTIFY_SOCKET")) << socket;
   }
@@ -103,8 +103,8 @@ TEST_F(EnvironmentTest, IsTakenAndLeavesNothingToChildren) {
   setenv("WATCHDOG_PID", std::to_string(getpid()).c_str(), 1);
   const ServiceManager manager = ServiceManager::Take();
   EXPECT_EQ(manager.watchdog(), absl::Seconds(60));
-  EXPECT_TRUE(manager.Alive().ok());
-  EXPECT_EQ(listener.Next(), "WATCHDOG=1");
+  EXPECT_TRUE(manager.Alive("well").ok());
+  EXPECT_EQ(listener.Next(), "WATCHDOG=1\nSTATUS=well");
   for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) {
     EXPECT_EQ(std::getenv(name), nullptr) << name;
   }
@@ -113,7 +113,7 @@ TEST_F(EnvironmentTest, IsTakenAndLeavesNothingToChildren) {
 TEST_F(EnvironmentTest, EmptyMeansNoManager) {
   const ServiceManager manager = ServiceManager::Take();
   EXPECT_EQ(manager.watchdog(), absl::ZeroDuration());
-  EXPECT_TRUE(manager.Alive().ok());
+  EXPECT_TRUE(manager.Alive("well").ok());
 }
 
 TEST_F(EnvironmentTest, AWatchdogOfAnotherProcessOrWithoutATimeIsNone) {

@@ -35,7 +35,7 @@ apt-get install -qq -y /test/old.deb 2>&1 | grep -v '^Selecting\|^Preparing\|^Un
 [ "$(systemctl is-enabled hearthd)" = enabled ] || fail "the service does not start with the machine"
 [ "$(stat -c %U "/proc/$(show MainPID)")" = hearth ] || fail "it runs as somebody else"
 echo "status: $(show StatusText)"
-[[ $(show StatusText) == "ready on 127.0.0.1:7770, no models" ]] || fail "its status is: $(show StatusText)"
+[ "$(show StatusText)" = "ready on 127.0.0.1:7770, no models" ] || fail "its status is: $(show StatusText)"
 stat -c '%A %U:%G %n' /etc/hearth/hearthd.toml /var/lib/hearth /var/lib/hearth/models /var/cache/hearth /run/hearth/port
 [ "$(cat /run/hearth/port)" = 7770 ] || fail "/run/hearth/port says $(cat /run/hearth/port)"
 grep 'Max locked memory\|Max open files' "/proc/$(show MainPID)/limits"
@@ -75,6 +75,7 @@ pid=$(show MainPID)
 has_lived() { [ "$(show WatchdogTimestampMonotonic)" -gt $(($(show ActiveEnterTimestampMonotonic) + 6000000)) ]; }
 await "six seconds of a daemon that is well" has_lived
 [ "$(show MainPID)" = "$pid" ] || fail "a daemon that was well has been ended"
+[ "$(show StatusText)" = "ready on 127.0.0.1:7770, 1 model" ] || fail "its status is: $(show StatusText)"
 kill -STOP "$pid"
 await "the restart" runs_anew "$pid"
 journalctl --no-pager -u hearthd | grep -m1 'Watchdog timeout' || fail "it was not the watchdog"
