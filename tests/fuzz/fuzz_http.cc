@@ -15,8 +15,11 @@
 #include "daemon/http/api_error.h"
 #include "daemon/http/chat_completion_request.h"
 #include "daemon/http/completion_request.h"
+#include "daemon/http/embedding_request.h"
 #include "daemon/http/http_server.h"
 #include "daemon/http/json_input.h"
+#include "daemon/http/response_answer.h"
+#include "daemon/http/response_request.h"
 #include "engine/base/check.h"
 
 namespace hearth {
@@ -35,8 +38,42 @@ void CheckChat(const std::string& body) {
   if (!chat.ok()) HEARTH_CHECK(nlohmann::json::accept(ErrorBody(ToApiError(chat.status()))));
 }
 
+void CheckEmbedding(const std::string& body) {
+  const absl::StatusOr<nlohmann::json> json = ParseJsonObject(body);
+  if (!json.ok()) return;
+  const absl::StatusOr<EmbeddingApiRequest> embedding = ReadEmbeddingRequest(*json);
+  if (!embedding.ok()) {
+    HEARTH_CHECK(nlohmann::json::accept(ErrorBody(ToApiError(embedding.status()))));
+    return;
+  }
+  HEARTH_CHECK(embedding->request.inputs_size() > 0);
+}
+
+void CheckResponse(const std::string& body) {
+  const absl::StatusOr<nlohmann::json> json = ParseJsonObject(body);
+  if (!json.ok()) return;
+  const auto in_order = [&](const char* field) { return ParseFieldInOrder(body, field); };
+  const absl::StatusOr<nlohmann::ordered_json> text = in_order("text"), tools = in_order("tools");
+  if (!text.ok() || !tools.ok()) return;
+  const absl::StatusOr<ResponseRequest> request = ReadResponseRequest(*json, *text, *tools);
+  if (!request.ok()) {
+    HEARTH_CHECK(nlohmann::json::accept(ErrorBody(ToApiError(request.status()))));
+    return;
+  }
+  HEARTH_CHECK(request->chat.messages_size() > 0);
+  ResponseAnswer answer(*request, "id", 1);
+  v1::GenerateResponse event;
+  event.mutable_delta()->set_reasoning(body.substr(0, 4));
+  event.mutable_delta()->set_text(body.substr(0, 8));
+  event.mutable_delta()->add_tool_calls()->set_arguments(body.substr(0, 8));
+  answer.Take(0, event);
+  HEARTH_CHECK(nlohmann::json::accept(answer.Whole()));
+}
+
 void CheckBody(const std::string& body) {
   CheckChat(body);
+  CheckEmbedding(body);
+  CheckResponse(body);
   const absl::StatusOr<CompletionRequest> request = ReadBody(body);
   if (!request.ok()) {
     HEARTH_CHECK(nlohmann::json::accept(ErrorBody(ToApiError(request.status()))));

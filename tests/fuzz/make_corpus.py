@@ -165,7 +165,7 @@ def messages():
 
 
 def http_requests():
-    """Bodies of completions, and requests as they come over a connection; the first byte tells them apart."""
+    """Bodies of completions, chats, embeddings and responses, and requests as they come over a connection; the first byte tells them apart."""
     bodies = [
         '{"prompt":"x","model":"m","max_tokens":5,"temperature":0.5,"top_p":0.9,"top_k":3,"min_p":0.1,"n":2,"seed":-1}',
         '{"prompt":["x","y"],"stop":["a"],"logit_bias":{"7":-100},"stream":true,"stream_options":{"include_usage":true}}',
@@ -173,6 +173,11 @@ def http_requests():
         '{"prompt":[[1],[2,3]],"frequency_penalty":-1,"repetition_penalty":1.5,"stop":"\\u00e9","user":{"a":[null]}}',
         '{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","tool_calls":[{"function":'
         '{"name":"f","arguments":"{}"}}]}],"tools":[{}],"top_logprobs":2,"logprobs":true,"response_format":{"type":"text"}}',
+        '{"input":["a",[1,2]],"encoding_format":"base64","dimensions":3,"pooling":"cls","model":"m"}',
+        '{"input":[{"role":"user","content":[{"type":"input_text","text":"a"}]},{"type":"reasoning","summary":[]},'
+        '{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c",'
+        '"output":"x"}],"tools":[{"type":"function","name":"f","parameters":{}}],"tool_choice":{"type":"function","name":"f"},'
+        '"text":{"format":{"type":"json_schema","schema":{}}},"instructions":"i","max_output_tokens":3,"include":[]}',
     ]
     for number, body in enumerate(bodies):
         yield f"body_{number}", b"\1" + body.encode()
