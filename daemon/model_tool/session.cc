@@ -174,8 +174,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
       .sequences = sequences,
       .context_length = context,
       // Texts of models that embed are read whole.
-      .max_rows = std::max(sequences,
-                           session->model_->spec().causal ? std::min(kMaxRows, context) : context),
+      .max_rows = std::max(sequences, session->model_->spec().causal ? std::min(kMaxRows, context) : context),
       .kv_type = flags.kv(),
   };
   HEARTH_ASSIGN_OR_RETURN(session->decoder_,

@@ -31,8 +31,8 @@ std::string Generate(const std::string& model, const std::string& more) {
 TEST(HelpTest, EveryCommandOfTheContractIsListed) {
   const ToolResult result = RunTool("--help");
   EXPECT_EQ(result.exit_code, 0);
-  for (const char* name :
-       {"inspect", "tokenize", "logits", "generate", "perplexity", "embed", "bench", "profile", "quantize", "pack", "plan", "render"}) {
+  for (const char* name : {"inspect", "tokenize", "logits", "generate", "perplexity", "embed", "bench",
+                           "profile", "quantize", "pack", "plan", "render"}) {
     EXPECT_THAT(result.out, HasSubstr(name));
   }
 }
@@ -266,7 +266,8 @@ TEST(PlanTest, NearHostHelpsAndFarHostDoesNot) {
   EXPECT_GT(near["devices"][1]["groups"], 0);
   EXPECT_EQ(far["devices"][1]["groups"], 0);
   EXPECT_LT(near["time_per_token_us"], far["time_per_token_us"]);
-  EXPECT_THAT(far["explanation"].dump(), HasSubstr("Host b gets nothing: sending to it and back takes 100.00 ms"));
+  EXPECT_THAT(far["explanation"].dump(),
+              HasSubstr("Host b gets nothing: sending to it and back takes 100.00 ms"));
 }
 
 // A profile of the demo model in which each neuron fires for this share of the tokens.
