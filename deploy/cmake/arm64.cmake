@@ -9,6 +9,8 @@
 #       {liburing-dev,libxxhash-dev,prometheus-cpp-dev,libtomlplusplus-dev,libspdlog-dev,libboost1.81-dev}:arm64 \
 #       {libgtest-dev,libgmock-dev,libbenchmark-dev}:arm64
 #   cmake -S . -B build/arm64 -G Ninja -D CMAKE_BUILD_TYPE=Release -D CMAKE_TOOLCHAIN_FILE=deploy/cmake/arm64.cmake
+#   cmake --build build/arm64
+#   deploy/package.sh --arch arm64 --build-dir build/arm64
 #
 # Tests, and programs that are asked for their help, run under qemu-user.
 set(CMAKE_SYSTEM_NAME Linux)
