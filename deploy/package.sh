@@ -43,8 +43,11 @@ fi
 
 if [ -z "$build_dir" ]; then
   build_dir=build/package-$arch
-  cmake -S . -B "$build_dir" -G Ninja -D CMAKE_BUILD_TYPE=Release -D HEARTH_BUILD_TESTS=OFF "${toolchain[@]}"
-  cmake --build "$build_dir" --target hearthd hearth hearth-model
+  {
+    [ ${#toolchain[@]} -gt 0 ] || deploy/install-dependencies.sh
+    cmake -S . -B "$build_dir" -G Ninja -D CMAKE_BUILD_TYPE=Release -D HEARTH_BUILD_TESTS=OFF "${toolchain[@]}"
+    cmake --build "$build_dir" --target hearthd hearth hearth-model
+  } >&2 # what this script prints is the package's path
 fi
 for program in hearthd hearth hearth-model; do
   [ -x "$build_dir/bin/$program" ] || fail "there is no $build_dir/bin/$program; build it first"
