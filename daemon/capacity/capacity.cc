@@ -18,6 +18,7 @@
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/matrix.h"
 #include "engine/kernel/prefetch.h"
+#include "placement/units.h"
 
 namespace hearth {
 namespace {
@@ -128,6 +129,22 @@ void TakeBandwidth(double bytes_per_s, DeviceCapacity& device) {
   device.dispatch_us /= factor;
 }
 
+// CPUs share the memory that there is.
+absl::Status CheckMemory(const std::vector<DeviceOption>& options, const ProcessLimits& limits) {
+  if (limits.memory_bytes == 0) return absl::OkStatus();  // unknown
+  uint64_t left = limits.memory_bytes;
+  for (const DeviceOption& option : options) {
+    const uint64_t wanted = IsCpu(option) ? option.memory_bytes.value_or(0) : 0;
+    if (wanted > left) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("device ", option.name, ": memory=", placement::FormatBytes(wanted),
+                       " is more than the ", placement::FormatBytes(left), " that this machine has for it"));
+    }
+    left -= wanted;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
@@ -155,10 +172,13 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
     }
   }
   const auto cpus = static_cast<uint64_t>(std::count_if(wanted.begin(), wanted.end(), IsCpu));
-  const uint64_t memory_share = ReadProcessLimits().memory_free_bytes / 10 * 8 / cpus;
+  const ProcessLimits limits = ReadProcessLimits();
+  HEARTH_RETURN_IF_ERROR(CheckMemory(wanted, limits));
+  const uint64_t memory_share = limits.memory_free_bytes / 10 * 8 / cpus;
   std::vector<HostDeviceSpec> devices;
   for (const DeviceOption& option : wanted) {
     HostDeviceSpec device{option.name, 1, option.memory_bytes.value_or(memory_share)};
+    device.pace_bytes_per_s = option.pace_bytes_per_s.value_or(0);
     if (!IsCpu(option)) {
       HEARTH_ASSIGN_OR_RETURN(device.gpu, OpenGpuOption(option));
       device.memory_bytes = device.gpu->budget_bytes();

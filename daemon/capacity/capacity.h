@@ -38,8 +38,8 @@ struct HostCapacity {
 
 // The devices that a host offers: what the options leave out is shared out equally (threads among `threads`,
 // 0: all cores; memory: 80 % of what is free now, for a GPU 90 % of its own). CPUs come first; where the
-// options name none there is one device "cpu" besides (INVALID_ARGUMENT where a GPU has that name). The
-// errors of OpenGpuOption.
+// options name none there is one device "cpu" besides (INVALID_ARGUMENT where a GPU has that name, and for
+// more memory than the machine has). The errors of OpenGpuOption.
 absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<DeviceOption>& options,
                                                           uint32_t threads);
 

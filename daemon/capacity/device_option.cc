@@ -68,14 +68,14 @@ absl::Status SetField(absl::string_view key, absl::string_view value, DeviceOpti
     HEARTH_ASSIGN_OR_RETURN(option.memory_bytes, ParseByteCount(text));
     return absl::OkStatus();
   }
-  if (key == "bandwidth") {
+  if (key == "bandwidth" || key == "pace") {
     HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, ParseByteCount(text));
-    if (bytes == 0) return absl::InvalidArgumentError("bandwidth is more than 0");
-    option.read_bytes_per_s = static_cast<double>(bytes);
+    if (bytes == 0) return absl::InvalidArgumentError(absl::StrCat(key, " is more than 0"));
+    (key == "pace" ? option.pace_bytes_per_s : option.read_bytes_per_s) = static_cast<double>(bytes);
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown part \"", key, "\" (memory, kind, number, threads and bandwidth are known)"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unknown part \"", key, "\" (memory, kind, number, threads, bandwidth and pace are known)"));
 }
 
 std::optional<double> UnitFactor(std::string_view unit) {
@@ -135,9 +135,9 @@ absl::StatusOr<DeviceOption> ParseDeviceOption(std::string_view spec) {
     if (!status.ok()) return Bad(text, status.message());
   }
   if (option.threads && option.kind == placement::DeviceKind::kGpu) return Bad(text, "a gpu has no threads");
-  if (seen.count("number") > 0 && option.kind == placement::DeviceKind::kCpu) {
-    return Bad(text, "only a gpu has a number");
-  }
+  if (seen.count("number") > 0 && IsCpu(option)) return Bad(text, "only a gpu has a number");
+  if (option.pace_bytes_per_s && !IsCpu(option)) return Bad(text, "only a cpu waits to keep a pace");
+  if (!option.read_bytes_per_s) option.read_bytes_per_s = option.pace_bytes_per_s;
   return option;
 }
 

@@ -84,6 +84,7 @@ absl::StatusOr<std::vector<HostDeviceSpec>> OpenDevices(const std::vector<Device
   std::vector<HostDeviceSpec> specs;
   for (const DeviceOption& option : options) {
     HostDeviceSpec spec{option.name, option.threads.value_or(1)};
+    spec.pace_bytes_per_s = option.pace_bytes_per_s.value_or(0);
     if (memory_bytes > 0) {
       spec.memory_bytes = memory_bytes - std::min(memory_bytes, own_bytes);
       spec.uses_disk = true;

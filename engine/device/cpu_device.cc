@@ -46,8 +46,12 @@ std::shared_ptr<UnitPiece> MakeFfnPiece(std::vector<uint32_t> groups, std::uniqu
   return std::make_shared<FfnPiece>(std::move(groups), std::move(shard));
 }
 
-CpuDevice::CpuDevice(std::string name, const ModelSpec& model, uint32_t max_rows, ThreadPool& pool)
-    : LocalDevice(model.n_layers), name_(std::move(name)), pool_(pool), step_(model, max_rows, pool) {
+CpuDevice::CpuDevice(std::string name, const ModelSpec& model, uint32_t max_rows, ThreadPool& pool, Pace pace)
+    : LocalDevice(model.n_layers),
+      name_(std::move(name)),
+      pool_(pool),
+      pace_(pace),
+      step_(model, max_rows, pool) {
   counters_.neurons_computed.resize(model.n_layers);
   counters_.neurons_held.resize(model.n_layers);
 }
@@ -146,6 +150,7 @@ absl::Status CpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   const auto start = std::chrono::steady_clock::now();
   HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes,
                           std::visit([&](const auto& work) { return Compute(work, sums); }, request));
+  pace_.Await(start, bytes);
   const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
   MutexLock lock(&mutex_);
   counters_.bytes_touched += bytes;

@@ -11,6 +11,7 @@
 #include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
 #include "engine/device/local_device.h"
+#include "engine/device/pace.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/spec/spec.h"
 
@@ -23,7 +24,8 @@ std::shared_ptr<UnitPiece> MakeFfnPiece(std::vector<uint32_t> groups, std::uniqu
 class CpuDevice : public LocalDevice {
  public:
   // `model` and `pool` outlive this; the pool is used by one device at a time.
-  CpuDevice(std::string name, const ModelSpec& model, uint32_t max_rows, ThreadPool& pool);
+  CpuDevice(std::string name, const ModelSpec& model, uint32_t max_rows, ThreadPool& pool,
+            Pace pace = Pace());
 
   // Lets neurons stay in the packed file, as many as `budget_bytes`, which is for everything that the device
   // holds, has no room for. Before anything is loaded. RESOURCE_EXHAUSTED without memory for buffers; the
@@ -65,6 +67,7 @@ class CpuDevice : public LocalDevice {
 
   const std::string name_;
   ThreadPool& pool_;
+  Pace pace_;
   MixStep step_;
   std::shared_ptr<DiskNeurons> disk_;  // null: all in memory
   uint64_t budget_bytes_ = 0;

@@ -137,7 +137,8 @@ HostShare::~HostShare() = default;
 std::unique_ptr<LocalDevice> HostShare::MakeDevice(size_t i) {
   const HostDeviceSpec& spec = host_.specs()[i];
   if (spec.gpu != nullptr) return std::make_unique<GpuDevice>(spec.name, *outline_, options_, spec.gpu);
-  return std::make_unique<CpuDevice>(spec.name, outline_->spec, options_.max_rows, host_.pool(i));
+  return std::make_unique<CpuDevice>(spec.name, outline_->spec, options_.max_rows, host_.pool(i),
+                                     Pace(spec.pace_bytes_per_s));
 }
 
 absl::StatusOr<uint64_t> HostShare::BytesOf(size_t device) const {

@@ -28,6 +28,7 @@ struct HostDeviceSpec {
   uint64_t memory_bytes = UINT64_MAX;   // budget for weights and caches
   std::shared_ptr<GpuMemory> gpu = {};  // null: a CPU
   bool uses_disk = false;  // neurons that the budget does not hold stay in a packed file; CPUs only
+  double pace_bytes_per_s = 0;  // no faster than that (engine/device/pace.h); 0: as fast as it is; CPUs only
 };
 
 // The threads of a host's devices, used by all shares that it holds.

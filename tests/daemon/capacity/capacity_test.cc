@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/base/process_limits.h"
+
 namespace hearth {
 namespace {
 
@@ -43,6 +45,19 @@ TEST(ChooseDevices, EveryDeviceHasAThreadEvenWhereCoresAreFew) {
   const auto devices = ChooseDevices({Option("a"), Option("b"), Option("c")}, 1);
   ASSERT_TRUE(devices.ok()) << devices.status();
   for (const HostDeviceSpec& device : *devices) EXPECT_EQ(device.threads, 1);
+}
+
+TEST(ChooseDevices, MoreMemoryThanTheMachineHasIsRefused) {
+  const uint64_t memory = ReadProcessLimits().memory_bytes;
+  DeviceOption half = Option("a"), rest = Option("b");
+  half.memory_bytes = memory / 2;
+  rest.memory_bytes = memory - memory / 2;
+  EXPECT_TRUE(ChooseDevices({half, rest}, 2).ok());
+  ++*rest.memory_bytes;
+  const absl::Status status = ChooseDevices({half, rest}, 2).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("device b: memory="));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("that this machine has for it"));
 }
 
 TEST(ChooseDevices, GpuThatIsNotThereIsNamed) {

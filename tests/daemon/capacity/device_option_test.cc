@@ -35,6 +35,14 @@ TEST(ParseByteCountTest, WhatIsNoByteCountIsRefused) {
   }
 }
 
+TEST(ParseDeviceOptionTest, APaceIsTheBandwidthUnlessThatIsToldAsWell) {
+  const DeviceOption slow = ParseDeviceOption("a,pace=200M").value();
+  EXPECT_EQ(slow.pace_bytes_per_s, 200e6);
+  EXPECT_EQ(slow.read_bytes_per_s, 200e6);
+  EXPECT_EQ(ParseDeviceOption("a,pace=200M,bandwidth=1G").value().read_bytes_per_s, 1e9);
+  EXPECT_EQ(ParseDeviceOption("a,bandwidth=1G").value().pace_bytes_per_s, std::nullopt);
+}
+
 TEST(ParseDeviceOptionTest, NameAloneIsACpu) {
   const DeviceOption option = ParseDeviceOption("cpu0").value();
   EXPECT_EQ(option.name, "cpu0");
@@ -82,6 +90,8 @@ TEST(ParseDeviceOptionTest, MistakesAreNamed) {
   ExpectOptionRefused("a,threads=two", "threads is a number");
   ExpectOptionRefused("a,memory=lots", "\"lots\" is no number of bytes");
   ExpectOptionRefused("a,bandwidth=0", "bandwidth is more than 0");
+  ExpectOptionRefused("a,pace=0", "pace is more than 0");
+  ExpectOptionRefused("a,kind=gpu,pace=1G", "only a cpu waits to keep a pace");
   ExpectOptionRefused("a,memory=1G,memory=2G", "\"memory\" is there twice");
   ExpectOptionRefused("a,cores=2", "unknown part \"cores\"");
   ExpectOptionRefused("a,", "unknown part \"\"");
