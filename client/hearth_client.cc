@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/first_answer.h"
 #include "engine/base/printable.h"
 #include "proto/channel.h"
 #include "proto/hearth/v1/cluster.grpc.pb.h"
@@ -37,6 +38,12 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
   }
   // The codes of both have the same numbers.
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+absl::Status NoAnswer(const std::string& server, absl::Duration patience) {
+  return absl::DeadlineExceededError(
+      absl::StrCat("the program at ", server, " has not answered for ", absl::FormatDuration(patience),
+                   "; look whether hearthd still works there, and start it anew if not"));
 }
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
@@ -136,42 +143,47 @@ class Stream final : public GenerationStream {
 }  // namespace
 
 struct Client::Stubs {
-  explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
-      : generation(channel), models(channel), cluster(channel), home(channel) {}
+  Stubs(const std::string& server_name, const ConnectionKey& key, absl::Duration patience)
+      : server(server_name), first_answer(patience), channel(MakeChannel(server, key)) {}
 
-  // Calls a unary method.
+  // Calls a unary method that answers at once.
   template <typename Stub, typename Request, typename Response>
-  static absl::StatusOr<Response> Call(Stub& stub, const std::string& server,
-                                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                                    Response*),
-                                       const Request& request) {
+  absl::StatusOr<Response> Call(Stub& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                const Request& request) const {
     if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
     grpc::ClientContext context;
+    SetTimeout(context, first_answer);
     Response response;
     const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return NoAnswer(server, first_answer);
     if (!status.ok()) return FromGrpc(status, server);
     return response;
   }
 
-  v1::Generation::Stub generation;
-  v1::Models::Stub models;
-  v1::Cluster::Stub cluster;
-  v1::Home::Stub home;
+  const std::string server;
+  const absl::Duration first_answer;
+  const std::shared_ptr<grpc::Channel> channel;
+  v1::Generation::Stub generation{channel};
+  v1::Models::Stub models{channel};
+  v1::Cluster::Stub cluster{channel};
+  v1::Home::Stub home{channel};
 };
 
-Client::Client(const std::string& server, const ConnectionKey& key)
-    : server_(server), stubs_(std::make_unique<Stubs>(MakeChannel(server, key))) {}
+Client::Client(const std::string& server, const ConnectionKey& key, absl::Duration first_answer)
+    : stubs_(std::make_unique<Stubs>(server, key, first_answer)) {}
 
 Client::~Client() = default;
 
 std::unique_ptr<GenerationStream> Client::StartGenerate(const v1::GenerateRequest& request,
                                                         absl::Duration timeout) {
   return std::make_unique<Stream>(stubs_->generation, &v1::Generation::Stub::Generate, request, timeout,
-                                  server_);
+                                  stubs_->server);
 }
 
 std::unique_ptr<GenerationStream> Client::StartChat(const v1::ChatRequest& request, absl::Duration timeout) {
-  return std::make_unique<Stream>(stubs_->generation, &v1::Generation::Stub::Chat, request, timeout, server_);
+  return std::make_unique<Stream>(stubs_->generation, &v1::Generation::Stub::Chat, request, timeout,
+                                  stubs_->server);
 }
 
 absl::StatusOr<v1::Finished> Client::Generate(
@@ -187,60 +199,73 @@ absl::StatusOr<v1::Finished> Client::Generate(
 }
 
 absl::StatusOr<v1::EmbedResponse> Client::Embed(const v1::EmbedRequest& request) {
-  return Stubs::Call(stubs_->generation, server_, &v1::Generation::Stub::Embed, request);
+  if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
+  grpc::ClientContext context;
+  v1::EmbedResponse response;
+  const grpc::Status status = stubs_->generation.Embed(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status, stubs_->server);
+  return response;
 }
 
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request) {
-  return Stubs::Call(stubs_->generation, server_, &v1::Generation::Stub::Tokenize, request);
+  return stubs_->Call(stubs_->generation, &v1::Generation::Stub::Tokenize, request);
 }
 
 absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(const v1::DetokenizeRequest& request) {
-  return Stubs::Call(stubs_->generation, server_, &v1::Generation::Stub::Detokenize, request);
+  return stubs_->Call(stubs_->generation, &v1::Generation::Stub::Detokenize, request);
 }
 
 absl::StatusOr<v1::ListModelsResponse> Client::ListModels() {
-  return Stubs::Call(stubs_->models, server_, &v1::Models::Stub::List, v1::ListModelsRequest());
+  return stubs_->Call(stubs_->models, &v1::Models::Stub::List, v1::ListModelsRequest());
 }
 
 absl::StatusOr<v1::ModelStatus> Client::GetModel(const std::string& name) {
   v1::GetModelRequest request;
   request.set_name(name);
-  return Stubs::Call(stubs_->models, server_, &v1::Models::Stub::Get, request);
+  return stubs_->Call(stubs_->models, &v1::Models::Stub::Get, request);
 }
 
 absl::StatusOr<v1::ModelStatus> Client::LoadModel(
     const v1::LoadModelRequest& request, const std::function<void(const v1::ModelStatus&)>& on_progress) {
   if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
   grpc::ClientContext context;
+  FirstAnswer first(context, stubs_->first_answer);
   const auto reader = stubs_->models.Load(&context, request);
   v1::ModelStatus update, model;
   while (reader->Read(&update)) {
+    first.Arrived();
     on_progress(update);
     model = update;
   }
-  if (absl::Status status = FromGrpc(reader->Finish(), server_); !status.ok()) return status;
+  if (first.missed()) return NoAnswer(stubs_->server, stubs_->first_answer);
+  if (absl::Status status = FromGrpc(reader->Finish(), stubs_->server); !status.ok()) return status;
   return model;
 }
 
 absl::Status Client::UnloadModel(const std::string& name) {
   v1::UnloadModelRequest request;
   request.set_name(name);
-  return Stubs::Call(stubs_->models, server_, &v1::Models::Stub::Unload, request).status();
+  return stubs_->Call(stubs_->models, &v1::Models::Stub::Unload, request).status();
 }
 
 absl::StatusOr<v1::ClusterStatus> Client::GetCluster() {
-  return Stubs::Call(stubs_->cluster, server_, &v1::Cluster::Stub::Get, v1::GetClusterRequest());
+  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Get, v1::GetClusterRequest());
 }
 
 absl::Status Client::WatchCluster(const std::function<bool(const v1::ClusterStatus&)>& on_update,
                                   absl::Duration timeout) {
   grpc::ClientContext context;
   SetTimeout(context, timeout);
+  FirstAnswer first(context, stubs_->first_answer);
   const auto reader = stubs_->cluster.Watch(&context, v1::WatchClusterRequest());
   v1::ClusterStatus cluster;
   bool more = true;
-  while (more && reader->Read(&cluster)) more = on_update(cluster);
-  if (more) return FromGrpc(reader->Finish(), server_);
+  while (more && reader->Read(&cluster)) {
+    first.Arrived();
+    more = on_update(cluster);
+  }
+  if (first.missed()) return NoAnswer(stubs_->server, stubs_->first_answer);
+  if (more) return FromGrpc(reader->Finish(), stubs_->server);
   context.TryCancel();
   reader->Finish();
   return absl::OkStatus();
@@ -249,23 +274,23 @@ absl::Status Client::WatchCluster(const std::function<bool(const v1::ClusterStat
 absl::StatusOr<v1::PlanStatus> Client::GetPlan(const std::string& model) {
   v1::PlanRequest request;
   request.set_model(model);
-  return Stubs::Call(stubs_->cluster, server_, &v1::Cluster::Stub::Plan, request);
+  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Plan, request);
 }
 
 absl::StatusOr<v1::Invitation> Client::Invite(const v1::InviteRequest& request) {
-  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::Invite, request);
+  return stubs_->Call(stubs_->home, &v1::Home::Stub::Invite, request);
 }
 
 absl::StatusOr<v1::ListMembersResponse> Client::ListMembers() {
-  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::ListMembers, v1::ListMembersRequest());
+  return stubs_->Call(stubs_->home, &v1::Home::Stub::ListMembers, v1::ListMembersRequest());
 }
 
 absl::StatusOr<v1::Key> Client::CreateKey(const v1::CreateKeyRequest& request) {
-  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::CreateKey, request);
+  return stubs_->Call(stubs_->home, &v1::Home::Stub::CreateKey, request);
 }
 
 absl::StatusOr<v1::Member> Client::RemoveMember(const v1::RemoveMemberRequest& request) {
-  return Stubs::Call(stubs_->home, server_, &v1::Home::Stub::RemoveMember, request);
+  return stubs_->Call(stubs_->home, &v1::Home::Stub::RemoveMember, request);
 }
 
 }  // namespace hearth

@@ -33,8 +33,9 @@ class GenerationStream {
 // Talks to a hearthd, any host of a cluster, directly: proxies of the environment are not for the computers
 // of a home. The messages and what the daemon's errors mean are in proto/hearth/v1. When the daemon cannot be
 // reached the error is UNAVAILABLE and says how to start it; what cannot be sent is refused here:
-// INVALID_ARGUMENT for text that is no UTF-8, OUT_OF_RANGE for a request above 4 MiB. Thread-safe; calls
-// block.
+// INVALID_ARGUMENT for text that is no UTF-8, OUT_OF_RANGE for a request above 4 MiB. A daemon that can be
+// reached and does not answer is waited for half a minute (DEADLINE_EXCEEDED), but for the calls that wait
+// for their turn or compute: Generate, Chat, Embed. Thread-safe; calls block.
 //
 //   hearth::Client client("127.0.0.1:7770");
 //   hearth::v1::GenerateRequest request;
@@ -46,7 +47,8 @@ class Client {
  public:
   // `server`: HOST:PORT. Connects at the first call. With a key the connection is encrypted, to the
   // coordinator's port for other machines.
-  explicit Client(const std::string& server, const ConnectionKey& key = {});
+  explicit Client(const std::string& server, const ConnectionKey& key = {},
+                  absl::Duration first_answer = absl::Seconds(30));
   ~Client();
 
   // Starts a generation. `timeout`: how long all of it may take.
@@ -87,7 +89,6 @@ class Client {
 
  private:
   struct Stubs;
-  const std::string server_;
   const std::unique_ptr<Stubs> stubs_;
 };
 

@@ -49,7 +49,8 @@ struct StatusOptions {
 };
 // Ask and print; the call's error where it fails.
 absl::Status RunStatus(Client& client, const StatusOptions& options);
-absl::Status RunPlan(Client& client, const std::string& model, bool json);
+// `svg_path`: where a picture of it is written as well; empty: nowhere.
+absl::Status RunPlan(Client& client, const std::string& model, const std::string& svg_path, bool json);
 absl::Status RunModels(Client& client, bool json);
 
 // Loads with a progress bar where stderr is a terminal.

@@ -5,6 +5,7 @@
 #include "client/command/display.h"
 #include "client/command/proto_json.h"
 #include "engine/base/output_file.h"
+#include "engine/base/printable.h"
 #include "engine/command_line/program.h"
 
 namespace hearth {
@@ -36,7 +37,7 @@ absl::Status RunInvite(Client& client, uint32_t lifetime_seconds, bool json) {
   const absl::StatusOr<v1::Invitation> invitation = client.Invite(request);
   if (!invitation.ok()) return invitation.status();
   if (json) return Print(ToJsonLine(*invitation) + "\n");
-  return Print(absl::StrCat("hearthd --join ", invitation->code(), "\n"));
+  return Print(absl::StrCat("hearthd --join ", Printable(invitation->code()), "\n"));
 }
 
 absl::Status RunHosts(Client& client, bool json) { return PrintMembers(client, true, json); }
@@ -50,7 +51,7 @@ absl::Status RunRemove(Client& client, const std::string& who, v1::Role role, bo
   const absl::StatusOr<v1::Member> member = client.RemoveMember(request);
   if (!member.ok()) return member.status();
   if (json) return Print(ToJsonLine(*member) + "\n");
-  return Print(absl::StrCat(member->name(), " (", member->id().substr(0, 7),
+  return Print(absl::StrCat(Printable(member->name()), " (", Printable(member->id().substr(0, 7)),
                             ") does not belong to the home any more\n"));
 }
 

@@ -5,7 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "client/command/commands.h"
 #include "client/command/display.h"
+#include "client/command/plan_picture.h"
 #include "client/command/proto_json.h"
+#include "engine/base/output_file.h"
 #include "engine/command_line/program.h"
 
 namespace hearth {
@@ -101,9 +103,13 @@ absl::Status RunStatus(Client& client, const StatusOptions& options) {
   return shown.ok() ? watched : shown;
 }
 
-absl::Status RunPlan(Client& client, const std::string& model, bool json) {
+absl::Status RunPlan(Client& client, const std::string& model, const std::string& svg_path, bool json) {
   const auto plan = client.GetPlan(model);
   if (!plan.ok()) return plan.status();
+  if (!svg_path.empty()) {
+    const absl::Status written = WriteFile(svg_path, PlanPicture(*plan), Replace::kNever);
+    if (!written.ok()) return written;
+  }
   return Print(json ? ToJsonLine(*plan) + "\n" : PlanText(*plan));
 }
 

@@ -277,8 +277,10 @@ void AddInspection(CLI::App& main, const Common& common, Command& command) {
   CLI::App& plan = *main.add_subcommand("plan", "Which device holds what of a model, and why");
   auto model = std::make_shared<std::string>();
   plan.add_option("model", *model, "Model; default: the only one");
+  auto svg_path = std::make_shared<std::string>();
+  plan.add_option("--svg", *svg_path, "New file for a picture of it: who holds which neurons of each layer");
   plan.callback([=, &common, &command] {
-    command = [=, &common](Client& client) { return RunPlan(client, *model, common.json); };
+    command = [=, &common](Client& client) { return RunPlan(client, *model, *svg_path, common.json); };
   });
 
   main.add_subcommand("models", "Models that are loaded or loading")->callback([&common, &command] {

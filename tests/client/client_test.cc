@@ -1,8 +1,15 @@
 // The client library against a daemon's server with a fake model.
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
 #include <cstdlib>
+#include <memory>
+#include <string>
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "client/hearth_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -12,6 +19,7 @@ namespace hearth {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 MATCHER_P(IsInvalid, message, "") {
   return absl::IsInvalidArgument(arg) && absl::StrContains(arg.message(), message);
@@ -153,6 +161,51 @@ TEST_F(ClientTest, WatchEndsWhenTheCallerHasSeenEnough) {
 TEST_F(ClientTest, WatchEndsAtItsTimeout) {
   const absl::Status status = client_.WatchCluster([](const auto&) { return true; }, absl::Milliseconds(100));
   EXPECT_TRUE(absl::IsDeadlineExceeded(status));
+}
+
+// Keeps connections, and answers nothing.
+class SilentServer {
+ public:
+  SilentServer() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterAsyncGenericService(&service_);
+    queue_ = builder.AddCompletionQueue();
+    server_ = builder.BuildAndStart();
+  }
+  ~SilentServer() {
+    server_->Shutdown(std::chrono::system_clock::now());
+    queue_->Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_->Next(&tag, &ok)) {
+    }
+  }
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+ private:
+  int port_ = 0;
+  grpc::AsyncGenericService service_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST(ClientOfASilentServerTest, WaitsForAFirstAnswerNoLongerThanItsPatience) {
+  SilentServer silent;
+  Client client(silent.address(), {}, absl::Milliseconds(200));
+  const auto ignore = [](const auto&) { return true; };
+  for (const absl::Status& status : {client.ListModels().status(), client.UnloadModel("x"),
+                                     client.WatchCluster(ignore), client.LoadModel({}, ignore).status()}) {
+    EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("has not answered for 200ms"));
+  }
+}
+
+TEST_F(ClientTest, ACallThatHasBeenAnsweredMayLastLonger) {
+  Client client(served_.server->address(), {}, absl::Milliseconds(50));
+  const absl::Status status = client.WatchCluster([](const auto&) { return true; }, absl::Milliseconds(500));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status));
+  EXPECT_THAT(std::string(status.message()), Not(HasSubstr("has not answered")));
 }
 
 TEST(ClientWithoutDaemonTest, SaysHowToStartOne) {
