@@ -13,12 +13,6 @@ namespace {
 
 using Clock = FrameSocket::Clock;
 
-// For a host that syncs but does not answer: it is lost once a layer takes so many times as long as the plan
-// expects, which allows for speeds that were measured too high, within these bounds.
-constexpr double kPatience = 4;
-constexpr double kLeastPatienceS = 1;
-constexpr double kMostPatienceS = 600;
-
 absl::Span<const uint8_t> AsBytes(const void* data, uint64_t bytes) {
   return {static_cast<const uint8_t*>(data), bytes};
 }
@@ -57,11 +51,11 @@ RemoteDevice::RemoteDevice(std::string name, ShardShape shape, ExpectedTimes exp
                            std::unique_ptr<FrameSocket> socket)
     : name_(std::move(name)),
       shape_(std::move(shape)),
-      expected_(std::move(expected)),
+      patience_(std::move(expected)),
       socket_(std::move(socket)),
       sender_(*socket_) {
-  HEARTH_CHECK(expected_.mix_us.size() == shape_.layers.size() &&
-               expected_.ffn_us.size() == shape_.layers.size());
+  HEARTH_CHECK(patience_.expected().mix_us.size() == shape_.layers.size() &&
+               patience_.expected().ffn_us.size() == shape_.layers.size());
   for (Slot& slot : slots_) slot.places.reserve(shape_.limits.max_rows);
 }
 
@@ -80,14 +74,7 @@ bool RemoteDevice::Holds(Work work, uint32_t layer) const {
 }
 
 Clock::time_point RemoteDevice::Deadline(const FrameHeader& request) const {
-  double expected_us = 0;  // of a cache: it is only copied
-  if (request.operation == FrameOperation::kMix) expected_us = expected_.mix_us[request.layer];
-  if (request.operation == FrameOperation::kFfn) expected_us = expected_.ffn_us[request.layer];
-  if (request.operation == FrameOperation::kOutput) expected_us = expected_.output_us;
-  if (request.operation == FrameOperation::kStage) expected_us = expected_.stage_us;
-  const std::chrono::duration<double> patience{
-      std::clamp(kPatience * 1e-6 * expected_us * request.rows, kLeastPatienceS, kMostPatienceS)};
-  return Clock::now() + std::chrono::duration_cast<Clock::duration>(patience);
+  return Clock::now() + patience_.For(request);
 }
 
 absl::Status RemoteDevice::Fail(const absl::Status& status) {
@@ -126,6 +113,7 @@ Ticket RemoteDevice::Submit(const Request& request) {
   HEARTH_CHECK(Holds(WorkOf(request), LayerOf(request)));
   ++submitted_;
   if (!failed_.ok()) return submitted_;
+  SlotOf(submitted_).sent = Clock::now();
   std::visit([&](const auto& of_kind) { Send(SlotOf(submitted_), of_kind); }, request);
   return submitted_;
 }
@@ -150,6 +138,7 @@ absl::Status RemoteDevice::RunStage(uint64_t step, absl::Span<const RowPlace> ro
   if (!failed_.ok()) return failed_;
   Slot& slot = SlotOf(submitted_);
   slot.hidden = x;
+  slot.sent = Clock::now();
   SendWithPlaces(slot, FrameOperation::kStage, 0, step, rows, x);
   return Collect(submitted_, {});
 }
@@ -181,9 +170,12 @@ void RemoteDevice::Send(const FrameHeader& header, absl::Span<const absl::Span<c
 absl::Status RemoteDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   if (!failed_.ok()) return failed_;
   const Clock::time_point start = Clock::now();
-  const absl::Status received = Receive(SlotOf(ticket), sums);
-  wait_us_ += std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+  const Slot& slot = SlotOf(ticket);
+  const absl::Status received = Receive(slot, sums);
+  const Clock::time_point end = Clock::now();
+  wait_us_ += std::chrono::duration_cast<std::chrono::microseconds>(end - start).count();
   if (!received.ok()) return Fail(received);
+  patience_.Note(slot.header, end - slot.sent);
   ++round_trips_;
   return absl::OkStatus();
 }

@@ -13,6 +13,7 @@
 #include "daemon/channel/frame.h"
 #include "daemon/channel/frame_sender.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/channel/patience.h"
 #include "daemon/channel/wire_input.h"
 #include "daemon/channel/wire_sums.h"
 #include "daemon/weights/session_token.h"
@@ -38,22 +39,13 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::str
                                                                   absl::Span<uint64_t> cache_ids = {},
                                                                   const TensorTls& tls = {});
 
-// What the plan expects a host's work to take for one row, in microseconds.
-struct ExpectedTimes {
-  std::vector<double> mix_us;  // by layer
-  std::vector<double> ffn_us;  // by layer
-  double output_us = 0;
-  double stage_us = 0;
-};
-
 // A worker's share of a plan as a device, and its stage as a stage, of its leader: Submit sends a request to
 // the worker and does not wait for it, Collect waits for the answer. Once a message has failed the device
 // stays lost. The worker's own counters of neurons come with its state (worker.proto); this class counts
 // round trips, waiting and the network's bytes.
 class RemoteDevice : public Device, public RemoteStage {
  public:
-  // `name` is the host's; `socket` was opened with shape.epoch. A worker that takes several times as long as
-  // `expected` counts as lost.
+  // `name` is the host's; `socket` was opened with shape.epoch. What a worker may take: see Patience.
   RemoteDevice(std::string name, ShardShape shape, ExpectedTimes expected,
                std::unique_ptr<FrameSocket> socket);
   ~RemoteDevice() override;
@@ -80,6 +72,7 @@ class RemoteDevice : public Device, public RemoteStage {
   // A request that is on its way.
   struct Slot {
     FrameHeader header;
+    FrameSocket::Clock::time_point sent;
     WireInput x;
     std::vector<WirePlace> places;  // of a mix
     float* logits = nullptr;        // of an output
@@ -110,7 +103,7 @@ class RemoteDevice : public Device, public RemoteStage {
 
   const std::string name_;
   const ShardShape shape_;
-  const ExpectedTimes expected_;
+  Patience patience_;  // of the thread that computes
   const std::unique_ptr<FrameSocket> socket_;
   std::array<Slot, kMaxInFlight> slots_;
   Ticket submitted_ = 0;
