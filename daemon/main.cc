@@ -62,11 +62,18 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
-int AwaitSignal(const sigset_t& signals) {
-  int signal = 0;
-  sigwait(&signals, &signal);
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the daemon the hard way
-  return signal;
+// Waits for one of the signals, which it returns, or until a coordinator that was not there before refuses
+// this host, with its words.
+absl::StatusOr<int> AwaitEnd(const sigset_t& signals, const Node& node) {
+  constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 500'000'000};
+  for (;;) {
+    const int signal = sigtimedwait(&signals, nullptr, &kLook);
+    if (signal > 0) {
+      pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the daemon the hard way
+      return signal;
+    }
+    HEARTH_RETURN_IF_ERROR(node.Refusal());
+  }
 }
 
 // Makes the directories and takes the state for this process; the lock ends with the process.
@@ -273,7 +280,7 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   WarnUnlessOk(manager.Ready(StatusLine(*node, server->address())));
   {
     const Watchdog watchdog = WatchOver(manager, *node, *server);
-    const int signal = AwaitSignal(signals);
+    HEARTH_ASSIGN_OR_RETURN(const int signal, AwaitEnd(signals, *node));
     spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
   }
   WarnUnlessOk(manager.Stopping());

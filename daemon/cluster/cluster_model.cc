@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -165,6 +166,9 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   hooks.await_change = [this] { AwaitKick(kIdle); };
   hooks.stopped = [this] { return stop_.load(); };
   hooks.spare_gpus = [this](const std::string& host) { return SpareGpus(host); };
+  hooks.failed_load = [this](const Roster::Host& host, const std::string& reason) {
+    NoteFailedLoad(host, reason);
+  };
   return std::make_unique<PlanPreparer>(*context_->roster, std::move(subject), std::move(hooks));
 }
 
@@ -185,10 +189,10 @@ void ClusterModel::Keep() {
   while (!stop_) {
     ReleaseRetired();
     UpdateSpeeds();
+    UpdateTrials();
     const Situation situation = CurrentSituation();
     if (!first && situation == planned_for_) {
-      AwaitKick(std::min(UntilNextReturn(),
-                         speeds_.empty() ? kIdle : absl::FromChrono(DeviceSpeeds::kForgetAfter)));
+      AwaitKick(UntilNextLook());
       continue;
     }
     first = false;
@@ -211,21 +215,22 @@ std::vector<Roster::Host> ClusterModel::UsableHosts() const {
   std::vector<Roster::Host> usable;
   const absl::Time now = absl::Now();
   for (Roster::Host& host : context_->roster->hosts()) {
-    const bool refused = preparer_ != nullptr && preparer_->refused().contains(host.session);
-    if (host.state != HostState::kAlive || refused || !host.report.problem.empty()) continue;
+    if (host.state != HostState::kAlive || !host.report.problem.empty()) continue;
+    if (trials_.LeavesOut(host.name)) continue;
     MutexLock lock(&mutex_);
-    if (backoff_.UsableFrom(host.name) <= now) usable.push_back(std::move(host));
+    if (backoff_.UsableFrom(host.name, host.session) <= now) usable.push_back(std::move(host));
   }
   return usable;
 }
 
-// How long until the next of the hosts that sit out may take part again.
-absl::Duration ClusterModel::UntilNextReturn() const {
-  absl::Duration next = kIdle;
+// How long until one of the hosts that sit out may take part again, or what is known of them is forgotten.
+absl::Duration ClusterModel::UntilNextLook() const {
   const absl::Time now = absl::Now();
+  absl::Duration next = speeds_.empty() ? kIdle : absl::FromChrono(DeviceSpeeds::kForgetAfter);
+  next = std::min(next, trials_.NextExpiry() - now);
   for (const Roster::Host& host : context_->roster->hosts()) {
     MutexLock lock(&mutex_);
-    const absl::Duration pause = backoff_.UsableFrom(host.name) - now;
+    const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
     if (pause > absl::ZeroDuration()) next = std::min(next, pause);
   }
   return next;
@@ -239,6 +244,8 @@ ClusterModel::Situation ClusterModel::CurrentSituation() const {
   if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
   situation.without_gpus = without_gpus_;
   situation.speeds = speeds_.version();
+  situation.trials = trials_.version();
+  if (newest == nullptr) situation.use_of_others = context_->use_of_others(name_);
   return situation;
 }
 
@@ -259,6 +266,30 @@ void ClusterModel::UpdateSpeeds() {
   std::set<std::string> used = {context_->options.name};
   for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
   speeds_.ForgetUnused(used, now);
+}
+
+// Sets what tokens really take beside what the plan in use expects.
+void ClusterModel::UpdateTrials() {
+  const absl::Time now = absl::Now();
+  trials_.Expire(now);
+  for (const Roster::Host& host : context_->roster->hosts()) trials_.See(host.name, host.session, host.link);
+  std::shared_ptr<ActivePlan> plan;
+  {
+    MutexLock lock(&mutex_);
+    plan = active_;
+  }
+  if (plan == nullptr || plan->broken || IsForced()) return;
+  const double measured_us = plan->token_times.MedianUs();
+  if (measured_us == 0) return;
+  HostTrials::Hosts used;
+  for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
+  const auto without = [this](const std::string& left_out) -> std::optional<double> {
+    std::vector<Roster::Host> hosts = UsableHosts();
+    std::erase_if(hosts, [&](const Roster::Host& host) { return host.name == left_out; });
+    const absl::StatusOr<ClusterPlan> made = PlanFor(hosts, /*reserve=*/false);
+    return made.ok() ? std::optional(made->plan.time.total_us) : std::nullopt;
+  };
+  trials_.Judge(used, measured_us, plan->expected_us, without, now);
 }
 
 bool ClusterModel::SpareGpus(const std::string& host) {
@@ -294,22 +325,31 @@ absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host
     }
   }
   absl::StatusOr<ClusterPlan> plan = context_->make_plan(name_, planning, description_, reserve);
-  if (!plan.ok()) return WithHostsLeftOut(plan.status());
+  std::vector<std::string> left_out = HostsLeftOut();
+  if (!plan.ok()) {
+    left_out.insert(left_out.begin(), std::string(plan.status().message()));
+    return absl::Status(plan.status().code(), absl::StrJoin(left_out, "; "));
+  }
+  std::move(left_out.begin(), left_out.end(), std::back_inserter(plan->plan.explanation));
   return plan;
 }
 
-// A plan that cannot be made for want of hosts that are there but cannot help: says why they cannot.
-absl::Status ClusterModel::WithHostsLeftOut(const absl::Status& status) const {
-  std::string reasons;
+// A sentence for each host that is there but was not considered for a plan: why.
+std::vector<std::string> ClusterModel::HostsLeftOut() const {
+  std::vector<std::string> sentences = trials_.Reasons();
+  const absl::Time now = absl::Now();
   for (const Roster::Host& host : context_->roster->hosts()) {
     if (host.state != HostState::kAlive) continue;
     std::string reason = host.report.problem;
-    if (preparer_ != nullptr && preparer_->refused().contains(host.session)) {
-      reason = preparer_->refused().at(host.session);
+    MutexLock lock(&mutex_);
+    const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
+    if (reason.empty() && pause > absl::ZeroDuration()) {
+      reason = absl::StrCat(backoff_.Reason(host.name), "; it is tried again in ",
+                            absl::FormatDuration(absl::Ceil(pause, absl::Seconds(1))));
     }
-    if (!reason.empty()) absl::StrAppend(&reasons, "; host ", host.name, " is left out: ", reason);
+    if (!reason.empty()) sentences.push_back(absl::StrCat("Host ", host.name, " is left out: ", reason));
   }
-  return absl::Status(status.code(), absl::StrCat(status.message(), reasons));
+  return sentences;
 }
 
 absl::Status ClusterModel::Replan() {
@@ -520,10 +560,15 @@ void ClusterModel::NoteLoss(const std::string& host) {
   const absl::Time now = absl::Now();
   MutexLock lock(&mutex_);
   backoff_.NoteLoss(host, now);
-  const absl::Duration pause = backoff_.UsableFrom(host) - now;
+  const absl::Duration pause = backoff_.UsableFrom(host, 0) - now;
   if (pause <= absl::ZeroDuration()) return;
-  spdlog::warn("model {}: host {} is left out for {}, since it was lost again and again", name_, host,
-               absl::FormatDuration(pause));
+  spdlog::warn("model {}: host {} is left out for {}, since {}", name_, host, absl::FormatDuration(pause),
+               backoff_.Reason(host));
+}
+
+void ClusterModel::NoteFailedLoad(const Roster::Host& host, const std::string& reason) {
+  MutexLock lock(&mutex_);
+  backoff_.NoteFailedLoad(host.name, host.session, reason, absl::Now());
 }
 
 std::string ClusterModel::LossOf(const ActivePlan& plan) const {

@@ -16,7 +16,8 @@
 #include "absl/status/status.h"
 #include "daemon/cluster/active_plan.h"
 #include "daemon/cluster/cache_size.h"
-#include "daemon/cluster/loss_backoff.h"
+#include "daemon/cluster/host_backoff.h"
+#include "daemon/cluster/host_trials.h"
 #include "daemon/cluster/plan_preparer.h"
 #include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
@@ -41,6 +42,8 @@ struct ClusterModelContext {
   std::function<absl::StatusOr<ClusterPlan>(const std::string& model, const std::vector<PlanningHost>& hosts,
                                             const placement::Model& description, bool reserve)>
       make_plan;
+  // What all models but this one take of the devices' memory.
+  std::function<ReservedBytes(const std::string& model)> use_of_others;
   // Held while a model tries how much memory there is, so that two do not count on the same.
   mutable Mutex trying;
   std::function<void()> changed;  // models or plans have changed; called without locks
@@ -103,7 +106,9 @@ class ClusterModel : public ServedModel {
     std::vector<Participant> hosts;  // that may take part
     uint64_t broken_epoch = 0;       // of the newest plan if it cannot be used any more
     std::set<std::string> without_gpus;
-    uint64_t speeds = 0;  // version
+    uint64_t speeds = 0;          // version
+    uint64_t trials = 0;          // version
+    ReservedBytes use_of_others;  // looked at while there is no plan
 
     bool operator==(const Situation&) const = default;
   };
@@ -120,14 +125,16 @@ class ClusterModel : public ServedModel {
   bool IsForced() const;
   Situation CurrentSituation() const;
   void UpdateSpeeds();
+  void UpdateTrials();
   // See PlanPreparer::Hooks.
   bool SpareGpus(const std::string& host);
   std::vector<Roster::Host> UsableHosts() const;
-  absl::Duration UntilNextReturn() const;
+  absl::Duration UntilNextLook() const;
   void NoteLoss(const std::string& host);
+  void NoteFailedLoad(const Roster::Host& host, const std::string& reason);
   absl::StatusOr<ClusterPlan> PlanFor(const std::vector<Roster::Host>& hosts, bool reserve = true);
   absl::Status Replan();
-  absl::Status WithHostsLeftOut(const absl::Status& status) const;
+  std::vector<std::string> HostsLeftOut() const;
   void Publish(std::shared_ptr<ActivePlan> plan);
   std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan) const;
   bool IsAlive(Roster::Session session) const;
@@ -159,6 +166,7 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<Decoder> decoder_;
   Situation planned_for_;
   DeviceSpeeds speeds_;
+  HostTrials trials_;
   std::set<std::string> without_gpus_;  // hosts planned without theirs until a former plan is let go
   std::unique_ptr<PlanPreparer> preparer_;
 
@@ -170,7 +178,7 @@ class ClusterModel : public ServedModel {
   bool kick_ ABSL_GUARDED_BY(mutex_) = false;
   CondVar ready_;
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
-  LossBackoff backoff_ ABSL_GUARDED_BY(mutex_);
+  HostBackoff backoff_ ABSL_GUARDED_BY(mutex_);
   ReservedBytes use_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);  // the decoder computes with it

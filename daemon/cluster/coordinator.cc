@@ -20,6 +20,9 @@
 namespace hearth {
 namespace {
 
+// Each has threads of its own.
+constexpr size_t kMaxModels = 64;
+
 std::string PhaseName(ShardPhase phase) {
   switch (phase) {
     case ShardPhase::kFetching:
@@ -34,6 +37,17 @@ std::string PhaseName(ShardPhase phase) {
   return "";
 }
 
+// What it reports, but with the budgets that plans count: a machine's memory is there once.
+HostCapacity CountedCapacity(const Roster::Host& host) {
+  HostCapacity capacity = host.report.capacity;
+  for (DeviceCapacity& device : capacity.devices) {
+    for (const DeviceCapacity& counted : host.capacity.devices) {
+      if (counted.name == device.name) device.memory_budget_bytes = counted.memory_budget_bytes;
+    }
+  }
+  return capacity;
+}
+
 HostView ShowHost(const Roster::Host& host) {
   HostView view;
   view.name = host.name;
@@ -44,7 +58,7 @@ HostView ShowHost(const Roster::Host& host) {
   view.version = host.report.version;
   view.weights_fetched_bytes = host.report.store.fetched_bytes;
   view.groups_from_cache = host.report.store.cached_bundles;
-  ShowCapacity(host.report.capacity, view);
+  ShowCapacity(CountedCapacity(host), view);
   return view;
 }
 
@@ -98,6 +112,7 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
   context->make_plan = [this](const std::string& model, const std::vector<PlanningHost>& hosts,
                               const placement::Model& description,
                               bool reserve) { return MakePlan(model, hosts, description, reserve); };
+  context->use_of_others = [this](const std::string& model) { return UseOfOthers(model); };
   context->changed = [this] { OnModelsChanged(); };
   context_ = std::move(context);
 }
@@ -147,21 +162,23 @@ absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
                                                   const std::vector<PlanningHost>& hosts,
                                                   const placement::Model& description, bool reserve) {
   MutexLock lock(&planning_mutex_);
-  ReservedBytes reserved;
-  std::shared_ptr<ClusterModel> planned;
-  for (const auto& other : Models()) {
-    if (other->name() == model) {
-      planned = other;
-      continue;
-    }
-    for (const auto& [device, bytes] : other->Use()) reserved[device] += bytes;
-  }
-  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanCluster(hosts, description, reserved,
+  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanCluster(hosts, description, UseOfOthers(model),
                                                         {.use_every_host = options_.use_every_host,
                                                          .stages = options_.stages,
                                                          .keep_attention = options_.keep_attention}));
-  if (reserve && planned != nullptr) planned->SetUse(plan.Use());
+  for (const auto& planned : Models()) {
+    if (reserve && planned->name() == model) planned->SetUse(plan.Use());
+  }
   return plan;
+}
+
+ReservedBytes Coordinator::UseOfOthers(const std::string& model) const {
+  ReservedBytes used;
+  for (const auto& other : Models()) {
+    if (other->name() == model) continue;
+    for (const auto& [device, bytes] : other->Use()) used[device] += bytes;
+  }
+  return used;
 }
 
 // ---- Models.
@@ -171,13 +188,19 @@ absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std
   const std::string chosen = name.empty() ? NameOfFile(path) : name;
   HEARTH_RETURN_IF_ERROR(CheckName(name.empty() ? "name (taken from the file's; give one)" : "name", chosen));
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  std::unique_ptr<Entry> failed;
   {
     MutexLock lock(&mutex_);
     if (stopped_) return absl::UnavailableError("the daemon stops");
+    failed = TakeFailed(chosen);
     for (const auto& entry : entries_) {
       if (entry->model->name() != chosen) continue;
       return absl::AlreadyExistsError(
           absl::StrCat("a model called ", chosen, " is here already; unload it or choose another name"));
+    }
+    if (entries_.size() >= kMaxModels) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(kMaxModels, " models are here already; unload one with `hearth unload NAME`"));
     }
     auto entry = std::make_unique<Entry>();
     entry->model.reset(new ClusterModel(chosen, path, std::move(file), context_),
@@ -185,9 +208,27 @@ absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std
     entry->keeper = std::thread([model = entry->model] { model->Run(); });
     entries_.push_back(std::move(entry));
   }
+  if (failed != nullptr) {
+    failed->model->Stop();
+    failed->keeper.join();
+  }
   spdlog::info("model {}: loading {}", chosen, path);
   OnModelsChanged();
   return chosen;
+}
+
+// A model of that name that could not be loaded, out of the list: another one may take its name. Null: there
+// is none.
+std::unique_ptr<Coordinator::Entry> Coordinator::TakeFailed(const std::string& name) {
+  for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+    const ClusterModel& model = *(*it)->model;
+    if (model.name() != name || (*it)->unloading) continue;
+    if (model.HasServed() || model.Info().state != ModelState::kFailed) continue;
+    std::unique_ptr<Entry> failed = std::move(*it);
+    entries_.erase(it);
+    return failed;
+  }
+  return nullptr;
 }
 
 absl::Status Coordinator::Unload(const std::string& name) {
@@ -229,6 +270,7 @@ void Coordinator::Reap() {
     entries_.erase(joined);
     lock.Unlock();
     spdlog::info("model {}: unloaded", finished->model->name());
+    for (const auto& model : Models()) model->Kick();  // one may have waited for the memory
     OnModelsChanged();
     lock.Lock();
   }

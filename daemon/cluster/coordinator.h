@@ -70,6 +70,9 @@ class Coordinator : public ModelHost {
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
   absl::StatusOr<ClusterPlan> MakePlan(const std::string& model, const std::vector<PlanningHost>& hosts,
                                        const placement::Model& description, bool reserve);
+  // What the models besides this one take of the devices' memory.
+  ReservedBytes UseOfOthers(const std::string& model) const;
+  std::unique_ptr<Entry> TakeFailed(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NoSuchModel(const std::string& name) const;
   void Reap();
   void OnModelsChanged();

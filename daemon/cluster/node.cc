@@ -36,6 +36,7 @@ class CoordinatorNode : public Node {
     builder.RegisterService(weights_.get());
   }
   absl::Status AwaitAccepted() override { return absl::OkStatus(); }
+  absl::Status Refusal() const override { return absl::OkStatus(); }
   void Start() override { coordinator_.Start(); }
   void Stop() override { coordinator_.Stop(); }
   void Forget(const HostId& id) override { coordinator_.roster().Forget(id); }
@@ -55,6 +56,7 @@ class WorkerNode : public Node {
   void RegisterServices(grpc::ServerBuilder& builder) override {}
   void Start() override { worker_->Start(); }
   absl::Status AwaitAccepted() override { return worker_->AwaitAccepted(); }
+  absl::Status Refusal() const override { return worker_->Refusal(); }
   void Stop() override { worker_->Stop(); }
   void Forget(const HostId&) override {}
   ModelHost* model_host() override { return nullptr; }

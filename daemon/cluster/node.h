@@ -34,6 +34,8 @@ class Node {
   // After Start: waits until a worker has called its coordinator for the first time, some seconds at most.
   // The coordinator's words when it refuses this host for good; OK when it takes it or cannot be reached yet.
   virtual absl::Status AwaitAccepted() = 0;
+  // The same words where the coordinator came later and refused this host then, which ought to end it.
+  virtual absl::Status Refusal() const = 0;
   // Ends all streams with workers (so that a gRPC server shutdown does not wait for them) and all threads.
   // Models stay valid until destruction, but their steps fail with UNAVAILABLE. Idempotent.
   virtual void Stop() = 0;

@@ -150,7 +150,7 @@ absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
       }
       const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
       if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
-        if (!hooks_.spare_gpus(remote.host)) refused_[remote.session] = shard->detail;
+        if (!hooks_.spare_gpus(remote.host)) hooks_.failed_load(*host, shard->detail);
         return absl::AbortedError(
             absl::StrCat("host ", remote.host, " cannot load its shard: ", shard->detail));
       }

@@ -32,6 +32,8 @@ class PlanPreparer {
     // A host had no room for its share: plans it without its GPUs from now on, whose memory may still be a
     // former plan's. False where it has none or they are left out already.
     std::function<bool(const std::string& host)> spare_gpus;
+    // A host could not load its share, for that reason.
+    std::function<void(const Roster::Host& host, const std::string& reason)> failed_load;
   };
 
   // What the plan is for; pointers are borrowed.
@@ -47,15 +49,11 @@ class PlanPreparer {
   PlanPreparer(Roster& roster, Subject subject, Hooks hooks);
 
   // Prepares `plan`, made for the leader and `hosts` in this order. The leader takes over what it holds for
-  // `former` (null: there is none). ABORTED when a host was lost meanwhile, or cannot load its shard (it is
-  // then in refused(), unless its GPUs can be spared): plan anew. RESOURCE_EXHAUSTED when the leader has no
-  // memory for the plan besides a former one that is in use.
+  // `former` (null: there is none). ABORTED when a host was lost meanwhile, or cannot load its shard: plan
+  // anew. RESOURCE_EXHAUSTED when the leader has no memory for the plan besides a former one that is in use.
   absl::StatusOr<std::shared_ptr<ActivePlan>> Prepare(uint64_t epoch, ClusterPlan plan,
                                                       const std::vector<Roster::Host>& hosts,
                                                       const ActivePlan* former);
-
-  // Sessions of hosts that could not load their shard, with the reason.
-  const std::map<Roster::Session, std::string>& refused() const { return refused_; }
 
  private:
   absl::StatusOr<ActivePlan::Remote> DescribeRemote(const ClusterPlan& plan, size_t number,
@@ -68,7 +66,6 @@ class PlanPreparer {
   Roster& roster_;
   const Subject subject_;
   const Hooks hooks_;
-  std::map<Roster::Session, std::string> refused_;
 };
 
 }  // namespace hearth

@@ -29,9 +29,9 @@ std::string HostStateName(HostState state) {
 
 absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, uint64_t now_ms) {
   HEARTH_RETURN_IF_ERROR(CheckName("--name", name));
-  if (!members_.contains(name) && members_.size() >= kMaxMembers) {
+  if (!members_.contains(name) && !MakeRoom()) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("the cluster has seen ", kMaxMembers, " hosts already; restart the coordinator"));
+        absl::StrCat("the cluster has ", kMaxMembers, " hosts already, which is the most"));
   }
   Member& member = members_[name];
   if (member.joins > 0 && member.state != HostState::kLost) {
@@ -45,6 +45,19 @@ absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, ui
   Change(member, HostState::kJoining,
          member.joins == 1 ? "new; measuring the link" : "back; measuring the link");
   return member.session;
+}
+
+// False where all places are taken by hosts that are there.
+bool Membership::MakeRoom() {
+  if (members_.size() < kMaxMembers) return true;
+  auto oldest = members_.end();
+  for (auto it = members_.begin(); it != members_.end(); ++it) {
+    if (it->second.state != HostState::kLost) continue;
+    if (oldest == members_.end() || it->second.last_sync_ms < oldest->second.last_sync_ms) oldest = it;
+  }
+  if (oldest == members_.end()) return false;
+  members_.erase(oldest);
+  return true;
 }
 
 bool Membership::Sync(Session session, uint64_t now_ms) {

@@ -48,8 +48,9 @@ class Membership {
   // `lost_after_ms`: how long a host may be silent.
   explicit Membership(uint64_t lost_after_ms) : lost_after_ms_(lost_after_ms) {}
 
-  // A host calls: new, or one that was lost. INVALID_ARGUMENT for an empty name, ALREADY_EXISTS when a member
-  // of that name is not lost, RESOURCE_EXHAUSTED when there have been 256 hosts.
+  // A host calls: new, or one that was lost. Of 256 members the one that has been lost for longest is
+  // forgotten to make room. INVALID_ARGUMENT for an empty name, ALREADY_EXISTS when a member of that name is
+  // not lost, RESOURCE_EXHAUSTED when 256 hosts are there.
   absl::StatusOr<Session> Join(const std::string& name, uint64_t now_ms);
   // It has sent its state. False when the session is over: its host was taken for lost or has joined anew.
   bool Sync(Session session, uint64_t now_ms);
@@ -71,6 +72,7 @@ class Membership {
 
  private:
   Member* FindLiving(Session session);
+  bool MakeRoom();
   void Change(Member& member, HostState state, std::string detail);
 
   const uint64_t lost_after_ms_;

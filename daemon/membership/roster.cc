@@ -25,6 +25,8 @@ namespace {
 constexpr uint64_t kProbeAgainMs = 1000;
 // Links measured at the same time: a host that does not answer must not keep the others waiting.
 constexpr size_t kProbers = 4;
+// Characters of an id that tell hosts of one name apart.
+constexpr size_t kShortId = 7;
 
 uint64_t NowMs() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -155,7 +157,10 @@ absl::StatusOr<Roster::Session> Roster::Enter(const WorkerReport& report, const 
   }
   HEARTH_RETURN_IF_ERROR(Recognise(report));
   Apply(calls);  // what belongs to a former session, before its entry goes
-  HEARTH_ASSIGN_OR_RETURN(const Session session, membership_.Join(report.host, NowMs()));
+  const std::string name = NameFor(report);
+  HEARTH_ASSIGN_OR_RETURN(const Session session, membership_.Join(name, NowMs()));
+  // Room was made for it, perhaps.
+  std::erase_if(entries_, [this](const auto& entry) { return !membership_.members().contains(entry.first); });
   Entry entry;
   entry.session = session;
   entry.stream = std::move(stream);
@@ -164,14 +169,14 @@ absl::StatusOr<Roster::Session> Roster::Enter(const WorkerReport& report, const 
   entry.tls = tls;
   entry.report = report;
   entry.steady = report.capacity;
-  if (const auto known = entries_.find(report.host); known != entries_.end()) {
+  if (const auto known = entries_.find(name); known != entries_.end()) {
     entry.link = known->second.link;
     entry.steady = SteadyCapacity(known->second.steady, report.capacity);
   }
   entry.capacity = entry.steady;
   OfferWhatIsLeft(OfferedOn(report.identity.machine), entry.capacity);
   entry.revision = ++last_revision_;
-  entries_[report.host] = std::move(entry);
+  entries_[name] = std::move(entry);
   Apply(calls);
   return session;
 }
@@ -199,6 +204,19 @@ absl::Status Roster::Recognise(const WorkerReport& report) {
     break;
   }
   return absl::OkStatus();
+}
+
+// What the host is called in the cluster: a name stays with the host that had it, lost or not. Another one
+// that is called so as well has a part of its id behind it, then and whenever it returns.
+std::string Roster::NameFor(const WorkerReport& report) const {
+  const std::string& id = report.identity.id;
+  const auto owner = entries_.find(report.host);
+  const bool is_free = owner == entries_.end() || owner->second.report.identity.id == id;
+  if (id.empty() || is_free || owner->second.report.identity.id.empty()) return report.host;
+  const std::string name = absl::StrCat(report.host, "-", id.substr(0, kShortId));
+  // While the owner is there and this one is not known yet, it is refused: people ought to name their hosts.
+  const bool owner_is_lost = membership_.members().at(report.host).state == HostState::kLost;
+  return owner_is_lost || entries_.contains(name) ? name : report.host;
 }
 
 // Memory that the living daemons of a machine offer already.

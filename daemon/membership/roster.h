@@ -47,7 +47,7 @@ class Roster {
     HostIdentity identity;
     uint64_t offered_bytes = 0;
     uint32_t link_interval_ms = 3000;  // how often the links of hosts that are there are measured again
-    TlsContext tls;  // for the tensor channels of workers that call with a certificate
+    TlsContext tls;                    // for the tensor channels of workers that call with a certificate
   };
 
   // A worker now.
@@ -146,6 +146,7 @@ class Roster {
                                 std::shared_ptr<SessionStream> stream, Calls& calls)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Recognise(const WorkerReport& report) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string NameFor(const WorkerReport& report) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t OfferedOn(const std::string& machine) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Entry* FindEntry(Session session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Entry* FindEntry(Session session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

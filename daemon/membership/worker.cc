@@ -94,18 +94,25 @@ void Worker::Stop() {
 
 void Worker::SetOutcome(const absl::Status& outcome) {
   MutexLock lock(&mutex_);
-  if (first_outcome_) return;
-  first_outcome_ = outcome;
+  called_ = true;
+  accepted_ |= outcome.ok();
+  refusal_ = absl::OkStatus();
+  if (!accepted_ && IsRefusal(outcome)) {
+    refusal_ = absl::Status(outcome.code(), absl::StrCat("--join: ", options_.join, " refuses this host: ",
+                                                         outcome.message()));
+  }
   wake_.SignalAll();
 }
 
 absl::Status Worker::AwaitAccepted() {
   MutexLock lock(&mutex_);
-  while (!stopped_ && !first_outcome_) wake_.Wait(&mutex_);
-  if (!first_outcome_ || !IsRefusal(*first_outcome_)) return absl::OkStatus();
-  return absl::Status(
-      first_outcome_->code(),
-      absl::StrCat("--join: ", options_.join, " refuses this host: ", first_outcome_->message()));
+  while (!stopped_ && !called_) wake_.Wait(&mutex_);
+  return refusal_;
+}
+
+absl::Status Worker::Refusal() const {
+  MutexLock lock(&mutex_);
+  return refusal_;
 }
 
 void Worker::Wake() {

@@ -40,6 +40,9 @@ class Worker : public ClusterView {
   // OK, since it may come yet. Its words when it does not want this host, which calling again will not
   // change.
   absl::Status AwaitAccepted();
+  // The same words where a coordinator that was called again did not want this host, which none has taken yet;
+  // OK otherwise.
+  absl::Status Refusal() const;
 
   ClusterSnapshot Snapshot() const override;
   void SetListener(std::function<void()> listener) override { listener_.Set(std::move(listener)); }
@@ -79,7 +82,9 @@ class Worker : public ClusterView {
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;       // something is to be looked at
   bool report_now_ ABSL_GUARDED_BY(mutex_) = false;  // before the interval is over
   bool connected_ ABSL_GUARDED_BY(mutex_) = false;
-  std::optional<absl::Status> first_outcome_ ABSL_GUARDED_BY(mutex_);  // of calling
+  bool called_ ABSL_GUARDED_BY(mutex_) = false;      // once at least, with whatever outcome
+  bool accepted_ ABSL_GUARDED_BY(mutex_) = false;    // once at least
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::string detail_ ABSL_GUARDED_BY(mutex_) = "calling the coordinator";
   ShardLoader loader_;  // after what it borrows
   std::thread thread_;

@@ -1,5 +1,6 @@
 #include "daemon/planning/cluster_file.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "daemon/capacity/device_option.h"
 #include "engine/base/absl_view.h"
 #include "engine/base/input_file.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -44,6 +46,14 @@ class Fields {
     if (!Has(name) || !value_.at(name).is_string())
       return Bad(where_, absl::StrCat("\"", name, "\" must be a text"));
     return value_.at(name).get<std::string>();
+  }
+
+  // Of what people read: printable and not too long.
+  absl::StatusOr<std::string> Name() const {
+    HEARTH_ASSIGN_OR_RETURN(std::string name, Text("name"));
+    const absl::Status status = CheckName("\"name\"", name);
+    if (!status.ok()) return Bad(where_, status.message());
+    return name;
   }
 
   absl::StatusOr<double> Number(const char* name) const {
@@ -82,7 +92,7 @@ absl::StatusOr<placement::Device> ReadDevice(const json& value, const std::strin
                                                           {"name", "kind", "memory", "read_bytes_per_s",
                                                            "operations_per_s", "dispatch_us"}));
   placement::Device device;
-  HEARTH_ASSIGN_OR_RETURN(device.name, fields.Text("name"));
+  HEARTH_ASSIGN_OR_RETURN(device.name, fields.Name());
   HEARTH_ASSIGN_OR_RETURN(const std::string kind, fields.Text("kind"));
   if (kind != "cpu" && kind != "gpu") return Bad(where, "\"kind\" must be \"cpu\" or \"gpu\"");
   device.kind = kind == "gpu" ? placement::DeviceKind::kGpu : placement::DeviceKind::kCpu;
@@ -106,13 +116,17 @@ absl::StatusOr<placement::Link> ReadLink(const json& value, const std::string& w
 absl::StatusOr<placement::Host> ReadHost(const json& value, const std::string& where) {
   HEARTH_ASSIGN_OR_RETURN(const Fields fields, Fields::Of(value, where, {"name", "devices", "link"}));
   placement::Host host;
-  HEARTH_ASSIGN_OR_RETURN(host.name, fields.Text("name"));
+  HEARTH_ASSIGN_OR_RETURN(host.name, fields.Name());
   HEARTH_ASSIGN_OR_RETURN(const json* devices, fields.Array("devices"));
   for (size_t i = 0; i < devices->size(); ++i) {
     HEARTH_ASSIGN_OR_RETURN(placement::Device device,
                             ReadDevice((*devices)[i], absl::StrCat(where, ".devices[", i, "]")));
     host.devices.push_back(std::move(device));
   }
+  // As a daemon has them: what belongs to no unit is the first CPU's work.
+  std::stable_partition(host.devices.begin(), host.devices.end(), [](const placement::Device& device) {
+    return device.kind == placement::DeviceKind::kCpu;
+  });
   if (fields.Has("link")) {
     HEARTH_ASSIGN_OR_RETURN(host.link, ReadLink(fields["link"], where + ".link"));
   }

@@ -24,8 +24,20 @@ void ChangeNotifier::Notify() {
 
 void ChangeNotifier::Add(std::weak_ptr<ChangeListener> listener) {
   MutexLock lock(&mutex_);
-  std::erase_if(listeners_, [](const auto& entry) { return entry.expired(); });
+  ForgetGone();
   listeners_.push_back(std::move(listener));
+}
+
+bool ChangeNotifier::AddIfFew(std::weak_ptr<ChangeListener> listener) {
+  MutexLock lock(&mutex_);
+  ForgetGone();
+  if (listeners_.size() >= kMaxListeners) return false;
+  listeners_.push_back(std::move(listener));
+  return true;
+}
+
+void ChangeNotifier::ForgetGone() {
+  std::erase_if(listeners_, [](const auto& entry) { return entry.expired(); });
 }
 
 void ChangeNotifier::Run() {

@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_SERVING_CHANGE_NOTIFIER_H_
 #define HEARTH_DAEMON_SERVING_CHANGE_NOTIFIER_H_
 
+#include <cstddef>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -32,9 +33,13 @@ class ChangeNotifier {
   void Notify();
   // Until the listener is destroyed.
   void Add(std::weak_ptr<ChangeListener> listener);
+  // The same for one that a stranger has asked for; false where kMaxListeners are there already.
+  bool AddIfFew(std::weak_ptr<ChangeListener> listener);
+  static constexpr size_t kMaxListeners = 512;
 
  private:
   void Run();
+  void ForgetGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<std::shared_ptr<ChangeListener>> Listeners() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const absl::Duration interval_;

@@ -16,9 +16,15 @@
 namespace hearth {
 namespace {
 
+// Without a name the only one; one that has never been ready and failed does not stand beside another.
 absl::StatusOr<ModelInfo> FindModel(const ModelHost& host, const std::string& name) {
   std::vector<ModelInfo> models = host.List();
-  if (name.empty() && models.size() == 1) return std::move(models.front());
+  if (name.empty()) {
+    const auto works = std::partition(models.begin(), models.end(), [](const ModelInfo& model) {
+      return model.state != ModelState::kFailed || model.plan_epoch > 0;
+    });
+    if (models.size() == 1 || works - models.begin() == 1) return std::move(models.front());
+  }
   std::vector<std::string> names;
   for (ModelInfo& model : models) {
     if (model.name == name && !name.empty()) return std::move(model);

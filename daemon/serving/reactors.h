@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
 #include "daemon/grpc_status.h"
 #include "daemon/serving/change_notifier.h"
 #include "daemon/serving/conversions.h"
@@ -46,11 +47,17 @@ class UpdateStream final : public grpc::ServerWriteReactor<Message>,
   };
   using Source = std::function<Update()>;
 
-  // The reactor deletes itself. `source` is called by one thread at a time.
-  static UpdateStream* Start(ChangeNotifier& notifier, Source source) {
+  // The reactor deletes itself. `source` is called by one thread at a time. Rejected with RESOURCE_EXHAUSTED
+  // where very many look on already.
+  static grpc::ServerWriteReactor<Message>* Start(ChangeNotifier& notifier, Source source) {
     auto stream = std::make_shared<UpdateStream>(std::move(source));
+    if (!notifier.AddIfFew(stream)) {
+      return new RejectedStream<Message>(
+          {grpc::StatusCode::RESOURCE_EXHAUSTED,
+           absl::StrCat(ChangeNotifier::kMaxListeners,
+                        " calls watch this daemon already; end some of them")});
+    }
     stream->self_ = stream;
-    notifier.Add(stream);
     stream->OnChange();
     return stream.get();
   }

@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/checked.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/weight_source.h"
@@ -19,22 +20,30 @@ constexpr std::chrono::milliseconds kFetchAgain{500};
 constexpr std::chrono::seconds kFailedAgain{5};
 constexpr std::chrono::seconds kLookAgain{1};
 constexpr size_t kBundlesPerFetch = 1024;
+// Memory that is left alone.
+constexpr uint64_t kMemoryMargin = uint64_t{64} << 20;
 
 DeviceWork WorkDoneBy(const LocalDevice& device) {
   DeviceCounters counters = device.counters();
-  return {device.name(), std::move(counters.neurons_computed), std::move(counters.neurons_held),
-          counters.bytes_touched, counters.single_row_bytes, counters.single_row_ns};
+  return {device.name(),
+          std::move(counters.neurons_computed),
+          std::move(counters.neurons_held),
+          counters.bytes_touched,
+          counters.single_row_bytes,
+          counters.single_row_ns};
 }
 
 }  // namespace
 
 ShardLoader::ShardLoader(HostDevices& devices, ShardPublisher& publisher, BundleSource& source,
-                         std::unique_ptr<BundleStore> store, std::function<void()> changed)
+                         std::unique_ptr<BundleStore> store, std::function<void()> changed,
+                         std::function<uint64_t()> free_memory)
     : devices_(devices),
       publisher_(publisher),
       source_(source),
       store_(std::move(store)),
       changed_(std::move(changed)),
+      free_memory_(std::move(free_memory)),
       pool_(0),
       thread_([this] { Run(); }) {}
 
@@ -227,6 +236,7 @@ absl::Status ShardLoader::Prepare(Job& job) {
     job.share = std::move(share);
   }
   HEARTH_RETURN_IF_ERROR(job.share->Check());
+  HEARTH_RETURN_IF_ERROR(CheckRoom(*job.share));
   std::map<UnitId, BundleId> bundles;
   for (const PlacedUnit& placed : job.description.units) bundles[placed.unit] = placed.bundle;
   std::vector<BundleId> to_fetch;
@@ -248,6 +258,21 @@ absl::Status ShardLoader::Prepare(Job& job) {
   if (job.share->shares().front().led_layers.empty()) return absl::OkStatus();
   HEARTH_ASSIGN_OR_RETURN(job.stage, LedStage::Load(*job.share, source, pool_));
   return absl::OkStatus();
+}
+
+// Whether what is missing has room beside what is held: budgets are for one plan, and while plans change
+// there are two.
+absl::Status ShardLoader::CheckRoom(const HostShare& share) const {
+  uint64_t missing = 0;
+  for (const UnitId& unit : share.missing()) {
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, share.outline().BundleBytes(unit));
+    missing = CheckedAdd(missing, bytes).value_or(UINT64_MAX);
+  }
+  const uint64_t free = free_memory_();
+  if (missing <= free - std::min(free, kMemoryMargin)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("its shard needs ", missing, " bytes of memory more, and of the ", free,
+                   " bytes that are free ", kMemoryMargin, " are to stay so"));
 }
 
 // Null where no share is made of it.

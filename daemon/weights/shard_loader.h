@@ -17,6 +17,7 @@
 #include "daemon/weights/shard_publisher.h"
 #include "daemon/weights/shard_status.h"
 #include "engine/base/mutex.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/thread_pool.h"
 #include "engine/device/host_share.h"
 #include "engine/model/led_stage.h"
@@ -30,9 +31,11 @@ namespace hearth {
 class ShardLoader {
  public:
   // All are borrowed but the store. `changed` is called (from the loader's thread, without locks) when a
-  // shard enters another phase.
-  ShardLoader(HostDevices& devices, ShardPublisher& publisher, BundleSource& source,
-              std::unique_ptr<BundleStore> store, std::function<void()> changed);
+  // shard enters another phase. `free_memory`: bytes that this process may still take.
+  ShardLoader(
+      HostDevices& devices, ShardPublisher& publisher, BundleSource& source,
+      std::unique_ptr<BundleStore> store, std::function<void()> changed,
+      std::function<uint64_t()> free_memory = [] { return ReadProcessLimits().memory_free_bytes; });
   ~ShardLoader();
 
   // The shards that the coordinator wants now, in place of those wanted before; `token` is the session's.
@@ -72,6 +75,7 @@ class ShardLoader {
   absl::StatusOr<std::shared_ptr<HostShare>> MakeShare(const ShardDescription& description,
                                                        std::shared_ptr<const ModelOutline> outline,
                                                        const std::map<uint64_t, Job>& others);
+  absl::Status CheckRoom(const HostShare& share) const;
   absl::Status FetchMissing(Job& job, const std::vector<BundleId>& bundles);
   absl::StatusOr<std::vector<uint8_t>> ReadBundle(Job& job, const BundleId& bundle);
   absl::Status StillWanted() const;
@@ -86,6 +90,7 @@ class ShardLoader {
   BundleSource& source_;
   const std::unique_ptr<BundleStore> store_;  // the loader's thread's
   const std::function<void()> changed_;
+  const std::function<uint64_t()> free_memory_;
   ThreadPool pool_;
   uint64_t bytes_wanted_ = 0;     // on the disk, when the problem occurred; the loader's thread's
   Clock::time_point look_again_;  // at the problem; the loader's thread's

@@ -4,7 +4,6 @@ one command, c has no code. Skipped where namespaces cannot be made (it needs ro
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -14,6 +13,10 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from network import Network  # noqa: E402 (found by the line above)
+
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
 SKIPPED = 77
 PATIENCE_S = 120
@@ -32,36 +35,6 @@ with open(sys.argv[1], "wb", buffering=0) as file:
     while True:
         file.write(wire.recv(1 << 17))
 """
-
-
-class Network:
-    """Namespaces NAMEa, NAMEb, NAMEc at a bridge in NAMEs, with the addresses 10.77.0.1 to .3."""
-
-    def __init__(self):
-        self.name = f"hearth{os.getpid()}"
-
-    def run(self, *words):
-        subprocess.run(["ip", *words], check=True, capture_output=True)
-
-    def make(self):
-        self.run("netns", "add", self.name + "s")
-        self.run("-n", self.name + "s", "link", "add", "bridge", "type", "bridge")
-        self.run("-n", self.name + "s", "link", "set", "bridge", "up")
-        for number, letter in enumerate("abc", 1):
-            space = self.name + letter
-            self.run("netns", "add", space)
-            self.run("-n", space, "link", "set", "lo", "up")
-            self.run("link", "add", "eth0", "netns", space, "type", "veth", "peer", "name", letter, "netns", self.name + "s")
-            self.run("-n", self.name + "s", "link", "set", "dev", letter, "master", "bridge", "up")
-            self.run("-n", space, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
-            self.run("-n", space, "link", "set", "eth0", "up")
-
-    def remove(self):
-        for letter in "sabc":
-            subprocess.run(["ip", "netns", "delete", self.name + letter], capture_output=True)
-
-    def words(self, letter, words):
-        return ["ip", "netns", "exec", self.name + letter, *map(str, words)]
 
 
 class JoiningTest(unittest.TestCase):
@@ -136,7 +109,13 @@ class JoiningTest(unittest.TestCase):
             time.sleep(0.1)
 
     def test_story(self):
+        self.check_self_join()
+        early = self.start("a", [ARGUMENTS.hearthd, "--name", "a", "--state-dir", self.folder / "early", "--http", "off",
+                                 "--listen", "127.0.0.1:7775", "--join", "127.0.0.1:7770"])
+        self.assertIn(" on ", early.stdout.readline())
         coordinator = self.coordinator()
+        self.assertEqual(early.wait(timeout=PATIENCE_S), 1)  # nobody was there to refuse it before
+        self.assertIn("another --name", (self.folder / "a.log").read_text())
         for port in (7770, 7771, 7772):
             self.assertFalse(self.reaches(port), port)
         invitation = json.loads(self.ask("a", "invite", "--json"))
@@ -169,8 +148,18 @@ class JoiningTest(unittest.TestCase):
         for process in (coordinator, worker):
             process.terminate()
             process.wait()
-        self.coordinator()
+        coordinator = self.coordinator()
         self.daemon("b", "--join", code)
+        self.ask("a", "status", "--wait-hosts", "2", "--timeout", PATIENCE_S)
+
+        # The coordinator alone: what b passes on to it is answered again soon.
+        coordinator.terminate()
+        coordinator.wait()
+        self.assertIn("from the coordinator", self.hearth("b", "models").stderr)
+        self.coordinator()
+        start = time.monotonic()
+        while self.hearth("b", "models").returncode != 0:
+            self.assertLess(time.monotonic() - start, 3 + 10 * ARGUMENTS.slow)
         self.ask("a", "status", "--wait-hosts", "2", "--timeout", PATIENCE_S)
 
         self.assertIn("b ", self.ask("a", "hosts"))
@@ -190,6 +179,16 @@ class JoiningTest(unittest.TestCase):
         """Whether c can open a connection to a's port."""
         probe = f"import socket; socket.create_connection(('10.77.0.1', {port}), 5)"
         return subprocess.run(NETWORK.words("c", [sys.executable, "-c", probe]), capture_output=True).returncode == 0
+
+    def check_self_join(self):
+        """A host that joins itself by another name of it ends, and is told so."""
+        result = subprocess.run(
+            NETWORK.words("a", [ARGUMENTS.hearthd, "--name", "self", "--state-dir", self.folder / "self", "--http", "off",
+                                "--log-level", "off", "--insecure-network", "--tensor-listen", "0.0.0.0:0", "--listen",
+                                "127.0.0.1:7776", "--join", "[::ffff:127.0.0.1]:7776"]),
+            capture_output=True, text=True, timeout=PATIENCE_S)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("is this host itself", result.stderr)
 
     def check_stranger(self):
         """c, without a code, gets nothing from the ports that are open."""
@@ -227,17 +226,12 @@ def main():
     parser.add_argument("--hearth", required=True)
     parser.add_argument("--slow", action="store_true", help="Programs run under a sanitizer")
     ARGUMENTS = parser.parse_args()
-    NETWORK = Network()
     try:
-        NETWORK.make()
+        with Network("abc") as NETWORK:
+            unittest.main(argv=sys.argv[:1])
     except (OSError, subprocess.CalledProcessError) as error:
-        NETWORK.remove()
         print(f"skipped: network namespaces cannot be made here ({error})")
         sys.exit(SKIPPED)
-    try:
-        unittest.main(argv=sys.argv[:1])
-    finally:
-        NETWORK.remove()
 
 
 if __name__ == "__main__":

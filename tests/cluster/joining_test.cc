@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/cluster/daemon_process.h"
@@ -58,6 +59,24 @@ TEST_F(Joining, HostThatJoinsAWorkerEndsAndIsToldWhomToJoin) {
   const Ended ended = RunToItsEnd(folder_.path() + "/c", absl::StrCat("--name c --join ", worker_.address()));
   EXPECT_EQ(ended.code, 1);
   EXPECT_THAT(ended.errors, HasSubstr(absl::StrCat("join ", coordinator_.address(), " instead")));
+}
+
+TEST_F(Joining, StrangerThatIsCalledLikeALostHostDoesNotLockItOut) {
+  ASSERT_TRUE(AwaitWorker());
+  worker_.Kill();
+  ASSERT_TRUE(AwaitCluster(client_, [](const v1::ClusterStatus& status) {
+    return status.hosts_size() == 2 && status.hosts(1).state() == v1::HOST_STATE_LOST;
+  }));
+  const std::vector<std::string> join = {"--join", coordinator_.address(), "--device",
+                                         "cpu,memory=1GiB,threads=1,bandwidth=10G"};
+  const DaemonProcess stranger(folder_.path() + "/elsewhere", "b", join);
+  const DaemonProcess again(folder_.path(), "b", join);
+  EXPECT_TRUE(AwaitCluster(client_, [](const v1::ClusterStatus& status) {
+    const auto alive = std::count_if(status.hosts().begin(), status.hosts().end(), [](const auto& host) {
+      return host.state() == v1::HOST_STATE_ALIVE;
+    });
+    return alive == 3 && status.hosts(1).name() == "b" && absl::StartsWith(status.hosts(2).name(), "b-");
+  }));
 }
 
 TEST_F(Joining, KilledWorkerThatStartsAgainTakesItsPlaceAtOnce) {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/cluster/daemon_process.h"
 #include "tests/support/sanitizers.h"
 
@@ -26,6 +27,30 @@ std::string LogOf(std::vector<std::string> arguments) {
   EXPECT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "alone"); }));
   std::ifstream file(folder.path() + "/alone.log");
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(ModelOfTheCommandLine, ThatDoesNotFitFailsAloneAndTheDaemonStays) {
+  const TemporaryFolder folder;
+  DaemonProcess daemon(folder.path(), "a", {"--device", "cpu,memory=1MiB", "--model", kPlainModel});
+  Client client(daemon.address());
+  v1::ModelStatus model;
+  const absl::Time end = absl::Now() + kPatience;
+  while (model.state() != v1::MODEL_STATE_FAILED && absl::Now() < end) {
+    const auto models = client.ListModels();
+    ASSERT_TRUE(models.ok()) << models.status();
+    ASSERT_EQ(models->models_size(), 1);
+    model = models->models(0);
+  }
+  EXPECT_EQ(model.state(), v1::MODEL_STATE_FAILED);
+  EXPECT_THAT(model.detail(), HasSubstr("1.0 MiB"));
+  EXPECT_EQ(daemon.Terminate(), 0);
+}
+
+TEST(ModelOfTheCommandLine, ThatIsNotThereEndsTheDaemonWithItsPath) {
+  const TemporaryFolder folder;
+  const Ended ended = RunToItsEnd(folder.path() + "/a", "--model /no/such/model.gguf");
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.errors, HasSubstr("/no/such/model.gguf"));
 }
 
 TEST(Context, WithoutFlagsTheCacheFitsWhatTheDeviceOffers) {

@@ -452,6 +452,33 @@ TEST_F(NodeTest, ModelThatFailedDoesNotStandBesideOneThatWorks) {
   std::filesystem::remove(path);
 }
 
+TEST_F(NodeTest, ModelThatFoundNoRoomIsPlacedWhenAnotherGoes) {
+  NodeOptions options = CoordinatorOptions();
+  options.devices = TestNode::Devices(1);
+  options.devices[0].memory_bytes = 9 << 20;  // one model and its cache, not two
+  TestNode coordinator(options);
+  ModelHost& models = *coordinator.node().model_host();
+  const auto state_of = [&](const std::string& name) {
+    for (const ModelInfo& model : models.List()) {
+      if (model.name == name) return model.state;
+    }
+    return ModelState::kUnloading;
+  };
+  const auto await_state = [&](const std::string& name, ModelState state) {
+    return coordinator.Await([&](const ClusterSnapshot&) { return state_of(name) == state; });
+  };
+  ASSERT_TRUE(models.Load("one", kModel).ok());
+  ASSERT_TRUE(await_state("one", ModelState::kReady));
+  ASSERT_TRUE(models.Load("two", kModel).ok());
+  ASSERT_TRUE(await_state("two", ModelState::kFailed));
+  // Asked for once more it fails again, but is not in its own way.
+  ASSERT_TRUE(models.Load("two", kModel).ok());
+  ASSERT_TRUE(await_state("two", ModelState::kFailed));
+  ASSERT_TRUE(models.Unload("one").ok());
+  EXPECT_TRUE(await_state("two", ModelState::kReady));
+  EXPECT_EQ(models.Load("two", kModel).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
 TEST_F(NodeTest, WorkerThatTheCoordinatorRefusesHearsWhy) {
   const auto coordinator = StartCoordinator();
   NodeOptions options = WorkerOptions(*coordinator);
@@ -468,6 +495,19 @@ TEST_F(NodeTest, WorkerWhoseCoordinatorIsNotThereYetIsNoError) {
   options.join = "127.0.0.1:1";
   TestNode worker(options);
   EXPECT_TRUE(worker.node().AwaitAccepted().ok());
+  EXPECT_TRUE(worker.node().Refusal().ok());
+}
+
+TEST_F(NodeTest, WorkerThatACoordinatorRefusesWhenItComesLaterHearsWhyToo) {
+  const int port = StartCoordinator()->port();  // it is gone again
+  NodeOptions options = CoordinatorOptions();
+  options.state_dir += "-early";
+  options.join = absl::StrCat("127.0.0.1:", port);
+  TestNode worker(options);
+  ASSERT_TRUE(worker.node().AwaitAccepted().ok());
+  const auto coordinator = StartCoordinator(port);
+  ASSERT_TRUE(coordinator->Await([&](const ClusterSnapshot&) { return !worker.node().Refusal().ok(); }));
+  EXPECT_THAT(std::string(worker.node().Refusal().message()), HasSubstr("another --name"));
 }
 
 TEST_F(NodeTest, UnloadedModelFailsItsStepsAndLeavesTheList) {

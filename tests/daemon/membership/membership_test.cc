@@ -177,6 +177,21 @@ TEST(Membership, HostWithoutANameIsRefused) {
   EXPECT_EQ(Membership(1200).Join("", 0).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(Membership, WhereThereIsNoRoomTheHostThatWasLostFirstIsForgotten) {
+  Membership membership(1000);
+  std::vector<Membership::Session> sessions;
+  for (uint64_t i = 0; i < 256; ++i) sessions.push_back(membership.Join(absl::StrCat("h", i), i).value());
+  EXPECT_EQ(membership.Join("new", 300).status().code(), absl::StatusCode::kResourceExhausted);
+  membership.Leave(sessions[9], "gone");
+  membership.Leave(sessions[7], "gone");
+  EXPECT_TRUE(membership.Join("new", 300).ok());
+  EXPECT_FALSE(membership.members().contains("h7"));
+  EXPECT_TRUE(membership.members().contains("h9"));
+  EXPECT_EQ(membership.Find(sessions[7]), nullptr);
+  EXPECT_TRUE(membership.Join("newer", 300).ok());
+  EXPECT_EQ(membership.Join("newest", 300).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
 TEST(Membership, NextDeadlineIsThatOfTheHostThatIsSilentForLongest) {
   Membership membership(1200);
   EXPECT_FALSE(membership.NextDeadline().has_value());

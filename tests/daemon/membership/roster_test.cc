@@ -249,6 +249,41 @@ TEST_F(RosterTest, HostStartedAnewTakesItsOwnPlaceAtOnce) {
   EXPECT_EQ(roster_->Find(*second)->state, HostState::kJoining);
 }
 
+TEST_F(RosterTest, NameOfALostHostStaysItsOwn) {
+  Start(60000);
+  WorkerReport b = Report("b"), stranger = Report("b");
+  b.identity = {"id-b", "machine-2", "home-b"};
+  stranger.identity = {"stranger's id", "machine-3", "home-c"};
+  const auto first = roster_->Open(b, "ipv4:127.0.0.1:1", stream_);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(roster_->Open(stranger, "ipv4:127.0.0.1:2", std::make_shared<FakeStream>()).status().code(),
+            absl::StatusCode::kAlreadyExists);
+  roster_->Close(*first, "gone");
+  const auto other = roster_->Open(stranger, "ipv4:127.0.0.1:2", std::make_shared<FakeStream>());
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(roster_->Find(*other)->name, "b-strange");
+  const auto back = roster_->Open(b, "ipv4:127.0.0.1:1", std::make_shared<FakeStream>());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(roster_->Find(*back)->name, "b");
+  // Whoever has been told apart once stays so.
+  roster_->Close(*other, "gone");
+  const auto again = roster_->Open(stranger, "ipv4:127.0.0.1:2", std::make_shared<FakeStream>());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(roster_->Find(*again)->name, "b-strange");
+  EXPECT_TRUE(roster_->Report(*again, stranger).ok());
+}
+
+TEST_F(RosterTest, ManyHostsThatCameAndWentKeepNobodyOut) {
+  Start(60000);
+  for (int i = 0; i < 300; ++i) {
+    const auto session =
+        roster_->Open(Report(absl::StrCat("h", i)), "ipv4:127.0.0.1:1", std::make_shared<FakeStream>());
+    ASSERT_TRUE(session.ok()) << session.status();
+    roster_->Close(*session, "gone");
+  }
+  EXPECT_EQ(roster_->hosts().size(), 256u);
+}
+
 TEST_F(RosterTest, SecondDaemonOfAMachineOffersWhatTheFirstLeaves) {
   Start(60000);
   WorkerReport b = Report("b");

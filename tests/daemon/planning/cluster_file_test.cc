@@ -92,6 +92,25 @@ TEST_F(ClusterFileTest, WrongKindsOfValuesAreRefused) {
   ExpectRefused("\"kind\" must be a text");
 }
 
+TEST_F(ClusterFileTest, NameThatATerminalWouldNotShowIsRefused) {
+  const json good = document_;
+  document_["hosts"][0]["name"] = "a\x1b[2J\nforged line";
+  ExpectRefused("hosts[0]: \"name\"");
+  document_ = good;
+  device()["name"] = "";
+  ExpectRefused("hosts[1].devices[0]: \"name\"");
+  device()["name"] = std::string(10000, 'x');
+  ExpectRefused("hosts[1].devices[0]: \"name\"");
+}
+
+TEST_F(ClusterFileTest, ProcessorsStandBeforeCardsAsInADaemon) {
+  json card = document_["hosts"][0]["devices"][0];
+  document_["hosts"][1]["devices"].insert(document_["hosts"][1]["devices"].begin(), card);
+  const placement::Cluster cluster = ParseClusterJson(document_.dump()).value();
+  EXPECT_EQ(cluster.hosts[1].devices[0].kind, placement::DeviceKind::kCpu);
+  EXPECT_EQ(cluster.hosts[1].devices[1].name, "gpu");
+}
+
 TEST_F(ClusterFileTest, ImpossibleFigureIsRefused) {
   device()["read_bytes_per_s"] = 0;
   ExpectRefused("host b, device cpu: read_bytes_per_s is 0");

@@ -1,6 +1,7 @@
 // Models, Cluster, Health and reflection over gRPC, in process.
 #include <grpcpp/generic/generic_stub.h>
 
+#include "daemon/serving/change_notifier.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/serving/served.h"
@@ -60,6 +61,15 @@ TEST_F(ModelsTest, ListShowsEveryField) {
 }
 
 TEST_F(ModelsTest, GetWithoutNameGivesTheOnlyOne) {
+  v1::ModelStatus model;
+  ASSERT_TRUE(stub_->Get(&context_, {}, &model).ok());
+  EXPECT_EQ(model.name(), "fake");
+}
+
+TEST_F(ModelsTest, ModelThatCouldNotBeLoadedDoesNotStandBesideOneThatWorks) {
+  ModelInfo failed = Info(ModelState::kFailed, 0);
+  failed.name = "broken";
+  served_.models.Update(failed);
   v1::ModelStatus model;
   ASSERT_TRUE(stub_->Get(&context_, {}, &model).ok());
   EXPECT_EQ(model.name(), "fake");
@@ -192,6 +202,27 @@ TEST_F(ClusterTest, WatchSendsEveryChange) {
   EXPECT_EQ(cluster.hosts_size(), 2);
   context_.TryCancel();
   EXPECT_EQ(reader->Finish().error_code(), StatusCode::CANCELLED);
+}
+
+TEST_F(ClusterTest, WatchIsRefusedWhereVeryManyLookOnAlready) {
+  struct Watcher {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::ClusterStatus>> reader;
+  };
+  std::vector<std::unique_ptr<Watcher>> watchers;
+  v1::ClusterStatus status;
+  bool refused = false;
+  for (size_t i = 0; i <= ChangeNotifier::kMaxListeners && !refused; ++i) {
+    auto& watcher = watchers.emplace_back(std::make_unique<Watcher>());
+    watcher->reader = stub_->Watch(&watcher->context, {});
+    refused = !watcher->reader->Read(&status);
+  }
+  ASSERT_TRUE(refused);
+  const grpc::Status end = watchers.back()->reader->Finish();
+  EXPECT_EQ(end.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(end.error_message(), HasSubstr("end some of them"));
+  EXPECT_GT(watchers.size(), 400u);
+  for (const auto& watcher : watchers) watcher->context.TryCancel();
 }
 
 TEST_F(ClusterTest, PlanOfTheOnlyModelNeedsNoName) {

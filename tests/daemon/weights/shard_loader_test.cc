@@ -109,11 +109,13 @@ class ShardLoaderTest : public ::testing::Test {
 
   void Restart(uint64_t max_cache_bytes = 0) {
     loader_.reset();
-    loader_ = std::make_unique<ShardLoader>(devices_, publisher_, coordinator_,
-                                            BundleStore::Open(dir_, max_cache_bytes).value(), [this] {
-                                              std::lock_guard lock(mutex_);
-                                              changed_.notify_all();
-                                            });
+    loader_ = std::make_unique<ShardLoader>(
+        devices_, publisher_, coordinator_, BundleStore::Open(dir_, max_cache_bytes).value(),
+        [this] {
+          std::lock_guard lock(mutex_);
+          changed_.notify_all();
+        },
+        [this] { return free_memory_.load(); });
   }
 
   // Units of every kind, kUnits of them.
@@ -163,6 +165,7 @@ class ShardLoaderTest : public ::testing::Test {
   const std::string dir_;
   HostDevices devices_{{{"cpu", 1, uint64_t{1} << 30}}};
   FakePublisher publisher_;
+  std::atomic<uint64_t> free_memory_{uint64_t{1} << 40};
   FakeCoordinator coordinator_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -277,6 +280,21 @@ TEST_F(ShardLoaderTest, ShardThatCannotBeSaysWhyAndADesiredOneReplacesIt) {
   EXPECT_THAT(loader_->Statuses()[0].detail, HasSubstr("no such device"));
   Want({Whole(2)});
   EXPECT_TRUE(Await({2}, ShardPhase::kReady));
+}
+
+TEST_F(ShardLoaderTest, ShardThatHasNoRoomBesideTheFormerOneFailsBeforeItIsFetched) {
+  free_memory_ = uint64_t{64} << 20;  // which is to stay free
+  Want({Whole(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kFailed));
+  EXPECT_TRUE(AwaitDetail("bytes of memory more"));
+  EXPECT_EQ(loader_->UsedBytes("cpu"), 0u);
+  free_memory_ = uint64_t{1} << 30;
+  Want({Whole(2)});
+  ASSERT_TRUE(Await({2}, ShardPhase::kReady));
+  // What is there already needs none: less than a shard is free.
+  free_memory_ = (uint64_t{64} << 20) + Whole(3).bytes() / 2;
+  Want({Whole(2), Whole(3)});
+  EXPECT_TRUE(Await({2, 3}, ShardPhase::kReady));
 }
 
 TEST_F(ShardLoaderTest, NothingWantedDropsEverything) {
