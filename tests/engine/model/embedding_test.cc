@@ -19,8 +19,8 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 // Float32 sums over 2 layers; the states' standard deviation is about 1.
-constexpr float kTolerance = 2e-5f;
-constexpr DecoderOptions kOptions{.sequences = 3, .context_length = 48, .max_rows = 32};
+constexpr float kEmbeddingTolerance = 2e-5f;
+constexpr DecoderOptions kEmbeddingOptions{.sequences = 3, .context_length = 48, .max_rows = 32};
 
 std::string EmbeddingFixture(const std::string& name) { return "../embedding_fixtures/" + name; }
 
@@ -40,7 +40,8 @@ std::vector<BatchRow> Rows(const std::vector<TokenId>& tokens, uint32_t sequence
 class StatesTest : public ::testing::TestWithParam<std::string> {
  protected:
   Runtime Open(int devices = 1) {
-    absl::StatusOr<Runtime> runtime = OpenFixture(EmbeddingFixture(GetParam()), pool_, devices, kOptions);
+    absl::StatusOr<Runtime> runtime =
+        OpenFixture(EmbeddingFixture(GetParam()), pool_, devices, kEmbeddingOptions);
     EXPECT_TRUE(runtime.ok()) << runtime.status();
     return *std::move(runtime);
   }
@@ -61,7 +62,7 @@ TEST_P(StatesTest, AreTheOracles) {
   const std::vector<float> states = States(runtime, Rows(FixtureTokens()));
   ASSERT_THAT(states, SizeIs(expected->values.size()));
   for (size_t i = 0; i < states.size(); ++i) {
-    ASSERT_NEAR(states[i], expected->values[i], kTolerance) << "position " << i / expected->cols;
+    ASSERT_NEAR(states[i], expected->values[i], kEmbeddingTolerance) << "position " << i / expected->cols;
   }
 }
 
@@ -103,7 +104,7 @@ INSTANTIATE_TEST_SUITE_P(AllFixtures, StatesTest,
 
 TEST(EncoderTest, HasNoOutputHeadAndGivesNoLogits) {
   ThreadPool pool(1);
-  Runtime runtime = *OpenFixture(EmbeddingFixture("encoder_with_rope"), pool, 1, kOptions);
+  Runtime runtime = *OpenFixture(EmbeddingFixture("encoder_with_rope"), pool, 1, kEmbeddingOptions);
   EXPECT_THAT(runtime.model->outline().output_runs, SizeIs(0));
   EXPECT_EQ(runtime.model->outline().output_weight_bytes, 0u);
   std::vector<float> logits(24);
