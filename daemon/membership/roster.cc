@@ -160,7 +160,9 @@ absl::StatusOr<Roster::Session> Roster::Enter(const WorkerReport& report, const 
   const std::string name = NameFor(report);
   HEARTH_ASSIGN_OR_RETURN(const Session session, membership_.Join(name, NowMs()));
   // Room was made for it, perhaps.
-  std::erase_if(entries_, [this](const auto& entry) { return !membership_.members().contains(entry.first); });
+  std::erase_if(entries_, [&members = membership_.members()](const auto& entry) {
+    return !members.contains(entry.first);
+  });
   Entry entry;
   entry.session = session;
   entry.stream = std::move(stream);

@@ -12,6 +12,7 @@
 #include "daemon/model_tool/print_json.h"
 #include "daemon/model_tool/session.h"
 #include "engine/base/status_macros.h"
+#include "engine/command_line/flags.h"
 #include "engine/model/pooling.h"
 #include "engine/sample/sampler.h"
 
@@ -126,8 +127,8 @@ void AddEmbed(CLI::App& app, Job& job) {
                    "what becomes of the tokens' states: mean, cls (the first) or last; default: as the file "
                    "says, else mean")
       ->check(CLI::IsMember({"mean", "cls", "last"}));
-  command->add_option("--dimensions", flags->dimensions, "keep the first values of each vector only")
-      ->check(CLI::PositiveNumber);
+  AddWholeNumber<uint32_t>(*command, "--dimensions", flags->dimensions,
+                           "keep so many values of each vector only; 0: all");
   command->add_flag("--keep-length", flags->keep_length, "leave the vectors as long as the model makes them");
   command->callback([flags, &job] { job = [flags] { return EmbedAll(*flags); }; });
 }

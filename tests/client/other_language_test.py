@@ -28,7 +28,7 @@ except ImportError as error:
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
 EXPECTED = ROOT / "deploy" / "demo_model" / "expected.json"
-PROTOS = ["generation", "models", "cluster"]
+PROTOS = sorted(path.stem for path in (ROOT / "proto" / "hearth" / "v1").glob("*.proto"))
 ARGUMENTS = None
 
 
@@ -68,7 +68,7 @@ class OtherLanguageTest(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         compiled = compile_protos(cls.folder.name)
-        cls.generation, cls.models, cls.cluster = (compiled[name][0] for name in PROTOS)
+        cls.generation, cls.models, cls.cluster = (compiled[name][0] for name in ("generation", "models", "cluster"))
         cls.daemon = Daemon(cls.folder.name + "/state", "--context", "512", "--slots", "4", "--threads", "2")
         cls.channel = grpc.insecure_channel(cls.daemon.address)
         cls.stubs = {"Generation": compiled["generation"][1].GenerationStub(cls.channel),

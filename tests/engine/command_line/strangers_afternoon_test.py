@@ -42,6 +42,7 @@ GOOD = {
 ALSO_GOOD = {
     ("hearth", "generate"): {"prompt": "x", "--max-tokens": "4"},
     ("hearth", "chat"): {"--max-tokens": "4"},
+    ("hearth", "embed"): {"texts": "x"},
     ("hearth", "status"): {"--timeout": "1"},
     ("hearth", "load"): {"--name": "{unique}"},
     ("hearth", "unload"): {"model": "no-such-model"},
@@ -49,14 +50,15 @@ ALSO_GOOD = {
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
     ("hearth-model", "perplexity"): {"--max-tokens": "16"},
+    ("hearth-model", "embed"): {"--text": "x"},
     ("hearth-model", "profile"): {"--max-tokens": "16", "--out": "{new}"},
     ("hearthd", ""): {"--listen": "127.0.0.1:0", "--http": "off", "--state-dir": "{new}", "--log-level": "off", "--name": "stranger"},
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt"}
 FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "key revoke"), ("hearth-model", "render")}  # the demo model has no chat template
-# A prompt is read, however long it is, which takes its time.
-LONGEST = {"--prompt": 4000}
+# A text is read, however long it is, which takes its time.
+LONGEST = {("hearth-model", "generate", "--prompt"): 4000, ("hearth-model", "embed", "--text"): 4000}
 # What waits for something that never comes takes no processor: after so many times the patience it hangs.
 HANGS_AFTER = 12
 
@@ -259,7 +261,7 @@ class StrangersAfternoonTest(unittest.TestCase):
         if tried:
             if tried.name == "--state-dir" and value == self.values["directory"]:
                 value = self.path("home").encode()  # a directory is what it wants, and it is filled
-            words += tried.given(value[:LONGEST.get(tried.name, len(value))])
+            words += tried.given(value[:LONGEST.get((program, command, tried.name), len(value))])
         return Trial(program, command, words, self.environment)
 
     def snapshot(self):
