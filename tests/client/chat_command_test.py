@@ -110,6 +110,13 @@ class ChatCommandTest(unittest.TestCase):
         self.assertEqual(run.stderr.count("saved "), 1)  # it does not replace what is there
         self.assertIn("/save needs the name of a file", run.stderr)
 
+    def test_conversation_that_has_outgrown_the_context_begins_anew_when_asked(self):
+        chat = self.chat("Hello\n" + "word " * 2000 + "\n/reset\nHello\n")
+        self.assertEqual(chat.returncode, 0, chat.stderr)
+        self.assertEqual(chat.stderr.count("begin the conversation anew with /reset"), 1, chat.stderr)
+        first, again = chat.stdout.splitlines()
+        self.assertEqual(first, again)
+
     def test_commands_that_are_unknown_are_not_sent(self):
         run = self.chat("/dance\n")
         self.assertEqual((run.returncode, run.stdout), (0, ""))
