@@ -14,8 +14,8 @@ constexpr double kWrong = 1.15;
 constexpr double kWorthwhile = 0.95;
 // By how much tokens must have become slower for a plan to be looked at once more.
 constexpr double kWorse = 1.1;
-constexpr absl::Duration kFirstPause = absl::Seconds(30);
-constexpr absl::Duration kLongest = absl::Minutes(10);
+constexpr absl::Duration kFirstLeftOut = absl::Seconds(30);
+constexpr absl::Duration kLongestVerdict = absl::Minutes(10);
 
 }  // namespace
 
@@ -49,14 +49,14 @@ bool HostTrials::Continue(const Hosts& hosts, double measured_us, absl::Time now
   if (hosts.contains(found->first)) return true;
   if (measured_us < trial.with_us) {
     Record& record = records_[found->first];
-    if (now - record.last > 2 * kLongest) record = {};
+    if (now - record.last > 2 * kLongestVerdict) record = {};
     trial.state = State::kLeftOut;
     trial.without_us = measured_us;
-    trial.until = now + std::min(kFirstPause * (1 << std::min(record.times, 10)), kLongest);
+    trial.until = now + std::min(kFirstLeftOut * (1 << std::min(record.times, 10)), kLongestVerdict);
     record = {record.times + 1, now};
   } else {
     trial.state = State::kTrusted;
-    trial.until = now + kLongest;
+    trial.until = now + kLongestVerdict;
     ++version_;
   }
   return true;
@@ -78,7 +78,7 @@ void HostTrials::Judge(const Hosts& hosts, double measured_us, double expected_u
     best_us = *without_us;
   }
   if (worst.empty()) return;
-  trials_[worst] = {State::kOnTrial, measured_us, best_us, now + kLongest};
+  trials_[worst] = {State::kOnTrial, measured_us, best_us, now + kLongestVerdict};
   ++version_;
 }
 
