@@ -45,7 +45,7 @@ ResponseAnswer Answering(bool stream) {
 }
 
 // The events of a stream; each has its type as its name and the number that is next.
-std::vector<json> Parse(const std::string& stream) {
+std::vector<json> ParseEvents(const std::string& stream) {
   std::vector<json> events;
   for (const absl::string_view event : absl::StrSplit(stream, "\n\n", absl::SkipEmpty())) {
     const std::vector<std::string> lines = absl::StrSplit(event, '\n');
@@ -89,7 +89,7 @@ TEST(ResponseAnswerTest, StreamTellsOfEachItem) {
   ResponseAnswer answer = Answering(true);
   std::string stream;
   for (const auto& event : Events()) stream += answer.Take(0, event);
-  const std::vector<json> events = Parse(stream + answer.StreamEnd());
+  const std::vector<json> events = ParseEvents(stream + answer.StreamEnd());
   EXPECT_THAT(
       Types(events),
       ElementsAre("response.created", "response.in_progress", "response.output_item.added",
@@ -114,7 +114,7 @@ TEST(ResponseAnswerTest, CallIsAnItemOfItsOwn) {
   given.insert(given.begin() + 4, Call());
   std::string stream;
   for (const auto& event : given) stream += answer.Take(0, event);
-  const std::vector<json> events = Parse(stream + answer.StreamEnd());
+  const std::vector<json> events = ParseEvents(stream + answer.StreamEnd());
   const size_t first = events.size() - 5;
   EXPECT_EQ(events[first]["type"], "response.output_item.added");
   EXPECT_EQ(events[first]["item"]["arguments"], "");
@@ -133,7 +133,7 @@ TEST(ResponseAnswerTest, AnswerThatWasCutIsIncomplete) {
   ResponseAnswer answer = Answering(true);
   std::string stream;
   for (const auto& event : Events(v1::FINISH_REASON_LENGTH)) stream += answer.Take(0, event);
-  const json last = Parse(stream + answer.StreamEnd()).back();
+  const json last = ParseEvents(stream + answer.StreamEnd()).back();
   EXPECT_EQ(last["type"], "response.incomplete");
   EXPECT_EQ(last["response"]["status"], "incomplete");
   EXPECT_EQ(last["response"]["incomplete_details"]["reason"], "max_output_tokens");
@@ -145,7 +145,7 @@ TEST(ResponseAnswerTest, ErrorWithinAStreamIsAnEvent) {
   const std::string stream = answer.Take(0, Events()[0]);
   ApiError error;
   error.message = "a host was lost";
-  const json last = Parse(stream + answer.StreamError(error)).back();
+  const json last = ParseEvents(stream + answer.StreamError(error)).back();
   EXPECT_EQ(last["type"], "error");
   EXPECT_EQ(last["message"], "a host was lost");
   EXPECT_EQ(last["code"], nullptr);
