@@ -23,7 +23,7 @@ void AddShare(v1::PlanStatus& plan, const std::string& host, const std::vector<u
   for (const uint64_t n : offered) share.add_neurons_offered(n);
 }
 
-v1::PlanStatus TwoHosts() {
+v1::PlanStatus PlanOfTwoLayers() {
   v1::PlanStatus plan;
   plan.set_model("demo");
   plan.set_epoch(3);
@@ -40,7 +40,7 @@ int Count(const std::string& text, const std::string& part) {
 }
 
 TEST(PlanPictureTest, EveryLayerIsCutAmongTheDevicesThatHoldIt) {
-  v1::PlanStatus plan = TwoHosts();
+  v1::PlanStatus plan = PlanOfTwoLayers();
   AddShare(plan, "a", {300, 400}, {}, {});
   AddShare(plan, "b", {100, 0}, {}, {});
   const std::string svg = PlanPicture(plan);
@@ -54,7 +54,7 @@ TEST(PlanPictureTest, EveryLayerIsCutAmongTheDevicesThatHoldIt) {
 }
 
 TEST(PlanPictureTest, HotDevicesStandLeftOfColdOnesAndAreDarker) {
-  v1::PlanStatus plan = TwoHosts();
+  v1::PlanStatus plan = PlanOfTwoLayers();
   AddShare(plan, "cold", {200}, {20}, {2000});
   AddShare(plan, "hot", {100}, {900}, {1000});
   const std::string svg = PlanPicture(plan);
@@ -63,7 +63,7 @@ TEST(PlanPictureTest, HotDevicesStandLeftOfColdOnesAndAreDarker) {
 }
 
 TEST(PlanPictureTest, PlanWithoutFiguresHasNoBars) {
-  v1::PlanStatus plan = TwoHosts();
+  v1::PlanStatus plan = PlanOfTwoLayers();
   plan.set_layers(4'000'000'000);  // whatever a daemon says
   plan.add_shares()->set_host("b");
   const std::string svg = PlanPicture(plan);
@@ -72,7 +72,7 @@ TEST(PlanPictureTest, PlanWithoutFiguresHasNoBars) {
 }
 
 TEST(PlanPictureTest, WhatOthersWroteIsNeitherMarkupNorControl) {
-  v1::PlanStatus plan = TwoHosts();
+  v1::PlanStatus plan = PlanOfTwoLayers();
   plan.set_model("<script>&\x1b");
   AddShare(plan, "</text><a>", {1}, {}, {});
   const std::string svg = PlanPicture(plan);

@@ -14,28 +14,29 @@ using nlohmann::ordered_json;
 using testing::HasSubstr;
 
 // The text and tools of a body keep their order.
-absl::StatusOr<ResponseRequest> Parse(const std::string& body) {
+absl::StatusOr<ResponseRequest> ParseResponse(const std::string& body) {
   const ordered_json in_order = ordered_json::parse(body);
   return ReadResponseRequest(json::parse(body), in_order.value("text", ordered_json()),
                              in_order.value("tools", ordered_json()));
 }
 
-ResponseRequest Read(const std::string& body) {
-  const absl::StatusOr<ResponseRequest> request = Parse(body);
+ResponseRequest ReadResponse(const std::string& body) {
+  const absl::StatusOr<ResponseRequest> request = ParseResponse(body);
   EXPECT_TRUE(request.ok()) << request.status();
   return request.value_or(ResponseRequest());
 }
 
-void ExpectRefused(json fields, const std::string& param, const std::string& words) {
+void ExpectResponseRefused(json fields, const std::string& param, const std::string& words) {
   if (!fields.contains("input")) fields["input"] = "x";
-  const absl::Status status = Parse(fields.dump()).status();
+  const absl::Status status = ParseResponse(fields.dump()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << fields;
   EXPECT_EQ(ParamOf(status), param) << status;
   EXPECT_THAT(status.message(), HasSubstr(words));
 }
 
 TEST(ResponseRequestTest, TextIsWhatTheUserSays) {
-  const ResponseRequest request = Read(R"({"input": "hello", "instructions": "be brief", "model": "m"})");
+  const ResponseRequest request =
+      ReadResponse(R"({"input": "hello", "instructions": "be brief", "model": "m"})");
   ASSERT_EQ(request.chat.messages_size(), 2);
   EXPECT_EQ(request.chat.messages(0).role(), "system");
   EXPECT_EQ(request.chat.messages(0).content(), "be brief");
@@ -47,7 +48,7 @@ TEST(ResponseRequestTest, TextIsWhatTheUserSays) {
 }
 
 TEST(ResponseRequestTest, ItemsBecomeTheConversation) {
-  const v1::ChatRequest chat = Read(R"({"input": [
+  const v1::ChatRequest chat = ReadResponse(R"({"input": [
       {"role": "developer", "content": "be brief"},
       {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"},
                                                       {"type": "input_text", "text": "b"}]},
@@ -75,7 +76,7 @@ TEST(ResponseRequestTest, ItemsBecomeTheConversation) {
 }
 
 TEST(ResponseRequestTest, CallAfterAToolsAnswerIsANewTurn) {
-  const v1::ChatRequest chat = Read(R"({"input": [
+  const v1::ChatRequest chat = ReadResponse(R"({"input": [
       {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
       {"type": "function_call_output", "call_id": "c1", "output": "2"},
       {"type": "function_call", "call_id": "c2", "name": "f", "arguments": "{}"},
@@ -86,7 +87,7 @@ TEST(ResponseRequestTest, CallAfterAToolsAnswerIsANewTurn) {
 }
 
 TEST(ResponseRequestTest, OptionsArrive) {
-  const ResponseRequest request = Read(R"({"input": "x", "stream": true, "max_output_tokens": 7,
+  const ResponseRequest request = ReadResponse(R"({"input": "x", "stream": true, "max_output_tokens": 7,
       "temperature": 0.5, "top_p": 0.9, "reasoning": {"effort": "low"}, "store": false, "truncation": "disabled",
       "include": ["reasoning.encrypted_content"], "metadata": {"a": "b"}})");
   EXPECT_TRUE(request.stream);
@@ -101,59 +102,67 @@ TEST(ResponseRequestTest, OptionsArrive) {
 }
 
 TEST(ResponseRequestTest, FunctionsAreThoseOfChats) {
-  const v1::ChatRequest chat = Read(R"({"input": "x", "tool_choice": {"type": "function", "name": "f"},
+  const v1::ChatRequest chat =
+      ReadResponse(R"({"input": "x", "tool_choice": {"type": "function", "name": "f"},
       "tools": [{"type": "function", "name": "f", "parameters": {"z": 1, "a": 2}, "strict": true}]})")
-                                   .chat;
+          .chat;
   EXPECT_EQ(chat.tools(),
             R"([{"type":"function","function":{"name":"f","parameters":{"z":1,"a":2},"strict":true}}])");
   EXPECT_EQ(chat.required_tool(), "f");
-  EXPECT_EQ(Read(R"({"input": "x", "tool_choice": "required"})").chat.required_tool(), "*");
-  EXPECT_EQ(Read(R"({"input": "x", "tool_choice": "none", "tools": [{"type": "function", "name": "f"}]})")
-                .chat.tools(),
-            "");
+  EXPECT_EQ(ReadResponse(R"({"input": "x", "tool_choice": "required"})").chat.required_tool(), "*");
+  EXPECT_EQ(
+      ReadResponse(R"({"input": "x", "tool_choice": "none", "tools": [{"type": "function", "name": "f"}]})")
+          .chat.tools(),
+      "");
 }
 
 TEST(ResponseRequestTest, FormatMakesTheTextJson) {
-  EXPECT_EQ(Read(R"({"input": "x", "text": {"format": {"type": "json_schema", "name": "n", "strict": true,
+  EXPECT_EQ(
+      ReadResponse(R"({"input": "x", "text": {"format": {"type": "json_schema", "name": "n", "strict": true,
                      "schema": {"properties": {"z": {}, "a": {}}}}}})")
-                .chat.json_schema(),
-            R"({"properties":{"z":{},"a":{}}})");
-  EXPECT_EQ(Read(R"({"input": "x", "text": {"format": {"type": "json_object"}}})").chat.json_schema(),
+          .chat.json_schema(),
+      R"({"properties":{"z":{},"a":{}}})");
+  EXPECT_EQ(ReadResponse(R"({"input": "x", "text": {"format": {"type": "json_object"}}})").chat.json_schema(),
             R"({"type": "object"})");
-  EXPECT_FALSE(Read(R"({"input": "x", "text": {"format": {"type": "text"}}})").chat.has_json_schema());
-  EXPECT_FALSE(Read(R"({"input": "x", "text": {"verbosity": "low"}})").chat.has_json_schema());
+  EXPECT_FALSE(
+      ReadResponse(R"({"input": "x", "text": {"format": {"type": "text"}}})").chat.has_json_schema());
+  EXPECT_FALSE(ReadResponse(R"({"input": "x", "text": {"verbosity": "low"}})").chat.has_json_schema());
 }
 
 TEST(ResponseRequestTest, WhatIsNotThereIsRefused) {
-  ExpectRefused({{"previous_response_id", "resp_1"}}, "previous_response_id", "send the whole conversation");
-  ExpectRefused({{"conversation", "conv_1"}}, "conversation", "send the whole conversation");
-  ExpectRefused({{"store", true}}, "store", "not stored");
-  ExpectRefused({{"background", true}}, "background", "use a stream");
-  ExpectRefused({{"prompt", {{"id", "p"}}}}, "prompt", "not stored");
-  ExpectRefused({{"truncation", "auto"}}, "truncation", "never cut");
-  ExpectRefused({{"top_logprobs", 2}}, "top_logprobs", "chat completions");
-  ExpectRefused({{"include", {"message.output_text.logprobs"}}}, "include", "logprobs");
-  ExpectRefused({{"tools", json::parse(R"([{"type": "web_search"}])")}}, "tools", "web_search");
-  ExpectRefused({{"tool_choice", {{"type", "file_search"}}}}, "tool_choice", "must be auto");
+  ExpectResponseRefused({{"previous_response_id", "resp_1"}}, "previous_response_id",
+                        "send the whole conversation");
+  ExpectResponseRefused({{"conversation", "conv_1"}}, "conversation", "send the whole conversation");
+  ExpectResponseRefused({{"store", true}}, "store", "not stored");
+  ExpectResponseRefused({{"background", true}}, "background", "use a stream");
+  ExpectResponseRefused({{"prompt", {{"id", "p"}}}}, "prompt", "not stored");
+  ExpectResponseRefused({{"truncation", "auto"}}, "truncation", "never cut");
+  ExpectResponseRefused({{"top_logprobs", 2}}, "top_logprobs", "chat completions");
+  ExpectResponseRefused({{"include", {"message.output_text.logprobs"}}}, "include", "logprobs");
+  ExpectResponseRefused({{"tools", json::parse(R"([{"type": "web_search"}])")}}, "tools", "web_search");
+  ExpectResponseRefused({{"tool_choice", {{"type", "file_search"}}}}, "tool_choice", "must be auto");
 }
 
 TEST(ResponseRequestTest, WrongInputIsNamed) {
   EXPECT_EQ(ParamOf(ReadResponseRequest(json::object()).status()), "input");
-  ExpectRefused({{"input", 3}}, "input", "not the number 3");
-  ExpectRefused({{"input", json::array()}}, "input", "an empty list");
-  ExpectRefused({{"input", {"x"}}}, "input[0]", "must be an object");
-  ExpectRefused({{"input", json::parse(R"([{"role": "user"}])")}}, "input[0]", "content is missing");
-  ExpectRefused({{"input", json::parse(R"([{"content": "x"}])")}}, "input[0]", "role is missing");
-  ExpectRefused({{"input", json::parse(R"([{"role": "user", "content": [{"type": "input_image"}]}])")}},
-                "input[0]", "no text");
-  ExpectRefused({{"input", json::parse(R"([{"role": "user", "content": "x"}, {"type": "item_reference"}])")}},
-                "input[1]", "send the item itself");
-  ExpectRefused({{"input", json::parse(R"([{"type": "computer_call"}])")}}, "input[0]", "computer_call");
-  ExpectRefused({{"input", json::parse(R"([{"type": "function_call", "call_id": "c"}])")}}, "input[0]",
-                "name is missing");
-  ExpectRefused({{"max_output_tokens", 0}}, "max_output_tokens", "is 0");
-  ExpectRefused({{"text", {{"format", {{"type", "xml"}}}}}}, "text.format", "json_schema");
-  ExpectRefused({{"text", {{"format", {{"type", "json_schema"}}}}}}, "text.format", "needs a schema");
+  ExpectResponseRefused({{"input", 3}}, "input", "not the number 3");
+  ExpectResponseRefused({{"input", json::array()}}, "input", "an empty list");
+  ExpectResponseRefused({{"input", {"x"}}}, "input[0]", "must be an object");
+  ExpectResponseRefused({{"input", json::parse(R"([{"role": "user"}])")}}, "input[0]", "content is missing");
+  ExpectResponseRefused({{"input", json::parse(R"([{"content": "x"}])")}}, "input[0]", "role is missing");
+  ExpectResponseRefused(
+      {{"input", json::parse(R"([{"role": "user", "content": [{"type": "input_image"}]}])")}}, "input[0]",
+      "no text");
+  ExpectResponseRefused(
+      {{"input", json::parse(R"([{"role": "user", "content": "x"}, {"type": "item_reference"}])")}},
+      "input[1]", "send the item itself");
+  ExpectResponseRefused({{"input", json::parse(R"([{"type": "computer_call"}])")}}, "input[0]",
+                        "computer_call");
+  ExpectResponseRefused({{"input", json::parse(R"([{"type": "function_call", "call_id": "c"}])")}},
+                        "input[0]", "name is missing");
+  ExpectResponseRefused({{"max_output_tokens", 0}}, "max_output_tokens", "is 0");
+  ExpectResponseRefused({{"text", {{"format", {{"type", "xml"}}}}}}, "text.format", "json_schema");
+  ExpectResponseRefused({{"text", {{"format", {{"type", "json_schema"}}}}}}, "text.format", "needs a schema");
 }
 
 }  // namespace
