@@ -339,8 +339,14 @@ TEST(GenerateTest, TwoClientsThatNeverReadHoldNobodyUp) {
   DecoderOptions options = Slots(2);
   options.context_length = 300000;
   Served served(std::make_shared<FakeModel>(Bytes("abcdefghij"), options));
+  // Connections that take little of what nobody reads, so that it soon stays with the daemon.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4096);
+  const auto stub = v1::Generation::NewStub(grpc::CreateCustomChannel(
+      served.server->address(), grpc::InsecureChannelCredentials(), arguments));
   std::vector<std::unique_ptr<Call>> silent;
-  for (int i = 0; i < 2; ++i) silent.push_back(Start(*served.generation, TextRequest("x", 299000)));
+  for (int i = 0; i < 2; ++i) silent.push_back(Start(*stub, TextRequest("x", 299000)));
   v1::GenerateResponse event;
   for (const auto& call : silent) ASSERT_TRUE(call->reader->Read(&event));  // Started: both slots are taken
   const Outcome outcome = Generate(*served.generation, TextRequest("x", 50));
