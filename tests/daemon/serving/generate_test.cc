@@ -313,6 +313,15 @@ TEST(GenerateTest, StreamThatEndsByItsDeadlineFreesItsSlot) {
   EXPECT_EQ(Generate(*served.generation, TextRequest("x", 3)).text, "bcd");
 }
 
+// Over a connection that takes little of what nobody reads, so that it soon stays with the daemon.
+std::unique_ptr<v1::Generation::Stub> NarrowStub(const Served& served) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4096);
+  return v1::Generation::NewStub(
+      grpc::CreateCustomChannel(served.server->address(), grpc::InsecureChannelCredentials(), arguments));
+}
+
 class SlowReaderTest : public testing::TestWithParam<uint32_t> {};
 INSTANTIATE_TEST_SUITE_P(Slots, SlowReaderTest, testing::Values(1, 2));
 
@@ -321,7 +330,9 @@ TEST_P(SlowReaderTest, HoldsNobodyUpAndGetsEverythingInBoundedPieces) {
   DecoderOptions options = Slots(GetParam());
   options.context_length = 300000;
   Served served(std::make_shared<FakeModel>(Bytes("abcdefghij"), options));
-  const auto slow = Start(*served.generation, TextRequest("x", 200000));
+  constexpr uint32_t kTokens = 40'000;
+  const auto stub = NarrowStub(served);
+  const auto slow = Start(*stub, TextRequest("x", kTokens));
   v1::GenerateResponse event;
   ASSERT_TRUE(slow->reader->Read(&event));  // Started; and then nothing is read for a while
   EXPECT_EQ(Generate(*served.generation, TextRequest("x", 5000)).tokens.size(), 5000u);
@@ -331,7 +342,7 @@ TEST_P(SlowReaderTest, HoldsNobodyUpAndGetsEverythingInBoundedPieces) {
     for (int32_t token : event.delta().tokens()) ASSERT_EQ(token, "abcdefghij"[(1 + tokens++) % 10]);
   }
   EXPECT_TRUE(slow->reader->Finish().ok());
-  EXPECT_EQ(tokens, 200000u);
+  EXPECT_EQ(tokens, kTokens);
 }
 
 // For how long: see TwoBlockedSequencesBothGiveTheirSlotsWithinASecond.
@@ -339,12 +350,7 @@ TEST(GenerateTest, TwoClientsThatNeverReadHoldNobodyUp) {
   DecoderOptions options = Slots(2);
   options.context_length = 300000;
   Served served(std::make_shared<FakeModel>(Bytes("abcdefghij"), options));
-  // Connections that take little of what nobody reads, so that it soon stays with the daemon.
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4096);
-  const auto stub = v1::Generation::NewStub(grpc::CreateCustomChannel(
-      served.server->address(), grpc::InsecureChannelCredentials(), arguments));
+  const auto stub = NarrowStub(served);
   std::vector<std::unique_ptr<Call>> silent;
   for (int i = 0; i < 2; ++i) silent.push_back(Start(*stub, TextRequest("x", 299000)));
   v1::GenerateResponse event;
