@@ -2,7 +2,9 @@
 and, for rates, `tc`."""
 
 import os
+import signal
 import subprocess
+import sys
 
 
 def _run(*words):
@@ -17,7 +19,9 @@ class Network:
         self.name = f"hearth{os.getpid()}"
 
     def __enter__(self):
-        """Raises OSError or CalledProcessError where namespaces cannot be made; nothing is left of them then."""
+        """Raises OSError or CalledProcessError where namespaces cannot be made; nothing is left of them then, nor when the
+        program is terminated."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self._make()
         except (OSError, subprocess.CalledProcessError):
