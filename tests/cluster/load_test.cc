@@ -42,7 +42,7 @@ TEST(ModelOfTheCommandLine, ThatDoesNotFitFailsAloneAndTheDaemonStays) {
     model = models->models(0);
   }
   EXPECT_EQ(model.state(), v1::MODEL_STATE_FAILED);
-  EXPECT_THAT(model.detail(), HasSubstr("1.0 MiB"));
+  EXPECT_THAT(model.detail(), HasSubstr("are missing"));
   EXPECT_EQ(daemon.Terminate(), 0);
 }
 
