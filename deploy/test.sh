@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-declare -A minutes=([release]=25 [debug]=25 [asan]=25 [tsan]=25 [clang]=10 [tsan:threads]=12 [asan:input]=6)
+declare -A minutes=([release]=38 [debug]=38 [asan]=25 [tsan]=25 [clang]=10 [tsan:threads]=14 [asan:input]=6)
 
 # Kernels for GPUs are compiled for the card that is here; without one, one architecture shows that they compile.
 architecture=80

@@ -268,6 +268,18 @@ void ClusterModel::UpdateSpeeds() {
   speeds_.ForgetUnused(used, now);
 }
 
+// What an emulated GPU takes says nothing of the one that it stands for.
+bool ClusterModel::AnySpeedIsPretended() const {
+  const auto pretends = [](const HostCapacity& capacity) {
+    return std::any_of(capacity.devices.begin(), capacity.devices.end(),
+                       [](const DeviceCapacity& device) { return device.kind == "emulated-gpu"; });
+  };
+  const std::vector<Roster::Host> hosts = context_->roster->hosts();
+  return pretends(context_->own_capacity()) ||
+         std::any_of(hosts.begin(), hosts.end(),
+                     [&](const Roster::Host& host) { return pretends(host.capacity); });
+}
+
 // Sets what tokens really take beside what the plan in use expects.
 void ClusterModel::UpdateTrials() {
   const absl::Time now = absl::Now();
@@ -278,7 +290,7 @@ void ClusterModel::UpdateTrials() {
     MutexLock lock(&mutex_);
     plan = active_;
   }
-  if (plan == nullptr || plan->broken || IsForced()) return;
+  if (plan == nullptr || plan->broken || IsForced() || AnySpeedIsPretended()) return;
   const double measured_us = plan->token_times.MedianUs();
   if (measured_us == 0) return;
   HostTrials::Hosts used;

@@ -123,6 +123,7 @@ class ClusterModel : public ServedModel {
   void Keep();
   void AwaitKick(absl::Duration at_most);
   bool IsForced() const;
+  bool AnySpeedIsPretended() const;
   Situation CurrentSituation() const;
   void UpdateSpeeds();
   void UpdateTrials();
