@@ -1,7 +1,6 @@
 // Who may join whom, and what both see of a peer that falls silent.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -92,13 +91,13 @@ TEST_F(Joining, FrozenCoordinatorHangsNobodyAndIsFoundAgain) {
   ASSERT_TRUE(AwaitWorker());
   Client through_worker(worker_.address());
   ASSERT_TRUE(through_worker.GetCluster().ok());
-  ASSERT_EQ(kill(coordinator_.pid(), SIGSTOP), 0);
+  coordinator_.Freeze();
   for (Client* client : {&client_, &through_worker}) {
     const absl::Time start = absl::Now();
     EXPECT_EQ(client->GetCluster().status().code(), absl::StatusCode::kUnavailable);
     EXPECT_LT(absl::Now() - start, absl::Seconds(20));
   }
-  ASSERT_EQ(kill(coordinator_.pid(), SIGCONT), 0);
+  coordinator_.Thaw();
   EXPECT_TRUE(AwaitWorker());
 }
 
