@@ -24,7 +24,7 @@ from network import Network  # noqa: E402 (found by the line above)
 
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
 SKIPPED = 77
-PATIENCE_S = 120
+PATIENCE_S = 300
 ARGUMENTS = None
 NETWORK = None
 
