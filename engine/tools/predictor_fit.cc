@@ -82,6 +82,8 @@ Factors FactorGate(const PredictorTask& task, const Eigen::LLT<MatrixXf>& moment
   const MatrixXf left = solver.eigenvectors().rowwise().reverse().cast<float>();
   const Eigen::Index k =
       std::min<Eigen::Index>(max_rank, (sizes.array() > 1e-5f * std::max(sizes(0), 1e-30f)).count());
+  // Of nothing, or of what is no number. Eigen multiplies by matrices without values as if they had some.
+  if (k == 0) return {MatrixXf(0, weighted.cols()), MatrixXf(weighted.rows(), 0)};
   const Eigen::VectorXf inverse = sizes.head(k).cwiseInverse();
   const MatrixXf right = inside.transpose() * left.leftCols(k) * inverse.asDiagonal();  // (n_embd, k)
   return {moments.matrixU().solve(right).transpose(), range * left.leftCols(k) * sizes.head(k).asDiagonal()};

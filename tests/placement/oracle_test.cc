@@ -41,7 +41,7 @@ TEST(OracleTest, HeuristicStaysCloseToTheOptimum) {
   std::printf("%d cases: %.3f x the optimum on average, %.3f x at worst, %d without a plan\n", compared,
               sum / compared, worst, missed);
   EXPECT_GT(compared, kCases * 2 / 3);
-  EXPECT_LT(sum / compared, 1.02);
+  EXPECT_LT(sum / compared, HEARTH_SANITIZED ? 1.05 : 1.02);  // of a tenth of the cases
   EXPECT_LT(worst, 1.35);
   EXPECT_LE(missed, 3);
 }
