@@ -254,13 +254,16 @@ bool ClusterModel::IsForced() const {
   return context_->options.use_every_host || context_->options.stages > 1;
 }
 
+// The plan in use, where what it really takes matters to the next one; else null.
+std::shared_ptr<ActivePlan> ClusterModel::PlanToLearnFrom() const {
+  if (IsForced()) return nullptr;
+  MutexLock lock(&mutex_);
+  return active_ == nullptr || active_->broken ? nullptr : active_;
+}
+
 void ClusterModel::UpdateSpeeds() {
-  std::shared_ptr<ActivePlan> plan;
-  {
-    MutexLock lock(&mutex_);
-    plan = active_;
-  }
-  if (plan == nullptr || plan->broken || IsForced()) return;
+  const std::shared_ptr<ActivePlan> plan = PlanToLearnFrom();
+  if (plan == nullptr) return;
   const DeviceSpeeds::Clock::time_point now = DeviceSpeeds::Clock::now();
   NoteSpeeds(*plan, context_->roster->hosts(), now, speeds_);
   std::set<std::string> used = {context_->options.name};
@@ -269,12 +272,11 @@ void ClusterModel::UpdateSpeeds() {
 }
 
 // What an emulated GPU takes says nothing of the one that it stands for.
-bool ClusterModel::AnySpeedIsPretended() const {
+bool ClusterModel::AnySpeedIsPretended(const std::vector<Roster::Host>& hosts) const {
   const auto pretends = [](const HostCapacity& capacity) {
     return std::any_of(capacity.devices.begin(), capacity.devices.end(),
                        [](const DeviceCapacity& device) { return device.kind == "emulated-gpu"; });
   };
-  const std::vector<Roster::Host> hosts = context_->roster->hosts();
   return pretends(context_->own_capacity()) ||
          std::any_of(hosts.begin(), hosts.end(),
                      [&](const Roster::Host& host) { return pretends(host.capacity); });
@@ -284,13 +286,10 @@ bool ClusterModel::AnySpeedIsPretended() const {
 void ClusterModel::UpdateTrials() {
   const absl::Time now = absl::Now();
   trials_.Expire(now);
-  for (const Roster::Host& host : context_->roster->hosts()) trials_.See(host.name, host.session, host.link);
-  std::shared_ptr<ActivePlan> plan;
-  {
-    MutexLock lock(&mutex_);
-    plan = active_;
-  }
-  if (plan == nullptr || plan->broken || IsForced() || AnySpeedIsPretended()) return;
+  const std::vector<Roster::Host> there = context_->roster->hosts();
+  for (const Roster::Host& host : there) trials_.See(host.name, host.session, host.link);
+  const std::shared_ptr<ActivePlan> plan = PlanToLearnFrom();
+  if (plan == nullptr || AnySpeedIsPretended(there)) return;
   const double measured_us = plan->token_times.MedianUs();
   if (measured_us == 0) return;
   HostTrials::Hosts used;

@@ -123,7 +123,8 @@ class ClusterModel : public ServedModel {
   void Keep();
   void AwaitKick(absl::Duration at_most);
   bool IsForced() const;
-  bool AnySpeedIsPretended() const;
+  bool AnySpeedIsPretended(const std::vector<Roster::Host>& hosts) const;
+  std::shared_ptr<ActivePlan> PlanToLearnFrom() const;
   Situation CurrentSituation() const;
   void UpdateSpeeds();
   void UpdateTrials();

@@ -103,27 +103,6 @@ absl::Status ReadTools(const JsonFields& fields, const nlohmann::ordered_json& i
   return absl::OkStatus();
 }
 
-// "json_object" is what older programs ask for; "json_schema" with a schema the newer ones.
-absl::Status ReadResponseFormat(const nlohmann::ordered_json& format, v1::ChatRequest& request) {
-  if (format.is_null()) return absl::OkStatus();
-  const nlohmann::ordered_json type =
-      format.is_object() ? format.value("type", nlohmann::ordered_json()) : nlohmann::ordered_json();
-  if (type == "text") return absl::OkStatus();
-  if (type == "json_object") {
-    request.set_json_schema(R"({"type": "object"})");
-    return absl::OkStatus();
-  }
-  if (type != "json_schema") {
-    return ParamError("response_format", "must be an object whose type is text, json_object or json_schema");
-  }
-  const auto schema = format.find("json_schema");
-  if (schema == format.end() || !schema->is_object() || !schema->contains("schema")) {
-    return ParamError("response_format", "needs a json_schema with a schema");
-  }
-  request.set_json_schema((*schema)["schema"].dump());
-  return absl::OkStatus();
-}
-
 absl::Status RefuseMissing(const JsonFields& fields) {
   for (const char* name : {"functions", "function_call"}) {
     if (fields.Find(name) != nullptr) return ParamError(name, "is not supported; use tools");
@@ -159,6 +138,29 @@ absl::Status ReadVariables(const JsonFields& fields, const std::optional<std::st
   return absl::OkStatus();
 }
 
+absl::Status ReadTextFormat(absl::string_view param, const nlohmann::ordered_json& format,
+                            const std::string& holder, v1::ChatRequest& request) {
+  if (format.is_null()) return absl::OkStatus();
+  const nlohmann::ordered_json type =
+      format.is_object() ? format.value("type", nlohmann::ordered_json()) : nlohmann::ordered_json();
+  if (type == "text") return absl::OkStatus();
+  if (type == "json_object") {
+    request.set_json_schema(R"({"type": "object"})");
+    return absl::OkStatus();
+  }
+  if (type != "json_schema") {
+    return ParamError(param, "must be an object whose type is text, json_object or json_schema");
+  }
+  const nlohmann::ordered_json held =
+      holder.empty() ? format : format.value(holder, nlohmann::ordered_json());
+  if (!held.is_object() || !held.contains("schema")) {
+    return ParamError(param,
+                      holder.empty() ? "needs a schema" : absl::StrCat("needs a ", holder, " with a schema"));
+  }
+  request.set_json_schema(held["schema"].dump());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body,
                                                                 const nlohmann::ordered_json& response_format,
                                                                 const nlohmann::ordered_json& tools) {
@@ -170,7 +172,7 @@ absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body
   HEARTH_ASSIGN_OR_RETURN(request.answer, ReadAnswerOptions(fields));
   HEARTH_RETURN_IF_ERROR(ReadMessages(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadTools(fields, tools, chat));
-  HEARTH_RETURN_IF_ERROR(ReadResponseFormat(response_format, chat));
+  HEARTH_RETURN_IF_ERROR(ReadTextFormat("response_format", response_format, "json_schema", chat));
   HEARTH_ASSIGN_OR_RETURN(const auto effort, fields.Text("reasoning_effort"));
   HEARTH_RETURN_IF_ERROR(ReadVariables(fields, effort, chat));
   HEARTH_RETURN_IF_ERROR(ReadLogprobs(fields, chat));

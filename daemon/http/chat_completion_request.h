@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "daemon/http/completion_request.h"
 #include "proto/hearth/v1/generation.pb.h"
 
@@ -15,6 +16,12 @@ namespace hearth {
 // The field chat_template_kwargs and how hard the model is to think, which templates know as variables.
 absl::Status ReadVariables(const JsonFields& fields, const std::optional<std::string>& effort,
                            v1::ChatRequest& request);
+
+// What the text is to be: anything, JSON ("json_object", what older programs ask for), or JSON that fits the
+// schema ("json_schema") in the field `holder` of the format, or in the format itself where that is empty.
+// `param` names it in errors.
+absl::Status ReadTextFormat(absl::string_view param, const nlohmann::ordered_json& format,
+                            const std::string& holder, v1::ChatRequest& request);
 
 // POST /v1/chat/completions. response_format makes the text JSON, or JSON that fits a schema. Absent fields
 // have the defaults of generation.proto. Tools go to the model's own template.

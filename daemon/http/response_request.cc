@@ -97,24 +97,10 @@ absl::Status ReadTools(const JsonFields& fields, const ordered_json& in_order, v
   return absl::OkStatus();
 }
 
-absl::Status ReadTextFormat(const ordered_json& text, v1::ChatRequest& chat) {
+absl::Status ReadText(const ordered_json& text, v1::ChatRequest& chat) {
   if (text.is_null()) return absl::OkStatus();
   if (!text.is_object()) return ParamError("text", absl::StrCat("must be an object, not ", KindOf(text)));
-  const ordered_json format = text.value("format", ordered_json());
-  if (format.is_null()) return absl::OkStatus();
-  const ordered_json type = format.is_object() ? format.value("type", ordered_json()) : ordered_json();
-  if (type == "text") return absl::OkStatus();
-  if (type == "json_object") {
-    chat.set_json_schema(R"({"type": "object"})");
-    return absl::OkStatus();
-  }
-  if (type != "json_schema") {
-    return ParamError("text.format", "must be an object whose type is text, json_object or json_schema");
-  }
-  const auto schema = format.find("schema");
-  if (schema == format.end()) return ParamError("text.format", "needs a schema");
-  chat.set_json_schema(schema->dump());
-  return absl::OkStatus();
+  return ReadTextFormat("text.format", text.value("format", ordered_json()), "", chat);
 }
 
 absl::Status ReadInstructions(const JsonFields& fields, v1::ChatRequest& chat) {
@@ -165,7 +151,7 @@ absl::StatusOr<ResponseRequest> ReadResponseRequest(const json& body, const orde
   if (input == nullptr) return ParamError("input", "is missing; give a text or a list of items");
   HEARTH_RETURN_IF_ERROR(ReadResponseInput(*input, chat));
   HEARTH_RETURN_IF_ERROR(ReadTools(fields, tools, chat));
-  HEARTH_RETURN_IF_ERROR(ReadTextFormat(text, chat));
+  HEARTH_RETURN_IF_ERROR(ReadText(text, chat));
   HEARTH_ASSIGN_OR_RETURN(const json* reasoning, fields.Object("reasoning"));
   std::optional<std::string> effort;
   if (reasoning != nullptr) {
