@@ -102,13 +102,9 @@ absl::StatusOr<ActivePlan::Remote> PlanPreparer::DescribeRemote(const ClusterPla
 absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former) {
   HostShare& share = *plan.local;
   if (former != nullptr) share.Adopt(*former->local);
-  uint64_t missing = 0;
-  for (const UnitId& unit : share.missing()) {
-    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, subject_.outline->BundleBytes(unit));
-    missing += bytes;
-  }
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, share.MissingBytes());
   const uint64_t free = ReadProcessLimits().memory_free_bytes;
-  if (former != nullptr && !former->broken && missing + kMemoryMargin > free) {
+  if (former != nullptr && !former->broken && missing > free - std::min(free, kMemoryMargin)) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "keeps plan ", former->epoch, ": another one would need ", placement::FormatBytes(missing),
         " of memory beside it and ", placement::FormatBytes(free),

@@ -7,7 +7,6 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/checked.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/weight_source.h"
@@ -263,11 +262,7 @@ absl::Status ShardLoader::Prepare(Job& job) {
 // Whether what is missing has room beside what is held: budgets are for one plan, and while plans change
 // there are two.
 absl::Status ShardLoader::CheckRoom(const HostShare& share) const {
-  uint64_t missing = 0;
-  for (const UnitId& unit : share.missing()) {
-    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, share.outline().BundleBytes(unit));
-    missing = CheckedAdd(missing, bytes).value_or(UINT64_MAX);
-  }
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, share.MissingBytes());
   const uint64_t free = free_memory_();
   if (missing <= free - std::min(free, kMemoryMargin)) return absl::OkStatus();
   return absl::ResourceExhaustedError(

@@ -195,6 +195,15 @@ std::vector<UnitId> HostShare::missing() const {
   return missing;
 }
 
+absl::StatusOr<uint64_t> HostShare::MissingBytes() const {
+  uint64_t missing_bytes = 0;
+  for (const UnitId& unit : missing()) {
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, outline_->BundleBytes(unit));
+    missing_bytes = CheckedAdd(missing_bytes, bytes).value_or(UINT64_MAX);
+  }
+  return missing_bytes;
+}
+
 void HostShare::Adopt(const HostShare& former) {
   const bool same_model = former.outline_ == outline_ && former.options_ == options_;
   if (!same_model || former.locals_.size() != locals_.size()) return;

@@ -27,7 +27,7 @@ struct HostDeviceSpec {
   int threads = 1;
   uint64_t memory_bytes = UINT64_MAX;   // budget for weights and caches
   std::shared_ptr<GpuMemory> gpu = {};  // null: a CPU
-  bool uses_disk = false;  // neurons that the budget does not hold stay in a packed file; CPUs only
+  bool uses_disk = false;       // neurons that the budget does not hold stay in a packed file; CPUs only
   double pace_bytes_per_s = 0;  // no faster than that (engine/device/pace.h); 0: as fast as it is; CPUs only
 };
 
@@ -95,6 +95,8 @@ class HostShare {
   void Adopt(const HostShare& former);
   // The units that Load is still to load.
   std::vector<UnitId> missing() const;
+  // Bytes of their bundles. The errors of BundleBytes.
+  absl::StatusOr<uint64_t> MissingBytes() const;
   // Loads the units that are still missing, layer by layer. `pool` is for loading: the devices may compute
   // for other shares meanwhile. INVALID_ARGUMENT for weights that do not fit, RESOURCE_EXHAUSTED without
   // memory or, where a device is to leave neurons on the disk, for a source that is no packed file.
