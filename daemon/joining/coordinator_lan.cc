@@ -10,7 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "daemon/channel/frame_socket.h"
 #include "daemon/identity/join_code.h"
-#include "daemon/membership/lan_addresses.h"
+#include "daemon/joining/lan_addresses.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {

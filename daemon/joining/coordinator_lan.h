@@ -6,8 +6,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "daemon/identity/home.h"
-#include "daemon/membership/door.h"
-#include "daemon/membership/home_service.h"
+#include "daemon/joining/door.h"
+#include "daemon/joining/home_service.h"
 #include "daemon/serving/server.h"
 #include "engine/base/mutex.h"
 

@@ -14,7 +14,7 @@
 #include "daemon/identity/certificate.h"
 #include "daemon/identity/identity_files.h"
 #include "daemon/identity/join_code.h"
-#include "daemon/membership/join_client.h"
+#include "daemon/joining/join_client.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 

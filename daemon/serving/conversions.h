@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "daemon/cluster_view.h"
 #include "daemon/model_host.h"
-#include "daemon/serving/generation.h"
+#include "daemon/scheduling/generation.h"
 #include "proto/hearth/v1/cluster.pb.h"
 #include "proto/hearth/v1/generation.pb.h"
 #include "proto/hearth/v1/models.pb.h"

@@ -5,8 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "daemon/serving/generation.h"
-#include "daemon/serving/grammar_cache.h"
+#include "daemon/scheduling/generation.h"
+#include "daemon/scheduling/grammar_cache.h"
 #include "engine/sample/sampler.h"
 #include "engine/token/tokenizer.h"
 #include "proto/hearth/v1/generation.pb.h"

@@ -11,7 +11,7 @@
 #include "daemon/cluster_view.h"
 #include "daemon/identity/home.h"
 #include "daemon/model_host.h"
-#include "daemon/serving/scheduler.h"
+#include "daemon/scheduling/scheduler.h"
 
 namespace grpc {
 class Channel;

@@ -5,8 +5,8 @@
 
 #include "daemon/cluster_view.h"
 #include "daemon/model_host.h"
-#include "daemon/serving/change_notifier.h"
-#include "daemon/serving/scheduler_pool.h"
+#include "daemon/scheduling/change_notifier.h"
+#include "daemon/scheduling/scheduler_pool.h"
 
 namespace grpc {
 class Service;

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "daemon/cluster_view.h"
-#include "daemon/serving/scheduler_pool.h"
+#include "daemon/scheduling/scheduler_pool.h"
 
 namespace hearth {
 

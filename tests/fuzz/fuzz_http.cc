@@ -11,15 +11,15 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "daemon/http/answer.h"
 #include "daemon/http/api_error.h"
-#include "daemon/http/chat_completion_request.h"
-#include "daemon/http/completion_request.h"
-#include "daemon/http/embedding_request.h"
 #include "daemon/http/http_server.h"
 #include "daemon/http/json_input.h"
-#include "daemon/http/response_answer.h"
-#include "daemon/http/response_request.h"
+#include "daemon/openai/answer.h"
+#include "daemon/openai/chat_completion_request.h"
+#include "daemon/openai/completion_request.h"
+#include "daemon/openai/embedding_request.h"
+#include "daemon/openai/response_answer.h"
+#include "daemon/openai/response_request.h"
 #include "engine/base/check.h"
 
 namespace hearth {

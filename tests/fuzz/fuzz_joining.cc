@@ -7,7 +7,7 @@
 #include "daemon/identity/host_id.h"
 #include "daemon/identity/join_code.h"
 #include "daemon/identity/members.h"
-#include "daemon/membership/join_protocol.h"
+#include "daemon/joining/join_protocol.h"
 #include "engine/base/check.h"
 #include "proto/connection_key.h"
 

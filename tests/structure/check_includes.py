@@ -46,8 +46,8 @@ ENGINE_ORDER = [
 ]
 
 # Along the data's way: each room may know those above it.
-DAEMON_ORDER = ["identity", "capacity", "weights", "channel", "membership", "planning", "model_tool", "cluster", "serving", "joining",
-                "http"]
+DAEMON_ORDER = ["identity", "capacity", "weights", "channel", "membership", "planning", "model_tool", "cluster", "scheduling",
+                "serving", "joining", "http", "openai"]
 
 # Rooms that know neither proto nor the network.
 DAEMON_PURE = {"capacity", "planning", "model_tool"}

@@ -4,7 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include "daemon/membership/home_service.h"
+#include "daemon/joining/home_service.h"
 #include "proto/channel.h"
 #include "proto/hearth/v1/home.grpc.pb.h"
 #include "tests/daemon/identity/temporary_state.h"

@@ -6,7 +6,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/serving/generation_metrics.h"
+#include "daemon/scheduling/generation_metrics.h"
 #include "daemon/serving/status_metrics.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -1,7 +1,7 @@
 // Models, Cluster, Health and reflection over gRPC, in process.
 #include <grpcpp/generic/generic_stub.h>
 
-#include "daemon/serving/change_notifier.h"
+#include "daemon/scheduling/change_notifier.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/serving/served.h"

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "engine/kernel/fixed_point.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/engine/model/fixture.h"
@@ -227,14 +228,15 @@ TEST_F(DecoderTest, BytesTouchedGrowWithEveryStep) {
   EXPECT_GT(touched() - first, first);
 }
 
-// A device that holds one kind of work of a layer and fails when told to.
+// A device that holds one kind of work of a layer and fails, or writes garbage, when told to.
 class FailingDevice : public Device {
  public:
   const std::string& name() const override { return name_; }
   bool Holds(Work work, uint32_t layer) const override { return work == held_work && layer == held_layer; }
   Ticket Submit(const Request&) override { return ++submitted; }
-  absl::Status Collect(Ticket ticket, absl::Span<int64_t>) override {
+  absl::Status Collect(Ticket ticket, absl::Span<int64_t> sums) override {
     EXPECT_EQ(ticket, ++collected);
+    for (int64_t& sum : sums) sum = AddFixedPoint(sum, garbage);
     return fail ? absl::UnavailableError("gone") : absl::OkStatus();
   }
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange&) override {
@@ -248,6 +250,7 @@ class FailingDevice : public Device {
   Work held_work = Work::kFfn;
   uint32_t held_layer = 1;
   bool fail = false;
+  int64_t garbage = 0;  // added to all sums
   Ticket submitted = 0;
   Ticket collected = 0;
 
@@ -327,6 +330,39 @@ TEST_F(DecoderTest, DamagedWeightsGiveNoNumbersAndTheDecoderGoesOn) {
         const BatchRow row{0, position, 1, true};
         EXPECT_TRUE(runtime->decoder->Step({&row, 1}, absl::MakeSpan(logits)).ok());
       }
+    }
+  }
+}
+
+// With and without a norm before attention: without one garbage reaches the cache as it is.
+TEST_F(DecoderTest, GarbageSumsOfADeviceSpoilNoSequenceButTheirOwn) {
+  for (const std::string fixture : {"llama_tied", "norms_inside", "post_norms"}) {
+    for (const KvType kv_type : {KvType::kF32, KvType::kF16}) {
+      DecoderOptions options = kOptions;
+      options.kv_type = kv_type;
+      Runtime runtime = *OpenFixture(fixture, pool_, 1, options);
+      const std::vector<float> before = *runtime.Evaluate({3, 1, 4}, 8, 0);
+      FailingDevice device;
+      std::vector<Device*> devices = runtime.devices.share->devices();
+      devices.push_back(&device);
+      runtime.decoder->SetDevices(devices);
+      for (const Work work : {Work::kMix, Work::kFfn}) {
+        for (const uint32_t layer : {0u, 1u}) {
+          for (const int64_t garbage :
+               {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), int64_t{1} << 50}) {
+            device.held_work = work;
+            device.held_layer = layer;
+            device.garbage = garbage;
+            for (const size_t chunk : {8, 1}) {
+              EXPECT_TRUE(runtime.decoder->Truncate(1, 0).ok());
+              EXPECT_TRUE(runtime.Evaluate({3, 1, 4}, chunk, 1).ok()) << fixture;
+            }
+          }
+        }
+      }
+      device.garbage = 0;
+      EXPECT_TRUE(runtime.decoder->Truncate(1, 0).ok());
+      EXPECT_EQ(*runtime.Evaluate({3, 1, 4}, 8, 1), before) << fixture;
     }
   }
 }

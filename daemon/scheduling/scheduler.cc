@@ -1,0 +1,306 @@
+#include "daemon/scheduling/scheduler.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+// Bounds how late a cancellation or a deadline is noticed while there is no plan.
+constexpr int kAwaitReadyMs = 20;
+
+SchedulerLimits LimitsOf(const DecoderOptions& decoder, bool whole_texts, const SchedulerOptions& options) {
+  SchedulerLimits limits;
+  limits.whole_texts = whole_texts;
+  limits.slots = decoder.sequences;
+  limits.queue = options.queue;
+  limits.max_rows = decoder.max_rows;
+  limits.slow_reader = options.slow_reader;
+  limits.park_after = options.park_after;
+  limits.token_wait = options.token_wait;
+  return limits;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(std::shared_ptr<ServedModel> model, SchedulerOptions options)
+    : model_(std::move(model)),
+      embeddings_(model_->embeddings()),
+      options_(std::move(options)),
+      metrics_(options_.metrics->Of(model_->name())),
+      grammars_(model_->tokenizer()),
+      core_(LimitsOf(model_->decoder().options(), embeddings_.whole_texts, options_)),
+      thread_([this] { Run(); }) {}
+
+Scheduler::~Scheduler() { Stop(absl::UnavailableError("the model is no longer loaded")); }
+
+absl::Status Scheduler::Submit(GenerationRequest request, Sampler sampler,
+                               std::shared_ptr<GenerationSink> sink) {
+  SchedulerCore::Request entry{request.id, request.prompt, request.max_tokens, request.deadline};
+  auto generation = std::make_unique<Generation>(std::move(request), std::move(sampler), model_->tokenizer(),
+                                                 metrics_, std::move(sink));
+  return Add(std::move(entry), std::move(generation));
+}
+
+absl::Status Scheduler::Submit(EmbeddingRequest request, std::shared_ptr<EmbeddingSink> sink) {
+  SchedulerCore::Request entry{
+      .id = request.id, .prompt = request.tokens, .deadline = request.deadline, .embed = true};
+  auto embedding =
+      std::make_unique<Embedding>(std::move(request), embeddings_.dimensions, metrics_, std::move(sink));
+  return Add(std::move(entry), std::move(embedding));
+}
+
+absl::Status Scheduler::Add(SchedulerCore::Request entry, std::unique_ptr<Job> job) {
+  MutexLock lock(&mutex_);
+  HEARTH_RETURN_IF_ERROR(stopped_);
+  if (absl::Status status = core_.Submit(std::move(entry)); !status.ok()) {
+    metrics_.Refused();
+    return status;
+  }
+  const RequestId id = job->id();
+  HEARTH_CHECK(jobs_.emplace(id, std::move(job)).second);
+  changed_.Signal();
+  return absl::OkStatus();
+}
+
+absl::Status Scheduler::CheckGenerates() const {
+  if (!embeddings_.whole_texts) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the model '", model_->name(),
+      "' makes embeddings only and cannot continue text; choose another one, or ask for embeddings"));
+}
+
+void Scheduler::Cancel(RequestId id) {
+  MutexLock lock(&mutex_);
+  core_.Cancel(id);
+  changed_.Signal();
+}
+
+void Scheduler::Wake() {
+  MutexLock lock(&mutex_);
+  changed_.Signal();
+}
+
+void Scheduler::Stop(const absl::Status& reason) {
+  HEARTH_CHECK(!reason.ok());
+  {
+    MutexLock lock(&mutex_);
+    if (stopped_.ok()) stopped_ = reason;
+    changed_.Signal();
+  }
+  MutexLock join(&join_mutex_);
+  if (thread_.joinable()) thread_.join();
+}
+
+uint32_t Scheduler::context_length() const { return model_->decoder().options().context_length; }
+
+Scheduler::Usage Scheduler::usage() const {
+  MutexLock lock(&mutex_);
+  const DecoderOptions& decoder = model_->decoder().options();
+  return {core_.waiting(), core_.running(), core_.evaluated(),
+          uint64_t{decoder.sequences} * decoder.context_length};
+}
+
+void Scheduler::Run() {
+  while (AwaitWork()) {
+    absl::Status status = Prepare();
+    FormBatch(status.ok());
+    if (status.ok() && !batch_->rows.empty()) status = Evaluate();
+    if (!status.ok()) AwaitPlan(status);
+  }
+  MutexLock lock(&mutex_);
+  const Jobs left = Take(core_.EndAll());
+  const absl::Status reason = stopped_;
+  lock.Unlock();
+  FailEach(left, reason);
+}
+
+bool Scheduler::AwaitWork() {
+  MutexLock lock(&mutex_);
+  for (;;) {
+    if (!stopped_.ok()) return false;
+    const absl::Time now = absl::Now();
+    UpdateBlocked(now);
+    const absl::Time next = core_.NextEvent(now);
+    if (next <= now) return true;
+    outage_since_ = absl::InfiniteFuture();  // nobody waits for a step
+    if (next == absl::InfiniteFuture()) {
+      changed_.Wait(&mutex_);
+    } else {
+      changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(next - now));
+    }
+  }
+}
+
+void Scheduler::UpdateBlocked(absl::Time now) {
+  for (const auto& [id, job] : jobs_) core_.SetBlocked(id, job->Blocked(), now);
+}
+
+absl::Status Scheduler::Prepare() {
+  HEARTH_RETURN_IF_ERROR(model_->PrepareStep());
+  Decoder& decoder = model_->decoder();
+  MutexLock lock(&mutex_);
+  for (uint32_t slot = 0; slot < decoder.options().sequences; ++slot) {
+    core_.Recompute(slot, decoder.SequenceLength(slot));
+  }
+  core_.SetReuse(model_->reuse());
+  return absl::OkStatus();
+}
+
+void Scheduler::FormBatch(bool ready) {
+  const absl::Time now = absl::Now();
+  MutexLock lock(&mutex_);
+  batch_ = ready ? &core_.Next(now) : &core_.Expire(now);
+  std::vector<std::pair<std::unique_ptr<Job>, EndReason>> ended;
+  for (const auto& [id, reason] : batch_->ended) {
+    ended.emplace_back(std::move(jobs_.extract(id).mapped()), reason);
+  }
+  std::vector<std::pair<Job*, uint32_t>> started;
+  for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
+    if (!admitted.resumed) started.emplace_back(Find<Job>(admitted.id), admitted.kept);
+  }
+  lock.Unlock();
+
+  for (const auto& [job, reason] : ended) job->End(reason, now);
+  for (const auto& [job, kept] : started) job->Start(kept, now);
+  for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
+    HEARTH_CHECK(model_->decoder().Truncate(admitted.slot, admitted.kept).ok());
+  }
+}
+
+absl::Status Scheduler::Evaluate() {
+  const size_t vocab = model_->vocab_size();  // of a row, which may be padded
+  const size_t sampled = batch_->sampled.size();
+  if (logits_.size() < sampled * vocab) logits_.resize(sampled * vocab);
+  const absl::Time start = absl::Now();
+  const absl::Status status =
+      model_->decoder().Step(batch_->rows, absl::MakeSpan(logits_.data(), sampled * vocab));
+  if (absl::IsUnavailable(status)) {
+    outage_since_ = std::min(outage_since_, start);
+    model_->ReportLostDevice(status);
+    return status;
+  }
+  const absl::Time now = absl::Now();
+  EndOutage(now);
+  if (status.ok() && batch_->rows.size() == 1) model_->NoteToken(now - start);
+
+  MutexLock lock(&mutex_);
+  if (!status.ok()) {
+    const Jobs failed = Take(core_.FailBatch());
+    lock.Unlock();
+    FailEach(failed, status);
+    return absl::OkStatus();
+  }
+  core_.Complete(now - start);
+  std::vector<Generation*> generations;
+  for (RequestId id : batch_->sampled) generations.push_back(Find<Generation>(id));
+  lock.Unlock();
+  for (size_t i = 0; i < sampled; ++i) {
+    Advance(*generations[i], absl::MakeSpan(logits_.data() + i * vocab, vocab_size()));
+  }
+  TakeStates();
+  return absl::OkStatus();
+}
+
+void Scheduler::AwaitPlan(const absl::Status& reason) {
+  const absl::Time now = absl::Now();
+  outage_since_ = std::min(outage_since_, now);
+  if (now - outage_since_ < options_.replan_wait) return model_->AwaitReady(kAwaitReadyMs);
+  MutexLock lock(&mutex_);
+  const Jobs failed = Take(core_.EndAll());
+  lock.Unlock();
+  FailEach(failed, absl::UnavailableError(absl::StrCat(
+                       "no step could be computed for ", absl::FormatDuration(options_.replan_wait), ": ",
+                       reason.message(), "; send the request again once that is mended")));
+}
+
+void Scheduler::EndOutage(absl::Time now) {
+  if (outage_since_ == absl::InfiniteFuture()) return;
+  const Usage waited = usage();
+  spdlog::info("model {}: {} running and {} waiting requests go on after {} without a step", model_->name(),
+               waited.running, waited.waiting,
+               absl::FormatDuration(absl::Trunc(now - outage_since_, absl::Milliseconds(1))));
+  outage_since_ = absl::InfiniteFuture();
+}
+
+void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
+  const absl::Time now = absl::Now();
+  const absl::Status usable = CheckLogits(logits);
+  const absl::StatusOr<Generation::Choice> choice =
+      usable.ok() ? generation.Advance(logits, now) : absl::StatusOr<Generation::Choice>(usable);
+  if (!choice.ok()) return Discard(generation, choice.status());
+  auto [token, end] = *choice;
+  MutexLock lock(&mutex_);
+  const bool goes_on = core_.Accept(generation.id(), token);
+  if (!goes_on && !end) end = EndReason::kLength;
+  if (!end) {
+    lock.Unlock();
+    return generation.Emit();
+  }
+  core_.End(generation.id());
+  const Jobs ended = Take({generation.id()});
+  lock.Unlock();
+  generation.End(*end, now);
+}
+
+void Scheduler::TakeStates() {
+  if (batch_->read.empty()) return;
+  std::vector<Embedding*> embeddings;
+  {
+    MutexLock lock(&mutex_);
+    for (const SchedulerCore::Read& read : batch_->read) embeddings.push_back(Find<Embedding>(read.id));
+  }
+  absl::Span<const float> states = model_->decoder().states();
+  const size_t width = embeddings_.dimensions;
+  for (size_t i = 0; i < embeddings.size(); ++i) {
+    const size_t values = batch_->read[i].rows * width;
+    HEARTH_CHECK(states.size() >= values);
+    Read(*embeddings[i], batch_->read[i], states.first(values));
+    states.remove_prefix(values);
+  }
+}
+
+void Scheduler::Read(Embedding& embedding, const SchedulerCore::Read& read, absl::Span<const float> states) {
+  if (const absl::Status status = embedding.Read(read.first, states); !status.ok()) {
+    return Discard(embedding, status);
+  }
+  if (!read.last) return;
+  MutexLock lock(&mutex_);
+  core_.End(read.id);
+  const Jobs ended = Take({read.id});
+  lock.Unlock();
+  embedding.End(EndReason::kEmbedded, absl::Now());
+}
+
+void Scheduler::Discard(Job& job, const absl::Status& status) {
+  MutexLock lock(&mutex_);
+  core_.Discard(job.id());
+  const Jobs ended = Take({job.id()});
+  lock.Unlock();
+  FailEach(ended, status);
+}
+
+template <class Kind>
+Kind* Scheduler::Find(RequestId id) {
+  const auto found = jobs_.find(id);
+  HEARTH_CHECK(found != jobs_.end());
+  return static_cast<Kind*>(found->second.get());
+}
+
+Scheduler::Jobs Scheduler::Take(const std::vector<RequestId>& ids) {
+  Jobs taken;
+  for (RequestId id : ids) taken.push_back(std::move(jobs_.extract(id).mapped()));
+  return taken;
+}
+
+void Scheduler::FailEach(const Jobs& jobs, const absl::Status& status) {
+  for (const auto& job : jobs) job->Fail(status);
+}
+
+}  // namespace hearth
