@@ -31,6 +31,7 @@
 #include "daemon/service_manager.h"
 #include "daemon/serving/server.h"
 #include "daemon/watchdog.h"
+#include "engine/base/freed_memory.h"
 #include "engine/base/output_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -244,6 +245,7 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   RaiseFileLimit();
   HEARTH_RETURN_IF_ERROR(TakeDirectories(given));
   HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, FindHome(given));  // signals end it while it waits
+  KeepFewPools();
   const sigset_t signals = BlockStopSignals();
   const Config config = AtHome(given, key);
   HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(config));

@@ -56,6 +56,9 @@ class ServedModel {
     return {spec.n_embd, spec.pooling, !spec.causal};
   }
 
+  // Whether PrepareStep would take over a newer plan: where no step follows, it is worth a call, since the former
+  // plan's memory is free then. Of any thread.
+  virtual bool NewPlanWaits() const { return false; }
   // Called by the scheduler's thread before each step: switches the decoder to the newest plan whose shards
   // are ready. What the decoder then holds of each sequence is what SequenceLength says: positions that were
   // with a lost device are gone. UNAVAILABLE while there is no plan to compute with, and says what is

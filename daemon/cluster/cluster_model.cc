@@ -22,10 +22,24 @@ namespace {
 
 // How long the keeper waits at most where nothing is expected to happen.
 constexpr absl::Duration kIdle = absl::Hours(1);
+// How long a model waits for memory that others are to give back, which takes them a step.
+constexpr absl::Duration kAwaitRoom = absl::Minutes(2);
 // What a move must save of the time per token.
 constexpr double kMoveMargin = 0.1;
 // After how many single tokens the keeper looks how fast devices were.
 constexpr uint32_t kTokensPerLook = 16;
+
+// Whether it has room in the memory that is left to its model.
+bool HasRoom(const ClusterPlan& plan, const placement::Cluster& now) {
+  const ReservedBytes use = plan.Use();
+  for (const placement::Host& host : now.hosts) {
+    for (const placement::Device& device : host.devices) {
+      const auto found = use.find({host.name, device.name});
+      if (found != use.end() && found->second > device.memory_bytes) return false;
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -48,12 +62,13 @@ void ClusterModel::Kick() {
   kicked_.SignalAll();
 }
 
-void ClusterModel::AwaitKick(absl::Duration at_most) {
+// False when the time has passed without a kick.
+bool ClusterModel::AwaitKick(absl::Duration at_most) {
   MutexLock lock(&mutex_);
   const auto end = CondVar::Clock::now() + absl::ToChronoNanoseconds(at_most);
   while (!kick_ && kicked_.WaitUntil(&mutex_, end)) {
   }
-  kick_ = false;
+  return std::exchange(kick_, false);
 }
 
 void ClusterModel::Stop() {
@@ -74,7 +89,7 @@ void ClusterModel::Run() {
   while (!stop_) kicked_.Wait(&mutex_);
   lock.Unlock();
   context_->roster->SetShards(name_, {});
-  SetUse({});
+  context_->memory->Release(name_);
 }
 
 // ---- The file.
@@ -102,20 +117,25 @@ absl::Status ClusterModel::SettleCacheSize() {
   const std::vector<Roster::Host> hosts = UsableHosts();
   const CacheWish wish{context_->options.context_length, context_->options.slots,
                        file_.outline->spec.context_length};
-  HEARTH_ASSIGN_OR_RETURN(const CacheSize size, ChooseCacheSize(wish, [&](const CacheSize& tried) {
-                            HEARTH_RETURN_IF_ERROR(SetCacheSize(tried));
-                            return PlanFor(hosts, /*reserve=*/false).status();
-                          }));
-  file_.options.context_length = size.context;
+  const auto choose = [&](Room room) {
+    return ChooseCacheSize(wish, [&](const CacheSize& tried) {
+      HEARTH_RETURN_IF_ERROR(SetCacheSize(tried));
+      return TryPlan(hosts, room).status();
+    });
+  };
+  absl::StatusOr<CacheSize> size = choose(Room::kLeft);
+  if (absl::IsResourceExhausted(size.status())) size = choose(Room::kMade);
+  HEARTH_RETURN_IF_ERROR(size.status());
+  file_.options.context_length = size->context;
   HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*file_.file, file_.options));
   file_.outline = std::make_shared<const ModelOutline>(std::move(outline));
-  HEARTH_RETURN_IF_ERROR(SetCacheSize(size));
-  HEARTH_RETURN_IF_ERROR(PlanFor(hosts).status());
-  spdlog::info("model {}: {}", name_, DescribeCacheSize(wish, size));
+  HEARTH_RETURN_IF_ERROR(SetCacheSize(*size));
+  HEARTH_RETURN_IF_ERROR(ReservePlan(hosts).status());
+  spdlog::info("model {}: {}", name_, DescribeCacheSize(wish, *size));
   catalog_ = std::make_shared<BundleCatalog>(file_.file, file_.outline);
   MutexLock lock(&mutex_);
   shared_catalog_ = catalog_;
-  info_.context_length = size.context;
+  info_.context_length = size->context;
   return absl::OkStatus();
 }
 
@@ -208,6 +228,12 @@ void ClusterModel::Keep() {
     const bool usable = newest != nullptr && !newest->broken;
     SetState(usable ? ModelState::kReady : ModelState::kFailed, std::string(status.message()),
              usable ? absl::OkStatus() : status);
+    if (usable) {
+      context_->memory->Keep(name_, newest->plan.Use());
+    } else {
+      context_->memory->Release(name_);
+    }
+    context_->memory_changed();
   }
 }
 
@@ -245,7 +271,7 @@ ClusterModel::Situation ClusterModel::CurrentSituation() const {
   situation.without_gpus = without_gpus_;
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
-  if (newest == nullptr) situation.use_of_others = context_->use_of_others(name_);
+  situation.use_of_others = context_->memory->UseOfOthers(name_);
   return situation;
 }
 
@@ -297,7 +323,7 @@ void ClusterModel::UpdateTrials() {
   const auto without = [this](const std::string& left_out) -> std::optional<double> {
     std::vector<Roster::Host> hosts = UsableHosts();
     std::erase_if(hosts, [&](const Roster::Host& host) { return host.name == left_out; });
-    const absl::StatusOr<ClusterPlan> made = PlanFor(hosts, /*reserve=*/false);
+    const absl::StatusOr<ClusterPlan> made = TryPlan(hosts, Room::kLeft);
     return made.ok() ? std::optional(made->plan.time.total_us) : std::nullopt;
   };
   trials_.Judge(used, measured_us, plan->expected_us, without, now);
@@ -321,7 +347,7 @@ std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
   return next_ != nullptr && (active_ == nullptr || !next_->broken) ? next_ : active_;
 }
 
-absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host>& hosts, bool reserve) {
+PlanWish ClusterModel::WishFor(const std::vector<Roster::Host>& hosts) const {
   std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
   for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
   for (PlanningHost& host : planning) {
@@ -335,7 +361,18 @@ absl::StatusOr<ClusterPlan> ClusterModel::PlanFor(const std::vector<Roster::Host
           GpuDevice::WeightBudget(device.memory_budget_bytes, *file_.outline, DecoderOptionsOf());
     }
   }
-  absl::StatusOr<ClusterPlan> plan = context_->make_plan(name_, planning, description_, reserve);
+  return {name_, std::move(planning), description_};
+}
+
+// What there would be.
+absl::StatusOr<ClusterPlan> ClusterModel::TryPlan(const std::vector<Roster::Host>& hosts, Room room) const {
+  return context_->memory->Try(WishFor(hosts), room);
+}
+
+// Other models give way where it takes that.
+absl::StatusOr<ClusterPlan> ClusterModel::ReservePlan(const std::vector<Roster::Host>& hosts) {
+  absl::StatusOr<ClusterPlan> plan = context_->memory->Reserve(WishFor(hosts), Room::kMade);
+  if (plan.ok()) context_->memory_changed();
   std::vector<std::string> left_out = HostsLeftOut();
   if (!plan.ok()) {
     left_out.insert(left_out.begin(), std::string(plan.status().message()));
@@ -374,14 +411,12 @@ absl::Status ClusterModel::Replan() {
     HEARTH_RETURN_IF_ERROR(IdentifyFile());
   }
   const std::vector<Roster::Host> hosts = UsableHosts();
-  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanFor(hosts));
-
-  const bool may_stay = newest != nullptr && !newest->broken && newest->UsesSessions(hosts);
-  if (const auto stay_us = may_stay ? UsIfItStays(newest->plan, plan) : std::nullopt) {
-    newest->expected_us = *stay_us;
+  if (newest != nullptr && !newest->broken && newest->UsesSessions(hosts) && Stays(*newest, hosts)) {
     SetState(ModelState::kReady, "");
     return absl::OkStatus();
   }
+  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, ReservePlan(hosts));
+  HEARTH_RETURN_IF_ERROR(AwaitRoom(plan));
   HEARTH_RETURN_IF_ERROR(LoadLeader());
   auto prepared = preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, newest.get());
   if (!prepared.ok()) {
@@ -392,11 +427,43 @@ absl::Status ClusterModel::Replan() {
   return absl::OkStatus();
 }
 
+// Waits until others have let go of what `plan` counts on.
+absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
+  const absl::Time deadline = absl::Now() + kAwaitRoom;
+  for (;;) {
+    const ReservedBytes reserved = context_->memory->UseOfOthers(name_),
+                        held = context_->held_by_others(name_);
+    const auto in_the_way = [&](const auto& use) {
+      const auto still = held.find(use.first), meant = reserved.find(use.first);
+      return still != held.end() && still->second > (meant == reserved.end() ? 0 : meant->second);
+    };
+    const ReservedBytes use = plan.Use();
+    const auto full = std::find_if(use.begin(), use.end(), in_the_way);
+    if (full == use.end()) return absl::OkStatus();
+    if (stop_) return absl::AbortedError("stopped");
+    const std::string where = absl::StrCat("host ", full->first.first, ", device ", full->first.second);
+    SetProgress(absl::StrCat("waiting for memory that other models give back (", where, ")"), 0, 0);
+    if (!AwaitKick(deadline - absl::Now())) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("other models did not give back the memory of ", where));
+    }
+  }
+}
+
+// Whether the plan in use stays in use, with what is expected of it by now.
+bool ClusterModel::Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts) {
+  const absl::StatusOr<ClusterPlan> plan = TryPlan(hosts, Room::kMade);
+  const std::optional<double> stay_us = plan.ok() ? UsIfItStays(in_use.plan, *plan) : std::nullopt;
+  if (!stay_us) return false;
+  in_use.expected_us = *stay_us;
+  return true;
+}
+
 // The time per token that is expected of the plan in use by now where it is to stay in use; nullopt where the
-// new one is worth a move, which takes time from those who wait.
+// new one is worth a move, which takes time from those who wait, or memory is to be given back.
 std::optional<double> ClusterModel::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan) const {
   if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
-  if (IsForced()) return std::nullopt;
+  if (IsForced() || !HasRoom(in_use, plan.cluster)) return std::nullopt;
   const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, description_);
   const bool move = !stay_us || plan.plan.time.total_us < *stay_us * (1 - kMoveMargin);
   return move ? std::nullopt : stay_us;
@@ -465,9 +532,15 @@ void ClusterModel::ReleaseRetired() {
   retired.clear();  // their memory is free before another plan asks for it
   without_gpus_.clear();
   WantShards(nullptr);
+  context_->memory_changed();
 }
 
 // ---- The scheduler's side.
+
+bool ClusterModel::NewPlanWaits() const {
+  MutexLock lock(&mutex_);
+  return !stop_ && next_ != nullptr && !next_->broken;
+}
 
 absl::Status ClusterModel::PrepareStep() {
   std::shared_ptr<ActivePlan> former, plan;
@@ -658,14 +731,17 @@ absl::StatusOr<std::vector<uint8_t>> ClusterModel::FindBundle(const Sha256Digest
   return catalog->Find(sha256);
 }
 
-ReservedBytes ClusterModel::Use() const {
+ReservedBytes ClusterModel::Held() const {
   MutexLock lock(&mutex_);
-  return use_;
-}
-
-void ClusterModel::SetUse(const ReservedBytes& use) {
-  MutexLock lock(&mutex_);
-  use_ = use;
+  std::vector<std::shared_ptr<ActivePlan>> loaded = retired_;
+  loaded.insert(loaded.end(), {active_, next_});
+  ReservedBytes held;
+  for (const std::shared_ptr<ActivePlan>& plan : loaded) {
+    if (plan == nullptr) continue;
+    // What two of them have in common is there once.
+    for (const auto& [device, bytes] : plan->plan.Use()) held[device] = std::max(held[device], bytes);
+  }
+  return held;
 }
 
 }  // namespace hearth

@@ -23,6 +23,7 @@
 #include "daemon/planning/cluster_plan.h"
 #include "daemon/planning/host_backoff.h"
 #include "daemon/planning/host_trials.h"
+#include "daemon/planning/memory_book.h"
 #include "daemon/weights/bundle_catalog.h"
 #include "daemon/weights/model_file.h"
 #include "engine/base/mutex.h"
@@ -37,16 +38,13 @@ struct ClusterModelContext {
   std::shared_ptr<Roster> roster;
   std::function<HostCapacity()> own_capacity;
   std::function<uint64_t()> next_epoch;
-  // Makes a plan while no other model does, within what the others leave (see ClusterModel::Use). `reserve`:
-  // its memory is the model's from then on.
-  std::function<absl::StatusOr<ClusterPlan>(const std::string& model, const std::vector<PlanningHost>& hosts,
-                                            const placement::Model& description, bool reserve)>
-      make_plan;
-  // What all models but this one take of the devices' memory.
-  std::function<ReservedBytes(const std::string& model)> use_of_others;
+  std::shared_ptr<MemoryBook> memory;  // of all devices
+  // What the plans of all models but this one hold by now, whatever is reserved.
+  std::function<ReservedBytes(const std::string& model)> held_by_others;
   // Held while a model tries how much memory there is, so that two do not count on the same.
   mutable Mutex trying;
-  std::function<void()> changed;  // models or plans have changed; called without locks
+  std::function<void()> changed;         // models or plans have changed; called without locks
+  std::function<void()> memory_changed;  // what is reserved or held has; likewise
 };
 
 // A model of the coordinator, from its file to its newest plan. Three parties:
@@ -76,9 +74,8 @@ class ClusterModel : public ServedModel {
   std::optional<PlanView> View(const std::vector<Roster::Host>& hosts) const;
   // The bundle of a hash that one of this model's plans names.
   absl::StatusOr<std::vector<uint8_t>> FindBundle(const Sha256Digest& sha256) const;
-  // What the plans in use and in preparation take of each device's memory.
-  ReservedBytes Use() const;
-  void SetUse(const ReservedBytes& use);
+  // What the plans that are loaded take of each device's memory.
+  ReservedBytes Held() const;
 
   // ServedModel; all but PrepareStep, AwaitReady and ReportLostDevice only once it HasServed.
   const std::string& name() const override { return name_; }
@@ -87,6 +84,7 @@ class ClusterModel : public ServedModel {
   const ChatTemplates& chat() const override { return file_.chat; }
   Decoder& decoder() override { return *decoder_; }
   int32_t vocab_size() const override { return static_cast<int32_t>(file_.outline->spec.n_vocab); }
+  bool NewPlanWaits() const override;
   absl::Status PrepareStep() override;
   ReuseRules reuse() const override { return reuse_; }
   void AwaitReady(int timeout_ms) override;
@@ -106,9 +104,9 @@ class ClusterModel : public ServedModel {
     std::vector<Participant> hosts;  // that may take part
     uint64_t broken_epoch = 0;       // of the newest plan if it cannot be used any more
     std::set<std::string> without_gpus;
-    uint64_t speeds = 0;          // version
-    uint64_t trials = 0;          // version
-    ReservedBytes use_of_others;  // looked at while there is no plan
+    uint64_t speeds = 0;  // version
+    uint64_t trials = 0;  // version
+    ReservedBytes use_of_others;
 
     bool operator==(const Situation&) const = default;
   };
@@ -121,7 +119,7 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<PlanPreparer> MakePreparer();
   absl::Status LoadLeader();
   void Keep();
-  void AwaitKick(absl::Duration at_most);
+  bool AwaitKick(absl::Duration at_most);
   bool IsForced() const;
   bool AnySpeedIsPretended(const std::vector<Roster::Host>& hosts) const;
   std::shared_ptr<ActivePlan> PlanToLearnFrom() const;
@@ -134,10 +132,14 @@ class ClusterModel : public ServedModel {
   absl::Duration UntilNextLook() const;
   void NoteLoss(const std::string& host);
   void NoteFailedLoad(const Roster::Host& host, const std::string& reason);
-  absl::StatusOr<ClusterPlan> PlanFor(const std::vector<Roster::Host>& hosts, bool reserve = true);
+  PlanWish WishFor(const std::vector<Roster::Host>& hosts) const;
+  absl::StatusOr<ClusterPlan> TryPlan(const std::vector<Roster::Host>& hosts, Room room) const;
+  absl::StatusOr<ClusterPlan> ReservePlan(const std::vector<Roster::Host>& hosts);
   absl::Status Replan();
+  absl::Status AwaitRoom(const ClusterPlan& plan);
   std::vector<std::string> HostsLeftOut() const;
   void Publish(std::shared_ptr<ActivePlan> plan);
+  bool Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts);
   std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan) const;
   bool IsAlive(Roster::Session session) const;
   void WantShards(const ActivePlan* preparing);
@@ -181,7 +183,6 @@ class ClusterModel : public ServedModel {
   CondVar ready_;
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
   HostBackoff backoff_ ABSL_GUARDED_BY(mutex_);
-  ReservedBytes use_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);  // the decoder computes with it
   std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);    // ready; the next step takes it over

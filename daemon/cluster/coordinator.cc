@@ -109,11 +109,13 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
   context->roster = roster_;
   context->own_capacity = [this] { return capacity_; };
   context->next_epoch = [this] { return ++last_epoch_; };
-  context->make_plan = [this](const std::string& model, const std::vector<PlanningHost>& hosts,
-                              const placement::Model& description,
-                              bool reserve) { return MakePlan(model, hosts, description, reserve); };
-  context->use_of_others = [this](const std::string& model) { return UseOfOthers(model); };
+  context->memory =
+      std::make_shared<MemoryBook>(placement::PlanOptions{.use_every_host = options_.use_every_host,
+                                                          .stages = options_.stages,
+                                                          .keep_attention = options_.keep_attention});
+  context->held_by_others = [this](const std::string& model) { return HeldByOthers(model); };
   context->changed = [this] { OnModelsChanged(); };
+  context->memory_changed = [this] { KickAll(); };
   context_ = std::move(context);
 }
 
@@ -147,8 +149,12 @@ void Coordinator::OnModelsChanged() {
 }
 
 void Coordinator::OnHostsChanged() {
-  for (const auto& model : Models()) model->Kick();
+  KickAll();
   cluster_listener_.Call();
+}
+
+void Coordinator::KickAll() {
+  for (const auto& model : Models()) model->Kick();
 }
 
 std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
@@ -158,27 +164,13 @@ std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
   return models;
 }
 
-absl::StatusOr<ClusterPlan> Coordinator::MakePlan(const std::string& model,
-                                                  const std::vector<PlanningHost>& hosts,
-                                                  const placement::Model& description, bool reserve) {
-  MutexLock lock(&planning_mutex_);
-  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanCluster(hosts, description, UseOfOthers(model),
-                                                        {.use_every_host = options_.use_every_host,
-                                                         .stages = options_.stages,
-                                                         .keep_attention = options_.keep_attention}));
-  for (const auto& planned : Models()) {
-    if (reserve && planned->name() == model) planned->SetUse(plan.Use());
-  }
-  return plan;
-}
-
-ReservedBytes Coordinator::UseOfOthers(const std::string& model) const {
-  ReservedBytes used;
+ReservedBytes Coordinator::HeldByOthers(const std::string& model) const {
+  ReservedBytes held;
   for (const auto& other : Models()) {
     if (other->name() == model) continue;
-    for (const auto& [device, bytes] : other->Use()) used[device] += bytes;
+    for (const auto& [device, bytes] : other->Held()) held[device] += bytes;
   }
-  return used;
+  return held;
 }
 
 // ---- Models.
@@ -270,7 +262,7 @@ void Coordinator::Reap() {
     entries_.erase(joined);
     lock.Unlock();
     spdlog::info("model {}: unloaded", finished->model->name());
-    for (const auto& model : Models()) model->Kick();  // one may have waited for the memory
+    KickAll();  // one may have waited for the memory
     OnModelsChanged();
     lock.Lock();
   }
@@ -339,10 +331,7 @@ HostView Coordinator::OwnHost() const {
   view.version = options_.version;
   HostCapacity capacity = capacity_;
   UpdateFreeBytes(options_.state_dir, capacity);
-  ReservedBytes used;
-  for (const auto& model : Models()) {
-    for (const auto& [device, bytes] : model->Use()) used[device] += bytes;
-  }
+  const ReservedBytes used = context_->memory->UseOfOthers("");  // of all: none has no name
   for (DeviceCapacity& device : capacity.devices) {
     if (const auto found = used.find({options_.name, device.name}); found != used.end()) {
       device.memory_used_bytes = found->second;

@@ -68,15 +68,14 @@ class Coordinator : public ModelHost {
   ClusterSnapshot Snapshot() const;
   HostView OwnHost() const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
-  absl::StatusOr<ClusterPlan> MakePlan(const std::string& model, const std::vector<PlanningHost>& hosts,
-                                       const placement::Model& description, bool reserve);
-  // What the models besides this one take of the devices' memory.
-  ReservedBytes UseOfOthers(const std::string& model) const;
+  // What the models besides this one hold of the devices' memory.
+  ReservedBytes HeldByOthers(const std::string& model) const;
   std::unique_ptr<Entry> TakeFailed(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NoSuchModel(const std::string& name) const;
   void Reap();
   void OnModelsChanged();
   void OnHostsChanged();
+  void KickAll();
 
   const NodeOptions options_;
   const HostCapacity capacity_;
@@ -85,7 +84,6 @@ class Coordinator : public ModelHost {
   Listener models_listener_;
   Listener cluster_listener_;
   std::atomic<uint64_t> last_epoch_{0};
-  Mutex planning_mutex_;  // one plan at a time, so that two models do not get the same memory
 
   mutable Mutex mutex_;
   CondVar unloaded_;

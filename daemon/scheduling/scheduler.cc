@@ -125,6 +125,7 @@ bool Scheduler::AwaitWork() {
   MutexLock lock(&mutex_);
   for (;;) {
     if (!stopped_.ok()) return false;
+    if (model_->NewPlanWaits()) return true;
     const absl::Time now = absl::Now();
     UpdateBlocked(now);
     const absl::Time next = core_.NextEvent(now);

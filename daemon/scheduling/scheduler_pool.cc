@@ -42,6 +42,7 @@ void SchedulerPool::OnChange() {
                               [&](const auto& scheduler) { return StillLoaded(host_, scheduler->model()); });
     gone.assign(first_gone, schedulers_.end());
     schedulers_.erase(first_gone, schedulers_.end());
+    for (const auto& scheduler : schedulers_) scheduler->Wake();
   }
   for (const auto& scheduler : gone) {
     scheduler->Stop(absl::UnavailableError(absl::StrCat(

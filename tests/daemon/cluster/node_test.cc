@@ -34,7 +34,6 @@ class TestNode {
     options.slots = 2;
     options.max_rows = 32;
     options.kv_type = KvType::kF32;
-    options.use_every_host = true;
     if (options.devices.empty()) options.devices = Devices(1);
     auto node = Node::Create(options);
     EXPECT_TRUE(node.ok()) << node.status();
@@ -179,6 +178,7 @@ class NodeTest : public ::testing::Test {
     options.name = "a";
     options.state_dir = dir_ + "/a";
     options.keep_attention = keep_attention_;
+    options.use_every_host = true;
     return options;
   }
   NodeOptions WorkerOptions(const TestNode& coordinator) const {
@@ -477,6 +477,72 @@ TEST_F(NodeTest, ModelThatFoundNoRoomIsPlacedWhenAnotherGoes) {
   ASSERT_TRUE(models.Unload("one").ok());
   EXPECT_TRUE(await_state("two", ModelState::kReady));
   EXPECT_EQ(models.Load("two", kModel).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
+// The leader has room for one model and not for what of another must be there too. The worker, which is slow,
+// gets what of the first has to make way.
+TEST_F(NodeTest, ModelThatFillsTheLeaderMovesPartlyToAnotherHostForASecondOne) {
+  const auto roomy = StartCoordinator();
+  ASSERT_TRUE(roomy->Await([](const ClusterSnapshot& snapshot) { return !snapshot.plans.empty(); }));
+  const uint64_t used = roomy->node().cluster_view().Snapshot().hosts[0].devices[0].memory_used_bytes;
+  NodeOptions options = CoordinatorOptions();
+  options.state_dir += "-tight";
+  options.devices = TestNode::Devices(1);
+  options.devices[0].memory_bytes = used + 4096;
+  options.use_every_host = false;
+  TestNode coordinator(options);
+  NodeOptions worker_options = WorkerOptions(coordinator);
+  worker_options.devices = TestNode::Devices(1);
+  worker_options.devices[0].read_bytes_per_s = 1e8;
+  TestNode worker(worker_options);
+  ASSERT_TRUE(coordinator.Await([](const ClusterSnapshot& snapshot) {
+    return snapshot.hosts.size() == 2 && snapshot.hosts[1].state == HostState::kAlive;
+  }));
+  ModelHost& models = *coordinator.node().model_host();
+  const auto await_found = [&](const std::string& name) {
+    std::shared_ptr<ServedModel> found;
+    EXPECT_TRUE(coordinator.Await([&](const ClusterSnapshot&) {
+      // As an idle scheduler does.
+      if (const auto one = models.Find("one"); name != "one" && (*one)->NewPlanWaits()) {
+        EXPECT_TRUE((*one)->PrepareStep().ok());
+      }
+      if (const auto model = models.Find(name); model.ok()) found = *model;
+      return found != nullptr;
+    }));
+    return found;
+  };
+  const auto share_of = [&](const std::string& model) {
+    uint64_t bytes = 0;
+    for (const PlanView& plan : coordinator.node().cluster_view().Snapshot().plans) {
+      for (const DeviceShareView& share : plan.shares) {
+        if (plan.model == model && share.host == "b") bytes += share.weight_bytes;
+      }
+    }
+    return bytes;
+  };
+  ASSERT_TRUE(models.Load("one", kModel).ok());
+  const auto one = await_found("one");
+  ASSERT_NE(one, nullptr);
+  const auto before = Generate(*one, 5);
+  ASSERT_TRUE(before.ok()) << before.status();
+  EXPECT_EQ(share_of("one"), 0u);
+  ASSERT_TRUE(models.Load("two", kModel).ok());
+  const auto two = await_found("two");
+  ASSERT_NE(two, nullptr) << models.List().back().detail;
+  EXPECT_GT(share_of("one"), 0u);
+  for (ServedModel* model : {one.get(), two.get()}) {
+    const auto after = Generate(*model, 5);
+    ASSERT_TRUE(after.ok()) << after.status();
+    EXPECT_EQ(*after, *before);
+  }
+  // When the second goes the first comes back.
+  ASSERT_TRUE(models.Unload("two").ok());
+  EXPECT_TRUE(coordinator.Await([&](const ClusterSnapshot&) {
+    if (one->NewPlanWaits()) {
+      EXPECT_TRUE(one->PrepareStep().ok());
+    }
+    return share_of("one") == 0;
+  }));
 }
 
 TEST_F(NodeTest, WorkerThatTheCoordinatorRefusesHearsWhy) {

@@ -147,6 +147,22 @@ TEST_F(ProfileTest, ProfileBesideTheModelIsFound) {
   for (const std::string& path : {model, beside}) std::remove(path.c_str());
 }
 
+// Killed at some moments while it counts, fits and writes: the place holds what was there, or all of the new.
+TEST_F(ProfileTest, KilledHalfWayLeavesNoBrokenFile) {
+  const std::string again = std::string(HEARTH_MODEL_TOOL) + " profile " + kDemoModel + " --text " + text_ +
+                            " --force --predictor --out " + out_;
+  for (const char* seconds : {"0.05", "0.2", "0.4", "0.8"}) {
+    const std::string before = ReadFile(out_);
+    std::system(("timeout -s KILL " + std::string(seconds) + " " + again + " >/dev/null 2>&1").c_str());
+    const std::string after = ReadFile(out_);
+    if (after != before) {
+      EXPECT_TRUE(GgufFile::Open(out_).ok()) << seconds;
+    }
+  }
+  EXPECT_EQ(Profile("--predictor --force").exit_code, 0);
+  EXPECT_TRUE(GgufFile::Open(out_).ok());
+}
+
 TEST_F(ProfileTest, EmptyTextIsRefused) {
   const std::string empty = WriteTempFile("empty", "");
   ExpectFails(RunTool(std::string("profile ") + kDemoModel + " --text " + empty + " --out " + out_),

@@ -1,0 +1,73 @@
+#ifndef HEARTH_DAEMON_PLANNING_MEMORY_BOOK_H_
+#define HEARTH_DAEMON_PLANNING_MEMORY_BOOK_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "daemon/planning/cluster_plan.h"
+#include "engine/base/mutex.h"
+
+namespace hearth {
+
+// A model and the hosts that may hold it.
+struct PlanWish {
+  std::string model;
+  std::vector<PlanningHost> hosts;  // the first is the leader
+  placement::Model description;
+};
+
+// What a plan may take of the devices' memory.
+enum class Room {
+  kLeft,  // what other models leave
+  kMade,  // where that is too little, others give way whose groups can lie elsewhere
+};
+
+// What each model of a cluster takes of the devices' memory, and plans within it. Plans are made one at a
+// time, so that two models never get the same memory. Thread-safe.
+class MemoryBook {
+ public:
+  explicit MemoryBook(const placement::PlanOptions& options) : options_(options) {}
+
+  // The plan that Reserve would make now. Errors: see PlanCluster.
+  absl::StatusOr<ClusterPlan> Try(const PlanWish& wish, Room room);
+  // A plan whose memory is the model's from then on. With kMade what others have reserved may have changed as
+  // well: each is to ask anew, with kLeft, and gets a plan for what is left to it.
+  absl::StatusOr<ClusterPlan> Reserve(const PlanWish& wish, Room room);
+  // The model stays with a plan that takes this, in place of what it has reserved.
+  void Keep(const std::string& model, const ReservedBytes& use);
+  // The model is gone, or cannot be placed.
+  void Release(const std::string& model);
+
+  // What a model has reserved; nothing where it is unknown.
+  ReservedBytes UseOf(const std::string& model) const;
+  ReservedBytes UseOfOthers(const std::string& model) const;
+
+ private:
+  struct Entry {
+    PlanWish wish;
+    ReservedBytes use;
+  };
+  // The plan of a wish, and what the others are to have then: in the order of Others.
+  struct Arrangement {
+    ClusterPlan plan;
+    std::vector<ReservedBytes> others;
+  };
+
+  std::vector<Entry> Others(const std::string& model) const;
+  absl::StatusOr<ClusterPlan> PlanBeside(const PlanWish& wish, const ReservedBytes& taken) const;
+  absl::StatusOr<Arrangement> Arrange(const PlanWish& wish, const std::vector<Entry>& others,
+                                      Room room) const;
+  absl::StatusOr<Arrangement> MakeRoom(const PlanWish& wish, const std::vector<Entry>& others,
+                                       bool wish_first) const;
+
+  const placement::PlanOptions options_;
+  Mutex planning_;
+  mutable Mutex mutex_;
+  std::vector<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // in the order in which models came
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_PLANNING_MEMORY_BOOK_H_
