@@ -74,15 +74,17 @@ class Explainer {
 
   std::string TimeLine() const {
     const PlanTime& time = plan_.time;
-    std::vector<std::string> parts = {absl::StrCat(FormatTime(time.leader_us), " on the leader ",
-                                                   LeaderName(), "/",
-                                                   cluster_.hosts[cluster_.leader].devices.front().name)};
+    std::vector<std::string> parts = {absl::StrCat(FormatTime(time.leader_us), " on ", LeaderName(), "/",
+                                                   cluster_.hosts[cluster_.leader].devices.front().name,
+                                                   " alone")};
     for (const GroupKind kind : {GroupKind::kHeads, GroupKind::kNeurons, GroupKind::kOutput}) {
       if (CountOf(kind) == 0) continue;
       const std::string us = FormatTime(time.kind_us[static_cast<size_t>(kind)]);
       parts.push_back(kind == GroupKind::kOutput
                           ? absl::StrCat(us, " in the output head")
-                          : absl::StrCat(us, kind == GroupKind::kHeads ? " in the attention" : " in the FFNs",
+                          : absl::StrCat(us,
+                                         kind == GroupKind::kHeads ? " in the attention"
+                                                                   : " in the feed-forward networks",
                                          " of ", FormatCount(SectionsOf(kind), "layer")));
     }
     std::string line =
@@ -107,18 +109,18 @@ class Explainer {
     return count;
   }
 
-  // "8 of 16 neuron groups and 1 of 4 head groups".
+  // "50 % of the neurons and 25 % of the attention".
   std::string GroupsIn(const DeviceUse& use) const {
     std::vector<std::string> parts;
     for (const auto& [kind, name] :
-         {std::pair{GroupKind::kNeurons, "neuron group"}, std::pair{GroupKind::kHeads, "head group"},
-          std::pair{GroupKind::kOutput, "run"}}) {
-      if (CountOf(kind) == 0) continue;
-      parts.push_back(absl::StrCat(use.kind_groups[static_cast<size_t>(kind)], " of ",
-                                   FormatCount(CountOf(kind), name),
-                                   kind == GroupKind::kOutput ? " of output rows" : ""));
+         {std::pair{GroupKind::kNeurons, "neurons"}, std::pair{GroupKind::kHeads, "attention"},
+          std::pair{GroupKind::kOutput, "output head"}}) {
+      if (use.kind_groups[static_cast<size_t>(kind)] == 0) continue;
+      const double share = static_cast<double>(use.kind_groups[static_cast<size_t>(kind)]) /
+                           static_cast<double>(CountOf(kind));
+      parts.push_back(absl::StrFormat("%.0f %% of the %s", 100 * share, name));
     }
-    return JoinWithAnd(parts);
+    return parts.empty() ? "nothing else" : JoinWithAnd(parts);
   }
 
   // Whether some group that is elsewhere would fit no more.
@@ -164,11 +166,11 @@ class Explainer {
                                        DeviceKindName(DeviceOf(use).kind), GroupsIn(use),
                                        FormatBytes(use.memory_bytes), FormatBytes(use.memory_budget_bytes));
     if (IsLeaderDevice(use) && model_.leader_memory_bytes > 0) {
-      absl::StrAppend(&line, " (", FormatBytes(model_.leader_memory_bytes), " for the leader's part)");
+      absl::StrAppend(&line, " (", FormatBytes(model_.leader_memory_bytes), " of it for leading)");
     }
     if (NeuronGroupsOf(use) > 0 && HasFrequencies()) {
-      absl::StrAppend(
-          &line, absl::StrFormat("; its neurons fire for %.1f %% of the tokens", 100 * MeanFrequency(use)));
+      absl::StrAppend(&line,
+                      absl::StrFormat("; a token needs %.1f %% of its neurons", 100 * MeanFrequency(use)));
     }
     if (IsFull(use)) absl::StrAppend(&line, "; its memory is full");
     return line + ".";
@@ -182,9 +184,9 @@ class Explainer {
   std::string ForcedLine() const {
     const double unforced_us = *comparisons_.unforced_us;
     const bool faster = plan_.time.total_us < unforced_us;
-    return absl::StrCat("Every host was asked to take part: this ", faster ? "saves " : "costs ",
-                        Difference(plan_.time.total_us, unforced_us),
-                        " per token against the plan without that wish (", FormatTime(unforced_us), ").");
+    return absl::StrCat("Every host takes part because that was asked for: otherwise a token would take ",
+                        FormatTime(unforced_us), ", ", Difference(plan_.time.total_us, unforced_us),
+                        faster ? " more." : " less.");
   }
 
   std::string NoMemoryLine() const {

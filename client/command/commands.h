@@ -38,6 +38,7 @@ struct ChatOptions {
 absl::Status RunChat(Client& client, const ChatOptions& options);
 
 struct StatusOptions {
+  bool verbose = false;  // shows all figures
   bool neurons = false;  // shows how many neurons each device has computed
   bool watch = false;    // shows it again whenever it changes
   // First waits until so many hosts are alive, and until so many hold a part of every model in use, at least

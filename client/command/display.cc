@@ -115,7 +115,7 @@ std::string LoadingText(const v1::ModelStatus& model) {
   return absl::StrJoin(parts, "  ");
 }
 
-std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
+std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
   std::string text = "Hosts\n";
   for (const v1::HostStatus& host : cluster.hosts()) text += HostText(host);
   if (cluster.links_size() > 0) text += "Links\n";

@@ -22,8 +22,8 @@ std::string ModelLine(const v1::ModelStatus& model);
 // What stands behind a progress bar: "1.6 GiB of 4.0 GiB  sending weights".
 std::string LoadingText(const v1::ModelStatus& model);
 
-// Hosts with their devices, links, transfers and models.
-std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models);
+// Hosts with their devices, links, transfers and models: all figures. For people first: status_text.h.
+std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models);
 
 // How many neurons of each layer every device has computed, one line per layer.
 std::string NeuronsText(const v1::PlanStatus& plan);

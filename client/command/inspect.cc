@@ -3,10 +3,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "client/command/commands.h"
 #include "client/command/display.h"
 #include "client/command/plan_picture.h"
 #include "client/command/proto_json.h"
+#include "client/command/status_text.h"
 #include "engine/base/output_file.h"
 #include "engine/command_line/program.h"
 
@@ -17,6 +20,13 @@ namespace {
 std::string StatusJson(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
   nlohmann::ordered_json json = ToJson(cluster);
   json["models"] = ToJson(models).at("models");
+  for (nlohmann::ordered_json& model : json["models"]) {
+    for (const v1::PlanStatus& plan : cluster.plans()) {
+      if (model.at("name") != plan.model()) continue;
+      model["predicted_token_us"] = plan.expected_token_ms() * 1e3;
+      model["measured_token_us"] = plan.measured_token_ms() * 1e3;
+    }
+  }
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -69,20 +79,26 @@ absl::Status Wait(Client& client, const StatusOptions& options) {
       options.timeout);
   if (!failure.ok()) return failure;
   if (!absl::IsDeadlineExceeded(status)) return status;
-  return absl::DeadlineExceededError(absl::StrCat("waited in vain: ", missing));
+  return absl::DeadlineExceededError(absl::StrCat("the time is up: ", missing));
 }
 
-absl::Status Show(Client& client, const v1::ClusterStatus& cluster, const StatusOptions& options) {
+// `shown` is what was shown last: a watcher is not shown the same again.
+absl::Status Show(Client& client, const v1::ClusterStatus& cluster, const StatusOptions& options,
+                  std::string& shown) {
   const auto models = client.ListModels();
   if (!models.ok()) return models.status();
   if (options.json) {
     return Print(StatusJson(cluster, *models));
   }
-  std::string text = StatusText(cluster, *models);
+  std::string text = options.verbose ? DetailsText(cluster, *models) : StatusText(cluster, *models);
   if (options.neurons) {
     for (const v1::PlanStatus& plan : cluster.plans()) text += NeuronsText(plan);
   }
-  return Print(options.watch ? text + "\n" : text);
+  if (!options.watch) return Print(text);
+  if (text == shown) return absl::OkStatus();
+  shown = text;
+  return Print(
+      absl::StrCat(absl::FormatTime("%H:%M:%S", absl::Now(), absl::LocalTimeZone()), "\n", text, "\n"));
 }
 
 }  // namespace
@@ -91,16 +107,17 @@ absl::Status RunStatus(Client& client, const StatusOptions& options) {
   if (options.wait_alive > 0 || options.wait_hosts > 0) {
     if (absl::Status status = Wait(client, options); !status.ok()) return status;
   }
+  std::string shown;
   if (!options.watch) {
     const auto cluster = client.GetCluster();
-    return cluster.ok() ? Show(client, *cluster, options) : cluster.status();
+    return cluster.ok() ? Show(client, *cluster, options, shown) : cluster.status();
   }
-  absl::Status shown;
+  absl::Status status;
   const absl::Status watched = client.WatchCluster([&](const v1::ClusterStatus& cluster) {
-    shown = Show(client, cluster, options);
-    return shown.ok();
+    status = Show(client, cluster, options, shown);
+    return status.ok();
   });
-  return shown.ok() ? watched : shown;
+  return status.ok() ? watched : status;
 }
 
 absl::Status RunPlan(Client& client, const std::string& model, const std::string& svg_path, bool json) {

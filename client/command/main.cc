@@ -257,6 +257,8 @@ void AddChat(CLI::App& main, const Common& common, Command& command) {
 void AddInspection(CLI::App& main, const Common& common, Command& command) {
   CLI::App& status = *main.add_subcommand("status", "Hosts, devices, links and models");
   auto options = std::make_shared<StatusOptions>();
+  status.add_flag("--verbose", options->verbose,
+                  "Show all figures: what each device can do, links, transfers");
   status.add_flag("--neurons", options->neurons,
                   "Show how many neurons of each layer each device has computed");
   status.add_flag("--watch", options->watch, "Show it again whenever it changes");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/scheduling/scheduler_pool.h"
 #include "daemon/serving/conversions.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/services.h"
@@ -57,12 +58,13 @@ LoadStream::Update LoadUpdate(const ModelHost& host, const std::string& name) {
 
 class ModelsService final : public v1::Models::CallbackService {
  public:
-  ModelsService(ModelHost& host, ChangeNotifier& notifier) : host_(host), notifier_(notifier) {}
+  ModelsService(ModelHost& host, const SchedulerPool& schedulers, ChangeNotifier& notifier)
+      : host_(host), schedulers_(schedulers), notifier_(notifier) {}
 
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListModelsRequest*,
                                  v1::ListModelsResponse* response) override {
     return Answer(context, [&] {
-      for (const ModelInfo& model : host_.List()) *response->add_models() = ToProto(model);
+      for (const ModelInfo& model : host_.List()) *response->add_models() = StatusOf(model);
       return absl::OkStatus();
     });
   }
@@ -71,7 +73,7 @@ class ModelsService final : public v1::Models::CallbackService {
                                 v1::ModelStatus* response) override {
     return Answer(context, [&]() -> absl::Status {
       HEARTH_ASSIGN_OR_RETURN(const ModelInfo model, FindModel(host_, request->name()));
-      *response = ToProto(model);
+      *response = StatusOf(model);
       return absl::OkStatus();
     });
   }
@@ -99,14 +101,28 @@ class ModelsService final : public v1::Models::CallbackService {
   }
 
  private:
+  // What is known of the model, and of its requests.
+  v1::ModelStatus StatusOf(const ModelInfo& model) const {
+    v1::ModelStatus status = ToProto(model);
+    for (const std::shared_ptr<Scheduler>& scheduler : schedulers_.All()) {
+      if (scheduler->model().name() != model.name) continue;
+      const Scheduler::Usage usage = scheduler->usage();
+      status.set_requests_running(static_cast<uint32_t>(usage.running));
+      status.set_requests_waiting(static_cast<uint32_t>(usage.waiting));
+    }
+    return status;
+  }
+
   ModelHost& host_;
+  const SchedulerPool& schedulers_;
   ChangeNotifier& notifier_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, ChangeNotifier& notifier) {
-  return std::make_unique<ModelsService>(models, notifier);
+std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, const SchedulerPool& schedulers,
+                                                 ChangeNotifier& notifier) {
+  return std::make_unique<ModelsService>(models, schedulers, notifier);
 }
 
 }  // namespace hearth

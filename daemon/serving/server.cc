@@ -96,7 +96,7 @@ class CoordinatorServer final : public Server {
         notifier_(kChangeInterval, kHeartbeat),
         requests_(options.scheduler.metrics),
         schedulers_(std::make_shared<SchedulerPool>(models, options.scheduler)),
-        services_{MakeGenerationService(*schedulers_), MakeModelsService(models, notifier_),
+        services_{MakeGenerationService(*schedulers_), MakeModelsService(models, *schedulers_, notifier_),
                   MakeClusterService(cluster, notifier_)} {}
 
   ~CoordinatorServer() override {

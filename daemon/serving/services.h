@@ -25,7 +25,8 @@ inline constexpr int kMaxResponseBytes = 32 << 20;
 std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers);
 
 // The services of models.proto and cluster.proto. What is passed outlives them.
-std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, ChangeNotifier& notifier);
+std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, const SchedulerPool& schedulers,
+                                                 ChangeNotifier& notifier);
 std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, ChangeNotifier& notifier);
 
 }  // namespace hearth

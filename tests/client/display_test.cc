@@ -1,5 +1,6 @@
 #include "client/command/display.h"
 
+#include "client/command/status_text.h"
 #include "engine/command_line/progress.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -71,15 +72,15 @@ v1::ClusterStatus TwoHosts() {
   return cluster;
 }
 
-TEST(StatusTextTest, ShowsHostsAndDevices) {
-  const std::string text = StatusText(TwoHosts(), {});
+TEST(DetailsTextTest, ShowsHostsAndDevices) {
+  const std::string text = DetailsText(TwoHosts(), {});
   for (const char* part : {"coordinator, alive", "cpu0", "reads 18.2 GB/s",
                            "worker, lost, last heard of 4.2 s ago", "no sync"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
 }
 
-TEST(StatusTextTest, WhatOthersWroteNeverReachesTheTerminalRaw) {
+TEST(DetailsTextTest, WhatOthersWroteNeverReachesTheTerminalRaw) {
   const std::string evil = "a\x1b[2J\nforged line\xff";
   v1::ClusterStatus cluster;
   v1::HostStatus& host = *cluster.add_hosts();
@@ -97,8 +98,9 @@ TEST(StatusTextTest, WhatOthersWroteNeverReachesTheTerminalRaw) {
   plan.set_model(evil);
   plan.set_explanation("two\nlines \x1b[31m");
   plan.add_shares()->set_host(evil);
-  for (const std::string& text : {StatusText(cluster, models), ProgressBar(1, 2, LoadingText(model), 200),
-                                  PlanText(plan), NeuronsText(plan)}) {
+  for (const std::string& text :
+       {DetailsText(cluster, models), StatusText(cluster, models), ProgressBar(1, 2, LoadingText(model), 200),
+        PlanText(plan), NeuronsText(plan)}) {
     EXPECT_THAT(text, Not(HasSubstr("\x1b")));
     EXPECT_THAT(text, Not(HasSubstr("\nforged")));
     EXPECT_THAT(text, Not(HasSubstr("\xff")));
@@ -114,8 +116,8 @@ TEST(NeuronsTextTest, ShowsEveryLayerOfEveryDevice) {
   }
 }
 
-TEST(StatusTextTest, EmptyClusterSaysHowToLoadAModel) {
-  const std::string text = StatusText({}, {});
+TEST(DetailsTextTest, EmptyClusterSaysHowToLoadAModel) {
+  const std::string text = DetailsText({}, {});
   EXPECT_THAT(text, HasSubstr("hearth load"));
   EXPECT_THAT(text, Not(HasSubstr("Links")));
 }

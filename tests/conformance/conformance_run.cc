@@ -142,10 +142,12 @@ int main(int argc, char** argv) {
   std::string pack = hearth::ConformancePack().string();
   std::string fixtures = "tests/engine/model/fixtures";
   std::string filter;
+  size_t every = 1;
   CLI::App app("Compares Hearth with reference logits, model by model");
   app.add_option("--pack", pack, "folder of the pack");
   app.add_option("--fixtures", fixtures, "folder of the project's own small models");
   app.add_option("--filter", filter, "only models with this in their name");
+  app.add_option("--every", every, "of the pack every so-manieth of them alone")->check(CLI::PositiveNumber);
   app.add_option("--devices", options.devices.cpus, "CPUs that share the model")->check(CLI::PositiveNumber);
   app.add_option("--gpus", options.devices.gpus, "GPUs that share it with them, emulated ones unless --cuda");
   app.add_flag_callback(
@@ -164,5 +166,5 @@ int main(int argc, char** argv) {
     std::printf("skipped: this machine does not have the instruction set %s\n", target.c_str());
     return hearth::kSkipped;
   }
-  return hearth::RunModels(hearth::ReadModels(pack, fixtures, filter), options) == 0 ? 0 : 1;
+  return hearth::RunModels(hearth::ReadModels(pack, fixtures, filter, every), options) == 0 ? 0 : 1;
 }

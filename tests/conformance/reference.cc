@@ -108,7 +108,7 @@ std::vector<std::filesystem::path> ListFiles(const std::filesystem::path& folder
 }
 
 std::vector<absl::StatusOr<ReferenceModel>> ReadModels(const std::string& pack, const std::string& fixtures,
-                                                       const std::string& filter) {
+                                                       const std::string& filter, size_t every) {
   std::vector<absl::StatusOr<ReferenceModel>> models;
   const auto wanted = [&](const std::filesystem::path& path) {
     return path.stem().string().find(filter) != std::string::npos;
@@ -121,9 +121,10 @@ std::vector<absl::StatusOr<ReferenceModel>> ReadModels(const std::string& pack, 
                 pack.c_str());
     return models;
   }
+  size_t count = 0;
   for (const char* folder : {"models", "quants", "powerinfer"}) {
     for (const std::filesystem::path& json : ListFiles(std::filesystem::path(pack) / folder, ".json")) {
-      if (wanted(json)) models.push_back(ReadReferenceModel(json));
+      if (wanted(json) && count++ % every == 0) models.push_back(ReadReferenceModel(json));
     }
   }
   return models;

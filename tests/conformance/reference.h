@@ -49,9 +49,9 @@ std::vector<std::filesystem::path> ListFiles(const std::filesystem::path& folder
                                              const std::string& extension);
 
 // The project's fixtures and, where there is one (says so where not), the models of the pack: those with
-// `filter` in their names.
+// `filter` in their names, of the pack's every `every`-th alone.
 std::vector<absl::StatusOr<ReferenceModel>> ReadModels(const std::string& pack, const std::string& fixtures,
-                                                       const std::string& filter);
+                                                       const std::string& filter, size_t every = 1);
 
 // How far logits are from a reference's, both (positions, vocabulary).
 struct LogitDifference {

@@ -24,43 +24,40 @@ std::string Explanation(const Cluster& cluster, const Model& model, const PlanOp
 
 TEST(ExplainTest, SingleHost) {
   EXPECT_EQ(Explanation({{LeaderHost("a", {Cpu("cpu")})}, 0}, DenseModel(2, 4, kMiB)),
-            "One token is expected to take 8.39 ms (119.2 tokens/s): 0.0 us on the leader a/cpu and 8.39 ms "
-            "in the FFNs "
-            "of 2 layers.\n"
-            "a/cpu (cpu) holds 8 of 8 neuron groups in 8.0 MiB of the 1.0 GiB it offers.");
+            "One token is expected to take 8.39 ms (119.2 tokens/s): 0.0 us on a/cpu alone and 8.39 ms "
+            "in the feed-forward networks of 2 layers.\n"
+            "a/cpu (cpu) holds 100 % of the neurons in 8.0 MiB of the 1.0 GiB it offers.");
 }
 
 TEST(ExplainTest, HotNeuronsOnAFullGpu) {
   Model model = SparseModel(2, {0.9, 0.1, 0.05, 0.05}, 10 * kMiB);
   model.leader_memory_bytes = 8 * kMiB;
   model.leader_bytes_per_token = 4 * kMiB;
-  EXPECT_EQ(Explanation({{LeaderHost("a", {Gpu("gpu", 30 * kMiB), Cpu("cpu")})}, 0}, model),
-            "One token is expected to take 4.61 ms (216.7 tokens/s): 419 us on the leader a/gpu and 4.19 ms "
-            "in the FFNs "
-            "of 2 layers.\n"
-            "a/gpu (gpu) holds 2 of 8 neuron groups in 28.0 MiB of the 30.0 MiB it offers (8.0 MiB for the "
-            "leader's "
-            "part); its neurons fire for 90.0 % of the tokens; its memory is full.\n"
-            "a/cpu (cpu) holds 6 of 8 neuron groups in 60.0 MiB of the 1.0 GiB it offers; its neurons fire "
-            "for 6.7 % of "
-            "the tokens.");
+  EXPECT_EQ(
+      Explanation({{LeaderHost("a", {Gpu("gpu", 30 * kMiB), Cpu("cpu")})}, 0}, model),
+      "One token is expected to take 4.61 ms (216.7 tokens/s): 419 us on a/gpu alone and 4.19 ms "
+      "in the feed-forward networks of 2 layers.\n"
+      "a/gpu (gpu) holds 25 % of the neurons in 28.0 MiB of the 30.0 MiB it offers (8.0 MiB of it for "
+      "leading); a token needs 90.0 % of its neurons; its memory is full.\n"
+      "a/cpu (cpu) holds 75 % of the neurons in 60.0 MiB of the 1.0 GiB it offers; a token needs 6.7 % of "
+      "its neurons.");
 }
 
 TEST(ExplainTest, HostThatHelpsSaysHowMuch) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu")}, 50)}, 0};
   EXPECT_EQ(Explanation(cluster, DenseModel(2, 8, 100000)),
-            "One token is expected to take 900 us (1111.1 tokens/s): 0.0 us on the leader a/cpu and 900 us "
-            "in the FFNs "
-            "of 2 layers, of which 100 us wait for links; 2 round trips.\n"
-            "a/cpu (cpu) holds 8 of 16 neuron groups in 781.2 KiB of the 1.0 GiB it offers.\n"
-            "b/cpu (cpu) holds 8 of 16 neuron groups in 781.2 KiB of the 1.0 GiB it offers.\n"
+            "One token is expected to take 900 us (1111.1 tokens/s): 0.0 us on a/cpu alone and 900 us "
+            "in the feed-forward networks of 2 layers, of which 100 us wait for links; 2 round trips.\n"
+            "a/cpu (cpu) holds 50 % of the neurons in 781.2 KiB of the 1.0 GiB it offers.\n"
+            "b/cpu (cpu) holds 50 % of the neurons in 781.2 KiB of the 1.0 GiB it offers.\n"
             "Host b saves 700 us per token: host a alone would take 1.60 ms.");
 }
 
 TEST(ExplainTest, HostBehindAFastLinkHidesItsRoundTrips) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu")}, 10)}, 0};
-  EXPECT_THAT(Explanation(cluster, DenseModel(2, 3, 100000)),
-              HasSubstr("in the FFNs of 2 layers; 2 round trips, all hidden behind local work."));
+  EXPECT_THAT(
+      Explanation(cluster, DenseModel(2, 3, 100000)),
+      HasSubstr("in the feed-forward networks of 2 layers; 2 round trips, all hidden behind local work."));
 }
 
 TEST(ExplainTest, HostBehindASlowLinkGetsNothingWithTheFigures) {
@@ -109,10 +106,8 @@ TEST(ExplainTest, FastHostThatIsNeededForItsMemoryIsWelcome) {
 TEST(ExplainTest, WishToUseEveryHostStatesItsPrice) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu")}, 400)}, 0};
   const std::string text = Explanation(cluster, DenseModel(2, 4, 30000), {.use_every_host = true});
-  EXPECT_THAT(
-      text,
-      HasSubstr("\nEvery host was asked to take part: this costs 680 us per token against the plan without "
-                "that wish (240 us)."));
+  EXPECT_THAT(text, HasSubstr("\nEvery host takes part because that was asked for: otherwise a token would "
+                              "take 240 us, 680 us less."));
   EXPECT_THAT(text, Not(HasSubstr("gets nothing")));
 }
 

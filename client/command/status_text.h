@@ -1,0 +1,17 @@
+#ifndef HEARTH_CLIENT_COMMAND_STATUS_TEXT_H_
+#define HEARTH_CLIENT_COMMAND_STATUS_TEXT_H_
+
+#include <string>
+
+#include "proto/hearth/v1/cluster.pb.h"
+#include "proto/hearth/v1/models.pb.h"
+
+namespace hearth {
+
+// What `hearth status` shows to people first: what runs where, how fast it is, whether anything is wrong and
+// what to do about it. Pure. All figures are in DetailsText (display.h).
+std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models);
+
+}  // namespace hearth
+
+#endif  // HEARTH_CLIENT_COMMAND_STATUS_TEXT_H_
