@@ -10,12 +10,14 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/channel/frame_socket_impl.h"
 #include "engine/base/check.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/spin.h"
 #include "engine/base/status_macros.h"
 
@@ -26,9 +28,36 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using Clock = FrameSocket::Clock;
 
-// About what waking a sleeping thread costs: spinning longer gains nothing, and takes the core from whoever
-// computes.
+// About what waking a sleeping thread costs: until then the core is kept.
 constexpr std::chrono::microseconds kSpin{30};
+// Until then it is offered to others again and again: waking up would cost a decode loop, which sends the
+// next message after a layer's work, a share of each of its round trips. Where CPU time is limited that time
+// is worth more.
+constexpr std::chrono::microseconds kStayAwake{1000};
+
+// Waits busily, again from each Restart on.
+class BusyWait {
+ public:
+  BusyWait() { Restart(); }
+
+  void Restart() { start_ = Clock::now(); }
+  // False when it has lasted long enough, at once from then on.
+  bool Wait() {
+    static const bool stays_awake = !ReadProcessLimits().cpu_time_is_limited;
+    const Clock::duration waited = Clock::now() - start_;
+    if (waited < kSpin) {
+      CpuRelax();
+      return true;
+    }
+    if (!stays_awake || waited >= kStayAwake) return false;
+    std::this_thread::yield();
+    return true;
+  }
+
+ private:
+  Clock::time_point start_;
+};
+
 // The most that one TLS record carries.
 constexpr size_t kRecordBytes = 16384;
 
@@ -233,21 +262,17 @@ absl::StatusOr<FrameHeader> FrameSocket::ReceiveHeader(Clock::time_point deadlin
 }
 
 absl::Status FrameSocket::Receive(absl::Span<uint8_t> out, Clock::time_point deadline) {
-  Clock::time_point spin_end = Clock::now() + kSpin;
+  BusyWait busy;
   while (!out.empty()) {
     boost::system::error_code error;
     const size_t received = impl_->ReadSome(out, error);
     if (error == asio::error::would_block) {
-      if (Clock::now() < spin_end) {
-        CpuRelax();
-        continue;
-      }
-      HEARTH_RETURN_IF_ERROR(AwaitReady(POLLIN, deadline));
+      if (!busy.Wait()) HEARTH_RETURN_IF_ERROR(AwaitReady(POLLIN, deadline));
       continue;
     }
     if (error) return Lost(peer_, error == asio::error::eof ? "closed by the other side" : error.message());
     out.remove_prefix(received);
-    spin_end = Clock::now() + kSpin;
+    busy.Restart();
   }
   return absl::OkStatus();
 }

@@ -40,8 +40,8 @@ class OutgoingFrame {
 // Which end of a TLS connection.
 enum class TlsEnd { kServer, kClient };
 
-// A TCP connection that carries frames, from StartTls on within TLS. Waiting for bytes first spins for some
-// microseconds, since the next message of a decode loop usually follows at once, and then sleeps.
+// A TCP connection that carries frames, from StartTls on within TLS. Waiting for bytes keeps the thread awake
+// for a millisecond, since the next message of a decode loop usually follows at once, and then sleeps.
 //
 // One thread at a time sends and one receives; Close may be called by any thread at any time and makes both
 // fail at once. TLS writes without Asio: a process that uses it ignores SIGPIPE.

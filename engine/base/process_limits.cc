@@ -183,6 +183,7 @@ ProcessLimits ReadProcessLimits(const std::string& root) {
   }
   ProcessLimits limits;
   limits.threads = std::max(1, static_cast<int>(std::ceil(quota)));
+  limits.cpu_time_is_limited = quota < cpus;
   limits.memory_bytes = memory.limit;
   limits.memory_free_bytes = memory.free;
   limits.text = Describe(limits, cpus, quota, machine_bytes);

@@ -10,8 +10,9 @@ namespace hearth {
 // a host offers and of what counts as free. The narrowest limit counts: the machine, the CPUs that the
 // process is bound to, and the control groups (cgroup v1 and v2) that it is in, from its own up to the root.
 struct ProcessLimits {
-  int threads = 1;                 // CPUs it is bound to, at most its quota of CPU time, rounded up
-  uint64_t memory_bytes = 0;       // of the machine, at most its memory limit
+  int threads = 1;                   // CPUs it is bound to, at most its quota of CPU time, rounded up
+  bool cpu_time_is_limited = false;  // by a quota: waiting busily takes it from computing
+  uint64_t memory_bytes = 0;         // of the machine, at most its memory limit
   uint64_t memory_free_bytes = 0;  // available on the machine, at most the limit less what is used; the page
                                    // cache counts as free
   // "2 threads (CPU quota 1.5 of 8 CPUs), 4.0 GiB of memory (limit of its control group; the machine has 16.0

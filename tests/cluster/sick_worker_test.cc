@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -18,12 +19,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Within which both happen: 3 s where nothing else runs, which the output shows; a busy machine gets more.
+// Within which a sickness is noticed, and its end. A busy machine has a few tries.
 #if HEARTH_SANITIZED
 constexpr absl::Duration kSoon = absl::Seconds(60);
 #else
-constexpr absl::Duration kSoon = absl::Seconds(15);
+constexpr absl::Duration kSoon = absl::Seconds(3);
 #endif
+constexpr int kTries = 4;
 
 #ifdef STOPPED_CLOCK
 const std::vector<std::string> kWorkerEnvironment = {"LD_PRELOAD=" STOPPED_CLOCK};
@@ -45,25 +47,41 @@ class SickWorker : public ::testing::Test {
     EXPECT_TRUE(client_.LoadModel(load, [](const auto&) {}).ok());
   }
 
-  // That the cluster gets there, and soon.
-  void ExpectSoon(const std::function<bool(const v1::ClusterStatus&)>& condition) {
+  // How long the cluster takes to get there.
+  absl::Duration Await(const std::function<bool(const v1::ClusterStatus&)>& condition) {
     const absl::Time start = absl::Now();
     EXPECT_TRUE(AwaitCluster(client_, condition));
-    EXPECT_LE(absl::Now() - start, kSoon);
-    std::printf("%.2f s\n", absl::ToDoubleSeconds(absl::Now() - start));
+    return absl::Now() - start;
   }
-  // That the worker is found lost, by name and with a reason, and the coordinator goes on alone.
-  void ExpectLost() {
-    ExpectSoon([](const auto& status) {
+  void ExpectGenerates() {
+    EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 20)).size(), 20u);
+  }
+  // Until the worker is found lost, by name and with a reason, and the coordinator goes on alone.
+  absl::Duration AwaitLost() {
+    return Await([](const auto& status) {
       const v1::HostStatus& worker = status.hosts(1);
       return worker.name() == "worker" && worker.state() == v1::HOST_STATE_LOST && !worker.detail().empty() &&
              OnlyCoordinatorHasShare(status, "coordinator");
     });
-    EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 20)).size(), 20u);
   }
-  void ExpectUsed() {
-    ExpectSoon([](const auto& status) { return HostHasShare(status, "worker"); });
-    EXPECT_EQ(GenerateTokens(client_, GreedyRequest("And God said", 20)).size(), 20u);
+  absl::Duration AwaitUsed() {
+    return Await([](const auto& status) { return HostHasShare(status, "worker"); });
+  }
+  // That it is noticed within kSoon when the worker falls sick, and within kSoon that it is well again.
+  void ExpectSoonLostAndUsedAgain(const std::function<void()>& sicken, const std::function<void()>& heal) {
+    absl::Duration lost = absl::InfiniteDuration(), used = absl::InfiniteDuration();
+    for (int i = 0; i < kTries && std::max(lost, used) > kSoon && !HasFailure(); ++i) {
+      sicken();
+      lost = std::min(lost, AwaitLost());
+      ExpectGenerates();
+      heal();
+      used = std::min(used, AwaitUsed());
+      ExpectGenerates();
+    }
+    EXPECT_LE(lost, kSoon);
+    EXPECT_LE(used, kSoon);
+    std::printf("lost after %.2f s, used again after %.2f s\n", absl::ToDoubleSeconds(lost),
+                absl::ToDoubleSeconds(used));
   }
 
   TemporaryFolder folder_;
@@ -79,30 +97,22 @@ class SickWorker : public ::testing::Test {
 
 TEST_F(SickWorker, ThatHangsIsLeftOutAndTakenBackWhenItGoesOn) {
   LoadModel();
-  ExpectUsed();
-  worker_.Freeze();
-  ExpectLost();
-  worker_.Thaw();
-  ExpectUsed();
+  AwaitUsed();
+  ExpectSoonLostAndUsedAgain([&] { worker_.Freeze(); }, [&] { worker_.Thaw(); });
 }
 
 TEST_F(SickWorker, ThatCannotBeHeardIsLeftOutAndTakenBackWhenItCan) {
   LoadModel();
-  ExpectUsed();
-  wire_.SetSilent(true);
-  ExpectLost();
-  wire_.SetSilent(false);
-  ExpectUsed();
+  AwaitUsed();
+  ExpectSoonLostAndUsedAgain([&] { wire_.SetSilent(true); }, [&] { wire_.SetSilent(false); });
 }
 
 #ifdef STOPPED_CLOCK
 TEST_F(SickWorker, WhoseClockStandsStillIsLeftOutAndTakenBackWhenItGoesOn) {
   LoadModel();
-  ExpectUsed();
-  kill(worker_.pid(), SIGUSR2);
-  ExpectLost();
-  kill(worker_.pid(), SIGUSR2);
-  ExpectUsed();
+  AwaitUsed();
+  const auto toggle = [&] { kill(worker_.pid(), SIGUSR2); };
+  ExpectSoonLostAndUsedAgain(toggle, toggle);
 }
 #endif
 
@@ -113,7 +123,7 @@ TEST_F(SickWorker, ThatCannotWriteToItsDiskIsLeftOutAndTakenBackWhenItCan) {
   std::ofstream(partial) << "in the way";
   const absl::Time start = absl::Now();
   LoadModel();
-  EXPECT_LE(absl::Now() - start, kSoon);
+  EXPECT_LE(absl::Now() - start, kTries * kSoon);
   const auto status = client_.GetCluster();
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_TRUE(OnlyCoordinatorHasShare(*status, "coordinator"));
@@ -121,7 +131,8 @@ TEST_F(SickWorker, ThatCannotWriteToItsDiskIsLeftOutAndTakenBackWhenItCan) {
 
   std::filesystem::remove(partial);
   std::filesystem::rename(partial + ".away", partial);
-  ExpectUsed();
+  EXPECT_LE(AwaitUsed(), kTries * kSoon);
+  ExpectGenerates();
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ TEST_F(ProcessLimitsTest, GroupsWithoutLimitsDoNotLimit) {
   Write("/sys/fs/cgroup/a/cpu.max", "max 100000\n");
   Write("/sys/fs/cgroup/a/memory.max", "max\n");
   EXPECT_EQ(Read().threads, threads);
+  EXPECT_FALSE(Read().cpu_time_is_limited);
   EXPECT_EQ(Read().memory_bytes, 16384 * kMib);
   EnterVersion1("/a");
   Write("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "-1\n");
@@ -80,6 +81,7 @@ TEST_F(ProcessLimitsTest, QuotaOfCpuTimeIsRoundedUp) {
   Write("/sys/fs/cgroup/a/cpu.max", "50000 100000\n");
   EXPECT_EQ(Read().threads, 1);
   EXPECT_THAT(Read().text, HasSubstr("1 threads (CPU quota 0.5 of"));
+  EXPECT_TRUE(Read().cpu_time_is_limited);
   EnterVersion1("/a");
   Write("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "20000\n");
   Write("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
