@@ -71,7 +71,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   app.add_option_function<std::string>(
          "--http",
          [&config](const std::string& address) { config.http = address.empty() ? kHttpOff : address; },
-         "Where OpenAI's clients connect, and /health and /metrics are; off: nowhere; default: " +
+         "Where browsers find the dashboard and OpenAI's clients connect, and /health and /metrics are; off: "
+         "nowhere; default: " +
              std::string(kDefaultHttp) + " where it is free")
       ->expected(0, 1)
       ->type_name("HOST:PORT")

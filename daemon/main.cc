@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
+#include "daemon/dashboard/dashboard.h"
 #include "daemon/http/http_server.h"
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
@@ -187,6 +188,7 @@ size_t RaiseFileLimit() {
 // The HTTP face, if there is one, and what the daemon says about it.
 struct HttpFace {
   std::unique_ptr<HttpHandler> api;
+  std::unique_ptr<Dashboard> dashboard;
   std::unique_ptr<HttpServer> server;  // null: off
   std::string text;
 };
@@ -199,16 +201,25 @@ absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc) {
   options.limits.connections = std::min(options.limits.connections, RaiseFileLimit() / 2);
   face.api = MakeOpenAiApi(grpc.InProcessChannel(),
                            {.allowed_origins = config.http_allow_origins, .metrics = grpc.Metrics()});
-  absl::StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Start(options, *face.api);
+  const bool coordinator = config.join.empty();
+  face.dashboard = MakeDashboard(grpc.InProcessChannel(),
+                                 {.version = HEARTH_VERSION,
+                                  .coordinator = coordinator,
+                                  .allowed_origins = config.http_allow_origins,
+                                  .chronicle = {.metrics = grpc.Metrics(), .always = coordinator}},
+                                 *face.api);
+  absl::StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Start(options, *face.dashboard);
   if (server.ok()) {
     face.server = *std::move(server);
-    face.text = absl::StrCat("OpenAI clients: http://", face.server->address(), "/v1");
+    face.text = absl::StrCat("dashboard: http://", face.server->address(), "/   OpenAI clients: http://",
+                             face.server->address(), "/v1");
     return face;
   }
   // Somebody who asked for nothing gets a daemon that works; often the port is another daemon's of this
   // machine.
   if (config.http || !absl::IsUnavailable(server.status())) return server.status();
-  face.text = absl::StrCat("no port for OpenAI clients: another program has ", kDefaultHttp,
+  face.dashboard.reset();
+  face.text = absl::StrCat("no port for the dashboard and OpenAI clients: another program has ", kDefaultHttp,
                            "; choose one with --http HOST:PORT, or --http off");
   spdlog::warn("{}", face.text);
   return face;
@@ -288,6 +299,7 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   WarnUnlessOk(manager.Stopping());
   if (home.lan != nullptr) home.lan->Close();
   server->EndGenerations();
+  if (http.server) http.dashboard->Stop();
   node->Stop();
   if (http.server) http.server->Stop(absl::ToChronoMilliseconds(kShutdownGrace));
   server->Shutdown(kShutdownGrace);

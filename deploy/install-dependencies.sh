@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Hearth is built and tested with, from Debian's own packages (Debian 12 or newer).
-# Usage: deploy/install-dependencies.sh        (as root, or as a user who may use sudo)
+# Usage: deploy/install-dependencies.sh [--browser]    (as root, or as a user who may use sudo)
+#        --browser: Chromium as well, for the tests of the dashboard
 set -euo pipefail
 
 packages=(
@@ -21,9 +22,11 @@ done
 # Tests of the HTTP face use node and npm, from Debian or elsewhere.
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+browser=no
+[ "${1:-}" != --browser ] || command -v chromium >/dev/null || browser=yes
 boost=yes
 installed libboost1.81-dev || boost=no
-if [ ${#missing[@]} -eq 0 ] && [ "$boost" = yes ]; then
+if [ ${#missing[@]} -eq 0 ] && [ "$boost" = yes ] && [ "$browser" = no ]; then
   echo "All packages are installed."
   exit 0
 fi
@@ -38,5 +41,7 @@ fi
 if [ "$boost" = no ]; then
   if apt-cache show libboost1.81-dev >/dev/null 2>&1; then missing+=(libboost1.81-dev); else missing+=(libboost-dev); fi
 fi
+# Where there is none the tests say so.
+if [ "$browser" = yes ] && apt-cache show chromium >/dev/null 2>&1; then missing+=(chromium); fi
 echo "Installing: ${missing[*]}"
 "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -30,7 +30,7 @@ run_preset() {
 }
 
 [ $# -gt 0 ] || set -- release
-deploy/install-dependencies.sh
+deploy/install-dependencies.sh --browser
 for preset in "$@"; do
   [ -n "${minutes[$preset]:-}" ] || { echo "deploy/test.sh: no $preset; there are: ${!minutes[*]}" >&2; exit 2; }
   started=$SECONDS

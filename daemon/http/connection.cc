@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "daemon/http/api_error.h"
+#include "daemon/http/own_page.h"
 
 namespace hearth {
 namespace {
@@ -49,7 +50,7 @@ std::string Field(const http::fields& fields, http::field name) {
   return std::string(value.data(), value.size());
 }
 
-HttpRequest ToRequest(http::request<http::string_body> message) {
+HttpRequest ToRequest(http::request<http::string_body> message, bool from_this_machine) {
   HttpRequest request;
   request.method = std::string(message.method_string());
   if (request.method == "HEAD") request.method = "GET";
@@ -58,6 +59,9 @@ HttpRequest ToRequest(http::request<http::string_body> message) {
   request.content_encoding = Field(message, http::field::content_encoding);
   request.origin = Field(message, http::field::origin);
   request.requested_headers = Field(message, http::field::access_control_request_headers);
+  request.host = Field(message, http::field::host);
+  request.if_none_match = Field(message, http::field::if_none_match);
+  request.from_this_machine = from_this_machine;
   request.body = std::move(message.body());
   return request;
 }
@@ -191,7 +195,10 @@ void Connection::Dispatch() {
   head_only_ = message.method() == http::verb::head;
   answer_ended_ = false;
   gone_ = nullptr;
-  handler_.Handle(ToRequest(std::move(message)), std::make_shared<ConnectionExchange>(shared_from_this()));
+  error_code gone;
+  const asio::ip::address client = socket_.remote_endpoint(gone).address();
+  handler_.Handle(ToRequest(std::move(message), !gone && IsLoopback(client)),
+                  std::make_shared<ConnectionExchange>(shared_from_this()));
   Read();
 }
 

@@ -17,6 +17,9 @@ struct HttpRequest {
   std::string content_encoding;   // likewise
   std::string origin;             // the web page that asks, as browsers tell it; empty: none
   std::string requested_headers;  // of a browser's preflight
+  std::string host;               // whom the client means to talk to, HOST[:PORT]; empty: it does not say
+  std::string if_none_match;      // what it has already, as it came; empty: nothing
+  bool from_this_machine = false;
   std::string body;
 };
 

@@ -16,6 +16,7 @@
 #include "daemon/grpc_status.h"
 #include "daemon/http/api_error.h"
 #include "daemon/http/json_input.h"
+#include "daemon/http/own_page.h"
 #include "daemon/openai/answer.h"
 #include "daemon/openai/chat_completion_request.h"
 #include "daemon/openai/completion_request.h"
@@ -110,6 +111,7 @@ class OpenAiApi final : public HttpHandler {
 
   // False when the page was refused.
   bool AdmitPage(const HttpRequest& request, Exchange& exchange) const {
+    if (IsOwnPage(request)) return true;
     for (const std::string& allowed : options_.allowed_origins) {
       if (allowed != "*" && !absl::EqualsIgnoreCase(allowed, request.origin)) continue;
       exchange.AddHeader("Access-Control-Allow-Origin", allowed == "*" ? "*" : allowed);

@@ -13,8 +13,8 @@
 namespace hearth {
 
 struct OpenAiApiOptions {
-  // Web pages of these origins ("https://chat.example") may use the API from a browser, "*": all may. Other
-  // pages are refused: whoever visits a page does not lend it the models of the home.
+  // Web pages of these origins ("https://chat.example") may use the API from a browser, "*": all may; and the
+  // daemon's own. Other pages are refused: whoever visits a page does not lend it the models of the home.
   std::vector<std::string> allowed_origins;
   std::vector<std::shared_ptr<prometheus::Collectable>> metrics;  // what /metrics shows
 };

@@ -19,7 +19,7 @@ TEST(ReadyTextTest, IsOneLineWhenEveryModelIsReady) {
             "hearthd ready on 127.0.0.1:7770\n");
 }
 
-TEST(ReadyTextTest, SaysInTheSecondLineWhereOpenAiClientsConnect) {
+TEST(ReadyTextTest, SaysInTheSecondLineWhereHttpIs) {
   EXPECT_EQ(ReadyText("127.0.0.1:7770", "OpenAI clients: http://127.0.0.1:7780/v1", {}),
             "hearthd ready on 127.0.0.1:7770\n"
             "OpenAI clients: http://127.0.0.1:7780/v1\n");
