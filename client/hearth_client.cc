@@ -1,17 +1,13 @@
 #include "client/hearth_client.h"
 
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/message.h>
 #include <grpcpp/grpcpp.h>
 
 #include <utility>
-#include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "client/call_status.h"
 #include "client/first_answer.h"
-#include "engine/base/printable.h"
+#include "client/resuming_stream.h"
 #include "proto/channel.h"
 #include "proto/hearth/v1/cluster.grpc.pb.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
@@ -21,74 +17,13 @@
 namespace hearth {
 namespace {
 
-// gRPC's own words for a server that is not there.
-bool NotReached(const grpc::Status& status) {
-  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
-         (absl::StartsWith(status.error_message(), "failed to connect") ||
-          absl::StartsWith(status.error_message(), "DNS resolution failed") ||
-          absl::StartsWith(status.error_message(), "connections to all backends failing"));
-}
-
-absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
-  if (status.ok()) return absl::OkStatus();
-  if (NotReached(status)) {
-    return absl::UnavailableError(absl::StrCat(
-        "no hearthd answers at ", server,
-        "; start one with `hearthd --model FILE.gguf`, or name another one with --server HOST:PORT"));
-  }
-  // The codes of both have the same numbers.
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
-
 absl::Status NoAnswer(const std::string& server, absl::Duration patience) {
   return absl::DeadlineExceededError(
       absl::StrCat("the program at ", server, " has not answered for ", absl::FormatDuration(patience),
                    "; look whether hearthd still works there, and start it anew if not"));
 }
 
-void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
-  if (timeout != absl::InfiniteDuration()) context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-}
-
-constexpr int kMaxResponseBytes = 64 << 20;           // the tokens of a long text take more bytes than it
-constexpr size_t kMaxRequestBytes = size_t{4} << 20;  // what a gRPC server takes unless told otherwise
-
-// The name of a string field, at any depth, that is no UTF-8; empty: all are.
-std::string FieldWithoutUtf8(const google::protobuf::Message& message) {
-  using google::protobuf::FieldDescriptor;
-  const google::protobuf::Reflection& reflection = *message.GetReflection();
-  std::vector<const FieldDescriptor*> fields;
-  reflection.ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
-    for (int i = 0; i < count; ++i) {
-      if (field->type() == FieldDescriptor::TYPE_STRING) {
-        const std::string text = field->is_repeated() ? reflection.GetRepeatedString(message, field, i)
-                                                      : reflection.GetString(message, field);
-        if (!IsUtf8(text)) return field->name();
-      } else if (field->type() == FieldDescriptor::TYPE_MESSAGE) {
-        const std::string inner =
-            FieldWithoutUtf8(field->is_repeated() ? reflection.GetRepeatedMessage(message, field, i)
-                                                  : reflection.GetMessage(message, field));
-        if (!inner.empty()) return inner;
-      }
-    }
-  }
-  return "";
-}
-
-// Finds what gRPC and protobuf would refuse in words of their own.
-absl::Status CheckCanBeSent(const google::protobuf::Message& request) {
-  if (const std::string field = FieldWithoutUtf8(request); !field.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the ", field, " is not valid UTF-8; convert it, for example with iconv"));
-  }
-  if (const size_t bytes = request.ByteSizeLong(); bytes > kMaxRequestBytes) {
-    return absl::OutOfRangeError(absl::StrCat("the request has ", bytes, " bytes; at most ", kMaxRequestBytes,
-                                              " can be sent; shorten the text"));
-  }
-  return absl::OkStatus();
-}
+constexpr int kMaxResponseBytes = 64 << 20;  // the tokens of a long text take more bytes than it
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server, const ConnectionKey& key) {
   grpc::ChannelArguments arguments = HearthChannelArguments();
@@ -96,55 +31,15 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server, const Conn
   return OpenChannel(server, key, arguments);
 }
 
-class Stream final : public GenerationStream {
- public:
-  // `method` starts the call of `request`.
-  template <typename Request>
-  Stream(v1::Generation::Stub& stub,
-         std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> (v1::Generation::Stub::*method)(
-             grpc::ClientContext*, const Request&),
-         const Request& request, absl::Duration timeout, std::string server)
-      : server_(std::move(server)) {
-    if (absl::Status status = CheckCanBeSent(request); !status.ok()) {
-      status_ = std::move(status);
-      return;
-    }
-    SetTimeout(context_, timeout);
-    reader_ = (stub.*method)(&context_, request);
-  }
-
-  ~Stream() override {
-    if (status_) return;
-    context_.TryCancel();
-    while (Next()) {
-    }
-  }
-
-  std::optional<v1::GenerateResponse> Next() override {
-    v1::GenerateResponse event;
-    if (status_) return std::nullopt;
-    if (reader_->Read(&event)) return event;
-    status_ = FromGrpc(reader_->Finish(), server_);
-    return std::nullopt;
-  }
-
-  absl::Status Finish() override {
-    return status_.value_or(absl::FailedPreconditionError("the stream goes on"));
-  }
-  void Cancel() override { context_.TryCancel(); }
-
- private:
-  const std::string server_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
-  std::optional<absl::Status> status_;  // at the end
-};
-
 }  // namespace
 
 struct Client::Stubs {
-  Stubs(const std::string& server_name, const ConnectionKey& key, absl::Duration patience)
-      : server(server_name), first_answer(patience), channel(MakeChannel(server, key)) {}
+  Stubs(const std::string& server_name, const ConnectionKey& key, absl::Duration patience,
+        absl::Duration resume)
+      : server(server_name),
+        first_answer(patience),
+        resume_within(resume),
+        channel(MakeChannel(server, key)) {}
 
   // Calls a unary method that answers at once.
   template <typename Stub, typename Request, typename Response>
@@ -163,6 +58,7 @@ struct Client::Stubs {
 
   const std::string server;
   const absl::Duration first_answer;
+  const absl::Duration resume_within;
   const std::shared_ptr<grpc::Channel> channel;
   v1::Generation::Stub generation{channel};
   v1::Models::Stub models{channel};
@@ -170,20 +66,21 @@ struct Client::Stubs {
   v1::Home::Stub home{channel};
 };
 
-Client::Client(const std::string& server, const ConnectionKey& key, absl::Duration first_answer)
-    : stubs_(std::make_unique<Stubs>(server, key, first_answer)) {}
+Client::Client(const std::string& server, const ConnectionKey& key, absl::Duration first_answer,
+               absl::Duration resume_within)
+    : stubs_(std::make_unique<Stubs>(server, key, first_answer, resume_within)) {}
 
 Client::~Client() = default;
 
 std::unique_ptr<GenerationStream> Client::StartGenerate(const v1::GenerateRequest& request,
                                                         absl::Duration timeout) {
-  return std::make_unique<Stream>(stubs_->generation, &v1::Generation::Stub::Generate, request, timeout,
-                                  stubs_->server);
+  return std::make_unique<ResumingStream>(stubs_->channel, stubs_->server, request,
+                                          StreamPatience{timeout, stubs_->resume_within});
 }
 
 std::unique_ptr<GenerationStream> Client::StartChat(const v1::ChatRequest& request, absl::Duration timeout) {
-  return std::make_unique<Stream>(stubs_->generation, &v1::Generation::Stub::Chat, request, timeout,
-                                  stubs_->server);
+  return std::make_unique<ResumingStream>(stubs_->channel, stubs_->server, request,
+                                          StreamPatience{timeout, stubs_->resume_within});
 }
 
 absl::StatusOr<v1::Finished> Client::Generate(

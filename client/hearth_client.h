@@ -17,7 +17,8 @@
 
 namespace hearth {
 
-// A generation that is under way. Destroying it cancels what is left.
+// A generation that is under way. Destroying it cancels what is left. Where the connection breaks or the
+// daemon is started anew it goes on by itself, with the very next token: Next takes longer then.
 class GenerationStream {
  public:
   virtual ~GenerationStream() = default;
@@ -47,8 +48,10 @@ class Client {
  public:
   // `server`: HOST:PORT. Connects at the first call. With a key the connection is encrypted, to the
   // coordinator's port for other machines.
+  // `resume_within`: how long a generation that broke is tried to be gone on with. 0: not at all.
   explicit Client(const std::string& server, const ConnectionKey& key = {},
-                  absl::Duration first_answer = absl::Seconds(30));
+                  absl::Duration first_answer = absl::Seconds(30),
+                  absl::Duration resume_within = absl::Minutes(1));
   ~Client();
 
   // Starts a generation. `timeout`: how long all of it may take.

@@ -31,6 +31,7 @@
 #include "daemon/remembered_models.h"
 #include "daemon/service_manager.h"
 #include "daemon/serving/server.h"
+#include "daemon/state/sqlite_store.h"
 #include "daemon/watchdog.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/output_file.h"
@@ -154,16 +155,30 @@ absl::Status OpenLan(const Config& config, Server& server, HomeFace& face) {
   return absl::OkStatus();
 }
 
+// Where a coordinator keeps what the next one is to have; null on a worker, and where that does not work: the
+// daemon does.
+std::unique_ptr<StateStore> OpenState(const Config& config) {
+  if (!config.join.empty()) return nullptr;
+  absl::StatusOr<std::unique_ptr<StateStore>> store = OpenSqliteStore(config.state_dir + "/state.sqlite");
+  if (store.ok()) return *std::move(store);
+  spdlog::warn("requests and loaded models do not outlive this daemon: {}",
+               Printable(store.status().message()));
+  return nullptr;
+}
+
 // What clients load is remembered there; null where it is not to be.
-absl::StatusOr<std::unique_ptr<RememberedModels>> OpenRememberedModels(const Config& config, Node& node) {
-  if (!config.remember_models || node.model_host() == nullptr) return nullptr;
-  return RememberedModels::Open(*node.model_host(), config.state_dir + "/loaded-models");
+absl::StatusOr<std::unique_ptr<RememberedModels>> OpenRememberedModels(const Config& config, Node& node,
+                                                                       StateStore* state) {
+  if (!config.remember_models || node.model_host() == nullptr || state == nullptr) return nullptr;
+  return RememberedModels::Open(*node.model_host(), *state, config.state_dir + "/loaded-models");
 }
 
 // `models`: null on a worker.
 absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& node, ModelHost* models,
-                                                    const ConnectionKey& key, grpc::Service* home) {
+                                                    const ConnectionKey& key, grpc::Service* home,
+                                                    StateStore* state) {
   ServerOptions options;
+  options.state = state;
   options.listen = config.listen;
   options.scheduler.queue = config.queue;
   options.scheduler.token_wait = absl::Milliseconds(config.token_wait_ms);
@@ -262,11 +277,12 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(config));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
                           Node::Create(ToNodeOptions(config, home.home ? home.home->key() : key)));
+  const std::unique_ptr<StateStore> state = OpenState(config);
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<RememberedModels> remembered,
-                          OpenRememberedModels(config, *node));
+                          OpenRememberedModels(config, *node, state.get()));
   ModelHost* const served = remembered ? remembered.get() : node->model_host();
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
-                          StartServer(config, *node, served, key, home.service.get()));
+                          StartServer(config, *node, served, key, home.service.get(), state.get()));
   if (home.home != nullptr) {
     home.home->SetRemovedListener([&node = *node, &server = *server](const HostId& id) {
       node.Forget(id);

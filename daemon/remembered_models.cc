@@ -1,13 +1,14 @@
 #include "daemon/remembered_models.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <map>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/input_file.h"
-#include "engine/base/output_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
@@ -37,21 +38,36 @@ absl::StatusOr<std::map<std::string, std::string>> ReadPaths(const std::string& 
   return paths;
 }
 
+void WarnUnlessRemembered(const absl::Status& status) {
+  if (!status.ok()) spdlog::warn("models are not remembered: {}", Printable(status.message()));
+}
+
+// Takes over what an earlier version has remembered.
+absl::Status TakeOver(const std::string& file, StateStore& store) {
+  HEARTH_ASSIGN_OR_RETURN(const auto paths, ReadPaths(file));
+  for (const auto& [name, path] : paths) {
+    if (const absl::Status status = store.PutModel(name, path); !status.ok()) {
+      WarnUnlessRemembered(status);
+      return absl::OkStatus();  // the file stays, for the next time
+    }
+  }
+  unlink(file.c_str());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RememberedModels>> RememberedModels::Open(ModelHost& host,
-                                                                         const std::string& file) {
-  HEARTH_ASSIGN_OR_RETURN(auto paths, ReadPaths(file));
-  auto models = std::unique_ptr<RememberedModels>(new RememberedModels(host, file));
-  MutexLock lock(&models->mutex_);
-  models->paths_ = std::move(paths);
-  lock.Unlock();
-  return models;
+absl::StatusOr<std::unique_ptr<RememberedModels>> RememberedModels::Open(ModelHost& host, StateStore& store,
+                                                                         const std::string& former_file) {
+  HEARTH_RETURN_IF_ERROR(TakeOver(former_file, store));
+  return std::unique_ptr<RememberedModels>(new RememberedModels(host, store));
 }
 
 void RememberedModels::LoadAll() {
   MutexLock lock(&mutex_);
-  for (const auto& [name, path] : paths_) {
+  const auto paths = store_.Models();
+  if (!paths.ok()) return WarnUnlessRemembered(paths.status());
+  for (const auto& [name, path] : *paths) {
     const absl::Status status = host_.Load(name, path).status();
     if (status.ok() || absl::IsAlreadyExists(status)) continue;
     spdlog::warn("model {}, which was loaded before, is not loaded again: {}", name,
@@ -62,23 +78,15 @@ void RememberedModels::LoadAll() {
 absl::StatusOr<std::string> RememberedModels::Load(const std::string& name, const std::string& path) {
   MutexLock lock(&mutex_);
   HEARTH_ASSIGN_OR_RETURN(std::string given, host_.Load(name, path));
-  paths_[given] = path;
-  Save();
+  WarnUnlessRemembered(store_.PutModel(given, path));
   return given;
 }
 
 absl::Status RememberedModels::Unload(const std::string& name) {
   MutexLock lock(&mutex_);
   HEARTH_RETURN_IF_ERROR(host_.Unload(name));
-  if (paths_.erase(name) > 0) Save();
+  WarnUnlessRemembered(store_.RemoveModel(name));
   return absl::OkStatus();
-}
-
-void RememberedModels::Save() const {
-  std::string text;
-  for (const auto& [name, path] : paths_) absl::StrAppend(&text, name, "\t", path, "\n");
-  const absl::Status status = WriteFile(file_, text, Replace::kRegularFile, 0600);
-  if (!status.ok()) spdlog::warn("models are not remembered: {}", std::string(status.message()));
 }
 
 }  // namespace hearth

@@ -2,7 +2,6 @@
 #define HEARTH_DAEMON_REMEMBERED_MODELS_H_
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,18 +10,21 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/model_host.h"
+#include "daemon/state/state_store.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {
 
-// The models of a host, with a memory of what clients have loaded: it is written to a file before a call
-// returns, so that the next daemon, after an upgrade or a crash, has the same models. What the daemon's own
-// settings load goes past this class and is not remembered. Thread-safe.
+// The models of a host, with a memory of what clients have loaded: it is in the store before a call returns,
+// so that the next daemon, after an upgrade or a crash, has the same models. What the daemon's own settings
+// load goes past this class and is not remembered. Thread-safe.
 class RememberedModels final : public ModelHost {
  public:
-  // `host` outlives it. Reads `file`, of lines "NAME<tab>PATH"; a missing one remembers nothing.
-  // INVALID_ARGUMENT for one that is something else.
-  static absl::StatusOr<std::unique_ptr<RememberedModels>> Open(ModelHost& host, const std::string& file);
+  // `host` and `store` outlive it. `former_file`, of lines "NAME<tab>PATH", is where daemons before the store
+  // remembered: what it says goes into the store, and the file. INVALID_ARGUMENT for one that is something
+  // else.
+  static absl::StatusOr<std::unique_ptr<RememberedModels>> Open(ModelHost& host, StateStore& store,
+                                                                const std::string& former_file);
 
   // Starts loading all that is remembered. What cannot be, such as a file on a disk that is not there today,
   // is a warning and stays remembered; what is loaded already under its name is left alone.
@@ -39,14 +41,11 @@ class RememberedModels final : public ModelHost {
   void SetListener(std::function<void()> listener) override { host_.SetListener(std::move(listener)); }
 
  private:
-  RememberedModels(ModelHost& host, std::string file) : host_(host), file_(std::move(file)) {}
-
-  void Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  RememberedModels(ModelHost& host, StateStore& store) : host_(host), store_(store) {}
 
   ModelHost& host_;
-  const std::string file_;
-  Mutex mutex_;
-  std::map<std::string, std::string> paths_ ABSL_GUARDED_BY(mutex_);  // by name
+  StateStore& store_;
+  Mutex mutex_;  // one change at a time, in the host and in the store
 };
 
 }  // namespace hearth

@@ -62,6 +62,8 @@ HttpRequest ToRequest(http::request<http::string_body> message, bool from_this_m
   request.host = Field(message, http::field::host);
   request.if_none_match = Field(message, http::field::if_none_match);
   request.from_this_machine = from_this_machine;
+  const auto last_event_id = message["Last-Event-ID"];
+  request.last_event_id = std::string(last_event_id.data(), last_event_id.size());
   request.body = std::move(message.body());
   return request;
 }

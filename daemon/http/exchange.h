@@ -20,6 +20,7 @@ struct HttpRequest {
   std::string host;               // whom the client means to talk to, HOST[:PORT]; empty: it does not say
   std::string if_none_match;      // what it has already, as it came; empty: nothing
   bool from_this_machine = false;
+  std::string last_event_id;      // behind which a stream is to go on; empty: none
   std::string body;
 };
 

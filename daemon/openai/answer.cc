@@ -147,6 +147,7 @@ ordered_json CompletionAnswer::ToJson(size_t index, const Choice& choice) {
 void ChatAnswer::TakeDelta(const v1::Delta& delta, Choice& choice) {
   choice.text += delta.text();
   choice.reasoning += delta.reasoning();
+  choice.call_count = std::max<size_t>(choice.call_count, delta.first_tool_call());
   for (const v1::ToolCall& call : delta.tool_calls()) {
     choice.calls.push_back({{"index", choice.call_count++},
                             {"id", call.id()},
@@ -167,7 +168,9 @@ std::string ChatAnswer::Take(size_t index, const v1::GenerateResponse& event) {
   TakeDelta(event.delta(), choice);
   if (event.has_finished()) {
     const std::string_view reason = FinishReasonName(event.finished().reason());
-    choice.finish_reason = choice.call_count > 0 && reason == "stop" ? "tool_calls" : reason;
+    // Of a stream that was resumed some may have come before.
+    const bool called = choice.call_count > 0 || event.finished().tool_calls() > 0;
+    choice.finish_reason = called && reason == "stop" ? "tool_calls" : reason;
   }
   if (!frame_.options().stream) return "";
   std::string lines;

@@ -59,8 +59,12 @@ class Choice final : public GenerationReactor {
 
 class GenerationCall : public std::enable_shared_from_this<GenerationCall> {
  public:
-  GenerationCall(std::shared_ptr<Exchange> exchange, std::unique_ptr<Answer> answer, bool stream)
-      : exchange_(std::move(exchange)), answer_(std::move(answer)), stream_(stream) {}
+  GenerationCall(std::shared_ptr<Exchange> exchange, std::unique_ptr<Answer> answer, bool stream,
+                 std::optional<ResumableStream> resumable)
+      : exchange_(std::move(exchange)),
+        answer_(std::move(answer)),
+        stream_(stream),
+        resumable_(std::move(resumable)) {}
 
   void Begin(size_t choices, const BeginGeneration& begin) {
     exchange_->WhenGone([self = shared_from_this()] { self->End(); });
@@ -75,9 +79,10 @@ class GenerationCall : public std::enable_shared_from_this<GenerationCall> {
 
   // The choice reads on by itself when this returns true; else once ReadNext is called.
   bool TakeEvent(size_t index, const v1::GenerateResponse& event) {
-    const std::string lines = answer_->Take(index, event);
+    std::string lines = answer_->Take(index, event);
     if (!stream_) return true;
     if (!std::exchange(begun_, true)) BeginStream();
+    if (resumable_) lines = Positioned(index, event, std::move(lines));
     if (lines.empty()) return true;
     exchange_->Write(lines, [self = shared_from_this(), index] {
       if (!self->ended_) self->choices_[index]->ReadNext();
@@ -102,6 +107,17 @@ class GenerationCall : public std::enable_shared_from_this<GenerationCall> {
   }
 
  private:
+  // Notes what of a choice will have been sent, and tells so; nothing of what its client has already.
+  std::string Positioned(size_t index, const v1::GenerateResponse& event, std::string lines) {
+    StreamPosition& position = resumable_->position;
+    if (position.ended(index) || (event.has_started() && resumable_->resumed)) return "";
+    if (event.has_delta()) {
+      position.Advance(index, event.delta().offset() + static_cast<uint32_t>(event.delta().tokens_size()));
+    }
+    if (event.has_finished()) position.End(index);
+    return lines.empty() ? lines : WithEventId(std::move(lines), position);
+  }
+
   void BeginStream() {
     HttpResponse head;
     head.content_type = "text/event-stream; charset=utf-8";
@@ -129,6 +145,7 @@ class GenerationCall : public std::enable_shared_from_this<GenerationCall> {
   const std::shared_ptr<Exchange> exchange_;
   const std::unique_ptr<Answer> answer_;
   const bool stream_;
+  std::optional<ResumableStream> resumable_;
   std::vector<std::shared_ptr<Choice>> choices_;
   size_t running_ = 0;
   bool begun_ = false;  // the stream's head is sent
@@ -152,8 +169,10 @@ void Choice::OnDone(const grpc::Status& status) {
 }  // namespace
 
 void AnswerWithGenerations(std::shared_ptr<Exchange> exchange, size_t choices, BeginGeneration begin,
-                           std::unique_ptr<Answer> answer, bool stream) {
-  std::make_shared<GenerationCall>(std::move(exchange), std::move(answer), stream)->Begin(choices, begin);
+                           std::unique_ptr<Answer> answer, bool stream,
+                           std::optional<ResumableStream> resumable) {
+  std::make_shared<GenerationCall>(std::move(exchange), std::move(answer), stream, std::move(resumable))
+      ->Begin(choices, begin);
 }
 
 }  // namespace hearth

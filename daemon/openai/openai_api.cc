@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -24,6 +25,7 @@
 #include "daemon/openai/generation_call.h"
 #include "daemon/openai/response_answer.h"
 #include "daemon/openai/response_request.h"
+#include "daemon/openai/stream_position.h"
 #include "engine/base/printable.h"
 #include "engine/sample/sampler.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
@@ -236,14 +238,47 @@ class OpenAiApi final : public HttpHandler {
     if (!body.ok()) return Refuse(body.status(), *exchange);
     absl::StatusOr<CompletionRequest> completion = ReadCompletionRequest(*body);
     if (!completion.ok()) return Refuse(completion.status(), *exchange);
+    auto resumable = PositionOf(request, completion->answer.stream, completion->choices);
+    if (!resumable.ok()) return Refuse(resumable.status(), *exchange);
+    const std::vector<v1::ResumeRequest> resumes = ResumesOf(*resumable, completion->choices.size());
+    if (!resumes.empty()) completion->echo.assign(completion->choices.size(), "");  // it was sent
     auto answer =
         std::make_unique<CompletionAnswer>(*completion, NewId("cmpl-"), absl::ToUnixSeconds(absl::Now()));
-    const auto begin = [this, &completion](size_t choice, grpc::ClientContext* context,
-                                           GenerationReactor* reactor) {
+    const auto begin = [&](size_t choice, grpc::ClientContext* context, GenerationReactor* reactor) {
+      if (!resumes.empty()) return generation_->async()->Resume(context, &resumes[choice], reactor);
       generation_->async()->Generate(context, &completion->choices[choice], reactor);
     };
     AnswerWithGenerations(std::move(exchange), completion->choices.size(), begin, std::move(answer),
-                          completion->answer.stream);
+                          completion->answer.stream, *resumable);
+  }
+
+  // The position of a stream that tells it, with its requests named by it; nullopt: of an answer that does
+  // not, which are those in one piece, those with log probabilities and those of very many choices.
+  template <class Request>
+  static absl::StatusOr<std::optional<ResumableStream>> PositionOf(const HttpRequest& request, bool stream,
+                                                                   std::vector<Request>& choices) {
+    const bool told = stream && choices.size() <= StreamPosition::kMaxChoices && !choices[0].has_logprobs();
+    if (!request.last_event_id.empty()) {
+      auto position = StreamPosition::Parse(request.last_event_id, told ? choices.size() : 0);
+      if (!position.ok()) return position.status();
+      return ResumableStream{*std::move(position), /*resumed=*/true};
+    }
+    if (!told) return std::nullopt;
+    ResumableStream resumable{StreamPosition::New(choices.size())};
+    for (size_t i = 0; i < choices.size(); ++i) choices[i].set_request_id(resumable.position.RequestId(i));
+    return resumable;
+  }
+
+  // The calls by which a stream goes on; none where it begins.
+  static std::vector<v1::ResumeRequest> ResumesOf(const std::optional<ResumableStream>& stream,
+                                                  size_t choices) {
+    std::vector<v1::ResumeRequest> resumes;
+    for (size_t i = 0; stream && stream->resumed && i < choices; ++i) {
+      v1::ResumeRequest& resume = resumes.emplace_back();
+      resume.set_request_id(stream->position.RequestId(i));
+      resume.set_offset(stream->position.offset(i));
+    }
+    return resumes;
   }
 
   // A field with its keys in order; read a second time only where it is there.
@@ -259,16 +294,19 @@ class OpenAiApi final : public HttpHandler {
     if (!format.ok()) return Refuse(format.status(), *exchange);
     const absl::StatusOr<ordered_json> tools = InOrder(*body, request, "tools");
     if (!tools.ok()) return Refuse(tools.status(), *exchange);
-    const absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body, *format, *tools);
+    absl::StatusOr<ChatCompletionRequest> chat = ReadChatCompletionRequest(*body, *format, *tools);
     if (!chat.ok()) return Refuse(chat.status(), *exchange);
+    const auto resumable = PositionOf(request, chat->answer.stream, chat->choices);
+    if (!resumable.ok()) return Refuse(resumable.status(), *exchange);
+    const std::vector<v1::ResumeRequest> resumes = ResumesOf(*resumable, chat->choices.size());
     auto answer = std::make_unique<ChatAnswer>(chat->answer, chat->choices.size(), NewId("chatcmpl-"),
                                                absl::ToUnixSeconds(absl::Now()));
-    const auto begin = [this, &chat](size_t choice, grpc::ClientContext* context,
-                                     GenerationReactor* reactor) {
+    const auto begin = [&](size_t choice, grpc::ClientContext* context, GenerationReactor* reactor) {
+      if (!resumes.empty()) return generation_->async()->Resume(context, &resumes[choice], reactor);
       generation_->async()->Chat(context, &chat->choices[choice], reactor);
     };
     AnswerWithGenerations(std::move(exchange), chat->choices.size(), begin, std::move(answer),
-                          chat->answer.stream);
+                          chat->answer.stream, *resumable);
   }
 
   void Respond(const HttpRequest& request, ExchangePtr exchange) {

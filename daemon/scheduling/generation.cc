@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -18,11 +19,43 @@ Generation::Generation(GenerationRequest request, Sampler sampler, const Tokeniz
   if (request_.masks != nullptr) constraint_.emplace(request_.masks);
 }
 
+absl::StatusOr<std::optional<EndReason>> Generation::Repeat() {
+  std::optional<EndReason> end;
+  for (TokenId token : request_.generated) {
+    if (end) {
+      return absl::InvalidArgumentError(absl::StrCat("`generated` has ", request_.generated.size(),
+                                                     " tokens, but the request ends after ", generated_,
+                                                     "; resume it by the tokens that its own stream gave"));
+    }
+    HEARTH_RETURN_IF_ERROR(RepeatToken(token));
+    if (generated_ == request_.cut && !delta_.empty()) repeated_.push_back(std::exchange(delta_, {}));
+    end = Take(token);
+    if (!end && generated_ == request_.max_tokens) end = EndReason::kLength;
+    if (end) TakeRest();
+  }
+  return end;
+}
+
+absl::Status Generation::RepeatToken(TokenId token) {
+  sampler_.Repeat(token);
+  if (!constraint_) return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(const grammar::TokenMask* allowed, constraint_->Allowed());
+  if (!allowed->Contains(token)) {
+    return absl::InvalidArgumentError(absl::StrCat("token ", generated_, " of `generated`, ", token,
+                                                   ", does not fit the request's grammar"));
+  }
+  constraint_->Accept(token);
+  return absl::OkStatus();
+}
+
 void Generation::Start(uint32_t cached_tokens, absl::Time now) {
   started_ = now;
   cached_tokens_ = cached_tokens;
   metrics_.Started(static_cast<uint32_t>(request_.prompt.size()), cached_tokens, now - request_.arrived);
   sink_->Started();
+  for (GenerationDelta& delta : repeated_) sink_->Delta(std::move(delta));
+  repeated_.clear();
+  if (!delta_.empty()) Emit();
 }
 
 absl::StatusOr<TokenId> Generation::ChooseToken(absl::Span<float> logits) {
@@ -48,7 +81,6 @@ absl::StatusOr<Generation::Choice> Generation::Advance(absl::Span<float> logits,
   }
   HEARTH_ASSIGN_OR_RETURN(const TokenId token, ChooseToken(logits));
   sampler_.Accept(token);
-  ++generated_;
   if (first_token_) {
     metrics_.NextToken(now - last_token_);
   } else {
@@ -57,18 +89,29 @@ absl::StatusOr<Generation::Choice> Generation::Advance(absl::Span<float> logits,
   }
   last_token_ = now;
 
-  delta_.tokens.push_back(token);
   if (request_.logprobs) {
     GenerationDelta::Logprobs logprobs{Described({token, LogprobOf(distribution, token)}), {}};
     for (const TokenLogprob& other : top) logprobs.top.push_back(Described(other));
     delta_.logprobs.push_back(std::move(logprobs));
   }
-  if (!request_.ignore_eos && tokenizer_.IsEndOfGeneration(token))
-    return Choice{token, EndReason::kStopToken};
+  return Choice{token, Take(token)};
+}
+
+std::optional<EndReason> Generation::Take(TokenId token) {
+  if (delta_.empty()) delta_.offset = generated_;
+  ++generated_;
+  delta_.tokens.push_back(token);
+  if (!request_.ignore_eos && tokenizer_.IsEndOfGeneration(token)) return EndReason::kStopToken;
   delta_.text += text_.Push(token);
-  if (text_.matched_stop() != nullptr) return Choice{token, EndReason::kStopString};
-  if (constraint_ && constraint_->MustEnd()) return Choice{token, EndReason::kStopToken};
-  return Choice{token, std::nullopt};
+  if (text_.matched_stop() != nullptr) return EndReason::kStopString;
+  if (constraint_ && constraint_->MustEnd()) return EndReason::kStopToken;
+  return std::nullopt;
+}
+
+void Generation::TakeRest() {
+  if (delta_.empty()) delta_.offset = generated_;
+  delta_.text += text_.Flush();
+  delta_.last = true;
 }
 
 void Generation::Emit() { sink_->Delta(std::exchange(delta_, {})); }
@@ -89,10 +132,10 @@ void Generation::End(EndReason reason, absl::Time now) {
     default:
       break;
   }
-  delta_.text += text_.Flush();
+  TakeRest();
   // Bytes that were still missing may have completed a stop string.
   if (text_.matched_stop() != nullptr) reason = EndReason::kStopString;
-  if (!delta_.tokens.empty() || !delta_.text.empty()) Emit();
+  if (!delta_.empty()) Emit();
   metrics_.Finished(reason);
   sink_->Finished(Summary(reason, now));
 }

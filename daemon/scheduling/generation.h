@@ -31,6 +31,8 @@ struct GenerationRequest {
   std::vector<TokenId> shown;                        // control tokens that the text has, as their names
   std::optional<uint32_t> logprobs;                  // how many of the most likely tokens to report
   std::shared_ptr<const grammar::TokenMasks> masks;  // of the grammar that the text follows; null: any text
+  std::vector<TokenId> generated;                    // what an earlier run of it chose: at most max_tokens
+  uint32_t cut = 0;                                  // so many tokens and those behind share no delta
   absl::Time arrived;
   absl::Time deadline = absl::InfiniteFuture();
 };
@@ -46,9 +48,13 @@ struct GenerationDelta {
     Token chosen;
     std::vector<Token> top;
   };
+  uint32_t offset = 0;  // tokens of the stream before these
   std::string text;
   std::vector<TokenId> tokens;
   std::vector<Logprobs> logprobs;  // one per token, or none
+  bool last = false;               // no other follows
+
+  bool empty() const { return tokens.empty() && text.empty(); }
 };
 
 struct GenerationSummary {
@@ -63,8 +69,8 @@ struct GenerationSummary {
 };
 
 // Where the events of one request go: Started once, Delta any number of times, then Finished or Failed once,
-// which may also come first. Called by the scheduler's thread, Blocked with its lock held; must return at
-// once.
+// which may also come first. Called by the scheduler's thread, Blocked with its lock held, or by Submit where
+// nothing is left to compute; must return at once.
 class GenerationSink {
  public:
   virtual ~GenerationSink() = default;
@@ -89,6 +95,9 @@ class Generation final : public Job {
   RequestId id() const override { return request_.id; }
   bool Blocked() const override { return sink_->Blocked(); }
 
+  // Takes over what request.generated says, before it starts; what of it ends the generation. Its text comes
+  // with Start. INVALID_ARGUMENT where it cannot be what this request generated.
+  absl::StatusOr<std::optional<EndReason>> Repeat();
   void Start(uint32_t cached_tokens, absl::Time now) override;
   struct Choice {
     TokenId token;
@@ -105,6 +114,12 @@ class Generation final : public Job {
  private:
   // One that the grammar allows, where there is one.
   absl::StatusOr<TokenId> ChooseToken(absl::Span<float> logits);
+  // What an earlier run chose, which the grammar has to allow.
+  absl::Status RepeatToken(TokenId token);
+  // Adds the token to the next delta; whether it, or what it completes, ends the generation.
+  std::optional<EndReason> Take(TokenId token);
+  // Adds the text that was held back: it comes with the last token.
+  void TakeRest();
   GenerationDelta::Token Described(const TokenLogprob& logprob) const;
   GenerationSummary Summary(EndReason reason, absl::Time now) const;
 
@@ -115,7 +130,8 @@ class Generation final : public Job {
   GenerationMetrics::OfModel& metrics_;
   TextStream text_;
   std::shared_ptr<GenerationSink> sink_;
-  GenerationDelta delta_;  // not sent yet
+  std::vector<GenerationDelta> repeated_;  // those that come before delta_
+  GenerationDelta delta_;                  // not sent yet
   uint32_t cached_tokens_ = 0;
   uint32_t generated_ = 0;
   std::optional<absl::Time> started_;

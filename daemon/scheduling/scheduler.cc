@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,9 +43,21 @@ Scheduler::~Scheduler() { Stop(absl::UnavailableError("the model is no longer lo
 
 absl::Status Scheduler::Submit(GenerationRequest request, Sampler sampler,
                                std::shared_ptr<GenerationSink> sink) {
-  SchedulerCore::Request entry{request.id, request.prompt, request.max_tokens, request.deadline};
+  SchedulerCore::Request entry{.id = request.id,
+                               .prompt = request.prompt,
+                               .max_tokens = request.max_tokens,
+                               .deadline = request.deadline,
+                               .generated = request.generated};
   auto generation = std::make_unique<Generation>(std::move(request), std::move(sampler), model_->tokenizer(),
                                                  metrics_, std::move(sink));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<EndReason> end, generation->Repeat());
+  if (end) {
+    const absl::Time now = absl::Now();
+    generation->Start(0, now);
+    generation->End(*end, now);
+    return absl::OkStatus();
+  }
+  entry.max_tokens -= static_cast<uint32_t>(entry.generated.size());
   return Add(std::move(entry), std::move(generation));
 }
 

@@ -42,7 +42,8 @@ class Scheduler {
   ~Scheduler();
 
   // Takes the request over; its events go to `sink` from then on. RESOURCE_EXHAUSTED when the queue is full,
-  // the reason of Stop after it; nothing is sent to the sink then.
+  // the reason of Stop after it, INVALID_ARGUMENT for request.generated that it cannot have generated;
+  // nothing is sent to the sink then.
   absl::Status Submit(GenerationRequest request, Sampler sampler, std::shared_ptr<GenerationSink> sink);
   // Likewise, for a text that is to be embedded.
   absl::Status Submit(EmbeddingRequest request, std::shared_ptr<EmbeddingSink> sink);

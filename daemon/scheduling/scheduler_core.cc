@@ -24,6 +24,7 @@ absl::Status SchedulerCore::Submit(Request request) {
   Sequence sequence;
   sequence.tokens = std::move(request.prompt);
   sequence.prompt_tokens = static_cast<uint32_t>(sequence.tokens.size());
+  sequence.tokens.insert(sequence.tokens.end(), request.generated.begin(), request.generated.end());
   sequence.request = std::move(request);
   queue_.push_back(std::move(sequence));
   return absl::OkStatus();

@@ -63,6 +63,7 @@ class SchedulerCore {
     uint32_t max_tokens = 1;      // at least one
     absl::Time deadline = absl::InfiniteFuture();
     bool embed = false;  // the states of its tokens are wanted and no more
+    std::vector<TokenId> generated = {};  // behind the prompt in an earlier run; not among max_tokens
   };
   struct Admitted {
     RequestId id;

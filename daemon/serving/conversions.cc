@@ -167,6 +167,7 @@ v1::ClusterStatus ToProto(const ClusterSnapshot& cluster) {
 
 v1::Delta ToProto(GenerationDelta delta) {
   v1::Delta result;
+  result.set_offset(delta.offset);
   result.set_text(std::move(delta.text));
   result.mutable_tokens()->Assign(delta.tokens.begin(), delta.tokens.end());
   for (const GenerationDelta::Logprobs& logprobs : delta.logprobs) {

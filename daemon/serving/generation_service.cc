@@ -1,30 +1,29 @@
 #include <grpcpp/grpcpp.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/scheduling/text_stream.h"
 #include "daemon/serving/chat_request.h"
-#include "daemon/serving/conversions.h"
+#include "daemon/serving/continuation.h"
 #include "daemon/serving/embed_call.h"
 #include "daemon/serving/embed_request.h"
+#include "daemon/serving/generate_stream.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/request_checks.h"
 #include "daemon/serving/services.h"
-#include "engine/base/mutex.h"
+#include "daemon/state/kept_requests.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/task_queue.h"
 #include "engine/chat/answer_parser.h"
 #include "engine/chat/chat_tokens.h"
-#include "engine/sample/sampler.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
 
 namespace hearth {
@@ -43,218 +42,54 @@ absl::Time GenerationDeadline(std::chrono::system_clock::time_point rpc_deadline
   return deadline - std::min(absl::Milliseconds(100), (deadline - now) / 10);
 }
 
-// Nine letters and digits: templates of Mistral take no others.
-std::string NewCallId() {
-  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
-  std::string id;
-  for (uint64_t random = RandomSeed(); id.size() < 9; random /= kLetters.size()) {
-    id.push_back(kLetters[random % kLetters.size()]);
-  }
-  return id;
-}
-
-void Append(GenerationDelta& to, GenerationDelta from) {
-  to.text += from.text;
-  to.tokens.insert(to.tokens.end(), from.tokens.begin(), from.tokens.end());
-  std::move(from.logprobs.begin(), from.logprobs.end(), std::back_inserter(to.logprobs));
-}
-
-// One Generate or Chat RPC. It is accepted when its request has been checked, which for a conversation or a
-// long text is later than it begins, or rejected. From then on events come from the scheduler's thread, which
-// never waits for the client: what cannot be written yet is kept and joined into one Delta. gRPC holds a
-// reference until OnDone, the scheduler one until the last event.
-class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
-                             public GenerationSink,
-                             public std::enable_shared_from_this<GenerateStream> {
- public:
-  void HoldUntilDone() { self_ = shared_from_this(); }
-
-  // What it is known by from now on, before it is submitted.
-  void Accept(std::weak_ptr<Scheduler> scheduler, RequestId id, v1::Started started) {
-    MutexLock lock(&mutex_);
-    scheduler_ = std::move(scheduler);
-    id_ = id;
-    started_ = std::move(started);
-  }
-
-  // Reasoning and calls are taken out of its text; before it is submitted.
-  void TakeApart(const AnswerSyntax& syntax) {
-    MutexLock lock(&mutex_);
-    parser_.emplace(syntax);
-  }
-
-  // Ends it before its first event.
-  void Reject(const absl::Status& status) {
-    MutexLock lock(&mutex_);
-    if (client_gone_) return;
-    status_ = ToGrpcStatus(status);
-    Pump();
-  }
-
-  // Whether nothing can be sent any more.
-  bool client_gone() const {
-    MutexLock lock(&mutex_);
-    return client_gone_;
-  }
-
-  void Started() override {
-    MutexLock lock(&mutex_);
-    started_pending_ = !client_gone_;
-    Pump();
-  }
-
-  void Delta(GenerationDelta delta) override {
-    MutexLock lock(&mutex_);
-    if (client_gone_) return;
-    if (parser_) delta.text = Take(parser_->Push(delta.text));
-    Append(delta_, std::move(delta));
-    Pump();
-  }
-
-  void Finished(const GenerationSummary& summary) override {
-    MutexLock lock(&mutex_);
-    spdlog::debug("request {}: {} prompt tokens, {} generated", started_.request_id(), summary.prompt_tokens,
-                  summary.generated_tokens);
-    if (client_gone_) return;
-    if (parser_) delta_.text += Take(parser_->Finish());
-    finished_ = ToProto(summary);
-    status_ = grpc::Status::OK;
-    Pump();
-  }
-
-  void Failed(const absl::Status& status) override {
-    MutexLock lock(&mutex_);
-    spdlog::debug("request {}: {}", started_.request_id(), status.ToString());
-    if (client_gone_) return;
-    status_ = ToGrpcStatus(status);
-    Pump();
-  }
-
-  bool Blocked() const override {
-    MutexLock lock(&mutex_);
-    return delta_.tokens.size() >= kMaxUnreadTokens;
-  }
-
-  void OnWriteDone(bool ok) override {
-    bool was_blocked = false;
-    std::shared_ptr<Scheduler> scheduler;
-    RequestId id = 0;
-    {
-      MutexLock lock(&mutex_);
-      scheduler = scheduler_.lock();
-      id = id_;
-      writing_ = false;
-      if (!ok) Abandon();
-      was_blocked = delta_.tokens.size() >= kMaxUnreadTokens;
-      Pump();
-    }
-    if (scheduler == nullptr) return;
-    if (!ok) scheduler->Cancel(id);
-    if (was_blocked) scheduler->Wake();
-  }
-
-  void OnCancel() override {
-    std::shared_ptr<Scheduler> scheduler;
-    RequestId id = 0;
-    {
-      MutexLock lock(&mutex_);
-      scheduler = scheduler_.lock();
-      id = id_;
-      Abandon();
-      Pump();
-    }
-    if (scheduler != nullptr) scheduler->Cancel(id);
-  }
-
-  void OnDone() override { self_.reset(); }
-
- private:
-  // The client will not hear of anything any more.
-  void Abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    client_gone_ = true;
-    started_pending_ = false;
-    delta_ = {};
-    taken_.Clear();
-    finished_.reset();
-    status_ = grpc::Status::CANCELLED;
-  }
-
-  // Keeps what is no text for the next delta, and returns what is.
-  std::string Take(AnswerPieces pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    taken_.mutable_reasoning()->append(pieces.reasoning);
-    for (ToolCall& call : pieces.calls) {
-      v1::ToolCall& taken = *taken_.add_tool_calls();
-      taken.set_id(NewCallId());
-      taken.set_name(std::move(call.name));
-      taken.set_arguments(std::move(call.arguments));
-    }
-    return std::move(pieces.text);
-  }
-
-  // Starts the next write, or ends the RPC when all is written. With mutex_ held.
-  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (writing_ || closed_) return;
-    response_.Clear();
-    if (started_pending_) {
-      *response_.mutable_started() = started_;
-      started_pending_ = false;
-    } else if (!delta_.tokens.empty() || !delta_.text.empty() || taken_.ByteSizeLong() > 0) {
-      *response_.mutable_delta() = ToProto(std::exchange(delta_, {}));
-      response_.mutable_delta()->MergeFrom(std::exchange(taken_, {}));
-    } else if (finished_) {
-      *response_.mutable_finished() = *std::exchange(finished_, std::nullopt);
-    } else if (status_) {
-      closed_ = true;
-      return Finish(*status_);
-    } else {
-      return;
-    }
-    writing_ = true;
-    StartWrite(&response_);
-  }
-
-  std::shared_ptr<GenerateStream> self_;
-
-  mutable Mutex mutex_;
-  // Of an accepted request.
-  std::weak_ptr<Scheduler> scheduler_ ABSL_GUARDED_BY(mutex_);
-  RequestId id_ ABSL_GUARDED_BY(mutex_) = 0;
-  v1::Started started_ ABSL_GUARDED_BY(mutex_);
-  v1::GenerateResponse response_ ABSL_GUARDED_BY(mutex_);  // being written
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;           // StartWrite was called, OnWriteDone not yet
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;            // Finish was called
-  bool client_gone_ ABSL_GUARDED_BY(mutex_) = false;       // nothing can be written any more
-  bool started_pending_ ABSL_GUARDED_BY(mutex_) =
-      false;  // this and the next three: not written yet, in this order
-  GenerationDelta delta_ ABSL_GUARDED_BY(mutex_);
-  v1::Delta taken_ ABSL_GUARDED_BY(mutex_);  // reasoning and calls that go with it
-  std::optional<AnswerParser> parser_ ABSL_GUARDED_BY(mutex_);
-  std::optional<v1::Finished> finished_ ABSL_GUARDED_BY(mutex_);
-  std::optional<grpc::Status> status_ ABSL_GUARDED_BY(mutex_);
-};
-
 class GenerationService final : public v1::Generation::CallbackService {
  public:
-  explicit GenerationService(SchedulerPool& schedulers) : schedulers_(schedulers) {}
+  GenerationService(SchedulerPool& schedulers, KeptRequests& requests)
+      : schedulers_(schedulers), requests_(requests) {}
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
                                                            const v1::GenerateRequest* request) override {
-    if (request->text().size() > kReadAtOnceBytes ||
+    absl::StatusOr<Continuation> continuation = ContinuationOf(*request, CallerOf(*context));
+    if (!continuation.ok()) return Rejected(continuation.status());
+    if (request->text().size() > kReadAtOnceBytes || request->has_generated() ||
         request->constraint_case() != v1::GenerateRequest::CONSTRAINT_NOT_SET) {
-      return ReadLater(*context, *request);
+      return ReadLater(*context, *request, *std::move(continuation));
     }
     const auto scheduler = schedulers_.Find(request->model());
     if (!scheduler.ok()) return Rejected(scheduler.status());
-    auto stream = std::make_shared<GenerateStream>();
+    auto stream = std::make_shared<GenerateStream>(*context);
     stream->HoldUntilDone();
-    const absl::Status submitted = Submit(*scheduler, *request, ArrivalOf(*context), stream);
-    if (!submitted.ok()) stream->Reject(submitted);
+    Begin(*scheduler, *request, *std::move(continuation), ArrivalOf(*context), stream);
     return stream.get();
   }
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Chat(grpc::CallbackServerContext* context,
                                                        const v1::ChatRequest* request) override {
-    return ReadLater(*context, *request);
+    absl::StatusOr<Continuation> continuation = ContinuationOf(*request, CallerOf(*context));
+    if (!continuation.ok()) return Rejected(continuation.status());
+    return ReadLater(*context, *request, *std::move(continuation));
+  }
+
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Resume(grpc::CallbackServerContext* context,
+                                                         const v1::ResumeRequest* request) override {
+    if (absl::Status status = KeptRequests::CheckId(request->request_id()); !status.ok())
+      return Rejected(status);
+    absl::StatusOr<KeptRequest> kept = requests_.Find({CallerOf(*context), request->request_id()});
+    if (!kept.ok()) return Rejected(kept.status());
+    absl::StatusOr<Continuation> continuation = ContinuationOf(*request, *std::move(kept));
+    if (!continuation.ok()) return Rejected(continuation.status());
+    return continuation->kept->kind == RequestKind::kChat
+               ? ReadLater(*context, ContentOf<v1::ChatRequest>(*continuation->kept), *continuation)
+               : ReadLater(*context, ContentOf<v1::GenerateRequest>(*continuation->kept), *continuation);
+  }
+
+  grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext* context, const v1::CancelRequest* request,
+                                   v1::CancelResponse*) override {
+    return Answer(context, [&]() -> absl::Status {
+      HEARTH_RETURN_IF_ERROR(KeptRequests::CheckId(request->request_id()));
+      requests_.Cancel({CallerOf(*context), request->request_id()});
+      return absl::OkStatus();
+    });
   }
 
   grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context, const v1::EmbedRequest* request,
@@ -348,44 +183,91 @@ class GenerationService final : public v1::Generation::CallbackService {
     });
   }
 
+  // As its client sent it. One that cannot be read says nothing, and is refused for that.
+  template <class Request>
+  static Request ContentOf(const KeptRequest& kept) {
+    Request request;
+    if (!request.ParseFromString(kept.content)) request.Clear();
+    return request;
+  }
+
   // For what takes long to read: templates are programs, grammars become machines, and texts may be of
   // megabytes. Threads of their own render, compile and tokenise them.
   template <class Request>
-  grpc::ServerWriteReactor<v1::GenerateResponse>* ReadLater(const grpc::CallbackServerContext& context,
-                                                            const Request& request) {
+  grpc::ServerWriteReactor<v1::GenerateResponse>* ReadLater(grpc::CallbackServerContext& context,
+                                                            const Request& request,
+                                                            Continuation continuation) {
     auto scheduler = schedulers_.Find(request.model());
     if (!scheduler.ok()) return Rejected(scheduler.status());
     if (const absl::Status admitted = Admit(); !admitted.ok()) return Rejected(admitted);
-    auto stream = std::make_shared<GenerateStream>();
+    auto stream = std::make_shared<GenerateStream>(context);
     stream->HoldUntilDone();
     // The request is gRPC's, and gone when the client is.
-    Prepare([this, stream, scheduler = *std::move(scheduler), request, arrival = ArrivalOf(context)] {
+    Prepare([this, stream, scheduler = *std::move(scheduler), request, continuation = std::move(continuation),
+             arrival = ArrivalOf(context)] {
       if (stream->client_gone()) return;  // and needs no answer
-      const absl::Status status = Submit(scheduler, request, arrival, stream);
-      if (!status.ok()) stream->Reject(status);
+      Begin(scheduler, request, continuation, arrival, stream);
     });
     return stream.get();
   }
 
+  // Reads the request and hands it to the scheduler, or rejects it.
+  template <class Request>
+  void Begin(const std::shared_ptr<Scheduler>& scheduler, Request request, Continuation continuation,
+             Arrival arrival, const std::shared_ptr<GenerateStream>& stream) {
+    NotedRun run;
+    bool joined = false;
+    if (continuation.kept) {
+      const absl::StatusOr<KeptRequests::Begun> begun = Keep(*scheduler, continuation, arrival, stream);
+      if (!begun.ok()) return stream->Reject(begun.status());
+      continuation.kept = begun->request;
+      joined = begun->joined;
+      run = {&requests_, begun->request.name, begun->run};
+      stream->NoteTo(run);
+      request.mutable_sampling()->set_seed(*begun->request.seed);
+    }
+    const absl::Status status = Submit(scheduler, request, continuation, arrival, stream);
+    if (status.ok()) return;
+    // One that was refused from the start is not to be resumed.
+    if (run.requests != nullptr && !joined) requests_.End(run.name, run.run, status);
+    stream->Reject(status);
+  }
+
+  absl::StatusOr<KeptRequests::Begun> Keep(const Scheduler& scheduler, const Continuation& continuation,
+                                           const Arrival& arrival,
+                                           const std::shared_ptr<GenerateStream>& stream) {
+    KeptRequest kept = *continuation.kept;
+    if (kept.digest.empty()) {  // it is new, unless one of its name is kept
+      kept.digest = scheduler.model().digest();
+      kept.arrived = arrival.time;
+    }
+    if (kept.digest != scheduler.model().digest()) return KeptRequests::OtherModel();
+    return requests_.Begin(std::move(kept), stream);
+  }
+
   absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::ChatRequest& request,
-                      const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream) {
+                      const Continuation& continuation, const Arrival& arrival,
+                      const std::shared_ptr<GenerateStream>& stream) {
     const ServedModel& model = scheduler->model();
+    // Templates know the date.
+    const absl::Time now = continuation.kept ? continuation.kept->arrived : arrival.time;
     HEARTH_ASSIGN_OR_RETURN(const ChatPrompt prompt,
-                            ToChatPrompt(request, model.chat(), model.tokenizer(), arrival.time));
-    if (!prompt.syntax) return Submit(scheduler, prompt.request, arrival, stream);
+                            ToChatPrompt(request, model.chat(), model.tokenizer(), now));
+    if (!prompt.syntax) return Submit(scheduler, prompt.request, continuation, arrival, stream);
     stream->TakeApart(*prompt.syntax);
-    return Submit(scheduler, prompt.request, arrival, stream,
+    return Submit(scheduler, prompt.request, continuation, arrival, stream,
                   MarkerTokens(model.tokenizer(), AnswerParser::Markers(!prompt.syntax->tools.empty())));
   }
   // Checks a request and hands it to the scheduler. `shown`: control tokens that the text has.
   absl::Status Submit(const std::shared_ptr<Scheduler>& scheduler, const v1::GenerateRequest& request,
-                      const Arrival& arrival, const std::shared_ptr<GenerateStream>& stream,
-                      std::vector<TokenId> shown = {}) {
+                      const Continuation& continuation, const Arrival& arrival,
+                      const std::shared_ptr<GenerateStream>& stream, std::vector<TokenId> shown = {}) {
     const ServedModel& model = scheduler->model();
     HEARTH_RETURN_IF_ERROR(scheduler->CheckGenerates());
     HEARTH_ASSIGN_OR_RETURN(CheckedRequest checked,
                             CheckRequest(request, model.tokenizer(), scheduler->vocab_size(),
                                          scheduler->context_length(), scheduler->grammars()));
+    HEARTH_RETURN_IF_ERROR(GoOn(continuation, scheduler->vocab_size(), stream, checked.request));
     const RequestId id = ++last_id_;
     checked.request.id = id;
     checked.request.shown = std::move(shown);
@@ -399,14 +281,33 @@ class GenerationService final : public v1::Generation::CallbackService {
     started.set_seed(checked.sampler.options().seed);
     started.set_prompt_tokens(static_cast<uint32_t>(checked.request.prompt.size()));
     started.set_max_tokens(checked.request.max_tokens);
-    stream->Accept(scheduler, id, std::move(started));
+    stream->Accept(scheduler, id, std::move(started), continuation.offset);
     HEARTH_RETURN_IF_ERROR(scheduler->Submit(std::move(checked.request), std::move(checked.sampler), stream));
+    stream->Submitted();
     // A client that went in between could not cancel what was not there yet.
     if (stream->client_gone()) scheduler->Cancel(id);
     return absl::OkStatus();
   }
 
+  // Sets what an earlier run of the request has generated.
+  absl::Status GoOn(const Continuation& continuation, int32_t vocab_size,
+                    const std::shared_ptr<GenerateStream>& stream, GenerationRequest& request) {
+    if (continuation.offset > request.max_tokens) {
+      return absl::OutOfRangeError(absl::StrCat("the request is for ", request.max_tokens,
+                                                " tokens; it cannot be resumed behind ",
+                                                continuation.offset));
+    }
+    HEARTH_RETURN_IF_ERROR(CheckTokens(continuation.given, vocab_size));
+    const std::vector<TokenId> kept = continuation.kept ? continuation.kept->tokens : std::vector<TokenId>();
+    request.generated = TokensSoFar(continuation, kept, request.logprobs.has_value());
+    HEARTH_RETURN_IF_ERROR(CheckTokens(request.generated, vocab_size));
+    request.cut = continuation.offset;
+    stream->BeginWith(request.generated);
+    return absl::OkStatus();
+  }
+
   SchedulerPool& schedulers_;
+  KeptRequests& requests_;
   std::atomic<RequestId> last_id_ = 0;
   std::atomic<int> preparing_ = 0;  // requests in `preparation_`
   TaskQueue preparation_{kPreparingThreads};
@@ -414,8 +315,8 @@ class GenerationService final : public v1::Generation::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers) {
-  return std::make_unique<GenerationService>(schedulers);
+std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, KeptRequests& requests) {
+  return std::make_unique<GenerationService>(schedulers, requests);
 }
 
 }  // namespace hearth

@@ -17,8 +17,10 @@
 #include "daemon/scheduling/scheduler_pool.h"
 #include "daemon/serving/encrypted_port.h"
 #include "daemon/serving/forwarding.h"
+#include "daemon/serving/generate_stream.h"
 #include "daemon/serving/services.h"
 #include "daemon/serving/status_metrics.h"
+#include "daemon/state/kept_requests.h"
 #include "engine/base/mutex.h"
 #include "proto/channel.h"
 
@@ -95,8 +97,10 @@ class CoordinatorServer final : public Server {
         cluster_(cluster),
         notifier_(kChangeInterval, kHeartbeat),
         requests_(options.scheduler.metrics),
+        kept_requests_(options.state),
         schedulers_(std::make_shared<SchedulerPool>(models, options.scheduler)),
-        services_{MakeGenerationService(*schedulers_), MakeModelsService(models, *schedulers_, notifier_),
+        services_{MakeGenerationService(*schedulers_, kept_requests_),
+                  MakeModelsService(models, *schedulers_, notifier_),
                   MakeClusterService(cluster, notifier_)} {}
 
   ~CoordinatorServer() override {
@@ -148,7 +152,7 @@ class CoordinatorServer final : public Server {
 
   void EndGenerations() override {
     schedulers_->StopAll(
-        absl::UnavailableError("the daemon is stopping; send the request again once it is back"));
+        ComesBack(absl::UnavailableError("the daemon is stopping; send the request again once it is back")));
   }
 
   void Shutdown(absl::Duration grace) override {
@@ -168,6 +172,7 @@ class CoordinatorServer final : public Server {
   ClusterView& cluster_;
   ChangeNotifier notifier_;
   const std::shared_ptr<GenerationMetrics> requests_;
+  KeptRequests kept_requests_;
   std::shared_ptr<SchedulerPool> schedulers_;
   const std::array<std::unique_ptr<grpc::Service>, 3> services_;
   Listener listener_;

@@ -12,6 +12,7 @@
 #include "daemon/identity/home.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/scheduler.h"
+#include "daemon/state/state_store.h"
 
 namespace grpc {
 class Channel;
@@ -26,6 +27,8 @@ namespace hearth {
 struct ServerOptions {
   std::string listen = "127.0.0.1:7770";  // HOST:PORT; port 0 takes any free one
   SchedulerOptions scheduler;
+  StateStore* state =
+      nullptr;  // where requests with an id outlive the server, which it outlives; null: nowhere
   // Adds further services; called for each port, before it opens.
   std::function<void(grpc::ServerBuilder&)> register_services;
 };

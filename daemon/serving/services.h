@@ -7,6 +7,7 @@
 #include "daemon/model_host.h"
 #include "daemon/scheduling/change_notifier.h"
 #include "daemon/scheduling/scheduler_pool.h"
+#include "daemon/state/kept_requests.h"
 
 namespace grpc {
 class Service;
@@ -22,7 +23,8 @@ namespace hearth {
 inline constexpr size_t kMaxUnreadTokens = 1024;
 // Messages of embeddings are the largest that it sends.
 inline constexpr int kMaxResponseBytes = 32 << 20;
-std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers);
+// Requests with an id are kept in `requests`.
+std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, KeptRequests& requests);
 
 // The services of models.proto and cluster.proto. What is passed outlives them.
 std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, const SchedulerPool& schedulers,

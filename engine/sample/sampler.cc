@@ -137,6 +137,11 @@ void Sampler::Accept(int32_t token) {
   window_.pop_front();
 }
 
+void Sampler::Repeat(int32_t token) {
+  if (options_.temperature > 0) NextUniform(random_state_);
+  Accept(token);
+}
+
 int32_t Sampler::Sample(absl::Span<float> logits) {
   HEARTH_CHECK(logits.size() == static_cast<size_t>(vocab_size_));
   ApplyBiasAndPenalties(logits);

@@ -44,6 +44,9 @@ class Sampler {
   // A token seen in the prompt or generated: counts for the penalties. Ids outside the vocabulary are
   // ignored.
   void Accept(int32_t token);
+  // A token that Sample gave in another run with the same options: afterwards all is as if it had been drawn
+  // here.
+  void Repeat(int32_t token);
   // The next token, always inside the vocabulary; `logits` (vocab_size) is scratch and is overwritten. NaN
   // logits count as -infinity, and a token at -infinity is drawn only where all are.
   int32_t Sample(absl::Span<float> logits);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/serving/served.h"
+#include "tests/daemon/state/temporary_store.h"
 
 namespace hearth {
 namespace {
@@ -91,6 +93,156 @@ TEST_F(ClientTest, CancelFromAnotherThreadEndsTheStream) {
 TEST_F(ClientTest, DroppedStreamIsCancelled) {
   client_.StartGenerate(TextRequest("x", 900))->Next();
   EXPECT_TRUE(client_.Generate(TextRequest("x", 1), [](const auto&) {}).ok());
+}
+
+// A daemon on one port that dies and comes back, with or without what it kept.
+class RestartedDaemonTest : public testing::Test {
+ protected:
+  RestartedDaemonTest() {
+    Start(true);
+    address_ = served_->server->address();
+  }
+  // From now on its streams start and do not end by themselves.
+  void Stall() {
+    Stop();
+    auto model = std::make_shared<FakeModel>();
+    model->decoder().set_before_step([raw = model.get()](absl::Span<const BatchRow>) {
+      raw->SetReady(absl::UnavailableError("no plan"));
+      return absl::OkStatus();
+    });
+    served_ = std::make_unique<Served>(model, SchedulerOptions{}, nullptr, address_);
+  }
+  ~RestartedDaemonTest() override { served_.reset(); }
+
+  void Start(bool remembers) {
+    if (remembers) store_ = folder_.Open();
+    served_ = std::make_unique<Served>(std::make_shared<FakeModel>(), SchedulerOptions{},
+                                       remembers ? store_.get() : nullptr,
+                                       address_.empty() ? "127.0.0.1:0" : address_);
+  }
+  void Stop() {
+    served_->server->EndGenerations();
+    served_.reset();
+    store_.reset();
+  }
+  // Reads a stream to its end; after so many tokens the daemon is started anew.
+  std::string ReadThrough(GenerationStream& stream, size_t restart_after, bool remembers) {
+    std::string text;
+    bool restarted = false;
+    int starts = 0;
+    while (const auto event = stream.Next()) {
+      starts += event->has_started();
+      text += event->delta().text();
+      if (text.size() < restart_after || std::exchange(restarted, true)) continue;
+      Stop();
+      Start(remembers);
+    }
+    EXPECT_EQ(starts, 1);
+    return text;
+  }
+
+  const TemporaryStore folder_;
+  std::unique_ptr<StateStore> store_;
+  std::unique_ptr<Served> served_;
+  std::string address_;
+};
+
+v1::GenerateRequest Drawn(uint32_t tokens) {
+  v1::GenerateRequest request = TextRequest("x", tokens);
+  request.mutable_sampling()->set_temperature(5);
+  request.mutable_sampling()->set_seed(5);
+  return request;
+}
+
+TEST_F(RestartedDaemonTest, StreamsGoOnWithoutATokenLostOrDoubled) {
+  Client client(address_);
+  std::string whole;
+  ASSERT_TRUE(client.Generate(Drawn(900), [&](const auto& event) { whole += event.delta().text(); }).ok());
+  for (const bool remembers : {true, false}) {
+    const auto stream = client.StartGenerate(Drawn(900));
+    EXPECT_EQ(ReadThrough(*stream, 10, remembers), whole) << remembers;
+    EXPECT_TRUE(stream->Finish().ok()) << stream->Finish();
+  }
+}
+
+TEST_F(RestartedDaemonTest, AModelThatIsNotThereYetIsWaitedFor) {
+  Stall();
+  Client client(address_);
+  const auto stream = client.StartGenerate(TextRequest("x", 900));
+  ASSERT_TRUE(stream->Next());
+  Stop();
+  served_ = std::make_unique<Served>(nullptr, SchedulerOptions{}, nullptr, address_);
+  std::thread load([&] {
+    while (!client.ListModels().ok()) {
+    }
+    served_->models.Add(std::make_shared<FakeModel>());
+  });
+  size_t tokens = 0;
+  while (const auto event = stream->Next()) tokens += static_cast<size_t>(event->delta().tokens_size());
+  load.join();
+  EXPECT_TRUE(stream->Finish().ok()) << stream->Finish();
+  EXPECT_EQ(tokens, 900u);
+}
+
+TEST_F(RestartedDaemonTest, OneThatStaysAwayIsGivenUpInWords) {
+  Stall();
+  Client client(address_, {}, absl::Seconds(30), absl::Milliseconds(300));
+  const auto stream = client.StartGenerate(TextRequest("x", 900));
+  ASSERT_TRUE(stream->Next());
+  Stop();
+  while (stream->Next()) {
+  }
+  EXPECT_TRUE(absl::IsUnavailable(stream->Finish()));
+  EXPECT_THAT(std::string(stream->Finish().message()), HasSubstr("could not be gone on with for 300ms"));
+}
+
+TEST_F(RestartedDaemonTest, CancelEndsTheWaitForOneThatIsAway) {
+  Stall();
+  Client client(address_);
+  const auto stream = client.StartGenerate(TextRequest("x", 900));
+  ASSERT_TRUE(stream->Next());
+  Stop();
+  std::thread other([&] { stream->Cancel(); });
+  while (stream->Next()) {
+  }
+  other.join();
+  EXPECT_TRUE(absl::IsCancelled(stream->Finish())) << stream->Finish();
+}
+
+TEST_F(RestartedDaemonTest, WithoutPatienceTheFirstBreakIsTheEnd) {
+  Stall();
+  Client client(address_, {}, absl::Seconds(30), absl::ZeroDuration());
+  const auto stream = client.StartGenerate(TextRequest("x", 900));
+  ASSERT_TRUE(stream->Next());
+  Stop();
+  while (stream->Next()) {
+  }
+  EXPECT_TRUE(absl::IsUnavailable(stream->Finish())) << stream->Finish();
+}
+
+TEST_F(ClientTest, ADaemonThatGivesARequestUpIsBelieved) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetReady(absl::UnavailableError("no plan"));
+  Served served(model, {.replan_wait = absl::Milliseconds(20)});
+  Client client(served.server->address());
+  const auto finished = client.Generate(TextRequest("x", 9), [](const auto&) {});
+  EXPECT_TRUE(absl::IsUnavailable(finished.status()));
+  EXPECT_THAT(std::string(finished.status().message()), HasSubstr("no step could be computed for 20ms"));
+}
+
+TEST_F(ClientTest, ACancelledRequestIsForgotten) {
+  v1::GenerateRequest request = TextRequest("x", 900);
+  request.set_request_id("0123456789abcdef");
+  {
+    const auto stream = client_.StartGenerate(request);
+    stream->Next();
+    stream->Cancel();
+    while (stream->Next()) {
+    }
+  }
+  v1::ResumeRequest resume;
+  resume.set_request_id(request.request_id());
+  EXPECT_EQ(ReadAll(*Start(*served_.generation, resume)).status.error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(ClientTest, TimeoutEndsTheStream) {

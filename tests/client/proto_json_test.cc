@@ -34,7 +34,7 @@ TEST(ProtoJsonTest, OnlyTheEventThatIsSetIsThere) {
   response.mutable_delta()->set_text("a\"b");
   response.mutable_delta()->add_tokens(7);
   EXPECT_EQ(ToJsonLine(response),
-            R"({"delta":{"text":"a\"b","tokens":[7],"logprobs":[],"reasoning":"","tool_calls":[]}})");
+            R"({"delta":{"text":"a\"b","tokens":[7],"logprobs":[],"reasoning":"","tool_calls":[],"offset":0,"first_tool_call":0}})");
 }
 
 TEST(ProtoJsonTest, AbsentOptionalFieldsAreLeftOut) {

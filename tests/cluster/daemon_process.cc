@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -90,9 +91,11 @@ TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(path_); }
 DaemonProcess::DaemonProcess(const std::string& folder, const std::string& name,
                              const std::vector<std::string>& arguments,
                              const std::vector<std::string>& environment) {
-  std::vector<std::string> command = {HEARTHD,    "--name",      name,     "--state-dir", folder + "/" + name,
-                                      "--listen", "127.0.0.1:0", "--http", "off",         "--log-level",
-                                      "debug"};
+  std::vector<std::string> command = {HEARTHD,  "--name", name,          "--state-dir", folder + "/" + name,
+                                      "--http", "off",    "--log-level", "debug"};
+  if (std::find(arguments.begin(), arguments.end(), "--listen") == arguments.end()) {
+    command.insert(command.end(), {"--listen", "127.0.0.1:0"});
+  }
   command.insert(command.end(), arguments.begin(), arguments.end());
   const std::string log = folder + "/" + name + ".log";
   int out[2];

@@ -34,8 +34,8 @@ class TemporaryFolder {
 // A hearthd of this build, in a process of its own. Killed, if it still runs, and reaped at the end.
 class DaemonProcess {
  public:
-  // Starts `hearthd --name NAME --state-dir FOLDER/NAME --listen 127.0.0.1:0 --http off ARGUMENTS...` and
-  // returns when it is ready. `environment` (NAME=VALUE each) is added to ours.
+  // Starts `hearthd --name NAME --state-dir FOLDER/NAME --http off ARGUMENTS...`, on any free port unless
+  // --listen is among them, and returns when it is ready. `environment` (NAME=VALUE each) is added to ours.
   DaemonProcess(const std::string& folder, const std::string& name, const std::vector<std::string>& arguments,
                 const std::vector<std::string>& environment = {});
   ~DaemonProcess();

@@ -1,14 +1,13 @@
 #include "daemon/remembered_models.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/daemon/state/temporary_store.h"
 
 namespace hearth {
 namespace {
@@ -55,22 +54,19 @@ class FakeHost final : public ModelHost {
 class RememberedModelsTest : public testing::Test {
  protected:
   std::unique_ptr<RememberedModels> Open(FakeHost& host) {
-    return RememberedModels::Open(host, file_).value();
+    return RememberedModels::Open(host, *store_, file_).value();
   }
-  // What another daemon with the same file has after its start.
+  // What another daemon with the same store has after its start.
   std::vector<std::string> AfterARestart() {
     FakeHost host;
     Open(host)->LoadAll();
     return host.Names();
   }
   void Write(const std::string& text) { std::ofstream(file_) << text; }
-  std::string Text() {
-    std::ifstream file(file_);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-  void TearDown() override { std::filesystem::remove_all(file_); }
 
-  const std::string file_ = absl::StrCat(testing::TempDir(), "/remembered_", getpid());
+  const TemporaryStore folder_;
+  std::unique_ptr<StateStore> store_ = folder_.Open();
+  const std::string file_ = folder_.folder() + "/loaded-models";  // of daemons before the store
 };
 
 TEST_F(RememberedModelsTest, WhatWasLoadedComesBack) {
@@ -78,7 +74,6 @@ TEST_F(RememberedModelsTest, WhatWasLoadedComesBack) {
   const auto models = Open(host);
   EXPECT_EQ(models->Load("", "/m/a.gguf").value(), "a");
   EXPECT_EQ(models->Load("chat", "/m/b c.gguf").value(), "chat");
-  EXPECT_EQ(Text(), "a\t/m/a.gguf\nchat\t/m/b c.gguf\n");
   EXPECT_THAT(AfterARestart(), ElementsAre("a", "chat"));
 }
 
@@ -99,14 +94,22 @@ TEST_F(RememberedModelsTest, WhatFailedIsNotRemembered) {
   EXPECT_THAT(AfterARestart(), IsEmpty());
 }
 
-TEST_F(RememberedModelsTest, WhatIsAwayTodayIsTriedAgain) {
-  Write("a\t/away/a.gguf\nb\t/m/b.gguf\n");
+TEST_F(RememberedModelsTest, WhatIsAwayTodayStaysRemembered) {
+  ASSERT_TRUE(store_->PutModel("a", "/away/a.gguf").ok());
+  ASSERT_TRUE(store_->PutModel("b", "/m/b.gguf").ok());
   EXPECT_THAT(AfterARestart(), ElementsAre("b"));
-  EXPECT_EQ(Text(), "a\t/away/a.gguf\nb\t/m/b.gguf\n");
+  EXPECT_EQ(store_->Models()->count("a"), 1u);
+}
+
+TEST_F(RememberedModelsTest, WhatAnEarlierVersionRememberedIsTakenOverOnce) {
+  Write("a\t/m/a.gguf\nb\t/m/b c.gguf\n");
+  EXPECT_THAT(AfterARestart(), ElementsAre("a", "b"));
+  EXPECT_FALSE(std::filesystem::exists(file_));
+  EXPECT_THAT(AfterARestart(), ElementsAre("a", "b"));
 }
 
 TEST_F(RememberedModelsTest, WhatTheSettingsHaveLoadedIsLeftAlone) {
-  Write("a\t/m/old.gguf\n");
+  ASSERT_TRUE(store_->PutModel("a", "/m/old.gguf").ok());
   FakeHost host;
   ASSERT_TRUE(host.Load("a", "/m/new.gguf").ok());
   Open(host)->LoadAll();
@@ -117,18 +120,35 @@ TEST_F(RememberedModelsTest, OtherFilesAreRefusedByTheirLine) {
   for (const char* text : {"a\n", "a\t\n", "\t/m/a.gguf\n", "a\t/m/a.gguf\tb\n", "a\t/m/\x1b[2J\n"}) {
     Write(absl::StrCat("b\t/m/b.gguf\n", text));
     FakeHost host;
-    const absl::Status status = RememberedModels::Open(host, file_).status();
+    const absl::Status status = RememberedModels::Open(host, *store_, file_).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
     EXPECT_THAT(std::string(status.message()), HasSubstr(file_ + ":2: "));
   }
 }
 
-TEST_F(RememberedModelsTest, AFileThatCannotBeWrittenCostsNoModel) {
+// A store on a disk that is full.
+class FullStore final : public StateStore {
+ public:
+  absl::StatusOr<std::vector<KeptRequest>> Requests() override { return Full(); }
+  absl::Status Write(const RequestChanges&) override { return Full(); }
+  absl::StatusOr<std::map<std::string, std::string>> Models() override { return Full(); }
+  absl::Status PutModel(const std::string&, const std::string&) override { return Full(); }
+  absl::Status RemoveModel(const std::string&) override { return Full(); }
+
+ private:
+  static absl::Status Full() { return absl::ResourceExhaustedError("the disk is full"); }
+};
+
+TEST_F(RememberedModelsTest, AStoreThatCannotBeWrittenCostsNoModel) {
+  Write("b\t/m/b.gguf\n");
   FakeHost host;
-  const auto models = Open(host);
-  std::filesystem::create_directory(file_);  // in the file's place
+  FullStore full;
+  const auto models = RememberedModels::Open(host, full, file_).value();
+  EXPECT_TRUE(std::filesystem::exists(file_));  // for the next time
+  models->LoadAll();
   EXPECT_TRUE(models->Load("a", "/m/a.gguf").ok());
   EXPECT_THAT(host.Names(), ElementsAre("a"));
+  EXPECT_TRUE(models->Unload("a").ok());
 }
 
 }  // namespace

@@ -43,10 +43,10 @@ class HttpClient {
     }
   }
   void Get(const std::string& path) { Send(absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: x\r\n\r\n")); }
-  void Post(const std::string& path, const std::string& json) {
-    Send(absl::StrCat("POST ", path,
-                      " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ",
-                      json.size(), "\r\n\r\n", json));
+  // `headers`: further ones, each with its line end.
+  void Post(const std::string& path, const std::string& json, const std::string& headers = "") {
+    Send(absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: x\r\n", headers,
+                      "Content-Type: application/json\r\nContent-Length: ", json.size(), "\r\n\r\n", json));
   }
   void EndInput() { shutdown(socket_, SHUT_WR); }
   void Close() {

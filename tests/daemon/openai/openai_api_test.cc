@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "daemon/http/http_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -41,6 +43,12 @@ class Face {
     return client.Read();
   }
   HttpClient::Response Post(const std::string& path, const json& body) { return PostText(path, body.dump()); }
+  // Goes on with a stream behind the event of this id.
+  HttpClient::Response PostAgain(const std::string& path, const json& body, const std::string& id) {
+    HttpClient client = Connect();
+    client.Post(path, body.dump(), "Last-Event-ID: " + id + "\r\n");
+    return client.Read();
+  }
   HttpClient::Response PostText(const std::string& path, const std::string& body) {
     HttpClient client = Connect();
     client.Post(path, body);
@@ -103,6 +111,88 @@ TEST_F(OpenAiApiTest, CompletesText) {
   EXPECT_EQ(answer["choices"][0]["text"], "bcde");
   EXPECT_EQ(answer["choices"][0]["finish_reason"], "length");
   EXPECT_EQ(answer["usage"]["prompt_tokens"], 2);
+}
+
+// The ids of a stream's events, in their order.
+std::vector<std::string> EventIds(const std::string& stream) {
+  std::vector<std::string> ids;
+  for (absl::string_view line : absl::StrSplit(stream, '\n')) {
+    if (absl::ConsumePrefix(&line, "id: ")) ids.emplace_back(line);
+  }
+  return ids;
+}
+
+// What a client that reads the stream from its beginning has of it when it has seen the event of this id.
+std::string UpTo(const std::string& stream, const std::string& id) {
+  const size_t found = stream.find("id: " + id + "\n");
+  return stream.substr(0, stream.find("\n\n", found) + 2);
+}
+
+std::string CompletionText(const std::string& stream) {
+  std::string text;
+  for (const json& event : StreamEvents(stream)) {
+    if (!event.is_object()) continue;
+    for (const json& choice : event["choices"]) {
+      if (choice["index"] == 0) text += choice["text"].get<std::string>();
+    }
+  }
+  return text;
+}
+
+std::string ChatText(const std::string& stream) {
+  std::string text;
+  for (const json& event : StreamEvents(stream)) {
+    if (event.is_object()) text += event["choices"][0]["delta"].value("content", "");
+  }
+  return text;
+}
+
+TEST_F(OpenAiApiTest, AStreamGoesOnBehindTheLastEvent) {
+  json request = Greedy(20);
+  request["stream"] = true;
+  request["n"] = 2;
+  const std::string whole = face_.Post("/v1/completions", request).body;
+  const std::vector<std::string> ids = EventIds(whole);
+  ASSERT_GT(ids.size(), 2u);
+  for (const std::string& id : ids) {
+    const HttpClient::Response rest = face_.PostAgain("/v1/completions", request, id);
+    ASSERT_EQ(rest.code, 200) << rest.body;
+    EXPECT_EQ(CompletionText(UpTo(whole, id)) + CompletionText(rest.body), CompletionText(whole)) << id;
+    EXPECT_TRUE(StreamEvents(rest.body).back().is_null());
+  }
+}
+
+TEST_F(OpenAiApiTest, AChatGoesOnWithoutItsBeginning) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetChatTemplate("{{ 'x' }}");
+  Served served(model);
+  Face face(*served.server);
+  const json request = {{"messages", {{{"role", "user"}, {"content", "x"}}}},
+                        {"max_tokens", 20},
+                        {"temperature", 0},
+                        {"stream", true}};
+  const std::string whole = face.Post("/v1/chat/completions", request).body;
+  for (const std::string& id : EventIds(whole)) {
+    const HttpClient::Response rest = face.PostAgain("/v1/chat/completions", request, id);
+    ASSERT_EQ(rest.code, 200) << rest.body;
+    EXPECT_EQ(ChatText(UpTo(whole, id)) + ChatText(rest.body), ChatText(whole)) << id;
+    EXPECT_THAT(rest.body, Not(HasSubstr("\"role\"")));
+  }
+}
+
+TEST_F(OpenAiApiTest, EventIdsThatAreNoneOrUnknownAreRefused) {
+  json request = Greedy(4);
+  request["stream"] = true;
+  const auto again = [&](const json& body, const std::string& id) {
+    return face_.PostAgain("/v1/completions", body, id);
+  };
+  const std::string unknown = "0123456789abcdef0123456789abcdef.1";
+  EXPECT_EQ(again(request, "x").code, 400);
+  EXPECT_EQ(again(Greedy(4), unknown).code, 400);  // no stream
+  EXPECT_EQ(again(request, unknown).code, 404);
+  json two = request;
+  two["n"] = 2;
+  EXPECT_EQ(again(two, unknown).code, 400);
 }
 
 TEST_F(OpenAiApiTest, StreamsText) {

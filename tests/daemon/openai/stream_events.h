@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
@@ -16,6 +17,7 @@ inline std::vector<nlohmann::json> StreamEvents(const std::string& stream) {
   EXPECT_TRUE(stream.empty() || stream.ends_with("\n\n")) << stream;
   std::vector<nlohmann::json> events;
   for (absl::string_view event : absl::StrSplit(stream, "\n\n", absl::SkipEmpty())) {
+    if (absl::StartsWith(event, "id: ")) event.remove_prefix(event.find('\n') + 1);
     EXPECT_TRUE(absl::ConsumePrefix(&event, "data: ")) << event;
     events.push_back(event == "[DONE]" ? nlohmann::json() : nlohmann::json::parse(std::string(event)));
   }

@@ -32,6 +32,7 @@ class Collector final : public GenerationSink {
     text_ += delta.text;
     tokens_.insert(tokens_.end(), delta.tokens.begin(), delta.tokens.end());
     logprobs_.insert(logprobs_.end(), delta.logprobs.begin(), delta.logprobs.end());
+    deltas_.push_back(delta);
     changed_.notify_all();
   }
   void Finished(const GenerationSummary& summary) override {
@@ -67,6 +68,7 @@ class Collector final : public GenerationSink {
   const std::string& text() const { return text_; }
   const std::vector<TokenId>& tokens() const { return tokens_; }
   const std::vector<GenerationDelta::Logprobs>& logprobs() const { return logprobs_; }
+  const std::vector<GenerationDelta>& deltas() const { return deltas_; }
   const std::optional<GenerationSummary>& summary() const { return summary_; }
   const absl::Status& failure() const { return failure_; }
 
@@ -80,6 +82,7 @@ class Collector final : public GenerationSink {
   std::string text_;
   std::vector<TokenId> tokens_;
   std::vector<GenerationDelta::Logprobs> logprobs_;
+  std::vector<GenerationDelta> deltas_;
   std::optional<GenerationSummary> summary_;
   absl::Status failure_;
 };
@@ -108,6 +111,63 @@ class SchedulerTest : public testing::Test {
 
   std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>();
 };
+
+TEST_F(SchedulerTest, GoesOnBehindWhatAnEarlierRunGenerated) {
+  Scheduler scheduler(model_, {});
+  GenerationRequest request = Request(1, "x", 6);
+  request.generated = Bytes("abc");
+  request.cut = 2;
+  const auto resumed = Submit(scheduler, request);
+  resumed->AwaitEnd();
+  EXPECT_EQ(resumed->text(), "abcdef");
+  EXPECT_EQ(resumed->tokens(), Bytes("abcdef"));
+  ASSERT_GE(resumed->deltas().size(), 3u);
+  EXPECT_EQ(resumed->deltas()[0].tokens, Bytes("ab"));  // none reaches over the cut
+  EXPECT_EQ(resumed->deltas()[1].offset, 2u);
+  EXPECT_EQ(resumed->summary()->generated_tokens, 6u);
+}
+
+TEST_F(SchedulerTest, WhatWasGeneratedToItsEndEndsWithoutAStep) {
+  Scheduler scheduler(model_, {});
+  GenerationRequest whole = Request(1, "x", 3), stopped = Request(2, "x", 9);
+  whole.generated = Bytes("bcd");
+  stopped.generated = Bytes("bcd");
+  stopped.stops = {"cd"};
+  const auto at_length = Submit(scheduler, whole), at_stop = Submit(scheduler, stopped);
+  at_length->AwaitEnd();
+  at_stop->AwaitEnd();
+  EXPECT_EQ(at_length->text(), "bcd");
+  EXPECT_EQ(at_length->summary()->reason, EndReason::kLength);
+  EXPECT_EQ(at_stop->text(), "b");
+  EXPECT_EQ(at_stop->summary()->stop, "cd");
+  EXPECT_TRUE(at_stop->deltas().back().last);
+  EXPECT_EQ(model_->decoder().steps(), 0);
+}
+
+TEST_F(SchedulerTest, TextThatWasHeldBackComesWithTheLastTokenOfARepeatedGeneration) {
+  Scheduler scheduler(model_, {});
+  GenerationRequest request = Request(1, "x", 3);
+  request.stops = {"de"};
+  request.generated = Bytes("bcd");
+  request.cut = 3;
+  const auto repeated = Submit(scheduler, request);
+  repeated->AwaitEnd();
+  ASSERT_EQ(repeated->deltas().size(), 1u);  // who has three tokens has the text as well
+  EXPECT_EQ(repeated->deltas()[0].text, "bcd");
+}
+
+TEST_F(SchedulerTest, TokensBehindTheEndAreRefused) {
+  Scheduler scheduler(model_, {});
+  for (const uint32_t max_tokens : {2u, 9u}) {
+    GenerationRequest request = Request(1, "x", max_tokens);
+    request.stops = {"bc"};
+    request.generated = Bytes("bcd");
+    const auto sink = std::make_shared<Collector>();
+    const absl::Status status = scheduler.Submit(request, Greedy(), sink);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_FALSE(sink->started());
+  }
+}
 
 TEST_F(SchedulerTest, LogitsThatAreNoNumbersEndTheirStreamAlone) {
   model_->decoder().set_damaged_position(7);

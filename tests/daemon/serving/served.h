@@ -25,10 +25,12 @@ inline std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
 class Served {
  public:
   explicit Served(std::shared_ptr<FakeModel> model = std::make_shared<FakeModel>(),
-                  SchedulerOptions scheduler = {}) {
+                  SchedulerOptions scheduler = {}, StateStore* state = nullptr,
+                  const std::string& listen = "127.0.0.1:0") {
     if (model) models.Add(std::move(model));
     ServerOptions options;
-    options.listen = "127.0.0.1:0";
+    options.listen = listen;
+    options.state = state;
     options.scheduler = scheduler;
     auto started = Server::Start(options, models, cluster);
     EXPECT_TRUE(started.ok()) << started.status();
@@ -59,6 +61,12 @@ inline std::unique_ptr<Call> Start(v1::Generation::Stub& stub, const v1::Generat
 inline std::unique_ptr<Call> Start(v1::Generation::Stub& stub, const v1::ChatRequest& request) {
   auto call = std::make_unique<Call>();
   call->reader = stub.Chat(&call->context, request);
+  return call;
+}
+
+inline std::unique_ptr<Call> Start(v1::Generation::Stub& stub, const v1::ResumeRequest& request) {
+  auto call = std::make_unique<Call>();
+  call->reader = stub.Resume(&call->context, request);
   return call;
 }
 

@@ -323,6 +323,30 @@ TEST(LogprobTest, ImpossibleTokensHaveMinusInfinity) {
   for (const TokenLogprob& entry : TopLogprobs(logits, 2)) EXPECT_EQ(entry.logprob, -kInfinity);
 }
 
+TEST(SamplerTest, GoesOnBehindRepeatedTokensAsIfItHadDrawnThem) {
+  SamplingOptions options;
+  options.temperature = 1.5f;
+  options.repetition_penalty = 1.3f;
+  options.seed = 11;
+  for (const float temperature : {0.0f, 1.5f}) {
+    options.temperature = temperature;
+    Sampler unbroken = *Sampler::Create(options, 50), resumed = *Sampler::Create(options, 50);
+    for (int i = 0; i < 40; ++i) {
+      std::vector<float> logits(50);
+      for (size_t t = 0; t < logits.size(); ++t) logits[t] = static_cast<float>((t * 7 + i) % 13) / 4;
+      std::vector<float> same = logits;
+      const int32_t token = unbroken.Sample(absl::MakeSpan(logits));
+      unbroken.Accept(token);
+      if (i < 20) {
+        resumed.Repeat(token);
+        continue;
+      }
+      ASSERT_EQ(resumed.Sample(absl::MakeSpan(same)), token) << i;
+      resumed.Accept(token);
+    }
+  }
+}
+
 TEST(CheckLogitsTest, NumbersOfAnySizeAreFine) {
   EXPECT_TRUE(CheckLogits({}).ok());
   const std::vector<float> logits = {0, -0.0f, 1e-42f, std::numeric_limits<float>::max(),
