@@ -379,7 +379,7 @@ TEST(ResumeTest, WhatSomebodyHasWrittenIntoTheStoreIsRefusedInWords) {
 TEST(ResumeTest, AChatGoesOnWithItsReasoningAndCallsOnce) {
   auto model = std::make_shared<FakeModel>(
       Bytes("<think>hm</think>Yes.<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>~"));
-  model->SetChatTemplate("{{ '' }}");
+  model->SetChatTemplate("{{ 'x' }}");
   Served served(model);
   v1::ChatRequest request = Saying("x", 60);
   request.set_request_id(kId);
