@@ -101,8 +101,8 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
       roster_(std::make_shared<Roster>(Roster::Options{.version = options.version,
                                                        .name = options.name,
                                                        .identity = std::move(identity),
-                                                       .offered_bytes = OfferedBytes(capacity_),
-                                                       .tls = TlsOf(options.key)})) {
+                                                       .offered_bytes = OfferedBytes(capacity_)},
+                                       TlsOf(options.key))) {
   auto context = std::make_shared<ClusterModelContext>();
   context->options = options_;
   context->devices = std::move(devices);

@@ -8,12 +8,6 @@
 #include "engine/base/status_macros.h"
 
 namespace hearth {
-namespace {
-
-// Lost hosts stay in the list; a caller that invents names must not fill the memory.
-constexpr size_t kMaxMembers = 256;
-
-}  // namespace
 
 std::string HostStateName(HostState state) {
   switch (state) {
@@ -31,7 +25,7 @@ absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, ui
   HEARTH_RETURN_IF_ERROR(CheckName("--name", name));
   if (!members_.contains(name) && !MakeRoom()) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("the cluster has ", kMaxMembers, " hosts already, which is the most"));
+        absl::StrCat("the cluster has ", kMost, " hosts already, which is the most"));
   }
   Member& member = members_[name];
   if (member.joins > 0 && member.state != HostState::kLost) {
@@ -39,7 +33,9 @@ absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, ui
         absl::StrCat("a host called ", name, " is in the cluster already: give this one another --name"));
   }
   member.name = name;
+  of_session_.erase(member.session);
   member.session = ++last_session_;
+  of_session_[member.session] = &member;
   member.last_sync_ms = now_ms;
   ++member.joins;
   Change(member, HostState::kJoining,
@@ -47,15 +43,17 @@ absl::StatusOr<Membership::Session> Membership::Join(const std::string& name, ui
   return member.session;
 }
 
-// False where all places are taken by hosts that are there.
+// Lost hosts stay in the list, but a caller that invents names must not fill the memory. False where all
+// places are taken by hosts that are there.
 bool Membership::MakeRoom() {
-  if (members_.size() < kMaxMembers) return true;
+  if (members_.size() < kMost) return true;
   auto oldest = members_.end();
   for (auto it = members_.begin(); it != members_.end(); ++it) {
     if (it->second.state != HostState::kLost) continue;
     if (oldest == members_.end() || it->second.last_sync_ms < oldest->second.last_sync_ms) oldest = it;
   }
   if (oldest == members_.end()) return false;
+  of_session_.erase(oldest->second.session);
   members_.erase(oldest);
   return true;
 }
@@ -101,17 +99,13 @@ std::optional<uint64_t> Membership::NextDeadline() const {
 std::vector<Membership::Event> Membership::TakeEvents() { return std::exchange(events_, {}); }
 
 const Membership::Member* Membership::Find(Session session) const {
-  for (const auto& [name, member] : members_) {
-    if (member.session == session) return &member;
-  }
-  return nullptr;
+  const auto found = of_session_.find(session);
+  return found == of_session_.end() ? nullptr : found->second;
 }
 
 Membership::Member* Membership::FindLiving(Session session) {
-  for (auto& [name, member] : members_) {
-    if (member.session == session && member.state != HostState::kLost) return &member;
-  }
-  return nullptr;
+  const auto found = of_session_.find(session);
+  return found == of_session_.end() || found->second->state == HostState::kLost ? nullptr : found->second;
 }
 
 void Membership::Change(Member& member, HostState state, std::string detail) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/cluster_view.h"
@@ -48,9 +49,12 @@ class Membership {
   // `lost_after_ms`: how long a host may be silent.
   explicit Membership(uint64_t lost_after_ms) : lost_after_ms_(lost_after_ms) {}
 
-  // A host calls: new, or one that was lost. Of 256 members the one that has been lost for longest is
+  // Members, the lost ones among them.
+  static constexpr size_t kMost = 1024;
+
+  // A host calls: new, or one that was lost. Of kMost members the one that has been lost for longest is
   // forgotten to make room. INVALID_ARGUMENT for an empty name, ALREADY_EXISTS when a member of that name is
-  // not lost, RESOURCE_EXHAUSTED when 256 hosts are there.
+  // not lost, RESOURCE_EXHAUSTED when kMost hosts are there.
   absl::StatusOr<Session> Join(const std::string& name, uint64_t now_ms);
   // It has sent its state. False when the session is over: its host was taken for lost or has joined anew.
   bool Sync(Session session, uint64_t now_ms);
@@ -77,7 +81,8 @@ class Membership {
 
   const uint64_t lost_after_ms_;
   Session last_session_ = 0;
-  std::map<std::string, Member> members_;  // by name
+  std::map<std::string, Member> members_;             // by name
+  absl::flat_hash_map<Session, Member*> of_session_;  // the newest of each member
   std::vector<Event> events_;
 };
 

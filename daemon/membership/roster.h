@@ -13,12 +13,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "daemon/channel/remote_device.h"
-#include "daemon/membership/link_figures.h"
-#include "daemon/membership/membership.h"
-#include "daemon/membership/worker_report.h"
+#include "daemon/membership/roster_core.h"
 #include "engine/base/mutex.h"
-#include "placement/cluster.h"
 
 namespace hearth {
 
@@ -31,47 +27,16 @@ class SessionStream {
   virtual void End(const absl::Status& status) = 0;
 };
 
-// The workers of a cluster as its coordinator sees them: the shell around Membership with clock, threads and
-// streams. Keeps what workers report and what is wanted of them. Two threads: one finds out who is lost, one
-// measures links. Thread-safe.
+// The workers of a cluster as its coordinator sees them: the shell around RosterCore with clock, threads and
+// streams. Two kinds of thread: one finds out who is lost, some measure links. Thread-safe.
 class Roster {
  public:
-  using Session = Membership::Session;
+  using Session = RosterCore::Session;
+  using Host = RosterCore::Host;
+  using Options = RosterCore::Options;
 
-  struct Options {
-    std::string version;  // that workers must have too
-    uint32_t sync_interval_ms = 250;
-    uint32_t lost_after_ms = 1200;
-    // The coordinator's own host: its name and identity, and the memory that it offers.
-    std::string name;
-    HostIdentity identity;
-    uint64_t offered_bytes = 0;
-    uint32_t link_interval_ms = 3000;  // how often the links of hosts that are there are measured again
-    TlsContext tls;                    // for the tensor channels of workers that call with a certificate
-  };
-
-  // A worker now.
-  struct Host {
-    std::string name;
-    Session session = 0;
-    HostState state = HostState::kJoining;
-    std::string detail;
-    uint64_t silent_ms = 0;      // time since its last sync
-    std::string tensor_address;  // as the coordinator reaches it
-    TensorTls tls;
-    SessionToken token{};
-    placement::Link link;   // measured, once it is alive
-    HostCapacity capacity;  // what plans use: steady over sessions, see steady_figures.h
-    WorkerReport report;    // the last
-    uint64_t revision = 0;  // of what is wanted of it
-
-    // Whether the report is about what is wanted of it now.
-    bool up_to_date() const { return report.revision == revision; }
-    // What it says about the shard of an epoch; null when it says nothing.
-    const ShardStatus* Shard(uint64_t epoch) const;
-  };
-
-  explicit Roster(Options options);
+  // `tls` is for the tensor channels of workers that call with a certificate.
+  explicit Roster(Options options, TlsContext tls = nullptr);
   ~Roster();
 
   // `listener` is called without locks whenever a host changes its state or the state of its shards, or its
@@ -106,6 +71,7 @@ class Roster {
   std::vector<Host> hosts() const;  // by name
   // nullopt for a session that is no longer known.
   std::optional<Host> Find(Session session) const;
+  std::optional<HostState> StateOf(Session session) const;
   // The shards of `model` that each host (by name) is to hold, in place of those named before for this model.
   void SetShards(const std::string& model, std::map<std::string, std::vector<ShardDescription>> shards);
   // A tensor connection with the host has failed: it is lost, whatever its stream says.
@@ -116,21 +82,9 @@ class Roster {
   void OnLost(Session session, std::weak_ptr<const void> owner, LossHandler close);
 
  private:
-  struct Entry {
-    Session session = 0;
+  // Of a session that is not lost.
+  struct Line {
     std::shared_ptr<SessionStream> stream;
-    SessionToken token{};
-    std::string tensor_address;
-    TensorTls tls;
-    LinkFigures link;       // also of an earlier session
-    HostCapacity steady;    // what it reported, see SteadyCapacity
-    HostCapacity capacity;  // what of it is left beside other daemons of its machine
-    bool link_probed = false;
-    bool probing = false;
-    uint64_t probe_after_ms = 0;
-    WorkerReport report;
-    uint64_t revision = 1;
-    std::map<std::string, std::vector<ShardDescription>> shards;  // by model
     std::vector<std::pair<std::weak_ptr<const void>, LossHandler>> on_lost;
   };
   // What is to be called once the lock is gone.
@@ -138,30 +92,17 @@ class Roster {
 
   void WatchLoop();
   void ProbeLoop();
-  std::pair<Entry*, uint64_t> NextProbe(uint64_t now_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void NoteProbe(Session session, const absl::StatusOr<placement::Link>& link, Calls& calls)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Host MakeHost(const Membership::Member& member, const Entry& entry) const;
-  absl::StatusOr<Session> Enter(const WorkerReport& report, const std::string& address, const TensorTls& tls,
-                                std::shared_ptr<SessionStream> stream, Calls& calls)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Recognise(const WorkerReport& report) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::string NameFor(const WorkerReport& report) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  uint64_t OfferedOn(const std::string& machine) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Entry* FindEntry(Session session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  const Entry* FindEntry(Session session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Apply(Calls& calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Calls TakeCalls() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run(const Calls& calls);
 
-  const Options options_;
+  const TlsContext tls_;
   std::function<void()> listener_;  // set before the threads start
 
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  Membership membership_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);  // by host name
-  uint64_t last_revision_ ABSL_GUARDED_BY(mutex_) = 1;
+  RosterCore core_ ABSL_GUARDED_BY(mutex_);
+  std::map<Session, Line> lines_ ABSL_GUARDED_BY(mutex_);
   std::thread watcher_;
   std::vector<std::thread> probers_;
 };
