@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
 namespace hearth {
@@ -73,9 +74,55 @@ bool ActivePlan::UsesSessions(const std::vector<Roster::Host>& hosts) const {
   });
 }
 
+ExpectedTimes ExpectedTimesOf(const placement::Plan& plan, uint32_t layers) {
+  ExpectedTimes times{std::vector<double>(layers), std::vector<double>(layers), 0};
+  for (size_t i = 0; i < plan.sections.size(); ++i) {
+    const placement::SectionName& section = plan.sections[i];
+    const double us = plan.time.sections[i].total_us;
+    switch (section.kind) {
+      case placement::GroupKind::kHeads:
+        times.mix_us[section.layer] = us;
+        break;
+      case placement::GroupKind::kNeurons:
+        times.ffn_us[section.layer] = us;
+        break;
+      case placement::GroupKind::kOutput:
+        times.output_us = us;
+        break;
+    }
+  }
+  for (const placement::SectionTime& section : plan.time.sections) times.stage_us += section.total_us;
+  return times;
+}
+
+ShardProgress LookAtShards(const ActivePlan& plan,
+                           const std::function<std::optional<Roster::Host>(Roster::Session)>& find) {
+  ShardProgress progress;
+  const auto aborted = [&](const ActivePlan::Remote& remote, const std::string& what) {
+    progress.status = absl::AbortedError(absl::StrCat("host ", remote.host, what));
+    return progress;
+  };
+  for (const ActivePlan::Remote& remote : plan.remotes) {
+    std::optional<Roster::Host> host = find(remote.session);
+    if (!host || host->state != HostState::kAlive) return aborted(remote, " was lost while it got its shard");
+    if (!host->report.problem.empty())
+      return aborted(remote, absl::StrCat(" is left out: ", host->report.problem));
+    const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
+    if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
+      progress.reason = shard->detail;
+      progress.failed = std::move(host);
+      return aborted(remote, absl::StrCat(" cannot load its shard: ", progress.reason));
+    }
+    if (shard != nullptr) progress.bytes_done += shard->bytes_done;
+    if (shard == nullptr || shard->phase != ShardPhase::kReady) progress.waiting_for = remote.host;
+  }
+  return progress;
+}
+
 void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,
                 DeviceSpeeds::Clock::time_point now, DeviceSpeeds& speeds) {
-  for (const LocalDevice* device : plan.local->locals()) {
+  for (const LocalDevice* device :
+       plan.local == nullptr ? std::vector<LocalDevice*>() : plan.local->locals()) {
     const DeviceCounters counters = device->counters();
     speeds.Note({plan.plan.cluster.hosts[0].name, device->name()}, plan.epoch, counters.single_row_bytes,
                 counters.single_row_ns, now);

@@ -3,12 +3,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "daemon/channel/remote_device.h"
 #include "daemon/cluster/step_times.h"
 #include "daemon/cluster_view.h"
@@ -55,7 +58,22 @@ struct ActivePlan {
   bool UsesSessions(const std::vector<Roster::Host>& hosts) const;
 };
 
-// Adds what the plan's devices have counted of single rows; see DeviceSpeeds.
+// What the plan expects of each request, whoever answers it.
+ExpectedTimes ExpectedTimesOf(const placement::Plan& plan, uint32_t layers);
+
+// What the reports of a plan's hosts say about its shards.
+struct ShardProgress {
+  absl::Status status;                 // ABORTED: the plan cannot be had any more
+  std::string waiting_for;             // a host whose shard is not ready; empty: none
+  uint64_t bytes_done = 0;             // on all of them
+  std::optional<Roster::Host> failed;  // the host that could not load its shard, ...
+  std::string reason;                  // ... and why
+};
+ShardProgress LookAtShards(const ActivePlan& plan,
+                           const std::function<std::optional<Roster::Host>(Roster::Session)>& find);
+
+// Adds what the plan's devices have counted of single rows; see DeviceSpeeds. A plan that has none here
+// counts those of its workers.
 void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,
                 DeviceSpeeds::Clock::time_point now, DeviceSpeeds& speeds);
 

@@ -30,18 +30,28 @@ absl::Status MoveGroup(const UnitId& unit, DeviceSet from, DeviceSet to,
 
 }  // namespace
 
-absl::Status MoveCaches(const ModelOutline& outline, const ActivePlan& from, const ActivePlan& to,
-                        const std::vector<uint32_t>& lengths) {
+absl::StatusOr<std::vector<UnitId>> CachesToMove(const ActivePlan& from, const ActivePlan& to,
+                                                 const std::function<bool(const UnitId&)>& can_be_copied) {
   std::vector<UnitId> moves;
   for (const auto& [unit, cache] : from.caches) {
     if (to.caches.at(unit) == cache) continue;
-    // The devices of a broken plan do not answer any more, and recurrent state cannot be copied.
-    if (from.broken || outline.spec.layers[unit.layer].mixer == MixerKind::kShortConvolution) {
+    // The devices of a broken plan do not answer any more.
+    if (from.broken || !can_be_copied(unit)) {
       return absl::FailedPreconditionError(
           absl::StrCat("head group ", unit.number, " of layer ", unit.layer, " is on another device now"));
     }
     moves.push_back(unit);
   }
+  return moves;
+}
+
+absl::Status MoveCaches(const ModelOutline& outline, const ActivePlan& from, const ActivePlan& to,
+                        const std::vector<uint32_t>& lengths) {
+  // Recurrent state is not of positions.
+  const auto can_be_copied = [&](const UnitId& unit) {
+    return outline.spec.layers[unit.layer].mixer != MixerKind::kShortConvolution;
+  };
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<UnitId> moves, CachesToMove(from, to, can_be_copied));
   for (const UnitId& unit : moves) {
     HEARTH_RETURN_IF_ERROR(MoveGroup(unit, DevicesOf(from, from.caches.at(unit).first),
                                      DevicesOf(to, to.caches.at(unit).first), lengths));

@@ -24,28 +24,16 @@ namespace {
 constexpr absl::Duration kIdle = absl::Hours(1);
 // How long a model waits for memory that others are to give back, which takes them a step.
 constexpr absl::Duration kAwaitRoom = absl::Minutes(2);
-// What a move must save of the time per token.
-constexpr double kMoveMargin = 0.1;
 // After how many single tokens the keeper looks how fast devices were.
 constexpr uint32_t kTokensPerLook = 16;
-
-// Whether it has room in the memory that is left to its model.
-bool HasRoom(const ClusterPlan& plan, const placement::Cluster& now) {
-  const ReservedBytes use = plan.Use();
-  for (const placement::Host& host : now.hosts) {
-    for (const placement::Device& device : host.devices) {
-      const auto found = use.find({host.name, device.name});
-      if (found != use.end() && found->second > device.memory_bytes) return false;
-    }
-  }
-  return true;
-}
 
 }  // namespace
 
 ClusterModel::ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
                            std::shared_ptr<const ClusterModelContext> context)
-    : name_(std::move(name)), context_(std::move(context)) {
+    : name_(std::move(name)),
+      context_(std::move(context)),
+      keeper_(context_->options.name, context_->options.use_every_host || context_->options.stages > 1) {
   file_.file = std::move(file);
   info_.name = name_;
   info_.path = std::move(path);
@@ -179,15 +167,18 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   subject.catalog = catalog_.get();
   subject.devices = devices_.get();
   PlanPreparer::Hooks hooks;
-  hooks.want = [this](const ActivePlan& plan) { WantShards(&plan); };
+  hooks.want = [this](std::shared_ptr<ActivePlan> plan) { SetPreparing(std::move(plan)); };
   hooks.progress = [this](const std::string& detail, uint64_t done, uint64_t total) {
     SetProgress(detail, done, total);
   };
   hooks.await_change = [this] { AwaitKick(kIdle); };
   hooks.stopped = [this] { return stop_.load(); };
   hooks.spare_gpus = [this](const std::string& host) { return SpareGpus(host); };
+  hooks.give_up_broken = [this] { GiveUpBroken(); };
   hooks.failed_load = [this](const Roster::Host& host, const std::string& reason) {
-    NoteFailedLoad(host, reason);
+    const std::shared_ptr<ActivePlan> newest = Newest();
+    if (newest != nullptr && newest->broken) return GiveUpBroken();  // its memory may be what is missing
+    keeper_.NoteFailedLoad(host, reason, absl::Now());
   };
   return std::make_unique<PlanPreparer>(*context_->roster, std::move(subject), std::move(hooks));
 }
@@ -205,19 +196,17 @@ absl::Status ClusterModel::LoadLeader() {
 
 // The keeper's loop: makes a plan whenever the situation is not the one that the last was made for.
 void ClusterModel::Keep() {
-  bool first = true;
   while (!stop_) {
     ReleaseRetired();
-    UpdateSpeeds();
-    UpdateTrials();
-    const Situation situation = CurrentSituation();
-    if (!first && situation == planned_for_) {
-      AwaitKick(UntilNextLook());
+    TakeNotes();
+    const PlanKeeper::Hosts hosts = context_->roster->hosts();
+    LearnFromPlan(hosts);
+    if (!keeper_.PlanIsDue(hosts, Newest().get(), context_->memory->UseOfOthers(name_), absl::Now())) {
+      AwaitKick(keeper_.UntilNextLook(hosts, absl::Now()));
       continue;
     }
-    first = false;
-    planned_for_ = situation;
     const absl::Status status = Replan();
+    SetPreparing(nullptr);
     if (status.ok() || stop_) continue;
     if (absl::IsAborted(status)) {
       spdlog::info("model {}: {}; planning anew", name_, std::string(status.message()));
@@ -237,131 +226,58 @@ void ClusterModel::Keep() {
   }
 }
 
-std::vector<Roster::Host> ClusterModel::UsableHosts() const {
-  std::vector<Roster::Host> usable;
-  const absl::Time now = absl::Now();
-  for (Roster::Host& host : context_->roster->hosts()) {
-    if (host.state != HostState::kAlive || !host.report.problem.empty()) continue;
-    if (trials_.LeavesOut(host.name)) continue;
+// What the scheduler's thread has left for the keeper.
+void ClusterModel::TakeNotes() {
+  std::vector<std::string> lost;
+  {
     MutexLock lock(&mutex_);
-    if (backoff_.UsableFrom(host.name, host.session) <= now) usable.push_back(std::move(host));
+    lost.swap(lost_hosts_);
   }
-  return usable;
+  for (const std::string& host : lost) {
+    const absl::Duration pause = keeper_.NoteLoss(host, absl::Now());
+    if (pause <= absl::ZeroDuration()) continue;
+    spdlog::warn("model {}: host {} is left out for {}, since it was lost again and again", name_, host,
+                 absl::FormatDuration(pause));
+  }
 }
 
-// How long until one of the hosts that sit out may take part again, or what is known of them is forgotten.
-absl::Duration ClusterModel::UntilNextLook() const {
+// Sets what tokens really take, and devices have counted, beside what the plan in use expects.
+void ClusterModel::LearnFromPlan(const PlanKeeper::Hosts& hosts) {
   const absl::Time now = absl::Now();
-  absl::Duration next = speeds_.empty() ? kIdle : absl::FromChrono(DeviceSpeeds::kForgetAfter);
-  next = std::min(next, trials_.NextExpiry() - now);
-  for (const Roster::Host& host : context_->roster->hosts()) {
+  std::shared_ptr<ActivePlan> plan;
+  {
     MutexLock lock(&mutex_);
-    const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
-    if (pause > absl::ZeroDuration()) next = std::min(next, pause);
+    if (slots_.active() != nullptr && !slots_.active()->broken) plan = slots_.active();
   }
-  return next;
-}
-
-ClusterModel::Situation ClusterModel::CurrentSituation() const {
-  Situation situation;
-  for (const Roster::Host& host : UsableHosts())
-    situation.hosts.push_back({host.name, host.session, host.link});
-  const std::shared_ptr<ActivePlan> newest = Newest();
-  if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
-  situation.without_gpus = without_gpus_;
-  situation.speeds = speeds_.version();
-  situation.trials = trials_.version();
-  situation.use_of_others = context_->memory->UseOfOthers(name_);
-  return situation;
-}
-
-// Plans whose split is asked for do not follow speeds.
-bool ClusterModel::IsForced() const {
-  return context_->options.use_every_host || context_->options.stages > 1;
-}
-
-// The plan in use, where what it really takes matters to the next one; else null.
-std::shared_ptr<ActivePlan> ClusterModel::PlanToLearnFrom() const {
-  if (IsForced()) return nullptr;
-  MutexLock lock(&mutex_);
-  return active_ == nullptr || active_->broken ? nullptr : active_;
-}
-
-void ClusterModel::UpdateSpeeds() {
-  const std::shared_ptr<ActivePlan> plan = PlanToLearnFrom();
-  if (plan == nullptr) return;
-  const DeviceSpeeds::Clock::time_point now = DeviceSpeeds::Clock::now();
-  NoteSpeeds(*plan, context_->roster->hosts(), now, speeds_);
-  std::set<std::string> used = {context_->options.name};
-  for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
-  speeds_.ForgetUnused(used, now);
-}
-
-// What an emulated GPU takes says nothing of the one that it stands for.
-bool ClusterModel::AnySpeedIsPretended(const std::vector<Roster::Host>& hosts) const {
-  const auto pretends = [](const HostCapacity& capacity) {
-    return std::any_of(capacity.devices.begin(), capacity.devices.end(),
-                       [](const DeviceCapacity& device) { return device.kind == "emulated-gpu"; });
-  };
-  return pretends(context_->own_capacity()) ||
-         std::any_of(hosts.begin(), hosts.end(),
-                     [&](const Roster::Host& host) { return pretends(host.capacity); });
-}
-
-// Sets what tokens really take beside what the plan in use expects.
-void ClusterModel::UpdateTrials() {
-  const absl::Time now = absl::Now();
-  trials_.Expire(now);
-  const std::vector<Roster::Host> there = context_->roster->hosts();
-  for (const Roster::Host& host : there) trials_.See(host.name, host.session, host.link);
-  const std::shared_ptr<ActivePlan> plan = PlanToLearnFrom();
-  if (plan == nullptr || AnySpeedIsPretended(there)) return;
-  const double measured_us = plan->token_times.MedianUs();
-  if (measured_us == 0) return;
-  HostTrials::Hosts used;
-  for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
-  const auto without = [this](const std::string& left_out) -> std::optional<double> {
-    std::vector<Roster::Host> hosts = UsableHosts();
-    std::erase_if(hosts, [&](const Roster::Host& host) { return host.name == left_out; });
-    const absl::StatusOr<ClusterPlan> made = TryPlan(hosts, Room::kLeft);
+  if (plan != nullptr) keeper_.NoteSpeeds(*plan, hosts, DeviceSpeeds::Clock::now());
+  const auto without = [&](const std::string& left_out) -> std::optional<double> {
+    std::vector<Roster::Host> others = keeper_.UsableHosts(hosts, now);
+    std::erase_if(others, [&](const Roster::Host& host) { return host.name == left_out; });
+    const absl::StatusOr<ClusterPlan> made = TryPlan(others, Room::kLeft);
     return made.ok() ? std::optional(made->plan.time.total_us) : std::nullopt;
   };
-  trials_.Judge(used, measured_us, plan->expected_us, without, now);
+  keeper_.Judge(plan.get(), context_->own_capacity(), hosts, without, now);
 }
 
 bool ClusterModel::SpareGpus(const std::string& host) {
-  const auto computes_on_gpu = [](const HostCapacity& capacity) {
-    return std::any_of(capacity.devices.begin(), capacity.devices.end(), [](const DeviceCapacity& device) {
-      return device.kind != "cpu" && device.read_bytes_per_s > 0;
-    });
-  };
-  bool has_gpu = host == context_->options.name && computes_on_gpu(context_->own_capacity());
-  for (const Roster::Host& other : context_->roster->hosts()) {
-    has_gpu |= other.name == host && computes_on_gpu(other.capacity);
-  }
-  return has_gpu && without_gpus_.insert(host).second;
+  return keeper_.SpareGpus(host, context_->own_capacity(), context_->roster->hosts());
 }
 
 std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
   MutexLock lock(&mutex_);
-  return next_ != nullptr && (active_ == nullptr || !next_->broken) ? next_ : active_;
+  return slots_.Newest();
+}
+
+PlanKeeper::Hosts ClusterModel::UsableHosts() const {
+  return keeper_.UsableHosts(context_->roster->hosts(), absl::Now());
 }
 
 PlanWish ClusterModel::WishFor(const std::vector<Roster::Host>& hosts) const {
-  std::vector<PlanningHost> planning = {{context_->options.name, context_->own_capacity(), {}}};
-  for (const Roster::Host& host : hosts) planning.push_back({host.name, host.capacity, host.link});
-  for (PlanningHost& host : planning) {
-    for (DeviceCapacity& device : host.capacity.devices) {
-      device.read_bytes_per_s =
-          speeds_.BytesPerSecond({host.name, device.name}).value_or(device.read_bytes_per_s);
-      if (device.kind == "cpu") continue;
-      if (without_gpus_.contains(host.name)) device.read_bytes_per_s = 0;
-      // A GPU's budget is for what it computes with as well.
-      device.memory_budget_bytes =
-          GpuDevice::WeightBudget(device.memory_budget_bytes, *file_.outline, DecoderOptionsOf());
-    }
-  }
-  return {name_, std::move(planning), description_};
+  // A GPU's budget is for what it computes with as well.
+  const auto gpu_budget = [this](uint64_t bytes) {
+    return GpuDevice::WeightBudget(bytes, *file_.outline, DecoderOptionsOf());
+  };
+  return {name_, keeper_.Participants(context_->own_capacity(), hosts, gpu_budget), description_};
 }
 
 // What there would be.
@@ -373,31 +289,13 @@ absl::StatusOr<ClusterPlan> ClusterModel::TryPlan(const std::vector<Roster::Host
 absl::StatusOr<ClusterPlan> ClusterModel::ReservePlan(const std::vector<Roster::Host>& hosts) {
   absl::StatusOr<ClusterPlan> plan = context_->memory->Reserve(WishFor(hosts), Room::kMade);
   if (plan.ok()) context_->memory_changed();
-  std::vector<std::string> left_out = HostsLeftOut();
+  std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
   if (!plan.ok()) {
     left_out.insert(left_out.begin(), std::string(plan.status().message()));
     return absl::Status(plan.status().code(), absl::StrJoin(left_out, "; "));
   }
   std::move(left_out.begin(), left_out.end(), std::back_inserter(plan->plan.explanation));
   return plan;
-}
-
-// A sentence for each host that is there but was not considered for a plan: why.
-std::vector<std::string> ClusterModel::HostsLeftOut() const {
-  std::vector<std::string> sentences = trials_.Reasons();
-  const absl::Time now = absl::Now();
-  for (const Roster::Host& host : context_->roster->hosts()) {
-    if (host.state != HostState::kAlive) continue;
-    std::string reason = host.report.problem;
-    MutexLock lock(&mutex_);
-    const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
-    if (reason.empty() && pause > absl::ZeroDuration()) {
-      reason = absl::StrCat(backoff_.Reason(host.name), "; it is tried again in ",
-                            absl::FormatDuration(absl::Ceil(pause, absl::Seconds(1))));
-    }
-    if (!reason.empty()) sentences.push_back(absl::StrCat("Host ", host.name, " is left out: ", reason));
-  }
-  return sentences;
 }
 
 absl::Status ClusterModel::Replan() {
@@ -418,12 +316,9 @@ absl::Status ClusterModel::Replan() {
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, ReservePlan(hosts));
   HEARTH_RETURN_IF_ERROR(AwaitRoom(plan));
   HEARTH_RETURN_IF_ERROR(LoadLeader());
-  auto prepared = preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, newest.get());
-  if (!prepared.ok()) {
-    WantShards(nullptr);
-    return prepared.status();
-  }
-  Publish(*std::move(prepared));
+  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<ActivePlan> prepared,
+                          preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, newest.get()));
+  Publish(std::move(prepared));
   return absl::OkStatus();
 }
 
@@ -453,54 +348,52 @@ absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
 // Whether the plan in use stays in use, with what is expected of it by now.
 bool ClusterModel::Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts) {
   const absl::StatusOr<ClusterPlan> plan = TryPlan(hosts, Room::kMade);
-  const std::optional<double> stay_us = plan.ok() ? UsIfItStays(in_use.plan, *plan) : std::nullopt;
+  const std::optional<double> stay_us =
+      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, description_) : std::nullopt;
   if (!stay_us) return false;
   in_use.expected_us = *stay_us;
   return true;
 }
 
-// The time per token that is expected of the plan in use by now where it is to stay in use; nullopt where the
-// new one is worth a move, which takes time from those who wait, or memory is to be given back.
-std::optional<double> ClusterModel::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan) const {
-  if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
-  if (IsForced() || !HasRoom(in_use, plan.cluster)) return std::nullopt;
-  const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, description_);
-  const bool move = !stay_us || plan.plan.time.total_us < *stay_us * (1 - kMoveMargin);
-  return move ? std::nullopt : stay_us;
-}
-
 bool ClusterModel::IsAlive(Roster::Session session) const {
-  const std::optional<Roster::Host> host = context_->roster->Find(session);
-  return host && host->state == HostState::kAlive;
+  return context_->roster->StateOf(session) == HostState::kAlive;
 }
 
-// Tells the workers what to hold: the plan in use and the one that is being prepared.
-void ClusterModel::WantShards(const ActivePlan* preparing) {
-  std::map<std::string, std::vector<ShardDescription>> wanted;
-  std::vector<std::shared_ptr<ActivePlan>> in_use;
+void ClusterModel::GiveUpBroken() {
+  spdlog::info("model {}: lets go of a plan that is broken, to have room for another one", name_);
   {
     MutexLock lock(&mutex_);
-    in_use = {active_, next_};
+    slots_.GiveUpBroken();
   }
-  for (const std::shared_ptr<ActivePlan>& plan : in_use) {
-    if (plan == nullptr) continue;
-    for (const ActivePlan::Remote& remote : plan->remotes) {
-      // Of a broken plan the caches are still there, on the hosts that are.
-      if (plan->broken && !IsAlive(remote.session)) continue;
-      wanted[remote.host].push_back(remote.shard);
-    }
+  context_->changed();  // so that its scheduler looks
+}
+
+// The plan that is being prepared, whose shards are wanted; null: there is none any more.
+void ClusterModel::SetPreparing(std::shared_ptr<ActivePlan> plan) {
+  {
+    MutexLock lock(&mutex_);
+    slots_.Prepare(std::move(plan));
   }
-  if (preparing != nullptr) {
-    for (const ActivePlan::Remote& remote : preparing->remotes) wanted[remote.host].push_back(remote.shard);
+  WantShards();
+}
+
+// Tells the workers what to hold.
+void ClusterModel::WantShards() {
+  PlanSlots slots;
+  {
+    MutexLock lock(&mutex_);
+    slots = slots_;
   }
-  context_->roster->SetShards(name_, std::move(wanted));
+  context_->roster->SetShards(name_,
+                              slots.Wanted([this](Roster::Session session) { return IsAlive(session); }));
 }
 
 void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
   std::shared_ptr<ActivePlan> skipped;  // destroyed without the lock
   {
     MutexLock lock(&mutex_);
-    skipped = std::exchange(next_, plan);
+    slots_.Prepare(nullptr);
+    skipped = slots_.Offer(plan);
     info_.plan_epoch = plan->epoch;
     info_.bytes_total = info_.bytes_done = GroupBytes(description_);
     // Together with the epoch, by which others find the model.
@@ -514,11 +407,10 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
           if (const auto locked = weak.lock()) locked->broken = true;
         });
   }
-  if (skipped != nullptr) without_gpus_.clear();
+  if (skipped != nullptr) keeper_.NoteRelease();
   spdlog::info("model {}: plan {} is ready", name_, plan->epoch);
   context_->changed();
   ready_.SignalAll();
-  WantShards(nullptr);
 }
 
 // Lets go of a plan that no step uses any more, here and on the workers.
@@ -526,12 +418,12 @@ void ClusterModel::ReleaseRetired() {
   std::vector<std::shared_ptr<ActivePlan>> retired;
   {
     MutexLock lock(&mutex_);
-    retired.swap(retired_);
+    retired = slots_.TakeRetired();
   }
   if (retired.empty()) return;
   retired.clear();  // their memory is free before another plan asks for it
-  without_gpus_.clear();
-  WantShards(nullptr);
+  keeper_.NoteRelease();
+  WantShards();
   context_->memory_changed();
 }
 
@@ -539,35 +431,39 @@ void ClusterModel::ReleaseRetired() {
 
 bool ClusterModel::NewPlanWaits() const {
   MutexLock lock(&mutex_);
-  return !stop_ && next_ != nullptr && !next_->broken;
+  return !stop_ && slots_.NewPlanWaits();
 }
 
 absl::Status ClusterModel::PrepareStep() {
-  std::shared_ptr<ActivePlan> former, plan;
+  PlanSlots::Step step;
   {
     MutexLock lock(&mutex_);
     if (stop_) return absl::UnavailableError(absl::StrCat("model ", name_, " is being unloaded"));
-    if (next_ != nullptr && !next_->broken) {
-      former = std::exchange(active_, next_);
-      plan = std::exchange(next_, nullptr);
-    } else if (active_ != nullptr && !active_->broken) {
-      return absl::OkStatus();
-    }
+    step = slots_.TakeOver();
   }
-  if (plan == nullptr) return Outage();
-  TakeOverCaches(former.get(), *plan);
-  decoder_->SetDevices(plan->devices());
-  decoder_->SetStages(plan->stages());
+  if (step.plan == nullptr && step.former == nullptr) return step.usable ? absl::OkStatus() : Outage();
+  TakeOverCaches(step.former.get(), step.plan.get());
+  decoder_->SetDevices(step.plan == nullptr ? std::vector<Device*>() : step.plan->devices());
+  if (step.plan == nullptr) {
+    Retire(std::move(step.former));
+    return Outage();
+  }
+  decoder_->SetStages(step.plan->stages());
   // What is cached was computed under a former plan, on a GPU perhaps.
-  const bool alike_before = former == nullptr || reuse_.rows_alike;
-  reuse_ = ReuseWith(*plan);
+  const bool alike_before = step.former == nullptr || reuse_.rows_alike;
+  reuse_ = ReuseWith(*step.plan);
   reuse_.rows_alike &= alike_before;
+  Retire(std::move(step.former));
+  return absl::OkStatus();
+}
+
+// Leaves a plan (null: none) to the keeper, who lets go of it.
+void ClusterModel::Retire(std::shared_ptr<ActivePlan> former) {
   if (former != nullptr) {
     MutexLock lock(&mutex_);
-    retired_.push_back(std::move(former));
+    slots_.Retire(std::move(former));
   }
   Kick();
-  return absl::OkStatus();
 }
 
 // GPUs round a prompt's attention differently, predictors are for generated tokens alone.
@@ -582,12 +478,14 @@ ReuseRules ClusterModel::ReuseWith(const ActivePlan& plan) const {
   return {.rows_alike = !on_gpu && !predicted, .can_cut = !file_.outline->spec.has_recurrent_state()};
 }
 
-// What sequences have cached goes on with the plan, or they begin anew.
-void ClusterModel::TakeOverCaches(const ActivePlan* former, ActivePlan& plan) {
+// What sequences have cached goes on with the plan, or they begin anew; so they do without one (null).
+void ClusterModel::TakeOverCaches(const ActivePlan* former, const ActivePlan* plan) {
   std::vector<uint32_t> lengths;
   for (uint32_t s = 0; s < decoder_->options().sequences; ++s) lengths.push_back(decoder_->SequenceLength(s));
-  if (former == nullptr || std::count(lengths.begin(), lengths.end(), 0u) == std::ssize(lengths)) return;
-  const absl::Status moved = MoveCaches(*file_.outline, *former, plan, lengths);
+  if (std::count(lengths.begin(), lengths.end(), 0u) == std::ssize(lengths)) return;
+  const bool both = former != nullptr && plan != nullptr;
+  const absl::Status moved = both ? MoveCaches(*file_.outline, *former, *plan, lengths)
+                                  : absl::FailedPreconditionError("the plan that had them was let go");
   if (moved.ok()) return;
   spdlog::info("model {}: sequences are computed again, since {}", name_, std::string(moved.message()));
   for (uint32_t s = 0; s < lengths.size(); ++s) HEARTH_CHECK(decoder_->Truncate(s, 0).ok());
@@ -599,7 +497,7 @@ absl::Status ClusterModel::Outage() const {
   std::string outlook = "it is being placed anew";
   {
     MutexLock lock(&mutex_);
-    broken = active_;
+    broken = slots_.active();
     if (info_.state == ModelState::kFailed) outlook = info_.detail;
   }
   const std::string loss = broken == nullptr ? "has no plan yet" : LossOf(*broken);
@@ -609,8 +507,7 @@ absl::Status ClusterModel::Outage() const {
 void ClusterModel::AwaitReady(int timeout_ms) {
   MutexLock lock(&mutex_);
   const auto end = CondVar::Clock::now() + std::chrono::milliseconds(timeout_ms);
-  const auto usable = [](const auto& plan) { return plan != nullptr && !plan->broken; };
-  while (!usable(next_) && !usable(active_) && ready_.WaitUntil(&mutex_, end)) {
+  while (!slots_.Usable() && ready_.WaitUntil(&mutex_, end)) {
   }
 }
 
@@ -618,13 +515,16 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
   std::shared_ptr<ActivePlan> plan;
   {
     MutexLock lock(&mutex_);
-    plan = active_;
+    plan = slots_.active();
   }
   if (plan == nullptr) return;
   plan->broken = true;
   for (const ActivePlan::Remote& remote : plan->remotes) {
     if (!remote.device->lost()) continue;
-    NoteLoss(remote.host);
+    {
+      MutexLock lock(&mutex_);
+      lost_hosts_.push_back(remote.host);
+    }
     context_->roster->ReportLost(remote.session, std::string(status.message()));
   }
   Kick();
@@ -633,26 +533,11 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
 void ClusterModel::NoteToken(absl::Duration took) {
   {
     MutexLock lock(&mutex_);
-    if (active_ != nullptr) active_->token_times.Add(absl::ToDoubleMicroseconds(took));
+    if (slots_.active() != nullptr) slots_.active()->token_times.Add(absl::ToDoubleMicroseconds(took));
     if (++tokens_ < kTokensPerLook) return;
     tokens_ = 0;
   }
   Kick();
-}
-
-void ClusterModel::NoteLoss(const std::string& host) {
-  const absl::Time now = absl::Now();
-  MutexLock lock(&mutex_);
-  backoff_.NoteLoss(host, now);
-  const absl::Duration pause = backoff_.UsableFrom(host, 0) - now;
-  if (pause <= absl::ZeroDuration()) return;
-  spdlog::warn("model {}: host {} is left out for {}, since {}", name_, host, absl::FormatDuration(pause),
-               backoff_.Reason(host));
-}
-
-void ClusterModel::NoteFailedLoad(const Roster::Host& host, const std::string& reason) {
-  MutexLock lock(&mutex_);
-  backoff_.NoteFailedLoad(host.name, host.session, reason, absl::Now());
 }
 
 std::string ClusterModel::LossOf(const ActivePlan& plan) const {
@@ -732,16 +617,12 @@ absl::StatusOr<std::vector<uint8_t>> ClusterModel::FindBundle(const Sha256Digest
 }
 
 ReservedBytes ClusterModel::Held() const {
-  MutexLock lock(&mutex_);
-  std::vector<std::shared_ptr<ActivePlan>> loaded = retired_;
-  loaded.insert(loaded.end(), {active_, next_});
-  ReservedBytes held;
-  for (const std::shared_ptr<ActivePlan>& plan : loaded) {
-    if (plan == nullptr) continue;
-    // What two of them have in common is there once.
-    for (const auto& [device, bytes] : plan->plan.Use()) held[device] = std::max(held[device], bytes);
+  PlanSlots slots;
+  {
+    MutexLock lock(&mutex_);
+    slots = slots_;
   }
-  return held;
+  return slots.Held([this](Roster::Session session) { return IsAlive(session); });
 }
 
 }  // namespace hearth

@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,13 +15,13 @@
 #include "absl/status/status.h"
 #include "daemon/cluster/active_plan.h"
 #include "daemon/cluster/cache_size.h"
+#include "daemon/cluster/plan_keeper.h"
 #include "daemon/cluster/plan_preparer.h"
+#include "daemon/cluster/plan_slots.h"
 #include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
 #include "daemon/node_options.h"
 #include "daemon/planning/cluster_plan.h"
-#include "daemon/planning/host_backoff.h"
-#include "daemon/planning/host_trials.h"
 #include "daemon/planning/memory_book.h"
 #include "daemon/weights/bundle_catalog.h"
 #include "daemon/weights/model_file.h"
@@ -92,25 +91,6 @@ class ClusterModel : public ServedModel {
   void NoteToken(absl::Duration took) override;
 
  private:
-  // What a plan depends on: a plan is made anew when it changes.
-  struct Situation {
-    struct Participant {
-      std::string name;
-      Roster::Session session = 0;
-      placement::Link link;
-
-      bool operator==(const Participant&) const = default;
-    };
-    std::vector<Participant> hosts;  // that may take part
-    uint64_t broken_epoch = 0;       // of the newest plan if it cannot be used any more
-    std::set<std::string> without_gpus;
-    uint64_t speeds = 0;  // version
-    uint64_t trials = 0;  // version
-    ReservedBytes use_of_others;
-
-    bool operator==(const Situation&) const = default;
-  };
-
   absl::Status OpenFile();
   absl::Status SettleCacheSize();
   absl::Status SetCacheSize(const CacheSize& size);
@@ -120,34 +100,28 @@ class ClusterModel : public ServedModel {
   absl::Status LoadLeader();
   void Keep();
   bool AwaitKick(absl::Duration at_most);
-  bool IsForced() const;
-  bool AnySpeedIsPretended(const std::vector<Roster::Host>& hosts) const;
-  std::shared_ptr<ActivePlan> PlanToLearnFrom() const;
-  Situation CurrentSituation() const;
-  void UpdateSpeeds();
-  void UpdateTrials();
+  PlanKeeper::Hosts UsableHosts() const;
+  void TakeNotes();
+  void LearnFromPlan(const PlanKeeper::Hosts& hosts);
   // See PlanPreparer::Hooks.
   bool SpareGpus(const std::string& host);
-  std::vector<Roster::Host> UsableHosts() const;
-  absl::Duration UntilNextLook() const;
-  void NoteLoss(const std::string& host);
-  void NoteFailedLoad(const Roster::Host& host, const std::string& reason);
   PlanWish WishFor(const std::vector<Roster::Host>& hosts) const;
   absl::StatusOr<ClusterPlan> TryPlan(const std::vector<Roster::Host>& hosts, Room room) const;
   absl::StatusOr<ClusterPlan> ReservePlan(const std::vector<Roster::Host>& hosts);
   absl::Status Replan();
   absl::Status AwaitRoom(const ClusterPlan& plan);
-  std::vector<std::string> HostsLeftOut() const;
   void Publish(std::shared_ptr<ActivePlan> plan);
   bool Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts);
-  std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan) const;
   bool IsAlive(Roster::Session session) const;
-  void WantShards(const ActivePlan* preparing);
+  void GiveUpBroken();
+  void WantShards();
+  void SetPreparing(std::shared_ptr<ActivePlan> plan);
   void ReleaseRetired();
   std::shared_ptr<ActivePlan> Newest() const;
   absl::Status Outage() const;
   ReuseRules ReuseWith(const ActivePlan& plan) const;
-  void TakeOverCaches(const ActivePlan* former, ActivePlan& plan);
+  void TakeOverCaches(const ActivePlan* former, const ActivePlan* plan);
+  void Retire(std::shared_ptr<ActivePlan> former);
   // Which hosts of a broken plan are lost, in words.
   std::string LossOf(const ActivePlan& plan) const;
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
@@ -168,10 +142,7 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<HostDevices> devices_;
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Decoder> decoder_;
-  Situation planned_for_;
-  DeviceSpeeds speeds_;
-  HostTrials trials_;
-  std::set<std::string> without_gpus_;  // hosts planned without theirs until a former plan is let go
+  PlanKeeper keeper_;
   std::unique_ptr<PlanPreparer> preparer_;
 
   ReuseRules reuse_;  // the scheduler's thread's
@@ -182,11 +153,9 @@ class ClusterModel : public ServedModel {
   bool kick_ ABSL_GUARDED_BY(mutex_) = false;
   CondVar ready_;
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
-  HostBackoff backoff_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<ActivePlan> active_ ABSL_GUARDED_BY(mutex_);  // the decoder computes with it
-  std::shared_ptr<ActivePlan> next_ ABSL_GUARDED_BY(mutex_);    // ready; the next step takes it over
-  std::vector<std::shared_ptr<ActivePlan>> retired_ ABSL_GUARDED_BY(mutex_);  // no step uses them any more
+  PlanSlots slots_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> lost_hosts_ ABSL_GUARDED_BY(mutex_);  // that the keeper has yet to hear of
   uint32_t tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
 };
 

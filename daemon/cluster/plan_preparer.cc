@@ -25,28 +25,6 @@ constexpr std::chrono::seconds kConnectTimeout{2};
 // Memory that must stay free when a plan is prepared beside the one in use.
 constexpr uint64_t kMemoryMargin = uint64_t{256} << 20;
 
-// What the plan expects of each request, whoever answers it.
-ExpectedTimes ExpectedTimesOf(const placement::Plan& plan, uint32_t layers) {
-  ExpectedTimes times{std::vector<double>(layers), std::vector<double>(layers), 0};
-  for (size_t i = 0; i < plan.sections.size(); ++i) {
-    const placement::SectionName& section = plan.sections[i];
-    const double us = plan.time.sections[i].total_us;
-    switch (section.kind) {
-      case placement::GroupKind::kHeads:
-        times.mix_us[section.layer] = us;
-        break;
-      case placement::GroupKind::kNeurons:
-        times.ffn_us[section.layer] = us;
-        break;
-      case placement::GroupKind::kOutput:
-        times.output_us = us;
-        break;
-    }
-  }
-  for (const placement::SectionTime& section : plan.time.sections) times.stage_us += section.total_us;
-  return times;
-}
-
 }  // namespace
 
 PlanPreparer::PlanPreparer(Roster& roster, Subject subject, Hooks hooks)
@@ -70,7 +48,7 @@ absl::StatusOr<std::shared_ptr<ActivePlan>> PlanPreparer::Prepare(uint64_t epoch
                                             *subject_.devices);
   spdlog::info("model {}: preparing plan {} with {} of {} other hosts", subject_.shard.model, epoch,
                plan->remotes.size(), hosts.size());
-  hooks_.want(*plan);
+  hooks_.want(plan);
   HEARTH_RETURN_IF_ERROR(LoadLocal(*plan, former));
   HEARTH_RETURN_IF_ERROR(AwaitWorkers(*plan));
   HEARTH_RETURN_IF_ERROR(Connect(*plan));
@@ -104,6 +82,10 @@ absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former)
   if (former != nullptr) share.Adopt(*former->local);
   HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, share.MissingBytes());
   const uint64_t free = ReadProcessLimits().memory_free_bytes;
+  if (former != nullptr && former->broken && missing > free) {
+    hooks_.give_up_broken();
+    return absl::AbortedError("there is no room beside a plan that is broken");
+  }
   if (former != nullptr && !former->broken && missing > free - std::min(free, kMemoryMargin)) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "keeps plan ", former->epoch, ": another one would need ", placement::FormatBytes(missing),
@@ -134,27 +116,15 @@ bool PlanPreparer::StillPossible(const ActivePlan& plan) const {
 
 absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
   for (;;) {
-    uint64_t done = plan.local->weight_bytes();
-    std::string waiting_for;
-    for (const ActivePlan::Remote& remote : plan.remotes) {
-      const std::optional<Roster::Host> host = roster_.Find(remote.session);
-      if (hooks_.stopped() || !host || host->state != HostState::kAlive) {
-        return absl::AbortedError(absl::StrCat("host ", remote.host, " was lost while it got its shard"));
-      }
-      if (!host->report.problem.empty()) {
-        return absl::AbortedError(absl::StrCat("host ", remote.host, " is left out: ", host->report.problem));
-      }
-      const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
-      if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
-        if (!hooks_.spare_gpus(remote.host)) hooks_.failed_load(*host, shard->detail);
-        return absl::AbortedError(
-            absl::StrCat("host ", remote.host, " cannot load its shard: ", shard->detail));
-      }
-      if (shard != nullptr) done += shard->bytes_done;
-      if (shard == nullptr || shard->phase != ShardPhase::kReady) waiting_for = remote.host;
-    }
-    if (waiting_for.empty()) return absl::OkStatus();
-    hooks_.progress(absl::StrCat("waiting for the weights of host ", waiting_for), done, subject_.unit_bytes);
+    const ShardProgress progress =
+        LookAtShards(plan, [this](Roster::Session session) { return roster_.Find(session); });
+    if (progress.failed && !hooks_.spare_gpus(progress.failed->name))
+      hooks_.failed_load(*progress.failed, progress.reason);
+    HEARTH_RETURN_IF_ERROR(progress.status);
+    if (hooks_.stopped()) return absl::AbortedError("stopped");
+    if (progress.waiting_for.empty()) return absl::OkStatus();
+    hooks_.progress(absl::StrCat("waiting for the weights of host ", progress.waiting_for),
+                    plan.local->weight_bytes() + progress.bytes_done, subject_.unit_bytes);
     hooks_.await_change();
   }
 }

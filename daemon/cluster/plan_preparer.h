@@ -24,7 +24,7 @@ class PlanPreparer {
  public:
   struct Hooks {
     // Tells the workers to hold the shards of this plan, besides those in use.
-    std::function<void(const ActivePlan& plan)> want;
+    std::function<void(std::shared_ptr<ActivePlan> plan)> want;
     std::function<void(const std::string& detail, uint64_t bytes_done, uint64_t bytes_total)> progress;
     // Blocks until hosts or their reports may have changed, or the model is to stop.
     std::function<void()> await_change;
@@ -32,6 +32,8 @@ class PlanPreparer {
     // A host had no room for its share: plans it without its GPUs from now on, whose memory may still be a
     // former plan's. False where it has none or they are left out already.
     std::function<bool(const std::string& host)> spare_gpus;
+    // There is no room for the plan beside a former one that is broken.
+    std::function<void()> give_up_broken;
     // A host could not load its share, for that reason.
     std::function<void(const Roster::Host& host, const std::string& reason)> failed_load;
   };

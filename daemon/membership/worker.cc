@@ -15,10 +15,6 @@
 namespace hearth {
 namespace {
 
-constexpr std::chrono::milliseconds kFirstPause{100};
-constexpr std::chrono::milliseconds kLongestPause{1000};
-constexpr std::chrono::milliseconds kFirstAnswer{3000};
-
 // Where fetched weights are kept.
 std::string CacheDirectory(const NodeOptions& options) {
   return options.cache_dir.empty() ? options.state_dir + "/cache" : options.cache_dir;
@@ -124,54 +120,43 @@ void Worker::Wake() {
 }
 
 void Worker::Run() {
-  std::chrono::milliseconds pause = kFirstPause;
   for (;;) {
-    const bool answered = Synchronize();
-    pause = answered ? kFirstPause : std::min(pause * 2, kLongestPause);
+    Synchronize();
     MutexLock lock(&mutex_);
-    const Clock::time_point end = Clock::now() + pause;
+    const Clock::time_point end = Clock::now() + sync_.NextPause();
     while (!stopped_ && wake_.WaitUntil(&mutex_, end)) {
     }
     if (stopped_) return;
   }
 }
 
-bool Worker::Synchronize() {
+void Worker::Synchronize() {
   const std::unique_ptr<SyncCall> call = client_->Synchronize([this] { Wake(); });
-  revision_ = 0;
-  bool answered = false;
-  Clock::time_point last_answer = Clock::now();
-  Clock::time_point next_report = last_answer;
+  sync_.Begin(Clock::now());
   for (;;) {
     absl::Status ended;
     if (TakeAnswer(*call, ended)) {
-      if (!answered) spdlog::info("in the cluster of {}", options_.join);
-      answered = true;
       SetOutcome(absl::OkStatus());
       SetConnected(true, "");
-      last_answer = Clock::now();
     }
     const Clock::time_point now = Clock::now();
-    // Before the first answer gRPC may still be connecting.
-    if (ended.ok() && now - last_answer > (answered ? lost_after_ : kFirstAnswer)) {
-      ended = absl::UnavailableError("no answer");
-    }
+    if (ended.ok()) ended = sync_.CheckSilence(now);
     if (!ended.ok()) {
       SetOutcome(ended);
       SetConnected(false, absl::StrCat("calling ", options_.join, ": ", ended.message()));
-      return answered;
+      return;
     }
     MutexLock lock(&mutex_);
-    if (stopped_) return answered;
-    if (report_now_ || now >= next_report) {
+    if (stopped_) return;
+    if (sync_.ReportIsDue(report_now_, now)) {
       lock.Unlock();
       const bool sent = call->Send(MakeReport());
       lock.Lock();
       // Where the last report is still on its way, its end wakes this thread.
       if (sent) report_now_ = false;
-      next_report = now + sync_interval_;
+      sync_.NoteReport(now);
     }
-    while (!stopped_ && !woken_ && wake_.WaitUntil(&mutex_, next_report)) {
+    while (!stopped_ && !woken_ && wake_.WaitUntil(&mutex_, sync_.next_report())) {
     }
     woken_ = false;
   }
@@ -186,10 +171,8 @@ bool Worker::TakeAnswer(SyncCall& call, absl::Status& ended) {
   }
   if (!answer->has_value()) return false;
   DesiredShards& desired = **answer;
-  sync_interval_ = std::chrono::milliseconds(desired.sync_interval_ms);
-  lost_after_ = std::chrono::milliseconds(desired.lost_after_ms);
-  if (desired.unchanged) return true;
-  revision_ = desired.revision;
+  if (!sync_.answered()) spdlog::info("in the cluster of {}", options_.join);
+  if (!sync_.TakeAnswer(desired, Clock::now())) return true;
   server_->SetSession(desired.token);
   loader_.SetDesired(desired.token, std::move(desired.shards));
   MutexLock lock(&mutex_);
@@ -203,8 +186,8 @@ WorkerReport Worker::MakeReport() const {
   report.version = options_.version;
   report.tensor_address = server_->address();
   report.capacity = CurrentCapacity();
-  report.revision = revision_;
-  if (revision_ != 0) report.shards = loader_.Statuses();
+  report.revision = sync_.revision();
+  if (report.revision != 0) report.shards = loader_.Statuses();
   report.store = loader_.counters();
   report.identity = identity_;
   report.problem = loader_.problem();

@@ -16,6 +16,7 @@
 #include "daemon/membership/coordinator_client.h"
 #include "daemon/membership/host_identity.h"
 #include "daemon/membership/listener.h"
+#include "daemon/membership/sync_core.h"
 #include "daemon/node_options.h"
 #include "daemon/weights/bundle_source.h"
 #include "daemon/weights/shard_loader.h"
@@ -48,13 +49,13 @@ class Worker : public ClusterView {
   void SetListener(std::function<void()> listener) override { listener_.Set(std::move(listener)); }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = SyncCore::Clock;
 
   Worker(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
          HostCapacity capacity, std::unique_ptr<TensorServer> server, std::unique_ptr<BundleStore> store);
   void Run();
-  // One Synchronize stream, from the first report to its end. Whether the coordinator has answered at all.
-  bool Synchronize();
+  // One Synchronize stream, from the first report to its end.
+  void Synchronize();
   bool TakeAnswer(SyncCall& call, absl::Status& ended);
   void Wake();
   WorkerReport MakeReport() const;
@@ -71,10 +72,7 @@ class Worker : public ClusterView {
   const std::unique_ptr<BundleSource> weights_;
   Listener listener_;
 
-  // Of the thread that synchronizes.
-  uint64_t revision_ = 0;
-  std::chrono::milliseconds sync_interval_{250};
-  std::chrono::milliseconds lost_after_{1200};
+  SyncCore sync_;  // of the thread that synchronizes
 
   mutable Mutex mutex_;
   CondVar wake_;

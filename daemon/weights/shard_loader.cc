@@ -15,12 +15,8 @@
 namespace hearth {
 namespace {
 
-constexpr std::chrono::milliseconds kFetchAgain{500};
-constexpr std::chrono::seconds kFailedAgain{5};
 constexpr std::chrono::seconds kLookAgain{1};
 constexpr size_t kBundlesPerFetch = 1024;
-// Memory that is left alone.
-constexpr uint64_t kMemoryMargin = uint64_t{64} << 20;
 
 DeviceWork WorkDoneBy(const LocalDevice& device) {
   DeviceCounters counters = device.counters();
@@ -72,10 +68,11 @@ std::vector<ShardStatus> ShardLoader::Statuses() const {
   MutexLock lock(&mutex_);
   std::vector<ShardStatus> statuses;
   if (taken_ != wanted_) return statuses;  // epochs may mean something else by now
-  for (const auto& [epoch, job] : jobs_) {
+  for (const auto& [epoch, job] : jobs_.all()) {
     ShardStatus status = job.status;
-    if (job.share != nullptr) {
-      for (const LocalDevice* device : job.share->locals()) status.devices.push_back(WorkDoneBy(*device));
+    if (job.held.share != nullptr) {
+      for (const LocalDevice* device : job.held.share->locals())
+        status.devices.push_back(WorkDoneBy(*device));
     }
     statuses.push_back(std::move(status));
   }
@@ -90,9 +87,9 @@ BundleStoreCounters ShardLoader::counters() const {
 uint64_t ShardLoader::UsedBytes(const std::string& name) const {
   MutexLock lock(&mutex_);
   std::map<const void*, uint64_t> pieces;  // shares of two plans have some together
-  for (const auto& [epoch, job] : jobs_) {
+  for (const auto& [epoch, job] : jobs_.all()) {
     if (!job.ready) continue;
-    for (const LocalDevice* device : job.share->locals()) {
+    for (const LocalDevice* device : job.held.share->locals()) {
       if (device->name() == name) device->AddPieces(pieces);
     }
   }
@@ -110,7 +107,7 @@ void ShardLoader::Run() {
       lock.Lock();
       continue;
     }
-    Job* job = NextJob();
+    Job* job = jobs_.Next();
     const Clock::time_point now = Clock::now();
     if (!problem_.empty() && look_again_ <= now) {
       lock.Unlock();
@@ -131,58 +128,32 @@ void ShardLoader::Run() {
   }
 }
 
-// The job to work on next: of those that are not ready the one that may be tried first.
-ShardLoader::Job* ShardLoader::NextJob() {
-  Job* next = nullptr;
-  for (auto& [epoch, job] : jobs_) {
-    if (!job.ready && (next == nullptr || job.not_before < next->not_before)) next = &job;
-  }
-  return next;
-}
-
 // Makes the jobs those of the newest desired state. Shards that it does not name go, after others have taken
 // over from them what they want too; so do all shards of another session, whose epochs mean something else.
 void ShardLoader::TakeDesired() {
-  SessionToken token;
-  std::vector<ShardDescription> shards;
-  std::map<uint64_t, Job> jobs;
-  std::map<uint64_t, Job> former;
+  Jobs former, jobs;
   uint64_t taking = 0;
+  std::vector<Sha256Digest> wanted_bundles;
   {
     MutexLock lock(&mutex_);
     taking = wanted_;
-    token = wanted_token_;
-    shards = wanted_shards_;
     former = jobs_;
+    jobs = former.Follow(wanted_token_, wanted_shards_);
   }
-  const bool same_session = token == token_;
-  token_ = token;
-  std::vector<Sha256Digest> wanted_bundles;
-  for (ShardDescription& shard : shards) {
-    wanted_bundles.push_back(shard.skeleton.sha256);
-    for (const PlacedUnit& placed : shard.units) wanted_bundles.push_back(placed.bundle.sha256);
-    const uint64_t epoch = shard.epoch;
-    if (const auto kept = former.find(epoch); same_session && kept != former.end()) {
-      jobs[epoch] = kept->second;
-      continue;
-    }
-    Job& job = jobs[epoch];
-    job.status.epoch = epoch;
-    job.status.model = shard.model;
-    job.status.bytes_total = shard.bytes();
-    job.description = std::move(shard);
+  for (auto& [epoch, job] : jobs.all()) {
+    wanted_bundles.push_back(job.description.skeleton.sha256);
+    for (const PlacedUnit& placed : job.description.units) wanted_bundles.push_back(placed.bundle.sha256);
+    if (job.held.share != nullptr) continue;
     // Where the model is known already, so that what the former shares hold of it is not let go.
     if (std::shared_ptr<const ModelOutline> outline = KnownOutlineOf(job.description)) {
-      job.share = MakeShare(job.description, std::move(outline), former).value_or(nullptr);
+      job.held.share = MakeShare(job.description, std::move(outline), former).value_or(nullptr);
     }
   }
   store_->Protect(wanted_bundles);
-  for (const auto& [epoch, job] : former) {
-    if (!same_session || !jobs.contains(epoch)) publisher_.Withdraw(epoch);
-  }
+  for (const uint64_t epoch : former.EndedIn(jobs)) publisher_.Withdraw(epoch);
   {
     MutexLock lock(&mutex_);
-    jobs_.swap(jobs);
+    std::swap(jobs_, jobs);
     taken_ = taking;
   }
   changed_();
@@ -192,7 +163,7 @@ void ShardLoader::Work(Job& job) {
   const absl::Status status = Prepare(job);
   CopyCounters();
   if (status.ok()) {
-    publisher_.Publish(job.status.epoch, job.share, job.stage);
+    publisher_.Publish(job.status.epoch, job.held.share, job.held.stage);
     spdlog::info("plan {} of model {}: {} bytes of weights are ready", job.status.epoch, job.status.model,
                  job.status.bytes_total);
     {
@@ -205,26 +176,21 @@ void ShardLoader::Work(Job& job) {
   }
   if (absl::IsAborted(status)) return;  // the desired state has changed
   const std::string reason(status.message());
-  if (absl::IsFailedPrecondition(status)) {
+  const ShardFailure failure = JudgeShardFailure(status);
+  if (failure.disk_is_full) {
     bytes_wanted_ = job.status.bytes_total - std::min(job.status.bytes_total, job.status.bytes_done);
     look_again_ = Clock::now() + kLookAgain;
     SetProblem(reason);
   }
-  // These pass by themselves: a disk that is full, a coordinator that is gone for the moment, bytes that were
-  // damaged on their way.
-  const bool passes = absl::IsFailedPrecondition(status) || absl::IsUnavailable(status) ||
-                      absl::IsDataLoss(status) || absl::IsNotFound(status) ||
-                      absl::IsPermissionDenied(status) || absl::IsCancelled(status) ||
-                      absl::IsDeadlineExceeded(status);
-  job.not_before = Clock::now() + (passes ? Clock::duration(kFetchAgain) : Clock::duration(kFailedAgain));
+  job.not_before = Clock::now() + failure.again_after;
   spdlog::warn("plan {} of model {}: {}", job.status.epoch, job.status.model, reason);
-  SetPhase(job, passes ? ShardPhase::kFetching : ShardPhase::kFailed, reason);
+  SetPhase(job, failure.phase, reason);
 }
 
 absl::Status ShardLoader::Prepare(Job& job) {
-  if (job.share == nullptr) {
+  if (job.held.share == nullptr) {
     HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<const ModelOutline> outline, OutlineOf(job));
-    std::map<uint64_t, Job> others;
+    Jobs others;
     {
       MutexLock lock(&mutex_);
       others = jobs_;
@@ -232,16 +198,17 @@ absl::Status ShardLoader::Prepare(Job& job) {
     HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<HostShare> share,
                             MakeShare(job.description, std::move(outline), others));
     MutexLock lock(&mutex_);
-    job.share = std::move(share);
+    job.held.share = std::move(share);
   }
-  HEARTH_RETURN_IF_ERROR(job.share->Check());
-  HEARTH_RETURN_IF_ERROR(CheckRoom(*job.share));
+  HEARTH_RETURN_IF_ERROR(job.held.share->Check());
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, job.held.share->MissingBytes());
+  HEARTH_RETURN_IF_ERROR(CheckRoom(missing, free_memory_()));
   std::map<UnitId, BundleId> bundles;
   for (const PlacedUnit& placed : job.description.units) bundles[placed.unit] = placed.bundle;
   std::vector<BundleId> to_fetch;
   absl::flat_hash_set<Sha256Digest> seen;  // units may have equal weights
   uint64_t bytes_at_hand = job.description.bytes();
-  for (const UnitId& unit : job.share->missing()) {
+  for (const UnitId& unit : job.held.share->missing()) {
     const BundleId& bundle = bundles.at(unit);
     if (store_->Has(bundle.sha256, bundle.bytes) || !seen.insert(bundle.sha256).second) continue;
     to_fetch.push_back(bundle);
@@ -251,23 +218,12 @@ absl::Status ShardLoader::Prepare(Job& job) {
   if (!to_fetch.empty()) SetPhase(job, ShardPhase::kFetching, "");
   HEARTH_RETURN_IF_ERROR(FetchMissing(job, to_fetch));
   SetPhase(job, ShardPhase::kLoading, "");
-  BundleWeights source(job.share->shared_outline(),
+  BundleWeights source(job.held.share->shared_outline(),
                        [&](const UnitId& unit) { return ReadBundle(job, bundles.at(unit)); });
-  HEARTH_RETURN_IF_ERROR(job.share->Load(source, pool_, [this](uint64_t) { return StillWanted(); }));
-  if (job.share->shares().front().led_layers.empty()) return absl::OkStatus();
-  HEARTH_ASSIGN_OR_RETURN(job.stage, LedStage::Load(*job.share, source, pool_));
+  HEARTH_RETURN_IF_ERROR(job.held.share->Load(source, pool_, [this](uint64_t) { return StillWanted(); }));
+  if (job.held.share->shares().front().led_layers.empty()) return absl::OkStatus();
+  HEARTH_ASSIGN_OR_RETURN(job.held.stage, LedStage::Load(*job.held.share, source, pool_));
   return absl::OkStatus();
-}
-
-// Whether what is missing has room beside what is held: budgets are for one plan, and while plans change
-// there are two.
-absl::Status ShardLoader::CheckRoom(const HostShare& share) const {
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, share.MissingBytes());
-  const uint64_t free = free_memory_();
-  if (missing <= free - std::min(free, kMemoryMargin)) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("its shard needs ", missing, " bytes of memory more, and of the ", free,
-                   " bytes that are free ", kMemoryMargin, " are to stay so"));
 }
 
 // Null where no share is made of it.
@@ -306,21 +262,26 @@ absl::StatusOr<std::shared_ptr<const ModelOutline>> ShardLoader::OutlineOf(Job& 
 // An empty share of the devices that has taken over what the others hold of it.
 absl::StatusOr<std::shared_ptr<HostShare>> ShardLoader::MakeShare(const ShardDescription& description,
                                                                   std::shared_ptr<const ModelOutline> outline,
-                                                                  const std::map<uint64_t, Job>& others) {
+                                                                  const Jobs& others) {
   HEARTH_ASSIGN_OR_RETURN(std::vector<DeviceShare> shares,
                           SharesOf(description.units, *outline, devices_.specs()));
   HEARTH_RETURN_IF_ERROR(KvCacheBytes(outline->spec, description.decoder).status());
   std::shared_ptr<HostShare> share(
       new HostShare(std::move(outline), description.decoder, std::move(shares), devices_),
       DeleteAndReturnMemory<HostShare>);
-  for (const auto& [epoch, other] : others) {
-    if (other.share != nullptr) share->Adopt(*other.share);
+  for (const auto& [epoch, other] : others.all()) {
+    if (other.held.share != nullptr) share->Adopt(*other.held.share);
   }
   return share;
 }
 
 // Fetches bundles, several with one call; what has arrived of a bundle is kept when the call breaks.
 absl::Status ShardLoader::FetchMissing(Job& job, const std::vector<BundleId>& bundles) {
+  SessionToken token;
+  {
+    MutexLock lock(&mutex_);
+    token = jobs_.token();
+  }
   for (size_t begin = 0; begin < bundles.size(); begin += kBundlesPerFetch) {
     const size_t end = std::min(bundles.size(), begin + kBundlesPerFetch);
     std::vector<BundleSource::Range> ranges;
@@ -335,7 +296,7 @@ absl::Status ShardLoader::FetchMissing(Job& job, const std::vector<BundleId>& bu
     }
     if (ranges.empty()) continue;
     HEARTH_RETURN_IF_ERROR(source_.FetchBundles(
-        token_, job.description.model_digest, ranges,
+        token, job.description.model_digest, ranges,
         [&](size_t range, uint64_t offset, absl::Span<const uint8_t> data) -> absl::Status {
           HEARTH_RETURN_IF_ERROR(StillWanted());
           if (offset + data.size() > sizes[range])

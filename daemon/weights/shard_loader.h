@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "daemon/weights/bundle_store.h"
 #include "daemon/weights/session_token.h"
 #include "daemon/weights/shard_description.h"
+#include "daemon/weights/shard_jobs.h"
 #include "daemon/weights/shard_publisher.h"
 #include "daemon/weights/shard_status.h"
 #include "engine/base/mutex.h"
@@ -55,27 +55,22 @@ class ShardLoader {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // A wanted shard on its way; of the loader's thread but for `status`.
-  struct Job {
-    ShardDescription description;
+  struct Held {
     std::shared_ptr<HostShare> share;  // null until the model's skeleton is here
     std::shared_ptr<LedStage> stage;   // of a share that leads one; goes before the share
-    ShardStatus status;
-    Clock::time_point not_before;  // when to try again after a failure
-    bool ready = false;
   };
+  using Jobs = ShardJobs<Held>;
+  using Job = Jobs::Job;  // of the loader's thread but for `status`
 
   void Run();
   void TakeDesired();
-  Job* NextJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Work(Job& job);
   absl::Status Prepare(Job& job);
   std::shared_ptr<const ModelOutline> KnownOutlineOf(const ShardDescription& description) const;
   absl::StatusOr<std::shared_ptr<const ModelOutline>> OutlineOf(Job& job);
   absl::StatusOr<std::shared_ptr<HostShare>> MakeShare(const ShardDescription& description,
                                                        std::shared_ptr<const ModelOutline> outline,
-                                                       const std::map<uint64_t, Job>& others);
-  absl::Status CheckRoom(const HostShare& share) const;
+                                                       const Jobs& others);
   absl::Status FetchMissing(Job& job, const std::vector<BundleId>& bundles);
   absl::StatusOr<std::vector<uint8_t>> ReadBundle(Job& job, const BundleId& bundle);
   absl::Status StillWanted() const;
@@ -94,7 +89,6 @@ class ShardLoader {
   ThreadPool pool_;
   uint64_t bytes_wanted_ = 0;     // on the disk, when the problem occurred; the loader's thread's
   Clock::time_point look_again_;  // at the problem; the loader's thread's
-  SessionToken token_{};          // of the jobs; the loader's thread's
   // Of models that shares are made of, so that shares of several plans have the same; the loader's thread's.
   struct KnownOutline {
     BundleId skeleton;
@@ -110,7 +104,7 @@ class ShardLoader {
   uint64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;   // the one that the jobs are made for
   SessionToken wanted_token_ ABSL_GUARDED_BY(mutex_){};
   std::vector<ShardDescription> wanted_shards_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, Job> jobs_ ABSL_GUARDED_BY(mutex_);  // by epoch; changed by the loader's thread alone
+  Jobs jobs_ ABSL_GUARDED_BY(mutex_);  // changed by the loader's thread alone
   BundleStoreCounters counters_ ABSL_GUARDED_BY(mutex_);
   std::string problem_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;  // last: starts when all else is there

@@ -1,0 +1,162 @@
+#include "daemon/cluster/plan_keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace hearth {
+namespace {
+
+// How long nobody looks where nothing is expected to happen.
+constexpr absl::Duration kIdle = absl::Hours(1);
+// What a move must save of the time per token.
+constexpr double kMoveMargin = 0.1;
+
+bool ComputesOnGpu(const HostCapacity& capacity) {
+  return std::any_of(capacity.devices.begin(), capacity.devices.end(), [](const DeviceCapacity& device) {
+    return device.kind != "cpu" && device.read_bytes_per_s > 0;
+  });
+}
+
+// What an emulated GPU takes says nothing of the one that it stands for.
+bool PretendsSpeed(const HostCapacity& capacity) {
+  return std::any_of(capacity.devices.begin(), capacity.devices.end(),
+                     [](const DeviceCapacity& device) { return device.kind == "emulated-gpu"; });
+}
+
+// Whether the plan has room in the memory that is left to its model.
+bool HasRoom(const ClusterPlan& plan, const placement::Cluster& now) {
+  const ReservedBytes use = plan.Use();
+  for (const placement::Host& host : now.hosts) {
+    for (const placement::Device& device : host.devices) {
+      const auto found = use.find({host.name, device.name});
+      if (found != use.end() && found->second > device.memory_bytes) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Duration PlanKeeper::NoteLoss(const std::string& host, absl::Time now) {
+  backoff_.NoteLoss(host, now);
+  return backoff_.UsableFrom(host, 0) - now;
+}
+
+void PlanKeeper::NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, absl::Time now) {
+  backoff_.NoteFailedLoad(host.name, host.session, reason, now);
+}
+
+bool PlanKeeper::SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts) {
+  const bool has_gpu = (host == leader_ && ComputesOnGpu(own)) ||
+                       std::any_of(hosts.begin(), hosts.end(), [&](const RosterCore::Host& other) {
+                         return other.name == host && ComputesOnGpu(other.capacity);
+                       });
+  return has_gpu && without_gpus_.insert(host).second;
+}
+
+void PlanKeeper::NoteSpeeds(const ActivePlan& plan, const Hosts& hosts, DeviceSpeeds::Clock::time_point now) {
+  if (forced_) return;
+  hearth::NoteSpeeds(plan, hosts, now, speeds_);
+  std::set<std::string> used = {leader_};
+  for (const ActivePlan::Remote& remote : plan.remotes) used.insert(remote.host);
+  speeds_.ForgetUnused(used, now);
+}
+
+void PlanKeeper::Judge(const ActivePlan* plan, const HostCapacity& own, const Hosts& hosts,
+                       const HostTrials::ExpectedWithout& without, absl::Time now) {
+  trials_.Expire(now);
+  bool pretended = PretendsSpeed(own);
+  for (const RosterCore::Host& host : hosts) {
+    trials_.See(host.name, host.session, host.link);
+    pretended |= PretendsSpeed(host.capacity);
+  }
+  if (forced_ || plan == nullptr || pretended) return;
+  const double measured_us = plan->token_times.MedianUs();
+  if (measured_us == 0) return;
+  HostTrials::Hosts used;
+  for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
+  trials_.Judge(used, measured_us, plan->expected_us, without, now);
+}
+
+bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const ReservedBytes& use_of_others,
+                           absl::Time now) {
+  Situation situation;
+  for (const RosterCore::Host& host : hosts) {
+    if (IsUsable(host, now)) situation.hosts.push_back({host.name, host.session, host.link});
+  }
+  if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
+  situation.without_gpus = without_gpus_;
+  situation.speeds = speeds_.version();
+  situation.trials = trials_.version();
+  situation.use_of_others = use_of_others;
+  if (situation == planned_for_) return false;
+  planned_for_ = std::move(situation);
+  return true;
+}
+
+absl::Duration PlanKeeper::UntilNextLook(const Hosts& hosts, absl::Time now) const {
+  absl::Duration next = speeds_.empty() ? kIdle : absl::FromChrono(DeviceSpeeds::kForgetAfter);
+  next = std::min(next, trials_.NextExpiry() - now);
+  for (const RosterCore::Host& host : hosts) {
+    const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
+    if (pause > absl::ZeroDuration()) next = std::min(next, pause);
+  }
+  return next;
+}
+
+bool PlanKeeper::IsUsable(const RosterCore::Host& host, absl::Time now) const {
+  return host.state == HostState::kAlive && host.report.problem.empty() && !trials_.LeavesOut(host.name) &&
+         backoff_.UsableFrom(host.name, host.session) <= now;
+}
+
+PlanKeeper::Hosts PlanKeeper::UsableHosts(const Hosts& hosts, absl::Time now) const {
+  Hosts usable;
+  for (const RosterCore::Host& host : hosts) {
+    if (IsUsable(host, now)) usable.push_back(host);
+  }
+  return usable;
+}
+
+std::vector<PlanningHost> PlanKeeper::Participants(
+    const HostCapacity& own, const Hosts& usable, const std::function<uint64_t(uint64_t)>& gpu_budget) const {
+  std::vector<PlanningHost> participants = {{leader_, own, {}}};
+  for (const RosterCore::Host& host : usable) participants.push_back({host.name, host.capacity, host.link});
+  for (PlanningHost& host : participants) {
+    for (DeviceCapacity& device : host.capacity.devices) {
+      device.read_bytes_per_s =
+          speeds_.BytesPerSecond({host.name, device.name}).value_or(device.read_bytes_per_s);
+      if (device.kind == "cpu") continue;
+      if (without_gpus_.contains(host.name)) device.read_bytes_per_s = 0;
+      device.memory_budget_bytes = gpu_budget(device.memory_budget_bytes);
+    }
+  }
+  return participants;
+}
+
+std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time now) const {
+  std::vector<std::string> sentences = trials_.Reasons();
+  for (const RosterCore::Host& host : hosts) {
+    if (host.state != HostState::kAlive) continue;
+    std::string reason = host.report.problem;
+    const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
+    if (reason.empty() && pause > absl::ZeroDuration()) {
+      reason = absl::StrCat(backoff_.Reason(host.name), "; it is tried again in ",
+                            absl::FormatDuration(absl::Ceil(pause, absl::Seconds(1))));
+    }
+    if (!reason.empty()) sentences.push_back(absl::StrCat("Host ", host.name, " is left out: ", reason));
+  }
+  return sentences;
+}
+
+std::optional<double> PlanKeeper::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
+                                              const placement::Model& model) const {
+  if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
+  if (forced_ || !HasRoom(in_use, plan.cluster)) return std::nullopt;
+  const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, model);
+  const bool move = !stay_us || plan.plan.time.total_us < *stay_us * (1 - kMoveMargin);
+  return move ? std::nullopt : stay_us;
+}
+
+}  // namespace hearth
