@@ -171,7 +171,10 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   hooks.progress = [this](const std::string& detail, uint64_t done, uint64_t total) {
     SetProgress(detail, done, total);
   };
-  hooks.await_change = [this] { AwaitKick(kIdle); };
+  hooks.await_change = [this] {
+    AwaitKick(kIdle);
+    ReleaseRetired();  // others may wait for it
+  };
   hooks.stopped = [this] { return stop_.load(); };
   hooks.spare_gpus = [this](const std::string& host) { return SpareGpus(host); };
   hooks.give_up_broken = [this] { GiveUpBroken(); };
@@ -201,29 +204,42 @@ void ClusterModel::Keep() {
     TakeNotes();
     const PlanKeeper::Hosts hosts = context_->roster->hosts();
     LearnFromPlan(hosts);
-    if (!keeper_.PlanIsDue(hosts, Newest().get(), context_->memory->UseOfOthers(name_), absl::Now())) {
+    if (!keeper_.PlanIsDue(hosts, Newest().get(), TakenByOthers(), absl::Now())) {
       AwaitKick(keeper_.UntilNextLook(hosts, absl::Now()));
       continue;
     }
     const absl::Status status = Replan();
     SetPreparing(nullptr);
     if (status.ok() || stop_) continue;
-    if (absl::IsAborted(status)) {
-      spdlog::info("model {}: {}; planning anew", name_, std::string(status.message()));
-      continue;
-    }
-    spdlog::error("model {}: {}", name_, std::string(status.message()));
-    const std::shared_ptr<ActivePlan> newest = Newest();
-    const bool usable = newest != nullptr && !newest->broken;
-    SetState(usable ? ModelState::kReady : ModelState::kFailed, std::string(status.message()),
-             usable ? absl::OkStatus() : status);
-    if (usable) {
-      context_->memory->Keep(name_, newest->plan.Use());
-    } else {
-      context_->memory->Release(name_);
-    }
-    context_->memory_changed();
+    StayAfter(status);
   }
+}
+
+// Makes of a plan that could not be had that the model stays as it is: with the plan in use if that can be
+// used.
+void ClusterModel::StayAfter(const absl::Status& status) {
+  const std::shared_ptr<ActivePlan> newest = Newest();
+  const bool usable = newest != nullptr && !newest->broken;
+  if (usable) context_->memory->Keep(name_, newest->plan.Use());
+  if (absl::IsAborted(status)) {
+    spdlog::info("model {}: {}; planning anew", name_, std::string(status.message()));
+    return;
+  }
+  spdlog::error("model {}: {}", name_, std::string(status.message()));
+  SetState(usable ? ModelState::kReady : ModelState::kFailed, std::string(status.message()),
+           usable ? absl::OkStatus() : status);
+  if (!usable) context_->memory->Release(name_);
+  // A broken plan holds what others may wait for.
+  if (!usable && newest != nullptr && !context_->memory->UseOfOthers(name_).empty()) GiveUpBroken();
+  context_->memory_changed();
+}
+
+// Of each device: what they have reserved or still hold, whichever is more.
+ReservedBytes ClusterModel::TakenByOthers() const {
+  ReservedBytes taken = context_->memory->UseOfOthers(name_);
+  for (const auto& [device, bytes] : context_->held_by_others(name_))
+    taken[device] = std::max(taken[device], bytes);
+  return taken;
 }
 
 // What the scheduler's thread has left for the keeper.
@@ -277,7 +293,8 @@ PlanWish ClusterModel::WishFor(const std::vector<Roster::Host>& hosts) const {
   const auto gpu_budget = [this](uint64_t bytes) {
     return GpuDevice::WeightBudget(bytes, *file_.outline, DecoderOptionsOf());
   };
-  return {name_, keeper_.Participants(context_->own_capacity(), hosts, gpu_budget), description_};
+  return {name_, keeper_.Participants(context_->own_capacity(), hosts, gpu_budget), description_,
+          context_->held_by_others(name_)};
 }
 
 // What there would be.
@@ -310,6 +327,7 @@ absl::Status ClusterModel::Replan() {
   }
   const std::vector<Roster::Host> hosts = UsableHosts();
   if (newest != nullptr && !newest->broken && newest->UsesSessions(hosts) && Stays(*newest, hosts)) {
+    context_->memory->Keep(name_, newest->plan.Use());
     SetState(ModelState::kReady, "");
     return absl::OkStatus();
   }
@@ -334,11 +352,17 @@ absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
     };
     const ReservedBytes use = plan.Use();
     const auto full = std::find_if(use.begin(), use.end(), in_the_way);
-    if (full == use.end()) return absl::OkStatus();
     if (stop_) return absl::AbortedError("stopped");
+    if (!context_->memory->StillHas(name_, use))
+      return absl::AbortedError("another model has the memory that this one was to have");
+    if (full == use.end()) return absl::OkStatus();
+    // They may wait for what this model's broken plan holds.
+    if (const auto newest = Newest(); newest != nullptr && newest->broken) GiveUpBroken();
     const std::string where = absl::StrCat("host ", full->first.first, ", device ", full->first.second);
     SetProgress(absl::StrCat("waiting for memory that other models give back (", where, ")"), 0, 0);
-    if (!AwaitKick(deadline - absl::Now())) {
+    const bool kicked = AwaitKick(deadline - absl::Now());
+    ReleaseRetired();  // for which the others may wait
+    if (!kicked) {
       return absl::ResourceExhaustedError(
           absl::StrCat("other models did not give back the memory of ", where));
     }

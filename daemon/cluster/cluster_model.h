@@ -101,6 +101,8 @@ class ClusterModel : public ServedModel {
   void Keep();
   bool AwaitKick(absl::Duration at_most);
   PlanKeeper::Hosts UsableHosts() const;
+  void StayAfter(const absl::Status& status);
+  ReservedBytes TakenByOthers() const;
   void TakeNotes();
   void LearnFromPlan(const PlanKeeper::Hosts& hosts);
   // See PlanPreparer::Hooks.

@@ -80,7 +80,7 @@ void PlanKeeper::Judge(const ActivePlan* plan, const HostCapacity& own, const Ho
   trials_.Judge(used, measured_us, plan->expected_us, without, now);
 }
 
-bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const ReservedBytes& use_of_others,
+bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const ReservedBytes& taken_by_others,
                            absl::Time now) {
   Situation situation;
   for (const RosterCore::Host& host : hosts) {
@@ -90,7 +90,7 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   situation.without_gpus = without_gpus_;
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
-  situation.use_of_others = use_of_others;
+  situation.taken_by_others = taken_by_others;
   if (situation == planned_for_) return false;
   planned_for_ = std::move(situation);
   return true;

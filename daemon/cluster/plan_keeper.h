@@ -49,9 +49,9 @@ class PlanKeeper {
 
   // ---- What follows.
 
-  // Whether the situation is another than at the last call that said so. `use_of_others`: what other models
-  // have reserved; `newest`: the newest plan (null: none).
-  bool PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const ReservedBytes& use_of_others,
+  // Whether the situation is another than at the last call that said so. `taken_by_others`: memory that other
+  // models have; `newest`: the newest plan (null: none).
+  bool PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const ReservedBytes& taken_by_others,
                  absl::Time now);
   // How long it can at most be until a plan is due if nothing happens.
   absl::Duration UntilNextLook(const Hosts& hosts, absl::Time now) const;
@@ -82,7 +82,7 @@ class PlanKeeper {
     std::set<std::string> without_gpus;
     uint64_t speeds = 0;  // version
     uint64_t trials = 0;  // version
-    ReservedBytes use_of_others;
+    ReservedBytes taken_by_others;
 
     bool operator==(const Situation&) const = default;
   };

@@ -58,7 +58,7 @@ PlanSlots::Shards PlanSlots::Wanted(const IsAlive& is_alive) const {
 
 ReservedBytes PlanSlots::Held(const IsAlive& is_alive) const {
   std::vector<Plan> loaded = retired_;
-  loaded.insert(loaded.end(), {active_, next_});
+  loaded.insert(loaded.end(), {active_, next_, preparing_});
   ReservedBytes held;
   for (const Plan& plan : loaded) {
     if (plan == nullptr) continue;

@@ -56,7 +56,7 @@ class PlanSlots {
 
   // What workers are to hold. Of a broken plan the caches are still there, on the hosts that are.
   Shards Wanted(const IsAlive& is_alive) const;
-  // What all that are loaded take of each device of the hosts that are there: what two of them have in common
+  // What all of them take of each device of the hosts that are there: what two of them have in common
   // is there once.
   ReservedBytes Held(const IsAlive& is_alive) const;
 

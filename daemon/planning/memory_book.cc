@@ -53,6 +53,24 @@ void MemoryBook::Keep(const std::string& model, const ReservedBytes& use) {
   }
 }
 
+bool MemoryBook::StillHas(const std::string& model, const ReservedBytes& use) const {
+  MutexLock lock(&mutex_);
+  ReservedBytes all;
+  const Entry* own = nullptr;
+  for (const Entry& entry : entries_) {
+    Add(entry.use, all);
+    if (entry.wish.model == model) own = &entry;
+  }
+  if (own == nullptr || own->use != use) return false;
+  for (const PlanningHost& host : own->wish.hosts) {
+    for (const DeviceCapacity& device : host.capacity.devices) {
+      const std::pair key(host.name, device.name);
+      if (use.contains(key) && all.at(key) > device.memory_budget_bytes) return false;
+    }
+  }
+  return true;
+}
+
 void MemoryBook::Release(const std::string& model) {
   MutexLock lock(&mutex_);
   std::erase_if(entries_, [&](const Entry& entry) { return entry.wish.model == model; });
@@ -85,7 +103,7 @@ std::vector<MemoryBook::Entry> MemoryBook::Others(const std::string& model) cons
 }
 
 absl::StatusOr<ClusterPlan> MemoryBook::PlanBeside(const PlanWish& wish, const ReservedBytes& taken) const {
-  return PlanCluster(wish.hosts, wish.description, taken, options_);
+  return planner_(wish.hosts, wish.description, taken, options_);
 }
 
 absl::StatusOr<MemoryBook::Arrangement> MemoryBook::Arrange(const PlanWish& wish,
@@ -97,7 +115,11 @@ absl::StatusOr<MemoryBook::Arrangement> MemoryBook::Arrange(const PlanWish& wish
     as_it_is.others.push_back(other.use);
     Add(other.use, taken);
   }
-  absl::StatusOr<ClusterPlan> plan = PlanBeside(wish, taken);
+  ReservedBytes taken_by_now = taken;
+  for (const auto& [device, bytes] : wish.held_by_others)
+    taken_by_now[device] = std::max(taken_by_now[device], bytes);
+  absl::StatusOr<ClusterPlan> plan = PlanBeside(wish, taken_by_now);
+  if (absl::IsResourceExhausted(plan.status()) && taken_by_now != taken) plan = PlanBeside(wish, taken);
   if (plan.ok()) {
     as_it_is.plan = *std::move(plan);
     return as_it_is;

@@ -1,7 +1,9 @@
 #ifndef HEARTH_DAEMON_PLANNING_MEMORY_BOOK_H_
 #define HEARTH_DAEMON_PLANNING_MEMORY_BOOK_H_
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +18,9 @@ struct PlanWish {
   std::string model;
   std::vector<PlanningHost> hosts;  // the first is the leader
   placement::Model description;
+  // What the plans of other models hold by now, whatever they have reserved: they may be about to give it
+  // back, but a plan that does without has not to wait for that.
+  ReservedBytes held_by_others = {};
 };
 
 // What a plan may take of the devices' memory.
@@ -28,7 +33,13 @@ enum class Room {
 // time, so that two models never get the same memory. Thread-safe.
 class MemoryBook {
  public:
-  explicit MemoryBook(const placement::PlanOptions& options) : options_(options) {}
+  // Makes a plan as PlanCluster does.
+  using Planner = std::function<absl::StatusOr<ClusterPlan>(
+      const std::vector<PlanningHost>& hosts, const placement::Model& model, const ReservedBytes& reserved,
+      const placement::PlanOptions& options)>;
+
+  explicit MemoryBook(const placement::PlanOptions& options, Planner planner = PlanCluster)
+      : options_(options), planner_(std::move(planner)) {}
 
   // The plan that Reserve would make now. Errors: see PlanCluster.
   absl::StatusOr<ClusterPlan> Try(const PlanWish& wish, Room room);
@@ -37,6 +48,9 @@ class MemoryBook {
   absl::StatusOr<ClusterPlan> Reserve(const PlanWish& wish, Room room);
   // The model stays with a plan that takes this, in place of what it has reserved.
   void Keep(const std::string& model, const ReservedBytes& use);
+  // Whether a model that has reserved `use` still has it, and room for it: another may have made it give way
+  // since, and one that stays with its plan after all keeps that plan's memory, which may have been promised.
+  bool StillHas(const std::string& model, const ReservedBytes& use) const;
   // The model is gone, or cannot be placed.
   void Release(const std::string& model);
 
@@ -63,6 +77,7 @@ class MemoryBook {
                                        bool wish_first) const;
 
   const placement::PlanOptions options_;
+  const Planner planner_;
   Mutex planning_;
   mutable Mutex mutex_;
   std::vector<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // in the order in which models came

@@ -1,0 +1,83 @@
+#include "daemon/cluster/plan_keeper.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace hearth {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+RosterCore::Host Host(const std::string& name, RosterCore::Session session = 1) {
+  RosterCore::Host host;
+  host.name = name;
+  host.session = session;
+  host.state = HostState::kAlive;
+  host.capacity.devices = {{"cpu", "cpu", 1000, 0, 1, 1e9, 1e9, 1}};
+  host.link = {100, 1e8};
+  return host;
+}
+
+const absl::Time kStart = absl::UnixEpoch();
+
+TEST(PlanKeeper, PlanIsDueAtFirstAndWhenHostsOrMemoryChange) {
+  PlanKeeper keeper("a", false);
+  EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+  EXPECT_FALSE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+  EXPECT_TRUE(keeper.PlanIsDue({Host("b")}, nullptr, {}, kStart));
+  EXPECT_TRUE(keeper.PlanIsDue({Host("b", 2)}, nullptr, {}, kStart)) << "it has started anew";
+  EXPECT_TRUE(keeper.PlanIsDue({Host("b", 2)}, nullptr, {{{"b", "cpu"}, 5}}, kStart));
+  EXPECT_FALSE(keeper.PlanIsDue({Host("b", 2)}, nullptr, {{{"b", "cpu"}, 5}}, kStart));
+}
+
+TEST(PlanKeeper, BrokenPlanIsReplaced) {
+  PlanKeeper keeper("a", false);
+  ActivePlan plan;
+  plan.epoch = 3;
+  EXPECT_TRUE(keeper.PlanIsDue({}, &plan, {}, kStart));
+  plan.broken = true;
+  EXPECT_TRUE(keeper.PlanIsDue({}, &plan, {}, kStart));
+  EXPECT_FALSE(keeper.PlanIsDue({}, &plan, {}, kStart));
+}
+
+TEST(PlanKeeper, HostsThatCannotHoldSharesAreLeftOutAndItSaysWhy) {
+  PlanKeeper keeper("a", false);
+  RosterCore::Host lost = Host("b"), full = Host("c");
+  lost.state = HostState::kLost;
+  full.report.problem = "no space left";
+  const PlanKeeper::Hosts hosts = {lost, full, Host("d")};
+  ASSERT_EQ(keeper.UsableHosts(hosts, kStart).size(), 1u);
+  EXPECT_EQ(keeper.UsableHosts(hosts, kStart)[0].name, "d");
+  EXPECT_THAT(keeper.HostsLeftOut(hosts, kStart),
+              ElementsAre(HasSubstr("Host c is left out: no space left")));
+}
+
+TEST(PlanKeeper, HostThatIsLostAgainSitsOutAndIsLookedAtWhenThatIsOver) {
+  PlanKeeper keeper("a", false);
+  EXPECT_LE(keeper.NoteLoss("b", kStart), absl::ZeroDuration());
+  EXPECT_EQ(keeper.NoteLoss("b", kStart), absl::Seconds(2));
+  EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
+  EXPECT_EQ(keeper.UntilNextLook({Host("b")}, kStart), absl::Seconds(2));
+  EXPECT_EQ(keeper.UsableHosts({Host("b")}, kStart + absl::Seconds(2)).size(), 1u);
+}
+
+TEST(PlanKeeper, GpusAreSparedOnceUntilMemoryIsFreeAgain) {
+  PlanKeeper keeper("a", false);
+  RosterCore::Host host = Host("b");
+  EXPECT_FALSE(keeper.SpareGpus("b", {}, {host})) << "it has none";
+  host.capacity.devices.push_back({"gpu0", "gpu", 1000, 0, 0, 1e12, 1e12, 1});
+  EXPECT_TRUE(keeper.SpareGpus("b", {}, {host}));
+  EXPECT_FALSE(keeper.SpareGpus("b", {}, {host}));
+  const auto halved = [](uint64_t bytes) { return bytes / 2; };
+  EXPECT_EQ(keeper.Participants({}, {host}, halved)[1].capacity.devices[1].read_bytes_per_s, 0);
+  keeper.NoteRelease();
+  const PlanningHost participant = keeper.Participants({}, {host}, halved)[1];
+  EXPECT_EQ(participant.capacity.devices[1].read_bytes_per_s, 1e12);
+  EXPECT_EQ(participant.capacity.devices[1].memory_budget_bytes, 500u);
+  EXPECT_EQ(participant.capacity.devices[0].memory_budget_bytes, 1000u);
+}
+
+}  // namespace
+}  // namespace hearth
