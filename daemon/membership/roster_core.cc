@@ -278,21 +278,26 @@ void RosterCore::Apply() {
   }
 }
 
+// Those that have not been measured yet come first, then those that wait for longest: where there are more
+// links than time, none of them is forgotten.
 std::pair<std::optional<RosterCore::Probe>, uint64_t> RosterCore::NextProbe(uint64_t now_ms) {
   uint64_t ask_again_ms = now_ms + kNoProbeMs;
-  for (auto& [name, member] : membership_.members()) {
+  Entry* next = nullptr;
+  for (const auto& [name, member] : membership_.members()) {
     Entry& entry = entries_.at(name);
     // A worker learns the session's token with the first desired state; before that it would refuse the
     // connection.
     if (member.state == HostState::kLost || entry.probing || entry.report.revision == 0) continue;
     ask_again_ms = std::min(ask_again_ms, entry.probe_after_ms);
     if (entry.probe_after_ms > now_ms) continue;
-    entry.probing = true;
-    return {Probe{entry.session, entry.caller.address, entry.caller.token, entry.caller.tls,
-                  entry.link_probed ? ProbeEffort::kQuick : ProbeEffort::kThorough},
-            now_ms};
+    const auto turn = [](const Entry& of) { return std::pair(of.link_probed, of.probe_after_ms); };
+    if (next == nullptr || turn(entry) < turn(*next)) next = &entry;
   }
-  return {std::nullopt, ask_again_ms};
+  if (next == nullptr) return {std::nullopt, ask_again_ms};
+  next->probing = true;
+  return {Probe{next->session, next->caller.address, next->caller.token, next->caller.tls,
+                next->link_probed ? ProbeEffort::kQuick : ProbeEffort::kThorough},
+          now_ms};
 }
 
 // A link that cannot be measured any more says nothing by itself: whether a host is lost is the streams'

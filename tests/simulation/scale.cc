@@ -138,7 +138,7 @@ class Crowd {
 
   EventLoop loop_;
   Random random_{1};
-  RosterCore roster_{RosterCore::Options{.version = "1", .name = "c"}};
+  RosterCore roster_{RosterCore::Options{.version = "1", .name = "c", .identity = {}}};
   PlanKeeper keeper_{"c", false};
   const uint32_t streams_;
   SchedulerCore scheduler_;
@@ -174,7 +174,8 @@ ScaleFigures MeasureScale(uint32_t hosts, uint32_t streams) {
   own.devices = {{"cpu", "cpu", uint64_t{1} << 30, 0, 4, 1e10, 1e11, 5}};
   const auto plan = PlanCluster(keeper.Participants(own, crowd.hosts(), [](uint64_t bytes) { return bytes; }),
                                 model.description(), {}, {});
-  HEARTH_CHECK(plan.ok());
+  figures.problem = plan.ok() ? "" : std::string(plan.status().message());
+  if (!plan.ok()) return figures;
   figures.plan_s = CpuSeconds() - cpu;
   for (size_t host = 0; host <= hosts; ++host) figures.used_hosts += plan->Uses(host);
   return figures;

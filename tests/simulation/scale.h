@@ -2,6 +2,7 @@
 #define HEARTH_TESTS_SIMULATION_SCALE_H_
 
 #include <cstdint>
+#include <string>
 
 namespace hearth::simulation {
 
@@ -13,6 +14,7 @@ struct ScaleFigures {
   int64_t growth_bytes = 0;  // of memory in use, over the steady time but its first third
   double plan_s = 0;         // CPU time of one plan of all hosts
   uint64_t used_hosts = 0;   // by it
+  std::string problem;       // why there is no plan
 };
 ScaleFigures MeasureScale(uint32_t hosts, uint32_t streams);
 

@@ -27,7 +27,7 @@ class RosterCoreTest : public ::testing::Test {
         .value();
   }
 
-  RosterCore core_{RosterCore::Options{.version = "1.0", .name = "a"}};
+  RosterCore core_{RosterCore::Options{.version = "1.0", .name = "a", .identity = {}}};
 };
 
 TEST_F(RosterCoreTest, LinkIsMeasuredOnceTheWorkerKnowsItsToken) {
@@ -44,6 +44,17 @@ TEST_F(RosterCoreTest, LinkIsMeasuredOnceTheWorkerKnowsItsToken) {
   EXPECT_EQ(core_.StateOf(b), HostState::kAlive);
   EXPECT_EQ(core_.NextProbe(50).second, 3050u);
   EXPECT_EQ(core_.NextProbe(3050).first->effort, ProbeEffort::kQuick);
+}
+
+TEST_F(RosterCoreTest, NewHostIsMeasuredBeforeThoseWhoseTurnHasComeAgain) {
+  const auto b = Open("b", 0);
+  ASSERT_TRUE(core_.Report(b, Report("b", 2), 0).ok());
+  core_.NextProbe(0);
+  core_.NoteProbe(b, placement::Link{100, 1e8}, 0);
+  const auto c = Open("c", 3000);
+  ASSERT_TRUE(core_.Report(c, Report("c", 2), 3000).ok());
+  EXPECT_EQ(core_.NextProbe(5000).first->session, c);
+  EXPECT_EQ(core_.NextProbe(5000).first->session, b);
 }
 
 TEST_F(RosterCoreTest, LinkThatCannotBeMeasuredIsTriedAgain) {
