@@ -14,7 +14,6 @@
 #include "daemon/scheduling/scheduler_core.h"
 #include "engine/base/check.h"
 #include "tests/simulation/event_loop.h"
-#include "tests/simulation/toy_model.h"
 
 namespace hearth::simulation {
 namespace {
@@ -166,18 +165,6 @@ ScaleFigures MeasureScale(uint32_t hosts, uint32_t streams) {
   crowd.loop().RunUntil(crowd.loop().now() + 2 * kSteady / 3);
   figures.growth_bytes = used() - before;
   figures.steady_cores = (CpuSeconds() - cpu) * kSecond / kSteady;
-  cpu = CpuSeconds();
-  Random random(1);
-  const ToyModel model("m", random);
-  const PlanKeeper keeper("c", false);
-  HostCapacity own;
-  own.devices = {{"cpu", "cpu", uint64_t{1} << 30, 0, 4, 1e10, 1e11, 5}};
-  const auto plan = PlanCluster(keeper.Participants(own, crowd.hosts(), [](uint64_t bytes) { return bytes; }),
-                                model.description(), {}, {});
-  figures.problem = plan.ok() ? "" : std::string(plan.status().message());
-  if (!plan.ok()) return figures;
-  figures.plan_s = CpuSeconds() - cpu;
-  for (size_t host = 0; host <= hosts; ++host) figures.used_hosts += plan->Uses(host);
   return figures;
 }
 

@@ -2,7 +2,6 @@
 #define HEARTH_TESTS_SIMULATION_SCALE_H_
 
 #include <cstdint>
-#include <string>
 
 namespace hearth::simulation {
 
@@ -12,9 +11,6 @@ struct ScaleFigures {
   double joining_cores = 0;  // CPU time per simulated time until then
   double steady_cores = 0;   // afterwards, with all streams
   int64_t growth_bytes = 0;  // of memory in use, over the steady time but its first third
-  double plan_s = 0;         // CPU time of one plan of all hosts
-  uint64_t used_hosts = 0;   // by it
-  std::string problem;       // why there is no plan
 };
 ScaleFigures MeasureScale(uint32_t hosts, uint32_t streams);
 
