@@ -9,7 +9,7 @@ namespace hearth {
 namespace {
 
 // How long nobody looks where nothing is expected to happen.
-constexpr absl::Duration kIdle = absl::Hours(1);
+constexpr absl::Duration kLongest = absl::Hours(1);
 // What a move must save of the time per token.
 constexpr double kMoveMargin = 0.1;
 
@@ -97,7 +97,7 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
 }
 
 absl::Duration PlanKeeper::UntilNextLook(const Hosts& hosts, absl::Time now) const {
-  absl::Duration next = speeds_.empty() ? kIdle : absl::FromChrono(DeviceSpeeds::kForgetAfter);
+  absl::Duration next = speeds_.empty() ? kLongest : absl::FromChrono(DeviceSpeeds::kForgetAfter);
   next = std::min(next, trials_.NextExpiry() - now);
   for (const RosterCore::Host& host : hosts) {
     const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;

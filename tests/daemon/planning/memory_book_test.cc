@@ -12,7 +12,7 @@ using ::testing::IsEmpty;
 constexpr uint64_t kMiB = 1 << 20;
 
 // A layer of equal neuron groups beside what stays with the leader.
-placement::Model Model(uint64_t fixed_mib, uint64_t groups_mib) {
+placement::Model ModelOf(uint64_t fixed_mib, uint64_t groups_mib) {
   placement::Model model;
   placement::Section section{{}, 100, 100, {placement::GroupKind::kNeurons, 0}};
   section.groups.assign(groups_mib, {.neurons = 10, .always_bytes = kMiB});
@@ -23,7 +23,7 @@ placement::Model Model(uint64_t fixed_mib, uint64_t groups_mib) {
   return model;
 }
 
-PlanningHost Host(const std::string& name, uint64_t memory_mib) {
+PlanningHost HostWith(const std::string& name, uint64_t memory_mib) {
   PlanningHost host;
   host.name = name;
   host.capacity.devices = {{"cpu", "cpu", memory_mib * kMiB, 0, 4, 1e9, 1e10, 1}};
@@ -34,7 +34,7 @@ PlanningHost Host(const std::string& name, uint64_t memory_mib) {
 class MemoryBookTest : public ::testing::Test {
  protected:
   static PlanWish Wish(const std::string& model, uint64_t fixed_mib, uint64_t groups_mib) {
-    return {model, {Host("leader", 100), Host("other", 100)}, Model(fixed_mib, groups_mib)};
+    return {model, {HostWith("leader", 100), HostWith("other", 100)}, ModelOf(fixed_mib, groups_mib)};
   }
   uint64_t Reserved(const std::string& model, const std::string& host) const {
     const ReservedBytes use = book_.UseOf(model);
