@@ -23,8 +23,7 @@ async function* dataOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string>
     if (done) return;
     text += value;
     for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
-      const line = text.slice(0, end);
-      if (line.startsWith("data: ")) yield line.slice(6);
+      for (const line of text.slice(0, end).split("\n")) if (line.startsWith("data: ")) yield line.slice(6);
     }
   }
 }
