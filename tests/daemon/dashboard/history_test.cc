@@ -69,7 +69,7 @@ TEST(HistoryTest, LeavesOutWhatIsTooMuch) {
 TEST(HistoryTest, NumbersThatJsonCannotTellAreNone) {
   History history;
   history.Add(0, {Waiting("m", std::numeric_limits<double>::infinity()), Waiting("n", 1)});
-  EXPECT_EQ(history.Last()["series"][0]["values"], json({nullptr}));
+  EXPECT_EQ(history.Last()["series"][0]["values"], json::array({nullptr}));
 }
 
 }  // namespace
