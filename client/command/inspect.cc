@@ -21,11 +21,10 @@ std::string StatusJson(const v1::ClusterStatus& cluster, const v1::ListModelsRes
   nlohmann::ordered_json json = ToJson(cluster);
   json["models"] = ToJson(models).at("models");
   for (nlohmann::ordered_json& model : json["models"]) {
-    for (const v1::PlanStatus& plan : cluster.plans()) {
-      if (model.at("name") != plan.model()) continue;
-      model["predicted_token_us"] = plan.expected_token_ms() * 1e3;
-      model["measured_token_us"] = plan.measured_token_ms() * 1e3;
-    }
+    const v1::PlanStatus* plan = PlanOf(cluster, model.at("name").get<std::string>());
+    if (plan == nullptr) continue;
+    model["predicted_token_us"] = plan->expected_token_ms() * 1e3;
+    model["measured_token_us"] = plan->measured_token_ms() * 1e3;
   }
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }

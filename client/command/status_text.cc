@@ -17,13 +17,6 @@ namespace {
 // Beyond what a plan errs by: a token that takes so many times what was expected is worth a word.
 constexpr double kMuchSlower = 1.5;
 
-const v1::PlanStatus* PlanOf(const v1::ClusterStatus& cluster, const std::string& model) {
-  for (const v1::PlanStatus& plan : cluster.plans()) {
-    if (plan.model() == model) return &plan;
-  }
-  return nullptr;
-}
-
 // Bytes of a plan's weights by host, largest first.
 std::vector<std::pair<std::string, uint64_t>> Shares(const v1::PlanStatus& plan) {
   std::map<std::string, uint64_t> bytes;
@@ -127,6 +120,13 @@ std::vector<std::string> Problems(const v1::ClusterStatus& cluster, const v1::Li
 }
 
 }  // namespace
+
+const v1::PlanStatus* PlanOf(const v1::ClusterStatus& cluster, const std::string& model) {
+  for (const v1::PlanStatus& plan : cluster.plans()) {
+    if (plan.model() == model) return &plan;
+  }
+  return nullptr;
+}
 
 std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
   std::string text = "Models\n";

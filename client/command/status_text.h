@@ -8,6 +8,9 @@
 
 namespace hearth {
 
+// The plan of a model; null where there is none.
+const v1::PlanStatus* PlanOf(const v1::ClusterStatus& cluster, const std::string& model);
+
 // What `hearth status` shows to people first: what runs where, how fast it is, whether anything is wrong and
 // what to do about it. Pure. All figures are in DetailsText (display.h).
 std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models);

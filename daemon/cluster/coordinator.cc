@@ -167,8 +167,7 @@ std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
 ReservedBytes Coordinator::HeldByOthers(const std::string& model) const {
   ReservedBytes held;
   for (const auto& other : Models()) {
-    if (other->name() == model) continue;
-    for (const auto& [device, bytes] : other->Held()) held[device] += bytes;
+    if (other->name() != model) AddBytes(other->Held(), held);
   }
   return held;
 }

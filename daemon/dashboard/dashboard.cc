@@ -37,11 +37,8 @@ constexpr char kPolicy[] =
     "'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-HttpResponse Refusal(int code, std::string message) {
-  ApiError error;
-  error.http_code = code;
-  error.message = std::move(message);
-  return ErrorResponse(error);
+HttpResponse Refused(int code, std::string message) {
+  return ErrorResponse(Refusal(code, std::move(message)));
 }
 
 HttpResponse JsonResponse(std::string body) {
@@ -116,11 +113,11 @@ class DashboardImpl final : public Dashboard {
     Protect(*exchange);
     if (!IsKnownHost(request.host)) return RefuseHost(request, *exchange);
     if (!request.origin.empty() && !IsSameOrigin(request)) {
-      return exchange->Send(Refusal(403, "pages of other hosts may not use the dashboard"));
+      return exchange->Send(Refused(403, "pages of other hosts may not use the dashboard"));
     }
     if (request.method == "GET") return Get(request, std::move(exchange));
     if (request.method == "POST") return Post(request, std::move(exchange));
-    exchange->Send(Refusal(405, "the dashboard knows GET and POST"));
+    exchange->Send(Refused(405, "the dashboard knows GET and POST"));
   }
 
   void Stop() override { chronicle_.Stop(); }
@@ -160,7 +157,7 @@ class DashboardImpl final : public Dashboard {
   static void RefuseHost(const HttpRequest& request, Exchange& exchange) {
     const std::string host = Printable(request.host, kMaxNameBytes);
     exchange.Send(
-        Refusal(403, absl::StrCat("the dashboard is not shown under the name '", host,
+        Refused(403, absl::StrCat("the dashboard is not shown under the name '", host,
                                   "', which a stranger may own: open it by the machine's address, or start "
                                   "hearthd with --http-allow-origin http://",
                                   host)));
@@ -176,7 +173,7 @@ class DashboardImpl final : public Dashboard {
     const PageFile* const file = FindPageFile(request.path);
     if (file == nullptr) {
       return exchange->Send(
-          Refusal(404, absl::StrCat("there is nothing at ", Printable(request.path, kMaxNameBytes),
+          Refused(404, absl::StrCat("there is nothing at ", Printable(request.path, kMaxNameBytes),
                                     "; the dashboard is at /")));
     }
     SendFile(*file, request, *exchange);
@@ -198,18 +195,18 @@ class DashboardImpl final : public Dashboard {
     const json hello = {
         {"version", options_.version}, {"coordinator", options_.coordinator}, {"admin", IsAdmin(request)}};
     if (StreamNews(chronicle_, absl::StrCat("event: hello\ndata: ", hello.dump(), "\n\n"), exchange)) return;
-    exchange->Send(Refusal(503, "too many pages show this dashboard: close some"));
+    exchange->Send(Refused(503, "too many pages show this dashboard: close some"));
   }
 
   void Post(const HttpRequest& request, ExchangePtr exchange) {
     if (!IsAdmin(request)) {
       return exchange->Send(
-          Refusal(403,
+          Refused(403,
                   "only who sits at this machine may change something: open the dashboard there, "
                   "or run `hearth` with an admin's --key"));
     }
     if (!absl::StartsWith(request.content_type, kJsonType)) {
-      return exchange->Send(Refusal(415, "send the body with the header Content-Type: application/json"));
+      return exchange->Send(Refused(415, "send the body with the header Content-Type: application/json"));
     }
     const absl::StatusOr<json> body = ParseJsonObject(request.body);
     if (!body.ok()) return exchange->Send(StatusResponse(body.status()));
@@ -217,7 +214,7 @@ class DashboardImpl final : public Dashboard {
       if (request.path == action.path) return (this->*action.handler)(*body, std::move(exchange));
     }
     exchange->Send(
-        Refusal(404, absl::StrCat("nothing can be done at ", Printable(request.path, kMaxNameBytes))));
+        Refused(404, absl::StrCat("nothing can be done at ", Printable(request.path, kMaxNameBytes))));
   }
 
   void Load(const json& body, ExchangePtr exchange) {

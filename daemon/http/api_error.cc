@@ -1,6 +1,7 @@
 #include "daemon/http/api_error.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "daemon/http/json_input.h"
 #include "engine/base/printable.h"
@@ -56,6 +57,13 @@ ApiError ToApiError(const absl::Status& status) {
     error.param = "model";
   }
   if (absl::IsOutOfRange(status)) error.code = "context_length_exceeded";
+  return error;
+}
+
+ApiError Refusal(int http_code, std::string message) {
+  ApiError error;
+  error.http_code = http_code;
+  error.message = std::move(message);
   return error;
 }
 

@@ -18,6 +18,8 @@ struct ApiError {
 
 // The words are those that gRPC clients read; clients tell by the code whether to try again (429, 5xx).
 ApiError ToApiError(const absl::Status& status);
+// What the server refuses by itself: no param, no code.
+ApiError Refusal(int http_code, std::string message);
 // {"error": {"message", "type", "param", "code"}}.
 std::string ErrorBody(const ApiError& error);
 // The error as a whole answer.

@@ -222,10 +222,7 @@ void Connection::Refuse(int code, const std::string& message) {
   chunked_ = true;
   head_only_ = false;
   answer_ended_ = false;
-  ApiError error;
-  error.http_code = code;
-  error.message = message;
-  Send(ErrorResponse(error));
+  Send(ErrorResponse(Refusal(code, message)));
 }
 
 void Connection::WhenGone(std::function<void()> gone) {

@@ -40,13 +40,6 @@ using ExchangePtr = std::shared_ptr<Exchange>;
 constexpr char kJson[] = "application/json";
 constexpr absl::string_view kModelPrefix = "/v1/models/";
 
-ApiError Refusal(int code, std::string message) {
-  ApiError error;
-  error.http_code = code;
-  error.message = std::move(message);
-  return error;
-}
-
 HttpResponse JsonResponse(const ordered_json& value, int code = 200) {
   return {.code = code, .content_type = kJson, .headers = {}, .body = Dump(value)};
 }

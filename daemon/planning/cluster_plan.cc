@@ -51,6 +51,10 @@ std::vector<std::tuple<std::string, uint32_t, uint32_t>> StagesOf(const ClusterP
 
 }  // namespace
 
+void AddBytes(const ReservedBytes& more, ReservedBytes& sum) {
+  for (const auto& [device, bytes] : more) sum[device] += bytes;
+}
+
 ReservedBytes ClusterPlan::Use() const {
   ReservedBytes use;
   for (const placement::DeviceUse& device : plan.devices) {

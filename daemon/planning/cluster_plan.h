@@ -26,6 +26,8 @@ struct PlanningHost {
 
 // Bytes that other models hold on the devices of the cluster, by host and device name.
 using ReservedBytes = std::map<std::pair<std::string, std::string>, uint64_t>;
+// Adds `more`, device by device.
+void AddBytes(const ReservedBytes& more, ReservedBytes& sum);
 
 struct ClusterPlan {
   placement::Cluster cluster;  // hosts as given; without devices on which nothing can be placed

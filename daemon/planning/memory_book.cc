@@ -10,10 +10,6 @@
 namespace hearth {
 namespace {
 
-void Add(const ReservedBytes& more, ReservedBytes& sum) {
-  for (const auto& [device, bytes] : more) sum[device] += bytes;
-}
-
 // What of a model cannot move: the leader's own part.
 ReservedBytes FixedPart(const PlanWish& wish) {
   if (wish.hosts.empty() || wish.hosts.front().capacity.devices.empty()) return {};
@@ -58,7 +54,7 @@ bool MemoryBook::StillHas(const std::string& model, const ReservedBytes& use) co
   ReservedBytes all;
   const Entry* own = nullptr;
   for (const Entry& entry : entries_) {
-    Add(entry.use, all);
+    AddBytes(entry.use, all);
     if (entry.wish.model == model) own = &entry;
   }
   if (own == nullptr || own->use != use) return false;
@@ -88,7 +84,7 @@ ReservedBytes MemoryBook::UseOfOthers(const std::string& model) const {
   MutexLock lock(&mutex_);
   ReservedBytes use;
   for (const Entry& entry : entries_) {
-    if (entry.wish.model != model) Add(entry.use, use);
+    if (entry.wish.model != model) AddBytes(entry.use, use);
   }
   return use;
 }
@@ -113,7 +109,7 @@ absl::StatusOr<MemoryBook::Arrangement> MemoryBook::Arrange(const PlanWish& wish
   ReservedBytes taken;
   for (const Entry& other : others) {
     as_it_is.others.push_back(other.use);
-    Add(other.use, taken);
+    AddBytes(other.use, taken);
   }
   ReservedBytes taken_by_now = taken;
   for (const auto& [device, bytes] : wish.held_by_others)
@@ -148,9 +144,9 @@ absl::StatusOr<MemoryBook::Arrangement> MemoryBook::MakeRoom(const PlanWish& wis
   ReservedBytes taken;
   for (size_t i = 0; i < order.size(); ++i) {
     ReservedBytes not_free = taken;
-    for (size_t later = i + 1; later < order.size(); ++later) Add(FixedPart(*order[later]), not_free);
+    for (size_t later = i + 1; later < order.size(); ++later) AddBytes(FixedPart(*order[later]), not_free);
     HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, PlanBeside(*order[i], not_free));
-    Add(plan.Use(), taken);
+    AddBytes(plan.Use(), taken);
     if (order[i] == &wish) {
       made.plan = std::move(plan);
     } else {
