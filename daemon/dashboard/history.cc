@@ -34,7 +34,9 @@ constexpr std::array<absl::string_view, 10> kShown = {
 
 void History::Add(int64_t unix_ms, const std::vector<prometheus::MetricFamily>& families) {
   times_.push_back(unix_ms);
-  for (auto& [key, series] : series_) series.values.push_back(kNone);
+  if (times_.size() > kSamples) times_.pop_front();
+  ++samples_;
+  ForgetBefore(samples_ - times_.size());
   for (const prometheus::MetricFamily& family : families) {
     if (std::find(kShown.begin(), kShown.end(), family.name) == kShown.end()) continue;
     const bool counts = family.type == prometheus::MetricType::Counter;
@@ -42,11 +44,6 @@ void History::Add(int64_t unix_ms, const std::vector<prometheus::MetricFamily>& 
       Add(family.name, metric, counts ? metric.counter.value : metric.gauge.value);
     }
   }
-  if (times_.size() > kSamples) {
-    times_.pop_front();
-    for (auto& [key, series] : series_) series.values.pop_front();
-  }
-  ForgetSilent();
 }
 
 void History::Add(const std::string& name, const prometheus::ClientMetric& metric, double value) {
@@ -58,13 +55,18 @@ void History::Add(const std::string& name, const prometheus::ClientMetric& metri
     Series series;
     series.name = name;
     for (const auto& label : metric.label) series.labels[label.name] = label.value;
-    series.values.assign(times_.size(), kNone);
+    series.first = samples_ - 1;
     found = series_.emplace(std::move(key), std::move(series)).first;
   }
-  found->second.values.back() = value;
+  Series& series = found->second;
+  series.values.resize(samples_ - series.first, kNone);
+  series.values.back() = value;
 }
 
-void History::ForgetSilent() {
+void History::ForgetBefore(uint64_t sample) {
+  for (auto& [key, series] : series_) {
+    for (; series.first < sample && !series.values.empty(); ++series.first) series.values.pop_front();
+  }
   std::erase_if(series_, [](const auto& entry) {
     const std::deque<double>& values = entry.second.values;
     return std::all_of(values.begin(), values.end(), [](double value) { return std::isnan(value); });
@@ -72,16 +74,18 @@ void History::ForgetSilent() {
 }
 
 json History::Last(size_t samples) const {
-  const auto skipped = static_cast<std::ptrdiff_t>(times_.size() - std::min(samples, times_.size()));
+  const size_t count = std::min(samples, times_.size());
   json list = json::array();
   for (const auto& [key, series] : series_) {
     json values = json::array();
-    for (auto value = series.values.begin() + skipped; value != series.values.end(); ++value) {
-      values.push_back(std::isfinite(*value) ? json(*value) : json());
+    for (uint64_t sample = samples_ - count; sample < samples_; ++sample) {
+      const bool told = sample >= series.first && sample - series.first < series.values.size();
+      const double value = told ? series.values[sample - series.first] : kNone;
+      values.push_back(std::isfinite(value) ? json(value) : json());
     }
     list.push_back({{"name", series.name}, {"labels", series.labels}, {"values", std::move(values)}});
   }
-  return {{"times", std::vector<int64_t>(times_.begin() + skipped, times_.end())},
+  return {{"times", std::vector<int64_t>(times_.end() - static_cast<std::ptrdiff_t>(count), times_.end())},
           {"series", std::move(list)}};
 }
 

@@ -30,12 +30,14 @@ class History {
   struct Series {
     std::string name;
     std::map<std::string, std::string> labels;
-    std::deque<double> values;  // one for each time; not a number: there was none
+    uint64_t first = 0;         // the sample that values begin with
+    std::deque<double> values;  // up to the last that was told; not a number: there was none
   };
 
   void Add(const std::string& name, const prometheus::ClientMetric& metric, double value);
-  void ForgetSilent();
+  void ForgetBefore(uint64_t sample);
 
+  uint64_t samples_ = 0;  // so many have been added: the last one's number is one less
   std::deque<int64_t> times_;
   std::map<std::string, Series> series_;  // by name and labels
 };

@@ -217,6 +217,7 @@ class SqliteStore final : public StateStore {
     HEARTH_RETURN_IF_ERROR(Execute(absl::StrCat("PRAGMA page_size = ", kPageBytes).c_str()));
     HEARTH_RETURN_IF_ERROR(Execute("PRAGMA journal_mode = WAL"));
     HEARTH_RETURN_IF_ERROR(Execute("PRAGMA synchronous = NORMAL"));
+    HEARTH_RETURN_IF_ERROR(Execute("PRAGMA cache_size = -256"));  // KiB: it is seldom read
     HEARTH_RETURN_IF_ERROR(Execute("PRAGMA secure_delete = ON"));
     HEARTH_RETURN_IF_ERROR(Execute("PRAGMA trusted_schema = OFF"));
     HEARTH_RETURN_IF_ERROR(

@@ -123,7 +123,8 @@ TEST_F(SickWorker, ThatCannotWriteToItsDiskIsLeftOutAndTakenBackWhenItCan) {
   std::ofstream(partial) << "in the way";
   const absl::Time start = absl::Now();
   LoadModel();
-  EXPECT_LE(absl::Now() - start, kTries * kSoon);
+  const absl::Duration left_out = absl::Now() - start;
+  EXPECT_LE(left_out, kSoon);
   const auto status = client_.GetCluster();
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_TRUE(OnlyCoordinatorHasShare(*status, "coordinator"));
@@ -131,8 +132,11 @@ TEST_F(SickWorker, ThatCannotWriteToItsDiskIsLeftOutAndTakenBackWhenItCan) {
 
   std::filesystem::remove(partial);
   std::filesystem::rename(partial + ".away", partial);
-  EXPECT_LE(AwaitUsed(), kTries * kSoon);
+  const absl::Duration used = AwaitUsed();
+  EXPECT_LE(used, kSoon);
   ExpectGenerates();
+  std::printf("left out after %.2f s, used after %.2f s\n", absl::ToDoubleSeconds(left_out),
+              absl::ToDoubleSeconds(used));
 }
 
 }  // namespace

@@ -243,8 +243,10 @@ TEST_F(NodeTest, SequenceGoesOnWhenItsHostIsLostAndWhenItComesBack) {
   ASSERT_TRUE(coordinator->Await(SharedWith("b")));
   const auto tokens = Generate(*model, 60, [&](size_t count) {
     if (count == 5) worker.reset();
-    if (count == 20) worker = StartWorker(*coordinator);
-    if (count == 20) EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+    if (count == 20) {
+      worker = StartWorker(*coordinator);
+      EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+    }
     if (count == 40) worker.reset();
   });
   ASSERT_TRUE(tokens.ok()) << tokens.status();
