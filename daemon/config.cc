@@ -169,6 +169,11 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       60'000u)
       ->type_name("MILLISECONDS")
       ->group(kDevices);
+  AddWholeNumber(app, "--draft-tokens", config.draft_tokens,
+                 "Tokens that are guessed and computed ahead at most, where a text repeats itself and that "
+                 "makes it faster; the text is the same. 0: none",
+                 0u, 32u)
+      ->group(kDevices);
   AddWholeNumber(app, "--replan-wait", config.replan_wait_seconds,
                  "Seconds that requests wait for the other hosts to take over when a host is lost", 0u,
                  86400u)

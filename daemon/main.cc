@@ -182,6 +182,7 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
   options.listen = config.listen;
   options.scheduler.queue = config.queue;
   options.scheduler.token_wait = absl::Milliseconds(config.token_wait_ms);
+  options.scheduler.draft_tokens = config.draft_tokens;
   options.scheduler.replan_wait = absl::Seconds(config.replan_wait_seconds);
   options.register_services = [&node, home](grpc::ServerBuilder& builder) {
     node.RegisterServices(builder);

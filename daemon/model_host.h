@@ -20,12 +20,15 @@ namespace hearth {
 // The border between the two halves of the daemon: serving (requests, batches, text) and cluster (hosts,
 // plans, weights). The cluster half implements these interfaces, the serving half calls them.
 
-// What of a sequence in a decoder's cache serves others that begin alike.
+// What of a sequence in a decoder's cache serves others that begin alike, and itself when it goes on
+// otherwise than was guessed.
 struct ReuseRules {
   // A generated token leaves what the same token of a prompt leaves, bit for bit.
   bool rows_alike = false;
   // A sequence can be cut anywhere; without it (recurrent state) it can only go on where it ended.
   bool can_cut = true;
+  // A row gives and leaves the same bits whatever other rows its step has.
+  bool rows_independent = false;
 };
 
 // What there is to know about a model's embeddings.
@@ -56,8 +59,8 @@ class ServedModel {
     return {spec.n_embd, spec.pooling, !spec.causal};
   }
 
-  // Whether PrepareStep would take over a newer plan: where no step follows, it is worth a call, since the former
-  // plan's memory is free then. Of any thread.
+  // Whether PrepareStep would take over a newer plan: where no step follows, it is worth a call, since the
+  // former plan's memory is free then. Of any thread.
   virtual bool NewPlanWaits() const { return false; }
   // Called by the scheduler's thread before each step: switches the decoder to the newest plan whose shards
   // are ready. What the decoder then holds of each sequence is what SequenceLength says: positions that were

@@ -499,7 +499,9 @@ ReuseRules ClusterModel::ReuseWith(const ActivePlan& plan) const {
         return use.groups > 0 && device.kind == placement::DeviceKind::kGpu;
       });
   const bool predicted = file_.options.sparsity == SparsityMode::kPredicted;
-  return {.rows_alike = !on_gpu && !predicted, .can_cut = !file_.outline->spec.has_recurrent_state()};
+  return {.rows_alike = !on_gpu && !predicted,
+          .can_cut = !file_.outline->spec.has_recurrent_state(),
+          .rows_independent = !on_gpu};
 }
 
 // What sequences have cached goes on with the plan, or they begin anew; so they do without one (null).

@@ -156,6 +156,8 @@ GenerationSummary Generation::Summary(EndReason reason, absl::Time now) const {
   summary.prompt_tokens = static_cast<uint32_t>(request_.prompt.size());
   summary.cached_tokens = cached_tokens_;
   summary.generated_tokens = generated_;
+  summary.drafted_tokens = drafted_tokens_;
+  summary.accepted_draft_tokens = accepted_draft_tokens_;
   const absl::Time started = started_.value_or(now);
   summary.queued = started - request_.arrived;
   summary.reading_prompt = first_token_.value_or(now) - started;

@@ -63,6 +63,8 @@ struct GenerationSummary {
   uint32_t prompt_tokens = 0;
   uint32_t cached_tokens = 0;  // of them: not computed again, since a former sequence began alike
   uint32_t generated_tokens = 0;
+  uint32_t drafted_tokens = 0;         // guessed and computed ahead
+  uint32_t accepted_draft_tokens = 0;  // of them: right
   absl::Duration queued;
   absl::Duration reading_prompt;
   absl::Duration generating;
@@ -107,6 +109,9 @@ class Generation final : public Job {
   // An error, after which Fail comes next: no token fits the grammar.
   absl::StatusOr<Choice> Advance(absl::Span<float> logits, absl::Time now);
   void Emit();
+  // So many tokens were computed ahead; one of them was right.
+  void NoteDraft(uint32_t tokens) { drafted_tokens_ += tokens; }
+  void NoteAcceptedDraftToken() { ++accepted_draft_tokens_; }
   // The last event: Finished where the client can make use of it, else Failed.
   void End(EndReason reason, absl::Time now) override;
   void Fail(const absl::Status& status) override;
@@ -134,6 +139,8 @@ class Generation final : public Job {
   GenerationDelta delta_;                  // not sent yet
   uint32_t cached_tokens_ = 0;
   uint32_t generated_ = 0;
+  uint32_t drafted_tokens_ = 0;
+  uint32_t accepted_draft_tokens_ = 0;
   std::optional<absl::Time> started_;
   std::optional<absl::Time> first_token_;
   absl::Time last_token_;

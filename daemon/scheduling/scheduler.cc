@@ -25,6 +25,7 @@ SchedulerLimits LimitsOf(const DecoderOptions& decoder, bool whole_texts, const 
   limits.slow_reader = options.slow_reader;
   limits.park_after = options.park_after;
   limits.token_wait = options.token_wait;
+  limits.draft_tokens = options.draft_tokens;
   return limits;
 }
 
@@ -117,7 +118,7 @@ Scheduler::Usage Scheduler::usage() const {
   MutexLock lock(&mutex_);
   const DecoderOptions& decoder = model_->decoder().options();
   return {core_.waiting(), core_.running(), core_.evaluated(),
-          uint64_t{decoder.sequences} * decoder.context_length};
+          uint64_t{decoder.sequences} * decoder.context_length, core_.drafted()};
 }
 
 void Scheduler::Run() {
@@ -183,18 +184,27 @@ void Scheduler::FormBatch(bool ready) {
 
   for (const auto& [job, reason] : ended) job->End(reason, now);
   for (const auto& [job, kept] : started) job->Start(kept, now);
-  for (const SchedulerCore::Admitted& admitted : batch_->admitted) {
-    HEARTH_CHECK(model_->decoder().Truncate(admitted.slot, admitted.kept).ok());
+}
+
+void Scheduler::CutSequences() {
+  Decoder& decoder = model_->decoder();
+  std::optional<uint32_t> last;
+  for (const BatchRow& row : batch_->rows) {
+    if (row.sequence == last) continue;
+    last = row.sequence;
+    HEARTH_CHECK(decoder.Truncate(row.sequence, row.position).ok());
   }
 }
 
 absl::Status Scheduler::Evaluate() {
   const size_t vocab = model_->vocab_size();  // of a row, which may be padded
-  const size_t sampled = batch_->sampled.size();
-  if (logits_.size() < sampled * vocab) logits_.resize(sampled * vocab);
+  size_t with_logits = 0;
+  for (const SchedulerCore::Sampled& sampled : batch_->sampled) with_logits += sampled.rows;
+  if (logits_.size() < with_logits * vocab) logits_.resize(with_logits * vocab);
+  CutSequences();
   const absl::Time start = absl::Now();
   const absl::Status status =
-      model_->decoder().Step(batch_->rows, absl::MakeSpan(logits_.data(), sampled * vocab));
+      model_->decoder().Step(batch_->rows, absl::MakeSpan(logits_.data(), with_logits * vocab));
   if (absl::IsUnavailable(status)) {
     outage_since_ = std::min(outage_since_, start);
     model_->ReportLostDevice(status);
@@ -213,10 +223,13 @@ absl::Status Scheduler::Evaluate() {
   }
   core_.Complete(now - start);
   std::vector<Generation*> generations;
-  for (RequestId id : batch_->sampled) generations.push_back(Find<Generation>(id));
+  for (const SchedulerCore::Sampled& sampled : batch_->sampled)
+    generations.push_back(Find<Generation>(sampled.id));
   lock.Unlock();
-  for (size_t i = 0; i < sampled; ++i) {
-    Advance(*generations[i], absl::MakeSpan(logits_.data() + i * vocab, vocab_size()));
+  float* logits = logits_.data();
+  for (size_t i = 0; i < generations.size(); ++i) {
+    AdvanceRows(batch_->sampled[i], *generations[i], logits);
+    logits += batch_->sampled[i].rows * vocab;
   }
   TakeStates();
   return absl::OkStatus();
@@ -243,24 +256,39 @@ void Scheduler::EndOutage(absl::Time now) {
   outage_since_ = absl::InfiniteFuture();
 }
 
-void Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
+void Scheduler::AdvanceRows(const SchedulerCore::Sampled& sampled, Generation& generation, float* logits) {
+  const auto vocab = static_cast<size_t>(model_->vocab_size());
+  generation.NoteDraft(sampled.rows - 1);
+  for (uint32_t row = 0; row < sampled.rows; ++row, logits += vocab) {
+    if (!Advance(generation, absl::MakeSpan(logits, vocab_size()))) return;
+  }
+}
+
+bool Scheduler::Advance(Generation& generation, absl::Span<float> logits) {
   const absl::Time now = absl::Now();
   const absl::Status usable = CheckLogits(logits);
   const absl::StatusOr<Generation::Choice> choice =
       usable.ok() ? generation.Advance(logits, now) : absl::StatusOr<Generation::Choice>(usable);
-  if (!choice.ok()) return Discard(generation, choice.status());
+  if (!choice.ok()) {
+    Discard(generation, choice.status());
+    return false;
+  }
   auto [token, end] = *choice;
   MutexLock lock(&mutex_);
-  const bool goes_on = core_.Accept(generation.id(), token);
-  if (!goes_on && !end) end = EndReason::kLength;
+  const SchedulerCore::After after = core_.Accept(generation.id(), token);
+  if (after == SchedulerCore::After::kEnds && !end) end = EndReason::kLength;
   if (!end) {
     lock.Unlock();
-    return generation.Emit();
+    generation.Emit();
+    if (after != SchedulerCore::After::kNextRow) return false;
+    generation.NoteAcceptedDraftToken();
+    return true;
   }
   core_.End(generation.id());
   const Jobs ended = Take({generation.id()});
   lock.Unlock();
   generation.End(*end, now);
+  return false;
 }
 
 void Scheduler::TakeStates() {

@@ -25,6 +25,7 @@ struct SchedulerOptions {
   absl::Duration slow_reader = absl::Seconds(30);
   absl::Duration park_after = SchedulerLimits().park_after;
   absl::Duration token_wait = SchedulerLimits().token_wait;
+  uint32_t draft_tokens = SchedulerLimits().draft_tokens;
   // How long requests wait for a plan that can be computed with, since the last step that was. Then all fail
   // with UNAVAILABLE.
   absl::Duration replan_wait = absl::Seconds(30);
@@ -70,6 +71,7 @@ class Scheduler {
     uint32_t running;
     uint64_t kv_positions;        // that running requests take of the cache
     uint64_t kv_positions_limit;  // that it has room for
+    SchedulerCore::Drafted drafted;
   };
   // Requests that wait and that run now, and the cache.
   Usage usage() const;
@@ -88,7 +90,12 @@ class Scheduler {
   // Forms the batch, without rows unless `ready`, and tells those whose time is over or who got a slot.
   void FormBatch(bool ready);
   absl::Status Evaluate();
-  void Advance(Generation& generation, absl::Span<float> logits);
+  // Cuts from the decoder's sequences what the step computes otherwise: another's tokens, wrong guesses.
+  void CutSequences();
+  // Its next token, and those that its further rows of logits give.
+  void AdvanceRows(const SchedulerCore::Sampled& sampled, Generation& generation, float* logits);
+  // True when the next row's logits are its as well.
+  bool Advance(Generation& generation, absl::Span<float> logits);
   // Hands the step's states to those whose rows they are.
   void TakeStates();
   void Read(Embedding& embedding, const SchedulerCore::Read& read, absl::Span<const float> states);
@@ -109,7 +116,7 @@ class Scheduler {
   const SchedulerOptions options_;
   GenerationMetrics::OfModel metrics_;
   GrammarCache grammars_;
-  std::vector<float> logits_;                         // of the step, (sampled, vocab)
+  std::vector<float> logits_;                         // of the step, (rows with logits, vocab)
   absl::Time outage_since_ = absl::InfiniteFuture();  // no step could be computed since
   const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch
 

@@ -1,12 +1,19 @@
 #include "daemon/scheduling/scheduler_core.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 
 namespace hearth {
+namespace {
+
+// How much longer a step may take for guesses while it also has sequences for which nothing is guessed.
+constexpr double kSlowerForOthers = 1.25;
+
+}  // namespace
 
 SchedulerCore::SchedulerCore(SchedulerLimits limits)
     : limits_(limits), slots_(limits.slots), cache_(limits.slots) {
@@ -72,6 +79,7 @@ void SchedulerCore::EndExpired(absl::Time now) {
   for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
     if (!slots_[slot]) continue;
     slots_[slot]->rows_in_batch = 0;
+    slots_[slot]->guessed.clear();
     if (auto reason = Expired(*slots_[slot], now))
       batch_.ended.push_back({Release(slot).request.id, *reason});
   }
@@ -172,8 +180,44 @@ void SchedulerCore::AddGeneratingRows() {
   const bool prompts = !Runnable(0, true).empty();
   const size_t room = limits_.max_rows - (prompts ? 1 : 0);
   if (generating.size() > room) generating.resize(room);
-  for (uint32_t slot : generating) AddRows(slot, 1);
+  const std::vector<uint32_t> guesses =
+      prompts ? std::vector<uint32_t>(generating.size(), 0) : DraftTokens(generating);
+  for (size_t i = 0; i < generating.size(); ++i) {
+    AddRows(generating[i], 1);
+    AddGuessedRows(generating[i], guesses[i]);
+  }
   if (!generating.empty()) first_generating_ = (generating.back() + 1) % slots_.size();
+}
+
+std::vector<uint32_t> SchedulerCore::DraftTokens(const std::vector<uint32_t>& generating) {
+  std::vector<uint32_t> granted(generating.size(), 0);
+  if (limits_.draft_tokens == 0 || !reuse_.can_cut || !reuse_.rows_independent) return granted;
+  struct Guess {
+    size_t of;          // in `generating`
+    double likelihood;  // that it is right, and so are those before it
+  };
+  std::vector<Guess> guesses;
+  bool all_guess = true;
+  for (size_t i = 0; i < generating.size(); ++i) {
+    Sequence& sequence = *slots_[generating[i]];
+    if (sequence.request.embed || sequence.pending() != 1) continue;
+    if (!sequence.draft) sequence.draft.emplace(limits_.draft_tokens);
+    sequence.draft->Learn(sequence.tokens);
+    const size_t count = std::min<size_t>(sequence.draft->guess().size(), sequence.request.max_tokens - 1);
+    double likelihood = 1;
+    for (size_t j = 0; j < count; ++j) guesses.push_back({i, likelihood *= sequence.draft->likelihood()});
+    all_guess = all_guess && count > 0;
+  }
+  std::stable_sort(guesses.begin(), guesses.end(),
+                   [](const Guess& a, const Guess& b) { return a.likelihood > b.likelihood; });
+  const auto certain = static_cast<uint32_t>(generating.size());
+  guesses.resize(std::min<size_t>(guesses.size(), limits_.max_rows - certain));
+  std::vector<double> likelihoods;
+  for (const Guess& guess : guesses) likelihoods.push_back(guess.likelihood);
+  const double slowest = all_guess ? std::numeric_limits<double>::infinity() : kSlowerForOthers;
+  guesses.resize(cost_.WorthAdding(certain, likelihoods, slowest));
+  for (const Guess& guess : guesses) ++granted[guess.of];
+  return granted;
 }
 
 uint32_t SchedulerCore::PromptBudget() const {
@@ -228,8 +272,18 @@ void SchedulerCore::AddRows(uint32_t slot, uint32_t count) {
     const bool last = position + 1 == sequence.tokens.size();
     const bool prompt = position < sequence.prompt_tokens;
     batch_.rows.push_back({slot, position, sequence.tokens[position], last, prompt});
-    if (last) batch_.sampled.push_back(sequence.request.id);
+    if (last) batch_.sampled.push_back({sequence.request.id});
   }
+}
+
+void SchedulerCore::AddGuessedRows(uint32_t slot, uint32_t count) {
+  if (count == 0) return;
+  Sequence& sequence = *slots_[slot];
+  const absl::Span<const TokenId> guess = sequence.draft->guess().first(count);
+  sequence.guessed.assign(guess.begin(), guess.end());
+  auto position = static_cast<uint32_t>(sequence.tokens.size());
+  for (const TokenId token : guess) batch_.rows.push_back({slot, position++, token, true, false});
+  batch_.sampled.back().rows += count;
 }
 
 void SchedulerCore::AddReadRows(uint32_t slot, const Sequence& sequence) {
@@ -252,15 +306,28 @@ void SchedulerCore::Complete(absl::Duration took) {
     slot->evaluated += slot->rows_in_batch;
     if (slot->rows_in_batch > 1) prompt_rows += slot->rows_in_batch;
     slot->rows_in_batch = 0;
+    drafted_.tokens += slot->guessed.size();
   }
-  pace_.Note(prompt_rows, took);
+  if (prompt_rows == 0) cost_.Note(static_cast<uint32_t>(batch_.rows.size()), took);
+  // A step with guesses is longer than one without.
+  if (prompt_rows > 0 || batch_.rows.size() == batch_.sampled.size()) pace_.Note(prompt_rows, took);
 }
 
-bool SchedulerCore::Accept(RequestId id, TokenId token) {
+SchedulerCore::After SchedulerCore::Accept(RequestId id, TokenId token) {
   Sequence* sequence = FindBegun(id);
   HEARTH_CHECK(sequence != nullptr && sequence->request.max_tokens > 0);
   sequence->tokens.push_back(token);
-  return --sequence->request.max_tokens > 0;
+  std::vector<TokenId>& guessed = sequence->guessed;
+  const bool right = !guessed.empty() && guessed.front() == token;
+  if (right) {
+    guessed.erase(guessed.begin());
+    ++sequence->evaluated;
+    ++drafted_.right;
+  } else {
+    guessed.clear();
+  }
+  if (--sequence->request.max_tokens == 0) return After::kEnds;
+  return right ? After::kNextRow : After::kGoesOn;
 }
 
 void SchedulerCore::End(RequestId id) {

@@ -9,8 +9,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "daemon/scheduling/ngram_draft.h"
 #include "daemon/scheduling/prefix_cache.h"
 #include "daemon/scheduling/prompt_pace.h"
+#include "daemon/scheduling/step_cost.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
 
@@ -32,6 +34,8 @@ struct SchedulerLimits {
   // fewest rows still read weights well.
   absl::Duration alone_wait = absl::Seconds(2);
   uint32_t fewest_rows_alone = 64;
+  // Tokens of a sequence that are guessed and computed beside the next one, at most; 0: none.
+  uint32_t draft_tokens = 8;
   absl::Duration slow_reader = absl::Seconds(30);       // how long a request may stay blocked, ...
   absl::Duration park_after = absl::Milliseconds(250);  // ... and keep its slot while others wait for one
 };
@@ -46,6 +50,11 @@ enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, 
 // evenly among the sequences that still read their prompt and dealt round robin: no request waits for another
 // one's long prompt. How many prompt rows there are follows the measured time of the steps: as many as there
 // is time for.
+//
+// Where the next tokens can be guessed from what the text says already, a step computes them as well: those
+// that turn out right need no step of their own (speculative decoding). Each token is chosen from logits that
+// follow from those before it alone, so text does not depend on guesses. How many there are follows from how
+// often they are right and from what rows cost, both as measured.
 //
 // A slot that becomes free still holds what was computed for it, and a request that begins alike goes on from
 // there.
@@ -62,13 +71,13 @@ class SchedulerCore {
     std::vector<TokenId> prompt;  // at least one
     uint32_t max_tokens = 1;      // at least one
     absl::Time deadline = absl::InfiniteFuture();
-    bool embed = false;  // the states of its tokens are wanted and no more
+    bool embed = false;                   // the states of its tokens are wanted and no more
     std::vector<TokenId> generated = {};  // behind the prompt in an earlier run; not among max_tokens
   };
   struct Admitted {
     RequestId id;
     uint32_t slot;  // its decoder sequence, which may still hold a former request's positions, ...
-    uint32_t kept;  // ... of which so many are this one's as well: to be cut to them
+    uint32_t kept;  // ... of which so many are this one's as well
     bool resumed;   // it had a slot before
   };
   struct Ended {
@@ -82,10 +91,16 @@ class SchedulerCore {
     uint32_t rows;
     bool last;  // the text ends with them
   };
-  // What one step of the decoder evaluates.
+  // Whose logits a step gives: those of so many rows, the first of which is certain and the others guessed.
+  struct Sampled {
+    RequestId id;
+    uint32_t rows = 1;
+  };
+  // What one step of the decoder evaluates. Where the decoder holds more of a sequence than the rows before
+  // its first one here, that is to be cut.
   struct Batch {
     std::vector<BatchRow> rows;
-    std::vector<RequestId> sampled;  // whose logits the step gives, in row order
+    std::vector<Sampled> sampled;    // in row order
     std::vector<Read> read;          // whose states the step gives, in row order
     std::vector<Admitted> admitted;  // who got a slot now
     std::vector<Ended> ended;        // whose time was over before the step; forgotten by now
@@ -115,8 +130,11 @@ class SchedulerCore {
   // The batch of the last Next was evaluated and took so long; each request in `sampled` then gets Accept or
   // End, each in `read` with its last rows End.
   void Complete(absl::Duration took);
-  // A generated token: true when the request goes on, false when it was its last one (call End).
-  bool Accept(RequestId id, TokenId token);
+  // kEnds: it was the request's last token (call End). kNextRow: the request's next row in the batch was
+  // guessed right, and its logits give the next token.
+  enum class After { kGoesOn, kEnds, kNextRow };
+  // A generated token.
+  After Accept(RequestId id, TokenId token);
   // Forgets a running request and frees its slot.
   void End(RequestId id);
   // Likewise, and what was computed for it is not to be used again.
@@ -135,6 +153,11 @@ class SchedulerCore {
   uint32_t running() const;
   // Tokens that the decoder holds for requests with a slot.
   uint64_t evaluated() const;
+  // Tokens that were guessed and computed so far, and those of them that were right.
+  struct Drafted {
+    uint64_t tokens = 0, right = 0;
+  };
+  const Drafted& drafted() const { return drafted_; }
 
  private:
   struct Sequence {
@@ -143,6 +166,8 @@ class SchedulerCore {
     uint32_t prompt_tokens = 0;   // of these, the first ones
     uint32_t evaluated = 0;       // tokens the decoder holds
     uint32_t rows_in_batch = 0;
+    std::optional<NgramDraft> draft;
+    std::vector<TokenId> guessed;  // computed behind `tokens` by the last batch, and not yet compared
     bool cancelled = false;
     absl::Time blocked_since = absl::InfiniteFuture();
 
@@ -168,6 +193,8 @@ class SchedulerCore {
   void GiveSlot(const std::vector<uint32_t>& free, std::deque<Sequence>& from,
                 std::deque<Sequence>::iterator next);
   void AddGeneratingRows();
+  // How many guessed tokens each of `generating` has in the batch.
+  std::vector<uint32_t> DraftTokens(const std::vector<uint32_t>& generating);
   void AddPromptRows();
   // How many rows each of `reading` gets of the budget: shares, or whole prompts as far as it reaches.
   std::vector<uint32_t> ShareOut(const std::vector<uint32_t>& reading, uint32_t budget) const;
@@ -175,6 +202,7 @@ class SchedulerCore {
   // How many prompt rows the batch has time and room for.
   uint32_t PromptBudget() const;
   void AddRows(uint32_t slot, uint32_t count);
+  void AddGuessedRows(uint32_t slot, uint32_t count);
   void AddReadRows(uint32_t slot, const Sequence& sequence);
   // Slots that can have rows, from `first` on around, with one pending token or with more (whole texts: any).
   std::vector<uint32_t> Runnable(uint32_t first, bool reading_prompt) const;
@@ -188,6 +216,8 @@ class SchedulerCore {
   PrefixCache cache_;  // what free slots hold
   ReuseRules reuse_;
   PromptPace pace_;
+  StepCost cost_;
+  Drafted drafted_;
   Batch batch_;
 };
 

@@ -185,6 +185,8 @@ v1::Finished ToProto(const GenerationSummary& summary) {
   result.mutable_usage()->set_prompt_tokens(summary.prompt_tokens);
   result.mutable_usage()->set_generated_tokens(summary.generated_tokens);
   result.mutable_usage()->set_cached_tokens(summary.cached_tokens);
+  result.mutable_usage()->set_drafted_tokens(summary.drafted_tokens);
+  result.mutable_usage()->set_accepted_draft_tokens(summary.accepted_draft_tokens);
   result.mutable_timings()->set_queue_ms(absl::ToDoubleMilliseconds(summary.queued));
   result.mutable_timings()->set_prompt_ms(absl::ToDoubleMilliseconds(summary.reading_prompt));
   result.mutable_timings()->set_generate_ms(absl::ToDoubleMilliseconds(summary.generating));

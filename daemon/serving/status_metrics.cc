@@ -139,6 +139,10 @@ class SchedulerMetrics final : public prometheus::Collectable {
                      static_cast<double>(usage.kv_positions));
       families.Gauge("hearth_kv_positions_limit", "Positions that the KV cache has room for", labels,
                      static_cast<double>(usage.kv_positions_limit));
+      families.Counter("hearth_drafted_tokens_total", "Tokens that were guessed and computed ahead", labels,
+                       static_cast<double>(usage.drafted.tokens));
+      families.Counter("hearth_accepted_draft_tokens_total", "Of them, those that were right", labels,
+                       static_cast<double>(usage.drafted.right));
     }
     return families.Take();
   }

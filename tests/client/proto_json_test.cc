@@ -12,7 +12,9 @@ namespace {
 TEST(ProtoJsonTest, ScalarsAreThereAlsoWhenZero) {
   v1::Usage usage;
   usage.set_prompt_tokens(3);
-  EXPECT_EQ(ToJsonLine(usage), R"({"prompt_tokens":3,"generated_tokens":0,"cached_tokens":0})");
+  EXPECT_EQ(
+      ToJsonLine(usage),
+      R"({"prompt_tokens":3,"generated_tokens":0,"cached_tokens":0,"drafted_tokens":0,"accepted_draft_tokens":0})");
 }
 
 TEST(ProtoJsonTest, LargeNumbersStayNumbers) {
@@ -33,8 +35,9 @@ TEST(ProtoJsonTest, OnlyTheEventThatIsSetIsThere) {
   v1::GenerateResponse response;
   response.mutable_delta()->set_text("a\"b");
   response.mutable_delta()->add_tokens(7);
-  EXPECT_EQ(ToJsonLine(response),
-            R"({"delta":{"text":"a\"b","tokens":[7],"logprobs":[],"reasoning":"","tool_calls":[],"offset":0,"first_tool_call":0}})");
+  EXPECT_EQ(
+      ToJsonLine(response),
+      R"({"delta":{"text":"a\"b","tokens":[7],"logprobs":[],"reasoning":"","tool_calls":[],"offset":0,"first_tool_call":0}})");
 }
 
 TEST(ProtoJsonTest, AbsentOptionalFieldsAreLeftOut) {

@@ -47,6 +47,26 @@ TEST_P(Sharing, TwoDaemonsGenerateTheTokensOfOneProcess) {
   EXPECT_EQ(coordinator.Terminate(), 0);
 }
 
+TEST_P(Sharing, TokensThatAreGuessedAndComputedAheadAreThoseOfOneProcess) {
+  const std::string prompt =
+      "And God said, Let there be light: and there was light. And God said, Let there be light: and there";
+  const auto expected =
+      ReferenceTokens(GetParam().model, prompt, kTokens, {"--sparsity", GetParam().sparsity});
+  TemporaryFolder folder;
+  DaemonProcess coordinator(folder.path(), "coordinator", CoordinatorArguments(GetParam()));
+  DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
+  Client client(coordinator.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
+  std::vector<int> tokens;
+  const auto finished =
+      client.Generate(GreedyRequest(prompt, kTokens), [&](const v1::GenerateResponse& event) {
+        tokens.insert(tokens.end(), event.delta().tokens().begin(), event.delta().tokens().end());
+      });
+  ASSERT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(tokens, expected);
+  EXPECT_GT(finished->usage().accepted_draft_tokens(), 0u);
+}
+
 TEST_P(Sharing, HostWithoutTheModelsFileLeadsAStageOfAPipeline) {
   const auto expected =
       ReferenceTokens(GetParam().model, kSharedPrompt, kTokens, {"--sparsity", GetParam().sparsity});

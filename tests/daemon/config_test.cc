@@ -131,6 +131,8 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "9",
                              "--token-wait",
                              "100",
+                             "--draft-tokens",
+                             "3",
                              "--replan-wait",
                              "5",
                              "--use-every-host",
@@ -159,6 +161,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.slots, 2u);
   EXPECT_EQ(config.queue, 9u);
   EXPECT_EQ(config.token_wait_ms, 100u);
+  EXPECT_EQ(config.draft_tokens, 3u);
   EXPECT_EQ(config.replan_wait_seconds, 5u);
   EXPECT_TRUE(config.use_every_host);
   EXPECT_EQ(config.log_level, "debug");

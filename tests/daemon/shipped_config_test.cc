@@ -82,6 +82,7 @@ TEST(ShippedConfigTest, DefaultsThatItNamesAreTheDefaults) {
        {absl::StrCat("#listen = \"", config.listen, "\""), absl::StrCat("#http = \"", kDefaultHttp, "\""),
         absl::StrCat("#tensor-listen = \"", config.tensor_listen, "\""),
         absl::StrCat("#queue = ", config.queue), absl::StrCat("#token-wait = ", config.token_wait_ms),
+        absl::StrCat("#draft-tokens = ", config.draft_tokens),
         absl::StrCat("#replan-wait = ", config.replan_wait_seconds),
         absl::StrCat("#stages = ", config.stages), absl::StrCat("#threads = ", config.threads),
         absl::StrCat("#log-level = \"", config.log_level, "\""),

@@ -125,10 +125,11 @@ class Crowd {
 
   void Step() {
     const SchedulerCore::Batch& batch = scheduler_.Next(loop_.time());
-    const std::vector<RequestId> sampled = batch.sampled;
+    const std::vector<SchedulerCore::Sampled> sampled = batch.sampled;
     scheduler_.Complete(absl::Microseconds(kStep));
-    for (const RequestId id : sampled) {
-      if (scheduler_.Accept(id, static_cast<TokenId>(random_.Below(1000)))) continue;
+    for (const auto& [id, rows] : sampled) {
+      const auto token = static_cast<TokenId>(random_.Below(1000));
+      if (scheduler_.Accept(id, token) != SchedulerCore::After::kEnds) continue;
       scheduler_.End(id);
       Ask();
     }

@@ -75,7 +75,7 @@ void Steps::Loop() {
   const bool ready = keeper_.PrepareStep(lengths_);
   if (ready) {
     for (uint32_t slot = 0; slot < lengths_.size(); ++slot) core_.Recompute(slot, lengths_[slot]);
-    core_.SetReuse({.rows_alike = true, .can_cut = true});
+    core_.SetReuse({.rows_alike = true, .can_cut = true, .rows_independent = true});
   }
   FormBatch(ready);
   if (!ready) return AwaitPlan();
@@ -88,8 +88,9 @@ void Steps::FormBatch(bool ready) {
   for (const auto& [id, reason] : batch.ended) world_.clients().End(id, reason);
   for (const SchedulerCore::Admitted& admitted : batch.admitted) {
     if (admitted.kept > lengths_[admitted.slot]) world_.Violate("a sequence is to keep more than is cached");
-    lengths_[admitted.slot] = admitted.kept;
   }
+  for (const BatchRow& row : batch.rows)
+    lengths_[row.sequence] = std::min(lengths_[row.sequence], row.position);
   if (ready && !batch.rows.empty()) Evaluate(batch);
 }
 
@@ -195,7 +196,9 @@ void Steps::Finish() {
   if (failed_) {
     outage_since_ = std::min(outage_since_, now - took);
     if (world_.Is(Bug::kAdmitsTwice)) {
-      for (const RequestId id : step.sampled) core_.Submit(requests_.at(id)).IgnoreError();
+      for (const SchedulerCore::Sampled& sampled : step.sampled) {
+        core_.Submit(requests_.at(sampled.id)).IgnoreError();
+      }
     }
     keeper_.ReportLostDevice();
     return AwaitPlan();
@@ -204,18 +207,27 @@ void Steps::Finish() {
   for (const BatchRow& row : step.rows) lengths_[row.sequence] = row.position + 1;
   if (step.rows.size() == 1) keeper_.NoteToken(took);
   core_.Complete(took);
-  size_t sampled = 0;
-  for (size_t i = 0; i < step.rows.size(); ++i) {
-    if (!step.rows[i].want_logits) continue;
-    const RequestId id = step.sampled[sampled++];
-    const TokenId token = ToyModel::Choose(step.sums[i]);
-    const bool goes_on = core_.Accept(id, token);
-    world_.clients().Token(id, token);
-    if (goes_on) continue;
-    core_.End(id);
-    world_.clients().End(id, EndReason::kLength);
+  auto sums = step.sums.begin();
+  auto row = step.rows.begin();
+  for (const auto& [id, rows] : step.sampled) {
+    for (; !row->want_logits; ++row) ++sums;
+    TakeTokens(id, absl::MakeSpan(&*sums, rows));
+    row += rows;
+    sums += rows;
   }
   Wake();
+}
+
+void Steps::TakeTokens(RequestId id, absl::Span<const uint64_t> sums) {
+  for (const uint64_t sum : sums) {
+    const TokenId token = ToyModel::Choose(sum);
+    const SchedulerCore::After after = core_.Accept(id, token);
+    world_.clients().Token(id, token);
+    if (after == SchedulerCore::After::kNextRow) continue;
+    if (after == SchedulerCore::After::kGoesOn) return;
+    core_.End(id);
+    return world_.clients().End(id, EndReason::kLength);
+  }
 }
 
 void Steps::AwaitPlan() {

@@ -28,7 +28,7 @@ class Steps {
   struct Step {
     std::shared_ptr<ActivePlan> plan;  // stays while it is computed
     std::vector<BatchRow> rows;
-    std::vector<RequestId> sampled;
+    std::vector<SchedulerCore::Sampled> sampled;
     std::vector<uint64_t> sums;
     std::map<size_t, FrameHeader> awaited;  // of remote hosts, by number
     bool local = false;                     // the leader's own share is computed
@@ -44,6 +44,8 @@ class Steps {
   void Fail(size_t remote);
   void Finish();
   void FinishIfAllAreHere();
+  // The tokens that a request's rows of logits give.
+  void TakeTokens(RequestId id, absl::Span<const uint64_t> sums);
   void AwaitPlan();
 
   Coordinator& coordinator_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -47,12 +48,20 @@ std::vector<RequestId> AdmittedIds(const Batch& step) {
   return ids;
 }
 
+std::vector<RequestId> SampledIds(const Batch& step) {
+  std::vector<RequestId> ids;
+  for (const auto& sampled : step.sampled) ids.push_back(sampled.id);
+  return ids;
+}
+
 // One whole step: everyone sampled gets token 7. Returns a copy, as Accept and End follow.
 Batch RunStep(SchedulerCore& core, absl::Time now = At(0), absl::Duration took = kFast) {
   const Batch step = core.Next(now);
   core.Complete(took);
-  for (RequestId id : step.sampled) {
-    if (!core.Accept(id, 7)) core.End(id);
+  for (const RequestId id : SampledIds(step)) {
+    SchedulerCore::After after = core.Accept(id, 7);
+    while (after == SchedulerCore::After::kNextRow) after = core.Accept(id, 7);
+    if (after == SchedulerCore::After::kEnds) core.End(id);
   }
   return step;
 }
@@ -74,7 +83,7 @@ TEST(SchedulerCoreTest, WholeShortPromptGoesIntoOneStepAndGivesLogitsOfItsLastTo
     EXPECT_EQ(step.rows[i].want_logits, i == 2);
     EXPECT_TRUE(step.rows[i].prompt);
   }
-  EXPECT_THAT(step.sampled, ElementsAre(1));
+  EXPECT_THAT(SampledIds(step), ElementsAre(1));
 }
 
 TEST(SchedulerCoreTest, GeneratedTokenIsTheNextStepsRow) {
@@ -137,7 +146,7 @@ TEST(SchedulerCoreTest, ShortPromptDoesNotWaitForALongOne) {
   ASSERT_TRUE(core.Submit(Request(1, 4000)).ok());
   RunStep(core);
   ASSERT_TRUE(core.Submit(Request(2, 10)).ok());
-  EXPECT_THAT(RunStep(core).sampled, ElementsAre(2));
+  EXPECT_THAT(SampledIds(RunStep(core)), ElementsAre(2));
 }
 
 TEST(SchedulerCoreTest, WhatAShortPromptLeavesOverGoesToTheLongOne) {
@@ -207,7 +216,7 @@ TEST(SchedulerCoreTest, CancelBetweenStepAndTokenKeepsTheRequestUntilTheNextStep
   core.Next(At(0));
   core.Cancel(1);
   core.Complete(kFast);
-  EXPECT_TRUE(core.Accept(1, 7));
+  EXPECT_EQ(core.Accept(1, 7), SchedulerCore::After::kGoesOn);
   EXPECT_THAT(core.Next(At(0)).ended, SizeIs(1));
 }
 
@@ -248,9 +257,9 @@ TEST(SchedulerCoreTest, BlockedSequenceIsLeftOutAndGoesOnWhereItWas) {
   ASSERT_TRUE(core.Submit(Request(2, 1, 100)).ok());
   RunStep(core);
   core.SetBlocked(1, true, At(0));
-  EXPECT_THAT(RunStep(core).sampled, ElementsAre(2));
+  EXPECT_THAT(SampledIds(RunStep(core)), ElementsAre(2));
   core.SetBlocked(1, false, At(1));
-  EXPECT_THAT(RunStep(core).sampled, testing::UnorderedElementsAre(1, 2));
+  EXPECT_THAT(SampledIds(RunStep(core)), testing::UnorderedElementsAre(1, 2));
 }
 
 TEST(SchedulerCoreTest, SequenceBlockedForTooLongLosesItsSlot) {
@@ -295,7 +304,7 @@ TEST_F(ParkingTest, BlockedSequenceGivesItsSlotToWhoWaitsWithinASecond) {
   const absl::Time when = core_.NextEvent(At(1001));
   EXPECT_LE(when, At(2000));
   const Batch batch = RunStep(core_, when);
-  EXPECT_THAT(batch.sampled, ElementsAre(2));
+  EXPECT_THAT(SampledIds(batch), ElementsAre(2));
   ASSERT_THAT(batch.admitted, SizeIs(1));
   EXPECT_FALSE(batch.admitted[0].resumed);
   EXPECT_EQ(core_.waiting(), 1u);
@@ -323,7 +332,7 @@ TEST_F(ParkingTest, ParkedRequestIsFirstInLineAndReadsWhatItsSlotHoldsNoMore) {
   ASSERT_THAT(batch.rows, SizeIs(4));
   EXPECT_EQ(batch.rows[0].position, 1u);
   EXPECT_EQ(batch.rows[3].token, 7);  // generated before
-  EXPECT_THAT(batch.sampled, ElementsAre(1));
+  EXPECT_THAT(SampledIds(batch), ElementsAre(1));
 }
 
 TEST_F(ParkingTest, ParkedRequestThatIsUnblockedTakesTheSlotOfABlockedOne) {
@@ -380,11 +389,11 @@ TEST(SchedulerCoreTest, LostPositionsAreEvaluatedAgainAndNotChosenAgain) {
   EXPECT_EQ(first.rows[0].position, 1u);
   EXPECT_EQ(first.rows[0].token, 1);
   EXPECT_EQ(first.rows[1].token, 7);
-  EXPECT_THAT(first.sampled, IsEmpty());
+  EXPECT_THAT(SampledIds(first), IsEmpty());
   const Batch second = RunStep(core);
   ASSERT_THAT(second.rows, SizeIs(2));
   EXPECT_EQ(second.rows[1].position, 5u);
-  EXPECT_THAT(second.sampled, ElementsAre(1));
+  EXPECT_THAT(SampledIds(second), ElementsAre(1));
 }
 
 TEST(SchedulerCoreTest, RecomputeOfWhatIsNotThereIsIgnored) {
@@ -489,16 +498,22 @@ class StrictDecoder {
   void Check(const Batch& step, const SchedulerLimits& limits) {
     for (const SchedulerCore::Admitted& admitted : step.admitted) {
       ASSERT_LE(admitted.kept, length_[admitted.slot]);
-      length_[admitted.slot] = admitted.kept;
     }
     ASSERT_LE(step.rows.size(), limits.max_rows);
+    std::map<uint32_t, uint32_t> next;
     size_t logits = 0;
     for (const BatchRow& row : step.rows) {
       ASSERT_LT(row.sequence, limits.slots);
-      ASSERT_EQ(row.position, length_[row.sequence]++);
+      if (!next.contains(row.sequence)) {
+        ASSERT_LE(row.position, length_[row.sequence]);
+        next[row.sequence] = row.position;
+      }
+      ASSERT_EQ(row.position, next[row.sequence]++);
       logits += row.want_logits;
     }
-    ASSERT_EQ(logits, step.sampled.size());
+    for (const auto& [slot, length] : next) length_[slot] = length;
+    for (const SchedulerCore::Sampled& sampled : step.sampled) logits -= sampled.rows;
+    ASSERT_EQ(logits, 0u);
   }
 
  private:
@@ -531,8 +546,8 @@ TEST(SchedulerCoreTest, TwoHundredStreamsAndFiveHundredCancelledOnesFreeEverySlo
       EXPECT_GT(id, 200u);
       EXPECT_EQ(open.erase(id), 1u);
     }
-    for (RequestId id : step.sampled) {
-      if (core.Accept(id, 7)) continue;
+    for (const RequestId id : SampledIds(step)) {
+      if (core.Accept(id, 7) != SchedulerCore::After::kEnds) continue;
       core.End(id);
       EXPECT_EQ(open.erase(id), 1u);
     }
@@ -606,10 +621,12 @@ class HashingModel {
 
   // Returns the tokens for those who are sampled.
   std::vector<TokenId> Compute(const Batch& step) {
-    for (const auto& admitted : step.admitted) Lose(admitted.slot, admitted.kept);
     std::vector<TokenId> chosen;
+    std::optional<uint32_t> last;
     for (const BatchRow& row : step.rows) {
       Cached& cached = slots_[row.sequence];
+      if (last != row.sequence) Lose(row.sequence, row.position);
+      last = row.sequence;
       EXPECT_EQ(row.position, cached.size());
       cached.emplace_back(row.token, row.prompt || alike_);
       if (row.want_logits) chosen.push_back(Next(cached));
@@ -668,6 +685,7 @@ class RandomChats {
     while (core_.running() + core_.waiting() > 0) Step();
   }
   uint64_t kept() const { return kept_; }
+  uint64_t guessed_right() const { return core_.drafted().right; }
 
  private:
   struct Asked {
@@ -706,16 +724,24 @@ class RandomChats {
     }
     const std::vector<TokenId> chosen = model_.Compute(step);
     core_.Complete(kFast);
-    for (size_t i = 0; i < chosen.size(); ++i) Accept(step.sampled[i], chosen[i]);
+    size_t first = 0;
+    for (const auto& [id, rows] : step.sampled) {
+      for (size_t row = 0; row < rows && Accept(id, chosen[first + row]); ++row) continue;
+      first += rows;
+    }
+    EXPECT_EQ(first, chosen.size());
   }
 
-  void Accept(RequestId id, TokenId token) {
+  // Whether its next row gives a token too.
+  bool Accept(RequestId id, TokenId token) {
     Asked& asked = asked_[id];
     asked.text.push_back(token);
-    if (core_.Accept(id, token)) return;
+    const SchedulerCore::After after = core_.Accept(id, token);
+    if (after != SchedulerCore::After::kEnds) return after == SchedulerCore::After::kNextRow;
     core_.End(id);
     asked.finished = true;
     EXPECT_EQ(asked.text, model_.TextOf(asked.prompt, asked.tokens)) << "request " << id;
+    return false;
   }
 
   // A model with recurrent state loses all or nothing.
@@ -734,17 +760,125 @@ class RandomChats {
 };
 
 TEST(SchedulerCoreTest, TextsAreThoseOfPromptsReadFromTheirStartInFiveHundredRandomSchedules) {
-  for (const ReuseRules rules : {ReuseRules{true, true}, {false, true}, {true, false}, {false, false}}) {
-    uint64_t kept = 0;
+  for (const ReuseRules rules : {ReuseRules{true, true, false},
+                                 {false, true, false},
+                                 {true, false, true},
+                                 {false, false, false},
+                                 {true, true, true},
+                                 {false, true, true}}) {
+    uint64_t kept = 0, guessed_right = 0;
     for (uint32_t seed = 0; seed < 500; ++seed) {
       RandomChats chats(seed, rules);
       chats.Run();
       ASSERT_FALSE(testing::Test::HasFailure())
-          << "seed " << seed << " alike " << rules.rows_alike << " can cut " << rules.can_cut;
+          << "seed " << seed << " alike " << rules.rows_alike << " can cut " << rules.can_cut
+          << " independent " << rules.rows_independent;
       kept += chats.kept();
+      guessed_right += chats.guessed_right();
     }
     EXPECT_GT(kept, 1000u);  // else nothing was tried
+    EXPECT_EQ(guessed_right > 1000, rules.can_cut && rules.rows_independent) << guessed_right;
   }
+}
+
+// ---- Guessed tokens.
+
+// One sequence that has said 1 2 3 4 5 6 twice and goes on to say it again.
+class DraftTest : public testing::Test {
+ protected:
+  DraftTest() {
+    core_.SetReuse({.rows_alike = true, .can_cut = true, .rows_independent = true});
+    EXPECT_TRUE(core_.Submit(Chat(1, {1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 1}, 100)).ok());
+    Take(core_.Next(At(0)), {2});  // the prompt
+  }
+
+  // The step took a millisecond, and its rows of logits gave these tokens.
+  void Take(const Batch& step, const std::vector<TokenId>& tokens) {
+    ASSERT_EQ(step.sampled.size(), 1u);
+    ASSERT_EQ(step.sampled[0].rows, tokens.size());
+    core_.Complete(kFast);
+    after_ = SchedulerCore::After::kNextRow;
+    for (size_t i = 0; i < tokens.size() && after_ == SchedulerCore::After::kNextRow; ++i) {
+      after_ = core_.Accept(1, tokens[i]);
+    }
+  }
+  static std::vector<TokenId> Tokens(const Batch& step) {
+    std::vector<TokenId> tokens;
+    for (const BatchRow& row : step.rows) tokens.push_back(row.token);
+    return tokens;
+  }
+
+  SchedulerCore core_{Limits(2)};
+  SchedulerCore::After after_ = SchedulerCore::After::kGoesOn;
+};
+
+TEST_F(DraftTest, NothingIsGuessedBeforeItIsKnownWhatAStepTakes) {
+  EXPECT_THAT(Tokens(core_.Next(At(0))), ElementsAre(2));
+}
+
+TEST_F(DraftTest, RepeatedTextIsComputedAheadAndItsTokensAreTaken) {
+  Take(core_.Next(At(0)), {3});
+  const Batch step = core_.Next(At(0));
+  EXPECT_THAT(Tokens(step), ElementsAre(3, 4, 5, 6, 1, 2, 3, 4, 5));
+  for (const BatchRow& row : step.rows) EXPECT_TRUE(row.want_logits && !row.prompt);
+  Take(step, {4, 5, 6, 1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(after_, SchedulerCore::After::kGoesOn);
+  EXPECT_EQ(core_.drafted().right, 8u);
+  EXPECT_THAT(core_.Next(At(0)).rows.front().position, 13u + 2 + 9 - 1);
+}
+
+TEST_F(DraftTest, StepGoesOnBehindTheFirstTokenThatWasGuessedWrongly) {
+  Take(core_.Next(At(0)), {3});
+  const Batch step = core_.Next(At(0));
+  ASSERT_THAT(step.rows, SizeIs(9));
+  Take(step, {4, 5, 9, 1, 2, 3, 4, 5, 6});  // 9 where 6 was guessed: what follows from 6 is of no use
+  EXPECT_EQ(after_, SchedulerCore::After::kGoesOn);
+  EXPECT_EQ(core_.drafted().right, 2u);
+  const Batch next = core_.Next(At(0));
+  EXPECT_EQ(next.rows.front().token, 9);
+  EXPECT_EQ(next.rows.front().position, step.rows.front().position + 3);
+}
+
+TEST_F(DraftTest, NoMoreIsGuessedThanTheRequestMayHave) {
+  SchedulerCore core(Limits(1));
+  core.SetReuse({.rows_alike = true, .can_cut = true, .rows_independent = true});
+  ASSERT_TRUE(core.Submit(Request(1, 1, 40)).ok());
+  uint32_t tokens = 0;
+  while (core.running() + core.waiting() > 0) tokens += static_cast<uint32_t>(RunStep(core).rows.size());
+  EXPECT_EQ(tokens, 40u);  // the prompt and all but the last one: nothing was guessed in vain
+}
+
+TEST_F(DraftTest, NothingIsGuessedWhileAPromptIsRead) {
+  Take(core_.Next(At(0)), {3});
+  ASSERT_TRUE(core_.Submit(Request(2, 100)).ok());
+  EXPECT_EQ(RowsOfSlot(core_.Next(At(0)), 0), 1u);
+}
+
+TEST_F(DraftTest, StepThatWasNotEvaluatedIsGuessedAnew) {
+  Take(core_.Next(At(0)), {3});
+  EXPECT_THAT(core_.Next(At(0)).rows, SizeIs(9));
+  EXPECT_THAT(core_.Next(At(1)).rows, SizeIs(9));
+  EXPECT_EQ(core_.drafted().tokens, 0u);
+}
+
+TEST_F(DraftTest, GuessesThatAreAlwaysWrongEnd) {
+  TokenId token = 3;
+  size_t rows = 0, steps = 0;
+  for (; steps < 200; ++steps) {
+    const Batch step = core_.Next(At(0));
+    rows += step.rows.size();
+    core_.Complete(kFast * static_cast<double>(step.rows.size()));
+    // Each second token is 1, and what follows it is new.
+    token = token == 1 ? static_cast<TokenId>(100 + steps) : 1;
+    if (core_.Accept(1, token) == SchedulerCore::After::kEnds) break;
+  }
+  EXPECT_LE(rows, steps + 20);
+}
+
+TEST_F(DraftTest, NothingIsGuessedForAModelThatCannotGoBack) {
+  core_.SetReuse({.rows_alike = true, .can_cut = false, .rows_independent = true});
+  Take(core_.Next(At(0)), {3});
+  EXPECT_THAT(core_.Next(At(0)).rows, SizeIs(1));
 }
 
 SchedulerCore::Request Text(RequestId id, uint32_t tokens) {
@@ -769,7 +903,7 @@ TEST(SchedulerCoreTest, TextToEmbedWantsTheStateOfEachTokenAndNoLogits) {
   const Batch step = RunReading(core);
   ASSERT_THAT(step.rows, SizeIs(3));
   for (const BatchRow& row : step.rows) EXPECT_TRUE(row.want_state && row.prompt && !row.want_logits);
-  EXPECT_THAT(step.sampled, IsEmpty());
+  EXPECT_THAT(SampledIds(step), IsEmpty());
   ASSERT_THAT(step.read, SizeIs(1));
   EXPECT_EQ(step.read[0].rows, 3u);
   EXPECT_TRUE(step.read[0].last);

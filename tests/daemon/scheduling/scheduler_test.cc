@@ -97,14 +97,17 @@ class SchedulerTest : public testing::Test {
     request.arrived = absl::Now();
     return request;
   }
-  static Sampler Greedy() {
+  static Sampler Greedy() { return Sampling(0, 0); }
+  static Sampler Sampling(float temperature, uint64_t seed) {
     SamplingOptions options;
-    options.temperature = 0;
+    options.temperature = temperature;
+    options.seed = seed;
     return *Sampler::Create(options, 258);
   }
-  std::shared_ptr<Collector> Submit(Scheduler& scheduler, GenerationRequest request) {
+  std::shared_ptr<Collector> Submit(Scheduler& scheduler, GenerationRequest request,
+                                    Sampler sampler = Greedy()) {
     auto sink = std::make_shared<Collector>();
-    const absl::Status status = scheduler.Submit(std::move(request), Greedy(), sink);
+    const absl::Status status = scheduler.Submit(std::move(request), std::move(sampler), sink);
     EXPECT_TRUE(status.ok()) << status;
     return sink;
   }
@@ -193,6 +196,67 @@ TEST_F(SchedulerTest, GeneratesUntilTheLengthIsReached) {
   EXPECT_EQ(sink->summary()->reason, EndReason::kLength);
   EXPECT_EQ(sink->summary()->prompt_tokens, 3u);
   EXPECT_EQ(sink->summary()->generated_tokens, 5u);
+}
+
+// A model whose tokens may be computed ahead. Its steps take a millisecond, however many rows they have.
+class GuessingTest : public SchedulerTest {
+ protected:
+  GuessingTest() {
+    model_->set_reuse({.rows_alike = true, .can_cut = true, .rows_independent = true});
+    model_->decoder().set_before_step([](absl::Span<const BatchRow>) {
+      const absl::Time end = absl::Now() + absl::Milliseconds(1);
+      while (absl::Now() < end) continue;
+      return absl::OkStatus();
+    });
+  }
+};
+
+TEST_F(GuessingTest, TextThatRepeatsItselfNeedsFewerStepsThanTokens) {
+  Scheduler scheduler(model_, {});
+  const auto sink = Submit(scheduler, Request(1, "x", 200));
+  sink->AwaitEnd();
+  EXPECT_EQ(sink->text().substr(0, 12), "abcdefghijab");
+  EXPECT_EQ(sink->tokens().size(), 200u);
+  EXPECT_LE(model_->decoder().steps(), 150);
+  EXPECT_EQ(sink->summary()->accepted_draft_tokens, 200u - static_cast<unsigned>(model_->decoder().steps()));
+  EXPECT_GE(sink->summary()->drafted_tokens, sink->summary()->accepted_draft_tokens);
+  EXPECT_EQ(scheduler.usage().drafted.right, sink->summary()->accepted_draft_tokens);
+}
+
+TEST_F(GuessingTest, NoneIsGuessedWhereThatIsTurnedOff) {
+  SchedulerOptions options;
+  options.draft_tokens = 0;
+  Scheduler scheduler(model_, options);
+  const auto sink = Submit(scheduler, Request(1, "x", 50));
+  sink->AwaitEnd();
+  EXPECT_EQ(model_->decoder().steps(), 50);
+  EXPECT_EQ(sink->summary()->drafted_tokens, 0u);
+}
+
+TEST_F(GuessingTest, StopStringAmongTokensComputedAheadEndsTheText) {
+  Scheduler scheduler(model_, {});
+  GenerationRequest request = Request(1, "abcdefghijabcdefghijabcdefghi", 500);
+  request.stops = {"ja"};
+  const auto stopped = Submit(scheduler, request);
+  stopped->AwaitEnd();
+  EXPECT_EQ(stopped->text(), "i");
+  const auto next = Submit(scheduler, Request(2, "abcdefghijabcdefghijabcdefghij", 30));
+  next->AwaitEnd();
+  EXPECT_EQ(next->text(), "jabcdefghijabcdefghijabcdefghi");
+}
+
+TEST_F(GuessingTest, SampledTextIsThatOfItsSeed) {
+  SchedulerOptions none;
+  none.draft_tokens = 0;
+  for (uint64_t seed = 1; seed < 6; ++seed) {
+    Scheduler plain(model_, none), guessing(model_, {});
+    const auto expected = Submit(plain, Request(1, "x", 60), Sampling(1.2F, seed));
+    expected->AwaitEnd();
+    plain.Stop(absl::CancelledError("done"));
+    const auto sampled = Submit(guessing, Request(1, "x", 60), Sampling(1.2F, seed));
+    sampled->AwaitEnd();
+    EXPECT_EQ(sampled->tokens(), expected->tokens()) << "seed " << seed;
+  }
 }
 
 TEST_F(SchedulerTest, StopTokenEndsAndAddsNoText) {

@@ -151,6 +151,7 @@ class FakeModel final : public ServedModel {
   const ChatTemplates& chat() const override { return chat_; }
   ScriptedDecoder& decoder() override { return decoder_; }
   EmbeddingTraits embeddings() override { return embeddings_; }
+  ReuseRules reuse() const override { return reuse_; }
   absl::Status PrepareStep() override {
     if (before_prepare_) before_prepare_();
     std::lock_guard lock(mutex_);
@@ -173,6 +174,8 @@ class FakeModel final : public ServedModel {
   }
   // What its file says of embeddings; set before the first request.
   void set_pooling(Pooling pooling) { embeddings_.pooling = pooling; }
+  // Set before the first request.
+  void set_reuse(const ReuseRules& reuse) { reuse_ = reuse; }
   void set_whole_texts() { embeddings_.whole_texts = true; }
   // Called at each PrepareStep by the scheduler's thread; set before the first request.
   void set_before_prepare(std::function<void()> hook) { before_prepare_ = std::move(hook); }
@@ -193,6 +196,7 @@ class FakeModel final : public ServedModel {
   ChatTemplates chat_;
   ScriptedDecoder decoder_;
   EmbeddingTraits embeddings_{ScriptedDecoder::kStateValues, std::nullopt, false};
+  ReuseRules reuse_;
   std::function<void()> before_prepare_;
   std::mutex mutex_;
   std::condition_variable changed_;

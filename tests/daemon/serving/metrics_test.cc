@@ -105,6 +105,7 @@ TEST(ServerMetricsTest, QueueAndCacheShowWhatIsUnderWay) {
   EXPECT_THAT(text, HasSubstr("hearth_requests_waiting{model=\"fake\"} 0"));
   EXPECT_THAT(text, HasSubstr("hearth_kv_positions{model=\"fake\"} 10"));
   EXPECT_THAT(text, HasSubstr("hearth_kv_positions_limit{model=\"fake\"} 4000"));
+  EXPECT_THAT(text, HasSubstr("hearth_drafted_tokens_total{model=\"fake\"} 0"));
   gate.Open();
   EXPECT_TRUE(ReadAll(*call).status.ok());
   while (Text(*served.server).find("hearth_requests_running{model=\"fake\"} 0") == std::string::npos) {
