@@ -102,9 +102,28 @@ struct ScaledRun {
   static constexpr size_t kBytes = sizeof(Block);
   static HWY_INLINE void Load(const uint8_t* p, VF32* out) { Codes::Load(p + sizeof(uint16_t), out); }
   static HWY_INLINE VF32 Factor(const uint8_t* p, VF32 value) { return hn::Mul(BroadcastHalf(p), value); }
+#if HWY_TARGET <= HWY_AVX3
+  // Those of four blocks that follow one another, in one go: each is then spread over a vector as it is
+  // loaded.
+  static constexpr bool kFactorsOfFour = true;
+  static HWY_INLINE void FactorsOfFour(const uint8_t* p, float value, float* out) {
+    uint16_t half[4];
+    for (size_t i = 0; i < 4; ++i) std::memcpy(&half[i], p + i * kBytes, sizeof(half[i]));
+    __m128i halves = _mm_cvtsi32_si128(half[0]);
+    halves = _mm_insert_epi16(halves, half[1], 1);
+    halves = _mm_insert_epi16(halves, half[2], 2);
+    halves = _mm_insert_epi16(halves, half[3], 3);
+    _mm_store_ps(out, _mm_mul_ps(_mm_cvtph_ps(halves), _mm_set1_ps(value)));
+  }
+#endif
 };
 using Q4_0Run = ScaledRun<NibbleRun, BlockQ4_0>;
 using Q8_0Run = ScaledRun<ByteRun, BlockQ8_0>;
+
+template <class Run, size_t kRuns>
+concept HasFactorsOfFour = kRuns == 4 && requires {
+  Run::kFactorsOfFour;
+};
 
 // Neurons [first, last) of the firing ones, which are added together.
 struct Batch {
@@ -121,7 +140,9 @@ struct Batch {
     const size_t end = std::min(all, last + (last - first));
     for (size_t i = last; i < end; ++i) {
       const uint8_t* from = Row(i) + column / kRun * Run::kBytes;
-      for (size_t byte = 0; byte < cols / kRun * Run::kBytes; byte += kCacheLine) hwy::Prefetch(from + byte);
+      for (size_t byte = 0; byte < cols / kRun * Run::kBytes; byte += kCacheLine) {
+        __builtin_prefetch(from + byte, /*rw=*/0, /*locality=*/2);
+      }
     }
   }
 };
@@ -139,12 +160,18 @@ HWY_INLINE void AddRuns(const Batch& batch, size_t column) {
   const size_t offset = column / kRun * Run::kBytes;
   for (size_t i = batch.first; i < batch.last; ++i) {
     const uint8_t* row = batch.Row(i) + offset;
-    const VF32 value = hn::Set(d, batch.task.firing.values[i]);
+    const float value = batch.task.firing.values[i];
+    HWY_ALIGN float factors[4];
+    if constexpr (HasFactorsOfFour<Run, kRuns>) Run::FactorsOfFour(row, value, factors);
     Repeat<kRuns>([&](auto run) HEARTH_INLINE_LAMBDA {
-      VF32 w[kRunVectors];
+      VF32 w[kRunVectors], factor;
       const uint8_t* p = row + run * Run::kBytes;
       Run::Load(p, w);
-      const VF32 factor = Run::Factor(p, value);
+      if constexpr (HasFactorsOfFour<Run, kRuns>) {
+        factor = hn::Set(d, factors[run]);
+      } else {
+        factor = Run::Factor(p, hn::Set(d, value));
+      }
       Repeat<kRunVectors>([&](auto v) HEARTH_INLINE_LAMBDA {
         VF32& sum = sums[run * kRunVectors + v];
         sum = hn::MulAdd(w[v], factor, sum);
@@ -204,7 +231,7 @@ void AddBatch(const Batch& batch) {
 
 // The end of the batch that starts with firing neuron `first`.
 HWY_INLINE size_t BatchEnd(const DownTask& task, Order order, size_t first) {
-  constexpr size_t kChainNeurons = 8;
+  constexpr size_t kChainNeurons = 16;
   const absl::Span<const uint32_t> ids = task.firing.ids;
   if (order == Order::kChain) return std::min(ids.size(), first + kChainNeurons);
   // Groups of codes consist of whole units.

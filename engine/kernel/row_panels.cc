@@ -1,5 +1,10 @@
 // Products of single rows with activations, 16 rows at a time: their lanes are interleaved in the L1 cache to
 // what a panel of the matrix kernels looks like.
+//
+// Every tenth row of 2304 bytes, one core of a Zen 4 (20 to 26 GB/s in sequence): read row after row 8.2 GB/s;
+// sixteen rows side by side, 64 bytes each, 15; with the next sixteen asked for row after row into L1 8.5, side
+// by side into L1 11.6, into L2 15.5. In a 7B model with 10 % of the neurons (expected: rows in half of their
+// time) rows took 0.58 of the time of attention before and 0.26 since then.
 
 #include "engine/kernel/row_panels.h"
 
@@ -48,16 +53,14 @@ struct PanelRows {
     }
   }
 
-  // Asks for the share `step` of `steps` of the next rows, row after row.
+  // Asks for the share `step` of `steps` of the next rows, for the L2 cache: a line of each in turn, since
+  // prefetchers follow sixteen rows that are read side by side better than one after the other.
   HWY_INLINE void PrefetchNext(size_t step, size_t steps) const {
-    const size_t lines = (row_bytes + kCacheLine - 1) / kCacheLine, all = kPanelRows * lines;
-    size_t r = all * step / steps / lines, line = all * step / steps % lines;
-    for (size_t i = all * step / steps; i < all * (step + 1) / steps; ++i) {
-      hwy::Prefetch(next[r] + line * kCacheLine);
-      if (++line == lines) {
-        line = 0;
-        ++r;
-      }
+    const size_t lines = (row_bytes + kCacheLine - 1) / kCacheLine;
+    for (size_t line = lines * step / steps; line < lines * (step + 1) / steps; ++line) {
+      Repeat<kPanelRows>([&](auto r) HEARTH_INLINE_LAMBDA {
+        __builtin_prefetch(next[r] + line * kCacheLine, /*rw=*/0, /*locality=*/2);
+      });
     }
   }
 };
@@ -76,6 +79,78 @@ HWY_INLINE void InterleaveScalar(const PanelRows& panel, size_t offset, size_t b
 #if HWY_TARGET == HWY_SCALAR
 HWY_INLINE size_t InterleaveWords(const PanelRows&, size_t, size_t, uint8_t*) { return 0; }
 HWY_INLINE size_t InterleaveHalves(const PanelRows&, size_t, size_t, uint8_t*) { return 0; }
+#elif HWY_TARGET <= HWY_AVX3
+// 64 bytes of a row.
+HWY_INLINE __m512i LoadLine(const PanelRows& panel, size_t row, size_t offset) {
+  return _mm512_loadu_si512(panel.rows[row] + offset);
+}
+
+// 16 numbers of four bytes, as many times as go together; returns how many numbers that were.
+HWY_INLINE size_t InterleaveWords(const PanelRows& panel, size_t offset, size_t count, uint8_t* out) {
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    // Two rows, then four: in the end fours[4 * g + n] has, in its blocks b, word 4 * b + n of rows 4 * g on.
+    __m512i twos[16], fours[16];
+    Repeat<8>([&](auto n) HEARTH_INLINE_LAMBDA {
+      const __m512i a = LoadLine(panel, 2 * n, offset + i * 4),
+                    b = LoadLine(panel, 2 * n + 1, offset + i * 4);
+      twos[2 * n] = _mm512_unpacklo_epi32(a, b);
+      twos[2 * n + 1] = _mm512_unpackhi_epi32(a, b);
+    });
+    Repeat<4>([&](auto g) HEARTH_INLINE_LAMBDA {
+      Repeat<2>([&](auto half) HEARTH_INLINE_LAMBDA {
+        const __m512i a = twos[4 * g + half], b = twos[4 * g + 2 + half];
+        fours[4 * g + 2 * half] = _mm512_unpacklo_epi64(a, b);
+        fours[4 * g + 2 * half + 1] = _mm512_unpackhi_epi64(a, b);
+      });
+    });
+    // Then blocks.
+    Repeat<4>([&](auto n) HEARTH_INLINE_LAMBDA {
+      const __m512i low_ab = _mm512_shuffle_i32x4(fours[n], fours[4 + n], 0x44);
+      const __m512i high_ab = _mm512_shuffle_i32x4(fours[n], fours[4 + n], 0xEE);
+      const __m512i low_cd = _mm512_shuffle_i32x4(fours[8 + n], fours[12 + n], 0x44);
+      const __m512i high_cd = _mm512_shuffle_i32x4(fours[8 + n], fours[12 + n], 0xEE);
+      uint8_t* to = out + (i + n) * 4 * kPanelRows;
+      constexpr size_t kBlock = 4 * 4 * kPanelRows;
+      _mm512_storeu_si512(to, _mm512_shuffle_i32x4(low_ab, low_cd, 0x88));
+      _mm512_storeu_si512(to + kBlock, _mm512_shuffle_i32x4(low_ab, low_cd, 0xDD));
+      _mm512_storeu_si512(to + 2 * kBlock, _mm512_shuffle_i32x4(high_ab, high_cd, 0x88));
+      _mm512_storeu_si512(to + 3 * kBlock, _mm512_shuffle_i32x4(high_ab, high_cd, 0xDD));
+    });
+  }
+  return i;
+}
+
+// 16 bytes of rows `first`, `first` + 4, ... + 12, in this order.
+HWY_INLINE __m512i LoadFourthRows(const PanelRows& panel, size_t first, size_t offset) {
+  const auto load = [&](size_t row) HEARTH_INLINE_LAMBDA {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(panel.rows[row] + offset));
+  };
+  __m512i rows = _mm512_castsi128_si512(load(first));
+  rows = _mm512_inserti32x4(rows, load(first + 4), 1);
+  rows = _mm512_inserti32x4(rows, load(first + 8), 2);
+  return _mm512_inserti32x4(rows, load(first + 12), 3);
+}
+
+// Numbers of two bytes, eight at a time: as words, whose halves are taken apart in the end.
+HWY_INLINE size_t InterleaveHalves(const PanelRows& panel, size_t offset, size_t count, uint8_t* out) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m512i a = LoadFourthRows(panel, 0, offset + i * 2), b = LoadFourthRows(panel, 1, offset + i * 2);
+    const __m512i c = LoadFourthRows(panel, 2, offset + i * 2), e = LoadFourthRows(panel, 3, offset + i * 2);
+    const __m512i low_ab = _mm512_unpacklo_epi32(a, b), high_ab = _mm512_unpackhi_epi32(a, b);
+    const __m512i low_ce = _mm512_unpacklo_epi32(c, e), high_ce = _mm512_unpackhi_epi32(c, e);
+    const __m512i words[4] = {_mm512_unpacklo_epi64(low_ab, low_ce), _mm512_unpackhi_epi64(low_ab, low_ce),
+                              _mm512_unpacklo_epi64(high_ab, high_ce),
+                              _mm512_unpackhi_epi64(high_ab, high_ce)};
+    Repeat<4>([&](auto n) HEARTH_INLINE_LAMBDA {
+      auto* to = reinterpret_cast<__m256i*>(out + (i + 2 * n) * 2 * kPanelRows);
+      _mm256_storeu_si256(to, _mm512_cvtepi32_epi16(words[n]));
+      _mm256_storeu_si256(to + 1, _mm512_cvtepi32_epi16(_mm512_srli_epi32(words[n], 16)));
+    });
+  }
+  return i;
+}
 #else
 // Numbers of four bytes, as many as go together; returns how many that were.
 HWY_INLINE size_t InterleaveWords(const PanelRows& panel, size_t offset, size_t count, uint8_t* out) {
