@@ -9,7 +9,7 @@ namespace hearth {
 namespace {
 
 // Of one comparison; about the last ten count.
-constexpr double kNews = 0.1;
+constexpr double kNewsOfGuess = 0.1;
 // What is thought of guesses by each length before any was compared.
 constexpr std::array<double, 3> kAtFirst = {0.9, 0.8, 0.5};
 
@@ -45,7 +45,7 @@ void NgramDraft::Judge(TokenId token) {
   if (judged_at_ == judged_.size()) return;
   const bool right = judged_[judged_at_] == token;
   double& share = lengths_[judged_by_].right;
-  share += kNews * ((right ? 1.0 : 0.0) - share);
+  share += kNewsOfGuess * ((right ? 1.0 : 0.0) - share);
   judged_at_ = right ? judged_at_ + 1 : judged_.size();
 }
 

@@ -6,7 +6,7 @@ namespace hearth {
 namespace {
 
 // Of a time that is measured again; a step can be late for many reasons.
-constexpr double kNews = 0.25;
+constexpr double kNewShare = 0.25;
 // After so many steps a time may be another: plans change, contexts grow.
 constexpr uint64_t kTrusted = 2048;
 // Rows that are hardly ever of use are not tried in order to learn what they cost.
@@ -19,7 +19,7 @@ void StepCost::Note(uint32_t rows, absl::Duration took) {
   if (rows == 0 || rows > kMostRows) return;
   const double us = absl::ToDoubleMicroseconds(took);
   Measured& known = measured_[rows];
-  known.us = Knows(rows) ? known.us + kNews * (us - known.us) : us;
+  known.us = Knows(rows) ? known.us + kNewShare * (us - known.us) : us;
   known.when = steps_;
 }
 
