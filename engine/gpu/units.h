@@ -222,6 +222,13 @@ __device__ __forceinline__ int64_t AddFixedPoint(int64_t a, int64_t b) {
 __device__ __forceinline__ void AtomicAddFixedPoint(int64_t* to, int64_t value) {
   atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
 }
+__device__ __forceinline__ int64_t WarpSum(int64_t value) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    value = AddFixedPoint(value, __shfl_xor_sync(0xffffffffu, value, offset));
+  }
+  return value;
+}
 
 }  // namespace hearth::gpu::HEARTH_GPU_BACKEND
 
