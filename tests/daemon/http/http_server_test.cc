@@ -36,10 +36,11 @@ class ScriptedHandler final : public HttpHandler {
 
 class HttpServerTest : public testing::Test {
  protected:
-  void StartWith(HttpLimits limits) {
+  void StartWith(HttpLimits limits, int threads = HttpServerOptions().threads) {
     HttpServerOptions options;
     options.listen = "127.0.0.1:0";
     options.limits = limits;
+    options.threads = threads;
     auto started = HttpServer::Start(options, handler_);
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
@@ -210,7 +211,7 @@ TEST_F(HttpServerTest, LongestIdleConnectionMakesRoom) {
   };
   HttpLimits limits;
   limits.connections = 3;
-  StartWith(limits);
+  StartWith(limits, /*threads=*/1);  // a connection is idle before the next one is accepted
   HttpClient busy = Connect();
   busy.Get("/wait");
   const auto exchange = waiting.get_future().get();
