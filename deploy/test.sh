@@ -26,11 +26,7 @@ run_preset() {
     [ "$1:$part" = tsan:damage ] || targets+=("${part}_tests")
   done
   cmake --build --preset "$preset" ${targets:+--target "${targets[@]}"}
-  # Under sanitizers some waits are too short on a busy machine: what fails there has a second try, and is shown.
-  local again=""
-  case "$preset" in asan | tsan) again=until-pass:2 ;; esac
-  [ "$preset" = clang ] ||
-    ctest --preset "$preset" ${label:+-L "$label"} ${leave_out:+-LE "$leave_out"} ${again:+--repeat "$again"}
+  [ "$preset" = clang ] || ctest --preset "$preset" ${label:+-L "$label"} ${leave_out:+-LE "$leave_out"}
 }
 
 [ $# -gt 0 ] || set -- release

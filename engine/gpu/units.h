@@ -3,6 +3,8 @@
 
 // Device code: how a thread reads a unit of 32 weights.
 
+#include <type_traits>
+
 #include "engine/gpu/gpu.h"
 #include "engine/gpu/gpu_matrix.h"
 
@@ -180,14 +182,6 @@ __device__ __forceinline__ void LoadFloats(const GpuMatrix& matrix, size_t row, 
   }
 }
 
-// The sum of a value over a warp, in every lane.
-template <class T>
-__device__ __forceinline__ T WarpSum(T value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
-
 // The columns of a row are summed in kChains chains, whose sums are added in their order: chain c has the
 // units of every kChains-th group of kChainUnits units, from group c on.
 inline constexpr uint32_t kChains = 16;
@@ -222,10 +216,18 @@ __device__ __forceinline__ int64_t AddFixedPoint(int64_t a, int64_t b) {
 __device__ __forceinline__ void AtomicAddFixedPoint(int64_t* to, int64_t value) {
   atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
 }
-__device__ __forceinline__ int64_t WarpSum(int64_t value) {
+
+// The sum of a value over a warp, in every lane; of numbers of 64 bits those in fixed point.
+template <class T>
+__device__ __forceinline__ T WarpSum(T value) {
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) {
-    value = AddFixedPoint(value, __shfl_xor_sync(0xffffffffu, value, offset));
+    const T other = __shfl_xor_sync(0xffffffffu, value, offset);
+    if constexpr (std::is_same_v<T, int64_t>) {
+      value = AddFixedPoint(value, other);
+    } else {
+      value += other;
+    }
   }
   return value;
 }

@@ -105,7 +105,6 @@ struct ScaledRun {
 #if HWY_TARGET <= HWY_AVX3
   // Those of four blocks that follow one another, in one go: each is then spread over a vector as it is
   // loaded.
-  static constexpr bool kFactorsOfFour = true;
   static HWY_INLINE void FactorsOfFour(const uint8_t* p, float value, float* out) {
     uint16_t half[4];
     for (size_t i = 0; i < 4; ++i) std::memcpy(&half[i], p + i * kBytes, sizeof(half[i]));
@@ -122,7 +121,7 @@ using Q8_0Run = ScaledRun<ByteRun, BlockQ8_0>;
 
 template <class Run, size_t kRuns>
 concept HasFactorsOfFour = kRuns == 4 && requires {
-  Run::kFactorsOfFour;
+  Run::FactorsOfFour;
 };
 
 // Neurons [first, last) of the firing ones, which are added together.

@@ -25,14 +25,19 @@ def value_end(data, at, kind):
     return at
 
 
-def with_chat_template(data, template):
-    """The model file `data` with one entry more in its header."""
-    magic, version, tensors, entries = struct.unpack_from("<4sIQQ", data, 0)
+def entries_end(data, entries):
+    """Where the `entries` of a model file's metadata end."""
     at = 24
     for _ in range(entries):
         at = value_end(data, at, STRING)
         at = value_end(data, at + 4, struct.unpack_from("<I", data, at)[0])
-    end = at
+    return at
+
+
+def with_chat_template(data, template):
+    """The model file `data` with one entry more in its header."""
+    magic, version, tensors, entries = struct.unpack_from("<4sIQQ", data, 0)
+    end = at = entries_end(data, entries)
     for _ in range(tensors):
         end = value_end(data, end, STRING)
         end += 4 + 8 * struct.unpack_from("<I", data, end)[0] + 12
