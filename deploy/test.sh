@@ -26,7 +26,17 @@ run_preset() {
     [ "$1:$part" = tsan:damage ] || targets+=("${part}_tests")
   done
   cmake --build --preset "$preset" ${targets:+--target "${targets[@]}"}
-  [ "$preset" = clang ] || ctest --preset "$preset" ${label:+-L "$label"} ${leave_out:+-LE "$leave_out"}
+  [ "$preset" = clang ] || ctest --preset "$preset" ${label:+-L "$label"} ${leave_out:+-LE "$leave_out"} ||
+    { show_failures "$preset"; exit 1; }
+}
+
+# What went wrong once more, at the end, without what the tests said beside it.
+show_failures() {
+  local build=build/$1
+  [ "$1" != release ] || build=build
+  echo "deploy/test.sh: what failed:" >&2
+  grep -hE -A 12 ': Failure$|^(FAIL|ERROR): |(Thread|Address|Leak)Sanitizer:|runtime error:' \
+    "$build/Testing/Temporary/LastTest.log" | tail -n 150 >&2
 }
 
 [ $# -gt 0 ] || set -- release

@@ -323,25 +323,23 @@ TEST_F(NodeTest, ModelThatNoLongerFitsSaysWhichHostIsMissingAndGoesOnWhenItIsBac
 }
 
 TEST_F(NodeTest, ReturningHostGetsItsShardFromItsCache) {
-  const auto coordinator = StartCoordinator();
-  // So much faster that it gets the same shard however well its link is measured each time.
-  const auto start_worker = [&] {
-    NodeOptions options = WorkerOptions(*coordinator);
-    options.devices = TestNode::Devices(1);
-    options.devices[0].read_bytes_per_s = 1e13;
-    return std::make_unique<TestNode>(options);
-  };
-  auto worker = start_worker();
-  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  // A leader so slow that all it may give away goes to the worker, however their link is measured each time.
+  NodeOptions options = CoordinatorOptions();
+  options.devices = TestNode::Devices(1);
+  options.devices[0].read_bytes_per_s = 1e3;
+  TestNode coordinator(options);
+  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  auto worker = StartWorker(coordinator);
+  ASSERT_TRUE(coordinator.Await(SharedWith("b")));
   const auto fetched = [](const ClusterSnapshot& snapshot) {
     return snapshot.hosts[1].weights_fetched_bytes;
   };
-  EXPECT_GT(fetched(coordinator->node().cluster_view().Snapshot()), 0);
+  EXPECT_GT(fetched(coordinator.node().cluster_view().Snapshot()), 0);
   worker.reset();
-  ASSERT_TRUE(coordinator->Await(Alone()));
-  worker = start_worker();
-  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-  const ClusterSnapshot snapshot = coordinator->node().cluster_view().Snapshot();
+  ASSERT_TRUE(coordinator.Await(Alone()));
+  worker = StartWorker(coordinator);
+  ASSERT_TRUE(coordinator.Await(SharedWith("b")));
+  const ClusterSnapshot snapshot = coordinator.node().cluster_view().Snapshot();
   EXPECT_EQ(fetched(snapshot), 0);
   EXPECT_GT(snapshot.hosts[1].groups_from_cache, 0);
 }

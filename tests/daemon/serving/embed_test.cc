@@ -221,7 +221,11 @@ TEST(EmbedTest, CancelledRequestFreesItsPlaces) {
   context.TryCancel();
   client.join();
   gate.Open();
-  EXPECT_TRUE(Embed(served, Texts({"a", "b"})).status.ok());
+  // The daemon hears of it a little later than the client, and has room from its next step on.
+  grpc::Status next;
+  do next = Embed(served, Texts({"a", "b"})).status;
+  while (next.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(next.ok()) << next.error_message();
 }
 
 TEST(EmbedTest, LostHostMeansThatTextsAreReadAgain) {
