@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <barrier>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -32,7 +31,7 @@ constexpr size_t kProbeCols = 8192;
 constexpr TensorType kProbeType = TensorType::kQ4_0;
 constexpr size_t kProbeMatrices = 4;         // 300 MB
 constexpr uint64_t kProbeShareOfMemory = 8;  // they take an eighth of a device's at most
-constexpr size_t kArithmeticRows = 512;      // of a matrix that stays in the cache
+constexpr size_t kArithmeticRows = 512;      // of a matrix that stays in the cache, and large ones repeat
 constexpr size_t kBatchRows = 64;
 constexpr std::chrono::milliseconds kProbeTime{120};
 constexpr size_t kFewestRuns = 5;
@@ -54,25 +53,21 @@ double SecondsOfRun(Fn run) {
   return std::max(Quantile(absl::MakeSpan(seconds), 0.25), 1e-9);
 }
 
-// Of zeros: values do not matter to the time.
-Matrix ProbeMatrix(size_t rows, ThreadPool& pool) {
-  const size_t row_bytes = RowBytes(kProbeType, kProbeCols).value();
-  return Matrix::PackRows(
-             kProbeType, rows, kProbeCols,
-             [row_bytes](size_t, size_t count, uint8_t* out) { std::memset(out, 0, count * row_bytes); },
-             pool)
-      .value();
+// One that stays in the cache, of zeros: values do not matter to the time.
+Matrix SmallMatrix(ThreadPool& pool) {
+  const std::vector<uint8_t> zeros(kArithmeticRows * RowBytes(kProbeType, kProbeCols).value());
+  return Matrix::Pack(kProbeType, kArithmeticRows, kProbeCols, zeros, pool).value();
 }
 
 // Matrices within the share of a device's memory that probes may take; one at least.
-std::vector<Matrix> ProbeMatrices(uint64_t memory_bytes, ThreadPool& pool) {
-  const uint64_t row_bytes = RowBytes(kProbeType, kProbeCols).value();
-  const uint64_t rows =
-      std::min<uint64_t>(kProbeRows * kProbeMatrices, memory_bytes / kProbeShareOfMemory / row_bytes);
+std::vector<Matrix> LargeMatrices(uint64_t memory_bytes, const Matrix& small, ThreadPool& pool) {
+  const uint64_t pieces = memory_bytes / kProbeShareOfMemory / small.bytes();
+  constexpr uint64_t kLargest = kProbeRows / kArithmeticRows;
   std::vector<Matrix> matrices;
-  if (rows < kProbeRows) matrices.push_back(ProbeMatrix(std::max<size_t>(rows, kArithmeticRows), pool));
-  for (uint64_t left = rows; left >= kProbeRows; left -= kProbeRows)
-    matrices.push_back(ProbeMatrix(kProbeRows, pool));
+  if (pieces < kLargest)
+    matrices.push_back(Matrix::Repeat(small, std::max<uint64_t>(pieces, 1), pool).value());
+  for (uint64_t left = pieces; left >= kLargest && matrices.size() < kProbeMatrices; left -= kLargest)
+    matrices.push_back(Matrix::Repeat(small, kLargest, pool).value());
   return matrices;
 }
 
@@ -100,9 +95,9 @@ void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
   ThreadPool pool(static_cast<int>(device.threads));
   MeasurePrefetch(device.memory_budget_bytes, pool);
   const bool told = device.read_bytes_per_s > 0;
+  const Matrix small = SmallMatrix(pool);
   const std::vector<Matrix> large =
-      told ? std::vector<Matrix>() : ProbeMatrices(device.memory_budget_bytes, pool);
-  const Matrix small = ProbeMatrix(kArithmeticRows, pool);
+      told ? std::vector<Matrix>() : LargeMatrices(device.memory_budget_bytes, small, pool);
   together.arrive_and_wait();
   if (!told) device.read_bytes_per_s = BytesOf(large) / SecondsOfProducts(large, 1, pool);
   together.arrive_and_wait();

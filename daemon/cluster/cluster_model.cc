@@ -181,7 +181,7 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   hooks.failed_load = [this](const Roster::Host& host, const std::string& reason) {
     const std::shared_ptr<ActivePlan> newest = Newest();
     if (newest != nullptr && newest->broken) return GiveUpBroken();  // its memory may be what is missing
-    keeper_.NoteFailedLoad(host, reason, absl::Now());
+    keeper_.NoteFailedLoad(host, reason, newest.get(), absl::Now());
   };
   return std::make_unique<PlanPreparer>(*context_->roster, std::move(subject), std::move(hooks));
 }
@@ -373,7 +373,7 @@ absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
 bool ClusterModel::Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts) {
   const absl::StatusOr<ClusterPlan> plan = TryPlan(hosts, Room::kMade);
   const std::optional<double> stay_us =
-      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, description_) : std::nullopt;
+      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, description_, absl::Now()) : std::nullopt;
   if (!stay_us) return false;
   in_use.expected_us = *stay_us;
   return true;

@@ -44,8 +44,12 @@ absl::Duration PlanKeeper::NoteLoss(const std::string& host, absl::Time now) {
   return backoff_.UsableFrom(host, 0) - now;
 }
 
-void PlanKeeper::NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, absl::Time now) {
-  backoff_.NoteFailedLoad(host.name, host.session, reason, now);
+void PlanKeeper::NoteFailedLoad(const RosterCore::Host& host, const std::string& reason,
+                                const ActivePlan* in_use, absl::Time now) {
+  const bool serves = in_use != nullptr && !in_use->broken && in_use->HasSession(host.session);
+  HostBackoff& backoff = serves ? moves_ : backoff_;
+  backoff.NoteFailedLoad(host.name, host.session, reason, now);
+  if (serves) moves_from_ = backoff.UsableFrom(host.name, host.session);
 }
 
 bool PlanKeeper::SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts) {
@@ -90,6 +94,7 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   situation.without_gpus = without_gpus_;
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
+  situation.moves_pause = moves_from_ > now;
   situation.taken_by_others = taken_by_others;
   if (situation == planned_for_) return false;
   planned_for_ = std::move(situation);
@@ -99,6 +104,7 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
 absl::Duration PlanKeeper::UntilNextLook(const Hosts& hosts, absl::Time now) const {
   absl::Duration next = speeds_.empty() ? kLongest : absl::FromChrono(DeviceSpeeds::kForgetAfter);
   next = std::min(next, trials_.NextExpiry() - now);
+  if (moves_from_ > now) next = std::min(next, moves_from_ - now);
   for (const RosterCore::Host& host : hosts) {
     const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
     if (pause > absl::ZeroDuration()) next = std::min(next, pause);
@@ -151,11 +157,12 @@ std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time
 }
 
 std::optional<double> PlanKeeper::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
-                                              const placement::Model& model) const {
+                                              const placement::Model& model, absl::Time now) const {
   if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
-  if (forced_ || !HasRoom(in_use, plan.cluster)) return std::nullopt;
+  const bool pause = moves_from_ > now;
+  if ((forced_ && !pause) || !HasRoom(in_use, plan.cluster)) return std::nullopt;
   const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, model);
-  const bool move = !stay_us || plan.plan.time.total_us < *stay_us * (1 - kMoveMargin);
+  const bool move = !stay_us || (plan.plan.time.total_us < *stay_us * (1 - kMoveMargin) && !pause);
   return move ? std::nullopt : stay_us;
 }
 

@@ -34,8 +34,10 @@ class PlanKeeper {
 
   // The host was lost in a step: for how long it sits out; not at all where that is not positive.
   absl::Duration NoteLoss(const std::string& host, absl::Time now);
-  // It could not load its share.
-  void NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, absl::Time now);
+  // It could not load its share of a new plan. Where the plan in use (null: none) has it that one stays for a
+  // time, unless memory is to be given back; else the host sits out.
+  void NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, const ActivePlan* in_use,
+                      absl::Time now);
   // Plans the host without its GPUs until plans are let go. False where it has none or they are left out
   // already.
   bool SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts);
@@ -65,7 +67,7 @@ class PlanKeeper {
   // The time per token that is expected of the plan in use by now where it is to stay in use; nullopt where
   // another one is worth a move, which takes time from those who wait, or memory is to be given back.
   std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
-                                    const placement::Model& model) const;
+                                    const placement::Model& model, absl::Time now) const;
 
  private:
   // What a plan depends on.
@@ -82,6 +84,7 @@ class PlanKeeper {
     std::set<std::string> without_gpus;
     uint64_t speeds = 0;  // version
     uint64_t trials = 0;  // version
+    bool moves_pause = false;
     ReservedBytes taken_by_others;
 
     bool operator==(const Situation&) const = default;
@@ -95,6 +98,8 @@ class PlanKeeper {
   DeviceSpeeds speeds_;
   HostTrials trials_;
   HostBackoff backoff_;
+  HostBackoff moves_;  // of hosts that serve and could not load another share
+  absl::Time moves_from_ = absl::InfinitePast();
   std::set<std::string> without_gpus_;  // hosts
 };
 

@@ -198,6 +198,25 @@ absl::StatusOr<Matrix> Matrix::PackRows(TensorType type, size_t rows, size_t col
   return matrix;
 }
 
+absl::StatusOr<Matrix> Matrix::Repeat(const Matrix& piece, size_t times, ThreadPool& pool) {
+  const Storage& packed = piece.storage();
+  HEARTH_CHECK(packed.layout != Layout::kRows && piece.rows() % (kGroupPanels * kPanelRows) == 0);
+  const std::optional<size_t> bytes = CheckedMul(packed.memory.size(), times);
+  if (!bytes) return absl::ResourceExhaustedError("a matrix too large for the address space");
+  Matrix matrix(piece.type(), piece.rows() * times, piece.cols());
+  Storage& storage = *matrix.storage_;
+  storage.layout = packed.layout;
+  storage.stride = packed.stride;
+  storage.strip_bytes = packed.strip_bytes;
+  HEARTH_ASSIGN_OR_RETURN(storage.memory, WeightMemory::Allocate(*bytes));
+  storage.data = storage.memory.data();
+  pool.ParallelFor(times, 1, [&](size_t begin, size_t end, int) {
+    for (size_t copy = begin; copy < end; ++copy)
+      std::memcpy(storage.memory.data() + copy * packed.memory.size(), packed.data, packed.memory.size());
+  });
+  return matrix;
+}
+
 bool Matrix::owns_memory() const { return storage_ == nullptr || storage_->memory.size() > 0; }
 
 const uint8_t* Matrix::borrowed_rows() const {

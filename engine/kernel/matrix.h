@@ -45,6 +45,10 @@ class Matrix {
   static absl::StatusOr<Matrix> PackRows(TensorType type, size_t rows, size_t cols, RowReader read,
                                          ThreadPool& pool, Arithmetic arithmetic = Arithmetic::kFast);
 
+  // The packed rows of `piece` `times` times, one below the other: as large as one likes, soon made. `piece`
+  // has whole groups of panels (kGroupPanels * kPanelRows rows).
+  static absl::StatusOr<Matrix> Repeat(const Matrix& piece, size_t times, ThreadPool& pool);
+
   // Rows that stay where they are, as they are, to be read by whoever packs them in another way
   // (borrowed_rows): no kernel multiplies such a matrix. `blocks` as for Pack.
   static absl::StatusOr<Matrix> Borrow(TensorType type, size_t rows, size_t cols,

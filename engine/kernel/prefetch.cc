@@ -3,7 +3,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <mutex>
 #include <vector>
 
@@ -16,7 +15,8 @@ namespace {
 // 75 MB: what it reads does not stay in a cache that one core can use.
 constexpr size_t kProbeRows = 16384;
 constexpr size_t kProbeCols = 8192;
-constexpr size_t kRounds = 5;  // of each
+constexpr size_t kPieceRows = 512;  // that it is made of
+constexpr size_t kRounds = 5;       // of each
 // Of so few weights much stays in caches, and starting is not to take longer than loading them.
 constexpr uint64_t kCachedBytes = uint64_t{256} << 20;
 // The guess stands unless the other way is clearly faster.
@@ -47,12 +47,10 @@ double SecondsOfProduct(const Matrix& matrix, const std::vector<float>& input, s
 }
 
 void Measure(ThreadPool& pool) {
-  const absl::StatusOr<Matrix> matrix = Matrix::PackRows(
-      TensorType::kQ4_0, kProbeRows, kProbeCols,
-      [](size_t, size_t count, uint8_t* out) {
-        std::memset(out, 0, count * RowBytes(TensorType::kQ4_0, kProbeCols).value());
-      },
-      pool);
+  const std::vector<uint8_t> zeros(kPieceRows * RowBytes(TensorType::kQ4_0, kProbeCols).value());
+  const absl::StatusOr<Matrix> piece = Matrix::Pack(TensorType::kQ4_0, kPieceRows, kProbeCols, zeros, pool);
+  if (!piece.ok()) return;
+  const absl::StatusOr<Matrix> matrix = Matrix::Repeat(*piece, kProbeRows / kPieceRows, pool);
   if (!matrix.ok()) return;
   const std::vector<float> input(kProbeCols, 1.0f);
   std::vector<float> output(kProbeRows);

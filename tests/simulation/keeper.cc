@@ -99,7 +99,8 @@ ReservedBytes Keeper::TakenByOthers() {
 bool Keeper::Stays(SimulatedPlan& in_use, const PlanKeeper::Hosts& hosts) {
   const absl::StatusOr<ClusterPlan> plan = coordinator_.memory().Try(WishFor(hosts), Room::kMade);
   const std::optional<double> stay_us =
-      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, model_.description()) : std::nullopt;
+      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, model_.description(), world_.loop().time())
+                : std::nullopt;
   if (stay_us) in_use.expected_us = *stay_us;
   return stay_us.has_value();
 }
@@ -212,7 +213,7 @@ void Keeper::LookAtPreparing() {
     if (newest != nullptr && newest->broken) {
       GiveUpBroken();
     } else {
-      keeper_.NoteFailedLoad(*progress.failed, progress.reason, world_.loop().time());
+      keeper_.NoteFailedLoad(*progress.failed, progress.reason, newest.get(), world_.loop().time());
     }
   }
   if (!progress.status.ok()) return EndPlan(progress.status);
@@ -439,7 +440,7 @@ bool Keeper::BetterPlanIsThere() {
   const PlanKeeper::Hosts usable = keeper_.UsableHosts(coordinator_.hosts(), world_.loop().time());
   const absl::StatusOr<ClusterPlan> fresh = coordinator_.memory().Try(WishFor(usable), Room::kMade);
   if (!fresh.ok() || newest == nullptr) return fresh.ok();
-  return !keeper_.UsIfItStays(newest->plan, *fresh, model_.description()).has_value();
+  return !keeper_.UsIfItStays(newest->plan, *fresh, model_.description(), world_.loop().time()).has_value();
 }
 
 }  // namespace hearth::simulation

@@ -20,6 +20,21 @@ RosterCore::Host Host(const std::string& name, RosterCore::Session session = 1) 
   return host;
 }
 
+PlanningHost WithSpeed(const std::string& name, double read_bytes_per_s) {
+  PlanningHost host{name, Host(name).capacity, {1, 1e12}};
+  host.capacity.devices[0].read_bytes_per_s = read_bytes_per_s;
+  return host;
+}
+
+// 800 bytes in two groups that can be placed apart.
+placement::Model TwoGroups() {
+  placement::Section ffn{{}, 0, 0, {placement::GroupKind::kNeurons, 0}};
+  ffn.groups.assign(2, {.neurons = 10, .always_bytes = 400});
+  placement::Model model;
+  model.sections.push_back(ffn);
+  return model;
+}
+
 const absl::Time kStart = absl::UnixEpoch();
 
 TEST(PlanKeeper, PlanIsDueAtFirstAndWhenHostsOrMemoryChange) {
@@ -61,6 +76,32 @@ TEST(PlanKeeper, HostThatIsLostAgainSitsOutAndIsLookedAtWhenThatIsOver) {
   EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
   EXPECT_EQ(keeper.UntilNextLook({Host("b")}, kStart), absl::Seconds(2));
   EXPECT_EQ(keeper.UsableHosts({Host("b")}, kStart + absl::Seconds(2)).size(), 1u);
+}
+
+TEST(PlanKeeper, HostThatCannotLoadItsShareSitsOut) {
+  PlanKeeper keeper("a", false);
+  keeper.NoteFailedLoad(Host("b"), "no room", nullptr, kStart);
+  EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
+}
+
+TEST(PlanKeeper, HostThatServesAndCannotLoadAnotherShareServesOnAndMovesPause) {
+  PlanKeeper keeper("a", false);
+  ActivePlan plan;
+  plan.remotes.push_back({.host = "b", .session = 1, .shape = {}, .shard = {}, .device = nullptr});
+  const PlanKeeper::Hosts hosts = {Host("b"), Host("c")};
+  EXPECT_TRUE(keeper.PlanIsDue(hosts, &plan, {}, kStart));
+  keeper.NoteFailedLoad(hosts[0], "no room beside the plan in use", &plan, kStart);
+  EXPECT_EQ(keeper.UsableHosts(hosts, kStart).size(), 2u);
+  EXPECT_EQ(keeper.UntilNextLook(hosts, kStart), absl::Seconds(2));
+  const placement::Model model = TwoGroups();
+  const PlanningHost leader = WithSpeed("a", 1e4), fast = WithSpeed("c", 1e9);
+  const ClusterPlan alone = *PlanCluster({leader}, model, {}, {}),
+                    both = *PlanCluster({leader, fast}, model, {}, {});
+  EXPECT_TRUE(keeper.UsIfItStays(alone, both, model, kStart).has_value());
+  EXPECT_FALSE(keeper.UsIfItStays(alone, both, model, kStart + absl::Seconds(2)).has_value());
+  EXPECT_TRUE(keeper.PlanIsDue(hosts, &plan, {}, kStart)) << "it is looked at whether the plan stays";
+  EXPECT_FALSE(keeper.PlanIsDue(hosts, &plan, {}, kStart));
+  EXPECT_TRUE(keeper.PlanIsDue(hosts, &plan, {}, kStart + absl::Seconds(2)));
 }
 
 TEST(PlanKeeper, GpusAreSparedOnceUntilMemoryIsFreeAgain) {

@@ -459,6 +459,30 @@ TEST(MatrixPackRows, GivesTheMatrixThatTheSameBytesInOnePieceGive) {
   }
 }
 
+TEST(MatrixRepeat, MultipliesAsItsPieceDoesAgainAndAgain) {
+  ThreadPool pool(3);
+  for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kQ4_0, TensorType::kQ6_K}) {
+    const Matrix piece = PackOrDie(RandomMatrix(type, 128, 512, 22), pool);
+    const std::vector<float> x = RandomFloats(512, 23);
+    const absl::StatusOr<Matrix> repeated = Matrix::Repeat(piece, 3, pool);
+    ASSERT_TRUE(repeated.ok()) << repeated.status();
+    EXPECT_EQ(repeated->bytes(), 3 * piece.bytes());
+    std::vector<float> expected;
+    for (int copy = 0; copy < 3; ++copy) {
+      const std::vector<float> once = Multiply(pool, piece, x.data(), 1, 512);
+      expected.insert(expected.end(), once.begin(), once.end());
+    }
+    EXPECT_EQ(Multiply(pool, *repeated, x.data(), 1, 512), expected) << TypeName(type);
+  }
+}
+
+TEST(MatrixRepeat, RefusesWhatTheSystemCannotHold) {
+  ThreadPool pool(1);
+  const Matrix piece = PackOrDie(RandomMatrix(TensorType::kQ4_0, 64, 64, 24), pool);
+  EXPECT_EQ(Matrix::Repeat(piece, size_t{1} << 60, pool).status().code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 TEST(MatrixPackRows, RefusesWhatNoMatrixCanBeWithoutReadingIt) {
   ThreadPool pool(1);
   const auto read = [](size_t, size_t, uint8_t*) { FAIL() << "read"; };
