@@ -332,10 +332,18 @@ absl::Status ClusterModel::Replan() {
     return absl::OkStatus();
   }
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, ReservePlan(hosts));
+  const absl::Status status = TakeUp(std::move(plan), hosts);
+  if (absl::IsAborted(status) || absl::IsResourceExhausted(status) || absl::IsUnavailable(status))
+    keeper_.NoteFailedPlan(absl::Now());
+  return status;
+}
+
+absl::Status ClusterModel::TakeUp(ClusterPlan plan, const std::vector<Roster::Host>& hosts) {
   HEARTH_RETURN_IF_ERROR(AwaitRoom(plan));
   HEARTH_RETURN_IF_ERROR(LoadLeader());
   HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<ActivePlan> prepared,
-                          preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, newest.get()));
+                          preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, Newest().get()));
+  keeper_.NotePlan();
   Publish(std::move(prepared));
   return absl::OkStatus();
 }

@@ -34,10 +34,14 @@ class PlanKeeper {
 
   // The host was lost in a step: for how long it sits out; not at all where that is not positive.
   absl::Duration NoteLoss(const std::string& host, absl::Time now);
-  // It could not load its share of a new plan. Where the plan in use (null: none) has it that one stays for a
-  // time, unless memory is to be given back; else the host sits out.
+  // It could not load its share of a new plan. It sits out, unless it serves in the plan in use (null: none).
   void NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, const ActivePlan* in_use,
                       absl::Time now);
+  // What was planned could not be had: it is tried again after 2 s, 4 s, 8 s, ... up to 5 minutes, and until
+  // then the plan in use stays where it can, unless other hosts come or go.
+  void NoteFailedPlan(absl::Time now);
+  // It could.
+  void NotePlan() { attempts_ = {}; }
   // Plans the host without its GPUs until plans are let go. False where it has none or they are left out
   // already.
   bool SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts);
@@ -84,7 +88,6 @@ class PlanKeeper {
     std::set<std::string> without_gpus;
     uint64_t speeds = 0;  // version
     uint64_t trials = 0;  // version
-    bool moves_pause = false;
     ReservedBytes taken_by_others;
 
     bool operator==(const Situation&) const = default;
@@ -98,8 +101,14 @@ class PlanKeeper {
   DeviceSpeeds speeds_;
   HostTrials trials_;
   HostBackoff backoff_;
-  HostBackoff moves_;  // of hosts that serve and could not load another share
-  absl::Time moves_from_ = absl::InfinitePast();
+  // Since a plan could be had, or other hosts came or went.
+  struct Attempts {
+    int failures = 0;
+    absl::Time next = absl::InfinitePast();
+    bool waits = false;  // for `next`
+  };
+
+  Attempts attempts_;
   std::set<std::string> without_gpus_;  // hosts
 };
 

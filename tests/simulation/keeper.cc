@@ -278,6 +278,7 @@ void Keeper::Publish() {
     plan->broken = true;
   }
   world_.Log(absl::StrCat(model_.name(), ": plan ", plan->epoch, " is ready"));
+  keeper_.NotePlan();
   EndPlan(absl::OkStatus());
   if (ready_) ready_();
 }
@@ -289,6 +290,7 @@ void Keeper::GiveUpBroken() {
 
 // What ClusterModel::Keep does after Replan.
 void Keeper::EndPlan(const absl::Status& status) {
+  if (!status.ok() && phase_ != Phase::kIdle) keeper_.NoteFailedPlan(world_.loop().time());
   preparing_ = nullptr;
   placed_.reset();
   phase_ = Phase::kIdle;

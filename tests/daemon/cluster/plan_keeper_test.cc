@@ -84,24 +84,49 @@ TEST(PlanKeeper, HostThatCannotLoadItsShareSitsOut) {
   EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
 }
 
-TEST(PlanKeeper, HostThatServesAndCannotLoadAnotherShareServesOnAndMovesPause) {
+TEST(PlanKeeper, HostThatServesAndCannotLoadAnotherShareServesOn) {
   PlanKeeper keeper("a", false);
   ActivePlan plan;
   plan.remotes.push_back({.host = "b", .session = 1, .shape = {}, .shard = {}, .device = nullptr});
-  const PlanKeeper::Hosts hosts = {Host("b"), Host("c")};
-  EXPECT_TRUE(keeper.PlanIsDue(hosts, &plan, {}, kStart));
-  keeper.NoteFailedLoad(hosts[0], "no room beside the plan in use", &plan, kStart);
-  EXPECT_EQ(keeper.UsableHosts(hosts, kStart).size(), 2u);
-  EXPECT_EQ(keeper.UntilNextLook(hosts, kStart), absl::Seconds(2));
+  keeper.NoteFailedLoad(Host("b"), "no room beside the plan in use", &plan, kStart);
+  EXPECT_EQ(keeper.UsableHosts({Host("b")}, kStart).size(), 1u);
+  plan.broken = true;
+  keeper.NoteFailedLoad(Host("b"), "no room", &plan, kStart);
+  EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
+}
+
+TEST(PlanKeeper, PlanThatCouldNotBeHadIsTriedAgainAfterAPauseThatDoubles) {
+  PlanKeeper keeper("a", false);
+  const PlanKeeper::Hosts hosts = {Host("b")};
+  EXPECT_TRUE(keeper.PlanIsDue(hosts, nullptr, {}, kStart));
+  absl::Time now = kStart;
+  for (const int pause : {2, 4, 8}) {
+    keeper.NoteFailedPlan(now);
+    EXPECT_FALSE(keeper.PlanIsDue(hosts, nullptr, {}, now));
+    EXPECT_EQ(keeper.UntilNextLook(hosts, now), absl::Seconds(pause));
+    now += absl::Seconds(pause);
+    EXPECT_TRUE(keeper.PlanIsDue(hosts, nullptr, {}, now));
+    EXPECT_FALSE(keeper.PlanIsDue(hosts, nullptr, {}, now)) << "once";
+  }
+  keeper.NotePlan();
+  keeper.NoteFailedPlan(now);
+  EXPECT_EQ(keeper.UntilNextLook(hosts, now), absl::Seconds(2));
+}
+
+TEST(PlanKeeper, MovesPauseAfterOneThatCouldNotBeHadUnlessOtherHostsCome) {
+  PlanKeeper keeper("a", false);
   const placement::Model model = TwoGroups();
   const PlanningHost leader = WithSpeed("a", 1e4), fast = WithSpeed("c", 1e9);
   const ClusterPlan alone = *PlanCluster({leader}, model, {}, {}),
                     both = *PlanCluster({leader, fast}, model, {}, {});
-  EXPECT_TRUE(keeper.UsIfItStays(alone, both, model, kStart).has_value());
-  EXPECT_FALSE(keeper.UsIfItStays(alone, both, model, kStart + absl::Seconds(2)).has_value());
-  EXPECT_TRUE(keeper.PlanIsDue(hosts, &plan, {}, kStart)) << "it is looked at whether the plan stays";
-  EXPECT_FALSE(keeper.PlanIsDue(hosts, &plan, {}, kStart));
-  EXPECT_TRUE(keeper.PlanIsDue(hosts, &plan, {}, kStart + absl::Seconds(2)));
+  const auto stays = [&](absl::Time now) { return keeper.UsIfItStays(alone, both, model, now).has_value(); };
+  EXPECT_TRUE(keeper.PlanIsDue({Host("c")}, nullptr, {}, kStart));
+  EXPECT_FALSE(stays(kStart));
+  keeper.NoteFailedPlan(kStart);
+  EXPECT_TRUE(stays(kStart));
+  EXPECT_FALSE(stays(kStart + absl::Seconds(2)));
+  EXPECT_TRUE(keeper.PlanIsDue({Host("c"), Host("d")}, nullptr, {}, kStart));
+  EXPECT_FALSE(stays(kStart));
 }
 
 TEST(PlanKeeper, GpusAreSparedOnceUntilMemoryIsFreeAgain) {
