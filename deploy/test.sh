@@ -9,7 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-declare -A minutes=([release]=38 [debug]=38 [asan]=25 [tsan]=25 [clang]=10 [tsan:threads]=14 ['asan:unit|cluster']=20)
+declare -A minutes=([release]=38 [debug]=38 [asan]=25 [tsan]=25 [clang]=10 ['asan:unit|cluster']=20
+  ['tsan:threads|cluster']=20)
 
 # Kernels for GPUs are compiled for the card that is here; without one, one architecture shows that they compile.
 architecture=80
