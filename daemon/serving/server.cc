@@ -1,12 +1,9 @@
 #include "daemon/serving/server.h"
 
-#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/server_posix.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -81,17 +78,10 @@ class Listener {
   }
 
   grpc::HealthCheckServiceInterface& health() { return *server_->GetHealthCheckService(); }
-  // Over a pair of sockets. gRPC's own channel within a process is not used: a call that is cancelled there
-  // can touch what its other side has freed (grpc/grpc pull request 17921, not merged).
   std::shared_ptr<grpc::Channel> InProcessChannel() {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
-    std::array<int, 2> sockets;
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
-      return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
-    }
-    grpc::AddInsecureChannelFromFd(server_.get(), sockets[0]);
-    return grpc::CreateCustomInsecureChannelFromFd("in-process", sockets[1], arguments);
+    return server_->InProcessChannel(arguments);
   }
   const std::string& address() const { return address_; }
 
