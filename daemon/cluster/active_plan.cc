@@ -74,11 +74,6 @@ bool ActivePlan::UsesSessions(const std::vector<Roster::Host>& hosts) const {
   });
 }
 
-bool ActivePlan::HasSession(Roster::Session session) const {
-  return std::any_of(remotes.begin(), remotes.end(),
-                     [&](const Remote& remote) { return remote.session == session; });
-}
-
 ExpectedTimes ExpectedTimesOf(const placement::Plan& plan, uint32_t layers) {
   ExpectedTimes times{std::vector<double>(layers), std::vector<double>(layers), 0};
   for (size_t i = 0; i < plan.sections.size(); ++i) {

@@ -56,7 +56,6 @@ struct ActivePlan {
   std::vector<Decoder::StagePart> stages() const;
   // Whether the plan relies on exactly these sessions of its remote hosts.
   bool UsesSessions(const std::vector<Roster::Host>& hosts) const;
-  bool HasSession(Roster::Session session) const;
 };
 
 // What the plan expects of each request, whoever answers it.

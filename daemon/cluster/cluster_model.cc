@@ -181,7 +181,7 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   hooks.failed_load = [this](const Roster::Host& host, const std::string& reason) {
     const std::shared_ptr<ActivePlan> newest = Newest();
     if (newest != nullptr && newest->broken) return GiveUpBroken();  // its memory may be what is missing
-    keeper_.NoteFailedLoad(host, reason, newest.get(), absl::Now());
+    keeper_.NoteFailedLoad(host, reason, absl::Now());
   };
   return std::make_unique<PlanPreparer>(*context_->roster, std::move(subject), std::move(hooks));
 }
@@ -332,18 +332,10 @@ absl::Status ClusterModel::Replan() {
     return absl::OkStatus();
   }
   HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, ReservePlan(hosts));
-  const absl::Status status = TakeUp(std::move(plan), hosts);
-  if (absl::IsAborted(status) || absl::IsResourceExhausted(status) || absl::IsUnavailable(status))
-    keeper_.NoteFailedPlan(absl::Now());
-  return status;
-}
-
-absl::Status ClusterModel::TakeUp(ClusterPlan plan, const std::vector<Roster::Host>& hosts) {
   HEARTH_RETURN_IF_ERROR(AwaitRoom(plan));
   HEARTH_RETURN_IF_ERROR(LoadLeader());
   HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<ActivePlan> prepared,
-                          preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, Newest().get()));
-  keeper_.NotePlan();
+                          preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, newest.get()));
   Publish(std::move(prepared));
   return absl::OkStatus();
 }
@@ -381,7 +373,7 @@ absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
 bool ClusterModel::Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts) {
   const absl::StatusOr<ClusterPlan> plan = TryPlan(hosts, Room::kMade);
   const std::optional<double> stay_us =
-      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, description_, absl::Now()) : std::nullopt;
+      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, description_) : std::nullopt;
   if (!stay_us) return false;
   in_use.expected_us = *stay_us;
   return true;

@@ -111,8 +111,6 @@ class ClusterModel : public ServedModel {
   absl::StatusOr<ClusterPlan> TryPlan(const std::vector<Roster::Host>& hosts, Room room) const;
   absl::StatusOr<ClusterPlan> ReservePlan(const std::vector<Roster::Host>& hosts);
   absl::Status Replan();
-  // Prepares and publishes a plan that has its memory reserved.
-  absl::Status TakeUp(ClusterPlan plan, const std::vector<Roster::Host>& hosts);
   absl::Status AwaitRoom(const ClusterPlan& plan);
   void Publish(std::shared_ptr<ActivePlan> plan);
   bool Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts);

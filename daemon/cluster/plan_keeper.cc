@@ -10,9 +10,6 @@ namespace {
 
 // How long nobody looks where nothing is expected to happen.
 constexpr absl::Duration kLongest = absl::Hours(1);
-// Between attempts to have what was planned.
-constexpr absl::Duration kFirstPause = absl::Seconds(2);
-constexpr absl::Duration kLongestPause = absl::Minutes(5);
 // What a move must save of the time per token.
 constexpr double kMoveMargin = 0.1;
 
@@ -47,15 +44,8 @@ absl::Duration PlanKeeper::NoteLoss(const std::string& host, absl::Time now) {
   return backoff_.UsableFrom(host, 0) - now;
 }
 
-void PlanKeeper::NoteFailedLoad(const RosterCore::Host& host, const std::string& reason,
-                                const ActivePlan* in_use, absl::Time now) {
-  const bool serves = in_use != nullptr && !in_use->broken && in_use->HasSession(host.session);
-  if (!serves) backoff_.NoteFailedLoad(host.name, host.session, reason, now);
-}
-
-void PlanKeeper::NoteFailedPlan(absl::Time now) {
-  attempts_.next = now + std::min(kFirstPause * (1 << std::min(attempts_.failures++, 10)), kLongestPause);
-  attempts_.waits = true;
+void PlanKeeper::NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, absl::Time now) {
+  backoff_.NoteFailedLoad(host.name, host.session, reason, now);
 }
 
 bool PlanKeeper::SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts) {
@@ -101,10 +91,7 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
   situation.taken_by_others = taken_by_others;
-  if (planned_for_ && planned_for_->hosts != situation.hosts) attempts_ = {};
-  const bool again = attempts_.waits && attempts_.next <= now;
-  if (situation == planned_for_ && !again) return false;
-  if (again) attempts_.waits = false;
+  if (situation == planned_for_) return false;
   planned_for_ = std::move(situation);
   return true;
 }
@@ -112,7 +99,6 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
 absl::Duration PlanKeeper::UntilNextLook(const Hosts& hosts, absl::Time now) const {
   absl::Duration next = speeds_.empty() ? kLongest : absl::FromChrono(DeviceSpeeds::kForgetAfter);
   next = std::min(next, trials_.NextExpiry() - now);
-  if (attempts_.waits) next = std::min(next, attempts_.next - now);
   for (const RosterCore::Host& host : hosts) {
     const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
     if (pause > absl::ZeroDuration()) next = std::min(next, pause);
@@ -165,12 +151,11 @@ std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time
 }
 
 std::optional<double> PlanKeeper::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
-                                              const placement::Model& model, absl::Time now) const {
+                                              const placement::Model& model) const {
   if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
-  const bool pause = attempts_.next > now;
-  if ((forced_ && !pause) || !HasRoom(in_use, plan.cluster)) return std::nullopt;
+  if (forced_ || !HasRoom(in_use, plan.cluster)) return std::nullopt;
   const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, model);
-  const bool move = !stay_us || (plan.plan.time.total_us < *stay_us * (1 - kMoveMargin) && !pause);
+  const bool move = !stay_us || plan.plan.time.total_us < *stay_us * (1 - kMoveMargin);
   return move ? std::nullopt : stay_us;
 }
 

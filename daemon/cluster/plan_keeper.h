@@ -34,14 +34,8 @@ class PlanKeeper {
 
   // The host was lost in a step: for how long it sits out; not at all where that is not positive.
   absl::Duration NoteLoss(const std::string& host, absl::Time now);
-  // It could not load its share of a new plan. It sits out, unless it serves in the plan in use (null: none).
-  void NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, const ActivePlan* in_use,
-                      absl::Time now);
-  // What was planned could not be had: it is tried again after 2 s, 4 s, 8 s, ... up to 5 minutes, and until
-  // then the plan in use stays where it can, unless other hosts come or go.
-  void NoteFailedPlan(absl::Time now);
-  // It could.
-  void NotePlan() { attempts_ = {}; }
+  // It could not load its share.
+  void NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, absl::Time now);
   // Plans the host without its GPUs until plans are let go. False where it has none or they are left out
   // already.
   bool SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts);
@@ -71,7 +65,7 @@ class PlanKeeper {
   // The time per token that is expected of the plan in use by now where it is to stay in use; nullopt where
   // another one is worth a move, which takes time from those who wait, or memory is to be given back.
   std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
-                                    const placement::Model& model, absl::Time now) const;
+                                    const placement::Model& model) const;
 
  private:
   // What a plan depends on.
@@ -101,14 +95,6 @@ class PlanKeeper {
   DeviceSpeeds speeds_;
   HostTrials trials_;
   HostBackoff backoff_;
-  // Since a plan could be had, or other hosts came or went.
-  struct Attempts {
-    int failures = 0;
-    absl::Time next = absl::InfinitePast();
-    bool waits = false;  // for `next`
-  };
-
-  Attempts attempts_;
   std::set<std::string> without_gpus_;  // hosts
 };
 

@@ -99,8 +99,7 @@ ReservedBytes Keeper::TakenByOthers() {
 bool Keeper::Stays(SimulatedPlan& in_use, const PlanKeeper::Hosts& hosts) {
   const absl::StatusOr<ClusterPlan> plan = coordinator_.memory().Try(WishFor(hosts), Room::kMade);
   const std::optional<double> stay_us =
-      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, model_.description(), world_.loop().time())
-                : std::nullopt;
+      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, model_.description()) : std::nullopt;
   if (stay_us) in_use.expected_us = *stay_us;
   return stay_us.has_value();
 }
@@ -213,7 +212,7 @@ void Keeper::LookAtPreparing() {
     if (newest != nullptr && newest->broken) {
       GiveUpBroken();
     } else {
-      keeper_.NoteFailedLoad(*progress.failed, progress.reason, newest.get(), world_.loop().time());
+      keeper_.NoteFailedLoad(*progress.failed, progress.reason, world_.loop().time());
     }
   }
   if (!progress.status.ok()) return EndPlan(progress.status);
@@ -278,7 +277,6 @@ void Keeper::Publish() {
     plan->broken = true;
   }
   world_.Log(absl::StrCat(model_.name(), ": plan ", plan->epoch, " is ready"));
-  keeper_.NotePlan();
   EndPlan(absl::OkStatus());
   if (ready_) ready_();
 }
@@ -290,7 +288,6 @@ void Keeper::GiveUpBroken() {
 
 // What ClusterModel::Keep does after Replan.
 void Keeper::EndPlan(const absl::Status& status) {
-  if (!status.ok() && phase_ != Phase::kIdle) keeper_.NoteFailedPlan(world_.loop().time());
   preparing_ = nullptr;
   placed_.reset();
   phase_ = Phase::kIdle;
@@ -442,7 +439,7 @@ bool Keeper::BetterPlanIsThere() {
   const PlanKeeper::Hosts usable = keeper_.UsableHosts(coordinator_.hosts(), world_.loop().time());
   const absl::StatusOr<ClusterPlan> fresh = coordinator_.memory().Try(WishFor(usable), Room::kMade);
   if (!fresh.ok() || newest == nullptr) return fresh.ok();
-  return !keeper_.UsIfItStays(newest->plan, *fresh, model_.description(), world_.loop().time()).has_value();
+  return !keeper_.UsIfItStays(newest->plan, *fresh, model_.description()).has_value();
 }
 
 }  // namespace hearth::simulation

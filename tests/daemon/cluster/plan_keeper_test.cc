@@ -20,21 +20,6 @@ RosterCore::Host Host(const std::string& name, RosterCore::Session session = 1) 
   return host;
 }
 
-PlanningHost WithSpeed(const std::string& name, double read_bytes_per_s) {
-  PlanningHost host{name, Host(name).capacity, {1, 1e12}};
-  host.capacity.devices[0].read_bytes_per_s = read_bytes_per_s;
-  return host;
-}
-
-// 800 bytes in two groups that can be placed apart.
-placement::Model TwoGroups() {
-  placement::Section ffn{{}, 0, 0, {placement::GroupKind::kNeurons, 0}};
-  ffn.groups.assign(2, {.neurons = 10, .always_bytes = 400});
-  placement::Model model;
-  model.sections.push_back(ffn);
-  return model;
-}
-
 const absl::Time kStart = absl::UnixEpoch();
 
 TEST(PlanKeeper, PlanIsDueAtFirstAndWhenHostsOrMemoryChange) {
@@ -76,57 +61,6 @@ TEST(PlanKeeper, HostThatIsLostAgainSitsOutAndIsLookedAtWhenThatIsOver) {
   EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
   EXPECT_EQ(keeper.UntilNextLook({Host("b")}, kStart), absl::Seconds(2));
   EXPECT_EQ(keeper.UsableHosts({Host("b")}, kStart + absl::Seconds(2)).size(), 1u);
-}
-
-TEST(PlanKeeper, HostThatCannotLoadItsShareSitsOut) {
-  PlanKeeper keeper("a", false);
-  keeper.NoteFailedLoad(Host("b"), "no room", nullptr, kStart);
-  EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
-}
-
-TEST(PlanKeeper, HostThatServesAndCannotLoadAnotherShareServesOn) {
-  PlanKeeper keeper("a", false);
-  ActivePlan plan;
-  plan.remotes.push_back({.host = "b", .session = 1, .shape = {}, .shard = {}, .device = nullptr});
-  keeper.NoteFailedLoad(Host("b"), "no room beside the plan in use", &plan, kStart);
-  EXPECT_EQ(keeper.UsableHosts({Host("b")}, kStart).size(), 1u);
-  plan.broken = true;
-  keeper.NoteFailedLoad(Host("b"), "no room", &plan, kStart);
-  EXPECT_THAT(keeper.UsableHosts({Host("b")}, kStart), IsEmpty());
-}
-
-TEST(PlanKeeper, PlanThatCouldNotBeHadIsTriedAgainAfterAPauseThatDoubles) {
-  PlanKeeper keeper("a", false);
-  const PlanKeeper::Hosts hosts = {Host("b")};
-  EXPECT_TRUE(keeper.PlanIsDue(hosts, nullptr, {}, kStart));
-  absl::Time now = kStart;
-  for (const int pause : {2, 4, 8}) {
-    keeper.NoteFailedPlan(now);
-    EXPECT_FALSE(keeper.PlanIsDue(hosts, nullptr, {}, now));
-    EXPECT_EQ(keeper.UntilNextLook(hosts, now), absl::Seconds(pause));
-    now += absl::Seconds(pause);
-    EXPECT_TRUE(keeper.PlanIsDue(hosts, nullptr, {}, now));
-    EXPECT_FALSE(keeper.PlanIsDue(hosts, nullptr, {}, now)) << "once";
-  }
-  keeper.NotePlan();
-  keeper.NoteFailedPlan(now);
-  EXPECT_EQ(keeper.UntilNextLook(hosts, now), absl::Seconds(2));
-}
-
-TEST(PlanKeeper, MovesPauseAfterOneThatCouldNotBeHadUnlessOtherHostsCome) {
-  PlanKeeper keeper("a", false);
-  const placement::Model model = TwoGroups();
-  const PlanningHost leader = WithSpeed("a", 1e4), fast = WithSpeed("c", 1e9);
-  const ClusterPlan alone = *PlanCluster({leader}, model, {}, {}),
-                    both = *PlanCluster({leader, fast}, model, {}, {});
-  const auto stays = [&](absl::Time now) { return keeper.UsIfItStays(alone, both, model, now).has_value(); };
-  EXPECT_TRUE(keeper.PlanIsDue({Host("c")}, nullptr, {}, kStart));
-  EXPECT_FALSE(stays(kStart));
-  keeper.NoteFailedPlan(kStart);
-  EXPECT_TRUE(stays(kStart));
-  EXPECT_FALSE(stays(kStart + absl::Seconds(2)));
-  EXPECT_TRUE(keeper.PlanIsDue({Host("c"), Host("d")}, nullptr, {}, kStart));
-  EXPECT_FALSE(stays(kStart));
 }
 
 TEST(PlanKeeper, GpusAreSparedOnceUntilMemoryIsFreeAgain) {
