@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -159,8 +160,9 @@ class ChangingNetworkTest(unittest.TestCase):
         recovered = self.await_plan("b is well", lambda plan: self.held(plan, "b") > 0.82 * even)
 
         NETWORK.limit("b", "1mbit", burst="5kb")
-        apart = self.await_plan("b is far", lambda plan: self.held(plan, "b") == 0)
-        self.assertRegex(apart["explanation"], "Host b (gets nothing|is left out)")
+        # For a moment it may look lost, which the plan does not tell of.
+        apart = self.await_plan("b is far", lambda plan: self.held(plan, "b") == 0 and
+                                re.search("Host b (gets nothing|is left out)", plan["explanation"]))
         NETWORK.limit("b", "1gbit")
         back = self.await_plan("b is near", lambda plan: self.held(plan, "b") > 0.82 * even)
 

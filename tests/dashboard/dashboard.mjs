@@ -280,7 +280,7 @@ test("thousands of events and a home of strange names keep the page whole", asyn
     assert.ok(width <= 0, `${path} is ${width} pixels too wide`);
   }
   await go(page, "events");
-  assert.equal(await page.locator(".events li").count(), 500);
+  await page.waitForFunction(() => document.querySelectorAll(".events li").length === 500);
   await go(page, "plan");
   assert.ok(await page.locator("svg[role=img] g").count() <= 160);
   await close(page);
