@@ -43,9 +43,6 @@ function(hearth_test name)
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 300)
   endif()
-  if(HEARTH_SANITIZE)
-    math(EXPR TEST_TIMEOUT "2 * ${TEST_TIMEOUT}")
-  endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT}
     ENVIRONMENT "${HEARTH_TEST_ENVIRONMENT}")
   # Daemons notice whom nobody hears of: others' load would be taken for that.
