@@ -174,6 +174,14 @@ absl::StatusOr<v1::PlanStatus> Client::GetPlan(const std::string& model) {
   return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Plan, request);
 }
 
+absl::Status Client::Pause(const v1::PauseRequest& request) {
+  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Pause, request).status();
+}
+
+absl::Status Client::Resume(const v1::ResumeHostRequest& request) {
+  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Resume, request).status();
+}
+
 absl::StatusOr<v1::Invitation> Client::Invite(const v1::InviteRequest& request) {
   return stubs_->Call(stubs_->home, &v1::Home::Stub::Invite, request);
 }

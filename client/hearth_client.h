@@ -84,6 +84,10 @@ class Client {
                             absl::Duration timeout = absl::InfiniteDuration());
   absl::StatusOr<v1::PlanStatus> GetPlan(const std::string& model);
 
+  // The calls of the same names in cluster.proto.
+  absl::Status Pause(const v1::PauseRequest& request);
+  absl::Status Resume(const v1::ResumeHostRequest& request);
+
   // The calls of the same names in proto/hearth/v1/home.proto.
   absl::StatusOr<v1::Invitation> Invite(const v1::InviteRequest& request);
   absl::StatusOr<v1::ListMembersResponse> ListMembers();

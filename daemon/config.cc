@@ -50,6 +50,7 @@ struct Flags {
   std::vector<std::string> devices;
   std::string cache_size;
   std::string sparsity;
+  std::vector<std::string> yield_hours;
 };
 
 // Binds the flags to `config` and `flags`; only flags that are given change anything.
@@ -58,6 +59,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
                                                          {"float32", Arithmetic::kFloat32}};
   const std::map<std::string, KvType> kv_types = {
       {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}};
+  const std::map<std::string, YieldMode> yield_modes = {
+      {"auto", YieldMode::kAuto}, {"on", YieldMode::kOn}, {"off", YieldMode::kOff}};
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.add_flag("--version", flags.version, "Print the version and exit");
   app.add_option("--config", flags.config_file, "TOML file with settings; flags win over it")
@@ -179,6 +182,21 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
                  86400u)
       ->type_name("SECONDS")
       ->group(kDevices);
+  app.add_option("--yield", config.yield.mode,
+                 "Whether a worker gives its share to the others while its owner plays, works, or runs it on "
+                 "battery or with a closed lid: on, off or auto (where there is a display); default: auto")
+      ->transform(CLI::CheckedTransformer(yield_modes).description(""))
+      ->group(kDevices);
+  app.add_option("--yield-hours", flags.yield_hours,
+                 "Hours of the day in which it does in any case: 18:00-23:30; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("HH:MM-HH:MM")
+      ->group(kDevices);
+  AddWholeNumber<uint32_t>(
+      app, "--yield-quiet", [&config](uint32_t seconds) { config.yield.quiet = absl::Seconds(seconds); },
+      "Seconds without other programs at work before it takes part again; default: 60", 1u, 86400u)
+      ->type_name("SECONDS")
+      ->group(kDevices);
   app.add_flag("--use-every-host", config.use_every_host,
                "Give every host a share, even where that is slower")
       ->group(kDevices);
@@ -236,6 +254,14 @@ absl::Status ApplyFlags(const Flags& flags, Config& config) {
     const absl::StatusOr<uint64_t> bytes = ParseByteCount(flags.cache_size);
     if (!bytes.ok()) return OfFlag("--cache-size", bytes.status());
     config.cache_bytes = *bytes;
+  }
+  if (!flags.yield_hours.empty()) {
+    config.yield.hours.clear();
+    for (const std::string& text : flags.yield_hours) {
+      const absl::StatusOr<DayHours> hours = ParseDayHours(text);
+      if (!hours.ok()) return OfFlag("--yield-hours", hours.status());
+      config.yield.hours.push_back(*hours);
+    }
   }
   if (flags.sparsity == "auto") config.sparsity.reset();
   for (SparsityMode mode : {SparsityMode::kDense, SparsityMode::kExact, SparsityMode::kPredicted}) {

@@ -122,6 +122,7 @@ NodeOptions ToNodeOptions(const Config& config, const ConnectionKey& key) {
   options.use_every_host = config.use_every_host;
   options.stages = config.stages;
   options.keep_attention = config.keep_attention;
+  options.yield = config.yield;
   return options;
 }
 
@@ -179,6 +180,8 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
                                                     StateStore* state) {
   ServerOptions options;
   options.state = state;
+  options.pauses = node.host_pauses();
+  options.host = config.name;
   options.listen = config.listen;
   options.scheduler.queue = config.queue;
   options.scheduler.token_wait = absl::Milliseconds(config.token_wait_ms);

@@ -65,6 +65,10 @@ absl::Status RunHosts(Client& client, bool json);
 absl::Status RunKeys(Client& client, bool json);
 // Takes back a host's certificate (ROLE_HOST) or a key (ROLE_CLIENT).
 absl::Status RunRemove(Client& client, const std::string& who, v1::Role role, bool json);
+// Lets a host take no part for a time (nullopt: until it is resumed), or again; an empty name: the worker
+// that is asked.
+absl::Status RunPause(Client& client, const std::string& host, std::optional<absl::Duration> time, bool json);
+absl::Status RunResume(Client& client, const std::string& host, bool json);
 // Makes a key and writes it to the file `path`, which must not be there yet and which nobody else may read.
 absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, const std::string& path,
                           bool json);

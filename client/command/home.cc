@@ -1,3 +1,4 @@
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -53,6 +54,27 @@ absl::Status RunRemove(Client& client, const std::string& who, v1::Role role, bo
   if (json) return Print(ToJsonLine(*member) + "\n");
   return Print(absl::StrCat(Printable(member->name()), " (", Printable(member->id().substr(0, 7)),
                             ") does not belong to the home any more\n"));
+}
+
+absl::Status RunPause(Client& client, const std::string& host, std::optional<absl::Duration> time,
+                      bool json) {
+  v1::PauseRequest request;
+  request.set_host(host);
+  if (time) request.set_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(*time)));
+  if (absl::Status status = client.Pause(request); !status.ok()) return status;
+  if (json) return Print("{}\n");
+  return Print(
+      absl::StrCat(host.empty() ? "this machine" : Printable(host), " pauses",
+                   time ? absl::StrCat(" for ", absl::FormatDuration(*time)) : " until `hearth resume`",
+                   "; the others take its share over\n"));
+}
+
+absl::Status RunResume(Client& client, const std::string& host, bool json) {
+  v1::ResumeHostRequest request;
+  request.set_host(host);
+  if (absl::Status status = client.Resume(request); !status.ok()) return status;
+  if (json) return Print("{}\n");
+  return Print(absl::StrCat(host.empty() ? "this machine" : Printable(host), " takes part again\n"));
 }
 
 absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, const std::string& path,

@@ -339,6 +339,38 @@ void AddHosts(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+constexpr absl::Duration kLongestPause = absl::Hours(366 * 24);
+
+void AddPauses(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& pause = *main.add_subcommand(
+      "pause", "Let a machine take no part for a time: the others take its share over, no answer ends");
+  auto host = std::make_shared<std::string>();
+  auto time = std::make_shared<std::optional<absl::Duration>>();
+  pause.add_option("host", *host, "Its name; default: the worker that this command speaks to");
+  pause
+      .add_option_function<std::string>(
+          "--for",
+          [=](const std::string& text) {
+            absl::Duration parsed;
+            if (!absl::ParseDuration(text, &parsed) || parsed < absl::Seconds(1) || parsed > kLongestPause) {
+              throw CLI::ValidationError(
+                  "--for", "\"" + Printable(text) + "\" is no time; write for example 90m or 2h");
+            }
+            *time = absl::Floor(parsed, absl::Seconds(1));
+          },
+          "For how long, such as 90m or 2h; default: until `hearth resume`")
+      ->type_name("TIME");
+  pause.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunPause(client, *host, *time, common.json); };
+  });
+  CLI::App& resume = *main.add_subcommand("resume", "Let a machine that was paused take part again");
+  auto resumed = std::make_shared<std::string>();
+  resume.add_option("host", *resumed, "Its name; default: the worker that this command speaks to");
+  resume.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunResume(client, *resumed, common.json); };
+  });
+}
+
 void AddKeys(CLI::App& main, const Common& common, Command& command) {
   CLI::App& key = *main.add_subcommand("key", "Keys of those who use the home from other machines");
   key.require_subcommand(1);
@@ -407,6 +439,7 @@ int Main(int argc, char** argv) {
   AddInspection(app, common, command);
   AddLoading(app, common, command);
   AddHosts(app, common, command);
+  AddPauses(app, common, command);
   AddKeys(app, common, command);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
   Interrupt::Get();

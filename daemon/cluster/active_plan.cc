@@ -105,8 +105,7 @@ ShardProgress LookAtShards(const ActivePlan& plan,
   for (const ActivePlan::Remote& remote : plan.remotes) {
     std::optional<Roster::Host> host = find(remote.session);
     if (!host || host->state != HostState::kAlive) return aborted(remote, " was lost while it got its shard");
-    if (!host->report.problem.empty())
-      return aborted(remote, absl::StrCat(" is left out: ", host->report.problem));
+    if (!host->problem().empty()) return aborted(remote, absl::StrCat(" is left out: ", host->problem()));
     const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
     if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
       progress.reason = shard->detail;

@@ -469,7 +469,7 @@ absl::Status ClusterModel::PrepareStep() {
   TakeOverCaches(step.former.get(), step.plan.get());
   decoder_->SetDevices(step.plan == nullptr ? std::vector<Device*>() : step.plan->devices());
   if (step.plan == nullptr) {
-    Retire(std::move(step.former));
+    Retire();
     return Outage();
   }
   decoder_->SetStages(step.plan->stages());
@@ -477,15 +477,15 @@ absl::Status ClusterModel::PrepareStep() {
   const bool alike_before = step.former == nullptr || reuse_.rows_alike;
   reuse_ = ReuseWith(*step.plan);
   reuse_.rows_alike &= alike_before;
-  Retire(std::move(step.former));
+  Retire();
   return absl::OkStatus();
 }
 
-// Leaves a plan (null: none) to the keeper, who lets go of it.
-void ClusterModel::Retire(std::shared_ptr<ActivePlan> former) {
-  if (former != nullptr) {
+// Leaves the former plan, if there is one, to the keeper, who lets go of it.
+void ClusterModel::Retire() {
+  {
     MutexLock lock(&mutex_);
-    slots_.Retire(std::move(former));
+    slots_.Retire();
   }
   Kick();
 }

@@ -123,7 +123,7 @@ class ClusterModel : public ServedModel {
   absl::Status Outage() const;
   ReuseRules ReuseWith(const ActivePlan& plan) const;
   void TakeOverCaches(const ActivePlan* former, const ActivePlan* plan);
-  void Retire(std::shared_ptr<ActivePlan> former);
+  void Retire();
   // Which hosts of a broken plan are lost, in words.
   std::string LossOf(const ActivePlan& plan) const;
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "daemon/capacity/shared_machine.h"
 #include "daemon/membership/host_view.h"
 #include "engine/base/check.h"
@@ -53,7 +54,7 @@ HostView ShowHost(const Roster::Host& host) {
   view.name = host.name;
   view.address = host.tensor_address;
   view.state = host.state;
-  view.detail = host.detail.empty() ? host.report.problem : host.detail;
+  view.detail = host.detail.empty() ? host.problem() : host.detail;
   view.last_sync_ms = host.silent_ms;
   view.version = host.report.version;
   view.weights_fetched_bytes = host.report.store.fetched_bytes;
@@ -95,14 +96,15 @@ TlsContext TlsOf(const ConnectionKey& key) {
 }  // namespace
 
 Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
-                         std::vector<HostDeviceSpec> devices, HostCapacity capacity)
+                         std::vector<HostDeviceSpec> devices, HostCapacity capacity, Pauses pauses)
     : options_(options),
       capacity_(std::move(capacity)),
       roster_(std::make_shared<Roster>(Roster::Options{.version = options.version,
                                                        .name = options.name,
                                                        .identity = std::move(identity),
                                                        .offered_bytes = OfferedBytes(capacity_)},
-                                       TlsOf(options.key))) {
+                                       TlsOf(options.key))),
+      pauses_(std::move(pauses)) {
   auto context = std::make_shared<ClusterModelContext>();
   context->options = options_;
   context->devices = std::move(devices);
@@ -123,6 +125,10 @@ Coordinator::~Coordinator() { Stop(); }
 
 void Coordinator::Start() {
   roster_->Start([this] { OnHostsChanged(); });
+  {
+    MutexLock lock(&pauses_mutex_);
+    roster_->SetPauses(pauses_.Now(absl::Now()));
+  }
   reaper_ = std::thread([this] { Reap(); });
 }
 
@@ -308,6 +314,59 @@ absl::Status Coordinator::NoSuchModel(const std::string& name) const {
       name.empty() ? "several models are loaded, name one"
                    : absl::StrCat("there is no model called \"", Printable(name, kMaxNameBytes), "\"");
   return absl::NotFoundError(absl::StrCat(problem, ": ", NameList(names)));
+}
+
+absl::StatusOr<Roster::Host> Coordinator::HostToPause(const std::string& name,
+                                                      const std::optional<HostId>& caller) const {
+  if (name == options_.name || (name.empty() && !caller)) {
+    return absl::FailedPreconditionError(
+        "the coordinator leads and cannot pause: name another machine (`hearth status` shows them), or run "
+        "the "
+        "command there");
+  }
+  std::vector<std::string> names;
+  std::optional<Roster::Host> wanted;
+  bool is_host = false, is_itself = false;
+  for (Roster::Host& host : roster_->hosts()) {
+    const bool itself = caller && host.report.identity.id == caller->Text();
+    is_host |= itself;
+    names.push_back(host.name);
+    if (name.empty() ? !itself : host.name != name) continue;
+    is_itself = itself;
+    wanted = std::move(host);
+  }
+  if (is_host && wanted && !is_itself) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "a worker pauses and resumes itself only: run the command on ", name, " or on the coordinator"));
+  }
+  if (wanted) return *std::move(wanted);
+  return absl::NotFoundError(
+      absl::StrCat("there is no machine called \"", Printable(name, kMaxNameBytes), "\": ", NameList(names)));
+}
+
+absl::Status Coordinator::Pause(const std::string& name, absl::Time until,
+                                const std::optional<HostId>& caller) {
+  HEARTH_ASSIGN_OR_RETURN(const Roster::Host host, HostToPause(name, caller));
+  MutexLock lock(&pauses_mutex_);
+  const absl::Time now = absl::Now();
+  HEARTH_RETURN_IF_ERROR(pauses_.Pause(host.report.identity.id, until, now));
+  spdlog::info("host {} is told to pause", host.name);
+  roster_->SetPauses(pauses_.Now(now));
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::Resume(const std::string& name, const std::optional<HostId>& caller) {
+  HEARTH_ASSIGN_OR_RETURN(const Roster::Host host, HostToPause(name, caller));
+  MutexLock lock(&pauses_mutex_);
+  const absl::Time now = absl::Now();
+  const absl::Status resumed = pauses_.Resume(host.report.identity.id, now);
+  if (absl::IsNotFound(resumed)) {
+    return absl::FailedPreconditionError(absl::StrCat("machine ", host.name, " is not paused"));
+  }
+  HEARTH_RETURN_IF_ERROR(resumed);
+  spdlog::info("host {} takes part again", host.name);
+  roster_->SetPauses(pauses_.Now(now));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<uint8_t>> Coordinator::FindBundle(const std::string& model_digest,

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,8 +12,10 @@
 #include "absl/base/thread_annotations.h"
 #include "daemon/cluster/cluster_model.h"
 #include "daemon/cluster_view.h"
+#include "daemon/host_pauses.h"
 #include "daemon/membership/host_identity.h"
 #include "daemon/membership/listener.h"
+#include "daemon/membership/pauses.h"
 #include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
 #include "daemon/node_options.h"
@@ -22,11 +25,11 @@ namespace hearth {
 
 // The models of a cluster and what it shows of itself. Each model has a thread, its keeper (see
 // ClusterModel); another one joins the keepers of models that were unloaded. Thread-safe.
-class Coordinator : public ModelHost {
+class Coordinator : public ModelHost, public HostPauses {
  public:
   // `devices` and `capacity` are this host's.
   Coordinator(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
-              HostCapacity capacity);
+              HostCapacity capacity, Pauses pauses);
   ~Coordinator() override;
 
   // Once.
@@ -45,6 +48,8 @@ class Coordinator : public ModelHost {
   absl::Status Unload(const std::string& name) override;
   std::vector<ModelInfo> List() const override;
   absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const override;
+  absl::Status Pause(const std::string& host, absl::Time until, const std::optional<HostId>& caller) override;
+  absl::Status Resume(const std::string& host, const std::optional<HostId>& caller) override;
   void SetListener(std::function<void()> listener) override { models_listener_.Set(std::move(listener)); }
 
  private:
@@ -65,6 +70,9 @@ class Coordinator : public ModelHost {
     bool unloading = false;
   };
 
+  // The host that the caller wants to pause or resume.
+  absl::StatusOr<Roster::Host> HostToPause(const std::string& name,
+                                           const std::optional<HostId>& caller) const;
   ClusterSnapshot Snapshot() const;
   HostView OwnHost() const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
@@ -91,6 +99,9 @@ class Coordinator : public ModelHost {
   std::vector<std::unique_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ClusterModelContext> context_;
   std::thread reaper_;
+
+  Mutex pauses_mutex_;
+  Pauses pauses_ ABSL_GUARDED_BY(pauses_mutex_);
 };
 
 }  // namespace hearth

@@ -10,6 +10,7 @@
 #include "daemon/cluster/coordinator.h"
 #include "daemon/membership/host_identity.h"
 #include "daemon/membership/membership_service.h"
+#include "daemon/membership/pauses.h"
 #include "daemon/membership/worker.h"
 #include "daemon/weights/weights_service.h"
 #include "engine/base/printable.h"
@@ -22,8 +23,9 @@ namespace {
 class CoordinatorNode : public Node {
  public:
   CoordinatorNode(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
-                  HostCapacity capacity)
-      : coordinator_(options, std::move(identity), std::move(devices), std::move(capacity)),
+                  HostCapacity capacity, Pauses pauses)
+      : coordinator_(options, std::move(identity), std::move(devices), std::move(capacity),
+                     std::move(pauses)),
         membership_(MakeMembershipService(coordinator_.roster())),
         weights_(MakeWeightsService(
             [this](const SessionToken& token) { return coordinator_.roster().KnowsToken(token); },
@@ -41,6 +43,7 @@ class CoordinatorNode : public Node {
   void Stop() override { coordinator_.Stop(); }
   void Forget(const HostId& id) override { coordinator_.roster().Forget(id); }
   ModelHost* model_host() override { return &coordinator_; }
+  HostPauses* host_pauses() override { return &coordinator_; }
   ClusterView& cluster_view() override { return coordinator_.view(); }
 
  private:
@@ -60,6 +63,7 @@ class WorkerNode : public Node {
   void Stop() override { worker_->Stop(); }
   void Forget(const HostId&) override {}
   ModelHost* model_host() override { return nullptr; }
+  HostPauses* host_pauses() override { return nullptr; }
   ClusterView& cluster_view() override { return *worker_; }
 
  private:
@@ -76,8 +80,9 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Create(const NodeOptions& options) {
   spdlog::info("this process may use {}", ReadProcessLimits().text);
   HostCapacity capacity = MeasureHost(devices, options.devices);
   if (options.join.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(Pauses pauses, Pauses::Open(options.state_dir));
     return std::make_unique<CoordinatorNode>(options, std::move(identity), std::move(devices),
-                                             std::move(capacity));
+                                             std::move(capacity), std::move(pauses));
   }
   HEARTH_ASSIGN_OR_RETURN(
       std::unique_ptr<Worker> worker,

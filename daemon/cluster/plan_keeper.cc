@@ -107,7 +107,7 @@ absl::Duration PlanKeeper::UntilNextLook(const Hosts& hosts, absl::Time now) con
 }
 
 bool PlanKeeper::IsUsable(const RosterCore::Host& host, absl::Time now) const {
-  return host.state == HostState::kAlive && host.report.problem.empty() && !trials_.LeavesOut(host.name) &&
+  return host.state == HostState::kAlive && host.problem().empty() && !trials_.LeavesOut(host.name) &&
          backoff_.UsableFrom(host.name, host.session) <= now;
 }
 
@@ -139,7 +139,7 @@ std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time
   std::vector<std::string> sentences = trials_.Reasons();
   for (const RosterCore::Host& host : hosts) {
     if (host.state != HostState::kAlive) continue;
-    std::string reason = host.report.problem;
+    std::string reason = host.problem();
     const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
     if (reason.empty() && pause > absl::ZeroDuration()) {
       reason = absl::StrCat(backoff_.Reason(host.name), "; it is tried again in ",

@@ -22,11 +22,18 @@ void PlanSlots::GiveUpBroken() {
 PlanSlots::Step PlanSlots::TakeOver() {
   const bool give_up = std::exchange(give_up_, false);
   if (IsUsable(next_)) {
-    Plan former = std::exchange(active_, std::exchange(next_, nullptr));
-    return {std::move(former), active_, true};
+    left_ = std::exchange(active_, std::exchange(next_, nullptr));
+    return {left_, active_, true};
   }
-  if (give_up && active_ != nullptr) return {std::exchange(active_, nullptr), nullptr, false};
+  if (give_up && active_ != nullptr) {
+    left_ = std::exchange(active_, nullptr);
+    return {left_, nullptr, false};
+  }
   return {nullptr, nullptr, IsUsable(active_)};
+}
+
+void PlanSlots::Retire() {
+  if (left_ != nullptr) retired_.push_back(std::exchange(left_, nullptr));
 }
 
 std::vector<PlanSlots::Plan> PlanSlots::TakeRetired() {
@@ -46,7 +53,7 @@ bool PlanSlots::NewPlanWaits() const { return IsUsable(next_) || give_up_; }
 
 PlanSlots::Shards PlanSlots::Wanted(const IsAlive& is_alive) const {
   Shards wanted;
-  for (const Plan& plan : {active_, next_, preparing_}) {
+  for (const Plan& plan : {left_, active_, next_, preparing_}) {
     if (plan == nullptr) continue;
     for (const ActivePlan::Remote& remote : plan->remotes) {
       if (plan != preparing_ && plan->broken && !is_alive(remote.session)) continue;
@@ -58,7 +65,7 @@ PlanSlots::Shards PlanSlots::Wanted(const IsAlive& is_alive) const {
 
 ReservedBytes PlanSlots::Held(const IsAlive& is_alive) const {
   std::vector<Plan> loaded = retired_;
-  loaded.insert(loaded.end(), {active_, next_, preparing_});
+  loaded.insert(loaded.end(), {left_, active_, next_, preparing_});
   ReservedBytes held;
   for (const Plan& plan : loaded) {
     if (plan == nullptr) continue;

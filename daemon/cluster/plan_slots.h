@@ -15,10 +15,11 @@
 namespace hearth {
 
 // The plans of a model that have shards somewhere: the one in preparation, the one that is ready, the one
-// that steps compute with, and those that no step uses any more. Pure. Not thread-safe.
+// that steps compute with, the one before it while its caches are taken over, and those that nobody uses any
+// more. Pure. Not thread-safe.
 //
-//   Prepare            Offer              TakeOver                      Retire           TakeRetired
-//   ------> preparing -------> next ------------------> active -(former)------> retired ------------>
+//   Prepare            Offer          TakeOver          TakeOver          Retire           TakeRetired
+//   ------> preparing -------> next -----------> active -----------> left -------> retired ------------>
 class PlanSlots {
  public:
   using Plan = std::shared_ptr<ActivePlan>;
@@ -36,13 +37,14 @@ class PlanSlots {
 
   // Between two steps.
   struct Step {
-    Plan former;  // what steps do not compute with any more; to be retired when its caches have been taken
+    Plan former;  // what steps do not compute with any more; Retire ends it when its caches have been taken
                   // over
     Plan plan;    // what they compute with from now on; null: nothing new
     bool usable = false;
   };
   Step TakeOver();
-  void Retire(Plan former) { retired_.push_back(std::move(former)); }
+  // The caches of the former plan have been taken over, or are given up.
+  void Retire();
   // Whether TakeOver would change something.
   bool NewPlanWaits() const;
   // Whether a step has a plan, now or after TakeOver.
@@ -64,6 +66,7 @@ class PlanSlots {
   Plan preparing_;
   Plan next_;
   Plan active_;
+  Plan left_;
   std::vector<Plan> retired_;
   bool give_up_ = false;
 };

@@ -14,14 +14,6 @@
 namespace hearth {
 namespace {
 
-// The id of the certificate with which a worker calls; nullopt on a plain connection.
-std::optional<HostId> CertifiedId(const grpc::ServerContextBase& context) {
-  const std::string pem = PeerCertificate(*context.auth_context());
-  if (pem.empty()) return std::nullopt;
-  const absl::StatusOr<Certificate> certificate = ParseCertificate(pem);
-  return certificate.ok() ? certificate->id : HostId();  // nobody's: no report has it
-}
-
 // One worker's Synchronize stream. gRPC calls the On... functions one at a time, but Push and End come from
 // other threads; mutex_ orders them all. Deletes itself in OnDone.
 class SyncReactor : public grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredState> {
@@ -160,7 +152,7 @@ class MembershipService : public v1::Membership::CallbackService {
 
   grpc::ServerBidiReactor<v1::WorkerState, v1::DesiredState>* Synchronize(
       grpc::CallbackServerContext* context) override {
-    return new SyncReactor(roster_, context->peer(), CertifiedId(*context));
+    return new SyncReactor(roster_, context->peer(), PeerId(*context->auth_context()));
   }
 
  private:

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "daemon/channel/frame_socket.h"
 #include "engine/base/check.h"
 #include "engine/base/printable.h"
@@ -153,6 +155,30 @@ void Roster::Forget(const HostId& id) {
     core_.Forget(id);
     calls = TakeCalls();
   }
+  Run(calls);
+}
+
+void Roster::SetPauses(const std::map<std::string, absl::Time>& pauses) {
+  std::map<std::string, RosterCore::Pause> paused;
+  const absl::Time now = absl::Now();
+  for (const auto& [id, until] : pauses) {
+    RosterCore::Pause& pause = paused[id];
+    if (until == absl::InfiniteFuture()) {
+      pause = {std::numeric_limits<uint64_t>::max(), "it is paused until `hearth resume`"};
+    } else {
+      pause.until_ms =
+          NowMs() + static_cast<uint64_t>(std::max<int64_t>(absl::ToInt64Milliseconds(until - now), 0));
+      pause.reason = absl::StrCat("it is paused until ",
+                                  absl::FormatTime("%Y-%m-%d %H:%M:%S", until, absl::LocalTimeZone()));
+    }
+  }
+  Calls calls;
+  {
+    MutexLock lock(&mutex_);
+    core_.SetPauses(std::move(paused));
+    calls = TakeCalls();
+  }
+  changed_.SignalAll();
   Run(calls);
 }
 

@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "daemon/membership/roster_core.h"
 #include "engine/base/mutex.h"
 
@@ -69,6 +70,9 @@ class Roster {
   // ---- For those who plan.
 
   std::vector<Host> hosts() const;  // by name
+  // The hosts that are paused and until when, by their ids, in place of those before; InfiniteFuture: until
+  // they are resumed.
+  void SetPauses(const std::map<std::string, absl::Time>& pauses);
   // nullopt for a session that is no longer known.
   std::optional<Host> Find(Session session) const;
   std::optional<HostState> StateOf(Session session) const;

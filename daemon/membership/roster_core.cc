@@ -171,7 +171,21 @@ void RosterCore::Forget(const HostId& id) {
 
 void RosterCore::Tick(uint64_t now_ms) {
   membership_.Tick(now_ms);
+  effects_.changed |=
+      std::erase_if(pauses_, [&](const auto& pause) { return pause.second.until_ms <= now_ms; }) > 0;
   Apply();
+}
+
+std::optional<uint64_t> RosterCore::NextDeadline() const {
+  std::optional<uint64_t> next = membership_.NextDeadline();
+  for (const auto& [id, pause] : pauses_) next = std::min(next.value_or(pause.until_ms), pause.until_ms);
+  return next;
+}
+
+void RosterCore::SetPauses(std::map<std::string, Pause> pauses) {
+  if (pauses_ == pauses) return;
+  pauses_ = std::move(pauses);
+  effects_.changed = true;
 }
 
 absl::StatusOr<DesiredShards> RosterCore::Desired(Session session, uint64_t known_revision) const {
@@ -233,6 +247,8 @@ RosterCore::Host RosterCore::MakeHost(const Membership::Member& member, const En
   host.link = entry.link.now();
   host.capacity = entry.capacity;
   host.report = entry.report;
+  const auto pause = pauses_.find(entry.report.identity.id);
+  if (pause != pauses_.end()) host.paused = pause->second.reason;
   host.revision = entry.revision;
   return host;
 }

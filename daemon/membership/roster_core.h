@@ -50,10 +50,13 @@ class RosterCore {
     placement::Link link;   // measured, once it is alive
     HostCapacity capacity;  // what plans use: steady over sessions, see steady_figures.h
     WorkerReport report;    // the last
+    std::string paused;     // until when, in words; empty: it is not
     uint64_t revision = 0;  // of what is wanted of it
 
     // Whether the report is about what is wanted of it now.
     bool up_to_date() const { return report.revision == revision; }
+    // Why plans leave it out: it is paused, or can hold no shards; empty: they do not.
+    const std::string& problem() const { return paused.empty() ? report.problem : paused; }
     // What it says about the shard of an epoch; null when it says nothing.
     const ShardStatus* Shard(uint64_t epoch) const;
   };
@@ -63,6 +66,14 @@ class RosterCore {
     std::string address;  // of its tensor channel, as the coordinator reaches it
     TensorTls tls;
     SessionToken token{};  // drawn for its session
+  };
+
+  // A host that is told to take no part for a time.
+  struct Pause {
+    uint64_t until_ms = 0;
+    std::string reason;  // in words
+
+    bool operator==(const Pause&) const = default;
   };
 
   // What the calls since the last TakeEffects have led to.
@@ -95,10 +106,11 @@ class RosterCore {
 
   // ---- For clock and links.
 
-  // Takes hosts that have been silent for too long for lost.
+  // Takes hosts that have been silent for too long for lost, and ends pauses that are over.
   void Tick(uint64_t now_ms);
-  // When Tick will find the next host lost if none syncs; nullopt when nobody is expected to.
-  std::optional<uint64_t> NextDeadline() const { return membership_.NextDeadline(); }
+  // When Tick will find the next pause over, or the next host lost if none syncs; nullopt when neither is
+  // expected.
+  std::optional<uint64_t> NextDeadline() const;
   // The link to measure now, which NoteProbe then tells of; else nullopt, and when to ask again unless
   // somebody reports before.
   std::pair<std::optional<Probe>, uint64_t> NextProbe(uint64_t now_ms);
@@ -106,6 +118,8 @@ class RosterCore {
 
   // ---- For those who plan.
 
+  // The hosts that are paused, by their ids, in place of those before.
+  void SetPauses(std::map<std::string, Pause> pauses);
   std::vector<Host> hosts(uint64_t now_ms) const;  // by name
   // nullopt for a session that is no longer known.
   std::optional<Host> Find(Session session, uint64_t now_ms) const;
@@ -143,6 +157,7 @@ class RosterCore {
   Membership membership_;
   std::map<std::string, Entry> entries_;                     // by host name
   absl::flat_hash_map<Session, std::string> session_names_;  // of the entries
+  std::map<std::string, Pause> pauses_;                      // by host id
   uint64_t last_revision_ = 1;
   Effects effects_;
 };

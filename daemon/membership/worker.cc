@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/civil_time.h"
+#include "absl/time/clock.h"
 #include "daemon/membership/host_view.h"
 #include "daemon/weights/weights_client.h"
 #include "engine/base/status_macros.h"
@@ -63,6 +65,10 @@ Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<Ho
       server_(std::move(server)),
       client_(CoordinatorClient::Create(options.join, options.key)),
       weights_(MakeWeightsClient(options.join, options.key)),
+      owner_(options.yield.root),
+      watches_owner_(options.yield.mode == YieldMode::kOn ||
+                     (options.yield.mode == YieldMode::kAuto && owner_.HasDisplay())),
+      yielding_(options.yield),
       loader_(devices_, *server_, *weights_, std::move(store), [this] {
         {
           MutexLock lock(&mutex_);
@@ -94,8 +100,8 @@ void Worker::SetOutcome(const absl::Status& outcome) {
   accepted_ |= outcome.ok();
   refusal_ = absl::OkStatus();
   if (!accepted_ && IsRefusal(outcome)) {
-    refusal_ = absl::Status(outcome.code(), absl::StrCat("--join: ", options_.join, " refuses this host: ",
-                                                         outcome.message()));
+    refusal_ = absl::Status(
+        outcome.code(), absl::StrCat("--join: ", options_.join, " refuses this host: ", outcome.message()));
   }
   wake_.SignalAll();
 }
@@ -146,6 +152,7 @@ void Worker::Synchronize() {
       SetConnected(false, absl::StrCat("calling ", options_.join, ": ", ended.message()));
       return;
     }
+    LookForOwner(now);
     MutexLock lock(&mutex_);
     if (stopped_) return;
     if (sync_.ReportIsDue(report_now_, now)) {
@@ -160,6 +167,24 @@ void Worker::Synchronize() {
     }
     woken_ = false;
   }
+}
+
+void Worker::LookForOwner(Clock::time_point now) {
+  constexpr std::chrono::seconds kInterval{1};
+  if (now < next_look_) return;
+  next_look_ = now + kInterval;
+  const absl::Time time = absl::Now();
+  const absl::CivilMinute minute = absl::ToCivilMinute(time, absl::LocalTimeZone());
+  yielding_.Look(watches_owner_ ? std::optional(owner_.Look()) : std::nullopt,
+                 60 * minute.hour() + minute.minute(), time);
+  {
+    MutexLock lock(&mutex_);
+    if (yields_ == yielding_.reason()) return;
+    yields_ = yielding_.reason();
+    report_now_ = true;
+  }
+  spdlog::info("{}", yielding_.reason().empty() ? "takes part again" : yielding_.reason());
+  listener_.Call();
 }
 
 // Follows the newest answer. False when there is none; `ended` says when the stream is over.
@@ -190,7 +215,7 @@ WorkerReport Worker::MakeReport() const {
   if (report.revision != 0) report.shards = loader_.Statuses();
   report.store = loader_.counters();
   report.identity = identity_;
-  report.problem = loader_.problem();
+  report.problem = yielding_.reason().empty() ? loader_.problem() : yielding_.reason();
   return report;
 }
 
@@ -223,7 +248,7 @@ ClusterSnapshot Worker::Snapshot() const {
   ShowCapacity(CurrentCapacity(), view);
   MutexLock lock(&mutex_);
   view.state = connected_ ? HostState::kAlive : HostState::kJoining;
-  view.detail = detail_;
+  view.detail = detail_.empty() ? yields_ : detail_;
   ClusterSnapshot snapshot;
   snapshot.hosts.push_back(std::move(view));
   return snapshot;

@@ -11,6 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "daemon/capacity/capacity.h"
+#include "daemon/capacity/owner_signs.h"
+#include "daemon/capacity/yielding.h"
 #include "daemon/channel/tensor_server.h"
 #include "daemon/cluster_view.h"
 #include "daemon/membership/coordinator_client.h"
@@ -41,8 +43,8 @@ class Worker : public ClusterView {
   // OK, since it may come yet. Its words when it does not want this host, which calling again will not
   // change.
   absl::Status AwaitAccepted();
-  // The same words where a coordinator that was called again did not want this host, which none has taken yet;
-  // OK otherwise.
+  // The same words where a coordinator that was called again did not want this host, which none has taken
+  // yet; OK otherwise.
   absl::Status Refusal() const;
 
   ClusterSnapshot Snapshot() const override;
@@ -58,6 +60,8 @@ class Worker : public ClusterView {
   void Synchronize();
   bool TakeAnswer(SyncCall& call, absl::Status& ended);
   void Wake();
+  // Asks, once a second, whether this host is to leave its machine to its owner.
+  void LookForOwner(Clock::time_point now);
   WorkerReport MakeReport() const;
   HostCapacity CurrentCapacity() const;
   void SetConnected(bool connected, const std::string& detail);
@@ -72,16 +76,22 @@ class Worker : public ClusterView {
   const std::unique_ptr<BundleSource> weights_;
   Listener listener_;
 
-  SyncCore sync_;  // of the thread that synchronizes
+  // Of the thread that synchronizes.
+  SyncCore sync_;
+  OwnerWatch owner_;
+  const bool watches_owner_;
+  YieldRules yielding_;
+  Clock::time_point next_look_;
 
   mutable Mutex mutex_;
   CondVar wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;       // something is to be looked at
   bool report_now_ ABSL_GUARDED_BY(mutex_) = false;  // before the interval is over
+  std::string yields_ ABSL_GUARDED_BY(mutex_);       // why; empty: it takes part
   bool connected_ ABSL_GUARDED_BY(mutex_) = false;
-  bool called_ ABSL_GUARDED_BY(mutex_) = false;      // once at least, with whatever outcome
-  bool accepted_ ABSL_GUARDED_BY(mutex_) = false;    // once at least
+  bool called_ ABSL_GUARDED_BY(mutex_) = false;    // once at least, with whatever outcome
+  bool accepted_ ABSL_GUARDED_BY(mutex_) = false;  // once at least
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::string detail_ ABSL_GUARDED_BY(mutex_) = "calling the coordinator";
   ShardLoader loader_;  // after what it borrows

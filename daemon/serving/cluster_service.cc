@@ -1,12 +1,16 @@
 #include <grpcpp/grpcpp.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "daemon/peer_certificate.h"
 #include "daemon/serving/conversions.h"
+#include "daemon/serving/forwarding.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/services.h"
 #include "engine/base/status_macros.h"
@@ -32,10 +36,23 @@ absl::StatusOr<PlanView> FindPlan(ClusterSnapshot cluster, const std::string& mo
                                           " there are plans of: ", absl::StrJoin(names, ", ")));
 }
 
+constexpr uint32_t kLongestPauseSeconds = 366 * 24 * 3600;
+
+absl::Status NobodyPauses() { return absl::UnimplementedError("hosts cannot be paused here"); }
+
+// The host that is named; else the worker that has passed the call on, which a certificate tells by itself.
+std::string HostMeant(const std::string& name, const grpc::CallbackServerContext& context,
+                      const std::optional<HostId>& caller) {
+  if (!name.empty() || caller) return name;
+  const auto worker = context.client_metadata().find(kForwardedBy);
+  if (worker == context.client_metadata().end()) return "";
+  return std::string(worker->second.data(), worker->second.size());
+}
+
 class ClusterService final : public v1::Cluster::CallbackService {
  public:
-  ClusterService(const ClusterView& cluster, ChangeNotifier& notifier)
-      : cluster_(cluster), notifier_(notifier) {}
+  ClusterService(const ClusterView& cluster, HostPauses* pauses, ChangeNotifier& notifier)
+      : cluster_(cluster), pauses_(pauses), notifier_(notifier) {}
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetClusterRequest*,
                                 v1::ClusterStatus* response) override {
@@ -62,15 +79,42 @@ class ClusterService final : public v1::Cluster::CallbackService {
     });
   }
 
+  // Writes a small file.
+  grpc::ServerUnaryReactor* Pause(grpc::CallbackServerContext* context, const v1::PauseRequest* request,
+                                  v1::PauseResponse*) override {
+    return Answer(context, [&]() -> absl::Status {
+      if (request->seconds() > kLongestPauseSeconds) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("seconds: at most ", kLongestPauseSeconds, ", a year"));
+      }
+      const absl::Time until =
+          request->seconds() == 0 ? absl::InfiniteFuture() : absl::Now() + absl::Seconds(request->seconds());
+      if (pauses_ == nullptr) return NobodyPauses();
+      const std::optional<HostId> caller = PeerId(*context->auth_context());
+      return pauses_->Pause(HostMeant(request->host(), *context, caller), until, caller);
+    });
+  }
+
+  grpc::ServerUnaryReactor* Resume(grpc::CallbackServerContext* context, const v1::ResumeHostRequest* request,
+                                   v1::ResumeHostResponse*) override {
+    return Answer(context, [&]() -> absl::Status {
+      if (pauses_ == nullptr) return NobodyPauses();
+      const std::optional<HostId> caller = PeerId(*context->auth_context());
+      return pauses_->Resume(HostMeant(request->host(), *context, caller), caller);
+    });
+  }
+
  private:
   const ClusterView& cluster_;
+  HostPauses* pauses_;
   ChangeNotifier& notifier_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, ChangeNotifier& notifier) {
-  return std::make_unique<ClusterService>(cluster, notifier);
+std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, HostPauses* pauses,
+                                                  ChangeNotifier& notifier) {
+  return std::make_unique<ClusterService>(cluster, pauses, notifier);
 }
 
 }  // namespace hearth

@@ -15,10 +15,6 @@
 namespace hearth {
 namespace {
 
-// Marks a forwarded call, so that workers which take each other for the coordinator do not forward in
-// circles.
-constexpr char kForwardedBy[] = "hearth-forwarded";
-
 bool IsPublic(const std::string& method) {
   constexpr std::array<std::string_view, 5> kServices = {"/hearth.v1.Generation/", "/hearth.v1.Models/",
                                                          "/hearth.v1.Cluster/", "/grpc.health.v1.Health/",
@@ -46,10 +42,10 @@ class RejectedCall final : public grpc::ServerGenericBidiReactor {
 class ForwardedCall final : public grpc::ServerGenericBidiReactor {
  public:
   ForwardedCall(grpc::GenericStub& stub, const grpc::GenericCallbackServerContext& context,
-                std::string coordinator)
+                const std::string& host, std::string coordinator)
       : coordinator_(std::move(coordinator)), upstream_(*this) {
     upstream_context_.set_deadline(context.deadline());
-    upstream_context_.AddMetadata(kForwardedBy, "1");
+    upstream_context_.AddMetadata(kForwardedBy, host);
     stub.PrepareBidiStreamingCall(&upstream_context_, context.method(), grpc::StubOptions(), &upstream_);
     upstream_.AddMultipleHolds(2);
     upstream_.StartRead(&response_);
@@ -104,15 +100,18 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
 
 class Forwarder final : public grpc::CallbackGenericService {
  public:
-  Forwarder(const std::string& coordinator, const ConnectionKey& key)
-      : coordinator_(coordinator), stub_(OpenChannel(coordinator, key, Arguments())) {}
+  Forwarder(std::string host, const std::string& coordinator, const ConnectionKey& key)
+      : host_(std::move(host)),
+        coordinator_(coordinator),
+        stub_(OpenChannel(coordinator, key, Arguments())) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
     if (absl::StartsWith(context->method(), "/hearth.v1.Membership/")) {
       // Called by the name by which it calls its coordinator.
       if (context->host() == coordinator_) {
-        return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
-                                 absl::StrCat(coordinator_, " is this host itself: name its coordinator's address")});
+        return new RejectedCall(
+            {grpc::StatusCode::FAILED_PRECONDITION,
+             absl::StrCat(coordinator_, " is this host itself: name its coordinator's address")});
       }
       return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
                                absl::StrCat("it is a worker of ", coordinator_, " and no coordinator: join ",
@@ -133,7 +132,7 @@ class Forwarder final : public grpc::CallbackGenericService {
            absl::StrCat("this host is a worker of ", coordinator_,
                         " and no coordinator; start the other worker with --join ", coordinator_)});
     }
-    return new ForwardedCall(stub_, *context, coordinator_);
+    return new ForwardedCall(stub_, *context, host_, coordinator_);
   }
 
  private:
@@ -143,15 +142,17 @@ class Forwarder final : public grpc::CallbackGenericService {
     return arguments;
   }
 
+  const std::string host_;
   const std::string coordinator_;
   grpc::GenericStub stub_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator,
+std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& host,
+                                                            const std::string& coordinator,
                                                             const ConnectionKey& key) {
-  return std::make_unique<Forwarder>(coordinator, key);
+  return std::make_unique<Forwarder>(host, coordinator, key);
 }
 
 }  // namespace hearth

@@ -12,10 +12,16 @@ class CallbackGenericService;
 
 namespace hearth {
 
+// A call that a worker has passed on carries the worker's name (any bytes) under this key, also so that
+// workers which take each other for the coordinator do not forward in circles.
+inline constexpr char kForwardedBy[] = "hearth-forwarded-bin";
+
 // Passes every call of the public API that reaches a worker on to its coordinator, byte by byte and with its
 // deadline and cancellation: clients may talk to any host. Other methods are UNIMPLEMENTED. UNAVAILABLE names
 // the coordinator when it does not answer, or when it turns out to be a worker itself.
-std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& coordinator,
+// `host` is the worker's name.
+std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& host,
+                                                            const std::string& coordinator,
                                                             const ConnectionKey& key = {});
 
 }  // namespace hearth

@@ -101,7 +101,7 @@ class CoordinatorServer final : public Server {
         schedulers_(std::make_shared<SchedulerPool>(models, options.scheduler)),
         services_{MakeGenerationService(*schedulers_, kept_requests_),
                   MakeModelsService(models, *schedulers_, notifier_),
-                  MakeClusterService(cluster, notifier_)} {}
+                  MakeClusterService(cluster, options.pauses, notifier_)} {}
 
   ~CoordinatorServer() override {
     models_.SetListener(nullptr);
@@ -185,8 +185,8 @@ class CoordinatorServer final : public Server {
 
 class WorkerServer final : public Server {
  public:
-  WorkerServer(const std::string& coordinator, const ConnectionKey& key)
-      : forwarder_(MakeForwarder(coordinator, key)) {}
+  WorkerServer(const std::string& host, const std::string& coordinator, const ConnectionKey& key)
+      : forwarder_(MakeForwarder(host, coordinator, key)) {}
   ~WorkerServer() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Listen(const ServerOptions& options) {
@@ -225,7 +225,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::StartForwarding(const ServerOpti
                                                                 const std::string& coordinator,
                                                                 const ConnectionKey& key) {
   grpc::EnableDefaultHealthCheckService(false);  // the coordinator's health is what clients ask about
-  auto server = std::make_unique<WorkerServer>(coordinator, key);
+  auto server = std::make_unique<WorkerServer>(options.host, coordinator, key);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
   return server;
 }

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "daemon/cluster_view.h"
+#include "daemon/host_pauses.h"
 #include "daemon/identity/home.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/scheduler.h"
@@ -29,6 +30,8 @@ struct ServerOptions {
   SchedulerOptions scheduler;
   StateStore* state =
       nullptr;  // where requests with an id outlive the server, which it outlives; null: nowhere
+  HostPauses* pauses = nullptr;  // of a coordinator, whose server it outlives; null: no host can be paused
+  std::string host;              // of this daemon: what a worker says who passes calls on
   // Adds further services; called for each port, before it opens.
   std::function<void(grpc::ServerBuilder&)> register_services;
 };

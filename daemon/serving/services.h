@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "daemon/cluster_view.h"
+#include "daemon/host_pauses.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/change_notifier.h"
 #include "daemon/scheduling/scheduler_pool.h"
@@ -26,10 +27,12 @@ inline constexpr int kMaxResponseBytes = 32 << 20;
 // Requests with an id are kept in `requests`.
 std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, KeptRequests& requests);
 
-// The services of models.proto and cluster.proto. What is passed outlives them.
+// The services of models.proto and cluster.proto. What is passed outlives them; without `pauses` no host can
+// be paused.
 std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, const SchedulerPool& schedulers,
                                                  ChangeNotifier& notifier);
-std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, ChangeNotifier& notifier);
+std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, HostPauses* pauses,
+                                                  ChangeNotifier& notifier);
 
 }  // namespace hearth
 

@@ -135,11 +135,13 @@ class JoiningTest(unittest.TestCase):
         self.assertIn("used already", self.refusal(code))
         self.assertIn("may not call", self.hearth("b", "unload", MODEL.stem).stderr)
         self.assertIn("coordinator's machine", self.hearth("b", "invite").stderr)
+        self.check_pause(alone)
 
         key = self.folder / "anna.key"
         self.ask("a", "key", "create", "--client", "anna", "--out", key)
         self.assertEqual(self.generate("c", "--key", key), alone)
         self.assertIn("may not call", self.hearth("c", "--key", key, "unload", MODEL.stem).stderr)
+        self.assertIn("may not call", self.hearth("c", "--key", key, "pause", "b").stderr)
         self.assertIn("anna", self.ask("a", "key", "list"))
         self.ask("a", "key", "revoke", "anna")
         self.assertIn("does not belong to this home", self.hearth("c", "--key", key, "models").stderr)
@@ -174,6 +176,18 @@ class JoiningTest(unittest.TestCase):
         self.assertEqual(text, whole)
         self.assertNotIn("b ", self.ask("a", "hosts"))
         self.check_wire()
+
+    def check_pause(self, alone):
+        """b pauses itself through its own daemon, and either of the two resumes it."""
+        self.assertIn("the coordinator leads", self.hearth("b", "pause", "a").stderr)
+        self.assertIn("the coordinator leads", self.hearth("a", "pause").stderr)
+        self.assertIn("b is not paused", self.hearth("b", "resume").stderr)
+        for where, words in (("a", ["resume", "b"]), ("b", ["resume"])):
+            self.ask("b", "pause", "--for", "2h")
+            self.assertIn("is left out: it is paused until", self.ask("a", "status"))
+            self.assertEqual(self.generate("b"), alone)
+            self.ask(where, *words)
+            self.ask("a", "status", "--wait-hosts", "2", "--timeout", PATIENCE_S)
 
     def reaches(self, port):
         """Whether c can open a connection to a's port."""

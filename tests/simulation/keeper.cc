@@ -349,7 +349,7 @@ bool Keeper::PrepareStep(std::vector<uint32_t>& lengths) {
   TakeOverCaches(static_cast<SimulatedPlan*>(step.former.get()), static_cast<SimulatedPlan*>(step.plan.get()),
                  lengths);
   const bool usable = step.plan != nullptr;
-  if (step.former != nullptr) slots_.Retire(std::move(step.former));
+  slots_.Retire();
   Kick();
   return usable;
 }

@@ -14,6 +14,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "daemon/channel/tensor_server.h"
 
 namespace hearth {
@@ -251,6 +252,96 @@ TEST_F(NodeTest, SequenceGoesOnWhenItsHostIsLostAndWhenItComesBack) {
   });
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   EXPECT_EQ(*tokens, expected);
+}
+
+// Hosts that leave a plan with notice: nothing is lost, the cached positions move as well.
+
+TEST_F(NodeTest, PausedHostGivesItsShareAwayWithoutLosingContext) {
+  const std::vector<TokenId> expected = Expected(40);
+  const auto coordinator = StartCoordinator();
+  auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  HostPauses& pauses = *coordinator->node().host_pauses();
+  const auto tokens = Generate(*model, 40, [&](size_t count) {
+    if (count == 10) {
+      const uint32_t length = model->decoder().SequenceLength(0);
+      EXPECT_GT(FindShare(coordinator->node().cluster_view().Snapshot(), "b")->head_groups, 0);
+      ASSERT_EQ(pauses.Pause("b", absl::InfiniteFuture(), std::nullopt), absl::OkStatus());
+      EXPECT_TRUE(coordinator->Await(Alone()));
+      EXPECT_TRUE(model->PrepareStep().ok());
+      EXPECT_EQ(model->decoder().SequenceLength(0), length);
+      EXPECT_THAT(coordinator->node().cluster_view().Snapshot().hosts[1].detail, HasSubstr("paused until"));
+      EXPECT_THAT(coordinator->node().cluster_view().Snapshot().plans[0].explanation,
+                  HasSubstr("Host b is left out: it is paused"));
+      // A host that is started anew is still paused.
+      worker.reset();
+      worker = StartWorker(*coordinator);
+      EXPECT_TRUE(coordinator->Await([](const ClusterSnapshot& snapshot) {
+        return snapshot.hosts[1].state == HostState::kAlive && !snapshot.hosts[1].detail.empty();
+      }));
+    }
+    if (count == 20) {
+      ASSERT_EQ(pauses.Resume("b", std::nullopt), absl::OkStatus());
+      EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+    }
+  });
+  EXPECT_EQ(tokens.value(), expected);
+}
+
+TEST_F(NodeTest, PauseOutlivesTheCoordinatorAndEndsByItself) {
+  auto coordinator = StartCoordinator();
+  const auto worker = StartWorker(*coordinator);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const absl::Time until = absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()) + 7);
+  ASSERT_TRUE(coordinator->node().host_pauses()->Pause("b", until, std::nullopt).ok());
+  ASSERT_TRUE(coordinator->Await(Alone()));
+  const int port = coordinator->port();
+  coordinator.reset();
+  coordinator = StartCoordinator(port);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  EXPECT_GE(absl::Now(), until);
+}
+
+TEST_F(NodeTest, PausesThatCannotBeAreRefused) {
+  const auto coordinator = StartCoordinator();
+  const auto worker = StartWorker(*coordinator);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  HostPauses& pauses = *coordinator->node().host_pauses();
+  const absl::Time forever = absl::InfiniteFuture();
+  EXPECT_EQ(pauses.Pause("a", forever, std::nullopt).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(pauses.Pause("", forever, std::nullopt).code(), absl::StatusCode::kFailedPrecondition);
+  const absl::Status unknown = pauses.Pause("c", forever, std::nullopt);
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("b"));
+  EXPECT_EQ(pauses.Resume("b", std::nullopt).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(NodeTest, HostYieldsToAGameAndComesBackWhenItIsOver) {
+  const std::vector<TokenId> expected = Expected(60);
+  const auto coordinator = StartCoordinator();
+  NodeOptions options = WorkerOptions(*coordinator);
+  options.yield = {.mode = YieldMode::kOn, .quiet = absl::Seconds(2), .root = dir_ + "/machine"};
+  const std::filesystem::path gpu = options.yield.root + "/sys/class/drm/card0/device";
+  std::filesystem::create_directories(gpu);
+  const auto play = [&](int percent) { std::ofstream(gpu / "gpu_busy_percent") << percent << "\n"; };
+  play(0);
+  const TestNode worker(options);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const auto tokens = Generate(*model, 60, [&](size_t count) {
+    if (count == 20) {
+      play(95);
+      EXPECT_TRUE(coordinator->Await(Alone()));
+      EXPECT_THAT(coordinator->node().cluster_view().Snapshot().hosts[1].detail,
+                  HasSubstr("it yields: another program uses 95 % of its graphics card"));
+    }
+    if (count == 40) {
+      play(0);
+      EXPECT_TRUE(coordinator->Await(SharedWith("b")));
+    }
+  });
+  EXPECT_EQ(tokens.value(), expected);
 }
 
 TEST_F(NodeTest, LossOfAHostWithoutHeadsCostsNoContext) {

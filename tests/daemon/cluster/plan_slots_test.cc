@@ -61,7 +61,10 @@ TEST(PlanSlots, WorkersHoldTheShardsOfAllPlansThatMayBeUsed) {
   slots.Prepare(MakePlan(3));
   EXPECT_EQ(slots.Wanted(Everybody).at("b").size(), 3u);
   slots.Prepare(nullptr);
-  slots.Retire(slots.TakeOver().former);
+  slots.TakeOver();
+  EXPECT_EQ(slots.Wanted(Everybody).at("b").size(), 2u)
+      << "the caches of the former one are being taken over";
+  slots.Retire();
   EXPECT_EQ(slots.Wanted(Everybody).at("b").size(), 1u);
 }
 
@@ -98,6 +101,18 @@ TEST(PlanSlots, MemoryOfTwoPlansCountsOnceAndThatOfLostHostsNot) {
   slots.Offer(MakePlan(2));
   EXPECT_EQ(slots.Held(Everybody), (ReservedBytes{{{"a", "cpu"}, 100}, {{"b", "cpu"}, 100}}));
   EXPECT_EQ(slots.Held(Nobody), (ReservedBytes{{{"a", "cpu"}, 100}}));
+}
+
+TEST(PlanSlots, FormerPlanCanBeLetGoOnceItsCachesAreTakenOver) {
+  PlanSlots slots;
+  slots.Offer(MakePlan(1));
+  slots.TakeOver();
+  slots.Offer(MakePlan(2));
+  slots.TakeOver();
+  EXPECT_EQ(slots.TakeRetired().size(), 0u);
+  slots.Retire();
+  slots.Retire();
+  EXPECT_EQ(slots.TakeRetired().size(), 1u) << "once";
 }
 
 }  // namespace

@@ -84,6 +84,30 @@ TEST_F(RosterCoreTest, SilentHostIsLostAtItsDeadlineAndWantsNothing) {
   EXPECT_TRUE(absl::IsUnavailable(core_.Report(b, Report("b", 1), 1300)));
 }
 
+TEST_F(RosterCoreTest, PausedHostSaysSoUntilItsTimeIsOver) {
+  const auto b = Open("b", 0);
+  core_.TakeEffects();
+  core_.SetPauses({{"id-b", {500, "it is paused"}}});
+  EXPECT_TRUE(core_.TakeEffects().changed);
+  EXPECT_EQ(core_.Find(b, 10)->problem(), "it is paused");
+  EXPECT_EQ(core_.NextDeadline(), 500u) << "before the host is found lost";
+  ASSERT_TRUE(core_.Report(b, Report("b", 2), 499).ok());
+  core_.TakeEffects();
+  core_.Tick(499);
+  EXPECT_FALSE(core_.TakeEffects().changed);
+  core_.Tick(500);
+  EXPECT_TRUE(core_.TakeEffects().changed);
+  EXPECT_EQ(core_.Find(b, 500)->problem(), "");
+}
+
+TEST_F(RosterCoreTest, HostThatComesBackIsStillPaused) {
+  core_.SetPauses({{"id-b", {UINT64_MAX, "it is paused"}}});
+  core_.Close(Open("b", 0), "it went away");
+  EXPECT_EQ(core_.Find(Open("b", 1000), 1000)->problem(), "it is paused");
+  core_.SetPauses({});
+  EXPECT_EQ(core_.hosts(1000)[0].problem(), "");
+}
+
 TEST_F(RosterCoreTest, LateProbeOfAFormerSessionChangesNothing) {
   const auto first = Open("b", 0);
   ASSERT_TRUE(core_.Report(first, Report("b", 2), 10).ok());

@@ -56,7 +56,7 @@ ALSO_GOOD = {
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt"}
-FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "key revoke"), ("hearth-model", "render")}  # the demo model has no chat template
+FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "key revoke"), ("hearth-model", "render")}  # the demo model has no chat template
 # A text is read, however long it is, which takes its time.
 LONGEST = {("hearth-model", "generate", "--prompt"): 4000, ("hearth-model", "embed", "--text"): 4000}
 # What waits for something that never comes takes no processor: after so many times the patience it hangs.

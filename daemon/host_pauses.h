@@ -1,0 +1,31 @@
+#ifndef HEARTH_DAEMON_HOST_PAUSES_H_
+#define HEARTH_DAEMON_HOST_PAUSES_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "daemon/identity/host_id.h"
+
+namespace hearth {
+
+// Who lets hosts pause: the border between the halves of the daemon, like ModelHost. Thread-safe.
+class HostPauses {
+ public:
+  virtual ~HostPauses() = default;
+
+  // The host gives its share to the others, without a stream's end, and takes none until `until`
+  // (InfiniteFuture: until it is resumed). `caller`: the id of the certificate that the caller has shown, if
+  // any: a host pauses and resumes none but itself (PERMISSION_DENIED). FAILED_PRECONDITION for the
+  // coordinator, which leads; NOT_FOUND for a host that is not there lists the names; UNAVAILABLE where it
+  // cannot be written down.
+  virtual absl::Status Pause(const std::string& host, absl::Time until,
+                             const std::optional<HostId>& caller) = 0;
+  // The same; FAILED_PRECONDITION where the host is not paused.
+  virtual absl::Status Resume(const std::string& host, const std::optional<HostId>& caller) = 0;
+};
+
+}  // namespace hearth
+
+#endif  // HEARTH_DAEMON_HOST_PAUSES_H_
