@@ -124,6 +124,16 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kModels);
   app.add_option("--model-name", config.model_name, "What clients call it; default: the file's name")
       ->group(kModels);
+  app.add_option("--models-dir", config.models_dir,
+                 "Directory of GGUF files: one is loaded when a request names it, and gives way to others "
+                 "when memory "
+                 "is short")
+      ->type_name("DIR")
+      ->group(kModels);
+  AddWholeNumber(app, "--models-idle", config.models_idle_minutes,
+                 "Minutes without requests after which such a model is unloaded; 0: never", 0u, 525600u)
+      ->type_name("MINUTES")
+      ->group(kModels);
   app.add_flag("--remember-models", config.remember_models,
                "Load again at the start what clients had loaded (`hearth load`) and not unloaded")
       ->group(kModels);
@@ -407,6 +417,10 @@ absl::Status CheckModels(const Config& config) {
     return absl::InvalidArgumentError(
         "--model: a worker gets its weights from the coordinator; give --model there");
   }
+  if (!config.join.empty() && !config.models_dir.empty()) {
+    return absl::InvalidArgumentError(
+        "--models-dir: a worker gets its weights from the coordinator; give --models-dir there");
+  }
   if (!config.model_name.empty() && config.models.size() != 1) {
     return absl::InvalidArgumentError("--model-name: needs exactly one --model");
   }
@@ -417,6 +431,7 @@ absl::Status CheckTexts(const Config& config) {
   HEARTH_RETURN_IF_ERROR(CheckName("--name", config.name));
   if (!config.model_name.empty()) HEARTH_RETURN_IF_ERROR(CheckName("--model-name", config.model_name));
   for (const std::string& path : config.models) HEARTH_RETURN_IF_ERROR(CheckPath("--model", path));
+  if (!config.models_dir.empty()) HEARTH_RETURN_IF_ERROR(CheckPath("--models-dir", config.models_dir));
   return CheckPath("--state-dir", config.state_dir);
 }
 

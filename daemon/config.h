@@ -45,9 +45,11 @@ struct Config {
   uint64_t cache_bytes = 0;  // of fetched weights; 0: half of the free disk
 
   // Models that are loaded at the start.
-  std::vector<std::string> models;  // paths
-  std::string model_name;           // what clients call it; for a single model only
-  bool remember_models = false;     // loads what clients had loaded before as well; a worker has none
+  std::vector<std::string> models;    // paths
+  std::string model_name;             // what clients call it; for a single model only
+  std::string models_dir;             // of models that are loaded when a request names them; empty: none
+  uint32_t models_idle_minutes = 30;  // without requests, after which such a model is unloaded; 0: never
+  bool remember_models = false;       // loads what clients had loaded before as well; a worker has none
   std::optional<uint32_t>
       context;  // positions per sequence, at most what it was made for; nullopt: what fits
   KvType kv_type = KvType::kF16;

@@ -95,6 +95,12 @@ absl::Status TakeDirectories(const Config& config) {
                                              "; stop it or choose another --state-dir"));
 }
 
+absl::Status CheckModelsDirectory(const Config& config) {
+  std::error_code error;
+  if (config.models_dir.empty() || fs::is_directory(config.models_dir, error)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--models-dir: ", config.models_dir, " is no directory"));
+}
+
 // Leaves the port in the file `name` of the runtime directory, which is the state's unless a service manager
 // gives one, whole or not at all, for scripts that start the daemon with port 0.
 absl::Status WritePortFile(const Config& config, const char* name, const std::string& address) {
@@ -180,6 +186,12 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
                                                     StateStore* state) {
   ServerOptions options;
   options.state = state;
+  if (!config.models_dir.empty()) {
+    // Past what remembers models: the directory has them.
+    options.on_demand = {node.model_host(), config.models_dir,
+                         config.models_idle_minutes == 0 ? absl::InfiniteDuration()
+                                                         : absl::Minutes(config.models_idle_minutes)};
+  }
   options.pauses = node.host_pauses();
   options.host = config.name;
   options.listen = config.listen;
@@ -273,6 +285,7 @@ Watchdog WatchOver(const ServiceManager& manager, Node& node, Server& server) {
 
 absl::Status Run(const Config& given, const ServiceManager& manager) {
   RaiseFileLimit();
+  HEARTH_RETURN_IF_ERROR(CheckModelsDirectory(given));
   HEARTH_RETURN_IF_ERROR(TakeDirectories(given));
   HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, FindHome(given));  // signals end it while it waits
   KeepFewPools();

@@ -11,6 +11,7 @@
 #include "client/command/proto_json.h"
 #include "client/command/status_text.h"
 #include "engine/base/output_file.h"
+#include "engine/base/printable.h"
 #include "engine/command_line/program.h"
 
 namespace hearth {
@@ -133,10 +134,12 @@ absl::Status RunModels(Client& client, bool json) {
   const auto models = client.ListModels();
   if (!models.ok()) return models.status();
   if (json) return Print(ToJsonLine(*models) + "\n");
-  if (models->models_size() == 0)
+  if (models->models_size() == 0 && models->available_size() == 0)
     std::fprintf(stderr, "No model is loaded; load one with `hearth load FILE.gguf`.\n");
   std::string text;
   for (const v1::ModelStatus& model : models->models()) absl::StrAppend(&text, ModelLine(model), "\n");
+  for (const std::string& name : models->available())
+    absl::StrAppend(&text, Printable(name), "  loaded when a request names it\n");
   return Print(text);
 }
 

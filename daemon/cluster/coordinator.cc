@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -77,13 +76,6 @@ void ShowTransfers(const Roster::Host& host, std::vector<TransferView>& transfer
                                            : absl::StrCat(PhaseName(shard.phase), ": ", shard.detail);
     transfers.push_back(std::move(transfer));
   }
-}
-
-// The file's own without its ending, and without the number of one part of many.
-std::string NameOfFile(const std::string& path) {
-  const std::optional<SplitName> split = ParseSplitName(path);
-  return split ? std::filesystem::path(split->stem).filename().string()
-               : std::filesystem::path(path).stem().string();
 }
 
 TlsContext TlsOf(const ConnectionKey& key) {
@@ -182,7 +174,7 @@ ReservedBytes Coordinator::HeldByOthers(const std::string& model) const {
 
 absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std::string& path) {
   HEARTH_RETURN_IF_ERROR(CheckPath("path", path));
-  const std::string chosen = name.empty() ? NameOfFile(path) : name;
+  const std::string chosen = name.empty() ? NameOfModelFile(path) : name;
   HEARTH_RETURN_IF_ERROR(CheckName(name.empty() ? "name (taken from the file's; give one)" : "name", chosen));
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
   std::unique_ptr<Entry> failed;

@@ -167,8 +167,9 @@ class OpenAiApi final : public HttpHandler {
     WithModels(exchange, [this, exchange](const v1::ListModelsResponse& models) {
       ordered_json list = ordered_json::array();
       for (const v1::ModelStatus& model : models.models()) {
-        if (model.state() == v1::MODEL_STATE_READY) list.push_back(ToJson(model));
+        if (model.state() == v1::MODEL_STATE_READY) list.push_back(ModelJson(model.name()));
       }
+      for (const std::string& name : models.available()) list.push_back(ModelJson(name));
       exchange->Send(JsonResponse({{"object", "list"}, {"data", std::move(list)}}));
     });
   }
@@ -189,7 +190,7 @@ class OpenAiApi final : public HttpHandler {
   }
 
   void SendModel(const v1::ModelStatus& model, Exchange& exchange) const {
-    if (model.state() == v1::MODEL_STATE_READY) return exchange.Send(JsonResponse(ToJson(model)));
+    if (model.state() == v1::MODEL_STATE_READY) return exchange.Send(JsonResponse(ModelJson(model.name())));
     Refuse(
         absl::UnavailableError(absl::StrCat("the model '", model.name(), "' is not ready: ", model.detail())),
         exchange);
@@ -222,8 +223,8 @@ class OpenAiApi final : public HttpHandler {
                            });
   }
 
-  ordered_json ToJson(const v1::ModelStatus& model) const {
-    return {{"id", model.name()}, {"object", "model"}, {"created", started_}, {"owned_by", "hearth"}};
+  ordered_json ModelJson(const std::string& name) const {
+    return {{"id", name}, {"object", "model"}, {"created", started_}, {"owned_by", "hearth"}};
   }
 
   void Complete(const HttpRequest& request, ExchangePtr exchange) {

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "daemon/scheduling/models_on_demand.h"
 #include "daemon/scheduling/text_stream.h"
 #include "daemon/serving/chat_request.h"
 #include "daemon/serving/continuation.h"
@@ -44,30 +45,23 @@ absl::Time GenerationDeadline(std::chrono::system_clock::time_point rpc_deadline
 
 class GenerationService final : public v1::Generation::CallbackService {
  public:
-  GenerationService(SchedulerPool& schedulers, KeptRequests& requests)
-      : schedulers_(schedulers), requests_(requests) {}
+  GenerationService(SchedulerPool& schedulers, ModelsOnDemand& models, KeptRequests& requests)
+      : schedulers_(schedulers), models_(models), requests_(requests) {}
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
                                                            const v1::GenerateRequest* request) override {
     absl::StatusOr<Continuation> continuation = ContinuationOf(*request, CallerOf(*context));
     if (!continuation.ok()) return Rejected(continuation.status());
-    if (request->text().size() > kReadAtOnceBytes || request->has_generated() ||
-        request->constraint_case() != v1::GenerateRequest::CONSTRAINT_NOT_SET) {
-      return ReadLater(*context, *request, *std::move(continuation));
-    }
-    const auto scheduler = schedulers_.Find(request->model());
-    if (!scheduler.ok()) return Rejected(scheduler.status());
-    auto stream = std::make_shared<GenerateStream>(*context);
-    stream->HoldUntilDone();
-    Begin(*scheduler, *request, *std::move(continuation), ArrivalOf(*context), stream);
-    return stream.get();
+    const bool at_once = request->text().size() <= kReadAtOnceBytes && !request->has_generated() &&
+                         request->constraint_case() == v1::GenerateRequest::CONSTRAINT_NOT_SET;
+    return Read(*context, *request, *std::move(continuation), at_once);
   }
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Chat(grpc::CallbackServerContext* context,
                                                        const v1::ChatRequest* request) override {
     absl::StatusOr<Continuation> continuation = ContinuationOf(*request, CallerOf(*context));
     if (!continuation.ok()) return Rejected(continuation.status());
-    return ReadLater(*context, *request, *std::move(continuation));
+    return Read(*context, *request, *std::move(continuation));
   }
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Resume(grpc::CallbackServerContext* context,
@@ -79,8 +73,8 @@ class GenerationService final : public v1::Generation::CallbackService {
     absl::StatusOr<Continuation> continuation = ContinuationOf(*request, *std::move(kept));
     if (!continuation.ok()) return Rejected(continuation.status());
     return continuation->kept->kind == RequestKind::kChat
-               ? ReadLater(*context, ContentOf<v1::ChatRequest>(*continuation->kept), *continuation)
-               : ReadLater(*context, ContentOf<v1::GenerateRequest>(*continuation->kept), *continuation);
+               ? Read(*context, ContentOf<v1::ChatRequest>(*continuation->kept), *continuation)
+               : Read(*context, ContentOf<v1::GenerateRequest>(*continuation->kept), *continuation);
   }
 
   grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext* context, const v1::CancelRequest* request,
@@ -99,23 +93,13 @@ class GenerationService final : public v1::Generation::CallbackService {
     const absl::Time now = absl::Now();
     const bool forever = context->deadline() == std::chrono::system_clock::time_point::max();
     const absl::Time deadline = forever ? absl::InfiniteFuture() : absl::FromChrono(context->deadline());
-    auto scheduler = schedulers_.Find(request->model());
-    absl::Status admitted = scheduler.ok() ? Admit() : scheduler.status();
-    if (!admitted.ok()) {
-      call->Reject(admitted);
-      return call.get();
-    }
     // The request is gRPC's, and gone when the client is.
-    Prepare([call, scheduler = *std::move(scheduler), request = *request, now, deadline] {
-      ServedModel& model = *scheduler->shared_model();
-      const EmbeddingTraits traits = model.embeddings();
-      const uint32_t most_tokens =
-          traits.whole_texts ? std::min(scheduler->context_length(), model.decoder().options().max_rows)
-                             : scheduler->context_length();
-      auto checked =
-          CheckEmbedRequest(request, traits, model.tokenizer(), scheduler->vocab_size(), most_tokens);
-      if (!checked.ok()) return call->Reject(checked.status());
-      call->Begin(scheduler, *std::move(checked), now, deadline);
+    models_.Find(request->model(), deadline, [this, call, request = *request, now, deadline](auto scheduler) {
+      const absl::Status admitted = scheduler.ok() ? Admit() : scheduler.status();
+      if (!admitted.ok()) return call->Reject(admitted);
+      Prepare([=, scheduler = *std::move(scheduler)] {
+        BeginEmbedding(call, scheduler, request, now, deadline);
+      });
     });
     return call.get();
   }
@@ -191,24 +175,42 @@ class GenerationService final : public v1::Generation::CallbackService {
     return request;
   }
 
-  // For what takes long to read: templates are programs, grammars become machines, and texts may be of
-  // megabytes. Threads of their own render, compile and tokenise them.
+  // Reads a request once its model is there. What may take long to read is read on threads of their own,
+  // unless `at_once`: templates are programs, grammars become machines, and texts may be of megabytes.
   template <class Request>
-  grpc::ServerWriteReactor<v1::GenerateResponse>* ReadLater(grpc::CallbackServerContext& context,
-                                                            const Request& request,
-                                                            Continuation continuation) {
-    auto scheduler = schedulers_.Find(request.model());
-    if (!scheduler.ok()) return Rejected(scheduler.status());
-    if (const absl::Status admitted = Admit(); !admitted.ok()) return Rejected(admitted);
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Read(grpc::CallbackServerContext& context,
+                                                       const Request& request, Continuation continuation,
+                                                       bool at_once = false) {
     auto stream = std::make_shared<GenerateStream>(context);
     stream->HoldUntilDone();
+    const Arrival arrival = ArrivalOf(context);
     // The request is gRPC's, and gone when the client is.
-    Prepare([this, stream, scheduler = *std::move(scheduler), request, continuation = std::move(continuation),
-             arrival = ArrivalOf(context)] {
-      if (stream->client_gone()) return;  // and needs no answer
-      Begin(scheduler, request, continuation, arrival, stream);
-    });
+    models_.Find(
+        request.model(), arrival.deadline,
+        [this, stream, request, continuation = std::move(continuation), arrival, at_once](auto scheduler) {
+          if (stream->client_gone()) return;  // and needs no answer
+          if (!scheduler.ok()) return stream->Reject(scheduler.status());
+          if (at_once) return Begin(*scheduler, request, continuation, arrival, stream);
+          if (const absl::Status admitted = Admit(); !admitted.ok()) return stream->Reject(admitted);
+          Prepare([=, this, scheduler = *std::move(scheduler)] {
+            if (!stream->client_gone()) Begin(scheduler, request, continuation, arrival, stream);
+          });
+        });
     return stream.get();
+  }
+
+  static void BeginEmbedding(const std::shared_ptr<EmbedCall>& call,
+                             const std::shared_ptr<Scheduler>& scheduler, const v1::EmbedRequest& request,
+                             absl::Time now, absl::Time deadline) {
+    ServedModel& model = *scheduler->shared_model();
+    const EmbeddingTraits traits = model.embeddings();
+    const uint32_t most_tokens =
+        traits.whole_texts ? std::min(scheduler->context_length(), model.decoder().options().max_rows)
+                           : scheduler->context_length();
+    auto checked =
+        CheckEmbedRequest(request, traits, model.tokenizer(), scheduler->vocab_size(), most_tokens);
+    if (!checked.ok()) return call->Reject(checked.status());
+    call->Begin(scheduler, *std::move(checked), now, deadline);
   }
 
   // Reads the request and hands it to the scheduler, or rejects it.
@@ -307,6 +309,7 @@ class GenerationService final : public v1::Generation::CallbackService {
   }
 
   SchedulerPool& schedulers_;
+  ModelsOnDemand& models_;
   KeptRequests& requests_;
   std::atomic<RequestId> last_id_ = 0;
   std::atomic<int> preparing_ = 0;  // requests in `preparation_`
@@ -315,8 +318,9 @@ class GenerationService final : public v1::Generation::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, KeptRequests& requests) {
-  return std::make_unique<GenerationService>(schedulers, requests);
+std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, ModelsOnDemand& models,
+                                                     KeptRequests& requests) {
+  return std::make_unique<GenerationService>(schedulers, models, requests);
 }
 
 }  // namespace hearth

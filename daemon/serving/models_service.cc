@@ -58,13 +58,15 @@ LoadStream::Update LoadUpdate(const ModelHost& host, const std::string& name) {
 
 class ModelsService final : public v1::Models::CallbackService {
  public:
-  ModelsService(ModelHost& host, const SchedulerPool& schedulers, ChangeNotifier& notifier)
-      : host_(host), schedulers_(schedulers), notifier_(notifier) {}
+  ModelsService(ModelHost& host, const SchedulerPool& schedulers, const ModelsOnDemand& on_demand,
+                ChangeNotifier& notifier)
+      : host_(host), schedulers_(schedulers), on_demand_(on_demand), notifier_(notifier) {}
 
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListModelsRequest*,
                                  v1::ListModelsResponse* response) override {
     return Answer(context, [&] {
       for (const ModelInfo& model : host_.List()) *response->add_models() = StatusOf(model);
+      for (std::string& name : on_demand_.Available()) response->add_available(std::move(name));
       return absl::OkStatus();
     });
   }
@@ -115,14 +117,15 @@ class ModelsService final : public v1::Models::CallbackService {
 
   ModelHost& host_;
   const SchedulerPool& schedulers_;
+  const ModelsOnDemand& on_demand_;
   ChangeNotifier& notifier_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, const SchedulerPool& schedulers,
-                                                 ChangeNotifier& notifier) {
-  return std::make_unique<ModelsService>(models, schedulers, notifier);
+                                                 const ModelsOnDemand& on_demand, ChangeNotifier& notifier) {
+  return std::make_unique<ModelsService>(models, schedulers, on_demand, notifier);
 }
 
 }  // namespace hearth

@@ -99,8 +99,9 @@ class CoordinatorServer final : public Server {
         requests_(options.scheduler.metrics),
         kept_requests_(options.state),
         schedulers_(std::make_shared<SchedulerPool>(models, options.scheduler)),
-        services_{MakeGenerationService(*schedulers_, kept_requests_),
-                  MakeModelsService(models, *schedulers_, notifier_),
+        on_demand_(std::make_shared<ModelsOnDemand>(*schedulers_, options.on_demand)),
+        services_{MakeGenerationService(*schedulers_, *on_demand_, kept_requests_),
+                  MakeModelsService(models, *schedulers_, *on_demand_, notifier_),
                   MakeClusterService(cluster, options.pauses, notifier_)} {}
 
   ~CoordinatorServer() override {
@@ -118,6 +119,7 @@ class CoordinatorServer final : public Server {
     health_ = std::make_shared<HealthUpdater>(models_, listener_.health());
     health_->OnChange();
     notifier_.Add(schedulers_);
+    notifier_.Add(on_demand_);
     notifier_.Add(health_);
     models_.SetListener([this] { notifier_.Notify(); });
     cluster_.SetListener([this] { notifier_.Notify(); });
@@ -151,8 +153,10 @@ class CoordinatorServer final : public Server {
   }
 
   void EndGenerations() override {
-    schedulers_->StopAll(
-        ComesBack(absl::UnavailableError("the daemon is stopping; send the request again once it is back")));
+    const absl::Status reason =
+        ComesBack(absl::UnavailableError("the daemon is stopping; send the request again once it is back"));
+    on_demand_->Stop(reason);
+    schedulers_->StopAll(reason);
   }
 
   void Shutdown(absl::Duration grace) override {
@@ -174,6 +178,7 @@ class CoordinatorServer final : public Server {
   const std::shared_ptr<GenerationMetrics> requests_;
   KeptRequests kept_requests_;
   std::shared_ptr<SchedulerPool> schedulers_;
+  const std::shared_ptr<ModelsOnDemand> on_demand_;
   const std::array<std::unique_ptr<grpc::Service>, 3> services_;
   Listener listener_;
   std::shared_ptr<HealthUpdater> health_;

@@ -12,6 +12,7 @@
 #include "daemon/host_pauses.h"
 #include "daemon/identity/home.h"
 #include "daemon/model_host.h"
+#include "daemon/scheduling/models_on_demand.h"
 #include "daemon/scheduling/scheduler.h"
 #include "daemon/state/state_store.h"
 
@@ -30,6 +31,7 @@ struct ServerOptions {
   SchedulerOptions scheduler;
   StateStore* state =
       nullptr;  // where requests with an id outlive the server, which it outlives; null: nowhere
+  OnDemandOptions on_demand;     // of a coordinator
   HostPauses* pauses = nullptr;  // of a coordinator, whose server it outlives; null: no host can be paused
   std::string host;              // of this daemon: what a worker says who passes calls on
   // Adds further services; called for each port, before it opens.

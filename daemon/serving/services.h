@@ -7,6 +7,7 @@
 #include "daemon/host_pauses.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/change_notifier.h"
+#include "daemon/scheduling/models_on_demand.h"
 #include "daemon/scheduling/scheduler_pool.h"
 #include "daemon/state/kept_requests.h"
 
@@ -25,12 +26,13 @@ inline constexpr size_t kMaxUnreadTokens = 1024;
 // Messages of embeddings are the largest that it sends.
 inline constexpr int kMaxResponseBytes = 32 << 20;
 // Requests with an id are kept in `requests`.
-std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, KeptRequests& requests);
+std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, ModelsOnDemand& models,
+                                                     KeptRequests& requests);
 
 // The services of models.proto and cluster.proto. What is passed outlives them; without `pauses` no host can
 // be paused.
 std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, const SchedulerPool& schedulers,
-                                                 ChangeNotifier& notifier);
+                                                 const ModelsOnDemand& on_demand, ChangeNotifier& notifier);
 std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, HostPauses* pauses,
                                                   ChangeNotifier& notifier);
 

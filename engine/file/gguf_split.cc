@@ -1,6 +1,7 @@
 #include "engine/file/gguf_split.h"
 
 #include <cstring>
+#include <filesystem>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -41,6 +42,12 @@ std::optional<SplitName> ParseSplitName(std::string_view path) {
   const std::optional<uint32_t> part = TakeNumber(text);
   if (!part || *part == 0 || *part > *parts) return std::nullopt;
   return SplitName{std::string(text), *part, *parts, std::string(path.substr(dot))};
+}
+
+std::string NameOfModelFile(const std::string& path) {
+  const std::optional<SplitName> split = ParseSplitName(path);
+  return split ? std::filesystem::path(split->stem).filename().string()
+               : std::filesystem::path(path).stem().string();
 }
 
 absl::StatusOr<std::optional<SplitPart>> ReadSplitPart(const GgufFile& file) {

@@ -28,6 +28,10 @@ struct SplitName {
 // nullopt for names of any other form.
 std::optional<SplitName> ParseSplitName(std::string_view path);
 
+// What a model is called after its file: the file's own name without its ending, and without the number of
+// one part of many.
+std::string NameOfModelFile(const std::string& path);
+
 // What the file says of itself: nullopt where it is whole. INVALID_ARGUMENT for impossible values.
 struct SplitPart {
   uint32_t part = 1;  // from 1, as in names

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <thread>
@@ -51,6 +52,48 @@ TEST(ModelOfTheCommandLine, ThatIsNotThereEndsTheDaemonWithItsPath) {
   const Ended ended = RunToItsEnd(folder.path() + "/a", "--model /no/such/model.gguf");
   EXPECT_EQ(ended.code, 1);
   EXPECT_THAT(ended.errors, HasSubstr("/no/such/model.gguf"));
+}
+
+TEST(ModelsDirectory, RequestLoadsTheModelThatItNamesAndAnotherGivesWay) {
+  const TemporaryFolder folder;
+  const std::string models = folder.path() + "/models";
+  std::filesystem::create_directories(models);
+  std::filesystem::copy_file(kPlainModel, models + "/plain.gguf");
+  std::filesystem::copy_file(kSparseModel, models + "/sparse.gguf");
+  const DaemonProcess daemon(
+      folder.path(), "a",
+      {"--device", "cpu,memory=6MiB,threads=1", "--context", "256", "--slots", "1", "--models-dir", models});
+  Client client(daemon.address());
+  const auto generate = [&](const std::string& model) {
+    v1::GenerateRequest request;
+    request.set_model(model);
+    request.set_text(kPrompt);
+    request.set_max_tokens(8);
+    request.mutable_sampling()->set_temperature(0);
+    std::string text;
+    const auto finished =
+        client.Generate(request, [&](const v1::GenerateResponse& event) { text += event.delta().text(); });
+    EXPECT_TRUE(finished.ok()) << finished.status();
+    return text;
+  };
+  const auto listed = client.ListModels();
+  EXPECT_EQ(listed->models_size(), 0);
+  EXPECT_THAT(listed->available(), ::testing::ElementsAre("plain", "sparse"));
+  const std::string plain = generate("plain");
+  EXPECT_FALSE(plain.empty());
+  EXPECT_FALSE(generate("sparse").empty());
+  EXPECT_THAT(client.ListModels()->available(), ::testing::ElementsAre("plain"));
+  EXPECT_EQ(generate("plain"), plain);
+  v1::GenerateRequest unknown;
+  unknown.set_model("nobody");
+  EXPECT_EQ(client.Generate(unknown, [](const auto&) {}).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(ModelsDirectory, ThatIsNotThereEndsTheDaemonWithItsPath) {
+  const TemporaryFolder folder;
+  const Ended ended = RunToItsEnd(folder.path() + "/a", "--models-dir /no/such/folder");
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.errors, HasSubstr("/no/such/folder is no directory"));
 }
 
 TEST(Context, WithoutFlagsTheCacheFitsWhatTheDeviceOffers) {

@@ -142,8 +142,8 @@ class FakeModel final : public ServedModel {
     return options;
   }
   explicit FakeModel(std::vector<TokenId> script = Bytes("abcdefghij"),
-                     DecoderOptions options = SmallOptions())
-      : decoder_(options, std::move(script)) {}
+                     DecoderOptions options = SmallOptions(), std::string name = "fake")
+      : name_(std::move(name)), decoder_(options, std::move(script)) {}
 
   const std::string& name() const override { return name_; }
   const std::string& digest() const override { return digest_; }
@@ -190,7 +190,7 @@ class FakeModel final : public ServedModel {
   }
 
  private:
-  const std::string name_ = "fake";
+  const std::string name_;
   const std::string digest_ = "sha256:00ff";
   const ByteTokenizer tokenizer_;
   ChatTemplates chat_;
