@@ -72,6 +72,10 @@ absl::Status RunResume(Client& client, const std::string& host, bool json);
 // Makes a key and writes it to the file `path`, which must not be there yet and which nobody else may read.
 absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, const std::string& path,
                           bool json);
+// Makes a key for HTTP and prints it. `authority`: a file, not there yet, for the home's authority; empty:
+// none.
+absl::Status RunCreateApiKey(Client& client, const v1::CreateKeyRequest& request,
+                             const std::string& authority, bool json);
 
 }  // namespace hearth
 

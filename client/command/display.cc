@@ -190,7 +190,8 @@ std::string MembersText(const v1::ListMembersResponse& members, bool hosts,
   std::string text;
   for (const v1::Member& member : members.members()) {
     if ((member.role() == v1::ROLE_HOST) != hosts) continue;
-    std::string state = member.role() == v1::ROLE_ADMIN ? "admin" : "client";
+    std::string state =
+        absl::StrCat(member.role() == v1::ROLE_ADMIN ? "admin" : "client", member.api_key() ? ", API" : "");
     if (cluster != nullptr) state = "not connected";
     for (int i = 0; cluster != nullptr && i < cluster->hosts_size(); ++i) {
       if (cluster->hosts(i).name() == member.name()) state = StateName(cluster->hosts(i));
@@ -198,11 +199,13 @@ std::string MembersText(const v1::ListMembersResponse& members, bool hosts,
     const absl::Time expires = absl::FromUnixSeconds(member.expires_unix_seconds());
     absl::StrAppend(&text, absl::StrFormat("%-20s %s  %-13s  until %s\n", Printable(member.name()),
                                            Printable(member.id().substr(0, 7)), state,
-                                           absl::FormatTime("%Y-%m-%d", expires, absl::UTCTimeZone())));
+                                           member.api_key()
+                                               ? "revoked"
+                                               : absl::FormatTime("%Y-%m-%d", expires, absl::UTCTimeZone())));
   }
   if (!text.empty()) return text;
   return hosts ? "no host has joined: `hearth invite` prints the command for another machine\n"
-               : "there are no keys: make one with `hearth key create --client NAME`\n";
+               : "there are no keys: make one with `hearth key create --client NAME`, for HTTP --api NAME\n";
 }
 
 }  // namespace hearth

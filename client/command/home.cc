@@ -89,4 +89,22 @@ absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, c
   return Print(absl::StrCat("wrote ", path, ": use it with `hearth --key ", path, "`\n"));
 }
 
+absl::Status RunCreateApiKey(Client& client, const v1::CreateKeyRequest& request,
+                             const std::string& authority, bool json) {
+  if (!authority.empty()) {
+    if (absl::Status status = OutputFile::Check(authority, Replace::kNever); !status.ok()) return status;
+  }
+  const absl::StatusOr<v1::Key> key = client.CreateKey(request);
+  if (!key.ok()) return key.status();
+  if (!authority.empty()) {
+    absl::Status status = WriteFile(authority, key->authority(), Replace::kNever);
+    if (!status.ok()) return status;
+  }
+  if (json) {
+    const nlohmann::ordered_json made = {{"key", key->api_key()}, {"authority", key->authority()}};
+    return Print(made.dump() + "\n");
+  }
+  return Print(Printable(key->api_key()) + "\n");
+}
+
 }  // namespace hearth

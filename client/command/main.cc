@@ -375,25 +375,43 @@ void AddKeys(CLI::App& main, const Common& common, Command& command) {
   CLI::App& key = *main.add_subcommand("key", "Keys of those who use the home from other machines");
   key.require_subcommand(1);
   key.fallthrough();
-  CLI::App& create = *key.add_subcommand("create", "Write a key to a file, for `hearth --key FILE`");
+  CLI::App& create = *key.add_subcommand("create", "Make a key: a file for gRPC, or a line for HTTP");
   auto request = std::make_shared<v1::CreateKeyRequest>();
   auto path = std::make_shared<std::string>();
-  create
-      .add_option_function<std::string>(
-          "--client", [=](const std::string& name) { request->set_name(name); }, "Whose it is")
-      ->type_name("NAME")
-      ->required();
+  auto authority = std::make_shared<std::string>();
+  CLI::Option_group* whose = create.add_option_group("whose");
+  whose
+      ->add_option_function<std::string>(
+          "--client", [=](const std::string& name) { request->set_name(name); },
+          "Of this one: write a file for `hearth --key FILE` and other gRPC clients")
+      ->type_name("NAME");
+  CLI::Option* api = whose->add_option_function<std::string>(
+      "--api",
+      [=](const std::string& name) {
+        request->set_name(name);
+        request->set_api_key(true);
+      },
+      "Of this one: print a key for browsers and programs that speak HTTP, once");
+  api->type_name("NAME");
+  whose->require_option(1);
   create
       .add_option_function<std::string>(
           "--role",
           [=](const std::string& role) {
             request->set_role(role == "admin" ? v1::ROLE_ADMIN : v1::ROLE_CLIENT);
           },
-          "client: generates and looks; admin: also loads, unloads, invites, forgets; default: client")
-      ->check(CLI::IsMember({"client", "admin"}).description(""));
-  create.add_option("--out", *path, "File to write; default: NAME.key")->type_name("FILE");
+          "client (or user): generates and looks; admin: also loads, unloads, invites, forgets; default: "
+          "client")
+      ->check(CLI::IsMember({"client", "user", "admin"}).description(""));
+  create.add_option("--out", *path, "File to write; default: NAME.key")->type_name("FILE")->excludes(api);
+  create
+      .add_option("--authority", *authority,
+                  "File to write: the home's authority, by which its HTTPS port is known")
+      ->type_name("FILE")
+      ->needs(api);
   create.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
+      if (request->api_key()) return RunCreateApiKey(client, *request, *authority, common.json);
       const std::string file = path->empty() ? request->name() + ".key" : *path;
       return RunCreateKey(client, *request, file, common.json);
     };

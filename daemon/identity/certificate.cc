@@ -1,10 +1,13 @@
 #include "daemon/identity/certificate.h"
 
+#include <openssl/err.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/identity/openssl_ptr.h"
@@ -20,6 +23,9 @@ constexpr size_t kSerialBytes = 16;
 constexpr absl::Duration kAuthorityLife = absl::Hours(24 * 365 * 30);
 constexpr char kAuthorityName[] = "Hearth home";
 constexpr char kHostNameEnd[] = ".hearth";
+constexpr char kServerName[] = "Hearth";
+constexpr size_t kMaxServerNames = 64;
+constexpr size_t kMaxDnsBytes = 253;
 constexpr std::array<std::pair<Role, absl::string_view>, 4> kRoles = {{{Role::kCoordinator, "coordinator"},
                                                                        {Role::kHost, "host"},
                                                                        {Role::kClient, "client"},
@@ -122,6 +128,45 @@ RequestPtr ReadRequest(absl::string_view pem) {
   return RequestPtr(PEM_read_bio_X509_REQ(ReadBio(pem).get(), nullptr, nullptr, nullptr));
 }
 
+// What a certificate says of its owner, as OpenSSL writes it.
+struct Owner {
+  std::string name;
+  std::string key_use;
+  std::string alternative_names;
+};
+
+absl::StatusOr<std::string> Issue(const Authority& authority, EVP_PKEY* key, const Owner& owner,
+                                  absl::Time now) {
+  const X509Ptr issuer = ReadX509(authority.certificate_pem);
+  const KeyPtr issuer_key = ReadKey(authority.key_pem);
+  if (issuer == nullptr || issuer_key == nullptr || X509_check_ca(issuer.get()) == 0) {
+    return absl::InvalidArgumentError("this is no authority of Hearth");
+  }
+  const X509Ptr x509 = NewX509(key, now - kClockTolerance, now + kCertificateLife);
+  SetName(X509_get_subject_name(x509.get()), owner.name);
+  HEARTH_CHECK(X509_set_issuer_name(x509.get(), X509_get_subject_name(issuer.get())) == 1);
+  AddExtension(x509.get(), issuer.get(), NID_basic_constraints, "critical,CA:FALSE");
+  AddExtension(x509.get(), issuer.get(), NID_key_usage, "critical,digitalSignature");
+  AddExtension(x509.get(), issuer.get(), NID_ext_key_usage, owner.key_use);
+  AddExtension(x509.get(), issuer.get(), NID_subject_alt_name, owner.alternative_names);
+  AddExtension(x509.get(), issuer.get(), NID_authority_key_identifier, "keyid");
+  return Sign(x509.get(), issuer_key.get());
+}
+
+// Letters, digits, dashes and dots: whatever else a machine is called would be read as more than a name.
+bool IsDnsName(const std::string& name) {
+  return !name.empty() && name.size() <= kMaxDnsBytes && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.';
+         });
+}
+
+bool IsAddress(const std::string& address) {
+  const OpensslPtr<ASN1_OCTET_STRING, ASN1_OCTET_STRING_free> parsed(a2i_IPADDRESS(address.c_str()));
+  ERR_clear_error();
+  return parsed != nullptr;
+}
+
 }  // namespace
 
 absl::string_view RoleName(Role role) {
@@ -204,23 +249,26 @@ Authority MakeAuthority(absl::Time now) {
 
 absl::StatusOr<std::string> IssueCertificate(const Authority& authority, const SigningRequest& request,
                                              Role role, absl::Time now) {
-  const X509Ptr issuer = ReadX509(authority.certificate_pem);
-  const KeyPtr issuer_key = ReadKey(authority.key_pem);
-  if (issuer == nullptr || issuer_key == nullptr || X509_check_ca(issuer.get()) == 0) {
-    return absl::InvalidArgumentError("this is no authority of Hearth");
-  }
   const RequestPtr asked = ReadRequest(request.pem);
   if (asked == nullptr) return NoRequest();
-  const X509Ptr x509 =
-      NewX509(X509_REQ_get0_pubkey(asked.get()), now - kClockTolerance, now + kCertificateLife);
-  SetName(X509_get_subject_name(x509.get()), request.name);
-  HEARTH_CHECK(X509_set_issuer_name(x509.get(), X509_get_subject_name(issuer.get())) == 1);
-  AddExtension(x509.get(), issuer.get(), NID_basic_constraints, "critical,CA:FALSE");
-  AddExtension(x509.get(), issuer.get(), NID_key_usage, "critical,digitalSignature");
-  AddExtension(x509.get(), issuer.get(), NID_ext_key_usage, KeyUse(role));
-  AddExtension(x509.get(), issuer.get(), NID_subject_alt_name, absl::StrCat("DNS:", RoleHostName(role)));
-  AddExtension(x509.get(), issuer.get(), NID_authority_key_identifier, "keyid");
-  return Sign(x509.get(), issuer_key.get());
+  return Issue(authority, X509_REQ_get0_pubkey(asked.get()),
+               {request.name, KeyUse(role), absl::StrCat("DNS:", RoleHostName(role))}, now);
+}
+
+absl::StatusOr<std::string> IssueServerCertificate(const Authority& authority, absl::string_view key_pem,
+                                                   const ServerNames& names, absl::Time now) {
+  const KeyPtr key = ReadKey(key_pem);
+  if (!IsP256(key.get())) return NoKey();
+  // Two names at least, so that they are never one role's.
+  std::string alternative = "DNS:localhost,IP:127.0.0.1,IP:::1";
+  size_t count = 0;
+  for (const std::string& host : names.hosts) {
+    if (IsDnsName(host) && ++count <= kMaxServerNames) absl::StrAppend(&alternative, ",DNS:", host);
+  }
+  for (const std::string& address : names.addresses) {
+    if (IsAddress(address) && ++count <= kMaxServerNames) absl::StrAppend(&alternative, ",IP:", address);
+  }
+  return Issue(authority, key.get(), {kServerName, "serverAuth", alternative}, now);
 }
 
 absl::Status CheckIssued(const Certificate& certificate, absl::string_view authority_pem) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -68,6 +69,17 @@ inline constexpr absl::Duration kClockTolerance = absl::Hours(24);
 // The authority's certificate for the key of `request`: PEM. INVALID_ARGUMENT for a damaged authority.
 absl::StatusOr<std::string> IssueCertificate(const Authority& authority, const SigningRequest& request,
                                              Role role, absl::Time now);
+
+// What other machines call this one.
+struct ServerNames {
+  std::vector<std::string> hosts;      // "nas", "nas.local"; what is no name of DNS is left out
+  std::vector<std::string> addresses;  // in numbers
+};
+// A certificate for web browsers and programs that speak HTTPS to one of `names`, also called "localhost". It
+// stands for no role, so those of the home do not take its owner for one of them. INVALID_ARGUMENT for a
+// damaged authority.
+absl::StatusOr<std::string> IssueServerCertificate(const Authority& authority, absl::string_view key_pem,
+                                                   const ServerNames& names, absl::Time now);
 
 // Whether the authority has issued the certificate: PERMISSION_DENIED where it has not.
 absl::Status CheckIssued(const Certificate& certificate, absl::string_view authority_pem);

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/identity/api_key.h"
 #include "engine/base/check.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -85,22 +87,57 @@ absl::StatusOr<ConnectionKey> Home::MakeKey(const std::string& name, Role role, 
   HEARTH_ASSIGN_OR_RETURN(const std::string request_pem, MakeSigningRequest(key.private_key_pem, name));
   HEARTH_ASSIGN_OR_RETURN(const SigningRequest request, ParseSigningRequest(request_pem));
   MutexLock lock(&mutex_);
-  if (!absl::IsNotFound(members_.Find(name, {Role::kClient, Role::kAdmin}).status())) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("there is a key called ", name, ": choose another name, or revoke that one first"));
-  }
+  HEARTH_RETURN_IF_ERROR(CheckKeyName(name));
   HEARTH_ASSIGN_OR_RETURN(key.certificate_pem, Issue(request, role));
   return key;
+}
+
+absl::StatusOr<std::string> Home::MakeApiKey(const std::string& name, Role role) {
+  HEARTH_RETURN_IF_ERROR(CheckName("the name", name));
+  const std::string key = hearth::MakeApiKey();
+  MutexLock lock(&mutex_);
+  HEARTH_RETURN_IF_ERROR(CheckKeyName(name));
+  HEARTH_RETURN_IF_ERROR(Add({*IdOfApiKey(key), role, name, absl::InfiniteFuture(), /*api_key=*/true}));
+  return key;
+}
+
+absl::StatusOr<Member> Home::RecogniseApiKey(absl::string_view key) const {
+  const std::optional<HostId> id = IdOfApiKey(key);
+  MutexLock lock(&mutex_);
+  const Member* const member = id ? members_.FindApiKey(*id) : nullptr;
+  if (member != nullptr) return *member;
+  return absl::UnauthenticatedError(
+      "the key is none of this home's, or was revoked: `hearth key create --api NAME` makes another");
+}
+
+absl::StatusOr<ConnectionKey> Home::MakeServerKey(const ServerNames& names) const {
+  ConnectionKey key;
+  key.private_key_pem = MakePrivateKey();
+  key.authority_pem = authority_.certificate_pem;
+  HEARTH_ASSIGN_OR_RETURN(key.certificate_pem,
+                          IssueServerCertificate(authority_, key.private_key_pem, names, clock_()));
+  return key;
+}
+
+absl::Status Home::CheckKeyName(const std::string& name) const {
+  if (absl::IsNotFound(members_.Find(name, {Role::kClient, Role::kAdmin}).status())) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat("there is a key called ", name, ": choose another name, or revoke that one first"));
 }
 
 absl::StatusOr<std::string> Home::Issue(const SigningRequest& request, Role role) {
   const absl::Time now = clock_();
   HEARTH_ASSIGN_OR_RETURN(std::string certificate, IssueCertificate(authority_, request, role, now));
+  HEARTH_RETURN_IF_ERROR(Add({request.id, role, request.name, now + kCertificateLife}));
+  return certificate;
+}
+
+absl::Status Home::Add(const Member& member) {
   Members members = members_;
-  HEARTH_RETURN_IF_ERROR(members.Add({request.id, role, request.name, now + kCertificateLife}));
+  HEARTH_RETURN_IF_ERROR(members.Add(member));
   HEARTH_RETURN_IF_ERROR(files_.Write(kMembers, members.Format()));
   members_ = std::move(members);
-  return certificate;
+  return absl::OkStatus();
 }
 
 std::vector<Member> Home::members() const {
@@ -139,7 +176,7 @@ absl::StatusOr<Member> Home::Recognise(absl::string_view certificate_pem) const 
     return absl::UnauthenticatedError(life.message());
   MutexLock lock(&mutex_);
   const Member* member = members_.Find(certificate->id);
-  if (member != nullptr && certificate->role == member->role) return *member;
+  if (member != nullptr && !member->api_key && certificate->role == member->role) return *member;
   return absl::PermissionDeniedError(
       absl::StrCat(certificate->name,
                    " does not belong to this home any more: join again with a code of `hearth invite`"));

@@ -44,6 +44,14 @@ class Home {
   // there is one of that name.
   absl::StatusOr<ConnectionKey> MakeKey(const std::string& name, Role role, const std::string& server);
 
+  // A key for HTTP (see api_key.h) for somebody who is a client or an admin: kept nowhere else.
+  // ALREADY_EXISTS as above, INVALID_ARGUMENT for a name that cannot be.
+  absl::StatusOr<std::string> MakeApiKey(const std::string& name, Role role);
+  // Whose key for HTTP this is. UNAUTHENTICATED where it is nobody's.
+  absl::StatusOr<Member> RecogniseApiKey(absl::string_view key) const;
+  // A key and certificate of this home for a port that speaks HTTPS, made anew.
+  absl::StatusOr<ConnectionKey> MakeServerKey(const ServerNames& names) const;
+
   std::vector<Member> members() const;
   // Takes somebody of these roles off the list, for good; see Members::Find for `who` and errors.
   absl::StatusOr<Member> Remove(absl::string_view who, absl::Span<const Role> roles);
@@ -57,6 +65,8 @@ class Home {
   Home(IdentityFiles files, Authority authority, ConnectionKey key, Members members, Clock clock);
   absl::StatusOr<std::string> Issue(const SigningRequest& request, Role role)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckKeyName(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Add(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const IdentityFiles files_;
   const Authority authority_;

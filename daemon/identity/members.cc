@@ -1,5 +1,7 @@
 #include "daemon/identity/members.h"
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 #include <optional>
 #include <tuple>
@@ -7,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "daemon/identity/base32.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -14,16 +17,31 @@
 namespace hearth {
 namespace {
 
-// "ROLE ID EXPIRES NAME", seconds since 1970; names may have blanks.
+constexpr absl::string_view kApiKey = "api-";
+constexpr char kNever[] = "never";
+
+std::optional<absl::Time> ParseExpiry(absl::string_view word) {
+  int64_t seconds = 0;
+  if (word == kNever) return absl::InfiniteFuture();
+  if (!absl::SimpleAtoi(word, &seconds)) return std::nullopt;
+  return absl::FromUnixSeconds(seconds);
+}
+
+std::string FormatExpiry(absl::Time expires) {
+  return expires == absl::InfiniteFuture() ? kNever : absl::StrCat(absl::ToUnixSeconds(expires));
+}
+
+// "ROLE ID EXPIRES NAME", seconds since 1970, or "api-ROLE ID never NAME"; names may have blanks.
 std::optional<Member> ParseLine(absl::string_view line) {
   const std::vector<std::string> words = absl::StrSplit(line, absl::MaxSplits(' ', 3));
   if (words.size() != 4) return std::nullopt;
-  const std::optional<Role> role = ParseRole(words[0]);
+  absl::string_view role_name = words[0];
+  const bool api_key = absl::ConsumePrefix(&role_name, kApiKey);
+  const std::optional<Role> role = ParseRole(role_name);
   const absl::StatusOr<HostId> id = ParseHostId(words[1]);
-  int64_t expires = 0;
-  if (!role || !id.ok() || !absl::SimpleAtoi(words[2], &expires) || !CheckName("", words[3]).ok())
-    return std::nullopt;
-  return Member{*id, *role, words[3], absl::FromUnixSeconds(expires)};
+  const std::optional<absl::Time> expires = ParseExpiry(words[2]);
+  if (!role || !id.ok() || !expires || !CheckName("", words[3]).ok()) return std::nullopt;
+  return Member{*id, *role, words[3], *expires, api_key};
 }
 
 bool IsCalled(const Member& member, absl::string_view who) {
@@ -38,8 +56,8 @@ bool IsCalled(const Member& member, absl::string_view who) {
 std::string Members::Format() const {
   std::string text;
   for (const auto& [id, member] : members_) {
-    absl::StrAppend(&text, RoleName(member.role), " ", id.Text(), " ", absl::ToUnixSeconds(member.expires),
-                    " ", member.name, "\n");
+    absl::StrAppend(&text, member.api_key ? kApiKey : "", RoleName(member.role), " ", id.Text(), " ",
+                    FormatExpiry(member.expires), " ", member.name, "\n");
   }
   return text;
 }
@@ -71,6 +89,15 @@ absl::Status Members::Add(const Member& member) {
 const Member* Members::Find(const HostId& id) const {
   const auto found = members_.find(id);
   return found == members_.end() ? nullptr : &found->second;
+}
+
+const Member* Members::FindApiKey(const HostId& id) const {
+  const Member* found = nullptr;
+  for (const auto& [known, member] : members_) {
+    const bool same = CRYPTO_memcmp(known.digest().data(), id.digest().data(), id.digest().size()) == 0;
+    if (same && member.api_key) found = &member;
+  }
+  return found;
 }
 
 absl::StatusOr<Member> Members::Find(absl::string_view who, absl::Span<const Role> roles) const {

@@ -14,12 +14,13 @@
 
 namespace hearth {
 
-// Somebody whom a home has given a certificate.
+// Somebody whom a home has given a certificate, or a key for HTTP (see api_key.h).
 struct Member {
   HostId id;
   Role role = Role::kHost;
-  std::string name;    // a label
-  absl::Time expires;  // the certificate
+  std::string name;      // a label
+  absl::Time expires;    // the certificate; a key for HTTP never does
+  bool api_key = false;  // has the key for HTTP with this id, and no certificate
 
   bool operator==(const Member&) const = default;
 };
@@ -38,6 +39,8 @@ class Members {
   absl::Status Add(const Member& member);
   // Null where nobody has the key.
   const Member* Find(const HostId& id) const;
+  // Whose key for HTTP has this id; takes as long for any id. Null where nobody's has.
+  const Member* FindApiKey(const HostId& id) const;
   // The only one of these roles with this name, id or short id. NOT_FOUND lists the names;
   // FAILED_PRECONDITION lists the ids where several have the name.
   absl::StatusOr<Member> Find(absl::string_view who, absl::Span<const Role> roles) const;

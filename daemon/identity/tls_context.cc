@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/identity/openssl_ptr.h"
 
 namespace hearth {
@@ -45,6 +46,35 @@ absl::StatusOr<TlsContext> MakeTlsContext(const ConnectionKey& key) {
 TlsContext MakeStrangersTlsContext() {
   TlsContext context = NewContext();
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
+  return context;
+}
+
+absl::StatusOr<TlsContext> MakeServerTlsContext(absl::string_view certificates_pem,
+                                                absl::string_view key_pem) {
+  TlsContext context = NewContext();
+  HEARTH_CHECK(SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) == 1);
+  HEARTH_CHECK(SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
+  const BioPtr certificates = ReadBio(certificates_pem);
+  const auto next = [&] { return X509Ptr(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr)); };
+  const X509Ptr own = next();
+  if (own == nullptr || SSL_CTX_use_certificate(context.get(), own.get()) != 1) {
+    return absl::InvalidArgumentError(absl::StrCat("no certificate in PEM: ", TakeOpensslError()));
+  }
+  while (const X509Ptr issuer = next()) {
+    if (SSL_CTX_add1_chain_cert(context.get(), issuer.get()) != 1) break;
+  }
+  TakeOpensslError();  // the end of the text
+  const KeyPtr key = ReadKey(key_pem);
+  if (key == nullptr) {
+    TakeOpensslError();
+    return absl::InvalidArgumentError("no private key in PEM without a pass phrase");
+  }
+  if (X509_check_private_key(own.get(), key.get()) != 1 ||
+      SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1) {
+    TakeOpensslError();
+    return absl::InvalidArgumentError("the private key is not that of the certificate");
+  }
   return context;
 }
 

@@ -22,6 +22,11 @@ absl::StatusOr<TlsContext> MakeTlsContext(const ConnectionKey& key);
 // For a caller that has no key yet and looks at the other end's certificates itself.
 TlsContext MakeStrangersTlsContext();
 
+// The server's end for browsers and programs, which show no certificate: TLS 1.2 or later. The first of the
+// certificates is the key's, those behind it its issuers'. INVALID_ARGUMENT says what is wrong with which.
+absl::StatusOr<TlsContext> MakeServerTlsContext(absl::string_view certificates_pem,
+                                                absl::string_view key_pem);
+
 // The certificate of the other end after a handshake. UNAUTHENTICATED where it has shown none of Hearth's.
 absl::StatusOr<Certificate> PeerOf(const ssl_st* connection);
 // The last certificate that the other end, a server, has shown: its authority's.

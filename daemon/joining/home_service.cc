@@ -37,7 +37,8 @@ v1::Member ToProto(const Member& member) {
   proto.set_id(member.id.Text());
   proto.set_name(member.name);
   proto.set_role(ToProto(member.role));
-  proto.set_expires_unix_seconds(absl::ToUnixSeconds(member.expires));
+  proto.set_api_key(member.api_key);
+  if (!member.api_key) proto.set_expires_unix_seconds(absl::ToUnixSeconds(member.expires));
   return proto;
 }
 
@@ -121,8 +122,13 @@ class HomeService final : public v1::Home::CallbackService {
       return absl::InvalidArgumentError("role: a host joins by a code of `hearth invite`");
     }
     const Role role = request.role() == v1::ROLE_ADMIN ? Role::kAdmin : Role::kClient;
-    HEARTH_ASSIGN_OR_RETURN(const ConnectionKey made, home_.MakeKey(request.name(), role, lan_.server()));
     v1::Key key;
+    if (request.api_key()) {
+      HEARTH_ASSIGN_OR_RETURN(*key.mutable_api_key(), home_.MakeApiKey(request.name(), role));
+      key.set_authority(home_.key().authority_pem);
+      return key;
+    }
+    HEARTH_ASSIGN_OR_RETURN(const ConnectionKey made, home_.MakeKey(request.name(), role, lan_.server()));
     key.set_file(FormatConnectionKey(made));
     return key;
   }

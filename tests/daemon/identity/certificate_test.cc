@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "daemon/identity/openssl_ptr.h"
+
 namespace hearth {
 namespace {
 
@@ -39,6 +41,35 @@ TEST(Certificate, OfAnotherAuthorityOrOfNoneIsNotOfThisHome) {
   const Certificate authority = ParseCertificate(ours.certificate_pem).value();
   EXPECT_EQ(authority.role, std::nullopt);
   EXPECT_FALSE(CheckIssued(authority, ours.certificate_pem).ok());
+}
+
+TEST(Certificate, OfAServerNamesTheMachineAndNoRole) {
+  const Authority authority = MakeAuthority(kNow);
+  const std::string key = MakePrivateKey();
+  const ServerNames names = {{"nas", "nas.local", "coordinator.hearth", "a,DNS:evil.example", "", "b c"},
+                             {"192.168.1.10", "fe80::1", "x", "1.2.3.4,DNS:evil.example"}};
+  const auto issued = IssueServerCertificate(authority, key, names, kNow);
+  ASSERT_TRUE(issued.ok()) << issued.status();
+  const Certificate certificate = ParseCertificate(*issued).value();
+  EXPECT_EQ(certificate.role, std::nullopt);
+  EXPECT_TRUE(CheckIssued(certificate, authority.certificate_pem).ok());
+  const X509Ptr x509 = ReadX509(*issued);
+  for (const char* host : {"localhost", "nas", "nas.local"}) {
+    EXPECT_EQ(X509_check_host(x509.get(), host, 0, 0, nullptr), 1) << host;
+  }
+  EXPECT_EQ(X509_check_host(x509.get(), "evil.example", 0, 0, nullptr), 0);
+  for (const char* address : {"127.0.0.1", "::1", "192.168.1.10", "fe80::1"}) {
+    EXPECT_EQ(X509_check_ip_asc(x509.get(), address, 0), 1) << address;
+  }
+  EXPECT_EQ(X509_check_ip_asc(x509.get(), "1.2.3.4", 0), 0);
+}
+
+TEST(Certificate, OfAServerWithoutAnyNamesIsForThisMachineAlone) {
+  const auto issued = IssueServerCertificate(MakeAuthority(kNow), MakePrivateKey(), {}, kNow);
+  ASSERT_TRUE(issued.ok()) << issued.status();
+  EXPECT_EQ(ParseCertificate(*issued)->role, std::nullopt);
+  EXPECT_FALSE(IssueServerCertificate({}, MakePrivateKey(), {}, kNow).ok());
+  EXPECT_FALSE(IssueServerCertificate(MakeAuthority(kNow), "no key", {}, kNow).ok());
 }
 
 TEST(Certificate, MemberCannotIssueCertificates) {

@@ -3,14 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
+#include "absl/strings/ascii.h"
+#include "daemon/identity/api_key.h"
 #include "tests/daemon/identity/temporary_state.h"
 
 namespace hearth {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 class HomeTest : public ::testing::Test {
@@ -74,6 +78,65 @@ TEST_F(HomeTest, RemovedMemberIsToldAndItsCertificateCountsNoMore) {
   EXPECT_EQ(removed, std::vector{ParseCertificate(certificate)->id});
   EXPECT_EQ(home_->Recognise(certificate).status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(Open(state_.path())->Recognise(certificate).status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(HomeTest, KeyForHttpIsKnownUntilItIsRevokedAndAcrossRestarts) {
+  const std::string key = home_->MakeApiKey("anna", Role::kAdmin).value();
+  for (const bool restarted : {false, true}) {
+    if (restarted) home_ = Open(state_.path());
+    const auto owner = home_->RecogniseApiKey(key);
+    ASSERT_TRUE(owner.ok()) << owner.status();
+    EXPECT_EQ(owner->name, "anna");
+    EXPECT_EQ(owner->role, Role::kAdmin);
+    EXPECT_TRUE(owner->api_key);
+  }
+  std::vector<HostId> removed;
+  home_->SetRemovedListener([&](const HostId& id) { removed.push_back(id); });
+  ASSERT_TRUE(home_->Remove("anna", {Role::kClient, Role::kAdmin}).ok());
+  EXPECT_THAT(removed, SizeIs(1));
+  EXPECT_EQ(home_->RecogniseApiKey(key).status().code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(Open(state_.path())->RecogniseApiKey(key).status().code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(HomeTest, WrongTruncatedAndEmptyKeysForHttpAreNobodys) {
+  const std::string key = home_->MakeApiKey("anna", Role::kClient).value();
+  for (const std::string& wrong : {std::string(), key.substr(0, key.size() - 1), key + "a", key.substr(7),
+                                   MakeApiKey(), home_->members()[0].id.Text(), std::string("hearth-")}) {
+    EXPECT_EQ(home_->RecogniseApiKey(wrong).status().code(), absl::StatusCode::kUnauthenticated) << wrong;
+  }
+}
+
+TEST_F(HomeTest, NothingThatIsKeptOrListedHasTheKeyForHttp) {
+  const std::string key = home_->MakeApiKey("anna", Role::kClient).value();
+  const std::string secret = key.substr(7);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(state_.path())) {
+    if (!entry.is_regular_file()) continue;
+    std::ifstream file(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    EXPECT_THAT(absl::AsciiStrToLower(text), Not(HasSubstr(secret))) << entry.path();
+    EXPECT_EQ(entry.status().permissions() & std::filesystem::perms::all,
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << entry.path();
+  }
+  const Member member = home_->members().at(0);
+  EXPECT_THAT(absl::AsciiStrToLower(member.id.Text() + member.name), Not(HasSubstr(secret.substr(0, 7))));
+}
+
+TEST_F(HomeTest, NameOfAKeyIsTakenWhateverItsKind) {
+  ASSERT_TRUE(home_->MakeApiKey("anna", Role::kClient).ok());
+  ASSERT_TRUE(home_->MakeKey("berta", Role::kClient, "").ok());
+  for (const char* name : {"anna", "berta"}) {
+    EXPECT_EQ(home_->MakeApiKey(name, Role::kClient).status().code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(home_->MakeKey(name, Role::kClient, "").status().code(), absl::StatusCode::kAlreadyExists);
+  }
+  EXPECT_EQ(home_->MakeApiKey("two\nlines", Role::kClient).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(HomeTest, CertificateForHttpsMakesNobodyAMember) {
+  const ConnectionKey key = home_->MakeServerKey({{"nas"}, {"192.168.1.10"}}).value();
+  EXPECT_FALSE(home_->Recognise(key.certificate_pem).ok());
+  EXPECT_TRUE(home_->members().empty());
 }
 
 TEST_F(HomeTest, StrangersAndExpiredCertificatesAreNotRecognised) {

@@ -25,10 +25,36 @@ TEST(Members, ComeBackFromTheirText) {
   EXPECT_TRUE(Members::Parse("")->List().empty());
 }
 
+Member MakeApiMember(uint8_t seed, const std::string& name, Role role) {
+  Member member = MakeMember(seed, name, role);
+  member.api_key = true;
+  member.expires = absl::InfiniteFuture();
+  return member;
+}
+
+TEST(Members, OwnersOfKeysForHttpComeBackFromTheirText) {
+  Members members;
+  ASSERT_TRUE(members.Add(MakeApiMember(1, "laptop of anna", Role::kClient)).ok());
+  ASSERT_TRUE(members.Add(MakeApiMember(2, "berta", Role::kAdmin)).ok());
+  ASSERT_TRUE(members.Add(MakeMember(3, "carl", Role::kAdmin)).ok());
+  EXPECT_EQ(Members::Parse(members.Format())->List(), members.List());
+}
+
+TEST(Members, KeyForHttpIsFoundByItsIdAlone) {
+  Members members;
+  const Member key = MakeApiMember(1, "anna", Role::kClient), certificate = MakeMember(2, "b", Role::kAdmin);
+  ASSERT_TRUE(members.Add(key).ok());
+  ASSERT_TRUE(members.Add(certificate).ok());
+  ASSERT_NE(members.FindApiKey(key.id), nullptr);
+  EXPECT_EQ(*members.FindApiKey(key.id), key);
+  EXPECT_EQ(members.FindApiKey(certificate.id), nullptr);
+  EXPECT_EQ(members.FindApiKey(MakeMember(3, "c").id), nullptr);
+}
+
 TEST(Members, DamagedLineIsNamed) {
   Members members;
   ASSERT_TRUE(members.Add(MakeMember(1, "b")).ok());
-  for (const char* line : {"host", "host X 1 b", "king A 1 b", "\x01"}) {
+  for (const char* line : {"host", "host X 1 b", "king A 1 b", "api- X never b", "\x01"}) {
     EXPECT_THAT(Members::Parse(members.Format() + line).status().message(), HasSubstr("line 2 ")) << line;
   }
 }

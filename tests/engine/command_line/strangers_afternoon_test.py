@@ -36,7 +36,7 @@ GOOD = {
     "model": "{folder}/model.gguf", "--model": "{folder}/model.gguf", "input": "{folder}/model.gguf",
     "output": "{new}", "--out": "{new}", "type": "Q4_0", "--tokens": "1,2,3", "--text": "{folder}/text",
     "--cluster": "{folder}/cluster.json", "file": "{folder}/model.gguf", "--messages": "{folder}/messages.json",
-    "host": "no-such-host", "--client": "{unique}",
+    "host": "no-such-host",
 }
 # Of single commands: what is required differently, or makes them quick or end at all.
 ALSO_GOOD = {
@@ -46,6 +46,7 @@ ALSO_GOOD = {
     ("hearth", "status"): {"--timeout": "1"},
     ("hearth", "load"): {"--name": "{unique}"},
     ("hearth", "unload"): {"model": "no-such-model"},
+    ("hearth", "key create"): {"--client": "{unique}"},
     ("hearth", "key revoke"): {"name": "no-such-key"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
@@ -55,7 +56,7 @@ ALSO_GOOD = {
     ("hearthd", ""): {"--listen": "127.0.0.1:0", "--http": "off", "--state-dir": "{new}", "--log-level": "off", "--name": "stranger"},
 }
 # Values that exclude the good one of another argument.
-INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt"}
+INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client"}
 FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "key revoke"), ("hearth-model", "render")}  # the demo model has no chat template
 # A text is read, however long it is, which takes its time.
 LONGEST = {("hearth-model", "generate", "--prompt"): 4000, ("hearth-model", "embed", "--text"): 4000}

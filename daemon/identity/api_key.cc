@@ -1,0 +1,37 @@
+#include "daemon/identity/api_key.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <array>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/identity/base32.h"
+#include "engine/base/check.h"
+
+namespace hearth {
+namespace {
+
+constexpr absl::string_view kKeyPrefix = "hearth-";
+constexpr size_t kKeySecretBytes = 20;
+constexpr size_t kKeyBytes = kKeyPrefix.size() + kKeySecretBytes * 8 / 5;
+
+}  // namespace
+
+std::string MakeApiKey() {
+  std::array<uint8_t, kKeySecretBytes> secret;
+  HEARTH_CHECK(RAND_bytes(secret.data(), static_cast<int>(secret.size())) == 1);
+  return absl::StrCat(kKeyPrefix, absl::AsciiStrToLower(EncodeBase32(secret)));
+}
+
+std::optional<HostId> IdOfApiKey(absl::string_view key) {
+  // What does not begin so might have the hash of something that is no secret, such as a public key.
+  if (key.size() != kKeyBytes || !absl::StartsWith(key, kKeyPrefix)) return std::nullopt;
+  HostId::Digest digest;
+  HEARTH_CHECK(EVP_Digest(key.data(), key.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
+  return HostId(digest);
+}
+
+}  // namespace hearth
