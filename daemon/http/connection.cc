@@ -8,6 +8,7 @@
 #include <boost/beast/http/status.hpp>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -50,7 +51,19 @@ std::string Field(const http::fields& fields, http::field name) {
   return std::string(value.data(), value.size());
 }
 
-HttpRequest ToRequest(http::request<http::string_body> message, bool from_this_machine) {
+// "Bearer KEY" in the one header, or KEY in the other.
+std::string KeyOf(const http::fields& fields) {
+  constexpr absl::string_view kScheme = "Bearer ";
+  const std::string shown = Field(fields, http::field::authorization);
+  if (absl::StartsWithIgnoreCase(shown, kScheme)) {
+    return std::string(absl::StripAsciiWhitespace(absl::string_view(shown).substr(kScheme.size())));
+  }
+  const auto key = fields["x-api-key"];
+  return std::string(key.data(), key.size());
+}
+
+// All but the body.
+HttpRequest ToRequest(const http::request<http::string_body>& message, const asio::ip::address& client) {
   HttpRequest request;
   request.method = std::string(message.method_string());
   if (request.method == "HEAD") request.method = "GET";
@@ -61,11 +74,18 @@ HttpRequest ToRequest(http::request<http::string_body> message, bool from_this_m
   request.requested_headers = Field(message, http::field::access_control_request_headers);
   request.host = Field(message, http::field::host);
   request.if_none_match = Field(message, http::field::if_none_match);
-  request.from_this_machine = from_this_machine;
+  request.client = client.to_string();
+  request.from_this_machine = IsLoopback(client);
+  request.key = KeyOf(message);
+  request.has_body = message.chunked() || message.has_content_length();
   const auto last_event_id = message["Last-Event-ID"];
   request.last_event_id = std::string(last_event_id.data(), last_event_id.size());
-  request.body = std::move(message.body());
   return request;
+}
+
+asio::ip::address AddressOf(const asio::ip::tcp::socket& socket) {
+  error_code gone;
+  return socket.remote_endpoint(gone).address();
 }
 
 }  // namespace
@@ -91,6 +111,7 @@ class ConnectionExchange final : public Exchange {
   }
   void EndStream() override { connection_->EndStream(); }
   void WhenGone(std::function<void()> gone) override { connection_->WhenGone(std::move(gone)); }
+  void Abort() override { connection_->Close(); }
 
  private:
   // The connection has the context that letting go of the work touches, so it goes last.
@@ -98,16 +119,41 @@ class ConnectionExchange final : public Exchange {
   asio::executor_work_guard<asio::any_io_executor> work_;
 };
 
-Connection::Connection(std::shared_ptr<asio::io_context> context, Tcp::socket socket, HttpHandler& handler,
-                       const HttpLimits& limits, std::function<void(Connection*)> closed)
+Connection::Connection(std::shared_ptr<asio::io_context> context, Tcp::socket socket, asio::ssl::context* tls,
+                       HttpHandler& handler, const HttpLimits& limits,
+                       std::function<void(Connection*)> closed)
     : context_(std::move(context)),
-      socket_(std::move(socket)),
+      stream_(std::move(socket), tls),
+      client_(AddressOf(stream_.socket())),
       handler_(handler),
       limits_(limits),
       closed_(std::move(closed)),
-      deadline_(socket_.get_executor()) {}
+      deadline_(executor()) {}
 
 void Connection::Start() {
+  if (!stream_.encrypted()) return BecomeIdle();
+  state_ = State::kHandshake;
+  SetDeadline(limits_.handshake);
+  stream_.AsyncPeek([self = shared_from_this()](const error_code& error, uint8_t byte) {
+    if (error) return self->Close();
+    self->OnFirstByte(byte);
+  });
+}
+
+void Connection::OnFirstByte(uint8_t byte) {
+  if (byte != HttpStream::kTlsFirstByte) {
+    stream_.BecomePlain();
+    return Refuse(400, "this port speaks HTTPS: ask it by https:// in place of http://");
+  }
+  stream_.AsyncHandshake([self = shared_from_this()](const error_code& error) {
+    if (self->state_ == State::kClosed) return;
+    if (error) return self->Close();
+    self->BecomeIdle();
+  });
+}
+
+void Connection::BecomeIdle() {
+  state_ = State::kIdle;
   SetDeadline(limits_.idle);
   Read();
 }
@@ -121,8 +167,7 @@ void Connection::StopSoon() {
 void Connection::Close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
-  error_code ignored;
-  socket_.close(ignored);
+  stream_.Close();
   deadline_.cancel();
   if (!writing_) out_.clear();  // else when the write ends: it reads from the first piece
   if (auto gone = std::exchange(gone_, nullptr)) gone();
@@ -133,7 +178,7 @@ void Connection::Read() {
   if (reading_ || input_ended_ || state_ == State::kClosed) return;
   if (state_ == State::kAnswering && pending_.size() >= limits_.ahead_bytes) return;
   reading_ = true;
-  socket_.async_read_some(
+  stream_.AsyncReadSome(
       asio::buffer(read_buffer_),
       [self = shared_from_this()](const error_code& error, size_t bytes) { self->OnRead(error, bytes); });
 }
@@ -162,6 +207,7 @@ void Connection::Parse() {
     pending_.erase(0, used);
     if (error && error != http::error::need_more) return OnParseError(error);
     if (state_ == State::kHeader && parser_->is_header_done()) OnHeader();
+    if (state_ == State::kAnswering) return;  // refused
     if (parser_->is_done()) return Dispatch();
     if (used == 0) break;
   }
@@ -180,6 +226,8 @@ void Connection::BeginRequest() {
 
 void Connection::OnHeader() {
   state_ = State::kBody;
+  if (auto refusal = handler_.RefuseEarly(ToRequest(parser_->get(), client_)))
+    return Refuse(*std::move(refusal));
   SetDeadline(limits_.body);
   const auto expected = parser_->get()[http::field::expect];
   if (!parser_->is_done() && absl::EqualsIgnoreCase({expected.data(), expected.size()}, "100-continue")) {
@@ -197,10 +245,9 @@ void Connection::Dispatch() {
   head_only_ = message.method() == http::verb::head;
   answer_ended_ = false;
   gone_ = nullptr;
-  error_code gone;
-  const asio::ip::address client = socket_.remote_endpoint(gone).address();
-  handler_.Handle(ToRequest(std::move(message), !gone && IsLoopback(client)),
-                  std::make_shared<ConnectionExchange>(shared_from_this()));
+  HttpRequest request = ToRequest(message, client_);
+  request.body = std::move(message.body());
+  handler_.Handle(std::move(request), std::make_shared<ConnectionExchange>(shared_from_this()));
   Read();
 }
 
@@ -215,6 +262,10 @@ void Connection::OnParseError(const error_code& error) {
 }
 
 void Connection::Refuse(int code, const std::string& message) {
+  Refuse(ErrorResponse(Refusal(code, message)));
+}
+
+void Connection::Refuse(HttpResponse response) {
   state_ = State::kAnswering;
   ClearDeadline();
   keep_alive_ = false;
@@ -222,7 +273,8 @@ void Connection::Refuse(int code, const std::string& message) {
   chunked_ = true;
   head_only_ = false;
   answer_ended_ = false;
-  Send(ErrorResponse(Refusal(code, message)));
+  headers_.clear();
+  Send(std::move(response));
 }
 
 void Connection::WhenGone(std::function<void()> gone) {
@@ -284,7 +336,7 @@ void Connection::WriteNext() {
   writing_ = true;
   if (state_ == State::kAnswering) SetDeadline(limits_.write);
   const absl::string_view rest = absl::string_view(out_.front().data).substr(written_bytes_);
-  socket_.async_write_some(
+  stream_.AsyncWriteSome(
       asio::buffer(rest.substr(0, kWriteBytes)),
       [self = shared_from_this()](const error_code& error, size_t bytes) { self->OnWritten(error, bytes); });
 }
@@ -319,7 +371,7 @@ void Connection::OnAnswered() {
   state_ = State::kIdle;
   SetDeadline(limits_.idle);
   // Not from here: the handler that gave the answer at once is still at work, and requests may be many.
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(executor(), [self = shared_from_this()] {
     if (self->state_ == State::kIdle) self->Parse();
   });
 }
@@ -327,8 +379,7 @@ void Connection::OnAnswered() {
 void Connection::Linger() {
   if (input_ended_) return Close();
   state_ = State::kLingering;
-  error_code ignored;
-  socket_.shutdown(Tcp::socket::shutdown_send, ignored);
+  stream_.EndOutput([self = shared_from_this()](const error_code&) {});
   SetDeadline(kLinger);
   pending_.clear();
   Read();

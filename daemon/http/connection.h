@@ -15,6 +15,7 @@
 
 #include "daemon/http/exchange.h"
 #include "daemon/http/http_server.h"
+#include "daemon/http/http_stream.h"
 
 namespace hearth {
 
@@ -27,6 +28,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Tcp = boost::asio::ip::tcp;
   enum class State {
+    kHandshake,  // of TLS
     kIdle,       // between requests
     kHeader,     // a request has begun
     kBody,       // its header is there
@@ -36,22 +38,28 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
 
   // `handler` and `limits` outlive its use; `closed` is called once, on the strand. `context` is the
-  // socket's.
-  Connection(std::shared_ptr<boost::asio::io_context> context, Tcp::socket socket, HttpHandler& handler,
-             const HttpLimits& limits, std::function<void(Connection*)> closed);
+  // socket's. `tls`: null for a plain connection.
+  Connection(std::shared_ptr<boost::asio::io_context> context, Tcp::socket socket,
+             boost::asio::ssl::context* tls, HttpHandler& handler, const HttpLimits& limits,
+             std::function<void(Connection*)> closed);
 
   // The following are for the strand.
   void Start();
   // Closes when the answer under way, if any, is written.
   void StopSoon();
   void Close();
-  bool idle() const { return state_ == State::kIdle; }
-  auto executor() { return socket_.get_executor(); }
+  // Whether it has no request.
+  bool idle() const { return state_ == State::kIdle || state_ == State::kHandshake; }
+  auto executor() { return stream_.socket().get_executor(); }
 
  private:
   friend class ConnectionExchange;
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
+  void Handshake();
+  void OnFirstByte(uint8_t byte);
+  // Waits for the next request.
+  void BecomeIdle();
   void Read();
   void OnRead(const boost::system::error_code& error, size_t bytes);
   // Takes what was read as far as it goes.
@@ -60,6 +68,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnHeader();
   void Dispatch();
   // The request cannot be read on: says why and closes.
+  void Refuse(HttpResponse response);
   void Refuse(int code, const std::string& message);
   void OnParseError(const boost::system::error_code& error);
 
@@ -85,7 +94,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnDeadline();
 
   const std::shared_ptr<boost::asio::io_context> context_;  // goes last
-  Tcp::socket socket_;
+  HttpStream stream_;
+  const boost::asio::ip::address client_;
   HttpHandler& handler_;
   const HttpLimits& limits_;
   std::function<void(Connection*)> closed_;

@@ -3,9 +3,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "daemon/identity/certificate.h"
 
 namespace hearth {
 
@@ -19,8 +22,12 @@ struct HttpRequest {
   std::string requested_headers;  // of a browser's preflight
   std::string host;               // whom the client means to talk to, HOST[:PORT]; empty: it does not say
   std::string if_none_match;      // what it has already, as it came; empty: nothing
+  std::string client;             // the address of who asks
   bool from_this_machine = false;
-  std::string last_event_id;      // behind which a stream is to go on; empty: none
+  std::string key;            // that the client shows to be let in, as it came; empty: none
+  std::optional<Role> role;   // of the key's owner; nullopt where no key is asked for
+  bool has_body = false;      // or is to have one
+  std::string last_event_id;  // behind which a stream is to go on; empty: none
   std::string body;
 };
 
@@ -56,12 +63,17 @@ class Exchange {
   // `gone` is called at most once, when the client has gone or its connection is to end. Who does not ask for
   // it is expected to answer soon.
   virtual void WhenGone(std::function<void()> gone) = 0;
+  // Ends the connection as it is.
+  virtual void Abort() = 0;
 };
 
 // Answers requests.
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
+  // Called with a request that has no body yet: the answer, where its body is not to be waited for. The
+  // connection ends with it. nullopt: go on.
+  virtual std::optional<HttpResponse> RefuseEarly(const HttpRequest&) { return std::nullopt; }
   // Called from any of the server's threads; must return at once and see to it that the exchange is answered.
   virtual void Handle(HttpRequest request, std::shared_ptr<Exchange> exchange) = 0;
 };

@@ -1,13 +1,17 @@
 #include "daemon/http/http_server.h"
 
+#include <openssl/ssl.h>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <future>
 #include <list>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -41,7 +45,11 @@ class AsioHttpServer final : public HttpServer {
         work_(asio::make_work_guard(*context_)),
         strand_(asio::make_strand(*context_)),
         acceptor_(strand_),
-        accept_again_(strand_) {}
+        accept_again_(strand_) {
+    if (options_.tls == nullptr) return;
+    SSL_CTX_up_ref(options_.tls.get());  // that the next line takes over
+    tls_.emplace(options_.tls.get());
+  }
 
   ~AsioHttpServer() override { Stop(std::chrono::milliseconds(0)); }
 
@@ -123,8 +131,8 @@ class AsioHttpServer final : public HttpServer {
     socket.set_option(tcp::no_delay(true), ignored);  // a token is to go out at once
     socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), ignored);
     const auto connection =
-        std::make_shared<Connection>(context_, std::move(socket), handler_, options_.limits,
-                                     [this](Connection* closed) { Forget(closed); });
+        std::make_shared<Connection>(context_, std::move(socket), tls_ ? &*tls_ : nullptr, handler_,
+                                     options_.limits, [this](Connection* closed) { Forget(closed); });
     {
       MutexLock lock(&mutex_);
       connections_[connection.get()] = order_.insert(order_.end(), connection);
@@ -179,6 +187,7 @@ class AsioHttpServer final : public HttpServer {
 
   const HttpServerOptions options_;
   HttpHandler& handler_;
+  std::optional<asio::ssl::context> tls_;
   std::string address_;
 
   // Connections share it: what still runs on threads of gRPC when the server ends lets go of it last.

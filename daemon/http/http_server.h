@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/http/exchange.h"
+#include "daemon/identity/tls_context.h"
 
 namespace hearth {
 
@@ -18,9 +19,10 @@ struct HttpLimits {
   size_t body_bytes = 4'000'000;  // what is made of it fits a gRPC message
   // Of pipelined requests, while one is being answered; what comes beyond stays with the system.
   size_t ahead_bytes = size_t{64} << 10;
-  std::chrono::milliseconds idle{60'000};    // between two requests
-  std::chrono::milliseconds header{10'000};  // from a request's first byte to the end of its header
-  std::chrono::milliseconds body{30'000};    // from there to its last byte
+  std::chrono::milliseconds handshake{10'000};  // of TLS, from a connection's begin
+  std::chrono::milliseconds idle{60'000};       // between two requests
+  std::chrono::milliseconds header{10'000};     // from a request's first byte to the end of its header
+  std::chrono::milliseconds body{30'000};       // from there to its last byte
   // For the system to take 64 KiB of an answer. Streams of generations have their own, shorter patience.
   std::chrono::milliseconds write{60'000};
 };
@@ -29,6 +31,7 @@ struct HttpServerOptions {
   std::string listen = "127.0.0.1:7780";  // HOST:PORT; port 0 takes any free one
   HttpLimits limits;
   int threads = 2;  // of its own: it never computes
+  TlsContext tls;   // in place of which it speaks plain HTTP: null
 };
 
 // An HTTP/1.1 server: keep-alive, pipelined requests one after the other, HEAD as GET without the body. A

@@ -50,7 +50,14 @@ bool IsLoopbackHost(const std::string& host) {
   return address && IsLoopback(*address);
 }
 
+bool IsSameOrigin(const HttpRequest& request) {
+  const size_t scheme = request.origin.find("://");
+  return scheme != std::string::npos &&
+         absl::EqualsIgnoreCase(absl::string_view(request.origin).substr(scheme + 3), request.host);
+}
+
 bool IsOwnPage(const HttpRequest& request) {
+  if (request.role) return IsSameOrigin(request);
   return absl::EqualsIgnoreCase(request.origin, absl::StrCat("http://", request.host)) &&
          IsAddressOrLocalhost(request.host);
 }

@@ -20,7 +20,10 @@ bool IsAddressOrLocalhost(const std::string& host);
 // "localhost" or an address of this machine alone.
 bool IsLoopbackHost(const std::string& host);
 
-// Whether the page that asks (`origin`) was served by the host that it asks, under a name as above.
+// Whether the page that asks (`origin`) was served by the host that it asks, under whatever name.
+bool IsSameOrigin(const HttpRequest& request);
+
+// Whether it was besides served under a name as above, or shows a key: a stranger's page has none.
 bool IsOwnPage(const HttpRequest& request);
 
 }  // namespace hearth

@@ -2,10 +2,12 @@
 #define HEARTH_TESTS_DAEMON_HTTP_HTTP_CLIENT_H_
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -19,8 +21,9 @@ namespace hearth {
 // A client that says exactly what a test wants, byte by byte. What takes longer than half a minute fails.
 class HttpClient {
  public:
-  // `address`: 127.0.0.1:PORT.
-  explicit HttpClient(const std::string& address, int receive_bytes = 0)
+  // `address`: 127.0.0.1:PORT. `tls`: null for a plain connection; else the server's certificate has to be
+  // one for this address that the context knows.
+  explicit HttpClient(const std::string& address, int receive_bytes = 0, SSL_CTX* tls = nullptr)
       : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval patience{30, 0};
     setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -30,14 +33,23 @@ class HttpClient {
     server.sin_port = htons(static_cast<uint16_t>(std::atoi(address.substr(address.rfind(':') + 1).c_str())));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(connect(socket_, reinterpret_cast<const sockaddr*>(&server), sizeof(server)), 0);
+    if (tls == nullptr) return;
+    tls_.reset(SSL_new(tls));
+    SSL_set_verify(tls_.get(), SSL_VERIFY_PEER, nullptr);
+    EXPECT_EQ(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_.get()), "127.0.0.1"), 1);
+    EXPECT_EQ(SSL_set_fd(tls_.get(), socket_), 1);
+    EXPECT_EQ(SSL_connect(tls_.get()), 1) << X509_verify_cert_error_string(SSL_get_verify_result(tls_.get()));
   }
   ~HttpClient() { Close(); }
   HttpClient(HttpClient&& other) noexcept
-      : socket_(std::exchange(other.socket_, -1)), received_(std::move(other.received_)) {}
+      : socket_(std::exchange(other.socket_, -1)),
+        tls_(std::move(other.tls_)),
+        received_(std::move(other.received_)) {}
 
   void Send(absl::string_view text) {
     while (!text.empty()) {
-      const ssize_t sent = send(socket_, text.data(), text.size(), MSG_NOSIGNAL);
+      const ssize_t sent = tls_ ? SSL_write(tls_.get(), text.data(), static_cast<int>(text.size()))
+                                : send(socket_, text.data(), text.size(), MSG_NOSIGNAL);
       if (sent <= 0) return;
       text.remove_prefix(static_cast<size_t>(sent));
     }
@@ -48,15 +60,25 @@ class HttpClient {
     Send(absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: x\r\n", headers,
                       "Content-Type: application/json\r\nContent-Length: ", json.size(), "\r\n\r\n", json));
   }
-  void EndInput() { shutdown(socket_, SHUT_WR); }
+  void EndInput() {
+    if (tls_) {
+      SSL_shutdown(tls_.get());
+    } else {
+      shutdown(socket_, SHUT_WR);
+    }
+  }
+  // Without a word, even within TLS.
   void Close() {
+    tls_.reset();
     if (socket_ >= 0) close(std::exchange(socket_, -1));
   }
 
   // More of what the server sent; false at its end.
   bool ReadSome() {
     char buffer[4096];
-    const ssize_t got = recv(socket_, buffer, sizeof(buffer), 0);
+    errno = 0;
+    const ssize_t got =
+        tls_ ? SSL_read(tls_.get(), buffer, sizeof(buffer)) : recv(socket_, buffer, sizeof(buffer), 0);
     EXPECT_FALSE(got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         << "the server says nothing after: " << received_;
     if (got <= 0) return false;
@@ -120,7 +142,12 @@ class HttpClient {
     return taken;
   }
 
+  struct FreeTls {
+    void operator()(SSL* tls) const { SSL_free(tls); }
+  };
+
   int socket_;
+  std::unique_ptr<SSL, FreeTls> tls_;
   std::string received_;
 };
 

@@ -1,5 +1,8 @@
 #include "daemon/http/http_server.h"
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
 #include <functional>
 #include <future>
 #include <mutex>
@@ -9,6 +12,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/http/http_client.h"
+#include "tests/daemon/http/scripted_handler.h"
+#include "tests/daemon/http/test_https.h"
 #include "tests/daemon/serving/fakes.h"
 
 namespace hearth {
@@ -17,47 +22,42 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-HttpResponse Text(std::string text) {
-  return {.code = 200, .content_type = "text/plain", .headers = {}, .body = std::move(text)};
-}
-
-// Answers every request with "METHOD PATH BODY", or as a test says.
-class ScriptedHandler final : public HttpHandler {
- public:
-  using Script = std::function<void(HttpRequest request, std::shared_ptr<Exchange> exchange)>;
-
-  void Handle(HttpRequest request, std::shared_ptr<Exchange> exchange) override {
-    if (script) return script(std::move(request), std::move(exchange));
-    exchange->Send(Text(absl::StrCat(request.method, " ", request.path, " ", request.body)));
-  }
-
-  Script script;  // set before the first request
-};
-
-class HttpServerTest : public testing::Test {
+class HttpServerFixture : public testing::Test {
  protected:
+  virtual bool encrypted() const { return false; }
   void StartWith(HttpLimits limits, int threads = HttpServerOptions().threads) {
     HttpServerOptions options;
     options.listen = "127.0.0.1:0";
     options.limits = limits;
     options.threads = threads;
+    if (encrypted()) options.tls = https_.server;
     auto started = HttpServer::Start(options, handler_);
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
   }
-  HttpClient Connect() {
+  HttpClient Connect(int receive_bytes = 0) {
     if (server_ == nullptr) StartWith({});
-    return HttpClient(server_->address());
+    return HttpClient(server_->address(), receive_bytes, encrypted() ? https_.client.get() : nullptr);
   }
   void AwaitConnections(size_t count) {
     while (server_->connections() != count) std::this_thread::yield();
   }
 
+  const TestHttps https_;
   ScriptedHandler handler_;
   std::unique_ptr<HttpServer> server_;
 };
 
-TEST_F(HttpServerTest, AnswersOneRequestAfterTheOtherOnAConnection) {
+// What holds within TLS and without.
+class HttpServerTest : public HttpServerFixture, public testing::WithParamInterface<bool> {
+ protected:
+  bool encrypted() const override { return GetParam(); }
+};
+
+INSTANTIATE_TEST_SUITE_P(, HttpServerTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "Encrypted" : "Plain"; });
+
+TEST_P(HttpServerTest, AnswersOneRequestAfterTheOtherOnAConnection) {
   HttpClient client = Connect();
   client.Get("/a%20b?query");
   const HttpClient::Response first = client.Read();
@@ -69,7 +69,7 @@ TEST_F(HttpServerTest, AnswersOneRequestAfterTheOtherOnAConnection) {
   EXPECT_EQ(client.Read().body, "POST /c {}");
 }
 
-TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInTheirOrder) {
+TEST_P(HttpServerTest, PipelinedRequestsAreAnsweredInTheirOrder) {
   HttpClient client = Connect();
   client.Send(
       "GET /1 HTTP/1.1\r\n\r\nPOST /2 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\nConnection: "
@@ -80,7 +80,7 @@ TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInTheirOrder) {
   EXPECT_EQ(client.ReadAll(), "");
 }
 
-TEST_F(HttpServerTest, RequestsMayComeByteByByteAndInChunks) {
+TEST_P(HttpServerTest, RequestsMayComeByteByByteAndInChunks) {
   HttpClient client = Connect();
   for (char byte :
        std::string("POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")) {
@@ -89,7 +89,7 @@ TEST_F(HttpServerTest, RequestsMayComeByteByByteAndInChunks) {
   EXPECT_EQ(client.Read().body, "POST /x abc");
 }
 
-TEST_F(HttpServerTest, HeadIsGetWithoutTheBody) {
+TEST_P(HttpServerTest, HeadIsGetWithoutTheBody) {
   HttpClient client = Connect();
   client.Send("HEAD /x HTTP/1.1\r\nConnection: close\r\n\r\n");
   const std::string answer = client.ReadAll();
@@ -97,13 +97,13 @@ TEST_F(HttpServerTest, HeadIsGetWithoutTheBody) {
   EXPECT_TRUE(answer.ends_with("\r\n\r\n")) << answer;
 }
 
-TEST_F(HttpServerTest, OldClientsGetOneAnswerForAConnection) {
+TEST_P(HttpServerTest, OldClientsGetOneAnswerForAConnection) {
   HttpClient client = Connect();
   client.Send("GET /x HTTP/1.0\r\n\r\n");
   EXPECT_THAT(client.ReadAll(), HasSubstr("Connection: close\r\n\r\nGET /x "));
 }
 
-TEST_F(HttpServerTest, ClientThatWaitsForLeaveToSendItsBodyGetsIt) {
+TEST_P(HttpServerTest, ClientThatWaitsForLeaveToSendItsBodyGetsIt) {
   HttpClient client = Connect();
   client.Send("POST /x HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
@@ -111,14 +111,14 @@ TEST_F(HttpServerTest, ClientThatWaitsForLeaveToSendItsBodyGetsIt) {
   EXPECT_EQ(client.Read().body, "POST /x ab");
 }
 
-TEST_F(HttpServerTest, ClientThatEndsItsHalfStillGetsAShortAnswer) {
+TEST_P(HttpServerTest, ClientThatEndsItsHalfStillGetsAShortAnswer) {
   HttpClient client = Connect();
   client.Get("/x");
   client.EndInput();
   EXPECT_THAT(client.ReadAll(), HasSubstr("GET /x "));
 }
 
-TEST_F(HttpServerTest, StreamsComeInChunks) {
+TEST_P(HttpServerTest, StreamsComeInChunks) {
   handler_.script = [](HttpRequest, std::shared_ptr<Exchange> exchange) {
     exchange->BeginStream(Text(""));
     exchange->Write("one ", [exchange] {
@@ -141,7 +141,7 @@ struct Bad {
   int code;
 };
 
-class BadRequestTest : public HttpServerTest, public testing::WithParamInterface<Bad> {};
+class BadRequestTest : public HttpServerFixture, public testing::WithParamInterface<Bad> {};
 
 TEST_P(BadRequestTest, GetsOneErrorAndTheConnectionEnds) {
   HttpLimits limits;
@@ -178,7 +178,7 @@ INSTANTIATE_TEST_SUITE_P(
                         413}),
     [](const auto& info) { return std::string(info.param.name); });
 
-TEST_F(HttpServerTest, WhoSendsTooSlowlyIsToldSo) {
+TEST_P(HttpServerTest, WhoSendsTooSlowlyIsToldSo) {
   HttpLimits limits;
   limits.header = std::chrono::milliseconds(50);
   limits.body = std::chrono::milliseconds(50);
@@ -191,7 +191,7 @@ TEST_F(HttpServerTest, WhoSendsTooSlowlyIsToldSo) {
   EXPECT_EQ(body.Read().code, 408);
 }
 
-TEST_F(HttpServerTest, IdleConnectionEndsWithoutAWord) {
+TEST_P(HttpServerTest, IdleConnectionEndsWithoutAWord) {
   HttpLimits limits;
   limits.idle = std::chrono::milliseconds(50);
   StartWith(limits);
@@ -203,7 +203,7 @@ TEST_F(HttpServerTest, IdleConnectionEndsWithoutAWord) {
   EXPECT_EQ(again.ReadAll(), "");
 }
 
-TEST_F(HttpServerTest, LongestIdleConnectionMakesRoom) {
+TEST_P(HttpServerTest, LongestIdleConnectionMakesRoom) {
   std::promise<std::shared_ptr<Exchange>> waiting;
   handler_.script = [&](HttpRequest request, std::shared_ptr<Exchange> exchange) {
     if (request.path == "/wait") return waiting.set_value(std::move(exchange));
@@ -229,7 +229,7 @@ TEST_F(HttpServerTest, LongestIdleConnectionMakesRoom) {
   EXPECT_EQ(busy.Read().body, "done");
 }
 
-TEST_F(HttpServerTest, ClientThatGoesIsNoticedWhileItsAnswerIsUnderWay) {
+TEST_P(HttpServerTest, ClientThatGoesIsNoticedWhileItsAnswerIsUnderWay) {
   std::promise<void> handled;
   std::promise<void> gone;
   handler_.script = [&](HttpRequest, std::shared_ptr<Exchange> exchange) {
@@ -244,7 +244,7 @@ TEST_F(HttpServerTest, ClientThatGoesIsNoticedWhileItsAnswerIsUnderWay) {
   AwaitConnections(0);
 }
 
-TEST_F(HttpServerTest, SlowReaderHoldsUpItselfAlone) {
+TEST_P(HttpServerTest, SlowReaderHoldsUpItselfAlone) {
   const std::string piece(size_t{1} << 20, 'x');
   std::atomic<int> written = 0;
   std::promise<void> gone;
@@ -264,7 +264,7 @@ TEST_F(HttpServerTest, SlowReaderHoldsUpItselfAlone) {
   HttpLimits limits;
   limits.write = std::chrono::milliseconds(300);
   StartWith(limits);
-  HttpClient slow(server_->address(), /*receive_bytes=*/4096);
+  HttpClient slow = Connect(/*receive_bytes=*/4096);
   slow.Get("/stream");
   HttpClient other = Connect();
   for (int i = 0; i < 100; ++i) {
@@ -276,7 +276,7 @@ TEST_F(HttpServerTest, SlowReaderHoldsUpItselfAlone) {
   AwaitConnections(1);
 }
 
-TEST_F(HttpServerTest, RequestsAheadStayWithTheSystem) {
+TEST_P(HttpServerTest, RequestsAheadStayWithTheSystem) {
   std::promise<std::shared_ptr<Exchange>> waiting;
   std::atomic<int> answered = 0;
   handler_.script = [&](HttpRequest request, std::shared_ptr<Exchange> exchange) {
@@ -298,7 +298,7 @@ TEST_F(HttpServerTest, RequestsAheadStayWithTheSystem) {
   EXPECT_EQ(answered, kAhead);
 }
 
-TEST_F(HttpServerTest, StoppingLetsAnswersEndAndThenEndsThem) {
+TEST_P(HttpServerTest, StoppingLetsAnswersEndAndThenEndsThem) {
   std::promise<std::shared_ptr<Exchange>> waiting;
   std::promise<void> gone;
   handler_.script = [&](HttpRequest request, std::shared_ptr<Exchange> exchange) {
@@ -322,7 +322,7 @@ TEST_F(HttpServerTest, StoppingLetsAnswersEndAndThenEndsThem) {
   stopping.join();
 }
 
-TEST_F(HttpServerTest, PortInUseIsNamed) {
+TEST_P(HttpServerTest, PortInUseIsNamed) {
   StartWith({});
   HttpServerOptions options;
   options.listen = server_->address();
@@ -332,14 +332,14 @@ TEST_F(HttpServerTest, PortInUseIsNamed) {
   EXPECT_THAT(second.status().message(), HasSubstr("--http"));
 }
 
-TEST_F(HttpServerTest, ManyClientsAtOnceAreAnswered) {
+TEST_P(HttpServerTest, ManyClientsAtOnceAreAnswered) {
   StartWith({});
   std::vector<std::thread> threads;
   std::atomic<int> right = 0;
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
       for (int j = 0; j < 50; ++j) {
-        HttpClient client(server_->address());
+        HttpClient client = Connect();
         client.Get(absl::StrCat("/", i, "/", j));
         right += client.Read().body == absl::StrCat("GET /", i, "/", j, " ");
       }
@@ -347,6 +347,89 @@ TEST_F(HttpServerTest, ManyClientsAtOnceAreAnswered) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(right, 400);
+}
+
+class HttpsServerTest : public HttpServerFixture {
+ protected:
+  bool encrypted() const override { return true; }
+  HttpClient ConnectPlain() {
+    if (server_ == nullptr) StartWith({});
+    return HttpClient(server_->address());
+  }
+  // Whether a client of no later version than `version` is taken.
+  bool Takes(int version) {
+    const std::unique_ptr<SSL, decltype(&SSL_free)> client(SSL_new(https_.client.get()), SSL_free);
+    SSL_set_max_proto_version(client.get(), version);
+    SSL_set_security_level(client.get(), 0);
+    const std::unique_ptr<BIO, decltype(&BIO_free_all)> connection(
+        BIO_new_connect(server_->address().c_str()), BIO_free_all);
+    EXPECT_EQ(BIO_do_connect(connection.get()), 1);
+    BIO_up_ref(connection.get());
+    SSL_set_bio(client.get(), connection.get(), connection.get());
+    const bool taken = SSL_connect(client.get()) == 1;
+    ERR_clear_error();
+    return taken;
+  }
+};
+
+TEST_F(HttpsServerTest, PlainRequestIsToldOfHttps) {
+  HttpClient client = ConnectPlain();
+  client.Get("/");
+  const HttpClient::Response answer = client.Read();
+  EXPECT_EQ(answer.code, 400);
+  EXPECT_THAT(answer.body, HasSubstr("this port speaks HTTPS"));
+  EXPECT_EQ(client.ReadAll(), "");
+}
+
+TEST_F(HttpsServerTest, BytesThatAreNoHandshakeEndTheConnection) {
+  HttpClient client = ConnectPlain();
+  client.Send("\x16\x03\x01\xff\xff hello");
+  client.EndInput();
+  client.ReadAll();  // an alert, or nothing
+  AwaitConnections(0);
+}
+
+TEST_F(HttpsServerTest, StalledHandshakesEndAndOthersAreAnsweredMeanwhile) {
+  HttpLimits limits;
+  limits.handshake = std::chrono::milliseconds(100);
+  StartWith(limits);
+  HttpClient silent = ConnectPlain(), begun = ConnectPlain();
+  begun.Send("\x16\x03\x01");
+  HttpClient other = Connect();
+  other.Get("/x");
+  EXPECT_EQ(other.Read().code, 200);
+  EXPECT_EQ(silent.ReadAll(), "");
+  EXPECT_EQ(begun.ReadAll(), "");
+}
+
+TEST_F(HttpsServerTest, StalledHandshakeMakesRoomForOthers) {
+  HttpLimits limits;
+  limits.connections = 1;
+  limits.handshake = std::chrono::minutes(10);
+  StartWith(limits, /*threads=*/1);
+  HttpClient silent = ConnectPlain();
+  AwaitConnections(1);
+  HttpClient other = Connect();
+  other.Get("/x");
+  EXPECT_EQ(other.Read().code, 200);
+  EXPECT_EQ(silent.ReadAll(), "");
+}
+
+TEST_F(HttpsServerTest, StoppingDoesNotWaitForHandshakes) {
+  HttpLimits limits;
+  limits.handshake = std::chrono::minutes(10);
+  StartWith(limits);
+  HttpClient silent = ConnectPlain();
+  AwaitConnections(1);
+  server_->Stop(std::chrono::minutes(10));
+  EXPECT_EQ(silent.ReadAll(), "");
+}
+
+TEST_F(HttpsServerTest, OldVersionsOfTlsAreRefused) {
+  StartWith({});
+  EXPECT_TRUE(Takes(TLS1_3_VERSION));
+  EXPECT_TRUE(Takes(TLS1_2_VERSION));
+  EXPECT_FALSE(Takes(TLS1_1_VERSION));
 }
 
 }  // namespace

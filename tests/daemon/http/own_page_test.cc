@@ -42,5 +42,16 @@ TEST(OwnPageTest, PageIsOwnUnderTheNameAndPortThatItAsks) {
   EXPECT_FALSE(IsOwnPage(Asked("", "http://")));
 }
 
+TEST(OwnPageTest, PageThatShowsAKeyIsOwnUnderAnyNameThatItAsks) {
+  HttpRequest request = Asked("nas.home", "https://nas.home");  // behind a proxy, say
+  EXPECT_FALSE(IsOwnPage(request));
+  request.role = Role::kClient;
+  EXPECT_TRUE(IsOwnPage(request));
+  request.origin = "https://evil.example";
+  EXPECT_FALSE(IsOwnPage(request));
+  request.origin = "null";
+  EXPECT_FALSE(IsOwnPage(request));
+}
+
 }  // namespace
 }  // namespace hearth
