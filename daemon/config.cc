@@ -76,7 +76,10 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
          [&config](const std::string& address) { config.http = address.empty() ? kHttpOff : address; },
          "Where browsers find the dashboard and OpenAI's clients connect, and /health and /metrics are; off: "
          "nowhere; default: " +
-             std::string(kDefaultHttp) + " where it is free")
+             std::string(kDefaultHttp) +
+             " where it is free. Addresses of other machines: HTTPS, and a key is asked for (`hearth key "
+             "create "
+             "--api NAME`)")
       ->expected(0, 1)
       ->type_name("HOST:PORT")
       ->group(kNetwork);
@@ -85,6 +88,18 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
          "Web pages that may use it from a browser: https://HOST[:PORT], or * for all; may be repeated")
       ->allow_extra_args(false)
       ->type_name("ORIGIN")
+      ->group(kNetwork);
+  app.add_option(
+         "--http-certificate", config.http_certificate,
+         "PEM file with the certificates for HTTPS, the server's first; default: one of the home's own "
+         "authority, where other machines reach --http")
+      ->type_name("FILE")
+      ->group(kNetwork);
+  app.add_option("--http-key", config.http_key, "PEM file with the private key of --http-certificate")
+      ->type_name("FILE")
+      ->group(kNetwork);
+  app.add_flag("--http-behind-proxy", config.http_behind_proxy,
+               "Speak plain HTTP to a reverse proxy that speaks HTTPS; keys are asked for, on loopback too")
       ->group(kNetwork);
   app.add_option_function<std::string>(
          "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinHome : join; },
@@ -353,10 +368,30 @@ absl::Status CheckAddressOf(const char* flag, const std::string& address, int lo
   return status.ok() ? status : OfFlag(flag, status);
 }
 
+std::string HttpAddress(const Config& config) { return config.http.value_or(kDefaultHttp); }
+
+absl::Status CheckHttpGuard(const Config& config) {
+  if (config.http_certificate.empty() != config.http_key.empty()) {
+    return absl::InvalidArgumentError(
+        "--http-certificate and --http-key: one needs the other; give both files");
+  }
+  if (config.http_certificate.empty() && !HttpGuardOf(config).keys) return absl::OkStatus();
+  if (config.http_behind_proxy && !config.http_certificate.empty()) {
+    return absl::InvalidArgumentError(
+        "--http-behind-proxy: the proxy has the certificate; leave --http-certificate and --http-key out");
+  }
+  if (config.join.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--http: ", HttpAddress(config),
+      " would ask for keys, which are the coordinator's: give --http and what belongs to it there, or "
+      "add --insecure-network if everyone on the network may use it"));
+}
+
 absl::Status CheckHttp(const Config& config) {
   if (config.http && *config.http != kHttpOff) {
     HEARTH_RETURN_IF_ERROR(CheckAddressOf("--http", *config.http, 0));
   }
+  HEARTH_RETURN_IF_ERROR(CheckHttpGuard(config));
   for (const std::string& origin : config.http_allow_origins) {
     const size_t host = origin.find("://");
     const bool sound = host != std::string::npos && host > 0 && host + 3 < origin.size() &&
@@ -372,10 +407,8 @@ absl::Status CheckHttp(const Config& config) {
 
 // That what is neither encrypted nor checked stays on this machine; `plain`: the worker's connections are.
 absl::Status CheckLocal(const Config& config, bool plain) {
-  const std::string http = config.http.value_or(kDefaultHttp);
-  const std::array<std::pair<const char*, std::string>, 4> addresses = {
+  const std::array<std::pair<const char*, std::string>, 3> addresses = {
       {{"--listen", config.listen},
-       {"--http", http == kHttpOff ? "" : http},
        {"--tensor-listen", plain ? config.tensor_listen : ""},
        {"--join", plain ? config.join : ""}}};
   for (const auto& [flag, address] : addresses) {
@@ -432,6 +465,10 @@ absl::Status CheckTexts(const Config& config) {
   if (!config.model_name.empty()) HEARTH_RETURN_IF_ERROR(CheckName("--model-name", config.model_name));
   for (const std::string& path : config.models) HEARTH_RETURN_IF_ERROR(CheckPath("--model", path));
   if (!config.models_dir.empty()) HEARTH_RETURN_IF_ERROR(CheckPath("--models-dir", config.models_dir));
+  if (!config.http_certificate.empty()) {
+    HEARTH_RETURN_IF_ERROR(CheckPath("--http-certificate", config.http_certificate));
+    HEARTH_RETURN_IF_ERROR(CheckPath("--http-key", config.http_key));
+  }
   return CheckPath("--state-dir", config.state_dir);
 }
 
@@ -497,6 +534,16 @@ absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments
   HEARTH_RETURN_IF_ERROR(FillDefaults(parsed.config));
   HEARTH_RETURN_IF_ERROR(CheckTexts(parsed.config));
   return parsed;
+}
+
+HttpGuard HttpGuardOf(const Config& config) {
+  const std::string address = HttpAddress(config);
+  if (address == kHttpOff) return {};
+  const bool reached = !config.insecure_network && !IsLoopbackAddress(address);
+  HttpGuard guard;
+  guard.tls = !config.http_certificate.empty() || (reached && !config.http_behind_proxy);
+  guard.keys = guard.tls || config.http_behind_proxy;
+  return guard;
 }
 
 bool IsLoopbackAddress(std::string_view address) {

@@ -30,7 +30,10 @@ struct Config {
   // HOST:PORT for OpenAI's clients; "off": none; nullopt: kDefaultHttp, or none where another program has it.
   std::optional<std::string> http;
   std::vector<std::string> http_allow_origins;  // of web pages that may use it; "*": all
-  bool insecure_network = false;                // allows addresses that other machines can reach
+  std::string http_certificate;    // PEM file, with http_key; empty: the home's own where one is needed
+  std::string http_key;            // PEM file
+  bool http_behind_proxy = false;  // which encrypts
+  bool insecure_network = false;   // allows addresses that other machines can reach
   // HOST:PORT of the coordinator, a code of `hearth invite`, or kJoinHome for the home that this host has
   // joined before; empty: this host is the coordinator.
   std::string join;
@@ -81,6 +84,13 @@ struct ParsedConfig {
 // Reads the flags (without the program's name) and the file that --config names. INVALID_ARGUMENT with one
 // line that names the flag or the file's line and says what is allowed; NOT_FOUND for a missing file.
 absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments);
+
+// What the HTTP port asks of clients. On loopback nothing: this machine's users are admins.
+struct HttpGuard {
+  bool tls = false;
+  bool keys = false;
+};
+HttpGuard HttpGuardOf(const Config& config);
 
 // Whether only this machine can reach the HOST:PORT (or HOST): "localhost", 127.0.0.0/8 and ::1.
 bool IsLoopbackAddress(std::string_view address);

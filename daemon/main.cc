@@ -18,21 +18,19 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
-#include "daemon/dashboard/dashboard.h"
-#include "daemon/http/http_server.h"
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
 #include "daemon/joining/home_service.h"
 #include "daemon/joining/joined_home.h"
 #include "daemon/life_sign.h"
 #include "daemon/logging.h"
-#include "daemon/openai/openai_api.h"
 #include "daemon/ready_text.h"
 #include "daemon/remembered_models.h"
 #include "daemon/service_manager.h"
 #include "daemon/serving/server.h"
 #include "daemon/state/sqlite_store.h"
 #include "daemon/watchdog.h"
+#include "daemon/web/http_face.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/output_file.h"
 #include "engine/base/printable.h"
@@ -216,46 +214,6 @@ size_t RaiseFileLimit() {
   return limit.rlim_cur;
 }
 
-// The HTTP face, if there is one, and what the daemon says about it.
-struct HttpFace {
-  std::unique_ptr<HttpHandler> api;
-  std::unique_ptr<Dashboard> dashboard;
-  std::unique_ptr<HttpServer> server;  // null: off
-  std::string text;
-};
-
-absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc) {
-  HttpFace face;
-  HttpServerOptions options;
-  options.listen = config.http.value_or(kDefaultHttp);
-  if (options.listen == kHttpOff) return face;
-  options.limits.connections = std::min(options.limits.connections, RaiseFileLimit() / 2);
-  face.api = MakeOpenAiApi(grpc.InProcessChannel(),
-                           {.allowed_origins = config.http_allow_origins, .metrics = grpc.Metrics()});
-  const bool coordinator = config.join.empty();
-  face.dashboard = MakeDashboard(grpc.InProcessChannel(),
-                                 {.version = HEARTH_VERSION,
-                                  .coordinator = coordinator,
-                                  .allowed_origins = config.http_allow_origins,
-                                  .chronicle = {.metrics = grpc.Metrics(), .always = coordinator}},
-                                 *face.api);
-  absl::StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Start(options, *face.dashboard);
-  if (server.ok()) {
-    face.server = *std::move(server);
-    face.text = absl::StrCat("dashboard: http://", face.server->address(), "/   OpenAI clients: http://",
-                             face.server->address(), "/v1");
-    return face;
-  }
-  // Somebody who asked for nothing gets a daemon that works; often the port is another daemon's of this
-  // machine.
-  if (config.http || !absl::IsUnavailable(server.status())) return server.status();
-  face.dashboard.reset();
-  face.text = absl::StrCat("no port for the dashboard and OpenAI clients: another program has ", kDefaultHttp,
-                           "; choose one with --http HOST:PORT, or --http off");
-  spdlog::warn("{}", face.text);
-  return face;
-}
-
 // The settings of a worker that has found its home: whom to call, and where to be called by it.
 Config AtHome(Config config, const ConnectionKey& key) {
   if (key.empty()) return config;
@@ -300,13 +258,15 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   ModelHost* const served = remembered ? remembered.get() : node->model_host();
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                           StartServer(config, *node, served, key, home.service.get(), state.get()));
+  HEARTH_ASSIGN_OR_RETURN(const HttpFace http,
+                          StartHttp(config, *server, home.home.get(), RaiseFileLimit() / 2));
   if (home.home != nullptr) {
-    home.home->SetRemovedListener([&node = *node, &server = *server](const HostId& id) {
+    home.home->SetRemovedListener([&node = *node, &server = *server, &http](const HostId& id) {
       node.Forget(id);
       server.EndCallsOf(id);
+      if (http.gate) http.gate->EndAnswersTo(id);
     });
   }
-  HEARTH_ASSIGN_OR_RETURN(const HttpFace http, StartHttp(config, *server));
   node->Start();
   HEARTH_RETURN_IF_ERROR(OpenLan(config, *server, home));
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());

@@ -18,6 +18,7 @@
 #include "daemon/http/api_error.h"
 #include "daemon/http/json_input.h"
 #include "daemon/http/own_page.h"
+#include "daemon/serving/encrypted_port.h"
 #include "engine/base/printable.h"
 #include "proto/hearth/v1/home.grpc.pb.h"
 #include "proto/hearth/v1/models.grpc.pb.h"
@@ -111,7 +112,7 @@ class DashboardImpl final : public Dashboard {
       return next_.Handle(std::move(request), std::move(exchange));
     }
     Protect(*exchange);
-    if (!IsKnownHost(request.host)) return RefuseHost(request, *exchange);
+    if (!options_.keys && !IsKnownHost(request.host)) return RefuseHost(request, *exchange);
     if (!request.origin.empty() && !IsSameOrigin(request)) {
       return exchange->Send(Refused(403, "pages of other hosts may not use the dashboard"));
     }
@@ -125,6 +126,7 @@ class DashboardImpl final : public Dashboard {
  private:
   struct Action {
     absl::string_view path;
+    absl::string_view method;  // of gRPC
     void (DashboardImpl::*handler)(const json& body, ExchangePtr exchange);
   };
   static const std::array<Action, 5> kActions;
@@ -141,17 +143,9 @@ class DashboardImpl final : public Dashboard {
   bool IsKnownHost(const std::string& host) const {
     if (IsAddressOrLocalhost(host)) return true;
     return std::any_of(options_.allowed_origins.begin(), options_.allowed_origins.end(),
-                       [&](const std::string& origin) { return HostOf(origin) == host; });
-  }
-
-  // "nas.local:7780" of "http://nas.local:7780".
-  static absl::string_view HostOf(absl::string_view origin) {
-    const size_t scheme = origin.find("://");
-    return scheme == absl::string_view::npos ? absl::string_view() : origin.substr(scheme + 3);
-  }
-
-  static bool IsSameOrigin(const HttpRequest& request) {
-    return absl::EqualsIgnoreCase(HostOf(request.origin), request.host);
+                       [&](const std::string& origin) {
+                         return !host.empty() && absl::EndsWith(origin, absl::StrCat("://", host));
+                       });
   }
 
   static void RefuseHost(const HttpRequest& request, Exchange& exchange) {
@@ -163,8 +157,15 @@ class DashboardImpl final : public Dashboard {
                                   host)));
   }
 
-  static bool IsAdmin(const HttpRequest& request) {
+  bool MayDo(const Action& action, const HttpRequest& request) const {
+    if (options_.keys) return request.role && MayCall(*request.role, action.method);
     return request.from_this_machine && IsLoopbackHost(request.host);
+  }
+
+  // Whether all that the page offers may be done.
+  bool IsAdmin(const HttpRequest& request) const {
+    return std::all_of(kActions.begin(), kActions.end(),
+                       [&](const Action& action) { return MayDo(action, request); });
   }
 
   void Get(const HttpRequest& request, ExchangePtr exchange) {
@@ -199,22 +200,29 @@ class DashboardImpl final : public Dashboard {
   }
 
   void Post(const HttpRequest& request, ExchangePtr exchange) {
-    if (!IsAdmin(request)) {
+    const auto action = std::find_if(kActions.begin(), kActions.end(),
+                                     [&](const Action& candidate) { return candidate.path == request.path; });
+    if (action == kActions.end()) {
       return exchange->Send(
-          Refused(403,
-                  "only who sits at this machine may change something: open the dashboard there, "
-                  "or run `hearth` with an admin's --key"));
+          Refused(404, absl::StrCat("nothing can be done at ", Printable(request.path, kMaxNameBytes))));
     }
+    if (!MayDo(*action, request)) return exchange->Send(Refused(403, WhoMay(request)));
     if (!absl::StartsWith(request.content_type, kJsonType)) {
       return exchange->Send(Refused(415, "send the body with the header Content-Type: application/json"));
     }
     const absl::StatusOr<json> body = ParseJsonObject(request.body);
     if (!body.ok()) return exchange->Send(StatusResponse(body.status()));
-    for (const Action& action : kActions) {
-      if (request.path == action.path) return (this->*action.handler)(*body, std::move(exchange));
+    (this->*action->handler)(*body, std::move(exchange));
+  }
+
+  static std::string WhoMay(const HttpRequest& request) {
+    if (request.role) {
+      return "only an admin may change something: `hearth key create --api NAME --role admin` makes such a "
+             "key";
     }
-    exchange->Send(
-        Refused(404, absl::StrCat("nothing can be done at ", Printable(request.path, kMaxNameBytes))));
+    return "only who sits at this machine may change something: open the dashboard there, or run `hearth` "
+           "with "
+           "an admin's --key";
   }
 
   void Load(const json& body, ExchangePtr exchange) {
@@ -265,14 +273,18 @@ class DashboardImpl final : public Dashboard {
 };
 
 const std::array<DashboardImpl::Action, 5> DashboardImpl::kActions = {{
-    {"/dashboard/load", &DashboardImpl::Load},
-    {"/dashboard/unload", &DashboardImpl::Unload},
-    {"/dashboard/invite", &DashboardImpl::Invite},
-    {"/dashboard/members", &DashboardImpl::ListMembers},
-    {"/dashboard/forget", &DashboardImpl::ForgetHost},
+    {"/dashboard/load", "/hearth.v1.Models/Load", &DashboardImpl::Load},
+    {"/dashboard/unload", "/hearth.v1.Models/Unload", &DashboardImpl::Unload},
+    {"/dashboard/invite", "/hearth.v1.Home/Invite", &DashboardImpl::Invite},
+    {"/dashboard/members", "/hearth.v1.Home/ListMembers", &DashboardImpl::ListMembers},
+    {"/dashboard/forget", "/hearth.v1.Home/RemoveMember", &DashboardImpl::ForgetHost},
 }};
 
 }  // namespace
+
+bool IsPageFile(const HttpRequest& request) {
+  return request.method == "GET" && FindPageFile(request.path) != nullptr;
+}
 
 std::unique_ptr<Dashboard> MakeDashboard(const std::shared_ptr<grpc::Channel>& channel,
                                          DashboardOptions options, HttpHandler& next) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/thread_pool.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -235,10 +236,54 @@ TEST(ConfigTest, HttpIsOnByItselfAndCanBeOff) {
   EXPECT_EQ(Parse({"--http="})->config.http, kHttpOff);
 }
 
-TEST(ConfigTest, HttpNeedsAnAddressThatOnlyThisMachineReaches) {
-  EXPECT_THAT(Refusal({"--http", "0.0.0.0:7780"}), HasSubstr("--insecure-network"));
-  EXPECT_TRUE(Parse({"--http", "0.0.0.0:7780", "--insecure-network"}).ok());
+// "tls keys" as far as the HTTP port has them.
+std::string GuardOf(std::vector<std::string> arguments) {
+  const auto parsed = ParseConfig(arguments);
+  if (!parsed.ok()) return std::string(parsed.status().message());
+  const HttpGuard guard = HttpGuardOf(parsed->config);
+  return absl::StrCat(guard.tls ? "tls" : "plain", guard.keys ? " keys" : "");
+}
+
+TEST(ConfigTest, HttpIsEncryptedAndAsksForKeysWhereOtherMachinesReachIt) {
+  const std::vector<std::string> pair = {"--http-certificate", "c.pem", "--http-key", "k.pem"};
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), pair.begin(), pair.end());
+    return arguments;
+  };
+  EXPECT_EQ(GuardOf({}), "plain");
+  EXPECT_EQ(GuardOf({"--http", "localhost:1"}), "plain");
+  EXPECT_EQ(GuardOf({"--http", "off"}), "plain");
+  EXPECT_EQ(GuardOf({"--http", "0.0.0.0:7780"}), "tls keys");
+  EXPECT_EQ(GuardOf({"--http", "[::]:7780"}), "tls keys");
+  EXPECT_EQ(GuardOf({"--http", "0.0.0.0:7780", "--insecure-network"}), "plain");
+  EXPECT_EQ(GuardOf(with({})), "tls keys");
+  EXPECT_EQ(GuardOf(with({"--http", "0.0.0.0:7780"})), "tls keys");
+  EXPECT_EQ(GuardOf(with({"--http", "0.0.0.0:7780", "--insecure-network"})), "tls keys");
+  // Whoever the proxy lets in comes from this machine.
+  EXPECT_EQ(GuardOf({"--http-behind-proxy"}), "plain keys");
+  EXPECT_EQ(GuardOf({"--http-behind-proxy", "--http", "0.0.0.0:7780"}), "plain keys");
+  EXPECT_EQ(GuardOf({"--http-behind-proxy", "--http", "0.0.0.0:7780", "--insecure-network"}), "plain keys");
   EXPECT_THAT(Refusal({"--http", "7780"}), HasSubstr("--http"));
+}
+
+TEST(ConfigTest, CertificateAndKeyOfHttpBelongTogetherAndToNoProxy) {
+  EXPECT_THAT(Refusal({"--http-certificate", "c.pem"}), HasSubstr("--http-key"));
+  EXPECT_THAT(Refusal({"--http-key", "k.pem"}), HasSubstr("--http-certificate"));
+  EXPECT_THAT(Refusal({"--http-certificate", "c.pem", "--http-key", "k.pem", "--http-behind-proxy"}),
+              HasSubstr("--http-behind-proxy"));
+  EXPECT_THAT(Refusal({"--http-certificate", "c\n", "--http-key", "k.pem"}), HasSubstr("--http-certificate"));
+}
+
+TEST(ConfigTest, WorkerHasNoKeysToAskFor) {
+  for (const std::vector<std::string>& flags :
+       std::vector<std::vector<std::string>>{{"--http", "0.0.0.0:7780"},
+                                             {"--http-behind-proxy"},
+                                             {"--http-certificate", "c.pem", "--http-key", "k.pem"}}) {
+    std::vector<std::string> arguments = {"--join", "home"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    EXPECT_THAT(Refusal(arguments), HasSubstr("the coordinator's")) << flags[0];
+  }
+  EXPECT_EQ(GuardOf({"--join", "home", "--http", "0.0.0.0:7780", "--insecure-network"}), "plain");
 }
 
 TEST(ConfigTest, OriginsOfWebPagesAreChecked) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <regex>
 #include <set>
 #include <string>
@@ -55,9 +56,13 @@ TEST(ShippedConfigTest, IsTakenAsItIs) {
 TEST(ShippedConfigTest, EveryLineInItIsTaken) {
   ASSERT_FALSE(Settings().empty());
   for (const std::string& setting : Settings()) {
-    // One name is for one model alone.
-    const std::string model = KeyOf(setting) == "model-name" ? "model = \"m.gguf\"\n" : "";
-    EXPECT_EQ(ParseFile(model + setting + "\n"), absl::OkStatus()) << setting;
+    // What some settings need beside them: one name is for one model, a certificate has its key.
+    const std::map<std::string, std::string> others = {{"model-name", "model = \"m.gguf\"\n"},
+                                                       {"http-certificate", "http-key = \"k.pem\"\n"},
+                                                       {"http-key", "http-certificate = \"c.pem\"\n"}};
+    const auto other = others.find(KeyOf(setting));
+    EXPECT_EQ(ParseFile((other == others.end() ? "" : other->second) + setting + "\n"), absl::OkStatus())
+        << setting;
   }
 }
 

@@ -17,13 +17,13 @@ TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content or '' }}\n{% endf
 class Daemon:
     """On free ports, ready to answer when made. Leave it by `with`, or stop it. `model`: the file of another one."""
 
-    def __init__(self, hearthd, *arguments, model=None, context=512):
+    def __init__(self, hearthd, *arguments, model=None, context=512, http="127.0.0.1:0"):
         self.folder = tempfile.TemporaryDirectory()
         if model is None:
             model = pathlib.Path(self.folder.name) / "chat.gguf"
             model.write_bytes(with_chat_template(MODEL.read_bytes(), TEMPLATE))
         self.process = subprocess.Popen(
-            [hearthd, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state-dir", self.folder.name,
+            [hearthd, "--listen", "127.0.0.1:0", "--http", http, "--state-dir", self.folder.name,
              "--name", "http-test", "--log-level", "warning", "--model", str(model), "--model-name", "demo",
              "--context", str(context), "--threads", "2", *arguments],
             stdout=subprocess.PIPE, text=True)
@@ -31,7 +31,7 @@ class Daemon:
         if not lines[0].startswith("hearthd ready on "):
             raise RuntimeError(f"hearthd did not start: {lines}")
         self.grpc_address = lines[0].split()[-1]
-        self.url = lines[1].split()[-1]  # http://HOST:PORT/v1
+        self.url = lines[1].split()[-1]  # http://HOST:PORT/v1, or https://
         self.address = self.url.split("/")[2]
 
     def resident_bytes(self):

@@ -1,22 +1,25 @@
 #!/usr/bin/python3
 """Drives hearthd with OpenAI's own client for node, and with curl as the README shows it.
 
-    openai_client_test.py --hearthd PATH --work DIR
+    openai_client_test.py --hearthd PATH --hearth PATH --work DIR
 
 The client's package is installed into DIR by npm from package-lock.json. Skipped (exit code 77) where node, npm or the
 package cannot be had.
 """
 
 import argparse
+import http.client
 import json
 import math
 import os
 import pathlib
 import re
 import shutil
+import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -49,11 +52,11 @@ def install_client(work):
     installed.write_text(lock)
 
 
-def await_model(url):
+def await_model(url, context=None):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(url.replace("/v1", "/health"), timeout=10) as health:
+            with urllib.request.urlopen(url.replace("/v1", "/health"), timeout=10, context=context) as health:
                 return json.loads(health.read())
         except urllib.error.HTTPError:
             time.sleep(0.05)  # 503: the model is being loaded
@@ -138,9 +141,70 @@ def check_encoder(hearthd):
             raise RuntimeError(f"an encoder was to continue text: {code} {answer}")
 
 
+def refusal(url, key, authority):
+    """The code and the words of what GET `url` is refused with."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30,
+                                    context=ssl.create_default_context(cafile=authority)) as answer:
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())["error"]["message"]
+
+
+def check_https(arguments, authority):
+    """Where other machines reach it: HTTPS by the home's own certificate, and keys."""
+    def hearth(*words):
+        ran = subprocess.run([arguments.hearth, "--server", daemon.grpc_address, *words], capture_output=True, text=True,
+                             timeout=60, check=True)
+        return ran.stdout.strip()
+
+    with Daemon(arguments.hearthd, "--slots", "4", "--queue", "16", http="0.0.0.0:0") as daemon:
+        key = hearth("key", "create", "--api", "anna", "--authority", str(authority))
+        if key in hearth("key", "list", "--json") or json.loads(hearth("key", "list", "--json"))["members"][0]["name"] != "anna":
+            raise RuntimeError("a list of keys does not name the owner, or shows the secret")
+        url = f"https://localhost:{daemon.address.split(':')[-1]}/v1"
+        await_model(url, ssl.create_default_context(cafile=authority))
+        run_client(arguments.work, url, key, {"NODE_EXTRA_CA_CERTS": str(authority)})
+        for given, words in (("", "a key is needed"), ("hearth-" + "a" * 32, "none of this home's")):
+            code, message = refusal(f"{url}/models", given, authority)
+            if code != 401 or words not in message:
+                raise RuntimeError(f"the key {given!r} was answered with {code} {message}")
+        try:
+            urllib.request.urlopen(url.replace("https", "http"), timeout=30).close()
+        except urllib.error.HTTPError as error:
+            if error.code != 400 or b"this port speaks HTTPS" not in error.read():
+                raise
+        check_revoked(url, key, authority, lambda: hearth("key", "revoke", "anna"))
+
+
+def check_revoked(url, key, authority, revoke):
+    """A stream of a key that is revoked ends soon, and the key counts no more."""
+    request = urllib.request.Request(f"{url.removesuffix('/v1')}/dashboard/news", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=30, context=ssl.create_default_context(cafile=authority)) as stream:
+        stream.readline()
+        revoke()
+        since = time.monotonic()
+        try:
+            while stream.readline():
+                pass
+        except (http.client.IncompleteRead, OSError):
+            pass  # cut off, as it should be
+        if time.monotonic() - since > 2:
+            raise RuntimeError("the stream of a revoked key went on")
+    if refusal(f"{url}/models", key, authority)[0] != 401:
+        raise RuntimeError("a revoked key still counts")
+
+
+def run_client(work, url, key, environment):
+    subprocess.run(["node", "--test", "openai_client.mjs"], cwd=work, check=True, timeout=200,
+                   env={**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": key, **environment})
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--hearthd", required=True)
+    parser.add_argument("--hearth", required=True)
     parser.add_argument("--work", required=True, type=pathlib.Path)
     arguments = parser.parse_args()
     check_encoder(arguments.hearthd)
@@ -149,8 +213,9 @@ def main():
         run_readme(daemon)
         check_responses(daemon.url)
         install_client(arguments.work)
-        subprocess.run(["node", "--test", "openai_client.mjs"], cwd=arguments.work, check=True, timeout=200,
-                       env={**os.environ, "OPENAI_BASE_URL": daemon.url, "OPENAI_API_KEY": "none"})
+        run_client(arguments.work, daemon.url, "none", {})
+    with tempfile.TemporaryDirectory() as folder:
+        check_https(arguments, pathlib.Path(folder) / "authority.pem")
 
 
 if __name__ == "__main__":

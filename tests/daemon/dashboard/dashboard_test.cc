@@ -5,10 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/http/http_server.h"
+#include "daemon/http/key_gate.h"
 #include "daemon/openai/openai_api.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/http/http_client.h"
+#include "tests/daemon/identity/temporary_state.h"
 #include "tests/daemon/serving/served.h"
 
 namespace hearth {
@@ -190,6 +192,74 @@ TEST_F(DashboardTest, ItsPageMayUseTheApi) {
   EXPECT_EQ(
       Post("/v1/completions", {{"prompt", "x"}, {"max_tokens", 1}}, "Origin: http://127.0.0.1:1\r\n").code,
       403);
+}
+
+// Behind a gate, as where other machines reach it.
+class DashboardWithKeysTest : public testing::Test {
+ protected:
+  DashboardWithKeysTest() {
+    HttpServerOptions http;
+    http.listen = "127.0.0.1:0";
+    server_ = HttpServer::Start(http, gate_).value();
+  }
+
+  // `headers`: lines with \r\n.
+  HttpClient::Response Ask(const std::string& method, const std::string& path, const std::string& headers,
+                           const std::string& body = "") {
+    HttpClient client(server_->address());
+    client.Send(absl::StrCat(method, " ", path, " HTTP/1.1\r\nHost: nas.home\r\n", headers,
+                             body.empty() ? "" : "Content-Type: application/json\r\nContent-Length: ",
+                             body.empty() ? "" : absl::StrCat(body.size(), "\r\n"), "\r\n", body));
+    return client.Read();
+  }
+  std::string KeyOf(Role role) {
+    const std::string name(RoleName(role));
+    return absl::StrCat("Authorization: Bearer ", home_->MakeApiKey(name, role).value(), "\r\n");
+  }
+
+  TemporaryState state_;
+  const std::unique_ptr<Home> home_ = Home::Open(state_.path(), "a").value();
+  Served served_;
+  const std::unique_ptr<HttpHandler> api_ = MakeOpenAiApi(served_.server->InProcessChannel(), {});
+  const std::unique_ptr<Dashboard> dashboard_ =
+      MakeDashboard(served_.server->InProcessChannel(), {.version = "1.2.3", .keys = true}, *api_);
+  KeyGate gate_{*home_, IsPageFile, *dashboard_};
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(DashboardWithKeysTest, FilesOfThePageAreEverybodysUnderAnyName) {
+  EXPECT_EQ(Ask("GET", "/", "").code, 200);
+  EXPECT_EQ(Ask("GET", "/dashboard/app.js", "").code, 200);
+  for (const char* path : {"/dashboard/news", "/dashboard/history", "/dashboard/other", "/v1/models"}) {
+    EXPECT_EQ(Ask("GET", path, "").code, 401) << path;
+  }
+  EXPECT_EQ(Ask("POST", "/", "", "{}").code, 401);
+}
+
+TEST_F(DashboardWithKeysTest, ClientLooksAndGeneratesAndChangesNothing) {
+  const std::string key = KeyOf(Role::kClient);
+  HttpClient client(server_->address());
+  client.Send(absl::StrCat("GET /dashboard/news HTTP/1.1\r\nHost: nas.home\r\n", key, "\r\n"));
+  EXPECT_THAT(client.ReadUntil("\"version\""), HasSubstr("\"admin\":false"));
+  const std::string page = key + "Origin: https://nas.home\r\n";
+  EXPECT_EQ(Ask("POST", "/v1/completions", page, R"({"prompt": "x", "max_tokens": 1})").code, 200);
+  for (const char* path : {"/dashboard/load", "/dashboard/unload", "/dashboard/invite", "/dashboard/members",
+                           "/dashboard/forget"}) {
+    const HttpClient::Response refused = Ask("POST", path, page, "{}");
+    EXPECT_EQ(refused.code, 403) << path;
+    EXPECT_THAT(refused.body, HasSubstr("--role admin"));
+  }
+}
+
+TEST_F(DashboardWithKeysTest, AdminChangesSomethingAndStrangersPagesMayNothing) {
+  const std::string key = KeyOf(Role::kAdmin);
+  HttpClient client(server_->address());
+  client.Send(absl::StrCat("GET /dashboard/news HTTP/1.1\r\nHost: nas.home\r\n", key, "\r\n"));
+  EXPECT_THAT(client.ReadUntil("\"version\""), HasSubstr("\"admin\":true"));
+  const std::string stranger = key + "Origin: https://evil.example\r\n";
+  EXPECT_EQ(Ask("POST", "/dashboard/unload", stranger, R"({"name": "fake"})").code, 403);
+  EXPECT_EQ(Ask("POST", "/v1/completions", stranger, R"({"prompt": "x"})").code, 403);
+  EXPECT_EQ(Ask("POST", "/dashboard/unload", key, R"({"name": "fake"})").code, 200);
 }
 
 }  // namespace
