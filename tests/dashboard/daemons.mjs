@@ -1,8 +1,8 @@
 // Daemons of one home on free ports of this machine, for the tests of the dashboard.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const { HEARTHD, MODEL } = process.env;
@@ -46,6 +46,11 @@ export class Daemon {
       if (over) throw new Error(`${this.name} did not start`);
       await sleep(20);
     }
+  }
+
+  // What a command of `hearth` prints.
+  run(...words) {
+    return execFileSync(join(dirname(HEARTHD), "hearth"), ["--server", this.address, ...words], { encoding: "utf8" }).trim();
   }
 
   read(name) {

@@ -328,6 +328,35 @@ test("a worker's page shows its coordinator's home", async () => {
   await shed.end();
 });
 
+test("where keys are asked for the page wants one, keeps it, and wants another once it is revoked", async () => {
+  const locked = await Daemon.start("locked", [...coordinatorOptions(), "--http-behind-proxy"]);
+  const page = await open(`${locked.url}#/chat`);
+  const field = page.getByLabel("Key");
+  const give = async (key) => {
+    await field.fill(key);
+    await page.getByRole("button", { name: "Open" }).click();
+  };
+  await field.waitFor();
+  assert.deepEqual(await seriousFindings(await open(locked.url, { bypassCSP: true })), []);
+  await shoot(page, "key");
+  await give(`hearth-${"a".repeat(32)}`);
+  await page.getByRole("alert").getByText("none of this home's").waitFor();
+  await give(locked.run("key", "create", "--api", "anna"));
+  await say(page, "In the beginning God created the heaven and the earth.");
+  await page.getByText("tok/s").waitFor();
+  await page.reload();
+  await go(page, "");
+  await host(page, "locked").getByText("working").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Add a machine" }).count(), 0);
+
+  locked.run("key", "revoke", "anna");
+  await page.getByRole("alert").getByText("was revoked").waitFor();
+  await give(locked.run("key", "create", "--api", "berta", "--role", "admin"));
+  await page.getByRole("button", { name: "Add a machine" }).waitFor();
+  await close(page);
+  await locked.end();
+});
+
 test("a machine is invited, joins, and is forgotten", async () => {
   const gate = await Daemon.start("gate", [...coordinatorOptions(), "--lan", "127.0.0.1:0"]);
   const page = await open(gate.url);

@@ -1,20 +1,11 @@
 // What the page asks the daemon to do.
-
-// The words of an answer that is an error.
-export async function problemOf(answer: Response): Promise<string> {
-  const text = await answer.text().catch(() => "");
-  try {
-    return JSON.parse(text).error.message;
-  } catch {
-    return text.slice(0, 500) || `hearthd answered ${answer.status}`;
-  }
-}
+import { call, problemOf } from "./call";
 
 // The answer of a call; throws an Error with words for people.
 export async function ask<Answer>(path: string, body: object): Promise<Answer> {
   let answer: Response;
   try {
-    answer = await fetch(path, {
+    answer = await call(path, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),

@@ -1,5 +1,5 @@
 // Text from a model, piece by piece, by the daemon's OpenAI-compatible API.
-import { problemOf } from "./ask";
+import { call, eventsOf, problemOf } from "./call";
 import type { Chat } from "./chats";
 
 export interface Piece {
@@ -13,20 +13,6 @@ export interface Piece {
 
 // The model cannot chat, since its file has no template.
 export class NoTemplate extends Error {}
-
-// The data of server-sent events.
-async function* dataOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = body.pipeThrough(new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>).getReader();
-  let text = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    text += value;
-    for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
-      for (const line of text.slice(0, end).split("\n")) if (line.startsWith("data: ")) yield line.slice(6);
-    }
-  }
-}
 
 function requestOf(chat: Chat, mostTokens: number): [string, object] {
   const asked = { model: chat.model, stream: true, stream_options: { include_usage: true } };
@@ -42,7 +28,7 @@ function requestOf(chat: Chat, mostTokens: number): [string, object] {
 // What the model says after the last message. Errors have words for people. `mostTokens`: 0 for as many as fit.
 export async function* generate(chat: Chat, mostTokens: number, signal: AbortSignal): AsyncGenerator<Piece> {
   const [path, request] = requestOf(chat, mostTokens);
-  const answer = await fetch(path, {
+  const answer = await call(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(request),
@@ -54,7 +40,7 @@ export async function* generate(chat: Chat, mostTokens: number, signal: AbortSig
     const problem = await problemOf(answer);
     throw problem.includes("no chat template") ? new NoTemplate(problem) : new Error(problem);
   }
-  for await (const data of dataOf(answer.body)) {
+  for await (const { data } of eventsOf(answer.body)) {
     if (data === "[DONE]") return;
     const event = JSON.parse(data);
     if (event.error) throw new Error(event.error.message);

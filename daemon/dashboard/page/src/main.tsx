@@ -11,7 +11,7 @@ import { HomePage } from "./pages/home";
 import { ModelsPage } from "./pages/models";
 import { PlanPage } from "./pages/plan";
 import { SpeedPage } from "./pages/speed";
-import { useStore, watchDaemon, type Store } from "./store";
+import { tryKey, useStore, watchDaemon, type Store } from "./store";
 
 interface Page {
   path: string;
@@ -68,6 +68,24 @@ function ThemeChoice() {
   );
 }
 
+function KeyForm({ problem }: { problem: string }) {
+  const [key, setKey] = useState("");
+  return (
+    <form class="fields key" onSubmit={(event) => {
+      event.preventDefault();
+      if (key.trim()) tryKey(key.trim());
+    }}>
+      <p>This home asks for a key. <code>hearth key create --api NAME</code> makes one on the coordinator's machine.</p>
+      {problem && <p class="connection bad" role="alert">{printable(problem, 300)}</p>}
+      <label class="field wide">Key
+        <input type="password" name="key" autocomplete="current-password" required pattern="\s*hearth-[a-z2-7]+\s*" title="hearth-…" value={key}
+          onInput={(event) => setKey(event.currentTarget.value)} />
+      </label>
+      <button type="submit">Open</button>
+    </form>
+  );
+}
+
 function Connection({ store }: { store: Store }) {
   if (store.connected === false) {
     return (
@@ -119,8 +137,8 @@ function App() {
       </header>
       <main id="main" class={store.connected === false ? "stale" : ""}>
         <h1 ref={heading} tabIndex={-1}>{page.title}</h1>
-        <Connection store={store} />
-        {store.home ? page.show(store, store.home) : store.connected !== false && <p class="empty">Asking hearthd…</p>}
+        {!store.wantsKey && <Connection store={store} />}
+        {store.wantsKey ? <KeyForm problem={store.keyProblem} /> : store.home ? page.show(store, store.home) : store.connected !== false && <p class="empty">Asking hearthd…</p>}
       </main>
     </>
   );

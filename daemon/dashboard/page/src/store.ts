@@ -1,5 +1,6 @@
 // The page's one connection to its daemon, and what it has told.
 import { useEffect, useState } from "preact/hooks";
+import { call, eventsOf, onRefused, setKey, type ServerEvent } from "./call";
 import { append, type Figures } from "./history";
 import { parseHome, type Home, type HomeEvent } from "./home_state";
 
@@ -8,6 +9,9 @@ export interface Store {
   connected: boolean | null;
   // Since when not, in ms since 1970.
   silentSince: number;
+  // The daemon wants a key, or another one; why not the one it had, where it had one.
+  wantsKey: boolean;
+  keyProblem: string;
   version: string;
   coordinator: boolean;
   admin: boolean;
@@ -25,6 +29,8 @@ const RETRY_MS = 1000;
 let store: Store = {
   connected: null,
   silentSince: Date.now(),
+  wantsKey: false,
+  keyProblem: "",
   version: "",
   coordinator: true,
   admin: false,
@@ -34,7 +40,7 @@ let store: Store = {
   figures: { times: [], series: [] },
 };
 const watchers = new Set<() => void>();
-let source: EventSource | null = null;
+let source: AbortController | null = null;
 let heard = Date.now();
 
 function update(change: Partial<Store>) {
@@ -55,7 +61,7 @@ export function useStore(): Store {
 }
 
 function disconnect() {
-  source?.close();
+  source?.abort();
   source = null;
 }
 
@@ -65,7 +71,7 @@ function lose() {
 }
 
 async function fetchFigures() {
-  const answer = await fetch("/dashboard/history").catch(() => null);
+  const answer = await call("/dashboard/history").catch(() => null);
   if (answer?.ok) update({ figures: (await answer.json()) as Figures });
 }
 
@@ -81,23 +87,46 @@ function onEvents(text: string) {
   update({ events: [...fresh, ...store.events].slice(0, KEPT_EVENTS) });
 }
 
+const takers: Record<string, (text: string) => void> = {
+  hello: onHello,
+  state: (text) => update({ home: parseHome(text), away: "" }),
+  away: (text) => update({ away: JSON.parse(text).message }),
+  events: onEvents,
+  sample: (text) => update({ figures: append(store.figures, JSON.parse(text)) }),
+};
+
+async function* news(opened: AbortController): AsyncGenerator<ServerEvent> {
+  const answer = await call("/dashboard/news", { signal: opened.signal });
+  if (answer.ok && answer.body) yield* eventsOf(answer.body);
+}
+
+async function follow(opened: AbortController) {
+  for await (const { name, data } of news(opened)) {
+    if (opened !== source) return;
+    heard = Date.now();
+    takers[name]?.(data);
+  }
+}
+
 function connect() {
   disconnect();
   heard = Date.now();
-  const opened = new EventSource("/dashboard/news");
+  const opened = new AbortController();
   source = opened;
-  const on = (name: string, take: (text: string) => void) =>
-    opened.addEventListener(name, (event) => {
-      if (opened !== source) return;
-      heard = Date.now();
-      take((event as MessageEvent<string>).data);
-    });
-  on("hello", onHello);
-  on("state", (text) => update({ home: parseHome(text), away: "" }));
-  on("away", (text) => update({ away: JSON.parse(text).message }));
-  on("events", onEvents);
-  on("sample", (text) => update({ figures: append(store.figures, JSON.parse(text)) }));
-  opened.addEventListener("error", () => opened === source && lose());
+  follow(opened)
+    .catch(() => {})
+    .finally(() => opened === source && lose());
+}
+
+onRefused((keyProblem) => {
+  disconnect();
+  update({ wantsKey: true, keyProblem });
+});
+
+export function tryKey(key: string) {
+  setKey(key);
+  update({ wantsKey: false, keyProblem: "" });
+  connect();
 }
 
 // Connects, and again whenever the daemon was not heard of for a while. A page that nobody sees lets go:
@@ -105,12 +134,12 @@ function connect() {
 export function watchDaemon() {
   connect();
   setInterval(() => {
-    if (document.hidden) return;
+    if (document.hidden || store.wantsKey) return;
     if (source === null) connect();
     else if (Date.now() - heard > SILENCE_MS) lose();
   }, RETRY_MS);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) disconnect();
-    else connect();
+    else if (!store.wantsKey) connect();
   });
 }
