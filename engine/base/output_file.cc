@@ -124,12 +124,16 @@ absl::Status OutputFile::Write(std::string_view text) {
 absl::Status OutputFile::Commit() {
   // Some file systems tell only now that the disk is full.
   if (fsync(fd_) != 0 || close(std::exchange(fd_, -1)) != 0) return Failure();
-  HEARTH_RETURN_IF_ERROR(Check(path_, replace_));
-  const int moved = replace_ == Replace::kNever ? RenameToNew(temporary_, path_)
-                                                : rename(temporary_.c_str(), path_.c_str());
-  if (moved != 0) return Failure();
+  HEARTH_RETURN_IF_ERROR(Place(temporary_, path_, replace_));
   temporary_.clear();
-  FlushFolder(path_);
+  return absl::OkStatus();
+}
+
+absl::Status OutputFile::Place(const std::string& from, const std::string& path, Replace replace) {
+  HEARTH_RETURN_IF_ERROR(Check(path, replace));
+  const int moved = replace == Replace::kNever ? RenameToNew(from, path) : rename(from.c_str(), path.c_str());
+  if (moved != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
+  FlushFolder(path);
   return absl::OkStatus();
 }
 

@@ -30,6 +30,10 @@ class OutputFile {
   // As Check, and INVALID_ARGUMENT where `path` is the very file `input`, by whatever name.
   static absl::Status CheckIsNot(const std::string& path, const std::string& input);
 
+  // The last step alone, for who has written the file otherwise: moves `from`, which lies in the same folder
+  // and is on the disk, to `path`.
+  static absl::Status Place(const std::string& from, const std::string& path, Replace replace);
+
   // Begins a file that takes its place at `path` with Commit. `mode`: who may read and write it, as open()
   // takes it.
   static absl::StatusOr<OutputFile> Create(const std::string& path, Replace replace, unsigned mode = 0666);

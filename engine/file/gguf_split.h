@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "engine/base/split_name.h"
 #include "engine/file/gguf.h"
 
 namespace hearth {
@@ -14,23 +13,6 @@ namespace hearth {
 // A model may be split over several files, which tell so by the keys "split.count", "split.no" (from 0) and
 // "split.tensors.count" (of all parts together) and by their names. The first part has the model's metadata,
 // any part may have no tensors.
-
-// "FOLDER/NAME-00002-of-00003.gguf".
-struct SplitName {
-  std::string stem;    // FOLDER/NAME
-  uint32_t part = 1;   // from 1 ...
-  uint32_t parts = 1;  // ... to this
-  std::string ending;  // ".gguf"
-
-  // The name of another part.
-  std::string Of(uint32_t part) const;
-};
-// nullopt for names of any other form.
-std::optional<SplitName> ParseSplitName(std::string_view path);
-
-// What a model is called after its file: the file's own name without its ending, and without the number of
-// one part of many.
-std::string NameOfModelFile(const std::string& path);
 
 // What the file says of itself: nullopt where it is whole. INVALID_ARGUMENT for impossible values.
 struct SplitPart {
