@@ -1,6 +1,5 @@
 #include "client/command/display.h"
 
-#include <array>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/command/proto_json.h"
+#include "client/library/bytes_text.h"
 #include "engine/base/printable.h"
 
 namespace hearth {
@@ -81,17 +81,6 @@ const char* ReasonText(v1::FinishReason reason) {
 }
 
 }  // namespace
-
-std::string BytesText(uint64_t bytes) {
-  constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kUnits.size()) {
-    value /= 1024;
-    ++unit;
-  }
-  return unit == 0 ? absl::StrCat(bytes, " B") : absl::StrFormat("%.1f %s", value, kUnits[unit]);
-}
 
 std::string ModelLine(const v1::ModelStatus& model) {
   std::string line = absl::StrCat(Printable(model.name()), "  ", StateName(model));

@@ -13,9 +13,6 @@ namespace hearth {
 
 // What `hearth` shows to people; all pure. Several lines end with a line feed each, a single line has none.
 
-// "512 B", "1.5 GiB".
-std::string BytesText(uint64_t bytes);
-
 // One line about a model: name, state, progress, kind.
 std::string ModelLine(const v1::ModelStatus& model);
 

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
-#include "client/command/display.h"
+#include "client/library/bytes_text.h"
 #include "engine/base/printable.h"
 
 namespace hearth {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/command/display.h"
+#include "client/library/bytes_text.h"
 #include "engine/base/printable.h"
 
 namespace hearth {

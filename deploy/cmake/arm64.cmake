@@ -6,7 +6,7 @@
 #   apt-get install --no-install-recommends crossbuild-essential-arm64 qemu-user cmake ninja-build pkg-config git python3 \
 #       protobuf-compiler protobuf-compiler-grpc nlohmann-json3-dev libcli11-dev libeigen3-dev \
 #       {libgrpc++-dev,libprotobuf-dev,libabsl-dev,coinor-libcbc-dev,libhwy-dev,libpcre2-dev,libssl-dev}:arm64 \
-#       {liburing-dev,libxxhash-dev,prometheus-cpp-dev,libtomlplusplus-dev,libspdlog-dev,libboost1.81-dev,libsqlite3-dev}:arm64 \
+#       {liburing-dev,libxxhash-dev,libcurl4-openssl-dev,prometheus-cpp-dev,libtomlplusplus-dev,libspdlog-dev,libboost1.81-dev,libsqlite3-dev}:arm64 \
 #       {libgtest-dev,libgmock-dev,libbenchmark-dev}:arm64
 #   cmake -S . -B build/arm64 -G Ninja -D CMAKE_BUILD_TYPE=Release -D CMAKE_TOOLCHAIN_FILE=deploy/cmake/arm64.cmake
 #   cmake --build build/arm64

@@ -1,6 +1,7 @@
 #include "client/command/display.h"
 
 #include "client/command/status_text.h"
+#include "client/library/bytes_text.h"
 #include "engine/command_line/progress.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -7,6 +7,7 @@ Prints one line per include that does not and exits with 1 if there is any. The 
 
 - client -> proto <- daemon -> {engine, placement}; proto, engine and placement do not know one another.
 - client knows engine/base and engine/command_line, which the programs share, and nothing else of engine.
+- client/library knows engine/base and itself alone.
 - engine knows no network; within engine arrows go only upwards in ENGINE_ORDER.
 - placement knows nothing but the standard library, Abseil and COIN-OR's solvers.
 - within daemon arrows go only upwards in DAEMON_ORDER; every room may know the headers in daemon/ itself.
@@ -113,6 +114,8 @@ def check_project_include(path, included):
         return f"{own} must not know {other}"
     if own == "engine":
         return check_engine(path, included)
+    if folder_of(path) == "client/library" and folder_of(included) not in ("client/library", "engine/base"):
+        return f"client/library must not know {folder_of(included)}"
     if own == "client" and other == "engine" and folder_of(included) not in CLIENT_KNOWS:
         return f"{own} must not know {folder_of(included)}"
     return check_daemon(path, included) if own == "daemon" else None

@@ -83,6 +83,11 @@ class CheckIncludesTest(unittest.TestCase):
         for other in ("engine/model/model.h", "daemon/model_host.h", "placement/plan.h"):
             self.assert_refused("client/a.cc", f'#include "{other}"', "client must not know")
 
+    def test_model_library_knows_no_daemon(self):
+        self.assert_accepted("client/library/a.cc", '#include "engine/base/printable.h"\n#include "client/library/b.h"')
+        for other in ("proto/hearth/v1/models.pb.h", "client/hearth_client.h", "engine/command_line/progress.h"):
+            self.assert_refused("client/library/a.cc", f'#include "{other}"', "client/library must not know")
+
     def test_proto_knows_only_itself(self):
         self.assert_refused("proto/hearth/v1/a.proto", 'import "daemon/a.proto";',
                             "proto must not know daemon")
