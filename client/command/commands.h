@@ -8,6 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/hearth_client.h"
+#include "client/library/local_models.h"
+#include "client/library/pull.h"
 
 namespace hearth {
 
@@ -57,6 +59,15 @@ absl::Status RunModels(Client& client, bool json);
 // Loads with a progress bar where stderr is a terminal.
 absl::Status RunLoad(Client& client, const v1::LoadModelRequest& request, bool json);
 absl::Status RunUnload(Client& client, const std::string& name, bool json);
+
+// Fetches a model, with a progress bar where stderr is a terminal, and prints the path that `hearth load`
+// takes. With `make_folder` the folder is made where it is not there. With json: {"path", "files": [{"path",
+// "bytes", "sha256", "checked"}]}.
+absl::Status RunPull(const PullOptions& options, bool make_folder, bool json);
+// Prints name, size and path of each model on this machine's disk. With json: {"models_directory", "models"}.
+absl::Status RunLocalModels(const LibraryFolders& folders, bool json);
+// Removes a model from the models directory. With json: what it was.
+absl::Status RunRemoveModel(const LibraryFolders& folders, const std::string& name, bool json);
 
 // Prints the line that makes another machine a host of the home. With json: the Invitation.
 absl::Status RunInvite(Client& client, uint32_t lifetime_seconds, bool json);

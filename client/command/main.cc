@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <concepts>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -13,8 +14,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "client/command/commands.h"
 #include "client/command/interrupt.h"
+#include "client/library/prefix_digest.h"
 #include "engine/base/input_file.h"
 #include "engine/base/printable.h"
 #include "engine/command_line/flags.h"
@@ -29,6 +32,7 @@ constexpr char kDescription[] =
     "  hearth generate 'In the beginning' -n 100\n"
     "  hearth generate --temperature 0 --json < prompt.txt\n"
     "  hearth chat\n"
+    "  hearth pull hf:USER/REPO:Q4_K_M\n"
     "  hearth load ~/models/demo.gguf\n"
     "  hearth status\n"
     "  hearth plan\n"
@@ -41,6 +45,7 @@ using Command = std::function<absl::Status(Client&)>;
 
 constexpr uint64_t kMaxKeyBytes = 64 << 10;
 constexpr char kDefaultServer[] = "127.0.0.1:7770";
+constexpr char kServiceModels[] = "/var/lib/hearth/models";
 
 struct Common {
   std::string server;  // empty: the key's, or kDefaultServer
@@ -63,6 +68,12 @@ absl::Status ReadKey(const std::string& path, ConnectionKey& key) {
 std::string ServerOf(const Common& common) {
   if (!common.server.empty()) return common.server;
   return common.key.server.empty() ? kDefaultServer : common.key.server;
+}
+
+// Whether a path means the same there as here.
+bool IsThisMachine(const std::string& server) {
+  const std::string host = server.substr(0, server.rfind(':'));
+  return host.starts_with("127.") || host == "localhost" || host == "[::1]";
 }
 
 // Binds options to a proto's optional fields, so that what is not given keeps the daemon's default.
@@ -254,6 +265,62 @@ void AddChat(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+std::string Variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+LibraryFolders LocalFolders() {
+  std::error_code error;
+  const bool service = geteuid() == 0 && std::filesystem::is_directory(kServiceModels, error);
+  return FoldersOf(Variable, service ? kServiceModels : "");
+}
+
+void AddLibrary(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& pull = *main.add_subcommand("pull", "Fetch a model into the models directory");
+  auto options = std::make_shared<PullOptions>();
+  pull.add_option("source", options->source,
+                  "URL of a GGUF file, or hf:USER/REPO, hf:USER/REPO:FILE.gguf or hf:USER/REPO:Q4_K_M of "
+                  "Hugging Face")
+      ->required();
+  pull.add_option("--to", options->folder,
+                  "Folder for it; default: $HEARTH_MODELS, else ~/.local/share/hearth/models, for root where "
+                  "the service is installed /var/lib/hearth/models")
+      ->type_name("DIR");
+  pull.add_option("--name", options->name, "Name of the file; default: the URL's")->type_name("FILE");
+  AddParsed(
+      pull, "--sha256", "HEX",
+      [=](const std::string& digest) {
+        options->sha256 = digest;
+        return IsSha256(digest) ? absl::OkStatus()
+                                : absl::InvalidArgumentError("a SHA-256 has 64 hexadecimal digits");
+      },
+      "Digest that a URL's file must have");
+  AddWholeNumber(pull, "--connections", options->connections, "Ranges that are fetched at the same time", 1u,
+                 16u);
+  AddWholeNumber(pull, "--retries", options->http.retries,
+                 "Further tries when a connection breaks or the server is busy", 0u, 100u);
+  AddWholeNumber(pull, "--stall-seconds", options->http.stall_seconds,
+                 "A connection without a byte for so long counts as broken", 1u, 3600u);
+  pull.callback([=, &common, &command] {
+    command = [=, &common](Client&) {
+      const bool is_default = options->folder.empty();
+      if (is_default) options->folder = LocalFolders().models;
+      const std::string hub = Variable("HF_ENDPOINT");
+      if (!hub.empty()) options->hub = std::string(absl::StripSuffix(hub, "/"));
+      options->http.token = Variable("HF_TOKEN");
+      return RunPull(*options, is_default, common.json);
+    };
+  });
+
+  CLI::App& remove = *main.add_subcommand("rm", "Remove a model from the models directory");
+  auto name = std::make_shared<std::string>();
+  remove.add_option("name", *name, "Model, as `hearth models --local` shows it")->required();
+  remove.callback([=, &common, &command] {
+    command = [=, &common](Client&) { return RunRemoveModel(LocalFolders(), *name, common.json); };
+  });
+}
+
 void AddInspection(CLI::App& main, const Common& common, Command& command) {
   CLI::App& status = *main.add_subcommand("status", "Hosts, devices, links and models");
   auto options = std::make_shared<StatusOptions>();
@@ -285,8 +352,16 @@ void AddInspection(CLI::App& main, const Common& common, Command& command) {
     command = [=, &common](Client& client) { return RunPlan(client, *model, *svg_path, common.json); };
   });
 
-  main.add_subcommand("models", "Models that are loaded or loading")->callback([&common, &command] {
-    command = [&common](Client& client) { return RunModels(client, common.json); };
+  CLI::App& models = *main.add_subcommand("models", "Models that are loaded or loading");
+  auto local = std::make_shared<bool>(false);
+  models.add_flag(
+      "--local", *local,
+      "Models on this machine's disk instead: of the models directory, and of what Hugging Face's "
+      "and Ollama's programs have fetched");
+  models.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      return *local ? RunLocalModels(LocalFolders(), common.json) : RunModels(client, common.json);
+    };
   });
 }
 
@@ -294,7 +369,9 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
   CLI::App& load = *main.add_subcommand("load", "Load a model; the file lies on the coordinator's host");
   auto request = std::make_shared<v1::LoadModelRequest>();
   load.add_option_function<std::string>(
-          "file", [=](const std::string& path) { request->set_path(path); }, "GGUF or PowerInfer file")
+          "file", [=](const std::string& path) { request->set_path(path); },
+          "GGUF or PowerInfer file, or where the coordinator is this machine a model of `hearth models "
+          "--local`")
       ->required();
   load.add_option_function<std::string>(
       "--name", [=](const std::string& name) { request->set_name(name); },
@@ -302,8 +379,15 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
   load.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
       if (absl::Status status = CheckPath("the file", request->path()); !status.ok()) return status;
-      // The daemon has another working directory.
       std::error_code error;
+      if (IsThisMachine(ServerOf(common)) && request->path().front() != '/' &&
+          !std::filesystem::exists(request->path(), error)) {
+        const absl::StatusOr<LocalModel> model = FindLocalModel(LocalFolders(), request->path());
+        if (!model.ok()) return model.status();
+        request->set_path(model->path);
+        if (request->name().empty()) request->set_name(model->name);
+      }
+      // The daemon has another working directory.
       const std::filesystem::path path = std::filesystem::absolute(request->path(), error);
       if (error) return absl::NotFoundError(absl::StrCat(request->path(), ": ", error.message()));
       request->set_path(path);
@@ -455,6 +539,7 @@ int Main(int argc, char** argv) {
   AddChat(app, common, command);
   AddEmbed(app, common, command);
   AddInspection(app, common, command);
+  AddLibrary(app, common, command);
   AddLoading(app, common, command);
   AddHosts(app, common, command);
   AddPauses(app, common, command);

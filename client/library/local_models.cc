@@ -146,7 +146,7 @@ std::vector<LocalModel> GroupFiles(const std::vector<FoundFile>& files, std::str
     const std::optional<SplitName> split = ParseSplitName(path);
     Group& group = groups[split ? split->Of(1) : path];
     group.parts = split ? split->parts : 1;
-    group.model.name = fs::path(split ? split->stem + split->ending : path).stem();
+    group.model.name = NameOfModelFile(path);
     group.model.bytes += file.bytes;
     group.model.files.push_back(file.path);
     if (path == file.path) group.paths.emplace(split ? split->part : 1, path);

@@ -14,8 +14,8 @@
 #include "engine/base/check.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/printable.h"
+#include "engine/base/split_name.h"
 #include "engine/base/status_macros.h"
-#include "engine/file/gguf_split.h"
 
 namespace hearth {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/printable.h"
-#include "engine/file/gguf_split.h"
+#include "engine/base/split_name.h"
 
 namespace hearth {
 namespace {

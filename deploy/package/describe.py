@@ -27,6 +27,10 @@ FILES = {
         ("/run/hearth/port, /run/hearth/http_port", "The ports that are in use."),
         ("~/.local/state/hearth", "All of these for a daemon that a user starts."),
     ],
+    "hearth": [
+        ("/var/lib/hearth/models", "Models that root has fetched, where the service is installed."),
+        ("~/.local/share/hearth/models", "Models that a user has fetched."),
+    ],
 }
 SEE_ALSO = {
     "hearthd": "hearth(1), hearth-model(1), systemctl(1)",

@@ -87,7 +87,7 @@ class PackageTest(unittest.TestCase):
 
     def test_depends_on_libraries_and_not_on_a_driver(self):
         depends = self.field("Depends")
-        for library in ("libc6 (>=", "libgrpc++", "libssl3", "systemd | systemd-standalone-sysusers"):
+        for library in ("libc6 (>=", "libgrpc++", "libcurl4", "libssl3", "systemd | systemd-standalone-sysusers"):
             self.assertIn(library, depends)
         self.assertNotRegex(depends, "cuda|nvidia|-dev")
 

@@ -36,7 +36,7 @@ GOOD = {
     "model": "{folder}/model.gguf", "--model": "{folder}/model.gguf", "input": "{folder}/model.gguf",
     "output": "{new}", "--out": "{new}", "type": "Q4_0", "--tokens": "1,2,3", "--text": "{folder}/text",
     "--cluster": "{folder}/cluster.json", "file": "{folder}/model.gguf", "--messages": "{folder}/messages.json",
-    "host": "no-such-host",
+    "host": "no-such-host", "source": "http://127.0.0.1:1/model.gguf",
 }
 # Of single commands: what is required differently, or makes them quick or end at all.
 ALSO_GOOD = {
@@ -47,6 +47,7 @@ ALSO_GOOD = {
     ("hearth", "load"): {"--name": "{unique}"},
     ("hearth", "unload"): {"model": "no-such-model"},
     ("hearth", "key create"): {"--client": "{unique}"},
+    ("hearth", "rm"): {"name": "no-such-model"},
     ("hearth", "key revoke"): {"name": "no-such-key"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
@@ -57,7 +58,9 @@ ALSO_GOOD = {
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client"}
-FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "key revoke"), ("hearth-model", "render")}  # the demo model has no chat template
+FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "key revoke"),
+                ("hearth", "rm"), ("hearth", "pull"),  # nobody serves models here
+                ("hearth-model", "render")}  # the demo model has no chat template
 # A text is read, however long it is, which takes its time.
 LONGEST = {("hearth-model", "generate", "--prompt"): 4000, ("hearth-model", "embed", "--text"): 4000}
 # What waits for something that never comes takes no processor: after so many times the patience it hangs.
@@ -200,7 +203,7 @@ class StrangersAfternoonTest(unittest.TestCase):
         }
         cls.counter = iter(range(10**9))
         # Names that are no paths from the root are made in a folder of their own.
-        cls.environment = {**os.environ, "HOME": cls.path("home")}
+        cls.environment = {**os.environ, "HOME": cls.path("home"), "HEARTH_MODELS": cls.path("home/models")}
         os.mkdir(cls.path("home"))
         cls.daemon = subprocess.Popen(
             [ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--http", "off", "--state-dir", cls.path("state"), "--log-level", "off",
