@@ -281,7 +281,7 @@ void AddLibrary(CLI::App& main, const Common& common, Command& command) {
   auto options = std::make_shared<PullOptions>();
   pull.add_option("source", options->source,
                   "URL of a GGUF file, or hf:USER/REPO, hf:USER/REPO:FILE.gguf or hf:USER/REPO:Q4_K_M of "
-                  "Hugging Face")
+                  "Hugging Face (HF_TOKEN: a token for it; HF_ENDPOINT: another hub)")
       ->required();
   pull.add_option("--to", options->folder,
                   "Folder for it; default: $HEARTH_MODELS, else ~/.local/share/hearth/models, for root where "

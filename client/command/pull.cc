@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "client/command/commands.h"
 #include "client/command/interrupt.h"
 #include "client/library/bytes_text.h"
@@ -26,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kBetweenShown{200};
 
-// "1.2 GiB of 4.0 GiB  85.0 MiB/s", of the file that is being fetched.
+// "1.2 GiB of 4.0 GiB  85.0 MiB/s, 34s left", of the file that is being fetched.
 class PullLine {
  public:
   void Show(const PullProgress& progress) {
@@ -40,10 +42,14 @@ class PullLine {
       begun_ = now;
     }
     const double seconds = std::chrono::duration<double>(now - begun_).count();
-    std::string text = absl::StrCat(BytesText(download.done_bytes), " of ", BytesText(download.bytes));
-    if (seconds > 1) {
+    std::string text = download.bytes == 0
+                           ? "connecting"
+                           : absl::StrCat(BytesText(download.done_bytes), " of ", BytesText(download.bytes));
+    if (seconds > 1 && download.done_bytes > first_bytes_) {
       const double rate = static_cast<double>(download.done_bytes - first_bytes_) / seconds;
-      absl::StrAppend(&text, "  ", BytesText(static_cast<uint64_t>(rate)), "/s");
+      const double left = static_cast<double>(download.bytes - download.done_bytes) / rate;
+      absl::StrAppend(&text, "  ", BytesText(static_cast<uint64_t>(rate)), "/s, ",
+                      FormatDuration(absl::Seconds(std::ceil(left))), " left");
     }
     if (progress.files > 1) absl::StrAppend(&text, "  file ", progress.file, " of ", progress.files);
     if (!download.doing.empty()) absl::StrAppend(&text, "  ", AbslView(download.doing));

