@@ -15,8 +15,10 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -347,6 +349,17 @@ class PullTest(unittest.TestCase):
         self.assert_refused(self.pull(self.server.url + "/none.gguf?secret=1"), "none.gguf: there is no such thing (HTTP 404)")
         url = self.route("/m.gguf", lambda handler, n: handler.say(403, b"no"))
         self.assert_refused(self.pull(url), "HTTP 403", "HF_TOKEN")
+
+    @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificate")
+    def test_server_that_nobody_vouches_for_is_refused(self):
+        certificate, key = self.temporary.name + "/certificate.pem", self.temporary.name + "/key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.assert_refused(self.pull(self.good(SMALL).replace("http:", "https:")), "the server's certificate does not hold")
+        self.assertEqual(self.server.requests, [])
 
     # --- Redirects ---
 
