@@ -28,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kBetweenShown{200};
 
-// "1.2 GiB of 4.0 GiB  85.0 MiB/s, 34s left", of the file that is being fetched.
+// "1.2 GiB of 4.0 GiB  85.0 MiB/s, 34s", of the file that is being fetched.
 class PullLine {
  public:
   void Show(const PullProgress& progress) {
@@ -49,7 +49,7 @@ class PullLine {
       const double rate = static_cast<double>(download.done_bytes - first_bytes_) / seconds;
       const double left = static_cast<double>(download.bytes - download.done_bytes) / rate;
       absl::StrAppend(&text, "  ", BytesText(static_cast<uint64_t>(rate)), "/s, ",
-                      FormatDuration(absl::Seconds(std::ceil(left))), " left");
+                      FormatDuration(absl::Seconds(std::ceil(left))));
     }
     if (progress.files > 1) absl::StrAppend(&text, "  file ", progress.file, " of ", progress.files);
     if (!download.doing.empty()) absl::StrAppend(&text, "  ", AbslView(download.doing));
