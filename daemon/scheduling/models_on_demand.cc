@@ -173,16 +173,20 @@ void ModelsOnDemand::Look(absl::Time now) {
   {
     MutexLock lock(&mutex_);
     NoteUse(now);
-    std::erase_if(waiting_, [&](Waiting& waiting) {
+    std::vector<Waiting> still;
+    for (Waiting& waiting : waiting_) {
       Result result = Try(waiting.name, now);
       if (!result && waiting.deadline <= now) {
         result = absl::DeadlineExceededError(
             absl::StrCat("model ", waiting.name, " was still being loaded at the request's deadline"));
       }
-      if (!result) return false;
-      done.emplace_back(std::move(waiting.found), *std::move(result));
-      return true;
-    });
+      if (result) {
+        done.emplace_back(std::move(waiting.found), *std::move(result));
+      } else {
+        still.push_back(std::move(waiting));
+      }
+    }
+    waiting_ = std::move(still);
     UnloadIdle(now);
   }
   for (auto& [found, scheduler] : done) found(std::move(scheduler));

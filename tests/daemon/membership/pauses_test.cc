@@ -61,7 +61,7 @@ TEST_F(PausesTest, ResumedHostIsForgotten) {
 }
 
 TEST_F(PausesTest, DamagedFileSaysWhatToDo) {
-  for (const std::string text :
+  for (const std::string& text :
        {std::string("garbage"), b_ + " soon", b_ + " 5 6", std::string("x 5"), b_ + " 99999999999999999999"}) {
     std::ofstream(dir_ + "/paused_hosts") << text << "\n";
     const auto pauses = Pauses::Open(dir_);
