@@ -26,6 +26,11 @@ nlohmann::ordered_json ModelJson(const LocalModel& model) {
           {"unfinished", model.unfinished}};
 }
 
+// One line; names on the disk may be no UTF-8.
+std::string JsonLine(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
 std::string RemarkOn(const LocalModel& model) {
   std::string remark;
   if (model.files.size() > 1) absl::StrAppend(&remark, "  ", model.files.size(), " files");
@@ -54,7 +59,7 @@ absl::Status RunLocalModels(const LibraryFolders& folders, bool json) {
     nlohmann::ordered_json list = {{"models_directory", folders.models},
                                    {"models", nlohmann::ordered_json::array()}};
     for (const LocalModel& model : models) list["models"].push_back(ModelJson(model));
-    return Print(list.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    return Print(JsonLine(list));
   }
   if (models.empty()) {
     std::fprintf(stderr, "There is no model yet in %s; fetch one with `hearth pull`.\n",
@@ -66,9 +71,7 @@ absl::Status RunLocalModels(const LibraryFolders& folders, bool json) {
 absl::Status RunRemoveModel(const LibraryFolders& folders, const std::string& name, bool json) {
   const absl::StatusOr<LocalModel> removed = RemoveLocalModel(folders, name);
   if (!removed.ok()) return removed.status();
-  if (json)
-    return Print(ModelJson(*removed).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
-                 "\n");
+  if (json) return Print(JsonLine(ModelJson(*removed)));
   return Print(absl::StrCat("removed ", removed->name, ": ", BytesText(removed->bytes), " freed\n"));
 }
 

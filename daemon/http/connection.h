@@ -56,7 +56,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   friend class ConnectionExchange;
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
-  void Handshake();
   void OnFirstByte(uint8_t byte);
   // Waits for the next request.
   void BecomeIdle();

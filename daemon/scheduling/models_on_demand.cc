@@ -173,9 +173,12 @@ void ModelsOnDemand::Look(absl::Time now) {
   {
     MutexLock lock(&mutex_);
     NoteUse(now);
+    std::map<std::string, Result> results;  // of each model once: all who wait for it hear the same
     std::vector<Waiting> still;
     for (Waiting& waiting : waiting_) {
-      Result result = Try(waiting.name, now);
+      const auto [tried, first] = results.try_emplace(waiting.name);
+      if (first) tried->second = Try(waiting.name, now);
+      Result result = tried->second;
       if (!result && waiting.deadline <= now) {
         result = absl::DeadlineExceededError(
             absl::StrCat("model ", waiting.name, " was still being loaded at the request's deadline"));

@@ -139,11 +139,13 @@ TEST_F(ModelsOnDemandTest, PartsOfASplitModelAreOne) {
 
 TEST_F(ModelsOnDemandTest, ModelThatCannotBeLoadedIsTriedAgainForTheNextWhoAsks) {
   AddFile("m.gguf");
-  const Answer answer = Ask("m");
+  const Answer answer = Ask("m"), second = Ask("m");
   Fail("m", absl::DataLossError("it is cut off"));
   models_.Look(absl::Now());
   ASSERT_TRUE(answer->has_value());
   EXPECT_FALSE((*answer)->ok());
+  ASSERT_TRUE(second->has_value()) << "not loaded once for each who waits";
+  EXPECT_FALSE((*second)->ok());
   EXPECT_FALSE(IsThere("m"));
   EXPECT_FALSE(Ask("m")->has_value());
   EXPECT_TRUE(IsThere("m"));
