@@ -19,13 +19,17 @@ namespace hearth {
 namespace HWY_NAMESPACE {
 
 // sum += the products of the four columns of a quad: lane r adds w[r][0..3] * a[0..3], where `a` are the same
-// four codes for every lane. kSignedCodes tells whether the weights are signed here, see LoadCodes.
+// four codes for every lane; AddQuads has those of lane r in a's lane r. kSignedCodes tells whether the
+// weights are signed here, see LoadCodes.
 #if HWY_TARGET == HWY_AVX3_DL
 constexpr bool kSignedCodes = false;
 HWY_INLINE void AddQuad(VI32 w, const int8_t* a, VI32& sum) {
   // Highway knows no such operation, and its target does not let the compiler use the intrinsic.
   const auto& quad = *reinterpret_cast<const int8_t(*)[4]>(a);
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "m"(quad));
+}
+HWY_INLINE void AddQuads(VI32 w, VI32 a, VI32& sum) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(a.raw));
 }
 #else
 constexpr bool kSignedCodes = true;
@@ -57,11 +61,12 @@ HWY_INLINE VI32 SumsOfFour(VI32 w, VI32 a) {
   return VI32{_mm_madd_epi16(_mm_maddubs_epi16(w.raw, a.raw), _mm_set1_epi16(1))};
 }
 #endif
-HWY_INLINE void AddQuad(VI32 w, const int8_t* a, VI32& sum) {
+HWY_INLINE void AddQuads(VI32 w, VI32 a, VI32& sum) {
   // Moving the sign from w to a makes one factor unsigned: |w| <= 128, |a| <= 127, so two products fit 16
   // bits.
-  sum = hn::Add(sum, SumsOfFour(Absolute(w), WithSign(BroadcastQuad(a), w)));
+  sum = hn::Add(sum, SumsOfFour(Absolute(w), WithSign(a, w)));
 }
+HWY_INLINE void AddQuad(VI32 w, const int8_t* a, VI32& sum) { AddQuads(w, BroadcastQuad(a), sum); }
 #else
 template <int kByte>
 HWY_INLINE VI32 SignedByte(VI32 v) {
@@ -73,6 +78,13 @@ HWY_INLINE void AddQuad(VI32 w, const int8_t* a, VI32& sum) {
   const VI32 second = hn::Mul(SignedByte<1>(w), hn::Set(d, a[1]));
   const VI32 third = hn::Mul(SignedByte<2>(w), hn::Set(d, a[2]));
   const VI32 fourth = hn::Mul(SignedByte<3>(w), hn::Set(d, a[3]));
+  sum = hn::Add(sum, hn::Add(hn::Add(first, second), hn::Add(third, fourth)));
+}
+HWY_INLINE void AddQuads(VI32 w, VI32 a, VI32& sum) {
+  const VI32 first = hn::Mul(SignedByte<0>(w), SignedByte<0>(a));
+  const VI32 second = hn::Mul(SignedByte<1>(w), SignedByte<1>(a));
+  const VI32 third = hn::Mul(SignedByte<2>(w), SignedByte<2>(a));
+  const VI32 fourth = hn::Mul(SignedByte<3>(w), SignedByte<3>(a));
   sum = hn::Add(sum, hn::Add(hn::Add(first, second), hn::Add(third, fourth)));
 }
 #endif

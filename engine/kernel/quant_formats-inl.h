@@ -64,18 +64,16 @@ HWY_INLINE void LoadNibbles(const uint8_t* p, UnitCodes& codes) {
 }
 
 // 4 bits that number a table of signed levels; the offset makes them unsigned.
-HWY_INLINE void LoadLevels(const int8_t* levels, int offset, const uint8_t* p, UnitCodes& codes) {
-  LoadNibbles(p, codes);
+template <size_t kCount>
+HWY_INLINE void LevelsToCodes(const int8_t* levels, int offset, VU8 (&codes)[kCount]) {
   HWY_ALIGN uint8_t codes_of[16];
   for (size_t i = 0; i < 16; ++i) codes_of[i] = static_cast<uint8_t>(levels[i] + offset);
 #if HWY_TARGET == HWY_SCALAR
-  Repeat<kQuads>([&](auto quad) HEARTH_INLINE_LAMBDA {
-    codes[quad] = hn::Set(U8(), codes_of[hn::GetLane(codes[quad])]);
-  });
+  Repeat<kCount>([&](auto i)
+                     HEARTH_INLINE_LAMBDA { codes[i] = hn::Set(U8(), codes_of[hn::GetLane(codes[i])]); });
 #else
   const VU8 table = hn::LoadDup128(U8(), codes_of);
-  Repeat<kQuads>([&](auto quad)
-                     HEARTH_INLINE_LAMBDA { codes[quad] = hn::TableLookupBytes(table, codes[quad]); });
+  Repeat<kCount>([&](auto i) HEARTH_INLINE_LAMBDA { codes[i] = hn::TableLookupBytes(table, codes[i]); });
 #endif
 }
 
@@ -291,12 +289,24 @@ class NibbleAndPairScales {
   VF32 scale_;
 };
 
+// A vector of a row's own bytes: its nibbles are the codes of 16 neighbouring columns and, in the second
+// vector, of the 16 that follow.
+using RowNibbles = VU8[2];
+HWY_INLINE void SplitNibbles(VU8 pairs, RowNibbles& codes) {
+  codes[0] = hn::And(pairs, hn::Set(U8(), 0x0f));
+  codes[1] = hn::ShiftRight<4>(pairs);
+}
+
 // How a type's strips are read. Codes gives those of one unit: `p` is what the unit has, from some byte of
 // its quads on, and the codes are numbers 0..2^bits - 1 from which 2^kOffsetBits is to be subtracted (nothing
 // if kOffsetBits is 0). Scales reads the rest. kScaleBytes and kCodeBytes are what a unit takes in the two
-// parts of a strip.
+// parts of a strip. Where all codes of a unit lie in bytes of one kind, RowCodes gives those of a vector of
+// one row's bytes: RowParts vectors, each of other columns (row_dots-inl.h).
 struct PlainNibbles {
   static constexpr size_t kCodeBytes = 4 * kQuadBytes;
+  using RowParts = RowNibbles;
+  // The codes of one row's bytes.
+  static HWY_INLINE void RowCodes(VU8 bytes, RowParts& codes) { SplitNibbles(bytes, codes); }
   // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) { LoadNibbles(p, codes); }
 };
@@ -344,11 +354,14 @@ struct Q8_0Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
   static constexpr size_t kScaleBytes = 2 * kPanelRows, kCodeBytes = kQuads * kQuadBytes;
+  using RowParts = VU8[1];
   // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
     Repeat<kQuads>([&](auto quad)
                        HEARTH_INLINE_LAMBDA { codes[quad] = LoadBytes(U8(), p + quad * kQuadBytes); });
   }
+  // The codes of one row's bytes.
+  static HWY_INLINE void RowCodes(VU8 bytes, RowParts& codes) { codes[0] = bytes; }
 };
 
 struct IQ4_NLFormat {
@@ -356,9 +369,16 @@ struct IQ4_NLFormat {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
   static constexpr size_t kScaleBytes = 2 * kPanelRows, kCodeBytes = 4 * kQuadBytes;
+  using RowParts = RowNibbles;
   // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
-    LoadLevels(kIq4Levels, 1 << kOffsetBits, p, codes);
+    LoadNibbles(p, codes);
+    LevelsToCodes(kIq4Levels, 1 << kOffsetBits, codes);
+  }
+  // The codes of one row's bytes.
+  static HWY_INLINE void RowCodes(VU8 bytes, RowParts& codes) {
+    SplitNibbles(bytes, codes);
+    LevelsToCodes(kIq4Levels, 1 << kOffsetBits, codes);
   }
 };
 
@@ -367,9 +387,16 @@ struct MXFP4Format {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 4;
   static constexpr size_t kScaleBytes = kPanelRows, kCodeBytes = 4 * kQuadBytes;
+  using RowParts = RowNibbles;
   // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
-    LoadLevels(kDoubledE2M1, 1 << kOffsetBits, p, codes);
+    LoadNibbles(p, codes);
+    LevelsToCodes(kDoubledE2M1, 1 << kOffsetBits, codes);
+  }
+  // The codes of one row's bytes.
+  static HWY_INLINE void RowCodes(VU8 bytes, RowParts& codes) {
+    SplitNibbles(bytes, codes);
+    LevelsToCodes(kDoubledE2M1, 1 << kOffsetBits, codes);
   }
 };
 
@@ -430,9 +457,16 @@ struct IQ4_XSFormat {
   static constexpr bool kHalves = false, kMinima = false;
   static constexpr int kOffsetBits = 7;
   static constexpr size_t kScaleBytes = kPanelRows, kCodeBytes = 4 * kQuadBytes;
+  using RowParts = RowNibbles;
   // The codes of a unit, as bytes.
   static HWY_INLINE void Codes(const uint8_t* p, UnitCodes& codes) {
-    LoadLevels(kIq4Levels, 1 << kOffsetBits, p, codes);
+    LoadNibbles(p, codes);
+    LevelsToCodes(kIq4Levels, 1 << kOffsetBits, codes);
+  }
+  // The codes of one row's bytes.
+  static HWY_INLINE void RowCodes(VU8 bytes, RowParts& codes) {
+    SplitNibbles(bytes, codes);
+    LevelsToCodes(kIq4Levels, 1 << kOffsetBits, codes);
   }
 };
 

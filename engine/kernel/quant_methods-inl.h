@@ -132,6 +132,26 @@ class VectorMethod {
     }
   }
 
+  // The same for one token, of whose first `units` units of the strip the products of codes are known:
+  // kBlocks numbers for each unit, (units, kBlocks, kPanelRows), whose sum that is.
+  template <size_t kBlocks>
+  HWY_INLINE void AddSums(const Activations::Blocks& x, size_t token, size_t first_unit, size_t units,
+                          const int32_t* sums, float* totals) const {
+    for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
+      VF32 total = hn::Load(F32(), totals + lane);
+      for (size_t unit = 0; unit < units; ++unit) {
+        const TokenUnit<Format> x_unit(UnitOf<Format>(x, first_unit + unit, token), 0);
+        VI32 sum = hn::Load(I32(), sums + unit * kBlocks * kPanelRows + lane);
+        Repeat<kBlocks - 1>([&](auto i) HEARTH_INLINE_LAMBDA {
+          sum = hn::Add(sum, hn::Load(I32(), sums + (unit * kBlocks + i + 1) * kPanelRows + lane));
+        });
+        if constexpr (TokenUnit<Format>::kOffsetBits > 0) sum = hn::Add(sum, x_unit.offset[0]);
+        total = AddPart<0>(sum, unit, lane, x_unit, total);
+      }
+      hn::Store(total, F32(), totals + lane);
+    }
+  }
+
  private:
   static constexpr size_t kParts = TokenUnit<Format>::kParts;
 
@@ -194,13 +214,20 @@ class VectorMethod {
         constexpr size_t kQuad = part * kPartQuads + i;
         AddQuad(quads[kQuad], x.codes + 4 * kQuad, i < kPartQuads / 2 ? low : high);
       });
-      const size_t at = kParts * unit + part;
-      const VF32 scale = hn::Mul(hn::Load(F32(), scales_.scales[at] + lane), x.scale);
-      total = hn::MulAdd(hn::ConvertTo(F32(), hn::Add(low, high)), scale, total);
-      if constexpr (Format::kMinima) {
-        total = hn::NegMulAdd(hn::Load(F32(), scales_.minima[at] + lane), x.scaled_sum[part], total);
-      }
+      total = AddPart<part>(hn::Add(low, high), unit, lane, x, total);
     });
+    return total;
+  }
+
+  // total + the products of a unit's part, which are `sum` before they are scaled.
+  template <size_t kPart>
+  HWY_INLINE VF32 AddPart(VI32 sum, size_t unit, size_t lane, const TokenUnit<Format>& x, VF32 total) const {
+    const size_t at = kParts * unit + kPart;
+    const VF32 scale = hn::Mul(hn::Load(F32(), scales_.scales[at] + lane), x.scale);
+    total = hn::MulAdd(hn::ConvertTo(F32(), sum), scale, total);
+    if constexpr (Format::kMinima) {
+      total = hn::NegMulAdd(hn::Load(F32(), scales_.minima[at] + lane), x.scaled_sum[kPart], total);
+    }
     return total;
   }
 

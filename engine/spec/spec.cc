@@ -16,6 +16,10 @@
 namespace hearth {
 namespace {
 
+// More than models have by far; a list of their groups stays small. A file that gives no weights, as
+// coordinators send it, can claim any number.
+constexpr uint32_t kMostHeads = 1 << 16;
+
 std::string LayerTensor(uint32_t layer, std::string_view name) {
   return absl::StrCat("blk.", layer, ".", AbslView(name), ".weight");
 }
@@ -204,6 +208,10 @@ class SpecReader {
       return metadata_.Fail(
           absl::InvalidArgumentError(absl::StrCat("layer ", i, " has ", heads, " query heads and ", kv_heads,
                                                   " KV heads; the first must be a multiple")));
+    }
+    if (heads > kMostHeads) {
+      return metadata_.Fail(absl::InvalidArgumentError(absl::StrCat(
+          "layer ", i, " has ", heads, " heads, more than any model has; at most ", kMostHeads, " are read")));
     }
     attention.heads = heads;
     attention.kv_heads = kv_heads;

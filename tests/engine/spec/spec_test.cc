@@ -114,6 +114,15 @@ TEST(SpecTest, SeveralValuesPerLayerMustBeAsManyAsLayers) {
   EXPECT_THAT(std::string(spec.status().message()), HasSubstr("3 values for 2 layers"));
 }
 
+TEST(SpecTest, MoreHeadsThanAnyModelHasAreRefused) {
+  TinyModel tiny;
+  tiny.Set("llama.attention.head_count", uint64_t{1 << 20});
+  tiny.Set("llama.attention.key_length", uint64_t{1});
+  tiny.Set("llama.attention.value_length", uint64_t{1});
+  const auto spec = ReadModelSpec(**tiny.Build(), {});
+  EXPECT_THAT(std::string(spec.status().message()), HasSubstr("1048576 heads"));
+}
+
 TEST(SpecTest, LayersOfOneKindShareTheirRotation) {
   const auto spec = ReadModelSpec(**TinyModel().Build(), {});
   ASSERT_TRUE(spec.ok()) << spec.status();
