@@ -29,7 +29,8 @@ struct DownKernel {
   enum class Order {
     kChain,   // one after another
     kPieces,  // sums of 256 neighbouring neurons, added up
-    kUnits,   // integer sums of 32 neighbouring neurons, scaled and added up
+    kSpans,   // integer sums of those of 256 neighbouring neurons that fire, scaled and added up
+    kUnits,   // integer sums of 32 neighbouring neurons, which share a scale, scaled and added up
   };
   static Order OrderOf(const DownRows& down);
   static TensorType TypeOf(const DownRows& down) { return down.type_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -25,19 +26,40 @@ absl::StatusOr<WeightMemory> AllocateRows(size_t rows, size_t row_bytes) {
 
 }  // namespace
 
+DownRowForm::DownRowForm(TensorType type, size_t n_embd, Arithmetic arithmetic)
+    : type_(type),
+      bytes_(n_embd / GetTypeInfo(type).block_values * GetTypeInfo(type).block_bytes),
+      sums_codes_(arithmetic == Arithmetic::kFast &&
+                  (type == TensorType::kQ4_0 || type == TensorType::kQ8_0)) {}
+
+void DownRowForm::Write(const uint8_t* row, uint8_t* out) const {
+  if (!sums_codes_) {
+    std::memcpy(out, row, bytes_);
+    return;
+  }
+  const size_t block_bytes = GetTypeInfo(type_).block_bytes, blocks = bytes_ / block_bytes;
+  constexpr size_t kScale = sizeof(uint16_t);
+  uint8_t* codes = out + blocks * kScale;
+  for (size_t b = 0; b < blocks; ++b, row += block_bytes, codes += block_bytes - kScale) {
+    std::memcpy(out + b * kScale, row, kScale);
+    std::memcpy(codes, row + kScale, block_bytes - kScale);
+  }
+}
+
 absl::StatusOr<DownRows> DownRows::ByNeuron(TensorType type, size_t neurons, size_t n_embd,
-                                            Matrix::RowReader read, ThreadPool& pool) {
+                                            Matrix::RowReader read, ThreadPool& pool, Arithmetic arithmetic) {
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, n_embd));
-  DownRows down;
-  down.kind_ = Kind::kByNeuron;
-  down.type_ = type;
-  down.neurons_ = neurons;
-  down.n_embd_ = n_embd;
-  down.row_bytes_ = row_bytes;
+  DownRows down = ViewByNeuron(type, neurons, n_embd, nullptr, 0, arithmetic);
   HEARTH_ASSIGN_OR_RETURN(down.rows_, AllocateRows(neurons, row_bytes));
+  const DownRowForm form(type, n_embd, arithmetic);
   constexpr size_t kRowsPerPiece = 64;
-  pool.ParallelFor(neurons, kRowsPerPiece, [&](size_t begin, size_t end, int) {
-    read(begin, end - begin, down.rows_.data() + begin * row_bytes);
+  std::vector<Scratch<uint8_t>> buffers(static_cast<size_t>(pool.threads()));
+  pool.ParallelFor(neurons, kRowsPerPiece, [&](size_t begin, size_t end, int thread) {
+    uint8_t* out = down.rows_.data() + begin * row_bytes;
+    if (!form.sums_codes()) return read(begin, end - begin, out);
+    uint8_t* buffer = buffers[static_cast<size_t>(thread)].Reserve((end - begin) * row_bytes);
+    read(begin, end - begin, buffer);
+    for (size_t r = 0; r < end - begin; ++r) form.Write(buffer + r * row_bytes, out + r * row_bytes);
   });
   return down;
 }
@@ -46,12 +68,7 @@ absl::StatusOr<DownRows> DownRows::Turn(TensorType type, size_t n_embd, size_t n
                                         Matrix::RowReader read, ThreadPool& pool) {
   const TurnedRows turned(type, n_embd);
   HEARTH_ASSIGN_OR_RETURN(const uint64_t file_row_bytes, RowBytes(type, neurons));
-  DownRows down;
-  down.kind_ = turned.scale_bytes() == 0 ? Kind::kTurnedValues : Kind::kTurnedCodes;
-  down.type_ = type;
-  down.neurons_ = neurons;
-  down.n_embd_ = n_embd;
-  down.row_bytes_ = turned.row_bytes();
+  DownRows down = ViewTurned(type, neurons, n_embd, nullptr, 0, {});
   HEARTH_ASSIGN_OR_RETURN(down.rows_, AllocateRows(neurons, down.row_bytes_));
   HEARTH_ASSIGN_OR_RETURN(down.scales_, AllocateRows(neurons / kDownUnit, turned.scale_bytes()));
   const TurnedRows::Place to = {neurons, down.rows_.data(), down.row_bytes_, down.scales_.data()};
@@ -64,22 +81,32 @@ absl::StatusOr<DownRows> DownRows::Turn(TensorType type, size_t n_embd, size_t n
   return down;
 }
 
-DownRows DownRows::View(TensorType type, bool by_neuron, size_t neurons, size_t n_embd,
-                        const uint8_t* const* places, size_t offset, WeightMemory scales) {
+DownRows DownRows::ViewByNeuron(TensorType type, size_t neurons, size_t n_embd, const uint8_t* const* places,
+                                size_t offset, Arithmetic arithmetic) {
+  const DownRowForm form(type, n_embd, arithmetic);
   DownRows down;
+  down.kind_ = form.sums_codes() ? Kind::kCodesByNeuron : Kind::kByNeuron;
   down.type_ = type;
   down.neurons_ = neurons;
   down.n_embd_ = n_embd;
+  down.row_bytes_ = form.bytes();
+  down.places_ = places;
+  down.offset_ = offset;
+  return down;
+}
+
+DownRows DownRows::ViewTurned(TensorType type, size_t neurons, size_t n_embd, const uint8_t* const* places,
+                              size_t offset, WeightMemory scales) {
+  const TurnedRows turned(type, n_embd);
+  DownRows down;
+  down.kind_ = turned.scale_bytes() == 0 ? Kind::kTurnedValues : Kind::kTurnedCodes;
+  down.type_ = type;
+  down.neurons_ = neurons;
+  down.n_embd_ = n_embd;
+  down.row_bytes_ = turned.row_bytes();
   down.places_ = places;
   down.offset_ = offset;
   down.scales_ = std::move(scales);
-  if (by_neuron) {
-    down.row_bytes_ = n_embd / GetTypeInfo(type).block_values * GetTypeInfo(type).block_bytes;
-    return down;
-  }
-  const TurnedRows turned(type, n_embd);
-  down.kind_ = turned.scale_bytes() == 0 ? Kind::kTurnedValues : Kind::kTurnedCodes;
-  down.row_bytes_ = turned.row_bytes();
   return down;
 }
 
@@ -118,6 +145,8 @@ DownKernel::Order DownKernel::OrderOf(const DownRows& down) {
   switch (down.kind_) {
     case DownRows::Kind::kByNeuron:
       return Order::kChain;
+    case DownRows::Kind::kCodesByNeuron:
+      return Order::kSpans;
     case DownRows::Kind::kTurnedValues:
       return Order::kPieces;
     case DownRows::Kind::kTurnedCodes:

@@ -21,10 +21,31 @@ struct FiringNeurons {
   size_t following = 0;            // ids behind the last one, whose rows are wanted next
 };
 
+// How DownRows wants a row of a matrix stored by neuron: as the file has it, but where its codes are summed
+// the scales of all its runs of 32 outputs come first, then the codes. Thread-safe.
+class DownRowForm {
+ public:
+  // The sizes must fit (CHECK of RowBytes elsewhere).
+  DownRowForm(TensorType type, size_t n_embd, Arithmetic arithmetic);
+
+  // Bytes of a row, in the file and here.
+  size_t bytes() const { return bytes_; }
+  // Whether its codes are summed.
+  bool sums_codes() const { return sums_codes_; }
+  void Write(const uint8_t* row, uint8_t* out) const;
+
+ private:
+  const TensorType type_;
+  const size_t bytes_;
+  const bool sums_codes_;
+};
+
 // The matrix `down` by neuron: row i is what neuron i adds to the output, and rows of neurons that do not
 // fire are not read. Immutable and thread-safe after construction. Movable.
 //
-// Files of PowerInfer store it so; a group's sum is then a float32 chain in the order of its neurons.
+// Files of PowerInfer store it so; a group's sum is then a float32 chain in the order of its neurons. In fast
+// arithmetic rows of Q8_0 and Q4_0 are summed as integers instead: hidden value times scale is rounded to 16
+// bits, by one measure for the group's neurons (256 neighbours at most) in each run of 32 outputs.
 // Standard files store it by output, and one neuron is a column: turning makes it a row, without loss. F32,
 // F16 and BF16 move value by value. Q8_0 and Q4_0 keep their codes in the rows and, beside them, the scales
 // that 32 neighbouring neurons share for one output; hidden values are rounded to 8-bit codes in the same
@@ -38,13 +59,16 @@ class DownRows {
                                        ThreadPool& pool);
   // Of a matrix stored by neuron, whose rows `read` gives. The same error.
   static absl::StatusOr<DownRows> ByNeuron(TensorType type, size_t neurons, size_t n_embd,
-                                           Matrix::RowReader read, ThreadPool& pool);
+                                           Matrix::RowReader read, ThreadPool& pool,
+                                           Arithmetic arithmetic = Arithmetic::kFast);
 
-  // Rows that lie elsewhere: neuron i's at places[i] + offset, as a file has them that stores `down` by
-  // neuron, else turned (TurnedRows) with their `scales`, (neurons / 32, n_embd), where they share some.
-  // `places` outlives the matrix; only rows of neurons that fire need a place.
-  static DownRows View(TensorType type, bool by_neuron, size_t neurons, size_t n_embd,
-                       const uint8_t* const* places, size_t offset, WeightMemory scales);
+  // Rows that lie elsewhere: neuron i's at places[i] + offset. `places` outlives the matrix; only rows of
+  // neurons that fire need a place. Of a matrix stored by neuron, in the form of DownRowForm ...
+  static DownRows ViewByNeuron(TensorType type, size_t neurons, size_t n_embd, const uint8_t* const* places,
+                               size_t offset, Arithmetic arithmetic);
+  // ... else turned (TurnedRows) with their `scales`, (neurons / 32, n_embd), where they share some.
+  static DownRows ViewTurned(TensorType type, size_t neurons, size_t n_embd, const uint8_t* const* places,
+                             size_t offset, WeightMemory scales);
 
   DownRows() = default;
 
@@ -69,7 +93,7 @@ class DownRows {
 
  private:
   friend struct DownKernel;
-  enum class Kind { kByNeuron, kTurnedValues, kTurnedCodes };
+  enum class Kind { kByNeuron, kCodesByNeuron, kTurnedValues, kTurnedCodes };
 
   Kind kind_ = Kind::kByNeuron;
   TensorType type_ = TensorType::kF32;

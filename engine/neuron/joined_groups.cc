@@ -89,13 +89,13 @@ absl::StatusOr<Matrix> JoinedGroups::PackDown(TensorType type, size_t n_embd, Th
 }
 
 absl::StatusOr<DownRows> JoinedGroups::PackDownRows(TensorType type, size_t n_embd, bool neuron_major,
-                                                    ThreadPool& pool) const {
+                                                    ThreadPool& pool, Arithmetic arithmetic) const {
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, neuron_major ? n_embd : neurons()));
   if (neuron_major) {
     const auto read = [&](size_t first, size_t count, uint8_t* out) {
       CopyNeurons(BundlePart::kDown, first, count, row_bytes, out);
     };
-    return DownRows::ByNeuron(type, neurons(), n_embd, read, pool);
+    return DownRows::ByNeuron(type, neurons(), n_embd, read, pool, arithmetic);
   }
   const auto read = [&](size_t first, size_t count, uint8_t* out) {
     CopyOutputs(first, count, row_bytes, out);

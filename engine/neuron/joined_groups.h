@@ -41,8 +41,8 @@ class JoinedGroups {
   absl::StatusOr<Matrix> PackDown(TensorType type, size_t n_embd, ThreadPool& pool,
                                   Arithmetic arithmetic) const;
   // `down` by neuron, turned where it is not stored so.
-  absl::StatusOr<DownRows> PackDownRows(TensorType type, size_t n_embd, bool neuron_major,
-                                        ThreadPool& pool) const;
+  absl::StatusOr<DownRows> PackDownRows(TensorType type, size_t n_embd, bool neuron_major, ThreadPool& pool,
+                                        Arithmetic arithmetic) const;
   // The values of a float32 part, of all groups that have it.
   std::vector<float> Vector(BundlePart part) const;
 

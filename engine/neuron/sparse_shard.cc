@@ -123,7 +123,8 @@ absl::StatusOr<SparseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const
     HEARTH_ASSIGN_OR_RETURN(block.second, pack(BundlePart::kUp, spec.up_type(b), !skips));
   }
   if (spec.neuron_major || TurnsDown(spec, b, arithmetic)) {
-    HEARTH_ASSIGN_OR_RETURN(block.down, groups.PackDownRows(spec.down_type(b), n, spec.neuron_major, pool));
+    HEARTH_ASSIGN_OR_RETURN(block.down,
+                            groups.PackDownRows(spec.down_type(b), n, spec.neuron_major, pool, arithmetic));
   } else {
     HEARTH_ASSIGN_OR_RETURN(block.down_whole, groups.PackDown(spec.down_type(b), n, pool, arithmetic));
   }
@@ -135,6 +136,7 @@ absl::StatusOr<SparseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const
 struct SlotForm {
   NeuronRecord record;
   std::optional<RowForm> gate, up;
+  std::optional<DownRowForm> down;  // where a row of the file is one neuron's
   size_t gate_at = 0, up_at = 0, down_at = 0, down_bytes = 0;
   bool with_gate = false;  // it is read
 
@@ -147,7 +149,11 @@ struct SlotForm {
     const uint8_t* start = bytes - skip();
     if (gate) gate->Write(start, slot + gate_at);
     if (up) up->Write(start + record.up(), slot + up_at);
-    std::memcpy(slot + down_at, start + record.down(), down_bytes);
+    if (down) {
+      down->Write(start + record.down(), slot + down_at);
+    } else {
+      std::memcpy(slot + down_at, start + record.down(), down_bytes);
+    }
     return true;
   }
 };
@@ -161,6 +167,9 @@ SlotForm MakeSlotForm(const FfnLayerSpec& spec, uint32_t block, bool first_whole
   form.up_at = form.gate ? form.gate->bytes() : 0;
   form.down_at = form.up_at + (form.up ? form.up->bytes() : 0);
   if (spec.neuron_major || TurnsDown(spec, block, arithmetic)) form.down_bytes = form.record.down_bytes;
+  if (spec.neuron_major) {
+    form.down.emplace(spec.down_type(block), spec.n_embd, arithmetic);
+  }
   return form;
 }
 
@@ -230,9 +239,14 @@ absl::StatusOr<SparseBlock> MakeDiskBlock(const FfnLayerSpec& spec, absl::Span<c
     HEARTH_ASSIGN_OR_RETURN(block.down_whole, groups.PackDown(spec.down_type(b), n, pool, arithmetic));
     return block;
   }
+  if (spec.neuron_major) {
+    block.down =
+        DownRows::ViewByNeuron(spec.down_type(b), block.neurons, n, places, form.down_at, arithmetic);
+    return block;
+  }
   HEARTH_ASSIGN_OR_RETURN(WeightMemory scales, CopyScales(block.ids, *packed, form.record.scale_bytes));
-  block.down = DownRows::View(spec.down_type(b), spec.neuron_major, block.neurons, n, places, form.down_at,
-                              std::move(scales));
+  block.down =
+      DownRows::ViewTurned(spec.down_type(b), block.neurons, n, places, form.down_at, std::move(scales));
   return block;
 }
 

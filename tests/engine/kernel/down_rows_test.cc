@@ -1,5 +1,6 @@
 #include "engine/kernel/down_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "engine/base/thread_pool.h"
 #include "engine/kernel/fixed_point.h"
 #include "engine/kernel/turned_rows.h"
+#include "engine/quant/blocks.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernel/kernel_test_util.h"
 
@@ -81,7 +83,8 @@ TEST(DownRowsByNeuron, AddTheScaledRowsForEveryType) {
       SCOPED_TRACE(TypeName(info.type));
       for (const size_t n_embd : {size_t{256}, size_t{768}, info.block_values == 1 ? size_t{301} : 512}) {
         const TestMatrix m = RandomMatrix(info.type, 20, n_embd, 3);
-        const DownRows down = *DownRows::ByNeuron(info.type, 20, n_embd, ReaderOf(m), pool);
+        const DownRows down =
+            *DownRows::ByNeuron(info.type, 20, n_embd, ReaderOf(m), pool, Arithmetic::kFloat32);
         const std::vector<uint32_t> ids = {0, 1, 3, 4, 5, 6, 7, 9, 12, 13, 19};
         const std::vector<float> values = RandomFloats(ids.size(), 4);
         const std::vector<int64_t> sums = Sums(down, ids, values, {20}, 0, n_embd);
@@ -101,12 +104,83 @@ TEST(DownRowsByNeuron, AddTheScaledRowsForEveryType) {
   });
 }
 
+// What rounding factors to 16 bits costs: half a step each, of the largest one in a run of 32 outputs, times
+// the codes.
+TEST(DownRowsByNeuron, SumsOfCodesAreThoseOfValuesWithinHalfAStepOfEachFactor) {
+  ForEachTarget([] {
+    ThreadPool pool(2);
+    for (const TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0}) {
+      const float largest_code = type == TensorType::kQ4_0 ? 8 : 128;
+      for (const size_t n_embd : {32, 256, 544}) {
+        const TestMatrix m = RandomMatrix(type, kNeurons, n_embd, 3);
+        const std::vector<uint32_t> ids = SomeNeurons();
+        const std::vector<float> values = RandomFloats(ids.size(), 4);
+        const auto sums = [&](Arithmetic arithmetic) {
+          return Sums(*DownRows::ByNeuron(type, kNeurons, n_embd, ReaderOf(m), pool, arithmetic), ids, values,
+                      kGroupEnds, 0, n_embd);
+        };
+        const std::vector<int64_t> codes = sums(Arithmetic::kFast), exact = sums(Arithmetic::kFloat32);
+        for (size_t c = 0; c < n_embd; ++c) {
+          double magnitude = 0, largest_factor = 0;
+          for (size_t i = 0; i < ids.size(); ++i) {
+            magnitude += std::fabs(double{m.values[ids[i] * n_embd + c]} * values[i]);
+            const size_t run = c / 32 * 32;
+            for (size_t k = run; k < run + 32; ++k) {
+              const double product = std::fabs(double{m.values[ids[i] * n_embd + k]} * values[i]);
+              largest_factor = std::max(largest_factor, product);
+            }
+          }
+          const double steps = static_cast<double>(ids.size()) * 0.51 * largest_factor / 32767 * largest_code;
+          EXPECT_NEAR(static_cast<double>(codes[c]) * kFixedPointInverse,
+                      static_cast<double>(exact[c]) * kFixedPointInverse,
+                      steps + (ids.size() + 3) * kRounding * magnitude + 8 * kFixedPointInverse)
+              << TypeName(type) << " " << n_embd << " " << c;
+        }
+      }
+    }
+  });
+}
+
 TEST(DownRowsByNeuron, NeuronsThatAddZeroChangeNoBit) {
+  ForEachTarget([] {
+    ThreadPool pool(1);
+    for (const TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0, TensorType::kF16}) {
+      const TestMatrix m = RandomMatrix(type, 20, 256, 5);
+      const DownRows down = *DownRows::ByNeuron(m.type, 20, 256, ReaderOf(m), pool);
+      EXPECT_EQ(Sums(down, {2, 3, 5, 11, 12, 17}, {0.3f, 0, 1.5f, 0, 0, -2}, {10, 20}, 0, 256),
+                Sums(down, {2, 5, 17}, {0.3f, 1.5f, -2}, {10, 20}, 0, 256));
+    }
+  });
+}
+
+// The sums of the largest codes and factors, all of one sign, of as many neurons as are summed at once.
+TEST(DownRowsByNeuron, TheLargestSumsOfCodesFitTheirIntegers) {
+  ForEachTarget([] {
+    ThreadPool pool(1);
+    constexpr size_t kCount = 300, kCols = 64;
+    for (const int8_t code : {int8_t{-128}, int8_t{127}}) {
+      std::vector<BlockQ8_0> blocks(kCount * kCols / 32);
+      for (BlockQ8_0& block : blocks) {
+        block.scale = 0x3c00;  // 1
+        std::fill(std::begin(block.values), std::end(block.values), code);
+      }
+      const auto read = [&](size_t first, size_t count, uint8_t* out) {
+        std::memcpy(out, &blocks[first * kCols / 32], count * kCols / 32 * sizeof(BlockQ8_0));
+      };
+      const DownRows down = *DownRows::ByNeuron(TensorType::kQ8_0, kCount, kCols, read, pool);
+      std::vector<uint32_t> ids(kCount);
+      for (uint32_t i = 0; i < kCount; ++i) ids[i] = i;
+      const std::vector<int64_t> sums = Sums(down, ids, std::vector<float>(kCount, 1.0f), {kCount}, 0, kCols);
+      for (const int64_t sum : sums) EXPECT_EQ(sum, ToFixedPoint(static_cast<float>(kCount) * code));
+    }
+  });
+}
+
+TEST(DownRowsByNeuron, ValuesTooSmallToCountAddNothing) {
   ThreadPool pool(1);
   const TestMatrix m = RandomMatrix(TensorType::kQ4_0, 20, 256, 5);
   const DownRows down = *DownRows::ByNeuron(m.type, 20, 256, ReaderOf(m), pool);
-  EXPECT_EQ(Sums(down, {2, 3, 5, 11, 12, 17}, {0.3f, 0, 1.5f, 0, 0, -2}, {10, 20}, 0, 256),
-            Sums(down, {2, 5, 17}, {0.3f, 1.5f, -2}, {10, 20}, 0, 256));
+  EXPECT_EQ(Sums(down, {2, 5}, {1e-39f, 0.0f}, {20}, 0, 256), std::vector<int64_t>(256, 0));
 }
 
 TEST(DownRows, ColumnsAreComputedAloneAsTogether) {
