@@ -166,9 +166,10 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
                  "slower; default: fast")
       ->transform(CLI::CheckedTransformer(arithmetics).description(""))
       ->group(kModels);
-  app.add_option(
-         "--sparsity", flags.sparsity,
-         "auto, dense, exact (skips neurons that cannot fire) or predicted (with the model's predictors)")
+  app.add_option("--sparsity", flags.sparsity,
+                 "auto (predicted with predictors, exact for other ReLU models, else dense), dense, exact "
+                 "(skips neurons "
+                 "that cannot fire) or predicted (with the model's predictors)")
       ->check(CLI::IsMember({"auto", "dense", "exact", "predicted"}).description(""))
       ->group(kModels);
 

@@ -11,13 +11,13 @@
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
 #include "daemon/model_tool/print_json.h"
-#include "daemon/model_tool/session.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
 #include "engine/neuron/bundle.h"
 #include "engine/neuron/profile_file.h"
+#include "engine/outline/default_sparsity.h"
 #include "engine/outline/ffn_layers.h"
 #include "engine/quant/types.h"
 #include "engine/token/tokenizer.h"
@@ -67,7 +67,7 @@ json FileJson(const GgufFile& file) {
 }
 
 // What kinds of sparsity the file allows.
-json SparsityJson(const ModelOutline& outline) {
+json SparsityJson(const ModelOutline& outline, const SparsityChoice& chosen) {
   const bool exact = CheckSparsity(outline.spec, SparsityMode::kExact).ok();
   const bool predicted = CheckSparsity(outline.spec, SparsityMode::kPredicted).ok();
   bool routed = false;
@@ -77,7 +77,8 @@ json SparsityJson(const ModelOutline& outline) {
   if (predicted) kinds.push_back("predicted");
   if (routed) kinds.push_back("routed");
   return {{"kinds", kinds},
-          {"default", std::string(SparsityModeName(DefaultSparsity(outline.spec)))},
+          {"default", std::string(SparsityModeName(chosen.mode))},
+          {"why", chosen.why},
           {"profile_tokens", outline.profile.tokens}};
 }
 
@@ -96,8 +97,9 @@ absl::StatusOr<json> ModelJson(const GgufFile& file, const InspectFlags& flags) 
   HEARTH_ASSIGN_OR_RETURN(const uint32_t context, ChooseContext(flags.context, kUsualContext, file));
   ModelOptions options;
   HEARTH_ASSIGN_OR_RETURN(options.profile, FindProfile(flags.profile_path, file));
-  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity("", file, options.profile.get()));
   options.context_length = context;
+  HEARTH_ASSIGN_OR_RETURN(const SparsityChoice sparsity, DefaultSparsity(file, options));
+  options.sparsity = sparsity.mode;
   HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(file, options));
   HEARTH_ASSIGN_OR_RETURN(const uint64_t neuron_bytes, NeuronBytes(outline));
   HEARTH_ASSIGN_OR_RETURN(const uint64_t kv_bytes,
@@ -126,7 +128,7 @@ absl::StatusOr<json> ModelJson(const GgufFile& file, const InspectFlags& flags) 
               {"neuron_groups", groups},
               {"experts", experts},
               {"experts_per_token", experts_per_token},
-              {"sparsity", SparsityJson(outline)},
+              {"sparsity", SparsityJson(outline, sparsity)},
               {"memory",
                {{"context", context},
                 {"leader_weight_bytes", leader_bytes},
@@ -161,6 +163,8 @@ std::string ToText(const json& document, bool tensors) {
     }
     absl::StrAppend(&text, "\nsparsity:");
     for (const json& kind : model["sparsity"]["kinds"]) absl::StrAppend(&text, " ", kind.get<std::string>());
+    absl::StrAppend(&text, "; ", model["sparsity"]["default"].get<std::string>(),
+                    " unless asked for another (", model["sparsity"]["why"].get<std::string>(), ")");
     const json& memory = model["memory"];
     absl::StrAppend(&text, "\nmemory: ", FormatBytes(memory["total_bytes"].get<uint64_t>()),
                     " (leader's weights ", FormatBytes(memory["leader_weight_bytes"].get<uint64_t>()),

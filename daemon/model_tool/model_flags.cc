@@ -35,8 +35,9 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       .add_option(
           "--sparsity", flags.sparsity,
           "dense: every neuron; exact: those that fire (ReLU models); predicted: those that the model's "
-          "predictors, or those of its profile, keep; unless given, predicted for models with predictors and "
-          "dense for others")
+          "predictors, or those of its profile, keep; unless given, predicted for models with predictors, "
+          "exact "
+          "for other ReLU models of whose neurons the profile, if any, says that few fire, else dense")
       ->check(CLI::IsMember({"dense", "exact", "predicted"}));
   AddProfileFlag(command, flags.profile_path);
   CLI::Option* devices = command.add_option(

@@ -55,7 +55,7 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model_path));
   ModelOptions options;
   HEARTH_ASSIGN_OR_RETURN(options.profile, FindProfile(flags.profile_path, *file));
-  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity(flags.sparsity, *file, options.profile.get()));
+  HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity(flags.sparsity, *file, options));
   HEARTH_ASSIGN_OR_RETURN(options.context_length, ChooseContext(flags.context, kUsualContext, *file));
   HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(*file, options));
 

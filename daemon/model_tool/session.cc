@@ -13,6 +13,7 @@
 #include "engine/device/gpu_device.h"
 #include "engine/device/weight_source.h"
 #include "engine/neuron/profile_file.h"
+#include "engine/outline/default_sparsity.h"
 #include "engine/spec/spec.h"
 #include "placement/plan.h"
 
@@ -138,12 +139,12 @@ std::vector<DeviceShare> SharesOf(const placement::Plan& plan, const ModelOutlin
 }  // namespace
 
 absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file,
-                                            const GgufFile* profile) {
+                                            const ModelOptions& options) {
   if (name == "dense") return SparsityMode::kDense;
   if (name == "exact") return SparsityMode::kExact;
   if (name == "predicted") return SparsityMode::kPredicted;
-  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(file, {.profile = profile}));
-  return DefaultSparsity(spec);
+  HEARTH_ASSIGN_OR_RETURN(const SparsityChoice choice, DefaultSparsity(file, options));
+  return choice.mode;
 }
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, uint64_t positions,
@@ -160,11 +161,11 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   if (flags.use_profile) {
     HEARTH_ASSIGN_OR_RETURN(model_options.profile, FindProfile(flags.profile_path, *session->file_));
   }
-  HEARTH_ASSIGN_OR_RETURN(model_options.sparsity,
-                          ChooseSparsity(flags.sparsity, *session->file_, model_options.profile.get()));
   model_options.arithmetic = flags.arithmetic_mode();
   model_options.context_length = context;
   model_options.rope_scaling = flags.rope_scaling;
+  HEARTH_ASSIGN_OR_RETURN(model_options.sparsity,
+                          ChooseSparsity(flags.sparsity, *session->file_, model_options));
   HEARTH_ASSIGN_OR_RETURN(session->model_, Model::Load(session->file_, model_options, *session->pool_));
   if (const uint32_t trained = session->model_->spec().context_length; trained > 0 && positions > trained) {
     std::fprintf(stderr, "note: %s tokens are more than the %s that the model was trained for\n",

@@ -20,10 +20,9 @@
 
 namespace hearth::model_tool {
 
-// The mode that --sparsity names; where it is empty the best that the file, with its profile (or null),
-// allows.
+// The mode that --sparsity names; where it is empty the file's own, by options.profile (or null).
 absl::StatusOr<SparsityMode> ChooseSparsity(const std::string& name, const GgufFile& file,
-                                            const GgufFile* profile);
+                                            const ModelOptions& options);
 
 // A model loaded and ready to compute on the devices of this machine. One sequence unless opened with more.
 class Session {

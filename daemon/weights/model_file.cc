@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -12,6 +13,7 @@
 #include "engine/base/output_file.h"
 #include "engine/base/status_macros.h"
 #include "engine/neuron/profile_file.h"
+#include "engine/outline/default_sparsity.h"
 
 namespace hearth {
 namespace {
@@ -44,6 +46,16 @@ absl::Status CheckSparsity(const ModelOutline& outline, SparsityMode sparsity) {
   return absl::OkStatus();
 }
 
+absl::Status SettleSparsity(std::optional<SparsityMode> asked, ModelFile& model) {
+  SparsityChoice choice{asked.value_or(SparsityMode::kDense), "as --sparsity asks"};
+  if (!asked) {
+    HEARTH_ASSIGN_OR_RETURN(choice, DefaultSparsity(*model.file, model.options));
+  }
+  model.options.sparsity = choice.mode;
+  model.sparsity_why = std::move(choice.why);
+  return absl::OkStatus();
+}
+
 // Where the digest of a file in this state is kept.
 std::string DigestCachePath(const GgufFile& file, const std::string& cache_dir) {
   const std::string state = file.Identity();
@@ -73,10 +85,10 @@ absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
   HEARTH_ASSIGN_OR_RETURN(model.options.profile, FindProfile("", *model.file));
   HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec,
                           ReadModelSpec(*model.file, {context_length, "", model.options.profile.get()}));
-  model.options.sparsity = sparsity.value_or(DefaultSparsity(spec));
   model.options.arithmetic = arithmetic;
   model.options.context_length =
       spec.context_length > 0 ? std::min(context_length, spec.context_length) : context_length;
+  HEARTH_RETURN_IF_ERROR(SettleSparsity(sparsity, model));
   HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*model.file, model.options));
   HEARTH_RETURN_IF_ERROR(CheckSparsity(outline, model.options.sparsity));
   model.outline = std::make_shared<const ModelOutline>(std::move(outline));

@@ -19,7 +19,8 @@ namespace hearth {
 // A model file as its coordinator needs it before any weight is loaded.
 struct ModelFile {
   std::shared_ptr<const GgufFile> file;
-  ModelOptions options;  // the sparsity is settled
+  ModelOptions options;      // the sparsity is settled
+  std::string sparsity_why;  // in words
   std::shared_ptr<const ModelOutline> outline;
   std::unique_ptr<Tokenizer> tokenizer;
   ChatTemplates chat;

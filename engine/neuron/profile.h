@@ -13,7 +13,7 @@ namespace hearth {
 
 // How often each neuron of a model fires, measured on text.
 struct Profile {
-  uint64_t tokens = 0;                          // tokens it was measured on
+  uint64_t tokens = 0;  // tokens it was measured on; 0: shares that tell hot neurons from cold ones, no more
   std::vector<std::vector<float>> frequencies;  // per layer: per neuron, block after block; empty: unknown
 };
 

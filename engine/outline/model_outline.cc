@@ -154,10 +154,6 @@ absl::StatusOr<uint64_t> ModelOutline::CacheBytes(const UnitId& unit, const Deco
   return KvCacheBytes(narrow, options);
 }
 
-SparsityMode DefaultSparsity(const ModelSpec& spec) {
-  return CheckSparsity(spec, SparsityMode::kPredicted).ok() ? SparsityMode::kPredicted : SparsityMode::kDense;
-}
-
 absl::StatusOr<ModelOutline> OutlineModel(const GgufFile& file, const ModelOptions& options) {
   ModelOutline outline;
   outline.options = options;

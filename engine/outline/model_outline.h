@@ -70,9 +70,6 @@ struct ModelOutline {
 // Errors name what is missing, unknown (listing what is supported) or of wrong shape.
 absl::StatusOr<ModelOutline> OutlineModel(const GgufFile& file, const ModelOptions& options);
 
-// The best mode that a model allows when none is asked for: predicted with predictors, else dense.
-SparsityMode DefaultSparsity(const ModelSpec& spec);
-
 }  // namespace hearth
 
 #endif  // HEARTH_ENGINE_OUTLINE_MODEL_OUTLINE_H_

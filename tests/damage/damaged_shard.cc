@@ -17,6 +17,7 @@
 #include "engine/device/host_share.h"
 #include "engine/device/weight_source.h"
 #include "engine/file/gguf_skeleton.h"
+#include "engine/outline/default_sparsity.h"
 #include "engine/outline/model_outline.h"
 
 namespace hearth {
@@ -159,10 +160,10 @@ absl::Status TryShard(uint64_t seed, const std::vector<Sound>& models) {
   std::mt19937_64 random(seed);
   const Sound& sound = models[random() % models.size()];
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Parse(sound.bytes, sound.name));
-  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(*file, {}));
+  HEARTH_ASSIGN_OR_RETURN(const SparsityChoice sparsity, DefaultSparsity(*file, {}));
   HEARTH_ASSIGN_OR_RETURN(std::vector<uint8_t> skeleton_bytes, MakeSkeleton(*file));
   if (random() % 2 == 0) Damage(random(), 0, skeleton_bytes.size(), skeleton_bytes);
-  ShardDescription sent = DescriptionOf(DefaultSparsity(spec));
+  ShardDescription sent = DescriptionOf(sparsity.mode);
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> skeleton,
                           ParseSkeleton(std::move(skeleton_bytes), sound.name));
   {

@@ -143,6 +143,8 @@ TEST_F(ProfileTest, ProfileBesideTheModelIsFound) {
   ASSERT_EQ(RunTool("profile " + model + " --text " + text_ + " --max-tokens 100").exit_code, 0);
   EXPECT_TRUE(fs::exists(beside));
   const json found = RunTool("inspect --json " + model).json();
+  EXPECT_EQ(found["model"]["sparsity"]["default"], "exact");
+  EXPECT_THAT(found["model"]["sparsity"]["why"], HasSubstr("of the neurons fire"));
   EXPECT_EQ(found["model"]["sparsity"]["profile_tokens"], 101);  // with the one that begins the text
   for (const std::string& path : {model, beside}) std::remove(path.c_str());
 }

@@ -42,7 +42,6 @@ TEST_F(ModelTest, CompleteFileLoads) {
   EXPECT_EQ(spec.n_vocab, 20u);
   EXPECT_THAT(spec.layers, SizeIs(2));
   EXPECT_EQ((*model)->outline().ffn_specs[0].block_neurons, std::vector<uint32_t>{64});
-  EXPECT_EQ(DefaultSparsity((*model)->spec()), SparsityMode::kDense);
 }
 
 TEST_F(ModelTest, UnknownArchitectureIsNamedAndSupportedOnesAreListed) {
@@ -182,10 +181,9 @@ TEST_F(ModelTest, ProfileOfAnotherModelIsRefused) {
   EXPECT_THAT(std::string(Error().message()), HasSubstr("hearth.profile.0"));
 }
 
-TEST_F(ModelTest, FilesWithPredictorsDefaultToThem) {
+TEST_F(ModelTest, FilesWithPredictorsSayWhoIsKept) {
   const auto runtime = OpenFixture("predicted_gated", pool_);
   ASSERT_TRUE(runtime.ok()) << runtime.status();
-  EXPECT_EQ(DefaultSparsity(runtime->model->spec()), SparsityMode::kPredicted);
   EXPECT_FLOAT_EQ(runtime->model->outline().ffn_specs[0].sparse_threshold, 0.05f);
 }
 

@@ -16,6 +16,7 @@
 #include "engine/file/gguf_skeleton.h"
 #include "engine/neuron/ffn_observer.h"
 #include "engine/neuron/profile_file.h"
+#include "engine/outline/default_sparsity.h"
 #include "engine/outline/ffn_layers.h"
 #include "engine/tools/observed_device.h"
 #include "tests/engine/model/fixture.h"
@@ -195,9 +196,8 @@ TEST_F(PredictorLayerTest, PredictorsOfTheProfileReplaceThoseOfTheFile) {
 
 TEST_F(PredictorLayerTest, PredictorsMakePredictedTheDefault) {
   const std::shared_ptr<const GgufFile> file = ReluModel().Build().value(), profile = ProfileOf(*file, {1});
-  EXPECT_EQ(DefaultSparsity(ReadModelSpec(*file, {}).value()), SparsityMode::kDense);
-  EXPECT_EQ(DefaultSparsity(ReadModelSpec(*file, {.profile = profile.get()}).value()),
-            SparsityMode::kPredicted);
+  EXPECT_EQ(DefaultSparsity(*file, {})->mode, SparsityMode::kExact);
+  EXPECT_EQ(DefaultSparsity(*file, {.profile = profile})->mode, SparsityMode::kPredicted);
 }
 
 TEST_F(PredictorLayerTest, AHostWithoutTheFilesOutlinesTheSame) {
