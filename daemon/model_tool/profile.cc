@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -23,10 +24,12 @@
 #include "engine/file/gguf_writer.h"
 #include "engine/neuron/profile_file.h"
 #include "engine/outline/ffn_layers.h"
+#include "engine/outline/model_outline.h"
 #include "engine/tools/activation_counter.h"
 #include "engine/tools/firing_order.h"
 #include "engine/tools/input_recorder.h"
 #include "engine/tools/observed_device.h"
+#include "engine/tools/powerinfer_profile.h"
 #include "engine/tools/predictor_fit.h"
 #include "engine/tools/predictor_layer.h"
 #include "engine/tools/profile_picture.h"
@@ -41,7 +44,9 @@ constexpr uint32_t kUsualChunk = 512;
 
 struct ProfileFlags {
   std::string model_path;
-  std::string text_path;
+  std::string text_path;  // empty: from_path says how often neurons fire
+  std::string from_path;  // PowerInfer's files
+  uint64_t from_tokens = 0;
   std::string out_path;  // empty: beside the model
   std::string svg_path;  // empty: no picture
   int threads = 0;
@@ -62,8 +67,9 @@ struct ProfileFlags {
 absl::Status CheckOutputs(const ProfileFlags& flags) {
   for (const std::string& path : {flags.out(), flags.svg_path}) {
     if (path.empty()) continue;
-    for (const std::string& read : {flags.model_path, flags.text_path})
-      HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(path, read));
+    for (const std::string& read : {flags.model_path, flags.text_path, flags.from_path}) {
+      if (!read.empty()) HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(path, read));
+    }
     HEARTH_RETURN_IF_ERROR(OutputFile::Check(path, flags.replace()));
   }
   return absl::OkStatus();
@@ -83,8 +89,7 @@ absl::StatusOr<std::unique_ptr<Session>> OpenModel(ProfileFlags& flags) {
   return Session::Open(model, flags.chunk);
 }
 
-bool HasNeurons(const Session& session) {
-  const std::vector<FfnLayerSpec>& layers = session.model().outline().ffn_specs;
+bool HasNeurons(const std::vector<FfnLayerSpec>& layers) {
   return std::any_of(layers.begin(), layers.end(),
                      [](const FfnLayerSpec& layer) { return !layer.block_neurons.empty(); });
 }
@@ -181,12 +186,12 @@ struct LayerResult {
   const Predictor* predictor = nullptr;
 };
 
-std::vector<LayerResult> Summarize(const Session& session, const Shares& shares,
+std::vector<LayerResult> Summarize(const std::vector<FfnLayerSpec>& layers, const Shares& shares,
                                    const Predictors& predictors) {
   std::vector<LayerResult> results;
   for (uint32_t i = 0; i < shares.size(); ++i) {
     if (shares[i].empty()) continue;
-    const bool experts = session.model().outline().ffn_specs[i].block_neurons.size() > 1;
+    const bool experts = layers[i].block_neurons.size() > 1;
     const auto found = predictors.find(i);
     results.push_back(
         {i, experts, OrderByFiring(shares[i]), found == predictors.end() ? nullptr : &found->second});
@@ -276,11 +281,13 @@ absl::StatusOr<Learned> Learn(const ProfileFlags& flags, Session& session,
   return learned;
 }
 
+absl::Status CheckHasNeurons(const ProfileFlags& flags, const std::vector<FfnLayerSpec>& layers) {
+  if (HasNeurons(layers)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(flags.model_path, " has no feed-forward layers to profile"));
+}
+
 absl::Status CheckModel(const ProfileFlags& flags, const Session& session) {
-  if (!HasNeurons(session)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(flags.model_path, " has no feed-forward layers to profile"));
-  }
+  HEARTH_RETURN_IF_ERROR(CheckHasNeurons(flags, session.model().outline().ffn_specs));
   if (!flags.predictor || !PredictableLayers(session).empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--predictor: ", flags.model_path,
@@ -288,7 +295,37 @@ absl::Status CheckModel(const ProfileFlags& flags, const Session& session) {
                    "without"));
 }
 
+// Writes and prints it.
+absl::Status Finish(const ProfileFlags& flags, const GgufFile& model, const std::vector<FfnLayerSpec>& layers,
+                    const Learned& learned, std::chrono::steady_clock::time_point start) {
+  GgufWriter writer;
+  DescribeProfile(model, learned.tokens, learned.shares, writer);
+  for (const auto& [layer, predictor] : learned.predictors) AddPredictor(layer, predictor, writer);
+  HEARTH_RETURN_IF_ERROR(model.CheckUnchanged());
+  HEARTH_RETURN_IF_ERROR(writer.Write(flags.out(), flags.replace()));
+  HEARTH_RETURN_IF_ERROR(WritePicture(flags, learned.tokens, learned.shares));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return PrintResults(flags, learned.tokens, seconds, Summarize(layers, learned.shares, learned.predictors));
+}
+
+// Of PowerInfer's files.
+absl::Status ConvertProfile(const ProfileFlags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  HEARTH_RETURN_IF_ERROR(CheckOutputs(flags));
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model_path));
+  HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(*file, {}));
+  HEARTH_RETURN_IF_ERROR(CheckHasNeurons(flags, outline.ffn_specs));
+  HEARTH_ASSIGN_OR_RETURN(PowerInferProfile profile,
+                          ReadPowerInferProfile(flags.from_path, outline.ffn_specs, flags.from_tokens));
+  return Finish(flags, *file, outline.ffn_specs, {profile.tokens, std::move(profile.shares), {}}, start);
+}
+
 absl::Status ProfileModel(ProfileFlags flags) {
+  if (flags.text_path.empty() == flags.from_path.empty()) {
+    return absl::InvalidArgumentError(
+        "give --text, a text to measure on, or --from, what PowerInfer has counted");
+  }
+  if (!flags.from_path.empty()) return ConvertProfile(flags);
   const auto start = std::chrono::steady_clock::now();
   HEARTH_RETURN_IF_ERROR(CheckOutputs(flags));
   HEARTH_ASSIGN_OR_RETURN(const std::string text, ReadText(flags.text_path));
@@ -297,26 +334,28 @@ absl::Status ProfileModel(ProfileFlags flags) {
   HEARTH_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, session->tokenizer());
   const auto chunks = TextChunks(*tokenizer, text, flags.chunk, flags.max_tokens);
   HEARTH_ASSIGN_OR_RETURN(const Learned learned, Learn(flags, *session, chunks));
-
-  GgufWriter writer;
-  DescribeProfile(session->file(), learned.tokens, learned.shares, writer);
-  for (const auto& [layer, predictor] : learned.predictors) AddPredictor(layer, predictor, writer);
-  HEARTH_RETURN_IF_ERROR(session->file().CheckUnchanged());
-  HEARTH_RETURN_IF_ERROR(writer.Write(flags.out(), flags.replace()));
-  HEARTH_RETURN_IF_ERROR(WritePicture(flags, learned.tokens, learned.shares));
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return PrintResults(flags, learned.tokens, seconds,
-                      Summarize(*session, learned.shares, learned.predictors));
+  return Finish(flags, session->file(), session->model().outline().ffn_specs, learned, start);
 }
 
 }  // namespace
 
 void AddProfile(CLI::App& app, Job& job) {
   auto flags = std::make_shared<ProfileFlags>();
-  CLI::App* command =
-      app.add_subcommand("profile", "measures on text how often each neuron, or expert, of a model fires");
+  CLI::App* command = app.add_subcommand("profile",
+                                         "measures on text how often each neuron, or expert, of a model "
+                                         "fires, or takes that from PowerInfer's files");
   command->add_option("model", flags->model_path, "the model, a GGUF or PowerInfer file")->required();
-  command->add_option("--text", flags->text_path, "the text file")->required();
+  CLI::Option* text = command->add_option("--text", flags->text_path, "the text file to measure on");
+  CLI::Option* from = command
+                          ->add_option("--from", flags->from_path,
+                                       "instead of measuring, take what PowerInfer has counted: a folder of "
+                                       "activation_0.pt, activation_1.pt and so on, or a .generated.gpuidx "
+                                       "file, which tells hot neurons from cold ones and no more")
+                          ->excludes(text);
+  AddWholeNumber(*command, "--from-tokens", flags->from_tokens,
+                 "tokens on which PowerInfer has counted; 0: as many as the neuron that fired most",
+                 uint64_t{0}, uint64_t{1} << 50)
+      ->needs(from);
   command->add_option(
       "--out", flags->out_path,
       "the profile to write; unless given M.profile beside the model M.gguf, where every command "
@@ -331,9 +370,11 @@ void AddProfile(CLI::App& app, Job& job) {
   AddDecimal(*command, "--threshold", flags->threshold,
              "a neuron fires when its hidden value is larger than this, whatever its sign; with 0 nearly all "
              "neurons of models without ReLU fire");
-  command->add_flag("--predictor", flags->predictor,
-                    "also make predictors of which neurons fire, for models with ReLU: generated tokens then "
-                    "leave the others out");
+  command
+      ->add_flag("--predictor", flags->predictor,
+                 "also make predictors of which neurons fire, for models with ReLU: generated tokens then "
+                 "leave the others out")
+      ->excludes(from);
   AddParsed(
       *command, "--lost-mass", "SHARE",
       [flags](const std::string& share) -> absl::Status {

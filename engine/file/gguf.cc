@@ -117,6 +117,15 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Parse(absl::Span<const uint8
   return file;
 }
 
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::ParseIntegers(absl::Span<const uint8_t> bytes,
+                                                                  std::string name) {
+  std::unique_ptr<GgufFile> file(new GgufFile());
+  file->bytes_ = bytes;
+  file->name_ = std::move(name);
+  HEARTH_RETURN_IF_ERROR(GgufReader(file.get(), /*integers=*/true).Read());
+  return file;
+}
+
 absl::Status GgufFile::Read() {
   HEARTH_RETURN_IF_ERROR(GgufReader(this).Read());
   return PackedReader(this).Read();

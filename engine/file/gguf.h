@@ -106,6 +106,10 @@ class GgufFile {
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
   // Parses bytes that outlive the object (tests, fuzzing).
   static absl::StatusOr<std::unique_ptr<GgufFile>> Parse(absl::Span<const uint8_t> bytes, std::string name);
+  // The same of a file that is no model and whose tensors are 32-bit integers, which are called kF32, of the
+  // same size, here.
+  static absl::StatusOr<std::unique_ptr<GgufFile>> ParseIntegers(absl::Span<const uint8_t> bytes,
+                                                                 std::string name);
 
   // What the header says.
   const GgufMetadata& metadata() const { return metadata_; }

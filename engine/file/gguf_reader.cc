@@ -22,6 +22,8 @@ constexpr uint64_t kMinTensorBytes = kMinStringBytes + 4 + 8 + 4 + 8;
 // Elements of all arrays together. The largest vocabularies need less than a tenth of it; small elements grow
 // in memory, so the size of the file alone would not bound what a hostile file can make us take.
 constexpr uint64_t kMaxArrayElements = uint64_t{1} << 26;
+// 32-bit integers have moved among the types' numbers: the older one is that of a quantised type today.
+constexpr uint32_t kInt32Type = 26, kInt32TypeOf2023 = 18;
 constexpr std::string_view kFetchAgain = "; download or copy the file again";
 
 // Names come from the file: shown without line breaks and control characters, and not at any length.
@@ -207,15 +209,23 @@ absl::Status GgufReader::ReadTensor(GgufTensor* tensor, uint64_t* offset) {
       return Invalid(absl::StrCat("dimension ", i, " of ", what, " is 0", AbslView(kFetchAgain)));
     }
   }
+  HEARTH_ASSIGN_OR_RETURN(tensor->type, ReadType(what));
+  HEARTH_ASSIGN_OR_RETURN(*offset, ReadScalar<uint64_t>(what));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TensorType> GgufReader::ReadType(const std::string& what) {
   HEARTH_ASSIGN_OR_RETURN(const uint32_t type, ReadScalar<uint32_t>(what));
-  tensor->type = static_cast<TensorType>(type);
-  if (FindTypeInfo(tensor->type) == nullptr) {
+  if (integers_) {
+    if (type == kInt32Type || type == kInt32TypeOf2023) return TensorType::kF32;
+    return Invalid(absl::StrCat(what, " is of type number ", type, ", not of 32-bit integers"));
+  }
+  if (FindTypeInfo(static_cast<TensorType>(type)) == nullptr) {
     return absl::UnimplementedError(absl::StrCat(file_.name_, ": ", what, " is of type number ", type,
                                                  ", which is not supported; quantise the model to one of ",
                                                  SupportedTypeNames()));
   }
-  HEARTH_ASSIGN_OR_RETURN(*offset, ReadScalar<uint64_t>(what));
-  return absl::OkStatus();
+  return static_cast<TensorType>(type);
 }
 
 absl::StatusOr<uint64_t> GgufReader::ReadAlignment() const {

@@ -19,8 +19,8 @@ namespace hearth {
 // data. Whatever a count announces is compared with the bytes that are left before memory is taken for it.
 class GgufReader {
  public:
-  // `file` has bytes_ and name_ set; the rest is filled in.
-  explicit GgufReader(GgufFile* file) : file_(*file) {}
+  // `file` has bytes_ and name_ set; the rest is filled in. `integers`: see GgufFile::ParseIntegers.
+  explicit GgufReader(GgufFile* file, bool integers = false) : file_(*file), integers_(integers) {}
 
   // The errors of GgufFile::Open.
   absl::Status Read();
@@ -32,6 +32,7 @@ class GgufReader {
   absl::StatusOr<GgufMetadata::Value> ReadArray(const std::string& key);
   absl::Status ReadTensors(uint64_t count);
   absl::Status ReadTensor(GgufTensor* tensor, uint64_t* offset);
+  absl::StatusOr<TensorType> ReadType(const std::string& what);
   absl::StatusOr<uint64_t> ReadAlignment() const;
   absl::Status PlaceTensors(absl::Span<const uint64_t> offsets);
   absl::Status CheckOverlap() const;
@@ -51,6 +52,7 @@ class GgufReader {
   absl::Status CutOff(std::string_view what) const;
 
   GgufFile& file_;
+  const bool integers_;
   uint64_t position_ = 0;
   uint64_t metadata_count_ = 0;
   uint64_t tensor_count_ = 0;

@@ -6,13 +6,16 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/file/gguf.h"
 #include "engine/file/gguf_writer.h"
 #include "tests/daemon/model_tool/run_tool.h"
+#include "tests/support/powerinfer_files.h"
 
 namespace hearth {
 namespace {
@@ -195,6 +198,45 @@ TEST_F(ProfileTest, ProfileOfAnotherModelIsRefusedByEveryCommand) {
 
 TEST_F(ProfileTest, PredictorsNeedRelu) {
   ExpectFails(Profile("--predictor", "tests/engine/model/fixtures/llama_tied.gguf"), "no layer with ReLU");
+}
+
+TEST_F(ProfileTest, PowerInfersCountsBecomeAProfile) {
+  const std::string folder = TempPath("activations");
+  fs::create_directory(folder);
+  for (int layer = 0; layer < 5; ++layer) {
+    std::vector<float> counts(768);
+    for (size_t i = 0; i < counts.size(); ++i) counts[i] = i % 4 == 0 ? 100 : 20;
+    std::ofstream(folder + "/activation_" + std::to_string(layer) + ".pt") << TorchFile(counts);
+  }
+  const std::string convert = std::string("profile ") + kDemoModel + " --from " + folder + " --out " + out_;
+  const ToolResult result = RunTool(convert + " --json --from-tokens 200 --svg " + svg_);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.json()["tokens"], 200);
+  EXPECT_NEAR(result.json()["layers"][4]["firing"].get<double>(), 0.2, 1e-6);
+  const json found = RunTool(std::string("inspect --json ") + kDemoModel + " --profile " + out_).json();
+  EXPECT_EQ(found["model"]["sparsity"]["why"], "its profile says that 20 % of the neurons fire");
+  fs::remove(folder + "/activation_3.pt");
+  ExpectFails(RunTool(convert + " --force"), "activation_3.pt");
+  fs::remove_all(folder);
+}
+
+TEST_F(ProfileTest, APowerInferGpuIndexBecomesAProfile) {
+  std::vector<std::pair<std::string, std::vector<int32_t>>> tensors;
+  for (int layer = 0; layer < 5; ++layer) {
+    tensors.push_back({"blk." + std::to_string(layer) + ".gpu_idx", std::vector<int32_t>(768, layer % 2)});
+  }
+  const std::string index = WriteTempFile("m.gpuidx", IntegerFile(tensors));
+  const ToolResult result =
+      RunTool(std::string("profile ") + kDemoModel + " --json --from " + index + " --out " + out_);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.json()["tokens"], 0);
+  EXPECT_GT(result.json()["layers"][1]["firing"], result.json()["layers"][0]["firing"]);
+  ExpectFails(RunTool(std::string("profile ") + kDemoModel + " --force --from " + text_ + " --out " + out_),
+              text_);
+}
+
+TEST_F(ProfileTest, NeedsATextOrCounts) {
+  ExpectFails(RunTool(std::string("profile ") + kDemoModel + " --out " + out_), "give --text");
 }
 
 TEST_F(ProfileTest, TooLittleTextForAPredictor) {

@@ -53,11 +53,11 @@ ALSO_GOOD = {
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
     ("hearth-model", "perplexity"): {"--max-tokens": "16"},
     ("hearth-model", "embed"): {"--text": "x"},
-    ("hearth-model", "profile"): {"--max-tokens": "16", "--out": "{new}"},
+    ("hearth-model", "profile"): {"--max-tokens": "16", "--text": "{folder}/text", "--out": "{new}"},
     ("hearthd", ""): {"--listen": "127.0.0.1:0", "--http": "off", "--state-dir": "{new}", "--log-level": "off", "--name": "stranger"},
 }
 # Values that exclude the good one of another argument.
-INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client"}
+INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client", "--from": "--text"}
 FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "key revoke"),
                 ("hearth", "rm"), ("hearth", "pull"),  # nobody serves models here
                 ("hearth-model", "render")}  # the demo model has no chat template
