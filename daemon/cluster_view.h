@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,14 @@ struct DeviceShareView {
   uint64_t wait_us = 0;
 };
 
+// hearth.v1.FiringStatus as a struct.
+struct FiringView {
+  uint64_t rows = 0;
+  double firing_share = 0;
+  double hot_share_expected = 0;
+  double hot_share_seen = 0;
+};
+
 struct PlanView {
   std::string model;
   uint64_t epoch = 0;
@@ -81,6 +90,7 @@ struct PlanView {
   std::string explanation;       // in words, several lines
   uint32_t layers = 0;
   std::vector<DeviceShareView> shares;
+  std::optional<FiringView> firing;  // of what is counted
 };
 
 struct ClusterSnapshot {

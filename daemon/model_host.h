@@ -93,6 +93,7 @@ struct ModelInfo {
   uint64_t context_length = 0;
   uint64_t vocab_size = 0;
   std::string sparsity;      // "dense", "exact", "predicted"
+  std::string sparsity_why;  // in words
   std::string quantisation;  // most common weight type
   uint64_t plan_epoch = 0;
 };

@@ -63,6 +63,22 @@ std::string LinkLine(const v1::LinkStatus& link) {
                          Printable(link.to()), link.round_trip_us(), link.bytes_per_second() / 1e6);
 }
 
+// What fires, beside what the profile says. Drift: the share of firing that hot neurons have lost.
+std::string FiringLine(const v1::PlanStatus& plan) {
+  constexpr double kSome = 0.05, kMuch = 0.15;
+  const v1::FiringStatus& firing = plan.firing();
+  std::string line = absl::StrFormat("  %s: %.1f %% of the neurons fire (%d rows looked at)",
+                                     Printable(plan.model()), 100 * firing.firing_share(), firing.rows());
+  if (firing.hot_share_expected() <= 0) return line + "\n";
+  const double drift = firing.hot_share_expected() - firing.hot_share_seen();
+  const char* words = drift < kSome   ? "as the profile says"
+                      : drift < kMuch ? "somewhat other than the profile says"
+                                      : "the profile is of other text: make one of text like this";
+  absl::StrAppendFormat(&line, "; hot neurons have %.0f %% of that, by the profile %.0f %%: %s\n",
+                        100 * firing.hot_share_seen(), 100 * firing.hot_share_expected(), words);
+  return line;
+}
+
 const char* ReasonText(v1::FinishReason reason) {
   switch (reason) {
     case v1::FINISH_REASON_STOP_TOKEN:
@@ -116,8 +132,17 @@ std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsRe
                     transfer.detail().empty() ? "" : "; ", Printable(transfer.detail()), "\n");
   }
   text += "Models\n";
-  for (const v1::ModelStatus& model : models.models()) absl::StrAppend(&text, "  ", ModelLine(model), "\n");
+  for (const v1::ModelStatus& model : models.models()) {
+    absl::StrAppend(&text, "  ", ModelLine(model), "\n");
+    if (model.sparsity_why().empty()) continue;
+    absl::StrAppend(&text, "    ", Printable(model.sparsity()), ": ", Printable(model.sparsity_why()), "\n");
+  }
   if (models.models_size() == 0) text += "  none; load one with `hearth load FILE.gguf`\n";
+  std::string firing;
+  for (const v1::PlanStatus& plan : cluster.plans()) {
+    if (plan.has_firing()) firing += FiringLine(plan);
+  }
+  if (!firing.empty()) absl::StrAppend(&text, "Neurons\n", firing);
   return text;
 }
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "daemon/planning/firing_drift.h"
 
 namespace hearth {
 namespace {
@@ -136,6 +137,24 @@ void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,
   }
 }
 
+std::vector<LayerFiring> FiringUnder(const ActivePlan& plan, const std::vector<Roster::Host>& hosts) {
+  std::vector<LayerFiring> seen;
+  for (const LocalDevice* device :
+       plan.local == nullptr ? std::vector<LocalDevice*>() : plan.local->locals()) {
+    const std::vector<LayerFiring> own = device->firing();
+    seen.insert(seen.end(), own.begin(), own.end());
+  }
+  for (const ActivePlan::Remote& remote : plan.remotes) {
+    const Roster::Host* host = FindHost(hosts, remote.host);
+    const ShardStatus* status = host == nullptr ? nullptr : host->Shard(plan.epoch);
+    if (status == nullptr) continue;
+    for (const DeviceWork& work : status->devices) {
+      seen.insert(seen.end(), work.firing.begin(), work.firing.end());
+    }
+  }
+  return seen;
+}
+
 PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vector<Roster::Host>& hosts) {
   PlanView view;
   view.model = model;
@@ -169,6 +188,9 @@ PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vec
     last_host = host.name;
     view.shares.push_back(std::move(share));
   }
+  FiringDrift drift(plan.local->outline());
+  drift.Add(FiringUnder(plan, hosts));
+  view.firing = drift.View();
   return view;
 }
 

@@ -77,6 +77,9 @@ ShardProgress LookAtShards(const ActivePlan& plan,
 void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,
                 DeviceSpeeds::Clock::time_point now, DeviceSpeeds& speeds);
 
+// What its devices have seen of how often neurons fire.
+std::vector<LayerFiring> FiringUnder(const ActivePlan& plan, const std::vector<Roster::Host>& hosts);
+
 // What the plan's devices hold and have done. `hosts` have the workers' reports.
 PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vector<Roster::Host>& hosts);
 

@@ -95,6 +95,7 @@ absl::Status ClusterModel::OpenFile() {
   info_.architecture = file_.outline->spec.architecture;
   info_.vocab_size = file_.outline->spec.n_vocab;
   info_.sparsity = std::string(SparsityModeName(file_.options.sparsity));
+  info_.sparsity_why = file_.sparsity_why;
   info_.quantisation = file_.quantisation;
   return absl::OkStatus();
 }

@@ -19,6 +19,8 @@ constexpr uint32_t kMaxSequences = 4096;
 constexpr uint32_t kMaxContext = 1 << 24;
 constexpr int kMaxUnits = 1 << 20;
 constexpr int kMaxDevices = 256;
+// Shares of neurons that fire travel as whole numbers of these.
+constexpr uint32_t kShareUnits = 100000;
 constexpr int kMaxShards = 64;
 constexpr size_t kMaxDigestBytes = 128;
 // A bundle is held in memory whole.
@@ -152,6 +154,27 @@ absl::StatusOr<HostCapacity> CapacityFromProto(const v1::HostCapacity& proto) {
   return capacity;
 }
 
+void FiringToProto(const LayerFiring& firing, v1::LayerFiring* proto) {
+  proto->set_layer(firing.layer);
+  proto->set_rows(firing.rows);
+  proto->mutable_groups()->Add(firing.groups.begin(), firing.groups.end());
+  for (const float share : firing.shares)
+    proto->add_shares(static_cast<uint32_t>(std::lround(share * kShareUnits)));
+}
+
+absl::StatusOr<LayerFiring> FiringFromProto(const v1::LayerFiring& proto) {
+  if (proto.layer() >= kMaxLayers) return Invalid("firing.layer");
+  if (proto.rows() == 0) return Invalid("firing.rows");
+  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.groups_size(), kMaxUnits, "firing.groups"));
+  if (proto.shares_size() != proto.groups_size()) return Invalid("firing.shares: not as many as groups");
+  LayerFiring firing{proto.layer(), proto.rows(), {proto.groups().begin(), proto.groups().end()}, {}};
+  for (const uint32_t share : proto.shares()) {
+    if (share > kShareUnits) return Invalid("firing.shares: more than all");
+    firing.shares.push_back(static_cast<float>(share) / kShareUnits);
+  }
+  return firing;
+}
+
 void StatusToProto(const ShardStatus& status, v1::ShardState* proto) {
   proto->set_epoch(status.epoch);
   proto->set_model(status.model);
@@ -167,6 +190,7 @@ void StatusToProto(const ShardStatus& status, v1::ShardState* proto) {
     out->set_bytes_touched(device.bytes_touched);
     out->set_single_row_bytes(device.single_row_bytes);
     out->set_single_row_ns(device.single_row_ns);
+    for (const LayerFiring& firing : device.firing) FiringToProto(firing, out->add_firing());
   }
 }
 
@@ -184,12 +208,19 @@ absl::StatusOr<ShardStatus> StatusFromProto(const v1::ShardState& proto) {
     HEARTH_RETURN_IF_ERROR(CheckAtMost(device.neurons_computed_size(), kMaxLayers, "neurons_computed"));
     HEARTH_RETURN_IF_ERROR(CheckAtMost(device.neurons_offered_size(), kMaxLayers, "neurons_offered"));
     HEARTH_RETURN_IF_ERROR(CheckName("shards.devices.device", device.device()));
-    status.devices.push_back({device.device(),
-                              {device.neurons_computed().begin(), device.neurons_computed().end()},
-                              {device.neurons_offered().begin(), device.neurons_offered().end()},
-                              device.bytes_touched(),
-                              device.single_row_bytes(),
-                              device.single_row_ns()});
+    HEARTH_RETURN_IF_ERROR(CheckAtMost(device.firing_size(), kMaxLayers, "firing"));
+    DeviceWork& work = status.devices.emplace_back(
+        DeviceWork{device.device(),
+                   {device.neurons_computed().begin(), device.neurons_computed().end()},
+                   {device.neurons_offered().begin(), device.neurons_offered().end()},
+                   device.bytes_touched(),
+                   device.single_row_bytes(),
+                   device.single_row_ns(),
+                   {}});
+    for (const v1::LayerFiring& proto_firing : device.firing()) {
+      HEARTH_ASSIGN_OR_RETURN(LayerFiring firing, FiringFromProto(proto_firing));
+      work.firing.push_back(std::move(firing));
+    }
   }
   return status;
 }

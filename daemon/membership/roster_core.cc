@@ -30,6 +30,20 @@ bool ShardsDiffer(const WorkerReport& a, const WorkerReport& b) {
                      });
 }
 
+// What a report leaves out of what devices have seen stays as it was.
+void KeepFiring(WorkerReport& before, WorkerReport& now) {
+  for (ShardStatus& shard : now.shards) {
+    for (ShardStatus& former : before.shards) {
+      if (former.epoch != shard.epoch) continue;
+      for (DeviceWork& work : shard.devices) {
+        const auto same = std::find_if(former.devices.begin(), former.devices.end(),
+                                       [&](const DeviceWork& other) { return other.device == work.device; });
+        if (work.firing.empty() && same != former.devices.end()) work.firing = std::move(same->firing);
+      }
+    }
+  }
+}
+
 absl::Status SessionIsOver() { return absl::UnavailableError("this host was taken for lost; call again"); }
 
 }  // namespace
@@ -152,6 +166,7 @@ absl::Status RosterCore::Report(Session session, WorkerReport report, uint64_t n
                  report.problem.empty() ? "can hold shards again" : report.problem);
   }
   effects_.measurable |= entry->report.revision == 0 && report.revision != 0;
+  KeepFiring(entry->report, report);
   entry->report = std::move(report);
   return absl::OkStatus();
 }

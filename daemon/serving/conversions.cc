@@ -138,6 +138,7 @@ v1::ModelStatus ToProto(const ModelInfo& model) {
   result.set_context_length(model.context_length);
   result.set_vocabulary_size(model.vocab_size);
   result.set_sparsity(model.sparsity);
+  result.set_sparsity_why(model.sparsity_why);
   result.set_quantisation(model.quantisation);
   result.set_plan_epoch(model.plan_epoch);
   return result;
@@ -153,6 +154,12 @@ v1::PlanStatus ToProto(const PlanView& plan) {
   result.set_explanation(plan.explanation);
   result.set_layers(plan.layers);
   for (const DeviceShareView& share : plan.shares) *result.add_shares() = ToProto(share);
+  if (!plan.firing) return result;
+  v1::FiringStatus& firing = *result.mutable_firing();
+  firing.set_rows(plan.firing->rows);
+  firing.set_firing_share(plan.firing->firing_share);
+  firing.set_hot_share_expected(plan.firing->hot_share_expected);
+  firing.set_hot_share_seen(plan.firing->hot_share_seen);
   return result;
 }
 

@@ -17,15 +17,18 @@ namespace {
 
 constexpr std::chrono::seconds kLookAgain{1};
 constexpr size_t kBundlesPerFetch = 1024;
+constexpr uint64_t kStatusesPerFiring = 16;
 
-DeviceWork WorkDoneBy(const LocalDevice& device) {
+// `with_firing`: also what it has seen of its neurons, which is much.
+DeviceWork WorkDoneBy(const LocalDevice& device, bool with_firing) {
   DeviceCounters counters = device.counters();
   return {device.name(),
           std::move(counters.neurons_computed),
           std::move(counters.neurons_held),
           counters.bytes_touched,
           counters.single_row_bytes,
-          counters.single_row_ns};
+          counters.single_row_ns,
+          with_firing ? device.firing() : std::vector<LayerFiring>()};
 }
 
 }  // namespace
@@ -68,11 +71,12 @@ std::vector<ShardStatus> ShardLoader::Statuses() const {
   MutexLock lock(&mutex_);
   std::vector<ShardStatus> statuses;
   if (taken_ != wanted_) return statuses;  // epochs may mean something else by now
+  const bool with_firing = ++asked_ % kStatusesPerFiring == 0;
   for (const auto& [epoch, job] : jobs_.all()) {
     ShardStatus status = job.status;
     if (job.held.share != nullptr) {
       for (const LocalDevice* device : job.held.share->locals())
-        status.devices.push_back(WorkDoneBy(*device));
+        status.devices.push_back(WorkDoneBy(*device, with_firing));
     }
     statuses.push_back(std::move(status));
   }

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/device/device.h"
+
 namespace hearth {
 
 enum class ShardPhase { kFetching, kLoading, kReady, kFailed };
@@ -17,6 +19,7 @@ struct DeviceWork {
   uint64_t bytes_touched = 0;
   uint64_t single_row_bytes = 0;  // DeviceCounters
   uint64_t single_row_ns = 0;
+  std::vector<LayerFiring> firing;  // from time to time only: empty leaves what was said before
 };
 
 // How far a worker is with a shard that is wanted of it.

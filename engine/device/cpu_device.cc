@@ -216,6 +216,18 @@ absl::Status CpuDevice::WriteKv(const KvRange& range, absl::Span<const uint8_t> 
   return static_cast<MixerPiece*>(piece)->shard->WriteKv(range, bytes);
 }
 
+std::vector<LayerFiring> CpuDevice::firing() const {
+  std::vector<LayerFiring> seen;
+  for (uint32_t layer = 0; layer < layers(); ++layer) {
+    for (const auto& piece : pieces(UnitKind::kNeurons, layer)) {
+      FiringShares shares = static_cast<FfnPiece&>(*piece).shard->firing();
+      if (shares.rows == 0) continue;
+      seen.push_back({layer, shares.rows, piece->units(), std::move(shares.shares)});
+    }
+  }
+  return seen;
+}
+
 DeviceCounters CpuDevice::counters() const {
   MutexLock lock(&mutex_);
   return counters_;

@@ -55,6 +55,7 @@ class CpuDevice : public LocalDevice {
   absl::StatusOr<std::vector<uint8_t>> ReadKv(const KvRange& range) override;
   absl::Status WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes) override;
   DeviceCounters counters() const override;
+  std::vector<LayerFiring> firing() const override;
 
  protected:
   void OnAdd(UnitKind kind, uint32_t layer, UnitPiece& piece) override;

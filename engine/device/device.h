@@ -62,6 +62,14 @@ struct DeviceCounters {
   DiskCounters disk;                       // of neurons that it reads while it computes
 };
 
+// What a device has seen of how often neurons fire, of some groups of one layer.
+struct LayerFiring {
+  uint32_t layer = 0;
+  uint64_t rows = 0;             // that were looked at; at least 1
+  std::vector<uint32_t> groups;  // their numbers in the outline
+  std::vector<float> shares;     // (groups)
+};
+
 // Numbers the requests of one device, rising from 1.
 using Ticket = uint64_t;
 

@@ -85,6 +85,9 @@ class LocalDevice : public Device {
   // After the last Add: takes what memory computing needs. RESOURCE_EXHAUSTED without.
   virtual absl::Status Prepare() { return absl::OkStatus(); }
 
+  // What it has seen of how often its neurons fire; only what it counts. Of any thread.
+  virtual std::vector<LayerFiring> firing() const { return {}; }
+
   // Whether it holds nothing.
   bool empty() const;
   // Bytes of memory that the loaded weights, and the caches beside them, take.

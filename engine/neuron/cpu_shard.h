@@ -12,6 +12,7 @@
 #include "engine/neuron/disk_neurons.h"
 #include "engine/neuron/ffn_request.h"
 #include "engine/neuron/ffn_spec.h"
+#include "engine/neuron/firing_counter.h"
 #include "engine/neuron/group_weights.h"
 
 namespace hearth {
@@ -36,6 +37,9 @@ class CpuShard {
   virtual uint64_t weight_bytes() const = 0;
   // Neurons held, over all blocks.
   virtual uint64_t neurons() const = 0;
+  // What it has seen of how often they fire, by group in the order in which it was given them; none where it
+  // skips nothing and of experts. Of any thread.
+  virtual FiringShares firing() const { return {}; }
 };
 
 // The mode in which a layer is computed where `mode` is wanted: predicted with a predictor, exact where a

@@ -17,6 +17,7 @@
 #include "engine/kernel/vector_ops.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/neuron/ffn_observer.h"
+#include "engine/neuron/firing_counter.h"
 #include "engine/neuron/joined_groups.h"
 #include "engine/neuron/neuron_record.h"
 #include "engine/neuron/row_choices.h"
@@ -327,6 +328,9 @@ class SparseWorker {
     return absl::OkStatus();
   }
 
+  // The neurons of the block that was finished that fire for one of the rows, rising.
+  absl::Span<const uint32_t> firing() const { return states_[0].kept(); }
+
  private:
   // Requests of more rows are prompts, or as good as: they want nearly all neurons once.
   static constexpr size_t kFewRows = 8;
@@ -623,6 +627,8 @@ class SparseShard : public CpuShard {
     for (const SparseBlock& block : blocks_) {
       weight_bytes_ += block.memory_bytes();
       neurons_ += block.neurons;
+      const bool counts = mode != SparsityMode::kDense && spec.block_neurons.size() == 1;
+      if (counts) firing_.push_back(std::make_unique<FiringCounter>(block.group_ends));
     }
   }
 
@@ -649,6 +655,8 @@ class SparseShard : public CpuShard {
       }
       HEARTH_RETURN_IF_ERROR(
           buffers.workers[done % ahead].Finish(*chosen[done], request, cache, pool, sums, work));
+      if (!firing_.empty())
+        firing_[chosen[done] - blocks_.data()]->Note(buffers.workers[done % ahead].firing());
     }
     return work;
   }
@@ -665,6 +673,15 @@ class SparseShard : public CpuShard {
 
   uint64_t weight_bytes() const override { return weight_bytes_; }
   uint64_t neurons() const override { return neurons_; }
+  FiringShares firing() const override {
+    FiringShares all;
+    for (const std::unique_ptr<FiringCounter>& counter : firing_) {
+      const FiringShares seen = counter->shares();
+      all.rows = seen.rows;
+      all.shares.insert(all.shares.end(), seen.shares.begin(), seen.shares.end());
+    }
+    return all;
+  }
 
  private:
   static constexpr size_t kBlocksAhead = 16;
@@ -683,6 +700,7 @@ class SparseShard : public CpuShard {
   const SparsityMode mode_;
   const std::vector<SparseBlock> blocks_;
   const std::shared_ptr<DiskNeurons> disk_;
+  std::vector<std::unique_ptr<FiringCounter>> firing_;  // by block; none where it is not counted
   uint64_t weight_bytes_ = 0;
   uint64_t neurons_ = 0;
 };

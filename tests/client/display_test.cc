@@ -81,6 +81,32 @@ TEST(DetailsTextTest, ShowsHostsAndDevices) {
   }
 }
 
+TEST(DetailsTextTest, SaysHowFarFiringIsFromTheProfile) {
+  v1::ClusterStatus cluster = TwoHosts();
+  EXPECT_THAT(DetailsText(cluster, {}), Not(HasSubstr("Neurons")));
+  v1::FiringStatus& firing = *cluster.mutable_plans(0)->mutable_firing();
+  firing.set_rows(64);
+  firing.set_firing_share(0.125);
+  EXPECT_THAT(DetailsText(cluster, {}),
+              HasSubstr("Neurons\n  demo: 12.5 % of the neurons fire (64 rows looked at)\n"));
+  firing.set_hot_share_expected(0.8);
+  firing.set_hot_share_seen(0.79);
+  EXPECT_THAT(DetailsText(cluster, {}),
+              HasSubstr("; hot neurons have 79 % of that, by the profile 80 %: as the profile says\n"));
+  firing.set_hot_share_seen(0.7);
+  EXPECT_THAT(DetailsText(cluster, {}), HasSubstr("somewhat other"));
+  firing.set_hot_share_seen(0.5);
+  EXPECT_THAT(DetailsText(cluster, {}), HasSubstr("the profile is of other text"));
+}
+
+TEST(DetailsTextTest, SaysWhyAModelIsComputedSparselyOrNot) {
+  v1::ListModelsResponse models;
+  v1::ModelStatus& model = *models.add_models();
+  model.set_sparsity("exact");
+  model.set_sparsity_why("ReLU leaves neurons silent");
+  EXPECT_THAT(DetailsText({}, models), HasSubstr("\n    exact: ReLU leaves neurons silent\n"));
+}
+
 TEST(DetailsTextTest, WhatOthersWroteNeverReachesTheTerminalRaw) {
   const std::string evil = "a\x1b[2J\nforged line\xff";
   v1::ClusterStatus cluster;
@@ -95,6 +121,7 @@ TEST(DetailsTextTest, WhatOthersWroteNeverReachesTheTerminalRaw) {
   model.set_name(evil);
   model.set_detail(evil);
   model.set_architecture(evil);
+  model.set_sparsity_why(evil);
   v1::PlanStatus plan;
   plan.set_model(evil);
   plan.set_explanation("two\nlines \x1b[31m");

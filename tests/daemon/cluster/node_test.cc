@@ -223,6 +223,18 @@ TEST_F(NodeTest, TwoHostsGenerateWhatOneDoes) {
   }));
 }
 
+TEST_F(NodeTest, WhatFiresShowsBesideTheProfile) {
+  const auto coordinator = StartCoordinator();
+  ASSERT_TRUE(Generate(*coordinator->AwaitModel(), 40).ok());
+  ASSERT_TRUE(coordinator->Await([](const ClusterSnapshot& snapshot) {
+    return !snapshot.plans.empty() && snapshot.plans[0].firing && snapshot.plans[0].firing->rows >= 5;
+  }));
+  const FiringView firing = *coordinator->node().cluster_view().Snapshot().plans[0].firing;
+  EXPECT_NEAR(firing.firing_share, 0.14, 0.06);
+  EXPECT_NEAR(firing.hot_share_expected, 0.82, 0.05);
+  EXPECT_NEAR(firing.hot_share_seen, firing.hot_share_expected, 0.2);
+}
+
 TEST_F(NodeTest, HostThatJoinsDuringASequenceTakesOverBetweenTwoSteps) {
   const std::vector<TokenId> expected = Expected(40);
   const auto coordinator = StartCoordinator();

@@ -98,7 +98,13 @@ WorkerReport GoodReport() {
                       {"gpu0", "gpu", 0, 0, 0, 0, 0, 0},
                       {"gpu1", "gpu", 800, 10, 0, 1e12, 1e13, 5},
                       {"gpu2", "emulated-gpu", 700, 10, 0, 1e8, 1e9, 50}}};
-  report.shards = {{7, "m", ShardPhase::kLoading, "reading", 10, 20, {{"cpu", {1, 2}, {3, 4}, 5}}}};
+  report.shards = {{7,
+                    "m",
+                    ShardPhase::kLoading,
+                    "reading",
+                    10,
+                    20,
+                    {{"cpu", {1, 2}, {3, 4}, 5, 6, 7, {{1, 64, {0, 3}, {0.25f, 1}}}}}}};
   report.store = {1, 2, 3, 4};
   report.identity = {"0123", "boot-1", "boot-1:2:3"};
   report.problem = "the disk is full";
@@ -112,6 +118,9 @@ TEST(ReportConversion, KeepsEverything) {
   EXPECT_EQ(ToProto(*back).SerializeAsString(), proto.SerializeAsString());
   EXPECT_EQ(back->capacity, GoodReport().capacity);
   EXPECT_EQ(back->shards[0].devices[0].neurons_offered, (std::vector<uint64_t>{3, 4}));
+  const LayerFiring& firing = back->shards[0].devices[0].firing[0];
+  EXPECT_EQ(firing.groups, (std::vector<uint32_t>{0, 3}));
+  EXPECT_EQ(firing.shares, (std::vector<float>{0.25f, 1}));
 }
 
 TEST(ReportConversion, FiguresThatCannotBeAreRefused) {
@@ -140,6 +149,13 @@ TEST(ReportConversion, FiguresThatCannotBeAreRefused) {
   EXPECT_TRUE(refused([](v1::WorkerState& s) {
     for (int i = 0; i < 5000; ++i) s.mutable_shards(0)->mutable_devices(0)->add_neurons_computed(1);
   }));
+  const auto firing = [](v1::WorkerState& s) {
+    return s.mutable_shards(0)->mutable_devices(0)->mutable_firing(0);
+  };
+  EXPECT_TRUE(refused([&](v1::WorkerState& s) { firing(s)->set_layer(5000); }));
+  EXPECT_TRUE(refused([&](v1::WorkerState& s) { firing(s)->set_rows(0); }));
+  EXPECT_TRUE(refused([&](v1::WorkerState& s) { firing(s)->add_groups(4); }));
+  EXPECT_TRUE(refused([&](v1::WorkerState& s) { firing(s)->set_shares(0, 100001); }));
 }
 
 TEST(ReportConversion, NamesThatCannotBeShownAreRefusedAndDetailsMadePrintable) {

@@ -84,6 +84,21 @@ TEST_F(RosterCoreTest, SilentHostIsLostAtItsDeadlineAndWantsNothing) {
   EXPECT_TRUE(absl::IsUnavailable(core_.Report(b, Report("b", 1), 1300)));
 }
 
+TEST_F(RosterCoreTest, WhatFiresIsKeptUntilItIsSaidAnew) {
+  const auto b = Open("b", 0);
+  WorkerReport report = Report("b", 2);
+  report.shards = {{7, "m", ShardPhase::kReady, "", 0, 0, {{"cpu", {}, {}, 0, 0, 0, {{0, 8, {3}, {0.5f}}}}}}};
+  ASSERT_TRUE(core_.Report(b, report, 10).ok());
+  report.shards[0].devices[0].firing.clear();
+  ASSERT_TRUE(core_.Report(b, report, 20).ok());
+  const auto firing = [&] { return core_.hosts(10)[0].Shard(report.shards[0].epoch)->devices[0].firing; };
+  ASSERT_EQ(firing().size(), 1u);
+  EXPECT_EQ(firing()[0].rows, 8u);
+  report.shards[0].epoch = 8;
+  ASSERT_TRUE(core_.Report(b, report, 30).ok());
+  EXPECT_THAT(firing(), IsEmpty());
+}
+
 TEST_F(RosterCoreTest, PausedHostSaysSoUntilItsTimeIsOver) {
   const auto b = Open("b", 0);
   core_.TakeEffects();

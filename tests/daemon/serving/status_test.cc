@@ -46,6 +46,7 @@ TEST_F(ModelsTest, ListShowsEveryField) {
   info.context_length = 512;
   info.vocab_size = 2000;
   info.sparsity = "predicted";
+  info.sparsity_why = "it has predictors";
   info.quantisation = "Q8_0";
   info.plan_epoch = 7;
   served_.models.Update(info);
@@ -57,7 +58,7 @@ TEST_F(ModelsTest, ListShowsEveryField) {
       model.ShortDebugString(),
       "name: \"m\" path: \"/m.gguf\" digest: \"sha256:1\" architecture: \"llama\" state: MODEL_STATE_LOADING "
       "detail: \"reading weights\" bytes_done: 30 bytes_total: 100 context_length: 512 vocabulary_size: 2000 "
-      "sparsity: \"predicted\" quantisation: \"Q8_0\" plan_epoch: 7");
+      "sparsity: \"predicted\" quantisation: \"Q8_0\" plan_epoch: 7 sparsity_why: \"it has predictors\"");
 }
 
 TEST_F(ModelsTest, GetWithoutNameGivesTheOnlyOne) {
@@ -164,6 +165,7 @@ ClusterSnapshot TwoHosts() {
   plan.layers = 2;
   plan.explanation = "all on a";
   plan.shares.push_back({"a", "cpu0", 1000, {4, 4}, 3, 2, {1, 2}, {8, 8}, 500, 0, 9});
+  plan.firing = FiringView{64, 0.125, 0.8, 0.7};
   snapshot.plans.push_back(plan);
   return snapshot;
 }
@@ -190,6 +192,11 @@ TEST_F(ClusterTest, GetShowsHostsLinksTransfersAndPlans) {
   EXPECT_EQ(share.neurons_computed(1), 2u);
   EXPECT_EQ(share.neurons_offered(1), 8u);
   EXPECT_EQ(share.wait_us(), 9u);
+  const v1::FiringStatus& firing = cluster.plans(0).firing();
+  EXPECT_EQ(firing.rows(), 64u);
+  EXPECT_EQ(firing.firing_share(), 0.125);
+  EXPECT_EQ(firing.hot_share_expected(), 0.8);
+  EXPECT_EQ(firing.hot_share_seen(), 0.7);
 }
 
 TEST_F(ClusterTest, WatchSendsEveryChange) {

@@ -89,6 +89,8 @@ class FakePublisher : public ShardPublisher {
     shares_[epoch] = share;
   }
   void Withdraw(uint64_t epoch) override { shares_.erase(epoch); }
+  // Of a shard that is ready, while nothing else is wanted.
+  HostShare& share(uint64_t epoch) { return *shares_.at(epoch); }
 
  private:
   std::map<uint64_t, std::shared_ptr<HostShare>> shares_;  // of the loader's thread
@@ -182,6 +184,28 @@ TEST_F(ShardLoaderTest, FetchesLoadsAndReportsAShard) {
   EXPECT_EQ(loader_->counters().fetched_bytes, status.bytes_total);
   EXPECT_EQ(loader_->counters().fetched_bundles, kUnits + 1);
   EXPECT_GT(loader_->UsedBytes("cpu"), 0);
+}
+
+TEST_F(ShardLoaderTest, SaysFromTimeToTimeWhichNeuronsFire) {
+  Want({Whole(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  const std::vector<float> x = fixture_.Input(1, 7);
+  FfnRequest request;
+  request.rows = 1;
+  request.x = x.data();
+  request.output_values = fixture_.embedding();
+  std::vector<int64_t> sums(fixture_.embedding());
+  Device& device = *publisher_.share(1).devices()[0];
+  ASSERT_TRUE(device.Collect(device.Submit(request), absl::MakeSpan(sums)).ok());
+  int said = 0;
+  for (int i = 0; i < 32; ++i) {
+    const std::vector<LayerFiring> firing = loader_->Statuses()[0].devices[0].firing;
+    if (firing.empty()) continue;
+    ++said;
+    EXPECT_EQ(firing[0].rows, 1u);
+    EXPECT_EQ(firing[0].groups, (std::vector<uint32_t>{0, 1}));
+  }
+  EXPECT_EQ(said, 2);
 }
 
 TEST_F(ShardLoaderTest, BrokenTransferIsResumedWhereItStopped) {

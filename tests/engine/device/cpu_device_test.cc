@@ -131,6 +131,22 @@ TEST(CpuDevice, ExactGivesTheBitsOfDenseAndComputesFewerNeurons) {
   EXPECT_GT(exact->counters().neurons_computed[0], kRows * 25u);
 }
 
+TEST(CpuDevice, SaysHowOftenItsNeuronsFire) {
+  const FfnFixture ffn(GatedSpec(Activation::kRelu), 1, 96);
+  ThreadPool pool(2);
+  const auto odd = MakeFfnDevice(ffn, pool, SparsityMode::kExact, MakeNeuronGroups(ffn.spec(), {}),
+                                 [](size_t g) { return g % 2 == 1; });
+  EXPECT_TRUE(odd->firing().empty());
+  Sums(ffn.spec(), {odd.get()}, RandomRows(kRows * kEmbd, 9));
+  const std::vector<LayerFiring> firing = odd->firing();
+  ASSERT_EQ(firing.size(), 1u);
+  EXPECT_EQ(firing[0].layer, 0u);
+  EXPECT_EQ(firing[0].rows, 1u);
+  ASSERT_EQ(firing[0].shares.size(), 1u);
+  EXPECT_GT(firing[0].shares[0], 0.2f);
+  EXPECT_LT(firing[0].shares[0], 0.8f);
+}
+
 TEST(CpuDevice, PredictedComputesOnlyWhatThePredictorKeeps) {
   FfnLayerSpec spec = GatedSpec(Activation::kRelu);
   spec.neuron_major = true;

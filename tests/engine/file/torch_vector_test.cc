@@ -97,6 +97,27 @@ TEST(TorchVectorTest, OtherFilesAreRefused) {
   ExpectRefused(ZipFile(std::vector<ZipEntry>(65, {"x", "x"})), "more than 64 entries");
 }
 
+TEST(TorchVectorTest, StrangePicklesGiveNoMoreNumbersThanThereAre) {
+  TorchPickle pickle;
+  pickle.stored = pickle.size = 4;
+  const std::string text = pickle.Text(), numbers = NumbersOf<float>({1, 2, 3, 4});
+  const auto read = [&](const std::string& strange) {
+    return Read(ZipFile({{"a/data.pkl", strange}, {"a/data/0", numbers}}));
+  };
+  for (size_t bytes = 0; bytes < text.size(); ++bytes)
+    EXPECT_FALSE(read(text.substr(0, bytes)).ok()) << bytes;
+  for (size_t at = 0; at < text.size(); ++at) {
+    for (const int flip : {1, 2, 4, 0x80, 0xff}) {
+      std::string strange = text;
+      strange[at] = static_cast<char>(strange[at] ^ flip);
+      const auto values = read(strange);
+      if (values.ok()) {
+        EXPECT_LE(values->size(), 4u) << at;
+      }
+    }
+  }
+}
+
 TEST(TorchVectorTest, DamageIsNoticedOrChangesNothing) {
   const std::string file = TorchFile(std::vector<float>{1, 2, 3, 4});
   const std::vector<double> numbers = *Read(file);

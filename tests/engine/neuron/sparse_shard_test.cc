@@ -200,6 +200,31 @@ TEST(SparseShard, RowsWithoutAPredictionAreComputedExactly) {
   }
 }
 
+TEST(SparseShard, CountsWhatFiresOfEachGroup) {
+  const FfnLayerSpec spec = SpecOf(TensorType::kF32, true);
+  ThreadPool pool(2);
+  const auto shard =
+      *MakeCpuShard(spec, RandomWeights(spec, All), SparsityMode::kExact, pool, Arithmetic::kFast);
+  EXPECT_EQ(shard->firing().rows, 0u);
+  const Result result = Compute(*shard, pool, RandomFloats(kEmbd, 11));
+  const FiringShares seen = shard->firing();
+  EXPECT_EQ(seen.rows, 1u);
+  ASSERT_EQ(seen.shares.size(), 3u);
+  const float fired = seen.shares[0] * kNeurons / 2 + (seen.shares[1] + seen.shares[2]) * kNeurons / 4;
+  EXPECT_NEAR(fired, static_cast<float>(result.work.neurons_computed), 0.01);
+  EXPECT_GT(fired, kNeurons / 4);
+  EXPECT_LT(fired, kNeurons * 3 / 4);
+}
+
+TEST(SparseShard, CountsNothingWhereEveryNeuronIsComputed) {
+  const FfnLayerSpec spec = PredictedSpec();
+  ThreadPool pool(1);
+  const auto shard =
+      *MakeCpuShard(spec, RandomWeights(spec, All), SparsityMode::kDense, pool, Arithmetic::kFast);
+  Compute(*shard, pool, RandomFloats(kEmbd, 11));
+  EXPECT_EQ(shard->firing().rows, 0u);
+}
+
 TEST(SparseShard, NothingPredictedGivesNothing) {
   FfnLayerSpec spec = PredictedSpec();
   spec.sparse_threshold = std::numeric_limits<float>::infinity();
