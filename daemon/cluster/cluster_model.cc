@@ -266,7 +266,11 @@ void ClusterModel::LearnFromPlan(const PlanKeeper::Hosts& hosts) {
     MutexLock lock(&mutex_);
     if (slots_.active() != nullptr && !slots_.active()->broken) plan = slots_.active();
   }
-  if (plan != nullptr) keeper_.NoteSpeeds(*plan, hosts, DeviceSpeeds::Clock::now());
+  if (plan != nullptr) {
+    keeper_.NoteSpeeds(*plan, hosts, DeviceSpeeds::Clock::now());
+    keeper_.NoteFiring(description_, FiringUnder(*plan, hosts));
+    keeper_.SetFiring(description_);
+  }
   const auto without = [&](const std::string& left_out) -> std::optional<double> {
     std::vector<Roster::Host> others = keeper_.UsableHosts(hosts, now);
     std::erase_if(others, [&](const Roster::Host& host) { return host.name == left_out; });
@@ -313,6 +317,10 @@ absl::StatusOr<ClusterPlan> ClusterModel::ReservePlan(const std::vector<Roster::
     return absl::Status(plan.status().code(), absl::StrJoin(left_out, "; "));
   }
   std::move(left_out.begin(), left_out.end(), std::back_inserter(plan->plan.explanation));
+  if (keeper_.PlansByFiring()) {
+    plan->plan.explanation.push_back(
+        "Neurons are placed by how often they fire now, which is not what the profile says.");
+  }
   return plan;
 }
 

@@ -64,6 +64,10 @@ void PlanKeeper::NoteSpeeds(const ActivePlan& plan, const Hosts& hosts, DeviceSp
   speeds_.ForgetUnused(used, now);
 }
 
+void PlanKeeper::NoteFiring(const placement::Model& planned, absl::Span<const LayerFiring> seen) {
+  if (!forced_) firing_.Note(planned, seen);
+}
+
 void PlanKeeper::Judge(const ActivePlan* plan, const HostCapacity& own, const Hosts& hosts,
                        const HostTrials::ExpectedWithout& without, absl::Time now) {
   trials_.Expire(now);
@@ -90,6 +94,7 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   situation.without_gpus = without_gpus_;
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
+  situation.firing = firing_.version();
   situation.taken_by_others = taken_by_others;
   if (situation == planned_for_) return false;
   planned_for_ = std::move(situation);

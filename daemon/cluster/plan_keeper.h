@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "daemon/cluster/active_plan.h"
 #include "daemon/membership/roster_core.h"
 #include "daemon/planning/cluster_plan.h"
 #include "daemon/planning/device_speeds.h"
+#include "daemon/planning/firing_figures.h"
 #include "daemon/planning/host_backoff.h"
 #include "daemon/planning/host_trials.h"
 #include "placement/model.h"
@@ -43,6 +45,9 @@ class PlanKeeper {
   void NoteRelease() { without_gpus_.clear(); }
   // What the devices of the plan in use have counted; see DeviceSpeeds.
   void NoteSpeeds(const ActivePlan& plan, const Hosts& hosts, DeviceSpeeds::Clock::time_point now);
+  // What they have seen of how often neurons fire, beside `planned`, what plans are made for; see
+  // FiringFigures.
+  void NoteFiring(const placement::Model& planned, absl::Span<const LayerFiring> seen);
   // Sets what tokens take beside what the plan in use (null: none) expects; see HostTrials.
   void Judge(const ActivePlan* plan, const HostCapacity& own, const Hosts& hosts,
              const HostTrials::ExpectedWithout& without, absl::Time now);
@@ -55,6 +60,10 @@ class PlanKeeper {
                  absl::Time now);
   // How long it can at most be until a plan is due if nothing happens.
   absl::Duration UntilNextLook(const Hosts& hosts, absl::Time now) const;
+  // The model with the frequencies that plans are to be made for.
+  void SetFiring(placement::Model& model) const { firing_.Apply(model); }
+  // Whether these are other than the model's profile says.
+  bool PlansByFiring() const { return firing_.version() > 0; }
   // The hosts that a plan may use.
   Hosts UsableHosts(const Hosts& hosts, absl::Time now) const;
   // They and the leader, as a plan is to see them. `gpu_budget`: what of a GPU's memory weights may take.
@@ -82,6 +91,7 @@ class PlanKeeper {
     std::set<std::string> without_gpus;
     uint64_t speeds = 0;  // version
     uint64_t trials = 0;  // version
+    uint64_t firing = 0;  // version
     ReservedBytes taken_by_others;
 
     bool operator==(const Situation&) const = default;
@@ -94,6 +104,7 @@ class PlanKeeper {
   std::optional<Situation> planned_for_;
   DeviceSpeeds speeds_;
   HostTrials trials_;
+  FiringFigures firing_;
   HostBackoff backoff_;
   std::set<std::string> without_gpus_;  // hosts
 };

@@ -63,6 +63,24 @@ TEST(PlanKeeper, HostThatIsLostAgainSitsOutAndIsLookedAtWhenThatIsOver) {
   EXPECT_EQ(keeper.UsableHosts({Host("b")}, kStart + absl::Seconds(2)).size(), 1u);
 }
 
+TEST(PlanKeeper, PlanIsDueWhenOtherNeuronsFireThanWerePlannedFor) {
+  placement::Model model;
+  model.sections = {
+      {.groups = {{.neurons = 32, .frequency = 0.5}}, .name = {placement::GroupKind::kNeurons, 0}}};
+  const LayerFiring seen{0, FiringFigures::kEnoughRows, {0}, {0.125f}};
+  for (const bool forced : {false, true}) {
+    PlanKeeper keeper("a", forced);
+    keeper.PlanIsDue({}, nullptr, {}, kStart);
+    keeper.NoteFiring(model, {seen});
+    EXPECT_EQ(keeper.PlanIsDue({}, nullptr, {}, kStart), !forced);
+    placement::Model planned = model;
+    keeper.SetFiring(planned);
+    EXPECT_EQ(planned.sections[0].groups[0].frequency, forced ? 0.5 : 0.125);
+    keeper.NoteFiring(planned, {seen});
+    EXPECT_FALSE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+  }
+}
+
 TEST(PlanKeeper, GpusAreSparedOnceUntilMemoryIsFreeAgain) {
   PlanKeeper keeper("a", false);
   RosterCore::Host host = Host("b");
