@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/model_flags.h"
 #include "daemon/model_tool/print_json.h"
+#include "daemon/model_tool/profile_result.h"
 #include "daemon/model_tool/session.h"
 #include "daemon/model_tool/text_chunks.h"
 #include "engine/base/output_file.h"
@@ -37,8 +37,7 @@
 namespace hearth::model_tool {
 namespace {
 
-using Shares = std::vector<std::vector<float>>;    // by layer
-using Predictors = std::map<uint32_t, Predictor>;  // by layer
+using Shares = std::vector<std::vector<float>>;  // by layer
 
 constexpr uint32_t kUsualChunk = 512;
 
@@ -176,57 +175,6 @@ absl::StatusOr<Predictors> FitPredictors(const ProfileFlags& flags, Session& ses
                                        inputs, predictors));
   }
   return predictors;
-}
-
-// What is known of one layer in the end.
-struct LayerResult {
-  uint32_t layer = 0;
-  bool experts = false;
-  FiringOrder order;
-  const Predictor* predictor = nullptr;
-};
-
-std::vector<LayerResult> Summarize(const std::vector<FfnLayerSpec>& layers, const Shares& shares,
-                                   const Predictors& predictors) {
-  std::vector<LayerResult> results;
-  for (uint32_t i = 0; i < shares.size(); ++i) {
-    if (shares[i].empty()) continue;
-    const bool experts = layers[i].block_neurons.size() > 1;
-    const auto found = predictors.find(i);
-    results.push_back(
-        {i, experts, OrderByFiring(shares[i]), found == predictors.end() ? nullptr : &found->second});
-  }
-  return results;
-}
-
-nlohmann::json ToJson(const LayerResult& result) {
-  nlohmann::json layer = {{"layer", result.layer},
-                          {result.experts ? "experts" : "neurons", result.order.shares.size()},
-                          {"firing", result.order.mean},
-                          {"hot", result.order.hot},
-                          {"hot_share", result.order.hot_share()}};
-  if (const Predictor* predictor = result.predictor) {
-    layer["predictor"] = {{"rank", predictor->rank},
-                          {"firing", predictor->firing},
-                          {"kept", predictor->kept},
-                          {"lost_mass", predictor->lost_mass},
-                          {"bytes_share", predictor->bytes / predictor->dense_bytes}};
-  }
-  return layer;
-}
-
-std::string ToText(const LayerResult& result) {
-  std::string line =
-      absl::StrFormat("layer %3d  %6d %s  %5.1f %% fire for a token, %5.1f %% make up 80 %% of that",
-                      result.layer, result.order.shares.size(), result.experts ? "experts" : "neurons",
-                      100 * result.order.mean, 100 * result.order.hot_share());
-  if (const Predictor* predictor = result.predictor) {
-    absl::StrAppendFormat(&line,
-                          "; rank %d keeps %.1f %%, loses %.1f %% of the output, reads %.0f %% of the bytes",
-                          predictor->rank, 100 * predictor->kept, 100 * predictor->lost_mass,
-                          100 * predictor->bytes / predictor->dense_bytes);
-  }
-  return line + "\n";
 }
 
 absl::Status PrintResults(const ProfileFlags& flags, uint64_t tokens, double seconds,
