@@ -100,8 +100,8 @@ class ShardLoader {
   mutable Mutex mutex_;
   CondVar wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t wanted_ ABSL_GUARDED_BY(mutex_) = 0;  // counts desired states
-  uint64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;   // the one that the jobs are made for
+  uint64_t wanted_ ABSL_GUARDED_BY(mutex_) = 0;         // counts desired states
+  uint64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;          // the one that the jobs are made for
   mutable uint64_t asked_ ABSL_GUARDED_BY(mutex_) = 0;  // counts calls of Statuses
   SessionToken wanted_token_ ABSL_GUARDED_BY(mutex_){};
   std::vector<ShardDescription> wanted_shards_ ABSL_GUARDED_BY(mutex_);
