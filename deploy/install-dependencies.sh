@@ -5,7 +5,7 @@
 set -euo pipefail
 
 packages=(
-  build-essential clang libclang-rt-dev cmake ninja-build pkg-config git ca-certificates
+  build-essential clang libclang-rt-dev lld cmake ninja-build pkg-config git ca-certificates
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libabsl-dev coinor-libcbc-dev libhwy-dev libpcre2-dev libssl-dev liburing-dev libxxhash-dev libcurl4-openssl-dev
   nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libtomlplusplus-dev libspdlog-dev libsqlite3-dev
