@@ -32,6 +32,7 @@ struct HostView {
   bool coordinator = false;
   std::string detail;         // why it is in this state, in words
   uint64_t last_sync_ms = 0;  // time since its last sync; 0 for the coordinator
+  uint32_t losses = 0;        // how often it was lost since the coordinator started
   uint32_t cores = 0;
   uint64_t memory_bytes = 0;
   uint64_t memory_free_bytes = 0;

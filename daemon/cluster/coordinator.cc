@@ -55,6 +55,7 @@ HostView ShowHost(const Roster::Host& host) {
   view.state = host.state;
   view.detail = host.detail.empty() ? host.problem() : host.detail;
   view.last_sync_ms = host.silent_ms;
+  view.losses = host.losses;
   view.version = host.report.version;
   view.weights_fetched_bytes = host.report.store.fetched_bytes;
   view.groups_from_cache = host.report.store.cached_bundles;

@@ -36,6 +36,9 @@ class Membership {
     std::string detail;  // why it is in this state, in words
     uint64_t last_sync_ms = 0;
     uint32_t joins = 0;  // how often it has joined
+
+    // How often it was lost.
+    uint32_t losses() const { return joins - (state == HostState::kLost ? 0 : 1); }
   };
 
   // A change of state, for the log and for whoever plans.

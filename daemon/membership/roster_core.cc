@@ -256,6 +256,7 @@ RosterCore::Host RosterCore::MakeHost(const Membership::Member& member, const En
   host.state = member.state;
   host.detail = member.detail;
   host.silent_ms = now_ms - member.last_sync_ms;
+  host.losses = member.losses();
   host.tensor_address = entry.caller.address;
   host.tls = entry.caller.tls;
   host.token = entry.caller.token;

@@ -43,7 +43,8 @@ class RosterCore {
     Session session = 0;
     HostState state = HostState::kJoining;
     std::string detail;
-    uint64_t silent_ms = 0;      // time since its last sync
+    uint64_t silent_ms = 0;  // time since its last sync
+    uint32_t losses = 0;
     std::string tensor_address;  // as the coordinator reaches it
     TensorTls tls;
     SessionToken token{};

@@ -68,7 +68,9 @@ struct GenerationMetrics::Series {
         generated_tokens(all.generated_tokens_.Add({{"model", model}})),
         queued(all.queued_.Add({{"model", model}}, WaitBuckets())),
         first_token(all.first_token_.Add({{"model", model}}, WaitBuckets())),
-        between_tokens(all.between_tokens_.Add({{"model", model}}, TokenBuckets())) {
+        between_tokens(all.between_tokens_.Add({{"model", model}}, TokenBuckets())),
+        reading_steps(all.steps_.Add({{"model", model}, {"phase", "prompt"}}, TokenBuckets())),
+        generating_steps(all.steps_.Add({{"model", model}, {"phase", "generate"}}, TokenBuckets())) {
     for (size_t i = 0; i < kOutcomes.size(); ++i) {
       requests[i] = &all.requests_.Add({{"model", model}, {"outcome", kOutcomes[i]}});
     }
@@ -81,6 +83,8 @@ struct GenerationMetrics::Series {
     all.queued_.Remove(&queued);
     all.first_token_.Remove(&first_token);
     all.between_tokens_.Remove(&between_tokens);
+    all.steps_.Remove(&reading_steps);
+    all.steps_.Remove(&generating_steps);
     for (prometheus::Counter* counter : requests) all.requests_.Remove(counter);
   }
 
@@ -90,6 +94,8 @@ struct GenerationMetrics::Series {
   prometheus::Histogram& queued;
   prometheus::Histogram& first_token;
   prometheus::Histogram& between_tokens;
+  prometheus::Histogram& reading_steps;
+  prometheus::Histogram& generating_steps;
   std::array<prometheus::Counter*, kOutcomes.size()> requests;  // by Outcome
   int users = 0;
 };
@@ -121,7 +127,11 @@ GenerationMetrics::GenerationMetrics()
       between_tokens_(BuildHistogram()
                           .Name("hearth_between_tokens_seconds")
                           .Help("From one token of a request to the next")
-                          .Register(*registry_)) {}
+                          .Register(*registry_)),
+      steps_(BuildHistogram()
+                 .Name("hearth_step_seconds")
+                 .Help("What a step takes that reads prompts (and generates for others), or generates alone")
+                 .Register(*registry_)) {}
 
 GenerationMetrics::~GenerationMetrics() = default;
 
@@ -171,6 +181,14 @@ void GenerationMetrics::OfModel::Finished(EndReason reason) {
 
 void GenerationMetrics::OfModel::Failed(const absl::Status& status) {
   series_.requests[OutcomeOf(status)]->Increment();
+}
+
+void GenerationMetrics::OfModel::Step(bool reads, absl::Duration took) {
+  (reads ? series_.reading_steps : series_.generating_steps).Observe(absl::ToDoubleSeconds(took));
+}
+
+uint64_t GenerationMetrics::OfModel::generated_tokens() const {
+  return static_cast<uint64_t>(series_.generated_tokens.Value());
 }
 
 }  // namespace hearth

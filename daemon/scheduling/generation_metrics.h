@@ -42,6 +42,10 @@ class GenerationMetrics {
     // One of the two is the end of every request that was not refused.
     void Finished(EndReason reason);
     void Failed(const absl::Status& status);
+    // A step was computed; `reads`: prompts as well as tokens that are generated.
+    void Step(bool reads, absl::Duration took);
+
+    uint64_t generated_tokens() const;
 
    private:
     friend class GenerationMetrics;
@@ -68,6 +72,7 @@ class GenerationMetrics {
   prometheus::Family<prometheus::Histogram>& queued_;
   prometheus::Family<prometheus::Histogram>& first_token_;
   prometheus::Family<prometheus::Histogram>& between_tokens_;
+  prometheus::Family<prometheus::Histogram>& steps_;
 
   Mutex mutex_;
   std::map<std::string, std::unique_ptr<Series>> series_ ABSL_GUARDED_BY(mutex_);  // by model

@@ -117,8 +117,9 @@ uint32_t Scheduler::context_length() const { return model_->decoder().options().
 Scheduler::Usage Scheduler::usage() const {
   MutexLock lock(&mutex_);
   const DecoderOptions& decoder = model_->decoder().options();
-  return {core_.waiting(), core_.running(), core_.evaluated(),
-          uint64_t{decoder.sequences} * decoder.context_length, core_.drafted()};
+  return {core_.waiting(),   core_.running(),
+          core_.evaluated(), uint64_t{decoder.sequences} * decoder.context_length,
+          core_.drafted(),   metrics_.generated_tokens()};
 }
 
 void Scheduler::Run() {
@@ -212,6 +213,7 @@ absl::Status Scheduler::Evaluate() {
   }
   const absl::Time now = absl::Now();
   EndOutage(now);
+  if (status.ok()) metrics_.Step(batch_->rows.size() > with_logits, now - start);
   if (status.ok() && batch_->rows.size() == 1) model_->NoteToken(now - start);
 
   MutexLock lock(&mutex_);

@@ -72,6 +72,7 @@ class Scheduler {
     uint64_t kv_positions;        // that running requests take of the cache
     uint64_t kv_positions_limit;  // that it has room for
     SchedulerCore::Drafted drafted;
+    uint64_t generated_tokens;  // since the model was loaded
   };
   // Requests that wait and that run now, and the cache.
   Usage usage() const;

@@ -111,6 +111,9 @@ class ModelsService final : public v1::Models::CallbackService {
       const Scheduler::Usage usage = scheduler->usage();
       status.set_requests_running(static_cast<uint32_t>(usage.running));
       status.set_requests_waiting(static_cast<uint32_t>(usage.waiting));
+      status.set_tokens_generated(usage.generated_tokens);
+      status.set_kv_positions(usage.kv_positions);
+      status.set_kv_positions_limit(usage.kv_positions_limit);
     }
     return status;
   }

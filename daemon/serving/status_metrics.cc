@@ -16,6 +16,7 @@ using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 
 constexpr double kMicrosecond = 1e-6;
+constexpr double kMillisecond = 1e-3;
 
 // Families of metrics as they are filled, in the order in which they were first named.
 class Families {
@@ -58,6 +59,13 @@ void AddHost(const HostView& host, Families& to) {
   to.Gauge("hearth_host_memory_bytes", "Memory of a host", labels, static_cast<double>(host.memory_bytes));
   to.Gauge("hearth_host_memory_free_bytes", "Of it, free", labels,
            static_cast<double>(host.memory_free_bytes));
+  to.Gauge("hearth_host_last_sync_seconds", "Since a host's last sign of life; 0 for the coordinator", labels,
+           static_cast<double>(host.last_sync_ms) * kMillisecond);
+  to.Counter("hearth_host_losses_total", "How often a host was lost since the coordinator started", labels,
+             host.losses);
+  to.Counter("hearth_host_groups_from_cache_total",
+             "Bundles of weights that a host's daemon found in its own cache", labels,
+             static_cast<double>(host.groups_from_cache));
   to.Counter("hearth_host_weights_fetched_bytes_total", "Weights that a host's daemon has fetched", labels,
              static_cast<double>(host.weights_fetched_bytes));
   for (const DeviceView& device : host.devices) {
@@ -68,6 +76,8 @@ void AddHost(const HostView& host, Families& to) {
              static_cast<double>(device.memory_used_bytes));
     to.Gauge("hearth_device_read_bytes_per_second", "How fast a device was measured to read its memory",
              of_device, device.read_bytes_per_second);
+    to.Gauge("hearth_device_operations_per_second", "How fast a device was measured to multiply", of_device,
+             device.operations_per_second);
   }
 }
 
@@ -76,6 +86,14 @@ void AddLink(const LinkView& link, Families& to) {
   to.Gauge("hearth_link_round_trip_seconds", "A small message there and back, as measured", labels,
            link.round_trip_us * kMicrosecond);
   to.Gauge("hearth_link_bytes_per_second", "Bandwidth of a link, as measured", labels, link.bytes_per_second);
+}
+
+void AddTransfer(const TransferView& transfer, Families& to) {
+  const Labels labels = {{"host", transfer.host}, {"model", transfer.model}};
+  to.Gauge("hearth_transfer_bytes", "Weights that a host is getting", labels,
+           static_cast<double>(transfer.bytes_total));
+  to.Gauge("hearth_transfer_done_bytes", "Of them, those that it has", labels,
+           static_cast<double>(transfer.bytes_done));
 }
 
 void AddShare(const PlanView& plan, const DeviceShareView& share, Families& to) {
@@ -116,6 +134,7 @@ class ClusterMetrics final : public prometheus::Collectable {
     Families families;
     for (const HostView& host : snapshot.hosts) AddHost(host, families);
     for (const LinkView& link : snapshot.links) AddLink(link, families);
+    for (const TransferView& transfer : snapshot.transfers) AddTransfer(transfer, families);
     for (const PlanView& plan : snapshot.plans) AddPlan(plan, families);
     return families.Take();
   }

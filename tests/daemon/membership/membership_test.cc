@@ -173,6 +173,20 @@ TEST(Membership, OneLostHostLeavesTheOthersAlone) {
 )");
 }
 
+TEST(Membership, LossesOfAHostAreCounted) {
+  Membership membership(1200);
+  const auto losses = [&membership] { return membership.members().at("a").losses(); };
+  ASSERT_TRUE(membership.Join("a", 0).ok());
+  EXPECT_EQ(losses(), 0);
+  membership.Tick(1200);
+  EXPECT_EQ(losses(), 1);
+  const auto session = membership.Join("a", 2000);
+  ASSERT_TRUE(session.ok());
+  EXPECT_EQ(losses(), 1);
+  membership.Leave(*session, "it ended");
+  EXPECT_EQ(losses(), 2);
+}
+
 TEST(Membership, HostWithoutANameIsRefused) {
   EXPECT_EQ(Membership(1200).Join("", 0).status().code(), absl::StatusCode::kInvalidArgument);
 }

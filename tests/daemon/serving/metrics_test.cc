@@ -88,6 +88,8 @@ TEST(ServerMetricsTest, RequestsLeaveTheirTokensAndTimes) {
   EXPECT_THAT(text, HasSubstr("hearth_generated_tokens_total{model=\"fake\"} 5"));
   EXPECT_THAT(text, HasSubstr("hearth_first_token_seconds_count{model=\"fake\"} 1"));
   EXPECT_THAT(text, HasSubstr("hearth_between_tokens_seconds_count{model=\"fake\"} 4"));
+  EXPECT_THAT(text, HasSubstr("hearth_step_seconds_count{model=\"fake\",phase=\"prompt\"} 1"));
+  EXPECT_THAT(text, HasSubstr("hearth_step_seconds_count{model=\"fake\",phase=\"generate\"} 4"));
 }
 
 TEST(ServerMetricsTest, QueueAndCacheShowWhatIsUnderWay) {
@@ -120,6 +122,11 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
   DeviceView& device = snapshot.hosts[0].devices.emplace_back();
   device.name = device.kind = "cpu";
   device.memory_used_bytes = 5;
+  device.operations_per_second = 7e9;
+  snapshot.hosts[0].groups_from_cache = 6;
+  snapshot.hosts[1].losses = 3;
+  snapshot.hosts[1].last_sync_ms = 2500;
+  snapshot.transfers = {{"a", "m", 10, 40, ""}};
   snapshot.links = {{"a", "b", 250, 1e8}};
   PlanView plan;
   plan.model = "m";
@@ -138,6 +145,13 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
   EXPECT_THAT(text, HasSubstr("hearth_host_alive{host=\"lost\"} 0"));
   EXPECT_THAT(text,
               HasSubstr("hearth_device_memory_used_bytes{host=\"a\\\\n\",device=\"cpu\",kind=\"cpu\"} 5"));
+  EXPECT_THAT(
+      text, HasSubstr("hearth_device_operations_per_second{host=\"a\\\\n\",device=\"cpu\",kind=\"cpu\"} 7"));
+  EXPECT_THAT(text, HasSubstr("hearth_host_groups_from_cache_total{host=\"a\\\\n\"} 6"));
+  EXPECT_THAT(text, HasSubstr("hearth_host_losses_total{host=\"lost\"} 3"));
+  EXPECT_THAT(text, HasSubstr("hearth_host_last_sync_seconds{host=\"lost\"} 2.5"));
+  EXPECT_THAT(text, HasSubstr("hearth_transfer_bytes{host=\"a\",model=\"m\"} 40"));
+  EXPECT_THAT(text, HasSubstr("hearth_transfer_done_bytes{host=\"a\",model=\"m\"} 10"));
   EXPECT_THAT(text, HasSubstr("hearth_link_round_trip_seconds{from=\"a\",to=\"b\"} 0.00025"));
   EXPECT_THAT(text, HasSubstr("hearth_plan_expected_token_seconds{model=\"m\"} 0.02"));
   EXPECT_THAT(text, HasSubstr("hearth_plan_measured_token_seconds{model=\"m\"} 0.03"));
