@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/command/doctor_view.h"
 #include "client/hearth_client.h"
 #include "client/library/local_models.h"
 #include "client/library/pull.h"
@@ -68,6 +69,20 @@ absl::Status RunPull(const PullOptions& options, bool make_folder, bool json);
 absl::Status RunLocalModels(const LibraryFolders& folders, bool json);
 // Removes a model from the models directory. With json: what it was.
 absl::Status RunRemoveModel(const LibraryFolders& folders, const std::string& name, bool json);
+
+// Prints what Diagnose finds. With json: FindingsJson. FAILED_PRECONDITION, after it is printed, where
+// something is wrong.
+absl::Status RunDoctor(Client& client, const DoctorOptions& options, bool json);
+
+// Writes a report for whoever looks for a fault to the new file `path`: versions, findings, status, plans,
+// and from the HTTP port `http` metrics and events, scrubbed (scrub.h). What cannot be asked is told in it.
+// With json: {"path", "bytes"}.
+absl::Status RunReport(Client& client, const DoctorOptions& options, const std::string& http,
+                       const std::string& path, bool json);
+
+// Shows the cluster again each second until q or Ctrl-C; with `once`, with json, and where stdout is no
+// terminal, one picture. With json: as RunStatus.
+absl::Status RunTop(Client& client, bool once, bool json);
 
 // Prints the line that makes another machine a host of the home. With json: the Invitation.
 absl::Status RunInvite(Client& client, uint32_t lifetime_seconds, bool json);

@@ -36,6 +36,7 @@ constexpr char kDescription[] =
     "  hearth load ~/models/demo.gguf\n"
     "  hearth status\n"
     "  hearth plan\n"
+    "  hearth doctor\n"
     "  hearth invite";
 
 // Of a grammar's or schema's file; the daemon says what it takes.
@@ -365,6 +366,56 @@ void AddInspection(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+constexpr absl::Duration kDoctorsPatience = absl::Seconds(5);
+
+DoctorOptions DoctorOptionsOf(const Common& common) {
+  return {
+      .server = ServerOf(common), .key = common.key, .folders = LocalFolders(), .version = HEARTH_VERSION};
+}
+
+void AddDiagnosis(CLI::App& main, const Common& common, Command& command) {
+  main.add_subcommand("doctor",
+                      "What is wrong with this machine and its daemon, what it costs, and what to do")
+      ->callback([&common, &command] {
+        command = [&common](Client&) {
+          Client client(ServerOf(common), common.key, kDoctorsPatience);
+          return RunDoctor(client, DoctorOptionsOf(common), common.json);
+        };
+      });
+}
+
+void AddReport(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& report = *main.add_subcommand(
+      "report", "Write a report for those who look for a fault, without names, keys, prompts and texts");
+  auto path = std::make_shared<std::string>();
+  auto http = std::make_shared<std::string>("127.0.0.1:7780");
+  report.add_option("file", *path, "New file; a text to be read before it is sent")->required();
+  AddParsed(
+      report, "--http", "HOST:PORT",
+      [=](const std::string& address) {
+        *http = address;
+        return CheckAddress(address, 1);
+      },
+      "HTTP port of the daemon, for its metrics and events")
+      ->default_str(*http);
+  report.callback([=, &common, &command] {
+    command = [=, &common](Client&) {
+      if (absl::Status status = CheckPath("the file", *path); !status.ok()) return status;
+      Client client(ServerOf(common), common.key, kDoctorsPatience);
+      return RunReport(client, DoctorOptionsOf(common), *http, *path, common.json);
+    };
+  });
+}
+
+void AddTop(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& top = *main.add_subcommand("top", "Watch streams, queue, hosts, devices and links; q ends");
+  auto once = std::make_shared<bool>(false);
+  top.add_flag("--once", *once, "Show one picture and end, as where stdout is no terminal");
+  top.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunTop(client, *once, common.json); };
+  });
+}
+
 void AddLoading(CLI::App& main, const Common& common, Command& command) {
   CLI::App& load = *main.add_subcommand("load", "Load a model; the file lies on the coordinator's host");
   auto request = std::make_shared<v1::LoadModelRequest>();
@@ -539,6 +590,9 @@ int Main(int argc, char** argv) {
   AddChat(app, common, command);
   AddEmbed(app, common, command);
   AddInspection(app, common, command);
+  AddDiagnosis(app, common, command);
+  AddReport(app, common, command);
+  AddTop(app, common, command);
   AddLibrary(app, common, command);
   AddLoading(app, common, command);
   AddHosts(app, common, command);

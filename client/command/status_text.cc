@@ -91,8 +91,9 @@ std::string AgoText(uint64_t ms) {
   return absl::StrCat(ms / 3'600'000, " h");
 }
 
-// A sentence for each thing that is wrong, and what to do.
-std::vector<std::string> Problems(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
+}  // namespace
+
+std::vector<std::string> ProblemsOf(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
   std::vector<std::string> problems;
   for (const v1::ModelStatus& model : models.models()) {
     if (model.state() == v1::MODEL_STATE_FAILED) {
@@ -120,8 +121,6 @@ std::vector<std::string> Problems(const v1::ClusterStatus& cluster, const v1::Li
   return problems;
 }
 
-}  // namespace
-
 const v1::PlanStatus* PlanOf(const v1::ClusterStatus& cluster, const std::string& model) {
   for (const v1::PlanStatus& plan : cluster.plans()) {
     if (plan.model() == model) return &plan;
@@ -135,7 +134,7 @@ std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsRes
   if (models.models().empty()) text += "  none; load one with `hearth load FILE.gguf`\n";
   if (!cluster.hosts().empty()) text += "Machines\n";
   for (const v1::HostStatus& host : cluster.hosts()) text += MachineText(host, cluster);
-  const std::vector<std::string> problems = Problems(cluster, models);
+  const std::vector<std::string> problems = ProblemsOf(cluster, models);
   for (const std::string& problem : problems) absl::StrAppend(&text, problem, "\n");
   if (problems.empty()) text += "Nothing is wrong. ";
   text += "Why it is shared so: `hearth plan`. All figures: `hearth status --verbose`.\n";

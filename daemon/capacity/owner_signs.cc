@@ -1,73 +1,48 @@
 #include "daemon/capacity/owner_signs.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
-#include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "engine/base/system_files.h"
 
 namespace hearth {
 namespace {
 
-namespace fs = std::filesystem;
-
-// The first word of a file of one line; empty where there is none.
-std::string ReadWord(const std::string& path) {
-  std::ifstream file(path);
-  std::string word;
-  file >> word;
-  return word;
-}
-
-// The names in a directory, those that begin so; none where it cannot be read.
-std::vector<std::string> Names(const std::string& directory, std::string_view prefix = "") {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
-    const std::string name = it->path().filename().string();
-    if (name.starts_with(prefix)) names.push_back(name);
-  }
-  return names;
-}
-
 // Whether there is a battery and no source of power is connected.
-bool OnBattery(const std::string& root) {
-  const std::string directory = root + "/sys/class/power_supply/";
+bool OnBattery(const SystemFiles& files) {
+  const std::string directory = "/sys/class/power_supply/";
   bool battery = false;
-  for (const std::string& name : Names(directory)) {
+  for (const std::string& name : files.Names(directory)) {
     const std::string supply = directory + name;
-    const std::string type = ReadWord(supply + "/type");
+    const std::string type = files.Word(supply + "/type");
     // A mouse has a battery as well.
-    if (type == "Battery") battery |= ReadWord(supply + "/scope") != "Device";
-    if ((type == "Mains" || type == "USB") && ReadWord(supply + "/online") == "1") return false;
+    if (type == "Battery") battery |= files.Word(supply + "/scope") != "Device";
+    if ((type == "Mains" || type == "USB") && files.Word(supply + "/online") == "1") return false;
   }
   return battery;
 }
 
-bool LidClosed(const std::string& root) {
-  const std::string directory = root + "/proc/acpi/button/lid/";
-  for (const std::string& name : Names(directory)) {
-    std::ifstream file(directory + name + "/state");
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    if (absl::StrContains(text, "closed")) return true;
+bool LidClosed(const SystemFiles& files) {
+  const std::string directory = "/proc/acpi/button/lid/";
+  for (const std::string& name : files.Names(directory)) {
+    if (absl::StrContains(files.Text(directory + name + "/state"), "closed")) return true;
   }
   return false;
 }
 
 // What AMD's driver says of each of its cards; Hearth does not compute on them.
-double AmdShare(const std::string& root) {
-  const std::string directory = root + "/sys/class/drm/";
+double AmdShare(const SystemFiles& files) {
+  const std::string directory = "/sys/class/drm/";
   double share = 0;
-  for (const std::string& name : Names(directory, "card")) {
+  for (const std::string& name : files.Names(directory, "card")) {
     double percent = 0;
-    if (absl::SimpleAtod(ReadWord(directory + name + "/device/gpu_busy_percent"), &percent)) {
+    if (absl::SimpleAtod(files.Word(directory + name + "/device/gpu_busy_percent"), &percent)) {
       share = std::max(share, percent / 100);
     }
   }
@@ -93,10 +68,11 @@ OwnerWatch::OwnerWatch(std::string root)
 OwnerSigns OwnerWatch::Look() {
   const CpuTime now = ReadCpuTime();
   const CpuTime before = std::exchange(last_, now);
+  const SystemFiles files(root_);
   OwnerSigns signs;
-  signs.on_battery = OnBattery(root_);
-  signs.lid_closed = LidClosed(root_);
-  signs.gpu_share = std::max(AmdShare(root_), nvidia_ == nullptr ? 0 : nvidia_->ShareOfOthers());
+  signs.on_battery = OnBattery(files);
+  signs.lid_closed = LidClosed(files);
+  signs.gpu_share = std::max(AmdShare(files), nvidia_ == nullptr ? 0 : nvidia_->ShareOfOthers());
   signs.memory_stall = MemoryStall(root_);
   if (now.total > before.total && now.busy >= before.busy && now.own >= before.own) {
     const auto busy = static_cast<double>(now.busy - before.busy);
@@ -107,9 +83,10 @@ OwnerSigns OwnerWatch::Look() {
 }
 
 bool OwnerWatch::HasDisplay() const {
-  const std::string directory = root_ + "/sys/class/drm/";
-  for (const std::string& name : Names(directory, "card")) {
-    if (ReadWord(directory + name + "/status") == "connected") return true;
+  const SystemFiles files(root_);
+  const std::string directory = "/sys/class/drm/";
+  for (const std::string& name : files.Names(directory, "card")) {
+    if (files.Word(directory + name + "/status") == "connected") return true;
   }
   return false;
 }

@@ -48,6 +48,7 @@ ALSO_GOOD = {
     ("hearth", "unload"): {"model": "no-such-model"},
     ("hearth", "key create"): {"--client": "{unique}"},
     ("hearth", "rm"): {"name": "no-such-model"},
+    ("hearth", "report"): {"file": "{new}"},
     ("hearth", "key revoke"): {"name": "no-such-key"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
