@@ -7,6 +7,8 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/proto/hearth DESTINATION ${CMAKE_INSTALL_D
         FILES_MATCHING PATTERN "*.proto")
 install(FILES ${CMAKE_SOURCE_DIR}/proto/connection_key.h ${CMAKE_SOURCE_DIR}/proto/connection_key.cc
         DESTINATION ${CMAKE_INSTALL_DATADIR}/hearth/proto)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/manual DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/hearth)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/monitoring DESTINATION ${CMAKE_INSTALL_DATADIR}/hearth)
 install(FILES ${CMAKE_SOURCE_DIR}/deploy/package/hearth.sysusers DESTINATION lib/sysusers.d RENAME hearth.conf)
 
 # The rest depends on the prefix, which may be chosen at the time of installing.

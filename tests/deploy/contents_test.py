@@ -42,7 +42,9 @@ usr/share/man/man8/hearthd.8.gz
 usr/share/zsh/vendor-completions/_hearth
 usr/share/zsh/vendor-completions/_hearth-model
 usr/share/zsh/vendor-completions/_hearthd
-""".split() + [f"usr/share/hearth/{path.relative_to(ROOT)}" for path in (ROOT / "proto").glob("hearth/v1/*.proto")]
+""".split() + [f"usr/share/hearth/{path.relative_to(ROOT)}" for path in (ROOT / "proto").glob("hearth/v1/*.proto")] + [
+    f"usr/share/doc/hearth/manual/{path.name}" for path in (ROOT / "deploy" / "manual").iterdir()] + [
+    f"usr/share/hearth/monitoring/{path.name}" for path in (ROOT / "deploy" / "monitoring").iterdir()]
 
 
 def run(*command, **options):
@@ -166,7 +168,7 @@ class InstallTest(unittest.TestCase):
 
     def test_the_same_tree_lies_below_any_prefix(self):
         self.install()
-        packaged = {file.removeprefix("usr/").removesuffix(".gz") for file in FILES if "/doc/" not in file}
+        packaged = {file.removeprefix("usr/").removesuffix(".gz") for file in FILES if "/doc/" not in file or "/manual/" in file}
         self.assertEqual(set(files_below(self.prefix)), packaged)
         unit = (self.prefix / "lib/systemd/system/hearthd.service").read_text()
         self.assertIn(f"ExecStart={self.prefix}/bin/hearthd --config {self.prefix}/etc/hearth/hearthd.toml\n", unit)
