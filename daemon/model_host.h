@@ -67,6 +67,9 @@ class ServedModel {
   // with a lost device are gone. UNAVAILABLE while there is no plan to compute with, and says what is
   // missing. Never blocks for the network.
   virtual absl::Status PrepareStep() = 0;
+  // Whether PrepareStep fails because the plan was given up for another one that is being loaded. Of any
+  // thread.
+  virtual bool PlanIsOnItsWay() const { return false; }
   // Blocks until PrepareStep may succeed or `timeout_ms` has passed.
   virtual void AwaitReady(int timeout_ms) = 0;
   // Under the plan of the last PrepareStep; for the same thread.

@@ -2,6 +2,7 @@
 #define HEARTH_DAEMON_NODE_OPTIONS_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +43,8 @@ struct NodeOptions {
   bool use_every_host = false;           // gives every host a share even where that is slower
   uint32_t stages = 1;                   // hosts that lead consecutive layers each
   bool keep_attention = false;           // gives other hosts neurons only
+  // Bytes that this process may still take for the leader's weights; empty: what the system says.
+  std::function<uint64_t()> free_memory;
 };
 
 }  // namespace hearth

@@ -47,6 +47,25 @@ void AddRemoteWork(const ActivePlan::Remote& remote, uint64_t epoch, const Roste
   }
 }
 
+// Bytes of weights that the host has for `former` and not for `plan`.
+uint64_t FreedBytes(const ActivePlan& former, const ActivePlan& plan, const std::string& host) {
+  const auto units_of = [&](const ActivePlan& of) {
+    std::map<std::pair<std::string, UnitId>, uint64_t> units;
+    for (const ActivePlan::Remote& remote : of.remotes) {
+      if (remote.host != host) continue;
+      for (const PlacedUnit& placed : remote.shard.units)
+        units[{placed.device, placed.unit}] = placed.bundle.bytes;
+    }
+    return units;
+  };
+  const auto kept = units_of(plan);
+  uint64_t freed = 0;
+  for (const auto& [unit, bytes] : units_of(former)) {
+    if (!kept.contains(unit)) freed += bytes;
+  }
+  return freed;
+}
+
 }  // namespace
 
 std::vector<Device*> ActivePlan::devices() const {
@@ -110,6 +129,7 @@ ShardProgress LookAtShards(const ActivePlan& plan,
     const ShardStatus* shard = host->up_to_date() ? host->Shard(plan.epoch) : nullptr;
     if (shard != nullptr && shard->phase == ShardPhase::kFailed) {
       progress.reason = shard->detail;
+      progress.short_bytes = shard->short_bytes;
       progress.failed = std::move(host);
       return aborted(remote, absl::StrCat(" cannot load its shard: ", progress.reason));
     }
@@ -117,6 +137,11 @@ ShardProgress LookAtShards(const ActivePlan& plan,
     if (shard == nullptr || shard->phase != ShardPhase::kReady) progress.waiting_for = remote.host;
   }
   return progress;
+}
+
+bool IsInTheWay(const ActivePlan& former, const ActivePlan& plan, const ShardProgress& progress) {
+  return !former.broken && progress.failed && progress.short_bytes > 0 &&
+         progress.short_bytes <= FreedBytes(former, plan, progress.failed->name);
 }
 
 void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,

@@ -68,9 +68,14 @@ struct ShardProgress {
   uint64_t bytes_done = 0;             // on all of them
   std::optional<Roster::Host> failed;  // the host that could not load its shard, ...
   std::string reason;                  // ... and why
+  uint64_t short_bytes = 0;            // of memory, where that is why
 };
 ShardProgress LookAtShards(const ActivePlan& plan,
                            const std::function<std::optional<Roster::Host>(Roster::Session)>& find);
+
+// Whether the host that had no memory for its shard of `plan` would have it without `former`, which is in
+// use.
+bool IsInTheWay(const ActivePlan& former, const ActivePlan& plan, const ShardProgress& progress);
 
 // Adds what the plan's devices have counted of single rows; see DeviceSpeeds. A plan that has none here
 // counts those of its workers.

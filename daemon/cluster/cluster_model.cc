@@ -14,6 +14,7 @@
 #include "daemon/planning/model_description.h"
 #include "engine/attention/kv_cache.h"
 #include "engine/base/check.h"
+#include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/gpu_device.h"
 
@@ -119,7 +120,7 @@ absl::Status ClusterModel::SettleCacheSize() {
   HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*file_.file, file_.options));
   file_.outline = std::make_shared<const ModelOutline>(std::move(outline));
   HEARTH_RETURN_IF_ERROR(SetCacheSize(*size));
-  HEARTH_RETURN_IF_ERROR(ReservePlan(hosts).status());
+  HEARTH_RETURN_IF_ERROR(ReservePlan(nullptr, hosts).status());
   spdlog::info("model {}: {}", name_, DescribeCacheSize(wish, *size));
   catalog_ = std::make_shared<BundleCatalog>(file_.file, file_.outline);
   MutexLock lock(&mutex_);
@@ -167,6 +168,8 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   subject.unit_bytes = GroupBytes(description_);
   subject.catalog = catalog_.get();
   subject.devices = devices_.get();
+  subject.free_memory = context_->options.free_memory;
+  if (!subject.free_memory) subject.free_memory = [] { return ReadProcessLimits().memory_free_bytes; };
   PlanPreparer::Hooks hooks;
   hooks.want = [this](std::shared_ptr<ActivePlan> plan) { SetPreparing(std::move(plan)); };
   hooks.progress = [this](const std::string& detail, uint64_t done, uint64_t total) {
@@ -179,6 +182,8 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   hooks.stopped = [this] { return stop_.load(); };
   hooks.spare_gpus = [this](const std::string& host) { return SpareGpus(host); };
   hooks.give_up_broken = [this] { GiveUpBroken(); };
+  hooks.no_room_beside = [this] { no_room_beside_ = true; };
+  hooks.leader_is_full = [this](const std::string& reason) { keeper_.NoteLeaderIsFull(reason, absl::Now()); };
   hooks.failed_load = [this](const Roster::Host& host, const std::string& reason) {
     const std::shared_ptr<ActivePlan> newest = Newest();
     if (newest != nullptr && newest->broken) return GiveUpBroken();  // its memory may be what is missing
@@ -227,6 +232,10 @@ void ClusterModel::StayAfter(const absl::Status& status) {
     return;
   }
   spdlog::error("model {}: {}", name_, std::string(status.message()));
+  {
+    MutexLock lock(&mutex_);
+    given_up_.clear();  // nothing is on its way
+  }
   SetState(usable ? ModelState::kReady : ModelState::kFailed, std::string(status.message()),
            usable ? absl::OkStatus() : status);
   if (!usable) context_->memory->Release(name_);
@@ -235,11 +244,18 @@ void ClusterModel::StayAfter(const absl::Status& status) {
   context_->memory_changed();
 }
 
+ReservedBytes ClusterModel::HeldByOthers() const {
+  ReservedBytes held;
+  for (const auto& [model, bytes] : context_->held()) {
+    if (model != name_) AddBytes(bytes, held);
+  }
+  return held;
+}
+
 // Of each device: what they have reserved or still hold, whichever is more.
 ReservedBytes ClusterModel::TakenByOthers() const {
   ReservedBytes taken = context_->memory->UseOfOthers(name_);
-  for (const auto& [device, bytes] : context_->held_by_others(name_))
-    taken[device] = std::max(taken[device], bytes);
+  for (const auto& [device, bytes] : HeldByOthers()) taken[device] = std::max(taken[device], bytes);
   return taken;
 }
 
@@ -299,7 +315,7 @@ PlanWish ClusterModel::WishFor(const std::vector<Roster::Host>& hosts) const {
     return GpuDevice::WeightBudget(bytes, *file_.outline, DecoderOptionsOf());
   };
   return {name_, keeper_.Participants(context_->own_capacity(), hosts, gpu_budget), description_,
-          context_->held_by_others(name_)};
+          HeldByOthers()};
 }
 
 // What there would be.
@@ -307,26 +323,38 @@ absl::StatusOr<ClusterPlan> ClusterModel::TryPlan(const std::vector<Roster::Host
   return context_->memory->Try(WishFor(hosts), room);
 }
 
-// Other models give way where it takes that.
-absl::StatusOr<ClusterPlan> ClusterModel::ReservePlan(const std::vector<Roster::Host>& hosts) {
-  absl::StatusOr<ClusterPlan> plan = context_->memory->Reserve(WishFor(hosts), Room::kMade);
+// Other models give way where it takes that. nullopt: the plan in use (null: there is none that can stay)
+// stays in use, with what is expected of it by now.
+absl::StatusOr<std::optional<ClusterPlan>> ClusterModel::ReservePlan(ActivePlan* in_use,
+                                                                     const std::vector<Roster::Host>& hosts) {
+  const auto stays = [&](const ClusterPlan& instead) {
+    const std::optional<double> us = keeper_.UsIfItStays(in_use->plan, instead, description_);
+    if (us) in_use->expected_us = *us;
+    return us.has_value();
+  };
+  MemoryBook& memory = *context_->memory;
+  absl::StatusOr<std::optional<ClusterPlan>> plan =
+      in_use == nullptr ? memory.Reserve(WishFor(hosts), Room::kMade)
+                        : memory.ReserveUnlessItStays(WishFor(hosts), in_use->plan.Use(), stays);
+  if (plan.ok() && !*plan) return plan;
   if (plan.ok()) context_->memory_changed();
   std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
   if (!plan.ok()) {
     left_out.insert(left_out.begin(), std::string(plan.status().message()));
     return absl::Status(plan.status().code(), absl::StrJoin(left_out, "; "));
   }
-  std::move(left_out.begin(), left_out.end(), std::back_inserter(plan->plan.explanation));
+  std::vector<std::string>& explanation = (*plan)->plan.explanation;
+  std::move(left_out.begin(), left_out.end(), std::back_inserter(explanation));
   if (keeper_.PlansByFiring()) {
-    plan->plan.explanation.push_back(
-        "Neurons are placed by how often they fire now, which is not what the profile says.");
+    explanation.push_back("Neurons are placed by how often they fire now, which is not what the profile says.");
   }
   return plan;
 }
 
 absl::Status ClusterModel::Replan() {
   const std::shared_ptr<ActivePlan> newest = Newest();
-  if (newest != nullptr && newest->broken) {
+  const bool usable = newest != nullptr && !newest->broken;
+  if (newest != nullptr && !usable) {
     SetState(ModelState::kLoading, absl::StrCat(LossOf(*newest), " and is being placed anew"));
   }
   // The header tells what fits: a model that does not is refused before its file is read.
@@ -335,39 +363,41 @@ absl::Status ClusterModel::Replan() {
     HEARTH_RETURN_IF_ERROR(IdentifyFile());
   }
   const std::vector<Roster::Host> hosts = UsableHosts();
-  if (newest != nullptr && !newest->broken && newest->UsesSessions(hosts) && Stays(*newest, hosts)) {
-    context_->memory->Keep(name_, newest->plan.Use());
+  const bool may_stay = usable && newest->UsesSessions(hosts);
+  HEARTH_ASSIGN_OR_RETURN(std::optional<ClusterPlan> plan,
+                          ReservePlan(may_stay ? newest.get() : nullptr, hosts));
+  if (!plan) {
     SetState(ModelState::kReady, "");
     return absl::OkStatus();
   }
-  HEARTH_ASSIGN_OR_RETURN(ClusterPlan plan, ReservePlan(hosts));
-  HEARTH_RETURN_IF_ERROR(AwaitRoom(plan));
+  HEARTH_RETURN_IF_ERROR(AwaitRoom(*plan));
   HEARTH_RETURN_IF_ERROR(LoadLeader());
-  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<ActivePlan> prepared,
-                          preparer_->Prepare(context_->next_epoch(), std::move(plan), hosts, newest.get()));
-  Publish(std::move(prepared));
-  return absl::OkStatus();
+  return ChangeTo(*std::move(plan), hosts);
 }
 
-// Waits until others have let go of what `plan` counts on.
+// Waits until others have let go of what `plan` counts on. Of models that wait for one another one gives up
+// its plan first.
 absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
   const absl::Time deadline = absl::Now() + kAwaitRoom;
   for (;;) {
-    const ReservedBytes reserved = context_->memory->UseOfOthers(name_),
-                        held = context_->held_by_others(name_);
-    const auto in_the_way = [&](const auto& use) {
-      const auto still = held.find(use.first), meant = reserved.find(use.first);
-      return still != held.end() && still->second > (meant == reserved.end() ? 0 : meant->second);
-    };
-    const ReservedBytes use = plan.Use();
-    const auto full = std::find_if(use.begin(), use.end(), in_the_way);
+    const MemoryBook::Standing standing = context_->memory->Look(name_, plan.Use(), context_->held());
+    if (standing.is_news) context_->memory_changed();
     if (stop_) return absl::AbortedError("stopped");
-    if (!context_->memory->StillHas(name_, use))
+    if (standing.is_lost) {
+      keeper_.NoteChange();
       return absl::AbortedError("another model has the memory that this one was to have");
-    if (full == use.end()) return absl::OkStatus();
-    // They may wait for what this model's broken plan holds.
-    if (const auto newest = Newest(); newest != nullptr && newest->broken) GiveUpBroken();
-    const std::string where = absl::StrCat("host ", full->first.first, ", device ", full->first.second);
+    }
+    if (!standing.full) return absl::OkStatus();
+    const std::string where = absl::StrCat("host ", standing.full->first, ", device ", standing.full->second);
+    const std::shared_ptr<ActivePlan> newest = Newest();
+    if (newest != nullptr && newest->broken) {
+      GiveUpBroken();  // others may wait for what it holds
+    } else if (newest != nullptr && standing.gives_up) {
+      HEARTH_RETURN_IF_ERROR(GiveUpFirst(absl::StrCat("others wait for the memory of plan ", newest->epoch,
+                                                      " and it for theirs (", where, ")")));
+      ReleaseRetired();
+      continue;
+    }
     SetProgress(absl::StrCat("waiting for memory that other models give back (", where, ")"), 0, 0);
     const bool kicked = AwaitKick(deadline - absl::Now());
     ReleaseRetired();  // for which the others may wait
@@ -378,14 +408,48 @@ absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
   }
 }
 
-// Whether the plan in use stays in use, with what is expected of it by now.
-bool ClusterModel::Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts) {
-  const absl::StatusOr<ClusterPlan> plan = TryPlan(hosts, Room::kMade);
-  const std::optional<double> stay_us =
-      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, description_) : std::nullopt;
-  if (!stay_us) return false;
-  in_use.expected_us = *stay_us;
-  return true;
+// Beside the plan in use while that has room, else in two steps: that one is given up first.
+absl::Status ClusterModel::ChangeTo(ClusterPlan plan, const std::vector<Roster::Host>& hosts) {
+  std::shared_ptr<ActivePlan> former = Newest();
+  no_room_beside_ = false;
+  absl::StatusOr<std::shared_ptr<ActivePlan>> prepared =
+      preparer_->Prepare(context_->next_epoch(), plan, hosts, former, PlanPreparer::Former::kInUse);
+  if (!prepared.ok() && no_room_beside_) {
+    const bool stays =
+        former->UsesSessions(hosts) && !keeper_.IsWorthAnOutage(former->plan, plan, description_);
+    if (stays) return prepared.status();
+    SetPreparing(nullptr);
+    HEARTH_RETURN_IF_ERROR(
+        GiveUpFirst(absl::StrCat("there is no room for another plan beside plan ", former->epoch)));
+    LetGoOfRetired();  // the workers hear of that together with what they are to hold instead
+    plan.plan.explanation.push_back(
+        absl::StrCat("It came in two steps, since there was no room for it beside plan ", former->epoch,
+                     ", which was given up first."));
+    prepared = preparer_->Prepare(context_->next_epoch(), plan, hosts, std::move(former),
+                                  PlanPreparer::Former::kGivenUp);
+  }
+  HEARTH_RETURN_IF_ERROR(prepared.status());
+  Publish(*std::move(prepared));
+  return absl::OkStatus();
+}
+
+// Takes the plan in use from the scheduler, and waits until no step uses it. Streams wait for the next one.
+absl::Status ClusterModel::GiveUpFirst(const std::string& why) {
+  spdlog::info("model {}: gives up its plan before it loads another one, since {}", name_, why);
+  {
+    MutexLock lock(&mutex_);
+    given_up_ = why;
+  }
+  SetState(ModelState::kLoading, absl::StrCat("in two steps, since ", why, "; streams wait and go on then"));
+  GiveUp();
+  for (;;) {
+    {
+      MutexLock lock(&mutex_);
+      if (!slots_.InUse()) return absl::OkStatus();
+    }
+    if (stop_) return absl::AbortedError("stopped");
+    AwaitKick(kIdle);
+  }
 }
 
 bool ClusterModel::IsAlive(Roster::Session session) const {
@@ -394,9 +458,13 @@ bool ClusterModel::IsAlive(Roster::Session session) const {
 
 void ClusterModel::GiveUpBroken() {
   spdlog::info("model {}: lets go of a plan that is broken, to have room for another one", name_);
+  GiveUp();
+}
+
+void ClusterModel::GiveUp() {
   {
     MutexLock lock(&mutex_);
-    slots_.GiveUpBroken();
+    slots_.GiveUp();
   }
   context_->changed();  // so that its scheduler looks
 }
@@ -427,6 +495,7 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
     MutexLock lock(&mutex_);
     slots_.Prepare(nullptr);
     skipped = slots_.Offer(plan);
+    given_up_.clear();
     info_.plan_epoch = plan->epoch;
     info_.bytes_total = info_.bytes_done = GroupBytes(description_);
     // Together with the epoch, by which others find the model.
@@ -448,16 +517,22 @@ void ClusterModel::Publish(std::shared_ptr<ActivePlan> plan) {
 
 // Lets go of a plan that no step uses any more, here and on the workers.
 void ClusterModel::ReleaseRetired() {
+  if (!LetGoOfRetired()) return;
+  WantShards();
+  context_->memory_changed();
+}
+
+// Here. False: there is none.
+bool ClusterModel::LetGoOfRetired() {
   std::vector<std::shared_ptr<ActivePlan>> retired;
   {
     MutexLock lock(&mutex_);
     retired = slots_.TakeRetired();
   }
-  if (retired.empty()) return;
+  if (retired.empty()) return false;
   retired.clear();  // their memory is free before another plan asks for it
   keeper_.NoteRelease();
-  WantShards();
-  context_->memory_changed();
+  return true;
 }
 
 // ---- The scheduler's side.
@@ -465,6 +540,11 @@ void ClusterModel::ReleaseRetired() {
 bool ClusterModel::NewPlanWaits() const {
   MutexLock lock(&mutex_);
   return !stop_ && slots_.NewPlanWaits();
+}
+
+bool ClusterModel::PlanIsOnItsWay() const {
+  MutexLock lock(&mutex_);
+  return !stop_ && !given_up_.empty();
 }
 
 absl::Status ClusterModel::PrepareStep() {
@@ -608,7 +688,7 @@ bool ClusterModel::ChangeState(ModelState state, const std::string& detail, cons
 void ClusterModel::SetProgress(const std::string& detail, uint64_t done, uint64_t total) {
   {
     MutexLock lock(&mutex_);
-    info_.detail = detail;
+    info_.detail = given_up_.empty() ? detail : absl::StrCat("in two steps, since ", given_up_, ": ", detail);
     info_.bytes_done = done;
     info_.bytes_total = total;
     if (info_.state == ModelState::kFailed) info_.state = ModelState::kLoading;

@@ -38,8 +38,7 @@ struct ClusterModelContext {
   std::function<HostCapacity()> own_capacity;
   std::function<uint64_t()> next_epoch;
   std::shared_ptr<MemoryBook> memory;  // of all devices
-  // What the plans of all models but this one hold by now, whatever is reserved.
-  std::function<ReservedBytes(const std::string& model)> held_by_others;
+  std::function<HeldByModel()> held;   // by the plans of all models, whatever is reserved
   // Held while a model tries how much memory there is, so that two do not count on the same.
   mutable Mutex trying;
   std::function<void()> changed;         // models or plans have changed; called without locks
@@ -84,6 +83,7 @@ class ClusterModel : public ServedModel {
   Decoder& decoder() override { return *decoder_; }
   int32_t vocab_size() const override { return static_cast<int32_t>(file_.outline->spec.n_vocab); }
   bool NewPlanWaits() const override;
+  bool PlanIsOnItsWay() const override;
   absl::Status PrepareStep() override;
   ReuseRules reuse() const override { return reuse_; }
   void AwaitReady(int timeout_ms) override;
@@ -102,6 +102,7 @@ class ClusterModel : public ServedModel {
   bool AwaitKick(absl::Duration at_most);
   PlanKeeper::Hosts UsableHosts() const;
   void StayAfter(const absl::Status& status);
+  ReservedBytes HeldByOthers() const;
   ReservedBytes TakenByOthers() const;
   void TakeNotes();
   void LearnFromPlan(const PlanKeeper::Hosts& hosts);
@@ -109,16 +110,20 @@ class ClusterModel : public ServedModel {
   bool SpareGpus(const std::string& host);
   PlanWish WishFor(const std::vector<Roster::Host>& hosts) const;
   absl::StatusOr<ClusterPlan> TryPlan(const std::vector<Roster::Host>& hosts, Room room) const;
-  absl::StatusOr<ClusterPlan> ReservePlan(const std::vector<Roster::Host>& hosts);
+  absl::StatusOr<std::optional<ClusterPlan>> ReservePlan(ActivePlan* in_use,
+                                                         const std::vector<Roster::Host>& hosts);
   absl::Status Replan();
   absl::Status AwaitRoom(const ClusterPlan& plan);
+  absl::Status ChangeTo(ClusterPlan plan, const std::vector<Roster::Host>& hosts);
+  absl::Status GiveUpFirst(const std::string& why);
   void Publish(std::shared_ptr<ActivePlan> plan);
-  bool Stays(ActivePlan& in_use, const std::vector<Roster::Host>& hosts);
   bool IsAlive(Roster::Session session) const;
   void GiveUpBroken();
+  void GiveUp();
   void WantShards();
   void SetPreparing(std::shared_ptr<ActivePlan> plan);
   void ReleaseRetired();
+  bool LetGoOfRetired();
   std::shared_ptr<ActivePlan> Newest() const;
   absl::Status Outage() const;
   ReuseRules ReuseWith(const ActivePlan& plan) const;
@@ -146,6 +151,8 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<Decoder> decoder_;
   PlanKeeper keeper_;
   std::unique_ptr<PlanPreparer> preparer_;
+  bool no_room_beside_ =
+      false;  // for the plan that could not be prepared, and there would be without the former
 
   ReuseRules reuse_;  // the scheduler's thread's
 
@@ -157,6 +164,8 @@ class ClusterModel : public ServedModel {
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
   PlanSlots slots_ ABSL_GUARDED_BY(mutex_);
+  std::string given_up_
+      ABSL_GUARDED_BY(mutex_);  // why there is no plan until another one is loaded; empty: there is
   std::vector<std::string> lost_hosts_ ABSL_GUARDED_BY(mutex_);  // that the keeper has yet to hear of
   uint32_t tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
 };

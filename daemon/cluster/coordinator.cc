@@ -108,7 +108,7 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
       std::make_shared<MemoryBook>(placement::PlanOptions{.use_every_host = options_.use_every_host,
                                                           .stages = options_.stages,
                                                           .keep_attention = options_.keep_attention});
-  context->held_by_others = [this](const std::string& model) { return HeldByOthers(model); };
+  context->held = [this] { return Held(); };
   context->changed = [this] { OnModelsChanged(); };
   context->memory_changed = [this] { KickAll(); };
   context_ = std::move(context);
@@ -163,11 +163,9 @@ std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
   return models;
 }
 
-ReservedBytes Coordinator::HeldByOthers(const std::string& model) const {
-  ReservedBytes held;
-  for (const auto& other : Models()) {
-    if (other->name() != model) AddBytes(other->Held(), held);
-  }
+HeldByModel Coordinator::Held() const {
+  HeldByModel held;
+  for (const auto& model : Models()) AddBytes(model->Held(), held[model->name()]);
   return held;
 }
 

@@ -77,7 +77,7 @@ class Coordinator : public ModelHost, public HostPauses {
   HostView OwnHost() const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
   // What the models besides this one hold of the devices' memory.
-  ReservedBytes HeldByOthers(const std::string& model) const;
+  HeldByModel Held() const;
   std::unique_ptr<Entry> TakeFailed(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NoSuchModel(const std::string& name) const;
   void Reap();

@@ -12,6 +12,8 @@ namespace {
 constexpr absl::Duration kLongest = absl::Hours(1);
 // What a move must save of the time per token.
 constexpr double kMoveMargin = 0.1;
+// What it must save where nothing is generated meanwhile.
+constexpr double kOutageMargin = 0.25;
 
 bool ComputesOnGpu(const HostCapacity& capacity) {
   return std::any_of(capacity.devices.begin(), capacity.devices.end(), [](const DeviceCapacity& device) {
@@ -46,6 +48,11 @@ absl::Duration PlanKeeper::NoteLoss(const std::string& host, absl::Time now) {
 
 void PlanKeeper::NoteFailedLoad(const RosterCore::Host& host, const std::string& reason, absl::Time now) {
   backoff_.NoteFailedLoad(host.name, host.session, reason, now);
+}
+
+void PlanKeeper::NoteLeaderIsFull(const std::string& reason, absl::Time now) {
+  backoff_.NoteFailedLoad(leader_, 0, reason, now);
+  if (planned_for_) planned_for_->leader_is_full = true;
 }
 
 bool PlanKeeper::SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts) {
@@ -92,10 +99,13 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   }
   if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
   situation.without_gpus = without_gpus_;
+  situation.leader_is_full = backoff_.UsableFrom(leader_, 0) > now;
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
   situation.firing = firing_.version();
   situation.taken_by_others = taken_by_others;
+  // Models that find no memory in turn would change it for one another without end.
+  if (situation.leader_is_full && (newest == nullptr || newest->broken)) return false;
   if (situation == planned_for_) return false;
   planned_for_ = std::move(situation);
   return true;
@@ -104,6 +114,8 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
 absl::Duration PlanKeeper::UntilNextLook(const Hosts& hosts, absl::Time now) const {
   absl::Duration next = speeds_.empty() ? kLongest : absl::FromChrono(DeviceSpeeds::kForgetAfter);
   next = std::min(next, trials_.NextExpiry() - now);
+  if (const absl::Duration full = backoff_.UsableFrom(leader_, 0) - now; full > absl::ZeroDuration())
+    next = std::min(next, full);
   for (const RosterCore::Host& host : hosts) {
     const absl::Duration pause = backoff_.UsableFrom(host.name, host.session) - now;
     if (pause > absl::ZeroDuration()) next = std::min(next, pause);
@@ -158,10 +170,21 @@ std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time
 std::optional<double> PlanKeeper::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
                                               const placement::Model& model) const {
   if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
-  if (forced_ || !HasRoom(in_use, plan.cluster)) return std::nullopt;
+  if (SavesOf(kMoveMargin, in_use, plan, model)) return std::nullopt;
+  return TimeWith(in_use, plan.cluster, model);
+}
+
+bool PlanKeeper::IsWorthAnOutage(const ClusterPlan& in_use, const ClusterPlan& plan,
+                                 const placement::Model& model) const {
+  return SavesOf(kOutageMargin, in_use, plan, model);
+}
+
+// Whether the move saves that share of the time per token, or has to be.
+bool PlanKeeper::SavesOf(double share, const ClusterPlan& in_use, const ClusterPlan& plan,
+                         const placement::Model& model) const {
+  if (forced_ || !HasRoom(in_use, plan.cluster)) return true;
   const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, model);
-  const bool move = !stay_us || plan.plan.time.total_us < *stay_us * (1 - kMoveMargin);
-  return move ? std::nullopt : stay_us;
+  return !stay_us || plan.plan.time.total_us < *stay_us * (1 - share);
 }
 
 }  // namespace hearth

@@ -41,6 +41,11 @@ class PlanKeeper {
   // Plans the host without its GPUs until plans are let go. False where it has none or they are left out
   // already.
   bool SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts);
+  // The leader had no memory for its share, of which nothing tells when that is over: where there is no plan
+  // to use, one is due after a while and no sooner.
+  void NoteLeaderIsFull(const std::string& reason, absl::Time now);
+  // What was planned cannot be had, since things have changed meanwhile: a plan is due at once.
+  void NoteChange() { planned_for_.reset(); }
   // The memory of a plan is free again.
   void NoteRelease() { without_gpus_.clear(); }
   // What the devices of the plan in use have counted; see DeviceSpeeds.
@@ -75,6 +80,10 @@ class PlanKeeper {
   // another one is worth a move, which takes time from those who wait, or memory is to be given back.
   std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
                                     const placement::Model& model) const;
+  // Whether `plan` is worth that those who wait do so until it is loaded, since it has no room beside the one
+  // in use.
+  bool IsWorthAnOutage(const ClusterPlan& in_use, const ClusterPlan& plan,
+                       const placement::Model& model) const;
 
  private:
   // What a plan depends on.
@@ -89,6 +98,7 @@ class PlanKeeper {
     std::vector<Participant> hosts;  // that may take part
     uint64_t broken_epoch = 0;       // of the newest plan if it cannot be used any more
     std::set<std::string> without_gpus;
+    bool leader_is_full = false;
     uint64_t speeds = 0;  // version
     uint64_t trials = 0;  // version
     uint64_t firing = 0;  // version
@@ -98,6 +108,8 @@ class PlanKeeper {
   };
 
   bool IsUsable(const RosterCore::Host& host, absl::Time now) const;
+  bool SavesOf(double share, const ClusterPlan& in_use, const ClusterPlan& plan,
+               const placement::Model& model) const;
 
   const std::string leader_;
   const bool forced_;

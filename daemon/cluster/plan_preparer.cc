@@ -11,7 +11,6 @@
 #include "daemon/capacity/capacity.h"
 #include "daemon/channel/remote_device.h"
 #include "daemon/channel/shard_shape.h"
-#include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "engine/device/weight_source.h"
@@ -30,12 +29,14 @@ constexpr uint64_t kMemoryMargin = uint64_t{256} << 20;
 PlanPreparer::PlanPreparer(Roster& roster, Subject subject, Hooks hooks)
     : roster_(roster), subject_(std::move(subject)), hooks_(std::move(hooks)) {}
 
-absl::StatusOr<std::shared_ptr<ActivePlan>> PlanPreparer::Prepare(uint64_t epoch, ClusterPlan cluster_plan,
+absl::StatusOr<std::shared_ptr<ActivePlan>> PlanPreparer::Prepare(uint64_t epoch,
+                                                                  const ClusterPlan& cluster_plan,
                                                                   const std::vector<Roster::Host>& hosts,
-                                                                  const ActivePlan* former) {
+                                                                  std::shared_ptr<const ActivePlan> former,
+                                                                  Former is) {
   auto plan = std::make_shared<ActivePlan>();
   plan->epoch = epoch;
-  plan->plan = std::move(cluster_plan);
+  plan->plan = cluster_plan;
   plan->expected_us = plan->plan.plan.time.total_us;
   for (size_t i = 0; i < hosts.size(); ++i) {
     if (!plan->plan.Uses(i + 1)) continue;
@@ -49,8 +50,10 @@ absl::StatusOr<std::shared_ptr<ActivePlan>> PlanPreparer::Prepare(uint64_t epoch
   spdlog::info("model {}: preparing plan {} with {} of {} other hosts", subject_.shard.model, epoch,
                plan->remotes.size(), hosts.size());
   hooks_.want(plan);
-  HEARTH_RETURN_IF_ERROR(LoadLocal(*plan, former));
-  HEARTH_RETURN_IF_ERROR(AwaitWorkers(*plan));
+  if (former != nullptr) plan->local->Adopt(*former->local);
+  if (is == Former::kGivenUp) former = nullptr;
+  HEARTH_RETURN_IF_ERROR(LoadLocal(*plan, former.get()));
+  HEARTH_RETURN_IF_ERROR(AwaitWorkers(*plan, former.get()));
   HEARTH_RETURN_IF_ERROR(Connect(*plan));
   return plan;
 }
@@ -77,32 +80,38 @@ absl::StatusOr<ActivePlan::Remote> PlanPreparer::DescribeRemote(const ClusterPla
                             std::move(shard), nullptr};
 }
 
-absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* former) {
-  HostShare& share = *plan.local;
-  if (former != nullptr) share.Adopt(*former->local);
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, share.MissingBytes());
-  const uint64_t free = ReadProcessLimits().memory_free_bytes;
-  if (former != nullptr && former->broken && missing > free) {
-    hooks_.give_up_broken();
-    return absl::AbortedError("there is no room beside a plan that is broken");
-  }
-  if (former != nullptr && !former->broken && missing > free - std::min(free, kMemoryMargin)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "keeps plan ", former->epoch, ": another one would need ", placement::FormatBytes(missing),
-        " of memory beside it and ", placement::FormatBytes(free),
-        " are free; unload the model and load it again to use the hosts that have joined"));
-  }
+// `beside`: the former plan, where it stays until this one is ready; null: there is none.
+absl::Status PlanPreparer::LoadLocal(ActivePlan& plan, const ActivePlan* beside) {
+  if (beside != nullptr) HEARTH_RETURN_IF_ERROR(CheckRoomBeside(plan, *beside));
   ThreadPool pool(ThreadPool::AvailableCores());
   FileSource source(subject_.file, subject_.outline);
-  const absl::Status loaded = share.Load(source, pool, [&](uint64_t bytes) {
+  const absl::Status loaded = plan.local->Load(source, pool, [&](uint64_t bytes) {
     hooks_.progress("reading weights", bytes, subject_.unit_bytes);
     return StillPossible(plan) ? absl::OkStatus() : absl::AbortedError("a host was lost meanwhile");
   });
-  if (absl::IsResourceExhausted(loaded) && hooks_.spare_gpus(plan.plan.cluster.hosts[0].name)) {
-    return absl::AbortedError(loaded.message());
+  if (absl::IsResourceExhausted(loaded)) {
+    if (hooks_.spare_gpus(plan.plan.cluster.hosts[0].name)) return absl::AbortedError(loaded.message());
+    hooks_.leader_is_full(std::string(loaded.message()));
   }
   HEARTH_RETURN_IF_ERROR(loaded);
   return source.CheckUnchanged();
+}
+
+// Of the leader.
+absl::Status PlanPreparer::CheckRoomBeside(const ActivePlan& plan, const ActivePlan& former) {
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, plan.local->MissingBytes());
+  const uint64_t free = subject_.free_memory();
+  if (missing <= free - (former.broken ? 0 : std::min(free, kMemoryMargin))) return absl::OkStatus();
+  if (former.broken) {
+    hooks_.give_up_broken();
+    return absl::AbortedError("there is no room beside a plan that is broken");
+  }
+  const uint64_t held = former.local->weight_bytes() + former.local->kv_bytes();
+  const uint64_t taken_over = plan.local->weight_bytes() + plan.local->kv_bytes();
+  if (missing <= free + held - std::min(held, taken_over)) hooks_.no_room_beside();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("keeps plan ", former.epoch, ": another one would need ", placement::FormatBytes(missing),
+                   " of memory beside it and ", placement::FormatBytes(free), " are free"));
 }
 
 // Whether all hosts of a plan in preparation are still there.
@@ -114,12 +123,11 @@ bool PlanPreparer::StillPossible(const ActivePlan& plan) const {
   });
 }
 
-absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
+absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan, const ActivePlan* beside) {
   for (;;) {
     const ShardProgress progress =
         LookAtShards(plan, [this](Roster::Session session) { return roster_.Find(session); });
-    if (progress.failed && !hooks_.spare_gpus(progress.failed->name))
-      hooks_.failed_load(*progress.failed, progress.reason);
+    if (progress.failed) return JudgeFailedLoad(plan, beside, progress);
     HEARTH_RETURN_IF_ERROR(progress.status);
     if (hooks_.stopped()) return absl::AbortedError("stopped");
     if (progress.waiting_for.empty()) return absl::OkStatus();
@@ -127,6 +135,19 @@ absl::Status PlanPreparer::AwaitWorkers(const ActivePlan& plan) {
                     plan.local->weight_bytes() + progress.bytes_done, subject_.unit_bytes);
     hooks_.await_change();
   }
+}
+
+absl::Status PlanPreparer::JudgeFailedLoad(const ActivePlan& plan, const ActivePlan* beside,
+                                           const ShardProgress& progress) {
+  const std::string& host = progress.failed->name;
+  if (beside != nullptr && IsInTheWay(*beside, plan, progress)) {
+    hooks_.no_room_beside();
+    return absl::ResourceExhaustedError(
+        absl::StrCat("keeps plan ", beside->epoch, ": on host ", host, " another one would need ",
+                     placement::FormatBytes(progress.short_bytes), " more memory beside it than is free"));
+  }
+  if (!hooks_.spare_gpus(host)) hooks_.failed_load(*progress.failed, progress.reason);
+  return progress.status;
 }
 
 absl::Status PlanPreparer::Connect(ActivePlan& plan) {

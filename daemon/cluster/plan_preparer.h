@@ -34,6 +34,10 @@ class PlanPreparer {
     std::function<bool(const std::string& host)> spare_gpus;
     // There is no room for the plan beside a former one that is broken.
     std::function<void()> give_up_broken;
+    // There is no room for the plan beside the former one, which is in use, and there would be without that.
+    std::function<void()> no_room_beside;
+    // The leader has no memory for its share.
+    std::function<void(const std::string& reason)> leader_is_full;
     // A host could not load its share, for that reason.
     std::function<void(const Roster::Host& host, const std::string& reason)> failed_load;
   };
@@ -45,23 +49,34 @@ class PlanPreparer {
     std::shared_ptr<const ModelOutline> outline;
     uint64_t unit_bytes = 0;  // of all units
     BundleCatalog* catalog = nullptr;
-    HostDevices* devices = nullptr;  // the leader's
+    HostDevices* devices = nullptr;         // the leader's
+    std::function<uint64_t()> free_memory;  // that the leader may still take
   };
 
   PlanPreparer(Roster& roster, Subject subject, Hooks hooks);
 
+  // Of the plan that another one is to replace.
+  enum class Former {
+    kInUse,    // until the other one is ready; also where there is none
+    kGivenUp,  // no step uses it, the workers may drop its shards: what it has can be taken over, the rest
+               // goes
+  };
   // Prepares `plan`, made for the leader and `hosts` in this order. The leader takes over what it holds for
-  // `former` (null: there is none). ABORTED when a host was lost meanwhile, or cannot load its shard: plan
-  // anew. RESOURCE_EXHAUSTED when the leader has no memory for the plan besides a former one that is in use.
-  absl::StatusOr<std::shared_ptr<ActivePlan>> Prepare(uint64_t epoch, ClusterPlan plan,
+  // `former` (null: there is none), of which a caller lets go that has given it up. ABORTED when a host was
+  // lost meanwhile, or cannot load its shard: plan anew. RESOURCE_EXHAUSTED when there is no memory for the
+  // plan besides a former one that is in use.
+  absl::StatusOr<std::shared_ptr<ActivePlan>> Prepare(uint64_t epoch, const ClusterPlan& plan,
                                                       const std::vector<Roster::Host>& hosts,
-                                                      const ActivePlan* former);
+                                                      std::shared_ptr<const ActivePlan> former, Former is);
 
  private:
   absl::StatusOr<ActivePlan::Remote> DescribeRemote(const ClusterPlan& plan, size_t number,
                                                     const Roster::Host& host, uint64_t epoch);
-  absl::Status LoadLocal(ActivePlan& plan, const ActivePlan* former);
-  absl::Status AwaitWorkers(const ActivePlan& plan);
+  absl::Status LoadLocal(ActivePlan& plan, const ActivePlan* beside);
+  absl::Status CheckRoomBeside(const ActivePlan& plan, const ActivePlan& former);
+  absl::Status AwaitWorkers(const ActivePlan& plan, const ActivePlan* beside);
+  absl::Status JudgeFailedLoad(const ActivePlan& plan, const ActivePlan* beside,
+                               const ShardProgress& progress);
   absl::Status Connect(ActivePlan& plan);
   bool StillPossible(const ActivePlan& plan) const;
 

@@ -11,12 +11,9 @@ bool IsUsable(const PlanSlots::Plan& plan) { return plan != nullptr && !plan->br
 
 }  // namespace
 
-void PlanSlots::GiveUpBroken() {
-  if (active_ != nullptr) {
-    give_up_ = active_->broken;
-  } else if (next_ != nullptr && next_->broken) {
-    retired_.push_back(std::exchange(next_, nullptr));
-  }
+void PlanSlots::GiveUp() {
+  give_up_ = active_ != nullptr;
+  if (next_ != nullptr) retired_.push_back(std::exchange(next_, nullptr));
 }
 
 PlanSlots::Step PlanSlots::TakeOver() {

@@ -31,9 +31,11 @@ class PlanSlots {
   // A plan is ready: the next step takes it over. The one that no step will use because of it; null: none.
   Plan Offer(Plan plan) { return std::exchange(next_, std::move(plan)); }
 
-  // There is no room for another plan beside one that is broken: it goes before the next step, and with it
-  // what was cached.
-  void GiveUpBroken();
+  // There is no room for another plan beside the one in use, or that one is broken: it goes before the next
+  // step, and with it what was cached. One that waits for a step goes at once.
+  void GiveUp();
+  // Whether steps use or may use a plan, or one's caches are still being taken over.
+  bool InUse() const { return next_ != nullptr || active_ != nullptr || left_ != nullptr; }
 
   // Between two steps.
   struct Step {

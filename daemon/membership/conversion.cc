@@ -182,6 +182,7 @@ void StatusToProto(const ShardStatus& status, v1::ShardState* proto) {
   proto->set_detail(status.detail);
   proto->set_bytes_done(status.bytes_done);
   proto->set_bytes_total(status.bytes_total);
+  proto->set_short_bytes(status.short_bytes);
   for (const DeviceWork& device : status.devices) {
     v1::DeviceCounters* out = proto->add_devices();
     out->set_device(device.device);
@@ -203,6 +204,7 @@ absl::StatusOr<ShardStatus> StatusFromProto(const v1::ShardState& proto) {
   status.detail = Printable(proto.detail());
   status.bytes_done = proto.bytes_done();
   status.bytes_total = proto.bytes_total();
+  status.short_bytes = proto.short_bytes();
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.devices_size(), kMaxDevices, "shards.devices"));
   for (const v1::DeviceCounters& device : proto.devices()) {
     HEARTH_RETURN_IF_ERROR(CheckAtMost(device.neurons_computed_size(), kMaxLayers, "neurons_computed"));

@@ -26,7 +26,7 @@ bool ShardsDiffer(const WorkerReport& a, const WorkerReport& b) {
   return !std::equal(a.shards.begin(), a.shards.end(), b.shards.begin(), b.shards.end(),
                      [](const ShardStatus& x, const ShardStatus& y) {
                        return x.epoch == y.epoch && x.phase == y.phase && x.detail == y.detail &&
-                              x.bytes_done == y.bytes_done;
+                              x.bytes_done == y.bytes_done && x.short_bytes == y.short_bytes;
                      });
 }
 

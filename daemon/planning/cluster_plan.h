@@ -24,8 +24,9 @@ struct PlanningHost {
   placement::Link link;  // of no meaning for the leader
 };
 
-// Bytes that other models hold on the devices of the cluster, by host and device name.
-using ReservedBytes = std::map<std::pair<std::string, std::string>, uint64_t>;
+using DeviceName = std::pair<std::string, std::string>;  // of its host, and its own
+// Bytes that other models hold on the devices of the cluster.
+using ReservedBytes = std::map<DeviceName, uint64_t>;
 // Adds `more`, device by device.
 void AddBytes(const ReservedBytes& more, ReservedBytes& sum);
 

@@ -2,6 +2,9 @@
 #define HEARTH_DAEMON_PLANNING_MEMORY_BOOK_H_
 
 #include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "daemon/planning/cluster_plan.h"
+#include "daemon/planning/memory_claims.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {
@@ -22,6 +26,9 @@ struct PlanWish {
   // back, but a plan that does without has not to wait for that.
   ReservedBytes held_by_others = {};
 };
+
+// What the plans of each model hold that are loaded, by the model's name.
+using HeldByModel = std::map<std::string, ReservedBytes>;
 
 // What a plan may take of the devices' memory.
 enum class Room {
@@ -44,13 +51,28 @@ class MemoryBook {
   // The plan that Reserve would make now. Errors: see PlanCluster.
   absl::StatusOr<ClusterPlan> Try(const PlanWish& wish, Room room);
   // A plan whose memory is the model's from then on. With kMade what others have reserved may have changed as
-  // well: each is to ask anew, with kLeft, and gets a plan for what is left to it.
+  // well: each is to ask anew, and gets a plan for what is left to it.
   absl::StatusOr<ClusterPlan> Reserve(const PlanWish& wish, Room room);
+  // As Reserve with kMade, for a model whose plan in use takes `in_use`: where that has room beside what
+  // others have reserved and `stays` says so of the plan that there would be, the model stays with it
+  // (nullopt).
+  using Stays = std::function<bool(const ClusterPlan& instead)>;
+  absl::StatusOr<std::optional<ClusterPlan>> ReserveUnlessItStays(const PlanWish& wish,
+                                                                  const ReservedBytes& in_use,
+                                                                  const Stays& stays);
   // The model stays with a plan that takes this, in place of what it has reserved.
   void Keep(const std::string& model, const ReservedBytes& use);
-  // Whether a model that has reserved `use` still has it, and room for it: another may have made it give way
-  // since, and one that stays with its plan after all keeps that plan's memory, which may have been promised.
-  bool StillHas(const std::string& model, const ReservedBytes& use) const;
+
+  // How it stands with the memory that a model has reserved, and waits for where it is not there yet.
+  struct Standing {
+    // Another model has it by now, since this one was made to give way, or the other one stays with its plan
+    // after all.
+    bool is_lost = false;
+    std::optional<DeviceName> full = {};  // where it is not there yet
+    bool gives_up = false;                // it and others wait for one another, and it is to end that
+    bool is_news = false;                 // it has begun to wait, or waits no more: others are to look
+  };
+  Standing Look(const std::string& model, const ReservedBytes& use, const HeldByModel& held);
   // The model is gone, or cannot be placed.
   void Release(const std::string& model);
 
@@ -60,8 +82,9 @@ class MemoryBook {
 
  private:
   struct Entry {
-    PlanWish wish;
+    std::shared_ptr<const PlanWish> wish;
     ReservedBytes use;
+    bool waits = false;
   };
   // The plan of a wish, and what the others are to have then: in the order of Others.
   struct Arrangement {
@@ -69,12 +92,16 @@ class MemoryBook {
     std::vector<ReservedBytes> others;
   };
 
+  Entry* Find(const std::string& model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<MemoryClaim> ClaimsOf(HeldByModel held) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<Entry> Others(const std::string& model) const;
   absl::StatusOr<ClusterPlan> PlanBeside(const PlanWish& wish, const ReservedBytes& taken) const;
   absl::StatusOr<Arrangement> Arrange(const PlanWish& wish, const std::vector<Entry>& others,
                                       Room room) const;
   absl::StatusOr<Arrangement> MakeRoom(const PlanWish& wish, const std::vector<Entry>& others,
                                        bool wish_first) const;
+
+  void Apply(const PlanWish& wish, const std::vector<Entry>& others, const Arrangement& arrangement);
 
   const placement::PlanOptions options_;
   const Planner planner_;

@@ -240,7 +240,9 @@ absl::Status Scheduler::Evaluate() {
 void Scheduler::AwaitPlan(const absl::Status& reason) {
   const absl::Time now = absl::Now();
   outage_since_ = std::min(outage_since_, now);
-  if (now - outage_since_ < options_.replan_wait) return model_->AwaitReady(kAwaitReadyMs);
+  if (model_->PlanIsOnItsWay()) moved_until_ = now;
+  if (now - std::max(outage_since_, moved_until_) < options_.replan_wait)
+    return model_->AwaitReady(kAwaitReadyMs);
   MutexLock lock(&mutex_);
   const Jobs failed = Take(core_.EndAll());
   lock.Unlock();

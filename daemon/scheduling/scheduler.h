@@ -119,6 +119,7 @@ class Scheduler {
   GrammarCache grammars_;
   std::vector<float> logits_;                         // of the step, (rows with logits, vocab)
   absl::Time outage_since_ = absl::InfiniteFuture();  // no step could be computed since
+  absl::Time moved_until_ = absl::InfinitePast();     // a plan was on its way at last
   const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch
 
   mutable Mutex mutex_;

@@ -23,8 +23,13 @@ ShardFailure JudgeShardFailure(const absl::Status& status) {
   return {ShardPhase::kFailed, kFailedAgain, false};
 }
 
+uint64_t ShortBytes(uint64_t missing, uint64_t free) {
+  const uint64_t usable = free - std::min(free, kMemoryMargin);
+  return missing - std::min(missing, usable);
+}
+
 absl::Status CheckRoom(uint64_t missing, uint64_t free) {
-  if (missing <= free - std::min(free, kMemoryMargin)) return absl::OkStatus();
+  if (ShortBytes(missing, free) == 0) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrCat("its shard needs ", missing, " bytes of memory more, and of the ", free,
                    " bytes that are free ", kMemoryMargin, " are to stay so"));

@@ -24,8 +24,10 @@ struct ShardFailure {
 // for the moment, bytes that were damaged on their way.
 ShardFailure JudgeShardFailure(const absl::Status& status);
 
-// Whether what is missing of a shard has room beside what is held: budgets are for one plan, and while plans
-// change there are two. `free`: bytes that the process may still take. RESOURCE_EXHAUSTED with the figures.
+// Bytes that have to become free before what is missing of a shard has room beside what is held: budgets are
+// for one plan, and while plans change there are two. `free`: bytes that the process may still take.
+uint64_t ShortBytes(uint64_t missing, uint64_t free);
+// RESOURCE_EXHAUSTED with the figures where that is not 0.
 absl::Status CheckRoom(uint64_t missing, uint64_t free);
 
 // A wanted shard on its way to being `Held`.

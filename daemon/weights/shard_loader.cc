@@ -206,7 +206,12 @@ absl::Status ShardLoader::Prepare(Job& job) {
   }
   HEARTH_RETURN_IF_ERROR(job.held.share->Check());
   HEARTH_ASSIGN_OR_RETURN(const uint64_t missing, job.held.share->MissingBytes());
-  HEARTH_RETURN_IF_ERROR(CheckRoom(missing, free_memory_()));
+  const uint64_t free = free_memory_();
+  {
+    MutexLock lock(&mutex_);
+    job.status.short_bytes = ShortBytes(missing, free);
+  }
+  HEARTH_RETURN_IF_ERROR(CheckRoom(missing, free));
   std::map<UnitId, BundleId> bundles;
   for (const PlacedUnit& placed : job.description.units) bundles[placed.unit] = placed.bundle;
   std::vector<BundleId> to_fetch;

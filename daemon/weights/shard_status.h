@@ -30,6 +30,7 @@ struct ShardStatus {
   std::string detail;
   uint64_t bytes_done = 0;
   uint64_t bytes_total = 0;
+  uint64_t short_bytes = 0;  // kFailed for want of memory: how much more it takes; else 0
   std::vector<DeviceWork> devices;
 };
 

@@ -195,12 +195,9 @@ void Coordinator::Probe(const RosterCore::Probe& probe) {
 
 // ---- Plans.
 
-ReservedBytes Coordinator::HeldByOthers(const Keeper& keeper) {
-  ReservedBytes held;
-  for (const auto& other : keepers_) {
-    if (other.get() == &keeper) continue;
-    for (const auto& [device, bytes] : other->Held()) held[device] += bytes;
-  }
+HeldByModel Coordinator::Held() {
+  HeldByModel held;
+  for (const auto& keeper : keepers_) held[keeper->model().name()] = keeper->Held();
   return held;
 }
 

@@ -42,7 +42,7 @@ class Coordinator : public Process {
   void RunEffects();
   void ReportLost(Session session, const std::string& reason);
   MemoryBook& memory() { return memory_; }
-  ReservedBytes HeldByOthers(const Keeper& keeper);
+  HeldByModel Held();
   void KickAll();
 
   using AnswerHandler = std::function<void(const DesiredShards& desired)>;

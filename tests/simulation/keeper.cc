@@ -39,6 +39,7 @@ void Keeper::Kick() {
 }
 
 void Keeper::Loop() {
+  if (phase_ == Phase::kGivingUp) return GoOnAlone();
   ReleaseRetired();
   switch (phase_) {
     case Phase::kIdle:
@@ -52,9 +53,14 @@ void Keeper::Loop() {
   }
 }
 
-void Keeper::ReleaseRetired() {
-  if (slots_.TakeRetired().empty()) return;
+bool Keeper::LetGoOfRetired() {
+  if (slots_.TakeRetired().empty()) return false;
   keeper_.NoteRelease();
+  return true;
+}
+
+void Keeper::ReleaseRetired() {
+  if (!LetGoOfRetired()) return;
   WantShards();
   coordinator_.KickAll();
 }
@@ -86,38 +92,46 @@ void Keeper::Keep() {
 
 PlanWish Keeper::WishFor(const PlanKeeper::Hosts& hosts) {
   return {model_.name(), keeper_.Participants(coordinator_.capacity(), hosts, AsIs), model_.description(),
-          coordinator_.HeldByOthers(*this)};
+          HeldByOthers()};
+}
+
+ReservedBytes Keeper::HeldByOthers() {
+  ReservedBytes held;
+  for (const auto& [model, bytes] : coordinator_.Held()) {
+    if (model != model_.name()) AddBytes(bytes, held);
+  }
+  return held;
 }
 
 ReservedBytes Keeper::TakenByOthers() {
   ReservedBytes taken = coordinator_.memory().UseOfOthers(model_.name());
-  for (const auto& [device, bytes] : coordinator_.HeldByOthers(*this))
-    taken[device] = std::max(taken[device], bytes);
+  for (const auto& [device, bytes] : HeldByOthers()) taken[device] = std::max(taken[device], bytes);
   return taken;
 }
 
-bool Keeper::Stays(SimulatedPlan& in_use, const PlanKeeper::Hosts& hosts) {
-  const absl::StatusOr<ClusterPlan> plan = coordinator_.memory().Try(WishFor(hosts), Room::kMade);
-  const std::optional<double> stay_us =
-      plan.ok() ? keeper_.UsIfItStays(in_use.plan, *plan, model_.description()) : std::nullopt;
-  if (stay_us) in_use.expected_us = *stay_us;
-  return stay_us.has_value();
+absl::StatusOr<std::optional<ClusterPlan>> Keeper::Reserve(SimulatedPlan* in_use,
+                                                           const PlanKeeper::Hosts& hosts) {
+  if (in_use == nullptr) return coordinator_.memory().Reserve(WishFor(hosts), Room::kMade);
+  const auto stays = [&](const ClusterPlan& instead) {
+    const std::optional<double> us = keeper_.UsIfItStays(in_use->plan, instead, model_.description());
+    if (us) in_use->expected_us = *us;
+    return us.has_value();
+  };
+  return coordinator_.memory().ReserveUnlessItStays(WishFor(hosts), in_use->plan.Use(), stays);
 }
 
 absl::Status Keeper::Replan() {
   stays_for_memory_ = false;
   const PlanSlots::Plan newest = slots_.Newest();
   placed_hosts_ = keeper_.UsableHosts(coordinator_.hosts(), world_.loop().time());
-  if (newest != nullptr && !newest->broken && newest->UsesSessions(placed_hosts_) &&
-      Stays(static_cast<SimulatedPlan&>(*newest), placed_hosts_)) {
-    coordinator_.memory().Keep(model_.name(), newest->plan.Use());
-    return absl::OkStatus();
-  }
-  absl::StatusOr<ClusterPlan> plan = coordinator_.memory().Reserve(WishFor(placed_hosts_), Room::kMade);
+  const bool may_stay = newest != nullptr && !newest->broken && newest->UsesSessions(placed_hosts_);
+  absl::StatusOr<std::optional<ClusterPlan>> plan =
+      Reserve(may_stay ? static_cast<SimulatedPlan*>(newest.get()) : nullptr, placed_hosts_);
   fits_ = plan.ok();
   HEARTH_RETURN_IF_ERROR(plan.status());
+  if (!*plan) return absl::OkStatus();
   coordinator_.KickAll();
-  placed_ = *std::move(plan);
+  placed_ = **std::move(plan);
   phase_ = Phase::kAwaitingRoom;
   room_until_ = world_.loop().time() + kAwaitRoom;
   AwaitRoom();
@@ -125,17 +139,20 @@ absl::Status Keeper::Replan() {
 }
 
 void Keeper::AwaitRoom() {
-  const ReservedBytes reserved = coordinator_.memory().UseOfOthers(model_.name()),
-                      held = coordinator_.HeldByOthers(*this);
-  const ReservedBytes use = placed_->Use();
-  const bool is_full = std::any_of(use.begin(), use.end(), [&](const auto& wanted) {
-    const auto still = held.find(wanted.first), meant = reserved.find(wanted.first);
-    return still != held.end() && still->second > (meant == reserved.end() ? 0 : meant->second);
-  });
-  if (!coordinator_.memory().StillHas(model_.name(), use))
+  const MemoryBook::Standing standing =
+      coordinator_.memory().Look(model_.name(), placed_->Use(), coordinator_.Held());
+  if (standing.is_news) coordinator_.KickAll();
+  if (standing.is_lost) {
+    keeper_.NoteChange();
     return EndPlan(absl::AbortedError("another model has the memory that this one was to have"));
-  if (!is_full) return BeginPlan();
-  if (const PlanSlots::Plan newest = slots_.Newest(); newest != nullptr && newest->broken) GiveUpBroken();
+  }
+  if (!standing.full) return BeginPlan();
+  const PlanSlots::Plan newest = slots_.Newest();
+  if (newest != nullptr && (newest->broken || standing.gives_up)) {
+    if (!newest->broken)
+      world_.Log(absl::StrCat(model_.name(), ": gives up plan ", newest->epoch, ", others wait for it"));
+    GiveUp();
+  }
   const absl::Duration left = room_until_ - world_.loop().time();
   if (left <= absl::ZeroDuration()) return EndPlan(absl::ResourceExhaustedError("others give nothing back"));
   coordinator_.After(absl::ToInt64Microseconds(left), [this, number = ++timer_] {
@@ -143,13 +160,34 @@ void Keeper::AwaitRoom() {
   });
 }
 
+// What ClusterModel::ChangeTo does where the plan has no room beside the former one.
+void Keeper::HaveNoRoomBeside(const absl::Status& status) {
+  if (former_->UsesSessions(placed_hosts_) &&
+      !keeper_.IsWorthAnOutage(former_->plan, *placed_, model_.description())) {
+    stays_for_memory_ = true;
+    return EndPlan(status);
+  }
+  world_.Log(absl::StrCat(model_.name(), ": gives up plan ", former_->epoch, " first"));
+  preparing_ = nullptr;
+  slots_.Prepare(nullptr);
+  WantShards();
+  phase_ = Phase::kGivingUp;
+  GiveUp();
+}
+
+void Keeper::GoOnAlone() {
+  if (slots_.InUse()) return;
+  LetGoOfRetired();
+  alone_ = true;
+  BeginPlan();
+}
+
 // What PlanPreparer does, up to the leader's own share.
 void Keeper::BeginPlan() {
-  const PlanSlots::Plan newest = slots_.Newest();
-  const auto* former = static_cast<const SimulatedPlan*>(newest.get());
+  if (!alone_) former_ = std::static_pointer_cast<SimulatedPlan>(slots_.Newest());
   auto plan = std::make_shared<SimulatedPlan>();
   plan->epoch = coordinator_.NextEpoch();
-  plan->plan = *std::exchange(placed_, std::nullopt);
+  plan->plan = *placed_;
   plan->expected_us = plan->plan.plan.time.total_us;
   for (size_t i = 0; i < placed_hosts_.size(); ++i) {
     if (!plan->plan.Uses(i + 1)) continue;
@@ -168,25 +206,42 @@ void Keeper::BeginPlan() {
   slots_.Prepare(plan);
   CheckBudgets();
   WantShards();
-  uint64_t missing = 0;
-  std::vector<UnitId> to_read;
-  for (const PlacedUnit& placed : UnitsOf(plan->plan, 0)) {
-    if (former != nullptr && former->local.contains(placed.unit)) {
-      plan->local[placed.unit] = former->local.at(placed.unit);
-    } else {
-      to_read.push_back(placed.unit);
-      missing += model_.bytes(placed.unit);
+  if (former_ != nullptr) {
+    for (const PlacedUnit& placed : UnitsOf(plan->plan, 0)) {
+      const auto piece = former_->local.find(placed.unit);
+      if (piece != former_->local.end()) plan->local.insert(*piece);
     }
   }
+  if (alone_) former_ = nullptr;
+  LoadLocal(former_.get());
+}
+
+// The leader's share. `beside`: the former plan, where it stays until this one is ready.
+void Keeper::LoadLocal(const SimulatedPlan* beside) {
+  const std::shared_ptr<SimulatedPlan> plan = preparing_;
+  uint64_t missing = 0, freed = 0;
+  std::vector<UnitId> to_read;
+  for (const PlacedUnit& placed : UnitsOf(plan->plan, 0)) {
+    if (plan->local.contains(placed.unit)) continue;
+    to_read.push_back(placed.unit);
+    missing += model_.bytes(placed.unit);
+  }
   const uint64_t free = coordinator_.machine().free_bytes();
-  const bool beside = former != nullptr && !former->broken;
-  if (former != nullptr && former->broken && missing > free) {
-    GiveUpBroken();
+  if (beside != nullptr && beside->broken && missing > free) {
+    GiveUp();
     return EndPlan(absl::AbortedError("there is no room beside a plan that is broken"));
   }
-  if (missing > free - std::min(free, beside ? kMemoryMargin : 0)) {
-    stays_for_memory_ = beside;
-    return EndPlan(absl::ResourceExhaustedError("the leader has no memory for another plan"));
+  if (missing > free - std::min(free, beside != nullptr && !beside->broken ? kMemoryMargin : 0)) {
+    const absl::Status full = absl::ResourceExhaustedError("the leader has no memory for another plan");
+    if (beside != nullptr) {
+      for (const auto& [unit, piece] : beside->local)
+        freed += plan->local.contains(unit) ? 0 : piece->bytes();
+      if (missing <= free + freed) return HaveNoRoomBeside(full);
+      stays_for_memory_ = true;
+    } else {
+      keeper_.NoteLeaderIsFull("it has no memory", world_.loop().time());
+    }
+    return EndPlan(full);
   }
   for (const UnitId& unit : to_read) {
     auto piece = std::make_shared<Piece>(coordinator_.machine(), model_.bytes(unit));
@@ -208,9 +263,11 @@ void Keeper::LookAtPreparing() {
     return coordinator_.roster().Find(session, world_.loop().now_ms());
   });
   if (progress.failed) {
+    if (former_ != nullptr && IsInTheWay(*former_, *preparing_, progress))
+      return HaveNoRoomBeside(absl::ResourceExhaustedError(progress.reason));
     const PlanSlots::Plan newest = slots_.Newest();
     if (newest != nullptr && newest->broken) {
-      GiveUpBroken();
+      GiveUp();
     } else {
       keeper_.NoteFailedLoad(*progress.failed, progress.reason, world_.loop().time());
     }
@@ -281,14 +338,15 @@ void Keeper::Publish() {
   if (ready_) ready_();
 }
 
-void Keeper::GiveUpBroken() {
-  slots_.GiveUpBroken();
+void Keeper::GiveUp() {
+  slots_.GiveUp();
   if (ready_) ready_();
 }
 
 // What ClusterModel::Keep does after Replan.
 void Keeper::EndPlan(const absl::Status& status) {
-  preparing_ = nullptr;
+  preparing_ = former_ = nullptr;
+  alone_ = false;
   placed_.reset();
   phase_ = Phase::kIdle;
   slots_.Prepare(nullptr);
@@ -301,8 +359,7 @@ void Keeper::EndPlan(const absl::Status& status) {
   if (usable) coordinator_.memory().Keep(model_.name(), newest->plan.Use());
   if (absl::IsAborted(status)) return;
   if (!usable) coordinator_.memory().Release(model_.name());
-  if (!usable && newest != nullptr && !coordinator_.memory().UseOfOthers(model_.name()).empty())
-    GiveUpBroken();
+  if (!usable && newest != nullptr && !coordinator_.memory().UseOfOthers(model_.name()).empty()) GiveUp();
   coordinator_.KickAll();
 }
 

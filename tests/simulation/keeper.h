@@ -72,15 +72,20 @@ class Keeper {
 
  private:
   void Loop();
+  bool LetGoOfRetired();
   void ReleaseRetired();
   void Keep();
   absl::Status Replan();
+  ReservedBytes HeldByOthers();
   ReservedBytes TakenByOthers();
   PlanWish WishFor(const PlanKeeper::Hosts& hosts);
-  bool Stays(SimulatedPlan& in_use, const PlanKeeper::Hosts& hosts);
+  absl::StatusOr<std::optional<ClusterPlan>> Reserve(SimulatedPlan* in_use, const PlanKeeper::Hosts& hosts);
   void AwaitRoom();
-  void GiveUpBroken();
+  void GiveUp();
   void BeginPlan();
+  void LoadLocal(const SimulatedPlan* beside);
+  void HaveNoRoomBeside(const absl::Status& status);
+  void GoOnAlone();
   void LookAtPreparing();
   void Connect(size_t remote);
   void Publish();
@@ -97,12 +102,21 @@ class Keeper {
   PlanKeeper keeper_;
   PlanSlots slots_;
   std::vector<std::string> lost_hosts_;
-  enum class Phase { kIdle, kAwaitingRoom, kLoading, kAwaitingWorkers, kConnecting } phase_ = Phase::kIdle;
+  enum class Phase {
+    kIdle,
+    kAwaitingRoom,
+    kGivingUp,
+    kLoading,
+    kAwaitingWorkers,
+    kConnecting
+  } phase_ = Phase::kIdle;
   // Of the plan that is being prepared.
   std::optional<ClusterPlan> placed_;
   PlanKeeper::Hosts placed_hosts_;
   absl::Time room_until_;
   std::shared_ptr<SimulatedPlan> preparing_;  // from kLoading on
+  std::shared_ptr<SimulatedPlan> former_;     // that it is to replace, until it has taken over what it can
+  bool alone_ = false;                        // that one has been given up
   bool kicked_ = false;
   bool fits_ = true;
   bool stays_for_memory_ = false;  // a better plan would need memory beside the one in use

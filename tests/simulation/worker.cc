@@ -190,6 +190,7 @@ void Worker::Load() {
     to_fetch_bytes += placed.bundle.bytes;
   }
   job->status.bytes_done = job->status.bytes_total - to_fetch_bytes;
+  job->status.short_bytes = ShortBytes(missing, machine().free_bytes());
   if (const absl::Status room = CheckRoom(missing, machine().free_bytes()); !room.ok())
     return Finish(epoch, room);
   Fetch(epoch, std::move(to_fetch));

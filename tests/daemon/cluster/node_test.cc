@@ -301,6 +301,36 @@ TEST_F(NodeTest, PausedHostGivesItsShareAwayWithoutLosingContext) {
   EXPECT_EQ(tokens.value(), expected);
 }
 
+// The leader has no memory beside the plan in use: that one is given up first, and the sequence read again.
+TEST_F(NodeTest, PlanWithoutRoomBesideTheOneInUseComesInTwoStepsAndTheTextGoesOn) {
+  const std::vector<TokenId> expected = Expected(30);
+  NodeOptions options = CoordinatorOptions();
+  options.free_memory = [] { return uint64_t{200} << 20; };  // less than has to stay free
+  TestNode coordinator(options);
+  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  const auto model = coordinator.AwaitModel();
+  ASSERT_NE(model, nullptr);
+  const auto worker = StartWorker(coordinator);
+  ASSERT_TRUE(coordinator.Await(SharedWith("b")));
+  std::string detail;
+  const auto tokens = Generate(*model, 30, [&](size_t count) {
+    if (count != 10) return;
+    ASSERT_EQ(coordinator.node().host_pauses()->Pause("b", absl::InfiniteFuture(), std::nullopt),
+              absl::OkStatus());
+    EXPECT_TRUE(coordinator.Await([&](const ClusterSnapshot&) { return model->NewPlanWaits(); }));
+    EXPECT_TRUE(model->PlanIsOnItsWay());
+    detail = coordinator.node().model_host()->List()[0].detail;
+    EXPECT_TRUE(absl::IsUnavailable(model->PrepareStep()));
+    EXPECT_EQ(model->decoder().SequenceLength(0), 0u);
+    EXPECT_TRUE(coordinator.Await(Alone()));
+    EXPECT_FALSE(model->PlanIsOnItsWay());
+  });
+  EXPECT_EQ(tokens.value(), expected);
+  EXPECT_THAT(detail, HasSubstr("in two steps, since there is no room for another plan beside plan"));
+  EXPECT_THAT(coordinator.node().cluster_view().Snapshot().plans[0].explanation,
+              HasSubstr("It came in two steps"));
+}
+
 TEST_F(NodeTest, PauseOutlivesTheCoordinatorAndEndsByItself) {
   auto coordinator = StartCoordinator();
   const auto worker = StartWorker(*coordinator);

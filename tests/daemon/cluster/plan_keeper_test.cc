@@ -97,5 +97,64 @@ TEST(PlanKeeper, GpusAreSparedOnceUntilMemoryIsFreeAgain) {
   EXPECT_EQ(participant.capacity.devices[0].memory_budget_bytes, 1000u);
 }
 
+// The leader, and (where it has any speed) host "b" beside it, with all memory that a model of 100 MiB takes.
+class MoveTest : public ::testing::Test {
+ protected:
+  MoveTest() {
+    placement::Section section{{}, 100, 100, {placement::GroupKind::kNeurons, 0}};
+    section.groups.assign(100, {.neurons = 10, .always_bytes = 1 << 20});
+    model_.sections.push_back(section);
+  }
+  ClusterPlan PlanWith(double speed_of_b, uint64_t taken_on_leader = 0) const {
+    std::vector<PlanningHost> hosts = {HostOf("a", 1e9)};
+    if (speed_of_b > 0) hosts.push_back(HostOf("b", speed_of_b));
+    return PlanCluster(hosts, model_, {{{"a", "cpu"}, taken_on_leader}}, {}).value();
+  }
+
+  placement::Model model_;
+  const PlanKeeper keeper_{"a", false};
+
+ private:
+  static PlanningHost HostOf(const std::string& name, double speed) {
+    PlanningHost host;
+    host.name = name;
+    host.capacity.devices = {{"cpu", "cpu", uint64_t{1} << 30, 0, 1, speed, 1e12, 1}};
+    host.link = {1, 1e12};
+    return host;
+  }
+};
+
+TEST_F(MoveTest, MoveThatSavesLittleIsMadeBesideThePlanInUseAndNotInTwoSteps) {
+  const ClusterPlan alone = PlanWith(0), shared = PlanWith(2e8);  // a sixth
+  EXPECT_EQ(keeper_.UsIfItStays(alone, shared, model_), std::nullopt);
+  EXPECT_FALSE(keeper_.IsWorthAnOutage(alone, shared, model_));
+}
+
+TEST_F(MoveTest, MoveThatSavesMuchIsWorthAnOutage) {
+  EXPECT_TRUE(keeper_.IsWorthAnOutage(PlanWith(0), PlanWith(1e9), model_));
+}
+
+TEST_F(MoveTest, MoveThatGivesMemoryToOthersHasToBe) {
+  const ClusterPlan tight = PlanWith(2e8, (uint64_t{1} << 30) - (50 << 20));
+  EXPECT_TRUE(keeper_.IsWorthAnOutage(PlanWith(0), tight, model_));
+}
+
+TEST(PlanKeeper, LeaderThatWasFullIsTriedAgainAfterAWhile) {
+  PlanKeeper keeper("a", false);
+  EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+  keeper.NoteLeaderIsFull("no memory", kStart);
+  EXPECT_FALSE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+  EXPECT_FALSE(keeper.PlanIsDue({}, nullptr, {{{"b", "cpu"}, 5}}, kStart)) << "whatever others do meanwhile";
+  EXPECT_EQ(keeper.UntilNextLook({}, kStart), absl::Seconds(2));
+  EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart + absl::Seconds(2)));
+}
+
+TEST(PlanKeeper, PlanThatCannotBeHadAnyMoreIsDueAtOnce) {
+  PlanKeeper keeper("a", false);
+  EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+  keeper.NoteChange();
+  EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+}
+
 }  // namespace
 }  // namespace hearth

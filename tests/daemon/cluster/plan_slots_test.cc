@@ -77,14 +77,11 @@ TEST(PlanSlots, OfABrokenPlanHostsThatAreThereKeepTheirShards) {
   EXPECT_TRUE(slots.Wanted(Nobody).empty());
 }
 
-TEST(PlanSlots, BrokenPlanIsGivenUpBetweenTwoSteps) {
+TEST(PlanSlots, PlanIsGivenUpBetweenTwoSteps) {
   PlanSlots slots;
   slots.Offer(MakePlan(1));
   slots.TakeOver();
-  slots.GiveUpBroken();
-  EXPECT_FALSE(slots.NewPlanWaits()) << "it is not broken";
-  slots.active()->broken = true;
-  slots.GiveUpBroken();
+  slots.GiveUp();
   EXPECT_NE(slots.active(), nullptr) << "a step may be under way";
   EXPECT_TRUE(slots.NewPlanWaits());
   const PlanSlots::Step step = slots.TakeOver();
@@ -92,6 +89,19 @@ TEST(PlanSlots, BrokenPlanIsGivenUpBetweenTwoSteps) {
   EXPECT_FALSE(step.usable);
   EXPECT_EQ(slots.Newest(), nullptr);
   EXPECT_FALSE(slots.NewPlanWaits());
+  EXPECT_TRUE(slots.InUse()) << "until the step's thread has done with it";
+  slots.Retire();
+  EXPECT_FALSE(slots.InUse());
+}
+
+TEST(PlanSlots, PlanThatWaitsForAStepIsGivenUpAtOnce) {
+  PlanSlots slots;
+  slots.Offer(MakePlan(1));
+  slots.GiveUp();
+  EXPECT_EQ(slots.Newest(), nullptr);
+  EXPECT_EQ(slots.TakeRetired().size(), 1u);
+  slots.Offer(MakePlan(2));
+  EXPECT_TRUE(slots.TakeOver().usable) << "the next one has nothing to do with that";
 }
 
 TEST(PlanSlots, MemoryOfTwoPlansCountsOnceAndThatOfLostHostsNot) {

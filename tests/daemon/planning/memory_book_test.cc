@@ -116,5 +116,75 @@ TEST_F(MemoryBookTest, ModelThatStaysWithItsPlanCountsWithThat) {
   EXPECT_THAT(book_.UseOf("nobody"), IsEmpty());
 }
 
+TEST_F(MemoryBookTest, ModelStaysWithThePlanInUseWhereThatHasRoomAndIsGoodEnough) {
+  const PlanWish one = Wish("one", 10, 80);
+  ASSERT_TRUE(book_.Reserve(one, Room::kLeft).ok());
+  const ReservedBytes in_use = {{{"leader", "cpu"}, 20 * kMiB}, {{"other", "cpu"}, 70 * kMiB}};
+  const auto stays = book_.ReserveUnlessItStays(one, in_use, [](const ClusterPlan&) { return true; });
+  ASSERT_TRUE(stays.ok());
+  EXPECT_EQ(*stays, std::nullopt);
+  EXPECT_EQ(book_.UseOf("one"), in_use);
+  const auto moves = book_.ReserveUnlessItStays(one, in_use, [](const ClusterPlan&) { return false; });
+  ASSERT_TRUE(moves.ok() && *moves);
+  EXPECT_EQ(book_.UseOf("one"), (*moves)->Use());
+  EXPECT_EQ(Reserved("one", "leader"), 90u);
+}
+
+TEST_F(MemoryBookTest, ModelDoesNotStayWhereItsMemoryIsPromisedToAnother) {
+  const PlanWish one = Wish("one", 10, 90);
+  ASSERT_TRUE(book_.Reserve(one, Room::kLeft).ok());
+  const ReservedBytes in_use = book_.UseOf("one");
+  ASSERT_TRUE(book_.Reserve(Wish("two", 20, 10), Room::kMade).ok());
+  const auto moved = book_.ReserveUnlessItStays(one, in_use, [](const ClusterPlan&) { return true; });
+  ASSERT_TRUE(moved.ok() && *moved);
+  EXPECT_EQ(Reserved("one", "leader"), 70u);
+}
+
+TEST_F(MemoryBookTest, ModelWaitsForWhatAnotherHoldsBeyondItsReserve) {
+  ASSERT_TRUE(book_.Reserve(Wish("one", 10, 90), Room::kLeft).ok());
+  HeldByModel held = {{"one", book_.UseOf("one")}};
+  ASSERT_TRUE(book_.Reserve(Wish("two", 20, 10), Room::kMade).ok());
+  const ReservedBytes use = book_.UseOf("two");
+  MemoryBook::Standing standing = book_.Look("two", use, held);
+  EXPECT_FALSE(standing.is_lost || standing.gives_up);
+  EXPECT_TRUE(standing.is_news);
+  EXPECT_EQ(standing.full, DeviceName("leader", "cpu"));
+  EXPECT_FALSE(book_.Look("two", use, held).is_news);
+  held["one"] = book_.UseOf("one");
+  standing = book_.Look("two", use, held);
+  EXPECT_TRUE(standing.is_news);
+  EXPECT_EQ(standing.full, std::nullopt);
+}
+
+TEST_F(MemoryBookTest, OfTwoThatWaitForOneAnotherTheLaterOneIsToGiveUp) {
+  ASSERT_TRUE(book_.Reserve(Wish("one", 10, 90), Room::kLeft).ok());
+  ASSERT_TRUE(book_.Reserve(Wish("two", 10, 90), Room::kMade).ok());
+  const ReservedBytes one = book_.UseOf("one"), two = book_.UseOf("two");
+  // Each has what the other is to have.
+  HeldByModel held = {{"one", two}, {"two", one}};
+  EXPECT_FALSE(book_.Look("one", one, held).gives_up) << "the other does not wait yet";
+  EXPECT_TRUE(book_.Look("two", two, held).gives_up);
+  EXPECT_FALSE(book_.Look("one", one, held).gives_up);
+  held["two"].clear();
+  EXPECT_EQ(book_.Look("one", one, held).full, std::nullopt);
+  EXPECT_FALSE(book_.Look("two", two, held).gives_up) << "the first one loads";
+}
+
+TEST_F(MemoryBookTest, WhatAModelHoldsThatHasNothingReservedStandsInTheWay) {
+  ASSERT_TRUE(book_.Reserve(Wish("one", 10, 90), Room::kLeft).ok());
+  const HeldByModel held = {{"gone", {{{"leader", "cpu"}, kMiB}}}};
+  EXPECT_TRUE(book_.Look("one", book_.UseOf("one"), held).full.has_value());
+}
+
+TEST_F(MemoryBookTest, MemoryThatAnotherWasGivenIsLost) {
+  ASSERT_TRUE(book_.Reserve(Wish("one", 10, 90), Room::kLeft).ok());
+  const ReservedBytes before = book_.UseOf("one");
+  ASSERT_TRUE(book_.Reserve(Wish("two", 20, 10), Room::kMade).ok());
+  EXPECT_TRUE(book_.Look("one", before, {}).is_lost) << "it was made to give way";
+  EXPECT_FALSE(book_.Look("two", book_.UseOf("two"), {}).is_lost);
+  book_.Keep("one", before);
+  EXPECT_TRUE(book_.Look("two", book_.UseOf("two"), {}).is_lost) << "the other stays after all";
+}
+
 }  // namespace
 }  // namespace hearth

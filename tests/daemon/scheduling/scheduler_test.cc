@@ -566,6 +566,18 @@ TEST_F(OutageTest, RunningAndQueuedRequestsWaitAndGoOn) {
   EXPECT_EQ(queued->text(), "ab");
 }
 
+TEST_F(OutageTest, RequestsWaitForAPlanThatIsOnItsWayHoweverLongThatTakes) {
+  model_->set_plan_is_on_its_way(true);
+  SchedulerOptions options;
+  options.replan_wait = absl::ZeroDuration();
+  Scheduler scheduler(model_, options);
+  const auto running = Submit(scheduler, Request(1, "x", 10));
+  AwaitOutage();
+  model_->SetReady(absl::OkStatus());
+  running->AwaitEnd();
+  EXPECT_EQ(running->text(), "abcdefghij");
+}
+
 TEST_F(OutageTest, CancelledRequestFreesItsSlotAtOnce) {
   Scheduler scheduler(model_, {});
   const auto sink = Submit(scheduler, Request(1, "x", 10));

@@ -157,6 +157,7 @@ class FakeModel final : public ServedModel {
     std::lock_guard lock(mutex_);
     return ready_;
   }
+  bool PlanIsOnItsWay() const override { return plan_is_on_its_way_; }
   void AwaitReady(int timeout_ms) override {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] { return ready_.ok(); });
@@ -179,6 +180,7 @@ class FakeModel final : public ServedModel {
   void set_whole_texts() { embeddings_.whole_texts = true; }
   // Called at each PrepareStep by the scheduler's thread; set before the first request.
   void set_before_prepare(std::function<void()> hook) { before_prepare_ = std::move(hook); }
+  void set_plan_is_on_its_way(bool is) { plan_is_on_its_way_ = is; }
   void SetReady(absl::Status status) {
     std::lock_guard lock(mutex_);
     ready_ = std::move(status);
@@ -198,6 +200,7 @@ class FakeModel final : public ServedModel {
   EmbeddingTraits embeddings_{ScriptedDecoder::kStateValues, std::nullopt, false};
   ReuseRules reuse_;
   std::function<void()> before_prepare_;
+  std::atomic<bool> plan_is_on_its_way_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
   absl::Status ready_;

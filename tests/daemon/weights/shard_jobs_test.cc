@@ -58,6 +58,9 @@ TEST(ShardJobs, RoomIsLeftBesideAShard) {
   EXPECT_TRUE(CheckRoom(100, (64 << 20) + 100).ok());
   EXPECT_TRUE(absl::IsResourceExhausted(CheckRoom(101, (64 << 20) + 100)));
   EXPECT_TRUE(absl::IsResourceExhausted(CheckRoom(1, 0)));
+  EXPECT_EQ(ShortBytes(100, (64 << 20) + 100), 0u);
+  EXPECT_EQ(ShortBytes(130, (64 << 20) + 100), 30u);
+  EXPECT_EQ(ShortBytes(7, 5), 7u);
 }
 
 }  // namespace
