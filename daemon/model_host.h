@@ -77,8 +77,8 @@ class ServedModel {
   // A step failed with `status`, UNAVAILABLE: its plan is not used again, the lost hosts are dropped and a
   // new plan is made. Returns at once; the step is to be repeated once PrepareStep succeeds.
   virtual void ReportLostDevice(const absl::Status& status) = 0;
-  // A step of one row was computed in that time.
-  virtual void NoteToken(absl::Duration /*took*/) {}
+  // A step with one row of each of `rows` texts, whose next tokens it gives, was computed in that time.
+  virtual void NoteStep(uint32_t /*rows*/, absl::Duration /*took*/) {}
 };
 
 enum class ModelState { kLoading, kReady, kFailed, kUnloading };

@@ -47,7 +47,7 @@ struct ActivePlan {
   std::map<UnitId, CacheId> caches;  // of every head group
   // One of its hosts is lost: it can never be used again.
   std::atomic<bool> broken{false};
-  StepTimes token_times;
+  StepTimes step_times;
   // What a token is expected to take, with what is known of the cluster by now.
   std::atomic<double> expected_us{0};
 

@@ -25,8 +25,8 @@ namespace {
 constexpr absl::Duration kIdle = absl::Hours(1);
 // How long a model waits for memory that others are to give back, which takes them a step.
 constexpr absl::Duration kAwaitRoom = absl::Minutes(2);
-// After how many single tokens the keeper looks how fast devices were.
-constexpr uint32_t kTokensPerLook = 16;
+// After how many steps the keeper looks how fast devices were.
+constexpr uint32_t kStepsPerLook = 16;
 
 }  // namespace
 
@@ -287,13 +287,13 @@ void ClusterModel::LearnFromPlan(const PlanKeeper::Hosts& hosts) {
     keeper_.NoteFiring(description_, FiringUnder(*plan, hosts));
     keeper_.SetFiring(description_);
   }
-  const auto without = [&](const std::string& left_out) -> std::optional<double> {
+  const auto without = [&](const std::string& left_out) -> std::optional<ClusterPlan> {
     std::vector<Roster::Host> others = keeper_.UsableHosts(hosts, now);
     std::erase_if(others, [&](const Roster::Host& host) { return host.name == left_out; });
-    const absl::StatusOr<ClusterPlan> made = TryPlan(others, Room::kLeft);
-    return made.ok() ? std::optional(made->plan.time.total_us) : std::nullopt;
+    absl::StatusOr<ClusterPlan> made = TryPlan(others, Room::kLeft);
+    return made.ok() ? std::optional(*std::move(made)) : std::nullopt;
   };
-  keeper_.Judge(plan.get(), context_->own_capacity(), hosts, without, now);
+  keeper_.Judge(plan.get(), description_, context_->own_capacity(), hosts, without, now);
 }
 
 bool ClusterModel::SpareGpus(const std::string& host) {
@@ -645,12 +645,12 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
   Kick();
 }
 
-void ClusterModel::NoteToken(absl::Duration took) {
+void ClusterModel::NoteStep(uint32_t rows, absl::Duration took) {
   {
     MutexLock lock(&mutex_);
-    if (slots_.active() != nullptr) slots_.active()->token_times.Add(absl::ToDoubleMicroseconds(took));
-    if (++tokens_ < kTokensPerLook) return;
-    tokens_ = 0;
+    if (slots_.active() != nullptr) slots_.active()->step_times.Add(rows, absl::ToDoubleMicroseconds(took));
+    if (++steps_ < kStepsPerLook) return;
+    steps_ = 0;
   }
   Kick();
 }

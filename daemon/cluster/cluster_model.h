@@ -88,7 +88,7 @@ class ClusterModel : public ServedModel {
   ReuseRules reuse() const override { return reuse_; }
   void AwaitReady(int timeout_ms) override;
   void ReportLostDevice(const absl::Status& status) override;
-  void NoteToken(absl::Duration took) override;
+  void NoteStep(uint32_t rows, absl::Duration took) override;
 
  private:
   absl::Status OpenFile();
@@ -167,7 +167,7 @@ class ClusterModel : public ServedModel {
   std::string given_up_
       ABSL_GUARDED_BY(mutex_);  // why there is no plan until another one is loaded; empty: there is
   std::vector<std::string> lost_hosts_ ABSL_GUARDED_BY(mutex_);  // that the keeper has yet to hear of
-  uint32_t tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
+  uint32_t steps_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
 };
 
 }  // namespace hearth

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "placement/step_rows.h"
 
 namespace hearth {
 namespace {
@@ -25,6 +26,12 @@ bool ComputesOnGpu(const HostCapacity& capacity) {
 bool PretendsSpeed(const HostCapacity& capacity) {
   return std::any_of(capacity.devices.begin(), capacity.devices.end(),
                      [](const DeviceCapacity& device) { return device.kind == "emulated-gpu"; });
+}
+
+// What a step of so many rows is expected to take.
+double StepUs(const ClusterPlan& plan, const placement::Model& model, uint32_t rows) {
+  return placement::ExpectedTime(plan.cluster, placement::WithRows(model, rows), plan.plan.assignment)
+      .total_us;
 }
 
 // Whether the plan has room in the memory that is left to its model.
@@ -75,8 +82,8 @@ void PlanKeeper::NoteFiring(const placement::Model& planned, absl::Span<const La
   if (!forced_) firing_.Note(planned, seen);
 }
 
-void PlanKeeper::Judge(const ActivePlan* plan, const HostCapacity& own, const Hosts& hosts,
-                       const HostTrials::ExpectedWithout& without, absl::Time now) {
+void PlanKeeper::Judge(const ActivePlan* plan, const placement::Model& model, const HostCapacity& own,
+                       const Hosts& hosts, const PlanWithout& without, absl::Time now) {
   trials_.Expire(now);
   bool pretended = PretendsSpeed(own);
   for (const RosterCore::Host& host : hosts) {
@@ -84,11 +91,18 @@ void PlanKeeper::Judge(const ActivePlan* plan, const HostCapacity& own, const Ho
     pretended |= PretendsSpeed(host.capacity);
   }
   if (forced_ || plan == nullptr || pretended) return;
-  const double measured_us = plan->token_times.MedianUs();
-  if (measured_us == 0) return;
+  const std::optional<StepTime> measured = plan->step_times.Usual();
+  if (!measured) return;
   HostTrials::Hosts used;
   for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
-  trials_.Judge(used, measured_us, plan->expected_us, without, now);
+  // Of single rows more is known by now than when the plan was made.
+  const double expected_us =
+      plan->expected_us * StepUs(plan->plan, model, measured->rows) / StepUs(plan->plan, model, 1);
+  const auto expected_without = [&](const std::string& host) -> std::optional<double> {
+    const std::optional<ClusterPlan> other = without(host);
+    return other ? std::optional(StepUs(*other, model, measured->rows)) : std::nullopt;
+  };
+  trials_.Judge(used, *measured, expected_us, expected_without, now);
 }
 
 bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const ReservedBytes& taken_by_others,

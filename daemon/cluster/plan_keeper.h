@@ -53,9 +53,12 @@ class PlanKeeper {
   // What they have seen of how often neurons fire, beside `planned`, what plans are made for; see
   // FiringFigures.
   void NoteFiring(const placement::Model& planned, absl::Span<const LayerFiring> seen);
-  // Sets what tokens take beside what the plan in use (null: none) expects; see HostTrials.
-  void Judge(const ActivePlan* plan, const HostCapacity& own, const Hosts& hosts,
-             const HostTrials::ExpectedWithout& without, absl::Time now);
+  // The plan that there would be without a host; nullopt: none.
+  using PlanWithout = std::function<std::optional<ClusterPlan>(const std::string& host)>;
+  // Sets what steps take beside what the plan in use (null: none), which is of `model`, expects; see
+  // HostTrials.
+  void Judge(const ActivePlan* plan, const placement::Model& model, const HostCapacity& own,
+             const Hosts& hosts, const PlanWithout& without, absl::Time now);
 
   // ---- What follows.
 

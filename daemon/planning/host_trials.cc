@@ -24,7 +24,7 @@ void HostTrials::See(const std::string& host, uint64_t session, const placement:
   const auto [found, is_new] = seen_.emplace(host, figures);
   if (is_new || found->second == figures) return;
   found->second = figures;
-  looked_at_us_ = 0;
+  looked_at_step_ = {};
   Forget(host);
 }
 
@@ -41,17 +41,17 @@ void HostTrials::Expire(absl::Time now) {
   for (const std::string& host : old) Forget(host);
 }
 
-bool HostTrials::Continue(const Hosts& hosts, double measured_us, absl::Time now) {
+bool HostTrials::Continue(const Hosts& hosts, const StepTime& measured, absl::Time now) {
   const auto found = std::find_if(trials_.begin(), trials_.end(),
                                   [](const auto& entry) { return entry.second.state == State::kOnTrial; });
   if (found == trials_.end()) return false;
   Trial& trial = found->second;
-  if (hosts.contains(found->first)) return true;
-  if (measured_us < trial.with_us) {
+  if (hosts.contains(found->first) || measured.rows != trial.rows) return true;
+  if (measured.us < trial.with_us) {
     Record& record = records_[found->first];
     if (now - record.last > 2 * kLongestVerdict) record = {};
     trial.state = State::kLeftOut;
-    trial.without_us = measured_us;
+    trial.without_us = measured.us;
     trial.until = now + std::min(kFirstLeftOut * (1 << std::min(record.times, 10)), kLongestVerdict);
     record = {record.times + 1, now};
   } else {
@@ -62,14 +62,15 @@ bool HostTrials::Continue(const Hosts& hosts, double measured_us, absl::Time now
   return true;
 }
 
-void HostTrials::Judge(const Hosts& hosts, double measured_us, double expected_us,
+void HostTrials::Judge(const Hosts& hosts, const StepTime& measured, double expected_us,
                        const ExpectedWithout& without, absl::Time now) {
-  if (Continue(hosts, measured_us, now) || measured_us <= expected_us * kWrong) return;
-  if (looked_at_ == hosts && looked_at_us_ > 0 && measured_us < looked_at_us_ * kWorse) return;
+  if (Continue(hosts, measured, now) || measured.us <= expected_us * kWrong) return;
+  const bool is_known = looked_at_ == hosts && looked_at_step_.rows == measured.rows;
+  if (is_known && looked_at_step_.us > 0 && measured.us < looked_at_step_.us * kWorse) return;
   looked_at_ = hosts;
-  looked_at_us_ = measured_us;
+  looked_at_step_ = measured;
   std::string worst;
-  double best_us = measured_us * kWorthwhile;
+  double best_us = measured.us * kWorthwhile;
   for (const std::string& host : hosts) {
     if (trials_.contains(host)) continue;
     const std::optional<double> without_us = without(host);
@@ -78,7 +79,7 @@ void HostTrials::Judge(const Hosts& hosts, double measured_us, double expected_u
     best_us = *without_us;
   }
   if (worst.empty()) return;
-  trials_[worst] = {State::kOnTrial, measured_us, best_us, now + kLongestVerdict};
+  trials_[worst] = {State::kOnTrial, measured.rows, measured.us, best_us, now + kLongestVerdict};
   ++version_;
 }
 
@@ -92,12 +93,13 @@ std::vector<std::string> HostTrials::Reasons() const {
   for (const auto& [host, trial] : trials_) {
     if (trial.state == State::kTrusted) continue;
     const std::string without = placement::FormatTime(trial.without_us);
-    reasons.push_back(
-        absl::StrCat("Host ", host, " is left out", trial.state == State::kOnTrial ? " on trial" : "",
-                     ": with it a token took ", placement::FormatTime(trial.with_us), ", without it ",
-                     trial.state == State::kOnTrial ? absl::StrCat(without, " are expected")
-                                                    : absl::StrCat("it takes ", without),
-                     ". It is tried again later, and when its link changes."));
+    reasons.push_back(absl::StrCat(
+        "Host ", host, " is left out", trial.state == State::kOnTrial ? " on trial" : "", ": with it ",
+        trial.rows == 1 ? "a token" : absl::StrCat("a step for ", trial.rows, " texts"), " took ",
+        placement::FormatTime(trial.with_us), ", without it ",
+        trial.state == State::kOnTrial ? absl::StrCat(without, " are expected")
+                                       : absl::StrCat("it takes ", without),
+        ". It is tried again later, and when its link changes."));
   }
   return reasons;
 }

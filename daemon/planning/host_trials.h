@@ -14,23 +14,30 @@
 
 namespace hearth {
 
+// What a step took that gave each of so many texts one token.
+struct StepTime {
+  uint32_t rows = 1;
+  double us = 0;
+};
+
 // Leaves out hosts that plans expect to help and that in truth do not: figures know neither what waking up
 // costs nor who else uses a link. Where tokens take far longer than their plan expects, and less is expected
 // without one of its hosts, that host is left out on trial. If tokens take less then, it stays out for half
 // a minute, and for twice as long after each further trial, up to ten minutes; else it is taken back and
 // trusted for ten minutes. Either ends when the host starts anew or its link's figures change. So a host that
-// never pays costs little, and one that was busy is back soon. Pure: time is passed in. Not thread-safe.
+// never pays costs little, and one that was busy is back soon. Steps are set beside steps of as many rows; a
+// trial waits for such ones. Pure: time is passed in. Not thread-safe.
 class HostTrials {
  public:
   using Hosts = std::set<std::string>;
-  // What is expected of a token, in microseconds, when a host is left out; nullopt: the model does not fit
-  // then.
+  // What is expected of such a step, in microseconds, when a host is left out; nullopt: the model does not
+  // fit then.
   using ExpectedWithout = std::function<std::optional<double>(const std::string& host)>;
 
   // A host that is there, as it is now.
   void See(const std::string& host, uint64_t session, const placement::Link& link);
-  // Tokens take `measured_us` under a plan of the leader and `hosts` that expects `expected_us` of them.
-  void Judge(const Hosts& hosts, double measured_us, double expected_us, const ExpectedWithout& without,
+  // Steps take what was measured under a plan of the leader and `hosts` that expects `expected_us` of them.
+  void Judge(const Hosts& hosts, const StepTime& measured, double expected_us, const ExpectedWithout& without,
              absl::Time now);
   // Forgets what is over.
   void Expire(absl::Time now);
@@ -47,6 +54,7 @@ class HostTrials {
   enum class State { kOnTrial, kLeftOut, kTrusted };
   struct Trial {
     State state = State::kOnTrial;
+    uint32_t rows = 1;      // of the steps
     double with_us = 0;     // measured
     double without_us = 0;  // expected; measured once it is left out for good
     absl::Time until;
@@ -64,7 +72,7 @@ class HostTrials {
   };
 
   // True when a trial that runs has been decided, or waits for the plan without its host.
-  bool Continue(const Hosts& hosts, double measured_us, absl::Time now);
+  bool Continue(const Hosts& hosts, const StepTime& measured, absl::Time now);
   void Forget(const std::string& host);
 
   std::map<std::string, Trial> trials_;
@@ -72,7 +80,7 @@ class HostTrials {
   std::map<std::string, Figures> seen_;  // as many as membership admits
   // The plan whose hosts were looked at in vain, and what it took.
   Hosts looked_at_;
-  double looked_at_us_ = 0;
+  StepTime looked_at_step_ = {};
   uint64_t version_ = 0;
 };
 

@@ -214,7 +214,8 @@ absl::Status Scheduler::Evaluate() {
   const absl::Time now = absl::Now();
   EndOutage(now);
   if (status.ok()) metrics_.Step(batch_->rows.size() > with_logits, now - start);
-  if (status.ok() && batch_->rows.size() == 1) model_->NoteToken(now - start);
+  if (status.ok() && batch_->rows.size() == batch_->sampled.size())
+    model_->NoteStep(static_cast<uint32_t>(batch_->rows.size()), now - start);
 
   MutexLock lock(&mutex_);
   if (!status.ok()) {

@@ -71,13 +71,13 @@ void Keeper::Keep() {
   const PlanKeeper::Hosts hosts = coordinator_.hosts();
   const SimulatedPlan* in_use = active() == nullptr || active()->broken ? nullptr : active();
   if (in_use != nullptr) keeper_.NoteSpeeds(*in_use, hosts, world_.loop().steady());
-  const auto without = [&](const std::string& left_out) -> std::optional<double> {
+  const auto without = [&](const std::string& left_out) -> std::optional<ClusterPlan> {
     PlanKeeper::Hosts others = keeper_.UsableHosts(hosts, now);
     std::erase_if(others, [&](const auto& host) { return host.name == left_out; });
-    const absl::StatusOr<ClusterPlan> made = coordinator_.memory().Try(WishFor(others), Room::kLeft);
-    return made.ok() ? std::optional(made->plan.time.total_us) : std::nullopt;
+    absl::StatusOr<ClusterPlan> made = coordinator_.memory().Try(WishFor(others), Room::kLeft);
+    return made.ok() ? std::optional(*std::move(made)) : std::nullopt;
   };
-  keeper_.Judge(in_use, coordinator_.capacity(), hosts, without, now);
+  keeper_.Judge(in_use, model_.description(), coordinator_.capacity(), hosts, without, now);
   const PlanSlots::Plan newest = slots_.Newest();
   if (!keeper_.PlanIsDue(hosts, newest.get(), TakenByOthers(), now)) {
     const absl::Duration wait = keeper_.UntilNextLook(hosts, now);
@@ -472,7 +472,7 @@ void Keeper::ReportLostDevice() {
 }
 
 void Keeper::NoteToken(absl::Duration took) {
-  if (active() != nullptr) active()->token_times.Add(absl::ToDoubleMicroseconds(took));
+  if (active() != nullptr) active()->step_times.Add(1, absl::ToDoubleMicroseconds(took));
   if (++tokens_ < kTokensPerLook) return;
   tokens_ = 0;
   Kick();

@@ -139,6 +139,23 @@ TEST_F(MoveTest, MoveThatGivesMemoryToOthersHasToBe) {
   EXPECT_TRUE(keeper_.IsWorthAnOutage(PlanWith(0), tight, model_));
 }
 
+TEST_F(MoveTest, HostWithWhichStepsForSeveralTextsTakeFarLongerIsLeftOutOnTrial) {
+  ActivePlan plan;
+  plan.plan = PlanWith(1e9);
+  plan.expected_us = plan.plan.plan.time.total_us;
+  plan.remotes.emplace_back().host = "b";
+  PlanKeeper keeper("a", false);
+  const auto judge = [&] {
+    keeper.Judge(
+        &plan, model_, {}, {Host("b")}, [&](const std::string&) { return PlanWith(0); }, kStart);
+    return keeper.UsableHosts({Host("b")}, kStart).empty();
+  };
+  for (int i = 0; i < 10; ++i) plan.step_times.Add(4, plan.expected_us);
+  EXPECT_FALSE(judge()) << "four rows read the weights once";
+  for (int i = 0; i < 64; ++i) plan.step_times.Add(4, 10 * plan.expected_us);
+  EXPECT_TRUE(judge());
+}
+
 TEST(PlanKeeper, LeaderThatWasFullIsTriedAgainAfterAWhile) {
   PlanKeeper keeper("a", false);
   EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));

@@ -23,9 +23,9 @@ class HostTrialsTest : public ::testing::Test {
   }
 
   // Tokens of a plan with `hosts` that expects 10 ms of them; without b or c `without_` is expected.
-  void Judge(const HostTrials::Hosts& hosts, double measured_us) {
+  void Judge(const HostTrials::Hosts& hosts, double measured_us, uint32_t rows = 1) {
     trials_.Judge(
-        hosts, measured_us, 10'000,
+        hosts, {rows, measured_us}, 10'000,
         [&](const std::string& host) {
           ++asked_;
           return without_.contains(host) ? std::optional(without_.at(host)) : std::nullopt;
@@ -150,6 +150,37 @@ TEST_F(HostTrialsTest, TrustIsForgottenAfterTenMinutes) {
   trials_.Expire(now_);
   Judge({"b"}, 28'000);
   EXPECT_TRUE(trials_.LeavesOut("b"));
+}
+
+TEST_F(HostTrialsTest, StepsForSeveralTextsDecideATrialThatTheyBegan) {
+  Judge({"b"}, 25'000, 4);
+  EXPECT_TRUE(trials_.LeavesOut("b"));
+  Judge({}, 21'000, 4);
+  EXPECT_THAT(
+      trials_.Reasons(),
+      ElementsAre(HasSubstr("with it a step for 4 texts took 25.00 ms, without it it takes 21.00 ms")));
+}
+
+TEST_F(HostTrialsTest, StepsOfOtherRowsDecideNothing) {
+  Judge({"b"}, 25'000, 4);
+  Judge({}, 5'000, 1);  // of course
+  Judge({}, 90'000, 8);
+  EXPECT_THAT(trials_.Reasons(), ElementsAre(HasSubstr("on trial")));
+  Judge({}, 26'000, 4);
+  EXPECT_FALSE(trials_.LeavesOut("b")) << "it helps";
+}
+
+TEST_F(HostTrialsTest, TrialWithoutStepsLikeThoseBeforeEndsByItself) {
+  Judge({"b"}, 25'000, 4);
+  now_ += absl::Minutes(10);
+  trials_.Expire(now_);
+  EXPECT_FALSE(trials_.LeavesOut("b"));
+}
+
+TEST_F(HostTrialsTest, PlanLookedAtInVainIsLookedAtForOtherStepsToo) {
+  Judge({"b"}, 20'500, 1);
+  Judge({"b"}, 20'500, 4);
+  EXPECT_EQ(asked_, 2);
 }
 
 // A host that costs 5 ms more than it saves, whatever its plan expects, for an hour.
