@@ -13,11 +13,11 @@
 
 #include "absl/status/status.h"
 #include "daemon/channel/remote_device.h"
-#include "daemon/cluster/step_times.h"
 #include "daemon/cluster_view.h"
 #include "daemon/membership/roster.h"
 #include "daemon/planning/cluster_plan.h"
 #include "daemon/planning/device_speeds.h"
+#include "daemon/planning/step_times.h"
 #include "daemon/weights/shard_description.h"
 #include "engine/device/host_share.h"
 #include "engine/model/decoder.h"

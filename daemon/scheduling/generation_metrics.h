@@ -13,7 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "daemon/scheduling/scheduler_core.h"
+#include "daemon/steps/scheduler_core.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {

@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "daemon/scheduling/scheduler_core.h"
+#include "daemon/steps/scheduler_core.h"
 
 namespace hearth {
 

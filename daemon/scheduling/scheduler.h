@@ -15,7 +15,7 @@
 #include "daemon/scheduling/generation.h"
 #include "daemon/scheduling/generation_metrics.h"
 #include "daemon/scheduling/grammar_cache.h"
-#include "daemon/scheduling/scheduler_core.h"
+#include "daemon/steps/scheduler_core.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {

@@ -9,7 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "daemon/peer_certificate.h"
-#include "daemon/serving/conversions.h"
+#include "daemon/requests/conversions.h"
 #include "daemon/serving/forwarding.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/services.h"

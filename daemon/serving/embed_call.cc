@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "daemon/grpc_status.h"
-#include "daemon/serving/conversions.h"
+#include "daemon/requests/conversions.h"
 
 namespace hearth {
 namespace {

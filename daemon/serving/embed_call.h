@@ -12,9 +12,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "daemon/requests/embed_request.h"
 #include "daemon/scheduling/embedding.h"
 #include "daemon/scheduling/scheduler.h"
-#include "daemon/serving/embed_request.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {

@@ -9,7 +9,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/grpc_status.h"
-#include "daemon/serving/conversions.h"
+#include "daemon/requests/conversions.h"
 #include "daemon/serving/services.h"
 #include "engine/sample/sampler.h"
 #include "proto/stream_metadata.h"

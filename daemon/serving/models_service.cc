@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/requests/conversions.h"
 #include "daemon/scheduling/scheduler_pool.h"
-#include "daemon/serving/conversions.h"
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/services.h"
 #include "engine/base/printable.h"

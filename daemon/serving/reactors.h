@@ -12,8 +12,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/grpc_status.h"
+#include "daemon/requests/conversions.h"
 #include "daemon/scheduling/change_notifier.h"
-#include "daemon/serving/conversions.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {

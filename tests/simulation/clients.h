@@ -6,7 +6,7 @@
 #include <map>
 #include <vector>
 
-#include "daemon/scheduling/scheduler_core.h"
+#include "daemon/steps/scheduler_core.h"
 #include "tests/simulation/world.h"
 
 namespace hearth::simulation {

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/cluster/plan_keeper.h"
 #include "daemon/membership/roster_core.h"
-#include "daemon/scheduling/scheduler_core.h"
+#include "daemon/steps/scheduler_core.h"
 #include "engine/base/check.h"
 #include "tests/simulation/event_loop.h"
 

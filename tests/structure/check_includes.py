@@ -47,11 +47,11 @@ ENGINE_ORDER = [
 ]
 
 # Along the data's way: each room may know those above it.
-DAEMON_ORDER = ["identity", "capacity", "weights", "channel", "membership", "planning", "model_tool", "cluster", "scheduling", "state",
-                "serving", "joining", "http", "openai", "dashboard", "web"]
+DAEMON_ORDER = ["identity", "capacity", "weights", "channel", "membership", "planning", "model_tool", "cluster", "steps", "scheduling", "state",
+                "requests", "serving", "joining", "http", "openai", "dashboard", "web"]
 
 # Rooms that know neither proto nor the network.
-DAEMON_PURE = {"capacity", "planning", "model_tool"}
+DAEMON_PURE = {"capacity", "planning", "model_tool", "steps"}
 
 NETWORK = re.compile(
     r"^(grpc|google/protobuf|boost/asio|asio|sys/socket\.h|sys/epoll\.h|netinet/|arpa/|netdb\.h|openssl/)")
