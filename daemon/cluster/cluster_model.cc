@@ -183,7 +183,7 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   hooks.spare_gpus = [this](const std::string& host) { return SpareGpus(host); };
   hooks.give_up_broken = [this] { GiveUpBroken(); };
   hooks.no_room_beside = [this] { no_room_beside_ = true; };
-  hooks.leader_is_full = [this](const std::string& reason) { keeper_.NoteLeaderIsFull(reason, absl::Now()); };
+  hooks.leader_is_full = [this](const std::string& reason) { keeper_.NoteNoMemory(reason, absl::Now()); };
   hooks.failed_load = [this](const Roster::Host& host, const std::string& reason) {
     const std::shared_ptr<ActivePlan> newest = Newest();
     if (newest != nullptr && newest->broken) return GiveUpBroken();  // its memory may be what is missing
@@ -417,7 +417,10 @@ absl::Status ClusterModel::ChangeTo(ClusterPlan plan, const std::vector<Roster::
   if (!prepared.ok() && no_room_beside_) {
     const bool stays =
         former->UsesSessions(hosts) && !keeper_.IsWorthAnOutage(former->plan, plan, description_);
-    if (stays) return prepared.status();
+    if (stays) {
+      keeper_.NoteNoMemory(std::string(prepared.status().message()), absl::Now());
+      return prepared.status();
+    }
     SetPreparing(nullptr);
     HEARTH_RETURN_IF_ERROR(
         GiveUpFirst(absl::StrCat("there is no room for another plan beside plan ", former->epoch)));

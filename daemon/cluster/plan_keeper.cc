@@ -57,9 +57,9 @@ void PlanKeeper::NoteFailedLoad(const RosterCore::Host& host, const std::string&
   backoff_.NoteFailedLoad(host.name, host.session, reason, now);
 }
 
-void PlanKeeper::NoteLeaderIsFull(const std::string& reason, absl::Time now) {
+void PlanKeeper::NoteNoMemory(const std::string& reason, absl::Time now) {
   backoff_.NoteFailedLoad(leader_, 0, reason, now);
-  if (planned_for_) planned_for_->leader_is_full = true;
+  if (planned_for_) planned_for_->had_no_memory = true;
 }
 
 bool PlanKeeper::SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts) {
@@ -113,13 +113,14 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   }
   if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
   situation.without_gpus = without_gpus_;
-  situation.leader_is_full = backoff_.UsableFrom(leader_, 0) > now;
+  situation.had_no_memory = backoff_.UsableFrom(leader_, 0) > now;
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
   situation.firing = firing_.version();
   situation.taken_by_others = taken_by_others;
   // Models that find no memory in turn would change it for one another without end.
-  if (situation.leader_is_full && (newest == nullptr || newest->broken)) return false;
+  const bool is_known = planned_for_ && planned_for_->broken_epoch == situation.broken_epoch;
+  if (situation.had_no_memory && is_known) return false;
   if (situation == planned_for_) return false;
   planned_for_ = std::move(situation);
   return true;

@@ -41,9 +41,9 @@ class PlanKeeper {
   // Plans the host without its GPUs until plans are let go. False where it has none or they are left out
   // already.
   bool SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts);
-  // The leader had no memory for its share, of which nothing tells when that is over: where there is no plan
-  // to use, one is due after a while and no sooner.
-  void NoteLeaderIsFull(const std::string& reason, absl::Time now);
+  // There was no memory for what was planned, of which nothing tells when that is over: a plan is due after a
+  // while, and no sooner unless the one in use breaks.
+  void NoteNoMemory(const std::string& reason, absl::Time now);
   // What was planned cannot be had, since things have changed meanwhile: a plan is due at once.
   void NoteChange() { planned_for_.reset(); }
   // The memory of a plan is free again.
@@ -101,7 +101,7 @@ class PlanKeeper {
     std::vector<Participant> hosts;  // that may take part
     uint64_t broken_epoch = 0;       // of the newest plan if it cannot be used any more
     std::set<std::string> without_gpus;
-    bool leader_is_full = false;
+    bool had_no_memory = false;
     uint64_t speeds = 0;  // version
     uint64_t trials = 0;  // version
     uint64_t firing = 0;  // version

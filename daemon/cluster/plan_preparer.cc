@@ -108,10 +108,15 @@ absl::Status PlanPreparer::CheckRoomBeside(const ActivePlan& plan, const ActiveP
   }
   const uint64_t held = former.local->weight_bytes() + former.local->kv_bytes();
   const uint64_t taken_over = plan.local->weight_bytes() + plan.local->kv_bytes();
-  if (missing <= free + held - std::min(held, taken_over)) hooks_.no_room_beside();
-  return absl::ResourceExhaustedError(
+  const absl::Status full = absl::ResourceExhaustedError(
       absl::StrCat("keeps plan ", former.epoch, ": another one would need ", placement::FormatBytes(missing),
                    " of memory beside it and ", placement::FormatBytes(free), " are free"));
+  if (missing <= free + held - std::min(held, taken_over)) {
+    hooks_.no_room_beside();
+  } else {
+    hooks_.leader_is_full(std::string(full.message()));
+  }
+  return full;
 }
 
 // Whether all hosts of a plan in preparation are still there.

@@ -165,6 +165,7 @@ void Keeper::HaveNoRoomBeside(const absl::Status& status) {
   if (former_->UsesSessions(placed_hosts_) &&
       !keeper_.IsWorthAnOutage(former_->plan, *placed_, model_.description())) {
     stays_for_memory_ = true;
+    keeper_.NoteNoMemory(std::string(status.message()), world_.loop().time());
     return EndPlan(status);
   }
   world_.Log(absl::StrCat(model_.name(), ": gives up plan ", former_->epoch, " first"));
@@ -238,9 +239,8 @@ void Keeper::LoadLocal(const SimulatedPlan* beside) {
         freed += plan->local.contains(unit) ? 0 : piece->bytes();
       if (missing <= free + freed) return HaveNoRoomBeside(full);
       stays_for_memory_ = true;
-    } else {
-      keeper_.NoteLeaderIsFull("it has no memory", world_.loop().time());
     }
+    keeper_.NoteNoMemory("it has no memory", world_.loop().time());
     return EndPlan(full);
   }
   for (const UnitId& unit : to_read) {

@@ -159,7 +159,7 @@ TEST_F(MoveTest, HostWithWhichStepsForSeveralTextsTakeFarLongerIsLeftOutOnTrial)
 TEST(PlanKeeper, LeaderThatWasFullIsTriedAgainAfterAWhile) {
   PlanKeeper keeper("a", false);
   EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));
-  keeper.NoteLeaderIsFull("no memory", kStart);
+  keeper.NoteNoMemory("no memory", kStart);
   EXPECT_FALSE(keeper.PlanIsDue({}, nullptr, {}, kStart));
   EXPECT_FALSE(keeper.PlanIsDue({}, nullptr, {{{"b", "cpu"}, 5}}, kStart)) << "whatever others do meanwhile";
   EXPECT_EQ(keeper.UntilNextLook({}, kStart), absl::Seconds(2));

@@ -104,6 +104,7 @@ WorkerReport GoodReport() {
                     "reading",
                     10,
                     20,
+                    30,
                     {{"cpu", {1, 2}, {3, 4}, 5, 6, 7, {{1, 64, {0, 3}, {0.25f, 1}}}}}}};
   report.store = {1, 2, 3, 4};
   report.identity = {"0123", "boot-1", "boot-1:2:3"};
@@ -121,6 +122,7 @@ TEST(ReportConversion, KeepsEverything) {
   const LayerFiring& firing = back->shards[0].devices[0].firing[0];
   EXPECT_EQ(firing.groups, (std::vector<uint32_t>{0, 3}));
   EXPECT_EQ(firing.shares, (std::vector<float>{0.25f, 1}));
+  EXPECT_EQ(back->shards[0].short_bytes, 30u);
 }
 
 TEST(ReportConversion, FiguresThatCannotBeAreRefused) {

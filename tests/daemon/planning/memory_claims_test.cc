@@ -47,7 +47,7 @@ TEST(MemoryClaims, NobodyGivesUpForOneWhoIsServedInTime) {
 
 TEST(MemoryClaims, WhoOnlyWaitsKeepsWhatItHas) {
   // The third waits for the circle of the other two, and nobody for it.
-  const std::vector<MemoryClaim> claims = {Claim(0, 60, 60, 0), Claim(50, 0, 0, 60), Claim(45, 0, 0, 10)};
+  const std::vector<MemoryClaim> claims = {Claim(0, 60, 60, 0), Claim(50, 0, 0, 60), Claim(45, 0, 10, 0)};
   EXPECT_EQ(WhoGivesUp(claims), 1u);
 }
 
