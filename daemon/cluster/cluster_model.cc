@@ -384,7 +384,7 @@ absl::Status ClusterModel::AwaitRoom(const ClusterPlan& plan) {
     if (standing.is_news) context_->memory_changed();
     if (stop_) return absl::AbortedError("stopped");
     if (standing.is_lost) {
-      keeper_.NoteChange();
+      keeper_.NoteLostMemory(absl::Now());
       return absl::AbortedError("another model has the memory that this one was to have");
     }
     if (!standing.full) return absl::OkStatus();

@@ -62,6 +62,15 @@ void PlanKeeper::NoteNoMemory(const std::string& reason, absl::Time now) {
   if (planned_for_) planned_for_->had_no_memory = true;
 }
 
+void PlanKeeper::NoteLostMemory(absl::Time now) {
+  backoff_.NoteLoss(leader_, now);
+  if (backoff_.UsableFrom(leader_, 0) <= now) {
+    planned_for_.reset();
+  } else if (planned_for_) {
+    planned_for_->had_no_memory = true;
+  }
+}
+
 bool PlanKeeper::SpareGpus(const std::string& host, const HostCapacity& own, const Hosts& hosts) {
   const bool has_gpu = (host == leader_ && ComputesOnGpu(own)) ||
                        std::any_of(hosts.begin(), hosts.end(), [&](const RosterCore::Host& other) {

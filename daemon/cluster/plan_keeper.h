@@ -44,8 +44,9 @@ class PlanKeeper {
   // There was no memory for what was planned, of which nothing tells when that is over: a plan is due after a
   // while, and no sooner unless the one in use breaks.
   void NoteNoMemory(const std::string& reason, absl::Time now);
-  // What was planned cannot be had, since things have changed meanwhile: a plan is due at once.
-  void NoteChange() { planned_for_.reset(); }
+  // Another model has got the memory of what was planned: a plan is due at once, but where that happens again
+  // and again after ever longer whiles.
+  void NoteLostMemory(absl::Time now);
   // The memory of a plan is free again.
   void NoteRelease() { without_gpus_.clear(); }
   // What the devices of the plan in use have counted; see DeviceSpeeds.

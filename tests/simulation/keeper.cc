@@ -143,7 +143,7 @@ void Keeper::AwaitRoom() {
       coordinator_.memory().Look(model_.name(), placed_->Use(), coordinator_.Held());
   if (standing.is_news) coordinator_.KickAll();
   if (standing.is_lost) {
-    keeper_.NoteChange();
+    keeper_.NoteLostMemory(world_.loop().time());
     return EndPlan(absl::AbortedError("another model has the memory that this one was to have"));
   }
   if (!standing.full) return BeginPlan();

@@ -166,11 +166,27 @@ TEST(PlanKeeper, LeaderThatWasFullIsTriedAgainAfterAWhile) {
   EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart + absl::Seconds(2)));
 }
 
-TEST(PlanKeeper, PlanThatCannotBeHadAnyMoreIsDueAtOnce) {
+TEST(PlanKeeper, PlanIsDueAtOnceWhereAnotherModelGotTheMemoryAndLaterWhereItDoesSoAgain) {
   PlanKeeper keeper("a", false);
   EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));
-  keeper.NoteChange();
+  keeper.NoteLostMemory(kStart);
   EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart));
+  keeper.NoteLostMemory(kStart);
+  EXPECT_FALSE(keeper.PlanIsDue({}, nullptr, {{{"b", "cpu"}, 5}}, kStart));
+  EXPECT_EQ(keeper.UntilNextLook({}, kStart), absl::Seconds(2));
+  EXPECT_TRUE(keeper.PlanIsDue({}, nullptr, {}, kStart + absl::Seconds(2)));
+}
+
+TEST(PlanKeeper, PlanThatBreaksIsReplacedEvenWhereThereWasNoMemory) {
+  PlanKeeper keeper("a", false);
+  ActivePlan plan;
+  plan.epoch = 3;
+  EXPECT_TRUE(keeper.PlanIsDue({}, &plan, {}, kStart));
+  keeper.NoteNoMemory("no memory", kStart);
+  EXPECT_FALSE(keeper.PlanIsDue({Host("b")}, &plan, {}, kStart));
+  plan.broken = true;
+  EXPECT_TRUE(keeper.PlanIsDue({}, &plan, {}, kStart));
+  EXPECT_FALSE(keeper.PlanIsDue({}, &plan, {}, kStart));
 }
 
 }  // namespace
