@@ -87,7 +87,8 @@ TEST_F(RosterCoreTest, SilentHostIsLostAtItsDeadlineAndWantsNothing) {
 TEST_F(RosterCoreTest, WhatFiresIsKeptUntilItIsSaidAnew) {
   const auto b = Open("b", 0);
   WorkerReport report = Report("b", 2);
-  report.shards = {{7, "m", ShardPhase::kReady, "", 0, 0, {{"cpu", {}, {}, 0, 0, 0, {{0, 8, {3}, {0.5f}}}}}}};
+  report.shards = {
+      {7, "m", ShardPhase::kReady, "", 0, 0, 0, {{"cpu", {}, {}, 0, 0, 0, {{0, 8, {3}, {0.5f}}}}}}};
   ASSERT_TRUE(core_.Report(b, report, 10).ok());
   report.shards[0].devices[0].firing.clear();
   ASSERT_TRUE(core_.Report(b, report, 20).ok());
