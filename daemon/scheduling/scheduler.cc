@@ -241,8 +241,9 @@ absl::Status Scheduler::Evaluate() {
 void Scheduler::AwaitPlan(const absl::Status& reason) {
   const absl::Time now = absl::Now();
   outage_since_ = std::min(outage_since_, now);
-  if (model_->PlanIsOnItsWay()) moved_until_ = now;
-  if (now - std::max(outage_since_, moved_until_) < options_.replan_wait)
+  const bool on_its_way = model_->PlanIsOnItsWay();
+  if (on_its_way) moved_until_ = now;
+  if (on_its_way || now - std::max(outage_since_, moved_until_) < options_.replan_wait)
     return model_->AwaitReady(kAwaitReadyMs);
   MutexLock lock(&mutex_);
   const Jobs failed = Take(core_.EndAll());
