@@ -187,7 +187,7 @@ PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vec
   view.active = !plan.broken;
   view.expected_token_ms = plan.expected_us / 1000;
   view.measured_token_ms = plan.step_times.MedianUs() / 1000;
-  view.explanation = absl::StrJoin(plan.plan.plan.explanation, "\n");
+  view.explanation = absl::StrJoin(plan.newer_reasons.Get().value_or(plan.plan.plan.explanation), "\n");
   view.layers = plan.local->outline().spec.n_layers;
   const placement::Cluster& cluster = plan.plan.cluster;
   std::string last_host;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "daemon/channel/remote_device.h"
 #include "daemon/cluster_view.h"
@@ -19,14 +20,33 @@
 #include "daemon/planning/device_speeds.h"
 #include "daemon/planning/step_times.h"
 #include "daemon/weights/shard_description.h"
+#include "engine/base/mutex.h"
 #include "engine/device/host_share.h"
 #include "engine/model/decoder.h"
 
 namespace hearth {
 
+// Why a plan is as it is, in sentences, as far as that is newer than the plan. Thread-safe.
+class NewerReasons {
+ public:
+  void Set(std::vector<std::string> sentences) {
+    MutexLock lock(&mutex_);
+    sentences_ = std::move(sentences);
+  }
+  // nullopt: those of the plan still hold.
+  std::optional<std::vector<std::string>> Get() const {
+    MutexLock lock(&mutex_);
+    return sentences_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::optional<std::vector<std::string>> sentences_ ABSL_GUARDED_BY(mutex_);
+};
+
 // A plan whose shards are all loaded: the leader's own devices and a connection to every other host that
-// takes part. Immutable but for what is atomic or a StepTimes; the devices are used by the scheduler's
-// thread.
+// takes part. Immutable but for what is atomic, a StepTimes or NewerReasons; the devices are used by the
+// scheduler's thread.
 struct ActivePlan {
   struct Remote {
     std::string host;
@@ -50,6 +70,8 @@ struct ActivePlan {
   StepTimes step_times;
   // What a token is expected to take, with what is known of the cluster by now.
   std::atomic<double> expected_us{0};
+  // Of the same placement, planned again since then.
+  NewerReasons newer_reasons;
 
   // What the decoder is to use: valid as long as the plan.
   std::vector<Device*> devices() const;

@@ -323,14 +323,27 @@ absl::StatusOr<ClusterPlan> ClusterModel::TryPlan(const std::vector<Roster::Host
   return context_->memory->Try(WishFor(hosts), room);
 }
 
+// Those of the planner, and what it did not know of.
+std::vector<std::string> ClusterModel::ReasonsFor(const ClusterPlan& plan) const {
+  std::vector<std::string> reasons = plan.plan.explanation;
+  const std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
+  reasons.insert(reasons.end(), left_out.begin(), left_out.end());
+  if (keeper_.PlansByFiring()) {
+    reasons.push_back("Neurons are placed by how often they fire now, which is not what the profile says.");
+  }
+  return reasons;
+}
+
 // Other models give way where it takes that. nullopt: the plan in use (null: there is none that can stay)
 // stays in use, with what is expected of it by now.
 absl::StatusOr<std::optional<ClusterPlan>> ClusterModel::ReservePlan(ActivePlan* in_use,
                                                                      const std::vector<Roster::Host>& hosts) {
   const auto stays = [&](const ClusterPlan& instead) {
     const std::optional<double> us = keeper_.UsIfItStays(in_use->plan, instead, description_);
-    if (us) in_use->expected_us = *us;
-    return us.has_value();
+    if (!us) return false;
+    in_use->expected_us = *us;
+    if (SamePlacement(in_use->plan, instead)) in_use->newer_reasons.Set(ReasonsFor(instead));
+    return true;
   };
   MemoryBook& memory = *context_->memory;
   absl::StatusOr<std::optional<ClusterPlan>> plan =
@@ -338,16 +351,12 @@ absl::StatusOr<std::optional<ClusterPlan>> ClusterModel::ReservePlan(ActivePlan*
                         : memory.ReserveUnlessItStays(WishFor(hosts), in_use->plan.Use(), stays);
   if (plan.ok() && !*plan) return plan;
   if (plan.ok()) context_->memory_changed();
-  std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
   if (!plan.ok()) {
+    std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
     left_out.insert(left_out.begin(), std::string(plan.status().message()));
     return absl::Status(plan.status().code(), absl::StrJoin(left_out, "; "));
   }
-  std::vector<std::string>& explanation = (*plan)->plan.explanation;
-  std::move(left_out.begin(), left_out.end(), std::back_inserter(explanation));
-  if (keeper_.PlansByFiring()) {
-    explanation.push_back("Neurons are placed by how often they fire now, which is not what the profile says.");
-  }
+  (*plan)->plan.explanation = ReasonsFor(**plan);
   return plan;
 }
 

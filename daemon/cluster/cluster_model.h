@@ -110,6 +110,7 @@ class ClusterModel : public ServedModel {
   bool SpareGpus(const std::string& host);
   PlanWish WishFor(const std::vector<Roster::Host>& hosts) const;
   absl::StatusOr<ClusterPlan> TryPlan(const std::vector<Roster::Host>& hosts, Room room) const;
+  std::vector<std::string> ReasonsFor(const ClusterPlan& plan) const;
   absl::StatusOr<std::optional<ClusterPlan>> ReservePlan(ActivePlan* in_use,
                                                          const std::vector<Roster::Host>& hosts);
   absl::Status Replan();
