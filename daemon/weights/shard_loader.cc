@@ -76,7 +76,7 @@ std::vector<ShardStatus> ShardLoader::Statuses() const {
     ShardStatus status = job.status;
     if (job.held.share != nullptr) {
       for (const LocalDevice* device : job.held.share->locals())
-        status.devices.push_back(WorkDoneBy(*device, with_firing));
+        status.devices.push_back(WorkDoneBy(*device, with_firing && job.ready));
     }
     statuses.push_back(std::move(status));
   }

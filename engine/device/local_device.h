@@ -85,7 +85,7 @@ class LocalDevice : public Device {
   // After the last Add: takes what memory computing needs. RESOURCE_EXHAUSTED without.
   virtual absl::Status Prepare() { return absl::OkStatus(); }
 
-  // What it has seen of how often its neurons fire; only what it counts. Of any thread.
+  // What it has seen of how often its neurons fire; only what it counts. Of any thread once it is loaded.
   virtual std::vector<LayerFiring> firing() const { return {}; }
 
   // Whether it holds nothing.
