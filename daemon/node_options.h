@@ -9,6 +9,7 @@
 
 #include "daemon/capacity/device_option.h"
 #include "daemon/capacity/yielding.h"
+#include "engine/base/process_limits.h"
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
@@ -43,8 +44,8 @@ struct NodeOptions {
   bool use_every_host = false;           // gives every host a share even where that is slower
   uint32_t stages = 1;                   // hosts that lead consecutive layers each
   bool keep_attention = false;           // gives other hosts neurons only
-  // Bytes that this process may still take for the leader's weights; empty: what the system says.
-  std::function<uint64_t()> free_memory;
+  // Bytes that this process may still take for the leader's weights.
+  std::function<uint64_t()> free_memory = [] { return ReadProcessLimits().memory_free_bytes; };
 };
 
 }  // namespace hearth

@@ -14,10 +14,6 @@
 namespace hearth {
 namespace {
 
-std::string StateName(const google::protobuf::Message& message) {
-  return ToJson(message).at("state").get<std::string>();
-}
-
 double Percent(uint64_t part, uint64_t whole) {
   return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }
@@ -97,6 +93,10 @@ const char* ReasonText(v1::FinishReason reason) {
 }
 
 }  // namespace
+
+std::string StateName(const google::protobuf::Message& message) {
+  return ToJson(message).at("state").get<std::string>();
+}
 
 std::string ModelLine(const v1::ModelStatus& model) {
   std::string line = absl::StrCat(Printable(model.name()), "  ", StateName(model));

@@ -1,6 +1,8 @@
 #ifndef HEARTH_CLIENT_COMMAND_DISPLAY_H_
 #define HEARTH_CLIENT_COMMAND_DISPLAY_H_
 
+#include <google/protobuf/message.h>
+
 #include <cstdint>
 #include <string>
 
@@ -12,6 +14,9 @@
 namespace hearth {
 
 // What `hearth` shows to people; all pure. Several lines end with a line feed each, a single line has none.
+
+// The state of a host or a model: "alive", "loading".
+std::string StateName(const google::protobuf::Message& message);
 
 // One line about a model: name, state, progress, kind.
 std::string ModelLine(const v1::ModelStatus& model);

@@ -4,10 +4,12 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "client/command/display.h"
 #include "client/command/status_text.h"
 #include "client/library/bytes_text.h"
 #include "engine/base/printable.h"
@@ -25,32 +27,9 @@ std::string Bar(double used, double whole) {
                          100 * part);
 }
 
-std::string StateName(v1::HostState state) {
-  switch (state) {
-    case v1::HOST_STATE_ALIVE:
-      return "alive";
-    case v1::HOST_STATE_JOINING:
-      return "joining";
-    case v1::HOST_STATE_LOST:
-      return "LOST";
-    default:
-      return "unknown";
-  }
-}
-
-std::string StateName(v1::ModelState state) {
-  switch (state) {
-    case v1::MODEL_STATE_READY:
-      return "ready";
-    case v1::MODEL_STATE_LOADING:
-      return "loading";
-    case v1::MODEL_STATE_FAILED:
-      return "FAILED";
-    case v1::MODEL_STATE_UNLOADING:
-      return "unloading";
-    default:
-      return "unknown";
-  }
+// Loud where it is bad.
+std::string StateText(const google::protobuf::Message& message, bool is_bad) {
+  return is_bad ? absl::AsciiStrToUpper(StateName(message)) : StateName(message);
 }
 
 std::string SpeedOf(const v1::PlanStatus* plan) {
@@ -75,9 +54,9 @@ void AddModels(const TopLook& now, const TopLook* before, std::string& text) {
                         "TOK/S", "1 STREAM", "CONTEXT IN USE");
   for (const v1::ModelStatus& model : now.models.models()) {
     absl::StrAppendFormat(
-        &text, "%-24s %-9s %8d %8d %8s %10s  %s\n", Printable(model.name(), 24), StateName(model.state()),
-        model.requests_running(), model.requests_waiting(), RateOf(model, now, before),
-        SpeedOf(PlanOf(now.cluster, model.name())),
+        &text, "%-24s %-9s %8d %8d %8s %10s  %s\n", Printable(model.name(), 24),
+        StateText(model, model.state() == v1::MODEL_STATE_FAILED), model.requests_running(),
+        model.requests_waiting(), RateOf(model, now, before), SpeedOf(PlanOf(now.cluster, model.name())),
         Bar(static_cast<double>(model.kv_positions()), static_cast<double>(model.kv_positions_limit())));
   }
   if (now.models.models().empty()) text += "none; load one with `hearth load FILE.gguf`\n";
@@ -106,8 +85,8 @@ void AddHosts(const TopLook& now, const TopLook* before, std::string& text) {
   absl::StrAppendFormat(&text, "\n%-20s %-8s %-14s %-30s %10s %9s\n", "HOST", "STATE", "DEVICE", "WEIGHTS",
                         "READS", "AWAITED");
   for (const v1::HostStatus& host : now.cluster.hosts()) {
-    const std::string start =
-        absl::StrFormat("%-20s %-8s", Printable(host.name(), 20), StateName(host.state()));
+    const std::string start = absl::StrFormat("%-20s %-8s", Printable(host.name(), 20),
+                                              StateText(host, host.state() == v1::HOST_STATE_LOST));
     if (host.devices().empty()) absl::StrAppend(&text, start, "\n");
     for (int i = 0; i < host.devices_size(); ++i) {
       const v1::DeviceStatus& device = host.devices(i);

@@ -47,6 +47,21 @@ void AddRemoteWork(const ActivePlan::Remote& remote, uint64_t epoch, const Roste
   }
 }
 
+std::vector<LocalDevice*> LocalsOf(const ActivePlan& plan) {
+  return plan.local == nullptr ? std::vector<LocalDevice*>() : plan.local->locals();
+}
+
+// Calls fn(host, work) for each device of the plan's workers of whose work they have told.
+template <class Fn>
+void ForEachRemoteWork(const ActivePlan& plan, const std::vector<Roster::Host>& hosts, const Fn& fn) {
+  for (const ActivePlan::Remote& remote : plan.remotes) {
+    const Roster::Host* host = FindHost(hosts, remote.host);
+    const ShardStatus* status = host == nullptr ? nullptr : host->Shard(plan.epoch);
+    if (status == nullptr) continue;
+    for (const DeviceWork& work : status->devices) fn(remote.host, work);
+  }
+}
+
 // Bytes of weights that the host has for `former` and not for `plan`.
 uint64_t FreedBytes(const ActivePlan& former, const ActivePlan& plan, const std::string& host) {
   const auto units_of = [&](const ActivePlan& of) {
@@ -146,37 +161,23 @@ bool IsInTheWay(const ActivePlan& former, const ActivePlan& plan, const ShardPro
 
 void NoteSpeeds(const ActivePlan& plan, const std::vector<Roster::Host>& hosts,
                 DeviceSpeeds::Clock::time_point now, DeviceSpeeds& speeds) {
-  for (const LocalDevice* device :
-       plan.local == nullptr ? std::vector<LocalDevice*>() : plan.local->locals()) {
+  for (const LocalDevice* device : LocalsOf(plan)) {
     const DeviceCounters counters = device->counters();
     speeds.Note({plan.plan.cluster.hosts[0].name, device->name()}, plan.epoch, counters.single_row_bytes,
                 counters.single_row_ns, now);
   }
-  for (const ActivePlan::Remote& remote : plan.remotes) {
-    const Roster::Host* host = FindHost(hosts, remote.host);
-    const ShardStatus* status = host == nullptr ? nullptr : host->Shard(plan.epoch);
-    if (status == nullptr) continue;
-    for (const DeviceWork& work : status->devices) {
-      speeds.Note({remote.host, work.device}, plan.epoch, work.single_row_bytes, work.single_row_ns, now);
-    }
-  }
+  ForEachRemoteWork(plan, hosts, [&](const std::string& host, const DeviceWork& work) {
+    speeds.Note({host, work.device}, plan.epoch, work.single_row_bytes, work.single_row_ns, now);
+  });
 }
 
 std::vector<LayerFiring> FiringUnder(const ActivePlan& plan, const std::vector<Roster::Host>& hosts) {
   std::vector<LayerFiring> seen;
-  for (const LocalDevice* device :
-       plan.local == nullptr ? std::vector<LocalDevice*>() : plan.local->locals()) {
-    const std::vector<LayerFiring> own = device->firing();
-    seen.insert(seen.end(), own.begin(), own.end());
-  }
-  for (const ActivePlan::Remote& remote : plan.remotes) {
-    const Roster::Host* host = FindHost(hosts, remote.host);
-    const ShardStatus* status = host == nullptr ? nullptr : host->Shard(plan.epoch);
-    if (status == nullptr) continue;
-    for (const DeviceWork& work : status->devices) {
-      seen.insert(seen.end(), work.firing.begin(), work.firing.end());
-    }
-  }
+  const auto add = [&](const std::vector<LayerFiring>& more) {
+    seen.insert(seen.end(), more.begin(), more.end());
+  };
+  for (const LocalDevice* device : LocalsOf(plan)) add(device->firing());
+  ForEachRemoteWork(plan, hosts, [&](const std::string&, const DeviceWork& work) { add(work.firing); });
   return seen;
 }
 

@@ -14,7 +14,6 @@
 #include "daemon/planning/model_description.h"
 #include "engine/attention/kv_cache.h"
 #include "engine/base/check.h"
-#include "engine/base/process_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/gpu_device.h"
 
@@ -169,7 +168,6 @@ std::unique_ptr<PlanPreparer> ClusterModel::MakePreparer() {
   subject.catalog = catalog_.get();
   subject.devices = devices_.get();
   subject.free_memory = context_->options.free_memory;
-  if (!subject.free_memory) subject.free_memory = [] { return ReadProcessLimits().memory_free_bytes; };
   PlanPreparer::Hooks hooks;
   hooks.want = [this](std::shared_ptr<ActivePlan> plan) { SetPreparing(std::move(plan)); };
   hooks.progress = [this](const std::string& detail, uint64_t done, uint64_t total) {
@@ -349,14 +347,15 @@ absl::StatusOr<std::optional<ClusterPlan>> ClusterModel::ReservePlan(ActivePlan*
   absl::StatusOr<std::optional<ClusterPlan>> plan =
       in_use == nullptr ? memory.Reserve(WishFor(hosts), Room::kMade)
                         : memory.ReserveUnlessItStays(WishFor(hosts), in_use->plan.Use(), stays);
-  if (plan.ok() && !*plan) return plan;
-  if (plan.ok()) context_->memory_changed();
   if (!plan.ok()) {
     std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
     left_out.insert(left_out.begin(), std::string(plan.status().message()));
     return absl::Status(plan.status().code(), absl::StrJoin(left_out, "; "));
   }
-  (*plan)->plan.explanation = ReasonsFor(**plan);
+  if (*plan) {
+    context_->memory_changed();
+    (*plan)->plan.explanation = ReasonsFor(**plan);
+  }
   return plan;
 }
 

@@ -152,8 +152,8 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<Decoder> decoder_;
   PlanKeeper keeper_;
   std::unique_ptr<PlanPreparer> preparer_;
-  bool no_room_beside_ =
-      false;  // for the plan that could not be prepared, and there would be without the former
+  // For the plan that could not be prepared; there would be without the former one.
+  bool no_room_beside_ = false;
 
   ReuseRules reuse_;  // the scheduler's thread's
 
@@ -165,8 +165,8 @@ class ClusterModel : public ServedModel {
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);
   PlanSlots slots_ ABSL_GUARDED_BY(mutex_);
-  std::string given_up_
-      ABSL_GUARDED_BY(mutex_);  // why there is no plan until another one is loaded; empty: there is
+  // Why there is no plan until another one is loaded; empty: there is.
+  std::string given_up_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> lost_hosts_ ABSL_GUARDED_BY(mutex_);  // that the keeper has yet to hear of
   uint32_t steps_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
 };

@@ -76,7 +76,7 @@ class Coordinator : public ModelHost, public HostPauses {
   ClusterSnapshot Snapshot() const;
   HostView OwnHost() const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
-  // What the models besides this one hold of the devices' memory.
+  // What models hold of the devices' memory.
   HeldByModel Held() const;
   std::unique_ptr<Entry> TakeFailed(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NoSuchModel(const std::string& name) const;

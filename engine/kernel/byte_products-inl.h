@@ -72,20 +72,18 @@ template <int kByte>
 HWY_INLINE VI32 SignedByte(VI32 v) {
   return hn::ShiftRight<24>(kByte == 3 ? v : hn::ShiftLeft<24 - 8 * kByte>(v));
 }
-HWY_INLINE void AddQuad(VI32 w, const int8_t* a, VI32& sum) {
-  const I32 d;
-  const VI32 first = hn::Mul(SignedByte<0>(w), hn::Set(d, a[0]));
-  const VI32 second = hn::Mul(SignedByte<1>(w), hn::Set(d, a[1]));
-  const VI32 third = hn::Mul(SignedByte<2>(w), hn::Set(d, a[2]));
-  const VI32 fourth = hn::Mul(SignedByte<3>(w), hn::Set(d, a[3]));
+// The bytes of w times a[0] .. a[3].
+HWY_INLINE void AddBytes(VI32 w, const VI32 (&a)[4], VI32& sum) {
+  const VI32 first = hn::Mul(SignedByte<0>(w), a[0]), second = hn::Mul(SignedByte<1>(w), a[1]);
+  const VI32 third = hn::Mul(SignedByte<2>(w), a[2]), fourth = hn::Mul(SignedByte<3>(w), a[3]);
   sum = hn::Add(sum, hn::Add(hn::Add(first, second), hn::Add(third, fourth)));
 }
+HWY_INLINE void AddQuad(VI32 w, const int8_t* a, VI32& sum) {
+  const I32 d;
+  AddBytes(w, {hn::Set(d, a[0]), hn::Set(d, a[1]), hn::Set(d, a[2]), hn::Set(d, a[3])}, sum);
+}
 HWY_INLINE void AddQuads(VI32 w, VI32 a, VI32& sum) {
-  const VI32 first = hn::Mul(SignedByte<0>(w), SignedByte<0>(a));
-  const VI32 second = hn::Mul(SignedByte<1>(w), SignedByte<1>(a));
-  const VI32 third = hn::Mul(SignedByte<2>(w), SignedByte<2>(a));
-  const VI32 fourth = hn::Mul(SignedByte<3>(w), SignedByte<3>(a));
-  sum = hn::Add(sum, hn::Add(hn::Add(first, second), hn::Add(third, fourth)));
+  AddBytes(w, {SignedByte<0>(a), SignedByte<1>(a), SignedByte<2>(a), SignedByte<3>(a)}, sum);
 }
 #endif
 #endif

@@ -207,17 +207,23 @@ HWY_INLINE void AddPair(VI32 codes, const int32_t* p, VI32& sum) {
 }
 #endif
 
+// kLanes bytes of each of two neurons, as AddPair wants codes.
+template <class Byte>
+HWY_INLINE VI32 LoadPair(const uint8_t* first, const uint8_t* second) {
+  const hn::Rebind<Byte, I32> bytes;
+  VI32 low = hn::PromoteTo(I32(), LoadBytes(bytes, first));
+  if constexpr (std::is_signed_v<Byte>) low = hn::And(low, hn::Set(I32(), 0xffff));
+  return hn::Or(low, hn::ShiftLeft<16>(hn::PromoteTo(I32(), LoadBytes(bytes, second))));
+}
+
 // 32 columns of codes less kZero: 16 bytes, of which byte i holds code i below code 16 + i ...
 struct NibbleCodes {
   static constexpr size_t kBytes = 16;
   static constexpr int kZero = 8;
   static HWY_INLINE void Add(const uint8_t* first, const uint8_t* second, const int32_t* factors,
                              VI32* sums) {
-    const hn::Rebind<uint8_t, I32> bytes;
     Repeat<kRunVectors / 2>([&](auto v) HEARTH_INLINE_LAMBDA {
-      const VI32 low = hn::PromoteTo(I32(), LoadBytes(bytes, first + v * kLanes));
-      const VI32 high = hn::PromoteTo(I32(), LoadBytes(bytes, second + v * kLanes));
-      const VI32 pairs = hn::Or(low, hn::ShiftLeft<16>(high));
+      const VI32 pairs = LoadPair<uint8_t>(first + v * kLanes, second + v * kLanes);
       AddPair(hn::And(pairs, hn::Set(I32(), 0x000f000f)), factors, sums[v]);
       AddPair(hn::And(pairs, hn::Set(I32(), 0x00f000f0)), factors, sums[v + kRunVectors / 2]);
     });
@@ -233,11 +239,8 @@ struct ByteCodes {
   static constexpr int kZero = 0;
   static HWY_INLINE void Add(const uint8_t* first, const uint8_t* second, const int32_t* factors,
                              VI32* sums) {
-    const hn::Rebind<int8_t, I32> bytes;
     Repeat<kRunVectors>([&](auto v) HEARTH_INLINE_LAMBDA {
-      const VI32 low = hn::PromoteTo(I32(), LoadBytes(bytes, first + v * kLanes));
-      const VI32 high = hn::PromoteTo(I32(), LoadBytes(bytes, second + v * kLanes));
-      AddPair(hn::Or(hn::And(low, hn::Set(I32(), 0xffff)), hn::ShiftLeft<16>(high)), factors, sums[v]);
+      AddPair(LoadPair<int8_t>(first + v * kLanes, second + v * kLanes), factors, sums[v]);
     });
   }
   static HWY_INLINE VI32 SumOf(size_t, VI32 sum) { return sum; }
@@ -247,9 +250,9 @@ struct ByteCodes {
 constexpr size_t kRunsTogether = kLanes == 16 ? 8 : kLanes == 8 ? 2 : 1;
 constexpr size_t kRowsTogether = 16;
 
-// What the rows of codes of the neurons [first, last), which are few, add: sums of codes times factors for
-// kRuns runs. Codes begin `offset` bytes from a row's start; the factors of the pair p of neurons for the run
-// r stand at factors[p * stride + r * run_stride], that of a neuron without another one is 0.
+// Adds codes times factors of `pairs` pairs of rows, which are few, to the sums of kRuns runs. The runs'
+// codes begin `offset` bytes from a row's start; the factors of pair p for run r stand at factors[p * stride
+// + r * run_stride], that of a row which only fills its pair is 0.
 template <class Codes, size_t kRuns>
 HWY_INLINE void SumCodes(const uint8_t* const* rows, size_t pairs, size_t offset, const int32_t* factors,
                          size_t stride, size_t run_stride, VI32* sums) {

@@ -12,6 +12,7 @@
 #include "engine/base/checked.h"
 #include "engine/base/status_macros.h"
 #include "engine/kernel/down_kernel.h"
+#include "engine/kernel/row_writer.h"
 #include "engine/kernel/scratch.h"
 #include "engine/kernel/turned_rows.h"
 
@@ -51,16 +52,7 @@ absl::StatusOr<DownRows> DownRows::ByNeuron(TensorType type, size_t neurons, siz
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, n_embd));
   DownRows down = ViewByNeuron(type, neurons, n_embd, nullptr, 0, arithmetic);
   HEARTH_ASSIGN_OR_RETURN(down.rows_, AllocateRows(neurons, row_bytes));
-  const DownRowForm form(type, n_embd, arithmetic);
-  constexpr size_t kRowsPerPiece = 64;
-  std::vector<Scratch<uint8_t>> buffers(static_cast<size_t>(pool.threads()));
-  pool.ParallelFor(neurons, kRowsPerPiece, [&](size_t begin, size_t end, int thread) {
-    uint8_t* out = down.rows_.data() + begin * row_bytes;
-    if (!form.sums_codes()) return read(begin, end - begin, out);
-    uint8_t* buffer = buffers[static_cast<size_t>(thread)].Reserve((end - begin) * row_bytes);
-    read(begin, end - begin, buffer);
-    for (size_t r = 0; r < end - begin; ++r) form.Write(buffer + r * row_bytes, out + r * row_bytes);
-  });
+  WriteRows(DownRowForm(type, n_embd, arithmetic), neurons, read, pool, down.rows_.data());
   return down;
 }
 

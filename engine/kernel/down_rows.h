@@ -30,8 +30,9 @@ class DownRowForm {
 
   // Bytes of a row, in the file and here.
   size_t bytes() const { return bytes_; }
-  // Whether its codes are summed.
+  // Whether its codes are summed; if not, both are the same.
   bool sums_codes() const { return sums_codes_; }
+  bool is_files() const { return !sums_codes_; }
   void Write(const uint8_t* row, uint8_t* out) const;
 
  private:

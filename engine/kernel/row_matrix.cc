@@ -13,7 +13,7 @@
 #include "engine/kernel/panels.h"
 #include "engine/kernel/quant_pack.h"
 #include "engine/kernel/row_panels.h"
-#include "engine/kernel/scratch.h"
+#include "engine/kernel/row_writer.h"
 
 namespace hearth {
 namespace {
@@ -95,17 +95,7 @@ absl::StatusOr<RowMatrix> RowMatrix::PackRows(TensorType type, size_t rows, size
   const std::optional<size_t> bytes = CheckedMul<size_t>(rows, row_bytes);
   if (!bytes) return absl::ResourceExhaustedError("a matrix too large for the address space");
   HEARTH_ASSIGN_OR_RETURN(matrix.memory_, WeightMemory::Allocate(*bytes));
-  const RowForm form(type, cols, arithmetic);
-  // Rows go through a small buffer, one per thread.
-  std::vector<Scratch<uint8_t>> buffers(static_cast<size_t>(pool.threads()));
-  pool.ParallelFor(PanelCount(rows), 1, [&](size_t begin, size_t end, int thread) {
-    const size_t first = begin * kPanelRows, count = std::min(end * kPanelRows, rows) - first;
-    uint8_t* out = matrix.memory_.data() + first * row_bytes;
-    if (form.is_files()) return read(first, count, out);
-    uint8_t* buffer = buffers[static_cast<size_t>(thread)].Reserve(count * row_bytes);
-    read(first, count, buffer);
-    for (size_t r = 0; r < count; ++r) form.Write(buffer + r * row_bytes, out + r * row_bytes);
-  });
+  WriteRows(RowForm(type, cols, arithmetic), rows, read, pool, matrix.memory_.data());
   return matrix;
 }
 
