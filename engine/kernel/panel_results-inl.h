@@ -24,13 +24,19 @@ class PanelResults {
  public:
   PanelResults(const PanelTask& task, size_t first_panel, size_t panels, size_t first_token, size_t tokens)
       : task_(task), first_panel_(first_panel), panels_(panels), first_token_(first_token), tokens_(tokens) {
-    if (task.out == nullptr) std::fill_n(fixed_, panels * tokens * kPanelRows, 0);
+    if (fixed_point()) std::fill_n(fixed_, panels * tokens * kPanelRows, 0);
   }
 
-  // Takes the sums of one group of columns: those of 16 rows, for panel and token counted from the first ones.
+  HWY_INLINE bool fixed_point() const { return task_.out == nullptr; }
+
+  // Where the fixed-point sums of 16 rows, for the first token, are added up.
+  HWY_INLINE int64_t* FixedSums(size_t panel) { return fixed_ + panel * tokens_ * kPanelRows; }
+
+  // Takes the sums of one group of columns: those of 16 rows, for panel and token counted from the first
+  // ones.
   HWY_INLINE void Add(size_t panel, size_t token, const float* sums) {
-    if (task_.out == nullptr) {
-      AddFixedPoints(sums, kPanelRows, fixed_ + (panel * tokens_ + token) * kPanelRows);
+    if (fixed_point()) {
+      AddFixedPoints(sums, kPanelRows, FixedSums(panel) + token * kPanelRows);
       return;
     }
     const size_t row = (first_panel_ + panel) * kPanelRows;
@@ -44,7 +50,7 @@ class PanelResults {
 
   // After all groups.
   void Deliver() const {
-    if (task_.out != nullptr) return;
+    if (!fixed_point()) return;
     for (size_t p = 0; p < panels_; ++p) {
       const size_t row = (first_panel_ + p) * kPanelRows, rows = RowsFrom(row);
       for (size_t t = 0; t < tokens_; ++t) {

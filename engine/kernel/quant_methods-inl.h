@@ -132,7 +132,28 @@ class VectorMethod {
     }
   }
 
-  // The same for one token, of whose first `units` units of the strip the products of codes are known:
+  // Whether MultiplyGroups takes these tokens.
+  HWY_INLINE static bool TakesGroups(const TokenRange& x) { return x.blocks.rows == 1; }
+
+  // Multiplies the whole strip where several groups end in it: behind every unit whose bit of `complete` is
+  // set the totals are added to fixed_sums, for 16 rows, and begin anew.
+  HWY_NOINLINE void MultiplyGroups(const TokenRange& x, const Strip& strip, uint32_t complete, float* totals,
+                                   int64_t* fixed_sums) const {
+    const UnitOfTokens first = UnitOf<Format>(x.blocks, strip.first_unit, 0);
+    for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
+      VF32 total = hn::Load(F32(), totals + lane);
+      HEARTH_KEEP_LOOP
+      for (size_t unit = 0; unit < strip.units; ++unit) {
+        total = AddUnitOfToken(first, strip, unit, lane, total);
+        if ((complete >> unit & 1) == 0) continue;
+        AddFixedPoints(total, fixed_sums + lane);
+        total = hn::Zero(F32());
+      }
+      hn::Store(total, F32(), totals + lane);
+    }
+  }
+
+  // Multiply for one token, of whose first `units` units of the strip the products of codes are known:
   // kBlocks numbers for each unit, (units, kBlocks, kPanelRows), whose sum that is.
   template <size_t kBlocks>
   HWY_INLINE void AddSums(const Activations::Blocks& x, size_t token, size_t first_unit, size_t units,
@@ -164,16 +185,20 @@ class VectorMethod {
     for (size_t lane = 0; lane < kPanelRows; lane += kLanes) {
       VF32 total = hn::Load(F32(), totals + lane);
       HEARTH_KEEP_LOOP
-      for (size_t unit = begin; unit < end; ++unit) {
-        if (wants_prefetch_) Prefetch<Format>(strip, unit);
-        VI32 quads[kQuads];
-        LoadQuads<Format>(strip.packed, strip.units, unit, lane, quads);
-        const UnitOfTokens x = {first.codes + unit * kUnitCols, first.scales + unit,
-                                first.minus_sums + kParts * unit, first.scaled_sums + kParts * unit, 1};
-        total = AddUnit(quads, unit, lane, TokenUnit<Format>(x, 0), total);
-      }
+      for (size_t unit = begin; unit < end; ++unit) total = AddUnitOfToken(first, strip, unit, lane, total);
       hn::Store(total, F32(), totals + lane);
     }
+  }
+
+  // AddUnit for a unit of the strip and a single token, whose units follow `first`.
+  HWY_INLINE VF32 AddUnitOfToken(const UnitOfTokens& first, const Strip& strip, size_t unit, size_t lane,
+                                 VF32 total) const {
+    if (wants_prefetch_) Prefetch<Format>(strip, unit);
+    VI32 quads[kQuads];
+    LoadQuads<Format>(strip.packed, strip.units, unit, lane, quads);
+    const UnitOfTokens x = {first.codes + unit * kUnitCols, first.scales + unit,
+                            first.minus_sums + kParts * unit, first.scaled_sums + kParts * unit, 1};
+    return AddUnit(quads, unit, lane, TokenUnit<Format>(x, 0), total);
   }
 
   // The codes of a unit stay in registers.
@@ -252,6 +277,9 @@ class TileMethod {
   HWY_INLINE void Prepare(const Strip& strip) {
     ExpandStrip<Format, true>(strip.packed, strip.units, expanded_);
   }
+
+  HWY_INLINE static bool TakesGroups(const TokenRange&) { return false; }
+  HWY_INLINE void MultiplyGroups(const TokenRange&, const Strip&, uint32_t, float*, int64_t*) const {}
 
   // Adds the strip's products for tokens [begin, end) of x to their sums.
   HWY_INLINE void Multiply(const TokenRange& x, const Strip& strip, size_t begin, size_t end,

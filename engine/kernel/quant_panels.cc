@@ -2,9 +2,11 @@
 // in float32, always in the order of the columns.
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/types/span.h"
 #include "engine/kernel/matrix_tiles.h"
 #include "engine/kernel/panels.h"
 #include "engine/kernel/simd_targets.h"
@@ -44,36 +46,58 @@ HWY_INLINE Strip StripOf(const Part& part, const StripGroup& layout, size_t pane
           .first_unit = first_unit};
 }
 
+// Goes through the ends of groups strip by strip.
+class GroupEnds {
+ public:
+  explicit GroupEnds(absl::Span<const uint32_t> ends) : next_(ends.begin()), last_(ends.end()) {}
+
+  // Bit u: sums are complete with unit u of the strip that follows. Groups without columns have nothing to
+  // add.
+  uint32_t Next(size_t units) {
+    uint32_t complete = 0;
+    for (; next_ != last_ && *next_ <= (first_unit_ + units) * kUnitCols; ++next_) {
+      const size_t end = *next_ / kUnitCols;
+      if (end > first_unit_) complete |= uint32_t{1} << (end - first_unit_ - 1);
+    }
+    first_unit_ += units;
+    return complete;
+  }
+
+ private:
+  const uint32_t* next_;  // the first group whose sums are not complete
+  const uint32_t* const last_;
+  size_t first_unit_ = 0;  // of the strip that follows
+};
+
 // Walks through the columns strip by strip and delivers the totals wherever a group ends.
 template <class Method>
 void MultiplyPart(const Part& part, Method& method) {
   const PanelTask& task = part.task;
   const StripGroup layout(task.weights->storage(), task.weights->rows(), task.weights->cols(),
                           part.first_panel);
+  const TokenRange tokens{*task.blocks, part.first, part.tokens};
   PanelResults<kTokenTile> results(task, part.first_panel, part.panels, part.first, part.tokens);
   std::fill_n(part.totals, part.panels * part.panel_totals, 0.0f);
-  const uint32_t* group = task.group_ends.begin();  // the first whose sums are not complete
-  while (*group == 0) ++group;
+  GroupEnds ends(task.group_ends);
   for (size_t i = 0; i <= layout.last_strip; ++i) {
-    const uint32_t* next = group;
+    const uint32_t complete = ends.Next(StripOf(part, layout, 0, i).units);
     for (size_t p = 0; p < part.panels; ++p) {
       const Strip strip = StripOf(part, layout, p, i);
       float* totals = part.totals + p * part.panel_totals;
       method.Prepare(strip);
-      next = group;
-      for (size_t unit = 0; unit < strip.units;) {
-        const size_t group_end = *next / kUnitCols - strip.first_unit;
-        const size_t end = std::min(strip.units, group_end);
-        method.Multiply({*task.blocks, part.first, part.tokens}, strip, unit, end, totals);
-        unit = end;
-        if (end < group_end) break;
+      if (std::popcount(complete) > 1 && results.fixed_point() && method.TakesGroups(tokens)) {
+        method.MultiplyGroups(tokens, strip, complete, totals, results.FixedSums(p));
+        continue;
+      }
+      for (size_t unit = 0, end; unit < strip.units; unit = end) {
+        const uint32_t left = complete >> unit;
+        end = left == 0 ? strip.units : unit + std::countr_zero(left) + 1;
+        method.Multiply(tokens, strip, unit, end, totals);
+        if (left == 0) break;
         for (size_t t = 0; t < part.tokens; ++t) results.Add(p, t, totals + t * kPanelRows);
         std::fill_n(totals, part.tokens * kPanelRows, 0.0f);
-        // Groups without columns have nothing to add.
-        for (const uint32_t done = *next; next != task.group_ends.end() && *next == done;) ++next;
       }
     }
-    group = next;
   }
   results.Deliver();
 }

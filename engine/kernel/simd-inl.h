@@ -186,6 +186,22 @@ HWY_INLINE void AddFixedPoints(const float* values, size_t count, int64_t* sums)
   for (; i < count; ++i) sums[i] = AddFixedPoint(sums[i], ToFixedPoint(values[i]));
 }
 
+// The same for kLanes values.
+HWY_INLINE void AddFixedPoints(VF32 values, int64_t* sums) {
+#if HWY_TARGET <= HWY_AVX3
+  const __m512 scaled = _mm512_mul_ps(values.raw, _mm512_set1_ps(kFixedPointScale));
+  const auto add = [&](__m256 half, int64_t* to) HEARTH_INLINE_LAMBDA {
+    _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), _mm512_cvtps_epi64(half)));
+  };
+  add(_mm512_castps512_ps256(scaled), sums);
+  add(_mm512_extractf32x8_ps(scaled, 1), sums + 8);
+#else
+  HWY_ALIGN float in_memory[kLanes];
+  hn::Store(values, F32(), in_memory);
+  AddFixedPoints(in_memory, kLanes, sums);
+#endif
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace hearth
