@@ -111,6 +111,11 @@ std::string ModelLine(const v1::ModelStatus& model) {
   return line;
 }
 
+std::string SparsityLine(const v1::ModelStatus& model) {
+  if (model.sparsity_why().empty()) return "";
+  return absl::StrCat(Printable(model.sparsity()), ": ", Printable(model.sparsity_why()));
+}
+
 std::string LoadingText(const v1::ModelStatus& model) {
   std::vector<std::string> parts;
   if (model.bytes_total() > 0) {
@@ -134,8 +139,8 @@ std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsRe
   text += "Models\n";
   for (const v1::ModelStatus& model : models.models()) {
     absl::StrAppend(&text, "  ", ModelLine(model), "\n");
-    if (model.sparsity_why().empty()) continue;
-    absl::StrAppend(&text, "    ", Printable(model.sparsity()), ": ", Printable(model.sparsity_why()), "\n");
+    if (const std::string line = SparsityLine(model); !line.empty())
+      absl::StrAppend(&text, "    ", line, "\n");
   }
   if (models.models_size() == 0) text += "  none; load one with `hearth load FILE.gguf`\n";
   std::string firing;

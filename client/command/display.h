@@ -21,6 +21,9 @@ std::string StateName(const google::protobuf::Message& message);
 // One line about a model: name, state, progress, kind.
 std::string ModelLine(const v1::ModelStatus& model);
 
+// What the model's tokens are computed of, and why: "exact: ReLU leaves neurons silent". Empty: not known.
+std::string SparsityLine(const v1::ModelStatus& model);
+
 // What stands behind a progress bar: "1.6 GiB of 4.0 GiB  sending weights".
 std::string LoadingText(const v1::ModelStatus& model);
 

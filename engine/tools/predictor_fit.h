@@ -55,6 +55,9 @@ TensorType PredictorType(uint32_t cols);
 // add follows from its score; it is computed where that is worth more than a limit that all neurons of the
 // layer share, found on held-out text so that lost_mass is met. The rank is the one with which the fewest
 // bytes are read; nullopt where none reads fewer than computing the gate does. Deterministic.
+// Signs were tried as well, scores being how many signs of x and of a gate's row agree (an eighth of a byte per
+// value): for the same lost_mass they keep 2 to 5 times as many neurons and read 1.3 to 1.9 times as many bytes
+// in each of the nine layers of two trained models, 192 and 128 wide.
 // INVALID_ARGUMENT for inputs that are not finite.
 absl::StatusOr<std::optional<Predictor>> FitPredictor(const PredictorTask& task,
                                                       const PredictorOptions& options);

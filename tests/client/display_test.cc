@@ -43,6 +43,14 @@ TEST(ModelLineTest, FailedModelSaysWhy) {
   EXPECT_EQ(ModelLine(model), "demo  failed: 3 GiB are missing");
 }
 
+TEST(SparsityLineTest, SaysWhatIsComputedAndWhy) {
+  v1::ModelStatus model;
+  model.set_sparsity("exact");
+  EXPECT_EQ(SparsityLine(model), "");
+  model.set_sparsity_why("ReLU leaves neurons silent");
+  EXPECT_EQ(SparsityLine(model), "exact: ReLU leaves neurons silent");
+}
+
 v1::ClusterStatus TwoHosts() {
   v1::ClusterStatus cluster;
   v1::HostStatus* a = cluster.add_hosts();
