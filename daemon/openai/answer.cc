@@ -57,8 +57,11 @@ void AnswerFrame::Take(size_t choice, const v1::GenerateResponse& event) {
     if (choice % choices_per_prompt_ == 0) prompt_tokens_ += event.started().prompt_tokens();
   }
   if (!event.has_finished()) return;
-  generated_tokens_ += event.finished().usage().generated_tokens();
-  if (choice % choices_per_prompt_ == 0) cached_tokens_ += event.finished().usage().cached_tokens();
+  const v1::Usage& usage = event.finished().usage();
+  generated_tokens_ += usage.generated_tokens();
+  accepted_tokens_ += usage.accepted_draft_tokens();
+  rejected_tokens_ += usage.drafted_tokens() - usage.accepted_draft_tokens();
+  if (choice % choices_per_prompt_ == 0) cached_tokens_ += usage.cached_tokens();
 }
 
 ordered_json AnswerFrame::Head(const char* object) const {
@@ -66,10 +69,13 @@ ordered_json AnswerFrame::Head(const char* object) const {
 }
 
 ordered_json AnswerFrame::Usage() const {
-  return {{"prompt_tokens", prompt_tokens_},
-          {"completion_tokens", generated_tokens_},
-          {"total_tokens", prompt_tokens_ + generated_tokens_},
-          {"prompt_tokens_details", {{"cached_tokens", cached_tokens_}}}};
+  return {
+      {"prompt_tokens", prompt_tokens_},
+      {"completion_tokens", generated_tokens_},
+      {"total_tokens", prompt_tokens_ + generated_tokens_},
+      {"prompt_tokens_details", {{"cached_tokens", cached_tokens_}}},
+      {"completion_tokens_details",
+       {{"accepted_prediction_tokens", accepted_tokens_}, {"rejected_prediction_tokens", rejected_tokens_}}}};
 }
 
 std::string AnswerFrame::Chunk(const char* object, ordered_json choice) const {

@@ -56,6 +56,7 @@ class AnswerFrame {
   std::string model_;
   uint64_t prompt_tokens_ = 0;
   uint64_t cached_tokens_ = 0;
+  uint64_t accepted_tokens_ = 0, rejected_tokens_ = 0;  // guessed and computed ahead: right, wrong
   uint64_t generated_tokens_ = 0;
 };
 

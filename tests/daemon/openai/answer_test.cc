@@ -37,6 +37,8 @@ v1::GenerateResponse Finished(v1::FinishReason reason, uint32_t tokens = 2) {
   event.mutable_finished()->set_reason(reason);
   event.mutable_finished()->mutable_usage()->set_generated_tokens(tokens);
   event.mutable_finished()->mutable_usage()->set_cached_tokens(1);
+  event.mutable_finished()->mutable_usage()->set_drafted_tokens(5);
+  event.mutable_finished()->mutable_usage()->set_accepted_draft_tokens(2);
   return event;
 }
 
@@ -49,7 +51,8 @@ TEST(CompletionAnswerTest, WholeAnswerHasTextReasonAndUsage) {
       answer.Whole(),
       R"({"id":"cmpl-1","object":"text_completion","created":12,"model":"m","choices":[{"text":"ab","index":0,)"
       R"("logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,)"
-      R"("total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}}})");
+      R"("total_tokens":5,"prompt_tokens_details":{"cached_tokens":1},)"
+      R"("completion_tokens_details":{"accepted_prediction_tokens":2,"rejected_prediction_tokens":3}}})");
 }
 
 TEST(CompletionAnswerTest, StreamHasAChunkForEachTextAndOneForTheReason) {
@@ -130,11 +133,13 @@ TEST(ChatAnswerTest, WholeAnswerIsAMessageOfTheAssistant) {
   for (const auto& event : {Started(), Delta("a"), Delta("b"), Finished(v1::FINISH_REASON_STOP_TOKEN)}) {
     EXPECT_EQ(answer.Take(0, event), "");
   }
-  EXPECT_EQ(answer.Whole(),
-            R"({"id":"chatcmpl-1","object":"chat.completion","created":12,"model":"m","choices":[{"index":0,)"
-            R"("message":{"role":"assistant","content":"ab","refusal":null},"logprobs":null,)"
-            R"("finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,)"
-            R"("total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}}})");
+  EXPECT_EQ(
+      answer.Whole(),
+      R"({"id":"chatcmpl-1","object":"chat.completion","created":12,"model":"m","choices":[{"index":0,)"
+      R"("message":{"role":"assistant","content":"ab","refusal":null},"logprobs":null,)"
+      R"("finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,)"
+      R"("total_tokens":5,"prompt_tokens_details":{"cached_tokens":1},)"
+      R"("completion_tokens_details":{"accepted_prediction_tokens":2,"rejected_prediction_tokens":3}}})");
 }
 
 TEST(ChatAnswerTest, StreamNamesTheRoleOnceAndEndsWithAnEmptyDelta) {
