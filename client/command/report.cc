@@ -132,12 +132,7 @@ std::string ReportText(const SystemView& view, const absl::StatusOr<v1::ListMode
 
 absl::Status RunReport(Client& client, const DoctorOptions& options, const std::string& http,
                        const std::string& path, bool json) {
-  if (absl::Status status = OutputFile::Check(path, Replace::kNever); absl::IsAlreadyExists(status)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(Printable(path, kMaxPathBytes), " is there already; choose another name"));
-  } else if (!status.ok()) {
-    return status;
-  }
+  if (absl::Status status = OutputFile::Check(path, Replace::kNever); !status.ok()) return status;
   const SystemView view = LookAround(client, options);
   const auto models = client.ListModels();
   PrivateWords words;

@@ -4,6 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,14 +34,14 @@ bool ShardsDiffer(const WorkerReport& a, const WorkerReport& b) {
 
 // What a report leaves out of what devices have seen stays as it was.
 void KeepFiring(WorkerReport& before, WorkerReport& now) {
+  std::map<std::pair<uint64_t, std::string>, DeviceWork*> known;  // by epoch and device
+  for (ShardStatus& shard : before.shards) {
+    for (DeviceWork& work : shard.devices) known.emplace(std::pair(shard.epoch, work.device), &work);
+  }
   for (ShardStatus& shard : now.shards) {
-    for (ShardStatus& former : before.shards) {
-      if (former.epoch != shard.epoch) continue;
-      for (DeviceWork& work : shard.devices) {
-        const auto same = std::find_if(former.devices.begin(), former.devices.end(),
-                                       [&](const DeviceWork& other) { return other.device == work.device; });
-        if (work.firing.empty() && same != former.devices.end()) work.firing = std::move(same->firing);
-      }
+    for (DeviceWork& work : shard.devices) {
+      const auto same = known.find({shard.epoch, work.device});
+      if (work.firing.empty() && same != known.end()) work.firing = std::move(same->second->firing);
     }
   }
 }

@@ -176,7 +176,8 @@ bool UsesIntegers(const Session& session) {
 std::string DiskText(const nlohmann::json& disk) {
   const auto number = [&](const char* name) { return disk[name].get<double>(); };
   return absl::StrFormat(
-      "disk    %.1f %% of the neurons that fire were in memory; %.0f reads, %.1f MB and %.1f ms of waiting per token\n",
+      "disk    %.1f %% of the neurons that fire were in memory; %.0f reads, %.1f MB and %.1f ms of waiting "
+      "per token\n",
       100 * number("hit_rate"), number("reads_per_token"), number("bytes_read_per_token") / 1e6,
       1e3 * number("wait_seconds_per_token"));
 }

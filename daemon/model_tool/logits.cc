@@ -19,14 +19,13 @@ struct LogitsFlags {
   ModelFlags model;
   std::vector<TokenId> tokens;
   std::string out;
-  bool force = false;
+  Replace replace = Replace::kIfForced;
 };
 
 absl::Status Logits(const LogitsFlags& flags) {
   const std::vector<TokenId>& tokens = flags.tokens;
-  const Replace replace = flags.force ? Replace::kRegularFile : Replace::kNever;
   HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(flags.out, flags.model.path));
-  HEARTH_RETURN_IF_ERROR(OutputFile::Check(flags.out, replace));
+  HEARTH_RETURN_IF_ERROR(OutputFile::Check(flags.out, flags.replace));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Open(flags.model, tokens.size()));
   const size_t vocab = session->vocab_size();
   HEARTH_RETURN_IF_ERROR(CheckTokenIds(tokens, session->vocab_size()));
@@ -35,7 +34,7 @@ absl::Status Logits(const LogitsFlags& flags) {
     std::copy(logits.begin(), logits.end(), all.begin() + static_cast<ptrdiff_t>(index * vocab));
     return absl::OkStatus();
   }));
-  HEARTH_RETURN_IF_ERROR(WriteNpy(flags.out, tokens.size(), vocab, all, replace));
+  HEARTH_RETURN_IF_ERROR(WriteNpy(flags.out, tokens.size(), vocab, all, flags.replace));
   if (flags.model.json) {
     return PrintJson({{"tokens", tokens.size()}, {"vocab", vocab}, {"out", flags.out}});
   }
@@ -50,7 +49,7 @@ void AddLogits(CLI::App& app, Job& job) {
   AddModelFlags(*command, flags->model);
   AddTokensFlag(*command, flags->tokens, "token ids, for example 1,2,3")->required();
   command->add_option("--out", flags->out, "the file to write: float32 [tokens, vocab]")->required();
-  command->add_flag("--force", flags->force, "replace the file where it exists");
+  AddForceFlag(*command, flags->replace);
   command->callback([flags, &job] { job = [flags] { return Logits(*flags); }; });
 }
 

@@ -80,6 +80,11 @@ void AddThreadsFlag(CLI::App& command, int& threads) {
       "threads; as many as cores unless given", 1, static_cast<uint32_t>(MostThreads()));
 }
 
+void AddForceFlag(CLI::App& command, Replace& replace) {
+  command.add_flag_callback(
+      "--force", [&replace] { replace = Replace::kRegularFile; }, "replace what exists already");
+}
+
 void AddProfileFlag(CLI::App& command, std::string& path) {
   command.add_option(
       "--profile", path,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/base/output_file.h"
 #include "engine/file/gguf.h"
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
@@ -44,6 +45,9 @@ int MostThreads();
 
 // --threads: 1 to MostThreads.
 void AddThreadsFlag(CLI::App& command, int& threads);
+
+// --force: what exists may be replaced. `replace` is kIfForced without it.
+void AddForceFlag(CLI::App& command, Replace& replace);
 
 // --profile: see FindProfile.
 void AddProfileFlag(CLI::App& command, std::string& path);

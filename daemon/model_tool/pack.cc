@@ -25,14 +25,12 @@ struct PackFlags {
   std::string input;
   std::string output;
   PackOptions options;
-  bool force = false;
   bool json = false;
 };
 
 absl::Status PackModel(const PackFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
   PackOptions options = flags.options;
-  if (flags.force) options.replace = Replace::kRegularFile;
   ProgressLine progress;
   options.progress = [&](uint64_t done, uint64_t all) {
     progress.Show(done, all, absl::StrCat(FormatBytes(done), " of ", FormatBytes(all)));
@@ -63,7 +61,7 @@ void AddPack(CLI::App& app, Job& job) {
   command->add_option("output", flags->output, "the file to write")->required();
   AddProfileFlag(*command, flags->options.profile_path);
   AddThreadsFlag(*command, flags->options.threads);
-  command->add_flag("--force", flags->force, "replace the output file where it exists");
+  AddForceFlag(*command, flags->options.replace);
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &job] { job = [flags] { return PackModel(*flags); }; });
 }

@@ -55,11 +55,10 @@ struct ProfileFlags {
   bool predictor = false;
   double lost_mass = 0.02;
   uint64_t predictor_tokens = 8192;
-  bool force = false;
+  Replace replace = Replace::kIfForced;
   bool json = false;
 
   std::string out() const { return out_path.empty() ? ProfilePathOf(model_path) : out_path; }
-  Replace replace() const { return force ? Replace::kRegularFile : Replace::kNever; }
 };
 
 // What would only be found out at the end is asked before the work.
@@ -69,7 +68,7 @@ absl::Status CheckOutputs(const ProfileFlags& flags) {
     for (const std::string& read : {flags.model_path, flags.text_path, flags.from_path}) {
       if (!read.empty()) HEARTH_RETURN_IF_ERROR(OutputFile::CheckIsNot(path, read));
     }
-    HEARTH_RETURN_IF_ERROR(OutputFile::Check(path, flags.replace()));
+    HEARTH_RETURN_IF_ERROR(OutputFile::Check(path, flags.replace));
   }
   return absl::OkStatus();
 }
@@ -202,7 +201,7 @@ absl::Status WritePicture(const ProfileFlags& flags, uint64_t tokens, const Shar
   for (const std::vector<float>& layer : shares) orders.push_back(OrderByFiring(layer));
   const std::string name = flags.model_path.substr(flags.model_path.find_last_of('/') + 1);
   const std::string title = absl::StrCat(name, ": how often neurons fire, ", tokens, " tokens");
-  return WriteFile(flags.svg_path, ProfilePicture(title, orders), flags.replace());
+  return WriteFile(flags.svg_path, ProfilePicture(title, orders), flags.replace);
 }
 
 // Everything that is learned from the text.
@@ -250,7 +249,7 @@ absl::Status Finish(const ProfileFlags& flags, const GgufFile& model, const std:
   DescribeProfile(model, learned.tokens, learned.shares, writer);
   for (const auto& [layer, predictor] : learned.predictors) AddPredictor(layer, predictor, writer);
   HEARTH_RETURN_IF_ERROR(model.CheckUnchanged());
-  HEARTH_RETURN_IF_ERROR(writer.Write(flags.out(), flags.replace()));
+  HEARTH_RETURN_IF_ERROR(writer.Write(flags.out(), flags.replace));
   HEARTH_RETURN_IF_ERROR(WritePicture(flags, learned.tokens, learned.shares));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return PrintResults(flags, learned.tokens, seconds, Summarize(layers, learned.shares, learned.predictors));
@@ -334,7 +333,7 @@ void AddProfile(CLI::App& app, Job& job) {
   AddWholeNumber(*command, "--predictor-tokens", flags->predictor_tokens,
                  "tokens of the text that predictors are made from and tried on", uint64_t{64},
                  uint64_t{1} << 20);
-  command->add_flag("--force", flags->force, "replace files that exist");
+  AddForceFlag(*command, flags->replace);
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &job] { job = [flags] { return ProfileModel(*flags); }; });
 }

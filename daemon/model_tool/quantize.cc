@@ -23,7 +23,6 @@ struct QuantizeFlags {
   std::string output;
   std::string type;
   QuantizeOptions options;
-  bool force = false;
   bool json = false;
 };
 
@@ -34,7 +33,6 @@ absl::Status QuantizeModel(const QuantizeFlags& flags) {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown type ", flags.type, "; see hearth-model quantize --help"));
   options.type = *type;
-  if (flags.force) options.replace = Replace::kRegularFile;
   HEARTH_ASSIGN_OR_RETURN(const QuantizeSummary summary, QuantizeFile(flags.input, flags.output, options));
   const std::string type_name(GetTypeInfo(options.type).name);
   if (flags.json) {
@@ -64,7 +62,7 @@ void AddQuantize(CLI::App& app, Job& job) {
   command->add_option("--imatrix", flags->options.imatrix_path,
                       "importance matrix (GGUF) that steers the rounding");
   AddThreadsFlag(*command, flags->options.threads);
-  command->add_flag("--force", flags->force, "replace the output file where it exists");
+  AddForceFlag(*command, flags->options.replace);
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &job] { job = [flags] { return QuantizeModel(*flags); }; });
 }

@@ -59,9 +59,10 @@ absl::Status OutputFile::Check(const std::string& path, Replace replace) {
     return Refused(path, "it is a symbolic link; give the path of a file");
   } else if (!S_ISREG(info.st_mode)) {
     return Refused(path, "it is a device, pipe or socket; give the path of a file");
-  } else if (replace == Replace::kNever) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("cannot write ", path, ": the file exists; choose another name or add --force"));
+  } else if (replace != Replace::kRegularFile) {
+    return absl::AlreadyExistsError(absl::StrCat("cannot write ", path,
+                                                 ": the file exists; choose another name",
+                                                 replace == Replace::kIfForced ? " or add --force" : ""));
   }
   if (access(FolderOf(path).c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
@@ -131,7 +132,8 @@ absl::Status OutputFile::Commit() {
 
 absl::Status OutputFile::Place(const std::string& from, const std::string& path, Replace replace) {
   HEARTH_RETURN_IF_ERROR(Check(path, replace));
-  const int moved = replace == Replace::kNever ? RenameToNew(from, path) : rename(from.c_str(), path.c_str());
+  const bool replaces = replace == Replace::kRegularFile;
+  const int moved = replaces ? rename(from.c_str(), path.c_str()) : RenameToNew(from, path);
   if (moved != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
   FlushFolder(path);
   return absl::OkStatus();

@@ -15,6 +15,7 @@ namespace hearth {
 // Whether a file may take the place of one that is there.
 enum class Replace {
   kNever,
+  kIfForced,     // not as long as --force, which the error advises, does not make it kRegularFile
   kRegularFile,  // never a device, a pipe, a directory or a symbolic link: they are not ours
 };
 

@@ -13,7 +13,7 @@ namespace hearth {
 struct PackOptions {
   std::string profile_path;           // empty: the one beside the model where there is one
   int threads = 0;                    // 0: all cores
-  Replace replace = Replace::kNever;  // whether a file that is there may be replaced
+  Replace replace = Replace::kIfForced;  // whether a file that is there may be replaced
   std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = {};
 };
 

@@ -15,7 +15,7 @@ struct QuantizeOptions {
   TensorType type = TensorType::kQ8_0;  // F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K
   std::string imatrix_path;             // importance matrix in GGUF form; empty: none
   int threads = 0;                      // 0: all cores
-  Replace replace = Replace::kNever;    // whether a file that is there may be replaced
+  Replace replace = Replace::kIfForced;  // whether a file that is there may be replaced
 };
 
 struct QuantizeSummary {

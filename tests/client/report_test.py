@@ -88,7 +88,7 @@ class ReportTest(unittest.TestCase):
     def test_report_is_its_owners_and_takes_nothing_elses_place(self):
         path = self.folder / "report.txt"
         self.assertEqual(path.stat().st_mode & 0o777, 0o600)
-        self.assertIn("already", self.hearth("report", str(path), code=1).stderr)
+        self.assertIn("the file exists", self.hearth("report", str(path), code=1).stderr)
 
     def test_report_without_a_daemon_says_what_it_could_not_ask(self):
         path = self.folder / "alone.txt"

@@ -69,7 +69,8 @@ TEST_F(OutputFileTest, LeavesNothingWithoutCommit) {
 
 TEST_F(OutputFileTest, AFileIsReplacedOnlyWhereThatIsAllowed) {
   ASSERT_TRUE(WriteFile(Path("a"), "old", Replace::kNever).ok());
-  ExpectRefused(Path("a"), Replace::kNever, "the file exists; choose another name or add --force");
+  ExpectRefused(Path("a"), Replace::kNever, "the file exists; choose another name");
+  ExpectRefused(Path("a"), Replace::kIfForced, "the file exists; choose another name or add --force");
   EXPECT_EQ(Content(Path("a")), "old");
   ASSERT_TRUE(WriteFile(Path("a"), "new", Replace::kRegularFile).ok());
   EXPECT_EQ(Content(Path("a")), "new");
