@@ -1,18 +1,16 @@
 #include "client/library/prefix_digest.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
-#include "engine/base/check.h"
+#include "absl/types/span.h"
+#include "engine/base/sha256.h"
 
 namespace hearth {
 namespace {
@@ -28,10 +26,8 @@ bool IsSha256(std::string_view text) {
 }
 
 struct PrefixDigest::Context {
-  EVP_MD_CTX* evp = EVP_MD_CTX_new();
+  Sha256 sha;
   std::vector<uint8_t> buffer = std::vector<uint8_t>(kReadBytes);
-  Context() { HEARTH_CHECK(evp != nullptr && EVP_DigestInit_ex(evp, EVP_sha256(), nullptr) == 1); }
-  ~Context() { EVP_MD_CTX_free(evp); }
 };
 
 PrefixDigest::PrefixDigest(int fd)
@@ -69,10 +65,7 @@ absl::StatusOr<std::string> PrefixDigest::Finish() {
     MutexLock lock(&mutex_);
     if (failed_) return absl::DataLossError("what has come cannot be read from the disk any more");
   }
-  std::array<uint8_t, EVP_MAX_MD_SIZE> digest;
-  unsigned bytes = 0;
-  HEARTH_CHECK(EVP_DigestFinal_ex(context_->evp, digest.data(), &bytes) == 1);
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest.data()), bytes));
+  return Sha256Hex(context_->sha.Finish());
 }
 
 void PrefixDigest::Run() {
@@ -97,7 +90,7 @@ bool PrefixDigest::ReadUpTo(uint64_t limit) {
     const ssize_t got = pread(fd_, context_->buffer.data(), most, static_cast<off_t>(read_bytes_.load()));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return false;
-    HEARTH_CHECK(EVP_DigestUpdate(context_->evp, context_->buffer.data(), static_cast<size_t>(got)) == 1);
+    context_->sha.Update(absl::MakeConstSpan(context_->buffer).first(static_cast<size_t>(got)));
     read_bytes_ += static_cast<uint64_t>(got);
   }
   return true;

@@ -1,6 +1,5 @@
 #include "daemon/identity/api_key.h"
 
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 
 #include <array>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/identity/base32.h"
 #include "engine/base/check.h"
+#include "engine/base/sha256.h"
 
 namespace hearth {
 namespace {
@@ -29,9 +29,7 @@ std::string MakeApiKey() {
 std::optional<HostId> IdOfApiKey(absl::string_view key) {
   // What does not begin so might have the hash of something that is no secret, such as a public key.
   if (key.size() != kKeyBytes || !absl::StartsWith(key, kKeyPrefix)) return std::nullopt;
-  HostId::Digest digest;
-  HEARTH_CHECK(EVP_Digest(key.data(), key.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
-  return HostId(digest);
+  return HostId(Sha256Of(key));
 }
 
 }  // namespace hearth

@@ -13,6 +13,7 @@
 #include "daemon/identity/openssl_ptr.h"
 #include "engine/base/check.h"
 #include "engine/base/printable.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -46,11 +47,9 @@ HostId IdOf(EVP_PKEY* key) {
   unsigned char* der = nullptr;
   const int bytes = i2d_PUBKEY(key, &der);
   HEARTH_CHECK(bytes > 0);
-  HostId::Digest digest;
-  unsigned int size = 0;
-  HEARTH_CHECK(EVP_Digest(der, static_cast<size_t>(bytes), digest.data(), &size, EVP_sha256(), nullptr) == 1);
+  const HostId id(Sha256Of({der, static_cast<size_t>(bytes)}));
   OPENSSL_free(der);
-  return HostId(digest);
+  return id;
 }
 
 // The common name, or an empty text.

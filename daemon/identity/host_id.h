@@ -1,13 +1,13 @@
 #ifndef HEARTH_DAEMON_IDENTITY_HOST_ID_H_
 #define HEARTH_DAEMON_IDENTITY_HOST_ID_H_
 
-#include <array>
 #include <compare>
 #include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/sha256.h"
 
 namespace hearth {
 
@@ -16,7 +16,7 @@ namespace hearth {
 // so that a typing error is found and told where.
 class HostId {
  public:
-  using Digest = std::array<uint8_t, 32>;
+  using Digest = Sha256Digest;
 
   HostId() = default;  // nobody's
   explicit HostId(const Digest& digest) : digest_(digest) {}

@@ -1,20 +1,12 @@
 #include "daemon/identity/invitations.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-
-#include "engine/base/check.h"
 
 namespace hearth {
 namespace {
 
 // A secret's hash: looking it up tells nothing about the secret by the time that it takes.
-HostId::Digest HashOf(const JoinSecret& secret) {
-  HostId::Digest hash;
-  HEARTH_CHECK(EVP_Digest(secret.data(), secret.size(), hash.data(), nullptr, EVP_sha256(), nullptr) == 1);
-  return hash;
-}
+Sha256Digest HashOf(const JoinSecret& secret) { return Sha256Of(secret); }
 
 }  // namespace
 
@@ -24,7 +16,7 @@ void Invitations::Add(const JoinSecret& secret, absl::Time expires) {
 }
 
 absl::Status Invitations::Claim(const JoinSecret& secret, const HostId& key, absl::Time now) {
-  const HostId::Digest hash = HashOf(secret);
+  const Sha256Digest hash = HashOf(secret);
   const auto found = std::find_if(invitations_.begin(), invitations_.end(),
                                   [&](const Invitation& invitation) { return invitation.hash == hash; });
   if (found == invitations_.end()) {

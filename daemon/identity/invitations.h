@@ -26,7 +26,7 @@ class Invitations {
 
  private:
   struct Invitation {
-    HostId::Digest hash;
+    Sha256Digest hash;
     absl::Time expires;
     std::optional<HostId> claimed_by;
   };

@@ -1,7 +1,6 @@
 #include "daemon/identity/join_code.h"
 
 #include <arpa/inet.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "absl/types/span.h"
 #include "daemon/identity/base32.h"
 #include "engine/base/check.h"
+#include "engine/base/sha256.h"
 
 namespace hearth {
 namespace {
@@ -27,10 +27,8 @@ constexpr size_t kPortBytes = 2;
 using Bytes = std::vector<uint8_t>;
 
 Bytes CheckSum(absl::Span<const uint8_t> bytes) {
-  Bytes digest(32);
-  HEARTH_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
-  digest.resize(kCheckBytes);
-  return digest;
+  const Sha256Digest digest = Sha256Of(bytes);
+  return Bytes(digest.begin(), digest.begin() + kCheckBytes);
 }
 
 void AppendAddress(const std::string& address, Bytes& bytes) {

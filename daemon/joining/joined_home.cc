@@ -1,21 +1,18 @@
 #include "daemon/joining/joined_home.h"
 
-#include <openssl/evp.h>
 #include <spdlog/spdlog.h>
 
-#include <array>
 #include <chrono>
 #include <optional>
 #include <thread>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/identity/certificate.h"
 #include "daemon/identity/identity_files.h"
 #include "daemon/identity/join_code.h"
 #include "daemon/joining/join_client.h"
-#include "engine/base/check.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -24,13 +21,6 @@ namespace {
 constexpr std::chrono::seconds kPause{1};
 // The file that says which code the home was joined by.
 constexpr char kJoinedBy[] = "joined-by";
-
-// Of a secret, in hexadecimal digits.
-std::string DigestOf(const JoinSecret& secret) {
-  std::array<unsigned char, 32> hash;
-  HEARTH_CHECK(EVP_Digest(secret.data(), secret.size(), hash.data(), nullptr, EVP_sha256(), nullptr) == 1);
-  return absl::BytesToHexString({reinterpret_cast<const char*>(hash.data()), hash.size()});
-}
 
 absl::Status OfJoin(const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat("--join: ", status.message()));
@@ -64,7 +54,7 @@ absl::StatusOr<ConnectionKey> Find(const Config& config) {
     HEARTH_ASSIGN_OR_RETURN(const JoinCode code, ParseJoinCode(config.join));
     // A start with the same code again, by a script or a unit, goes on with what it brought.
     HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> used, files.Read(kJoinedBy));
-    const std::string digest = DigestOf(code.secret);
+    const std::string digest = Sha256Hex(Sha256Of(code.secret));
     if (!joined || !IsOfHome(*joined, code.authority) || used != digest) {
       HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, JoinByCode(code, files, config.name));
       HEARTH_RETURN_IF_ERROR(files.Write(kJoinedBy, digest));

@@ -9,7 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 #include "daemon/weights/shard_description.h"
 #include "engine/base/mutex.h"
 #include "engine/device/weight_source.h"

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "daemon/weights/session_token.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 
 namespace hearth {
 

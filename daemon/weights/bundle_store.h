@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 
 namespace hearth {
 

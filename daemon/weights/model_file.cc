@@ -9,7 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 #include "engine/base/output_file.h"
 #include "engine/base/status_macros.h"
 #include "engine/neuron/profile_file.h"

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 #include "engine/attention/decoder_options.h"
 #include "engine/device/host_share.h"
 #include "engine/outline/model_outline.h"

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/weights/session_token.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 
 namespace grpc {
 class Service;

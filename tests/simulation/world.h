@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "daemon/membership/host_identity.h"
 #include "daemon/planning/cluster_plan.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 #include "tests/simulation/network.h"
 #include "tests/simulation/toy_model.h"
 

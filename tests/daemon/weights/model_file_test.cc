@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 #include "engine/file/gguf_writer.h"
 #include "engine/neuron/profile_file.h"
 #include "tests/engine/model/tiny_model.h"

@@ -1,11 +1,12 @@
-#ifndef HEARTH_DAEMON_WEIGHTS_SHA256_H_
-#define HEARTH_DAEMON_WEIGHTS_SHA256_H_
+#ifndef HEARTH_ENGINE_BASE_SHA256_H_
+#define HEARTH_ENGINE_BASE_SHA256_H_
 
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
 namespace hearth {
@@ -30,10 +31,11 @@ class Sha256 {
 
 // Of bytes that are there at once.
 Sha256Digest Sha256Of(absl::Span<const uint8_t> bytes);
+Sha256Digest Sha256Of(absl::string_view text);
 
 // 64 lower-case hexadecimal digits.
 std::string Sha256Hex(const Sha256Digest& digest);
 
 }  // namespace hearth
 
-#endif  // HEARTH_DAEMON_WEIGHTS_SHA256_H_
+#endif  // HEARTH_ENGINE_BASE_SHA256_H_

@@ -1,4 +1,4 @@
-#include "daemon/weights/sha256.h"
+#include "engine/base/sha256.h"
 
 #include <openssl/evp.h>
 
@@ -34,6 +34,10 @@ Sha256Digest Sha256Of(absl::Span<const uint8_t> bytes) {
   Sha256 sha;
   sha.Update(bytes);
   return sha.Finish();
+}
+
+Sha256Digest Sha256Of(absl::string_view text) {
+  return Sha256Of({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
 std::string Sha256Hex(const Sha256Digest& digest) {
