@@ -9,7 +9,7 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libabsl-dev coinor-libcbc-dev libhwy-dev libpcre2-dev libssl-dev liburing-dev libxxhash-dev libcurl4-openssl-dev
   nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libtomlplusplus-dev libspdlog-dev libsqlite3-dev
-  libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev
+  etcd-server libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev
   python3 python3-numpy python3-grpcio python3-protobuf python3-jinja2 python3-jsonschema curl
 )
 
