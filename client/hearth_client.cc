@@ -8,11 +8,7 @@
 #include "client/call_status.h"
 #include "client/first_answer.h"
 #include "client/resuming_stream.h"
-#include "proto/channel.h"
-#include "proto/hearth/v1/cluster.grpc.pb.h"
-#include "proto/hearth/v1/generation.grpc.pb.h"
-#include "proto/hearth/v1/home.grpc.pb.h"
-#include "proto/hearth/v1/models.grpc.pb.h"
+#include "client/servers.h"
 
 namespace hearth {
 namespace {
@@ -23,47 +19,32 @@ absl::Status NoAnswer(const std::string& server, absl::Duration patience) {
                    "; look whether hearthd still works there, and start it anew if not"));
 }
 
-constexpr int kMaxResponseBytes = 64 << 20;  // the tokens of a long text take more bytes than it
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server, const ConnectionKey& key) {
-  grpc::ChannelArguments arguments = HearthChannelArguments();
-  arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
-  return OpenChannel(server, key, arguments);
-}
-
 }  // namespace
 
 struct Client::Stubs {
-  Stubs(const std::string& server_name, const ConnectionKey& key, absl::Duration patience,
-        absl::Duration resume)
-      : server(server_name),
-        first_answer(patience),
-        resume_within(resume),
-        channel(MakeChannel(server, key)) {}
+  Stubs(const std::string& list, const ConnectionKey& key, absl::Duration patience, absl::Duration resume)
+      : servers(std::make_shared<Servers>(list, key)), first_answer(patience), resume_within(resume) {}
 
   // Calls a unary method that answers at once.
   template <typename Stub, typename Request, typename Response>
-  absl::StatusOr<Response> Call(Stub& stub,
+  absl::StatusOr<Response> Call(Stub CalledServer::*stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) const {
     if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
+    CalledServer& server = servers->Reachable();
     grpc::ClientContext context;
     SetTimeout(context, first_answer);
     Response response;
-    const grpc::Status status = (stub.*method)(&context, request, &response);
-    if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return NoAnswer(server, first_answer);
-    if (!status.ok()) return FromGrpc(status, server);
+    const grpc::Status status = ((server.*stub).*method)(&context, request, &response);
+    if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED)
+      return NoAnswer(server.name, first_answer);
+    if (!status.ok()) return FromGrpc(status, server.name);
     return response;
   }
 
-  const std::string server;
+  const std::shared_ptr<Servers> servers;
   const absl::Duration first_answer;
   const absl::Duration resume_within;
-  const std::shared_ptr<grpc::Channel> channel;
-  v1::Generation::Stub generation{channel};
-  v1::Models::Stub models{channel};
-  v1::Cluster::Stub cluster{channel};
-  v1::Home::Stub home{channel};
 };
 
 Client::Client(const std::string& server, const ConnectionKey& key, absl::Duration first_answer,
@@ -74,12 +55,12 @@ Client::~Client() = default;
 
 std::unique_ptr<GenerationStream> Client::StartGenerate(const v1::GenerateRequest& request,
                                                         absl::Duration timeout) {
-  return std::make_unique<ResumingStream>(stubs_->channel, stubs_->server, request,
+  return std::make_unique<ResumingStream>(stubs_->servers, request,
                                           StreamPatience{timeout, stubs_->resume_within});
 }
 
 std::unique_ptr<GenerationStream> Client::StartChat(const v1::ChatRequest& request, absl::Duration timeout) {
-  return std::make_unique<ResumingStream>(stubs_->channel, stubs_->server, request,
+  return std::make_unique<ResumingStream>(stubs_->servers, request,
                                           StreamPatience{timeout, stubs_->resume_within});
 }
 
@@ -99,70 +80,73 @@ absl::StatusOr<v1::EmbedResponse> Client::Embed(const v1::EmbedRequest& request)
   if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
   grpc::ClientContext context;
   v1::EmbedResponse response;
-  const grpc::Status status = stubs_->generation.Embed(&context, request, &response);
-  if (!status.ok()) return FromGrpc(status, stubs_->server);
+  CalledServer& server = stubs_->servers->Reachable();
+  const grpc::Status status = server.generation.Embed(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status, server.name);
   return response;
 }
 
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request) {
-  return stubs_->Call(stubs_->generation, &v1::Generation::Stub::Tokenize, request);
+  return stubs_->Call(&CalledServer::generation, &v1::Generation::Stub::Tokenize, request);
 }
 
 absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(const v1::DetokenizeRequest& request) {
-  return stubs_->Call(stubs_->generation, &v1::Generation::Stub::Detokenize, request);
+  return stubs_->Call(&CalledServer::generation, &v1::Generation::Stub::Detokenize, request);
 }
 
 absl::StatusOr<v1::ListModelsResponse> Client::ListModels() {
-  return stubs_->Call(stubs_->models, &v1::Models::Stub::List, v1::ListModelsRequest());
+  return stubs_->Call(&CalledServer::models, &v1::Models::Stub::List, v1::ListModelsRequest());
 }
 
 absl::StatusOr<v1::ModelStatus> Client::GetModel(const std::string& name) {
   v1::GetModelRequest request;
   request.set_name(name);
-  return stubs_->Call(stubs_->models, &v1::Models::Stub::Get, request);
+  return stubs_->Call(&CalledServer::models, &v1::Models::Stub::Get, request);
 }
 
 absl::StatusOr<v1::ModelStatus> Client::LoadModel(
     const v1::LoadModelRequest& request, const std::function<void(const v1::ModelStatus&)>& on_progress) {
   if (absl::Status status = CheckCanBeSent(request); !status.ok()) return status;
+  CalledServer& server = stubs_->servers->Reachable();
   grpc::ClientContext context;
   FirstAnswer first(context, stubs_->first_answer);
-  const auto reader = stubs_->models.Load(&context, request);
+  const auto reader = server.models.Load(&context, request);
   v1::ModelStatus update, model;
   while (reader->Read(&update)) {
     first.Arrived();
     on_progress(update);
     model = update;
   }
-  if (first.missed()) return NoAnswer(stubs_->server, stubs_->first_answer);
-  if (absl::Status status = FromGrpc(reader->Finish(), stubs_->server); !status.ok()) return status;
+  if (first.missed()) return NoAnswer(server.name, stubs_->first_answer);
+  if (absl::Status status = FromGrpc(reader->Finish(), server.name); !status.ok()) return status;
   return model;
 }
 
 absl::Status Client::UnloadModel(const std::string& name) {
   v1::UnloadModelRequest request;
   request.set_name(name);
-  return stubs_->Call(stubs_->models, &v1::Models::Stub::Unload, request).status();
+  return stubs_->Call(&CalledServer::models, &v1::Models::Stub::Unload, request).status();
 }
 
 absl::StatusOr<v1::ClusterStatus> Client::GetCluster() {
-  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Get, v1::GetClusterRequest());
+  return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Get, v1::GetClusterRequest());
 }
 
 absl::Status Client::WatchCluster(const std::function<bool(const v1::ClusterStatus&)>& on_update,
                                   absl::Duration timeout) {
+  CalledServer& server = stubs_->servers->Reachable();
   grpc::ClientContext context;
   SetTimeout(context, timeout);
   FirstAnswer first(context, stubs_->first_answer);
-  const auto reader = stubs_->cluster.Watch(&context, v1::WatchClusterRequest());
+  const auto reader = server.cluster.Watch(&context, v1::WatchClusterRequest());
   v1::ClusterStatus cluster;
   bool more = true;
   while (more && reader->Read(&cluster)) {
     first.Arrived();
     more = on_update(cluster);
   }
-  if (first.missed()) return NoAnswer(stubs_->server, stubs_->first_answer);
-  if (more) return FromGrpc(reader->Finish(), stubs_->server);
+  if (first.missed()) return NoAnswer(server.name, stubs_->first_answer);
+  if (more) return FromGrpc(reader->Finish(), server.name);
   context.TryCancel();
   reader->Finish();
   return absl::OkStatus();
@@ -171,31 +155,31 @@ absl::Status Client::WatchCluster(const std::function<bool(const v1::ClusterStat
 absl::StatusOr<v1::PlanStatus> Client::GetPlan(const std::string& model) {
   v1::PlanRequest request;
   request.set_model(model);
-  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Plan, request);
+  return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Plan, request);
 }
 
 absl::Status Client::Pause(const v1::PauseRequest& request) {
-  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Pause, request).status();
+  return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Pause, request).status();
 }
 
 absl::Status Client::Resume(const v1::ResumeHostRequest& request) {
-  return stubs_->Call(stubs_->cluster, &v1::Cluster::Stub::Resume, request).status();
+  return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Resume, request).status();
 }
 
 absl::StatusOr<v1::Invitation> Client::Invite(const v1::InviteRequest& request) {
-  return stubs_->Call(stubs_->home, &v1::Home::Stub::Invite, request);
+  return stubs_->Call(&CalledServer::home, &v1::Home::Stub::Invite, request);
 }
 
 absl::StatusOr<v1::ListMembersResponse> Client::ListMembers() {
-  return stubs_->Call(stubs_->home, &v1::Home::Stub::ListMembers, v1::ListMembersRequest());
+  return stubs_->Call(&CalledServer::home, &v1::Home::Stub::ListMembers, v1::ListMembersRequest());
 }
 
 absl::StatusOr<v1::Key> Client::CreateKey(const v1::CreateKeyRequest& request) {
-  return stubs_->Call(stubs_->home, &v1::Home::Stub::CreateKey, request);
+  return stubs_->Call(&CalledServer::home, &v1::Home::Stub::CreateKey, request);
 }
 
 absl::StatusOr<v1::Member> Client::RemoveMember(const v1::RemoveMemberRequest& request) {
-  return stubs_->Call(stubs_->home, &v1::Home::Stub::RemoveMember, request);
+  return stubs_->Call(&CalledServer::home, &v1::Home::Stub::RemoveMember, request);
 }
 
 }  // namespace hearth

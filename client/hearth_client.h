@@ -46,9 +46,10 @@ class GenerationStream {
 //   });
 class Client {
  public:
-  // `server`: HOST:PORT. Connects at the first call. With a key the connection is encrypted, to the
-  // coordinator's port for other machines.
-  // `resume_within`: how long a generation that broke is tried to be gone on with. 0: not at all.
+  // `server`: HOST:PORT, or of several hosts of the cluster, with commas between them: where one cannot be
+  // reached another one is called, by generations that broke as well. Connects at the first call. With a key
+  // the connection is encrypted, to the coordinator's port for other machines. `resume_within`: how long a
+  // generation that broke is tried to be gone on with. 0: not at all.
   explicit Client(const std::string& server, const ConnectionKey& key = {},
                   absl::Duration first_answer = absl::Seconds(30),
                   absl::Duration resume_within = absl::Minutes(1));

@@ -58,12 +58,10 @@ bool Has(const std::multimap<grpc::string_ref, grpc::string_ref>& metadata, cons
 
 }  // namespace
 
-ResumingStream::ResumingStream(const std::shared_ptr<grpc::Channel>& channel, std::string server,
+ResumingStream::ResumingStream(std::shared_ptr<Servers> servers,
                                std::variant<v1::GenerateRequest, v1::ChatRequest> request,
                                StreamPatience patience)
-    : channel_(channel),
-      stub_(channel),
-      server_(std::move(server)),
+    : servers_(std::move(servers)),
       request_(std::move(request)),
       deadline_(absl::Now() + patience.timeout),
       resume_within_(patience.resume_within) {
@@ -122,23 +120,25 @@ void ResumingStream::Begin() {
   ++attempts_;
   auto attempt = std::make_shared<Attempt>();
   if (deadline_ != absl::InfiniteFuture()) attempt->context.set_deadline(absl::ToChronoTime(deadline_));
-  attempt->reader = StartCall(attempt->context);
+  attempt->server = attempts_ == 1 ? &servers_->Reachable() : &servers_->current();
+  attempt->reader = StartCall(attempt->server->generation, attempt->context);
   MutexLock lock(&mutex_);
   attempt_ = std::move(attempt);
   if (cancelled_) attempt_->context.TryCancel();
 }
 
-std::unique_ptr<ResumingStream::Reader> ResumingStream::StartCall(grpc::ClientContext& context) {
+std::unique_ptr<ResumingStream::Reader> ResumingStream::StartCall(v1::Generation::Stub& stub,
+                                                                  grpc::ClientContext& context) {
   if (started_ && !forgotten_) {
     v1::ResumeRequest resume;
     resume.set_request_id(id_);
     resume.set_offset(static_cast<uint32_t>(tokens_.size()));
     resume.mutable_generated()->mutable_ids()->Assign(tokens_.begin(), tokens_.end());
-    return stub_.Resume(&context, resume);
+    return stub.Resume(&context, resume);
   }
   if (const auto* chat = std::get_if<v1::ChatRequest>(&request_))
-    return stub_.Chat(&context, Continued(*chat));
-  return stub_.Generate(&context, Continued(std::get<v1::GenerateRequest>(request_)));
+    return stub.Chat(&context, Continued(*chat));
+  return stub.Generate(&context, Continued(std::get<v1::GenerateRequest>(request_)));
 }
 
 template <class Request>
@@ -172,13 +172,13 @@ void ResumingStream::EndAttempt() {
     status_ = absl::CancelledError("the request was cancelled");
     Forget();
   } else if (!MayGoOn(status, attempt->context)) {
-    status_ = FromGrpc(status, server_);
-  } else if (AwaitNextAttempt()) {
+    status_ = FromGrpc(status, attempt->server->name);
+  } else if (servers_->PassOver(*attempt->server); AwaitNextAttempt()) {
     Begin();
   } else if (cancelled()) {
     status_ = absl::CancelledError("the request was cancelled");
   } else {
-    const absl::Status last = FromGrpc(status, server_);
+    const absl::Status last = FromGrpc(status, attempt->server->name);
     status_ = absl::UnavailableError(absl::StrCat(
         "the answer broke off after ", tokens_.size(), " tokens and could not be gone on with for ",
         absl::FormatDuration(resume_within_), ": ", last.message()));
@@ -207,7 +207,7 @@ bool ResumingStream::AwaitNextAttempt() {
   }
   // gRPC connects while somebody waits for it, and calls that fail at once do not.
   while (!cancelled() && absl::Now() - broken_since_ < resume_within_) {
-    if (channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + kLook))) return true;
+    if (servers_->AwaitReachable(kLook)) return true;
   }
   return false;
 }
@@ -218,7 +218,7 @@ void ResumingStream::Forget() {
   v1::CancelRequest request;
   request.set_request_id(id_);
   v1::CancelResponse response;
-  (void)stub_.Cancel(&context, request, &response);
+  (void)servers_->current().generation.Cancel(&context, request, &response);
 }
 
 }  // namespace hearth

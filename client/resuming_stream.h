@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/hearth_client.h"
+#include "client/servers.h"
 #include "engine/base/mutex.h"
 #include "proto/hearth/v1/generation.grpc.pb.h"
 
@@ -25,14 +26,14 @@ struct StreamPatience {
 
 // A generation over as many calls as it takes. A request has an id, its own or one that is drawn. Once the
 // daemon has accepted it, a call that breaks is followed by another that goes on behind the tokens that have
-// come: by the id, and where the daemon has forgotten it by the request itself, the seed and the tokens. What
-// the daemon says of a request that it gives up, and lives on, is the end. Cancelling tells the daemon, which
-// then forgets the request.
+// come, at the same host or at another one that is known: by the id, and where the daemon has forgotten it by
+// the request itself, the seed and the tokens. What the daemon says of a request that it gives up, and lives
+// on, is the end. Cancelling tells the daemon, which then forgets the request.
 class ResumingStream final : public GenerationStream {
  public:
   // What cannot be sent ends it at once.
-  ResumingStream(const std::shared_ptr<grpc::Channel>& channel, std::string server,
-                 std::variant<v1::GenerateRequest, v1::ChatRequest> request, StreamPatience patience);
+  ResumingStream(std::shared_ptr<Servers> servers, std::variant<v1::GenerateRequest, v1::ChatRequest> request,
+                 StreamPatience patience);
   ~ResumingStream() override;
 
   std::optional<v1::GenerateResponse> Next() override;
@@ -42,13 +43,14 @@ class ResumingStream final : public GenerationStream {
  private:
   using Reader = grpc::ClientReader<v1::GenerateResponse>;
   struct Attempt {
+    CalledServer* server;
     grpc::ClientContext context;
     std::unique_ptr<Reader> reader;
   };
 
   // Begins the next call.
   void Begin();
-  std::unique_ptr<Reader> StartCall(grpc::ClientContext& context);
+  std::unique_ptr<Reader> StartCall(v1::Generation::Stub& stub, grpc::ClientContext& context);
   // The request, to be gone on with behind what has come.
   template <class Request>
   Request Continued(Request request) const;
@@ -63,9 +65,7 @@ class ResumingStream final : public GenerationStream {
   void Forget();
   bool cancelled() const;
 
-  const std::shared_ptr<grpc::Channel> channel_;
-  v1::Generation::Stub stub_;
-  const std::string server_;
+  const std::shared_ptr<Servers> servers_;
   std::variant<v1::GenerateRequest, v1::ChatRequest> request_;
   std::string id_;
   const absl::Time deadline_;

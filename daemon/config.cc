@@ -14,6 +14,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "daemon/etcd/etcd_address.h"
 #include "daemon/identity/join_code.h"
 #include "engine/base/input_file.h"
 #include "engine/base/printable.h"
@@ -52,6 +54,37 @@ struct Flags {
   std::string sparsity;
   std::vector<std::string> yield_hours;
 };
+
+// Those of hosts of which each may lead.
+void AddSharing(CLI::App& app, Config& config) {
+  constexpr char kSharing[] = "Hosts that may lead";
+  app.add_option(
+         "--state-store", config.state_store,
+         "etcd where hosts keep what a coordinator knows: of those that name the same one leads, the others "
+         "are its workers, and one of them leads when it dies")
+      ->type_name("etcd://HOST:PORT,...[/PREFIX]")
+      ->group(kSharing);
+  app.add_option("--state-store-secret", config.state_store_secret,
+                 "File, the same on these hosts, with what the state is encrypted with: openssl rand -hex 32")
+      ->type_name("FILE")
+      ->group(kSharing);
+  app.add_option("--state-store-ca", config.state_store_ca,
+                 "PEM file with the authority of etcd's certificates; default: it does not encrypt")
+      ->type_name("FILE")
+      ->group(kSharing);
+  app.add_option("--state-store-cert", config.state_store_cert,
+                 "PEM file with this host's certificate, where etcd asks for one")
+      ->type_name("FILE")
+      ->group(kSharing);
+  app.add_option("--state-store-key", config.state_store_key,
+                 "PEM file with the private key of --state-store-cert")
+      ->type_name("FILE")
+      ->group(kSharing);
+  AddWholeNumber(app, "--state-store-lease", config.state_store_lease_seconds,
+                 "Seconds after which another host leads where a coordinator is not heard of", 2u, 600u)
+      ->type_name("SECONDS")
+      ->group(kSharing);
+}
 
 // Binds the flags to `config` and `flags`; only flags that are given change anything.
 void AddFlags(CLI::App& app, Config& config, Flags& flags) {
@@ -104,10 +137,9 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   app.add_option_function<std::string>(
          "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinHome : join; },
          "Be a worker: of the home that made this code (`hearth invite`), of the coordinator at this "
-         "address, "
-         "or without either of the home joined before")
+         "address or at one of several, or without either of the home joined before")
       ->expected(0, 1)
-      ->type_name("[CODE|HOST:PORT]")
+      ->type_name("[CODE|HOST:PORT,...]")
       ->group(kNetwork);
   app.add_option_function<std::string>(
          "--lan",
@@ -131,6 +163,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kNetwork);
   app.add_option("--name", config.name, "Name of this host in the cluster; default: the machine's name")
       ->group(kNetwork);
+
+  AddSharing(app, config);
 
   constexpr char kModels[] = "Models";
   app.add_option("--model", config.models, "GGUF or PowerInfer file to load at the start; may be repeated")
@@ -406,12 +440,71 @@ absl::Status CheckHttp(const Config& config) {
   return absl::OkStatus();
 }
 
+// Whether only this machine can reach any of them.
+bool AreLoopbackAddresses(const std::vector<std::string>& addresses) {
+  return std::all_of(addresses.begin(), addresses.end(),
+                     [](const std::string& address) { return IsLoopbackAddress(address); });
+}
+
+std::vector<std::string> AddressesToJoin(const Config& config) { return absl::StrSplit(config.join, ','); }
+
+absl::Status CheckJoin(const Config& config) {
+  constexpr size_t kMost = 16;
+  const std::vector<std::string> addresses = AddressesToJoin(config);
+  if (addresses.size() > kMost)
+    return absl::InvalidArgumentError(absl::StrCat("--join: more than ", kMost, " addresses"));
+  for (const std::string& address : addresses) {
+    HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", address, 1));
+    if (address != config.listen) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--join: ", address, " is this host's own --listen address"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckStateStore(const Config& config) {
+  if (config.state_store.empty()) {
+    const std::array<std::pair<const char*, const std::string*>, 4> others = {
+        {{"--state-store-secret", &config.state_store_secret},
+         {"--state-store-ca", &config.state_store_ca},
+         {"--state-store-cert", &config.state_store_cert},
+         {"--state-store-key", &config.state_store_key}}};
+    for (const auto& [flag, value] : others) {
+      if (!value->empty()) return absl::InvalidArgumentError(absl::StrCat(flag, ": needs --state-store"));
+    }
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<EtcdAddress> address = ParseEtcdAddress(config.state_store);
+  if (!address.ok()) return OfFlag("--state-store", address.status());
+  if (!config.join.empty()) {
+    return absl::InvalidArgumentError(
+        "--state-store: a host that only works needs --join alone, one that may lead needs no --join");
+  }
+  if (config.state_store_secret.empty()) {
+    return absl::InvalidArgumentError(
+        "--state-store: keys and texts of users are kept there encrypted, so --state-store-secret is needed: "
+        "make a "
+        "file with `openssl rand -hex 32` and copy it to each host that may lead");
+  }
+  if (config.state_store_cert.empty() != config.state_store_key.empty()) {
+    return absl::InvalidArgumentError(
+        "--state-store-cert and --state-store-key: one needs the other; give both files");
+  }
+  if (!config.state_store_ca.empty() || config.insecure_network || AreLoopbackAddresses(address->endpoints))
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--state-store: etcd on another machine needs TLS: give --state-store-ca, or add --insecure-network if "
+      "everyone "
+      "on the network may use it");
+}
+
 // That what is neither encrypted nor checked stays on this machine; `plain`: the worker's connections are.
 absl::Status CheckLocal(const Config& config, bool plain) {
-  const std::array<std::pair<const char*, std::string>, 3> addresses = {
-      {{"--listen", config.listen},
-       {"--tensor-listen", plain ? config.tensor_listen : ""},
-       {"--join", plain ? config.join : ""}}};
+  std::vector<std::pair<const char*, std::string>> addresses = {
+      {"--listen", config.listen}, {"--tensor-listen", plain ? config.tensor_listen : ""}};
+  if (plain) {
+    for (const std::string& address : AddressesToJoin(config)) addresses.emplace_back("--join", address);
+  }
   for (const auto& [flag, address] : addresses) {
     if (config.insecure_network || address.empty() || IsLoopbackAddress(address)) continue;
     return absl::InvalidArgumentError(absl::StrCat(
@@ -432,13 +525,10 @@ absl::Status CheckNetwork(const Config& config) {
     return absl::InvalidArgumentError("--lan: a worker is reached through its coordinator; give --lan there");
   }
   if (config.join == kJoinHome || LooksLikeJoinCode(config.join)) return CheckLocal(config, false);
-  if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", config.join, 1));
-  if (config.join == config.listen) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--join: ", config.join, " is this host's own --listen address"));
-  }
+  if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckJoin(config));
   HEARTH_RETURN_IF_ERROR(CheckLocal(config, true));
-  if (!config.join.empty() && !IsLoopbackAddress(config.join) && IsLoopbackAddress(config.tensor_listen)) {
+  if (!config.join.empty() && !AreLoopbackAddresses(AddressesToJoin(config)) &&
+      IsLoopbackAddress(config.tensor_listen)) {
     return absl::InvalidArgumentError(absl::StrCat("--tensor-listen: the coordinator ", config.join,
                                                    " cannot reach ", config.tensor_listen,
                                                    "; give an address of this host, such as 192.168.1.11:0"));
@@ -469,6 +559,12 @@ absl::Status CheckTexts(const Config& config) {
   if (!config.http_certificate.empty()) {
     HEARTH_RETURN_IF_ERROR(CheckPath("--http-certificate", config.http_certificate));
     HEARTH_RETURN_IF_ERROR(CheckPath("--http-key", config.http_key));
+  }
+  for (const auto& [flag, path] : {std::pair("--state-store-secret", config.state_store_secret),
+                                   std::pair("--state-store-ca", config.state_store_ca),
+                                   std::pair("--state-store-cert", config.state_store_cert),
+                                   std::pair("--state-store-key", config.state_store_key)}) {
+    if (!path.empty()) HEARTH_RETURN_IF_ERROR(CheckPath(flag, path));
   }
   return CheckPath("--state-dir", config.state_dir);
 }
@@ -512,6 +608,12 @@ absl::Status FillDefaults(Config& config) {
     }
     config.name = host.data();
   }
+  if (!config.state_store.empty()) {
+    // What clients have loaded is the cluster's, whoever leads it; and others are to reach whoever leads.
+    config.remember_models = true;
+    HEARTH_ASSIGN_OR_RETURN(const EtcdAddress address, ParseEtcdAddress(config.state_store));
+    config.lan |= !AreLoopbackAddresses(address.endpoints) && !config.insecure_network;
+  }
   return FillDirectories(config);
 }
 
@@ -531,6 +633,7 @@ absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments
     HEARTH_RETURN_IF_ERROR(ParseFlags(flag_list, parsed.config, again).status());
   }
   HEARTH_RETURN_IF_ERROR(CheckNetwork(parsed.config));
+  HEARTH_RETURN_IF_ERROR(CheckStateStore(parsed.config));
   HEARTH_RETURN_IF_ERROR(CheckModels(parsed.config));
   HEARTH_RETURN_IF_ERROR(FillDefaults(parsed.config));
   HEARTH_RETURN_IF_ERROR(CheckTexts(parsed.config));

@@ -34,8 +34,8 @@ struct Config {
   std::string http_key;            // PEM file
   bool http_behind_proxy = false;  // which encrypts
   bool insecure_network = false;   // allows addresses that other machines can reach
-  // HOST:PORT of the coordinator, a code of `hearth invite`, or kJoinHome for the home that this host has
-  // joined before; empty: this host is the coordinator.
+  // HOST:PORT of the coordinator, or of each host that may be it, with commas between them, a code of `hearth
+  // invite`, or kJoinHome for the home that this host has joined before; empty: this host is the coordinator.
   std::string join;
   bool lan = false;        // opens the encrypted ports at the start
   std::string lan_listen;  // HOST:PORT of the first; empty: where it was last, or the default
@@ -46,6 +46,14 @@ struct Config {
   std::string cache_dir;     // of weights fetched from the coordinator
   std::string runtime_dir;   // of the port files, which mean nothing once the daemon has ended
   uint64_t cache_bytes = 0;  // of fetched weights; 0: half of the free disk
+
+  // State that this host shares with others that may lead the cluster in its place: etcd://..., empty: none.
+  std::string state_store;
+  std::string state_store_secret;  // file with what the state is encrypted with
+  std::string state_store_ca;      // PEM file of etcd's authority; empty: etcd does not encrypt
+  std::string state_store_cert;    // PEM file, with state_store_key: this host's, where etcd asks for one
+  std::string state_store_key;     // PEM file
+  uint32_t state_store_lease_seconds = 2;  // for how long nobody follows a coordinator that died
 
   // Models that are loaded at the start.
   std::vector<std::string> models;    // paths

@@ -11,6 +11,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/cluster/node.h"
 #include "daemon/config.h"
+#include "daemon/coordinator_addresses.h"
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
 #include "daemon/joining/home_service.h"
@@ -28,6 +32,7 @@
 #include "daemon/remembered_models.h"
 #include "daemon/service_manager.h"
 #include "daemon/serving/server.h"
+#include "daemon/shared_state.h"
 #include "daemon/state/sqlite_store.h"
 #include "daemon/watchdog.h"
 #include "daemon/web/http_face.h"
@@ -46,6 +51,12 @@ constexpr char kName[] = "hearthd";
 
 // How long calls may go on after the daemon was told to stop; generations end at once.
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
+// The same where it goes on as something else, which nobody is to wait for.
+constexpr absl::Duration kChangeGrace = absl::Milliseconds(200);
+
+// What streams have generated is collected for so long before it is written to a store of several hosts.
+constexpr absl::Duration kWriteToSharedAfter = absl::Milliseconds(100);
+constexpr absl::Duration kWriteToSharedAgainAfter = absl::Seconds(2);
 
 // A service manager that does not hear of the daemon is to be found in the log.
 void WarnUnlessOk(const absl::Status& status) {
@@ -63,18 +74,56 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
+// Where other hosts reach a leader; empty: nowhere yet.
+std::string AddressOf(const v1::Leader& leader) {
+  return leader.encrypted_address().empty() ? leader.address() : leader.encrypted_address();
+}
+
+// What a daemon is: a coordinator, or the worker of one, for as long as it lives, or until the hosts that
+// share its state have another leader.
+struct Part {
+  Config config;                     // with whom it joins: empty for a coordinator
+  ConnectionKey key;                 // a worker's
+  SharedState* shared = nullptr;     // null: nobody else leads
+  std::shared_ptr<EtcdStore> store;  // of a coordinator that shares
+  uint64_t term = 0;                 // of such a coordinator
+  CoordinatorAddresses join;         // of a worker
+
+  bool shares() const { return shared != nullptr; }
+  bool coordinates() const { return config.join.empty(); }
+};
+
+// Waits a moment for one of the signals, which it returns; 0: none has come.
+int AwaitSignal(const sigset_t& signals, absl::Duration moment) {
+  const timespec wait = absl::ToTimespec(moment);
+  const int signal = sigtimedwait(&signals, nullptr, &wait);
+  if (signal <= 0) return 0;
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the daemon the hard way
+  return signal;
+}
+
+// Whether the part is over. A worker learns whom it works for by now.
+bool IsOver(const Part& part) {
+  if (!part.shares()) return false;
+  Election& election = part.shared->election();
+  const bool leads = election.Leads();
+  if (part.coordinates()) return !leads || election.standing().term != part.term;
+  const std::optional<v1::Leader> leader = election.standing().leader;
+  if (const std::string address = leader ? AddressOf(*leader) : ""; !address.empty()) part.join.Use(address);
+  return leads;
+}
+
 // Waits for one of the signals, which it returns, or until a coordinator that was not there before refuses
-// this host, with its words.
-absl::StatusOr<int> AwaitEnd(const sigset_t& signals, const Node& node) {
-  constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 500'000'000};
-  for (;;) {
-    const int signal = sigtimedwait(&signals, nullptr, &kLook);
-    if (signal > 0) {
-      pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the daemon the hard way
-      return signal;
-    }
+// this host, with its words, or until the part is over: 0. `look` is called on the way.
+absl::StatusOr<int> AwaitEnd(const sigset_t& signals, const Node& node, const Part& part,
+                             const std::function<void()>& look) {
+  const absl::Duration apart = part.shares() ? absl::Milliseconds(50) : absl::Milliseconds(500);
+  while (!IsOver(part)) {
+    if (const int signal = AwaitSignal(signals, apart); signal > 0) return signal;
     HEARTH_RETURN_IF_ERROR(node.Refusal());
+    look();
   }
+  return 0;
 }
 
 // Makes the directories and takes the state for this process; the lock ends with the process.
@@ -106,13 +155,15 @@ absl::Status WritePortFile(const Config& config, const char* name, const std::st
                    Replace::kRegularFile);
 }
 
-NodeOptions ToNodeOptions(const Config& config, const ConnectionKey& key) {
+NodeOptions ToNodeOptions(const Part& part, const ConnectionKey& key) {
+  const Config& config = part.config;
   NodeOptions options;
+  options.term = part.term;
   options.key = key;
   options.name = config.name;
   options.state_dir = config.state_dir;
   options.cache_dir = config.cache_dir;
-  options.join = config.join;
+  options.join = part.join;
   options.tensor_listen = config.tensor_listen;
   options.version = HEARTH_VERSION;
   options.devices = config.devices;
@@ -137,11 +188,16 @@ struct HomeFace {
   std::unique_ptr<grpc::Service> service;
 };
 
-absl::StatusOr<HomeFace> OpenHome(const Config& config) {
+absl::StatusOr<HomeFace> OpenHome(const Part& part) {
+  const Config& config = part.config;
   HomeFace face;
-  if (!config.join.empty()) return face;
+  if (!part.coordinates()) return face;
   HEARTH_ASSIGN_OR_RETURN(IdentityFiles files, IdentityFiles::Open(config.state_dir));
-  HEARTH_ASSIGN_OR_RETURN(face.home, Home::Open(config.state_dir, config.name));
+  if (part.shares()) {
+    HEARTH_ASSIGN_OR_RETURN(face.home, Home::Open(config.state_dir, config.name, part.store));
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(face.home, Home::Open(config.state_dir, config.name));
+  }
   face.lan = std::make_unique<CoordinatorLan>(std::move(files), *face.home, config.lan_listen);
   face.service = MakeHomeService(*face.home, *face.lan);
   return face;
@@ -162,9 +218,11 @@ absl::Status OpenLan(const Config& config, Server& server, HomeFace& face) {
 
 // Where a coordinator keeps what the next one is to have; null on a worker, and where that does not work: the
 // daemon does.
-std::unique_ptr<StateStore> OpenState(const Config& config) {
-  if (!config.join.empty()) return nullptr;
-  absl::StatusOr<std::unique_ptr<StateStore>> store = OpenSqliteStore(config.state_dir + "/state.sqlite");
+std::shared_ptr<StateStore> OpenState(const Part& part) {
+  if (!part.coordinates()) return nullptr;
+  if (part.shares()) return part.store;
+  absl::StatusOr<std::unique_ptr<StateStore>> store =
+      OpenSqliteStore(part.config.state_dir + "/state.sqlite");
   if (store.ok()) return *std::move(store);
   spdlog::warn("requests and loaded models do not outlive this daemon: {}",
                Printable(store.status().message()));
@@ -179,11 +237,17 @@ absl::StatusOr<std::unique_ptr<RememberedModels>> OpenRememberedModels(const Con
 }
 
 // `models`: null on a worker.
-absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& node, ModelHost* models,
-                                                    const ConnectionKey& key, grpc::Service* home,
-                                                    StateStore* state) {
+absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node, ModelHost* models,
+                                                    grpc::Service* home, StateStore* state) {
+  const Config& config = part.config;
   ServerOptions options;
   options.state = state;
+  if (part.shares()) {
+    options.may_lead = true;
+    options.leads = [&election = part.shared->election()] { return election.Leads(); };
+    options.kept.write_after = kWriteToSharedAfter;
+    options.kept.retry_after = kWriteToSharedAgainAfter;
+  }
   if (!config.models_dir.empty()) {
     // Past what remembers models: the directory has them.
     options.on_demand = {node.model_host(), config.models_dir,
@@ -201,7 +265,7 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Config& config, Node& 
     node.RegisterServices(builder);
     if (home != nullptr) builder.RegisterService(home);
   };
-  if (models == nullptr) return Server::StartForwarding(options, config.join, key);
+  if (models == nullptr) return Server::StartForwarding(options, part.join, part.key);
   return Server::Start(options, *models, node.cluster_view());
 }
 
@@ -241,23 +305,36 @@ Watchdog WatchOver(const ServiceManager& manager, Node& node, Server& server) {
       [&manager, &node, &server] { WarnUnlessOk(manager.Alive(StatusLine(node, server.address()))); });
 }
 
-absl::Status Run(const Config& given, const ServiceManager& manager) {
-  RaiseFileLimit();
-  HEARTH_RETURN_IF_ERROR(CheckModelsDirectory(given));
-  HEARTH_RETURN_IF_ERROR(TakeDirectories(given));
-  HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, FindHome(given));  // signals end it while it waits
-  KeepFewPools();
-  const sigset_t signals = BlockStopSignals();
-  const Config config = AtHome(given, key);
-  HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(config));
+// Where other hosts reach a coordinator, for those that may follow it.
+void Announce(const Part& part, const Server& server, const HomeFace& home) {
+  if (!part.shares() || !part.coordinates()) return;
+  v1::Leader leader;
+  leader.set_host(part.config.name);
+  leader.set_address(server.address());
+  if (home.lan != nullptr) leader.set_encrypted_address(home.lan->server());
+  part.shared->election().Announce(leader);
+}
+
+// Ports that any free number was asked for keep theirs when the daemon becomes something else.
+void KeepPorts(const Server& server, const HttpFace& http, Config& given) {
+  given.listen = server.address();
+  if (given.http && http.server) given.http = http.server->address();
+}
+
+// Is what `part` says until a signal comes, which it returns, or, with 0, until that is over. `given`: the
+// settings of the parts to come. `first`: it has just been started.
+absl::StatusOr<int> Play(const Part& part, const sigset_t& signals, const ServiceManager& manager, bool first,
+                         Config& given) {
+  const Config& config = part.config;
+  HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(part));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
-                          Node::Create(ToNodeOptions(config, home.home ? home.home->key() : key)));
-  const std::unique_ptr<StateStore> state = OpenState(config);
+                          Node::Create(ToNodeOptions(part, home.home ? home.home->key() : part.key)));
+  const std::shared_ptr<StateStore> state = OpenState(part);
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<RememberedModels> remembered,
                           OpenRememberedModels(config, *node, state.get()));
   ModelHost* const served = remembered ? remembered.get() : node->model_host();
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
-                          StartServer(config, *node, served, key, home.service.get(), state.get()));
+                          StartServer(part, *node, served, home.service.get(), state.get()));
   HEARTH_ASSIGN_OR_RETURN(const HttpFace http,
                           StartHttp(config, *server, home.home.get(), RaiseFileLimit() / 2));
   if (home.home != nullptr) {
@@ -269,34 +346,132 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   }
   node->Start();
   HEARTH_RETURN_IF_ERROR(OpenLan(config, *server, home));
+  Announce(part, *server, home);
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
-  for (const std::string& path : config.models) {
-    HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
+  if (part.coordinates()) {
+    for (const std::string& path : config.models)
+      HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
   }
   if (remembered) remembered->LoadAll();
   if (http.server) HEARTH_RETURN_IF_ERROR(WritePortFile(config, "http_port", http.server->address()));
   HEARTH_RETURN_IF_ERROR(WritePortFile(config, "port", server->address()));
+  KeepPorts(*server, http, given);
   // Everything else goes to the log on stderr.
   const std::vector<ModelInfo> models =
       node->model_host() == nullptr ? std::vector<ModelInfo>() : node->model_host()->List();
-  HEARTH_RETURN_IF_ERROR(Print(ReadyText(server->address(), http.text, models)));
+  if (first) HEARTH_RETURN_IF_ERROR(Print(ReadyText(server->address(), http.text, models)));
   spdlog::info("{} listens on {}{}", config.name, server->address(),
-               config.join.empty() ? "" : " as a worker of " + config.join);
+               part.coordinates() ? "" : " as a worker of " + part.join.text());
 
   WarnUnlessOk(manager.Ready(StatusLine(*node, server->address())));
+  int signal = 0;
   {
     const Watchdog watchdog = WatchOver(manager, *node, *server);
-    HEARTH_ASSIGN_OR_RETURN(const int signal, AwaitEnd(signals, *node));
-    spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    HEARTH_ASSIGN_OR_RETURN(signal, AwaitEnd(signals, *node, part, [&] { Announce(part, *server, home); }));
   }
-  WarnUnlessOk(manager.Stopping());
+  if (signal > 0) {
+    spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    WarnUnlessOk(manager.Stopping());
+  }
+  const absl::Duration grace = signal > 0 ? kShutdownGrace : kChangeGrace;
   if (home.lan != nullptr) home.lan->Close();
   server->EndGenerations();
   if (http.server) http.dashboard->Stop();
   node->Stop();
-  if (http.server) http.server->Stop(absl::ToChronoMilliseconds(kShutdownGrace));
-  server->Shutdown(kShutdownGrace);
-  return absl::OkStatus();
+  if (http.server) http.server->Stop(absl::ToChronoMilliseconds(grace));
+  server->Shutdown(grace);
+  return signal;
+}
+
+// Of a host that waits to lead: whom it works for meanwhile.
+absl::StatusOr<Part> WorkerPart(const Config& given, SharedState& shared, const v1::Leader& leader) {
+  Part part;
+  // Its certificate comes from the home's authority, which it may use.
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Home> home,
+                          Home::Open(given.state_dir, given.name, shared.Store({})));
+  if (!leader.encrypted_address().empty()) part.key = home->key();
+  part.key.server = part.key.empty() ? "" : AddressOf(leader);
+  part.config = AtHome(given, part.key);
+  part.config.join = AddressOf(leader);
+  part.config.models.clear();
+  part.config.models_dir.clear();
+  part.config.lan = false;
+  // A worker's port has no keys.
+  if (HttpGuardOf(part.config).keys) part.config.http = kHttpOff;
+  part.shared = &shared;
+  part.join = part.config.join;
+  return part;
+}
+
+Part CoordinatorPart(const Config& given, SharedState& shared, const Election::Standing& standing) {
+  Part part;
+  part.config = given;
+  part.shared = &shared;
+  part.store = shared.Store(standing.fence);
+  part.term = standing.term;
+  return part;
+}
+
+// Whether a store that answers so would do so again.
+bool IsForGood(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
+         absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status);
+}
+
+// Waits until this host leads or knows who does; nullopt: a signal has come before that. At the start what is
+// wrong with the store ends the daemon, unless it may yet come.
+absl::StatusOr<std::optional<Part>> AwaitPart(const Config& given, SharedState& shared,
+                                              const sigset_t& signals, bool first) {
+  Election& election = shared.election();
+  election.Campaign();
+  std::string warned;
+  for (;;) {
+    const Election::Standing standing = election.standing();
+    if (election.Leads()) {
+      spdlog::info("{} leads the cluster (term {})", given.name, standing.term);
+      return CoordinatorPart(given, shared, standing);
+    }
+    if (standing.leader && !AddressOf(*standing.leader).empty()) {
+      spdlog::info("{} leads the cluster, {} waits to", standing.leader->host(), given.name);
+      return WorkerPart(given, shared, *standing.leader);
+    }
+    if (first && IsForGood(standing.problem)) return standing.problem;
+    if (std::string problem(standing.problem.message()); !standing.problem.ok() && problem != warned) {
+      spdlog::warn("--state-store: {}; trying again", Printable(problem));
+      warned = std::move(problem);
+    }
+    if (AwaitSignal(signals, absl::Milliseconds(20)) > 0) return std::nullopt;
+  }
+}
+
+// One of several hosts that may lead: a coordinator or a worker, as they elect.
+absl::Status PlayByElection(Config given, const sigset_t& signals, const ServiceManager& manager) {
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<SharedState> shared, SharedState::Open(given));
+  for (bool first = true;; first = false) {
+    HEARTH_ASSIGN_OR_RETURN(const std::optional<Part> part, AwaitPart(given, *shared, signals, first));
+    if (!part) return absl::OkStatus();
+    HEARTH_ASSIGN_OR_RETURN(const int signal, Play(*part, signals, manager, first, given));
+    if (signal > 0) return absl::OkStatus();
+    if (part->coordinates()) {
+      const absl::Status why = shared->election().standing().ended;
+      spdlog::warn("{} leads no more, and gives no tokens: {}", given.name, Printable(why.message()));
+    }
+  }
+}
+
+absl::Status Run(const Config& given, const ServiceManager& manager) {
+  RaiseFileLimit();
+  HEARTH_RETURN_IF_ERROR(CheckModelsDirectory(given));
+  HEARTH_RETURN_IF_ERROR(TakeDirectories(given));
+  Part part;
+  HEARTH_ASSIGN_OR_RETURN(part.key, FindHome(given));  // signals end it while it waits
+  KeepFewPools();
+  const sigset_t signals = BlockStopSignals();
+  if (!given.state_store.empty()) return PlayByElection(given, signals, manager);
+  part.config = AtHome(given, part.key);
+  part.join = part.config.join;
+  Config next = given;
+  return Play(part, signals, manager, /*first=*/true, next).status();
 }
 
 int Main(const std::vector<std::string>& arguments) {

@@ -9,6 +9,7 @@
 
 #include "daemon/capacity/device_option.h"
 #include "daemon/capacity/yielding.h"
+#include "daemon/coordinator_addresses.h"
 #include "engine/base/process_limits.h"
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
@@ -19,11 +20,12 @@ namespace hearth {
 
 // What the cluster half of the daemon needs to know.
 struct NodeOptions {
-  std::string name;                           // of this host, unique in the cluster
-  std::string state_dir;                      // exists and is writable; the node keeps its identity in it
-  std::string cache_dir;                      // of fetched weights; empty: "cache" in state_dir
-  std::string join;                           // HOST:PORT of the coordinator; empty: this host is it
-  ConnectionKey key;                          // of this host in its home; empty: connections are plain
+  std::string name;           // of this host, unique in the cluster
+  std::string state_dir;      // exists and is writable; the node keeps its identity in it
+  std::string cache_dir;      // of fetched weights; empty: "cache" in state_dir
+  CoordinatorAddresses join;  // of the coordinator; empty: this host is it
+  uint64_t term = 0;          // of a coordinator: above those of all before it, where they share a store
+  ConnectionKey key;          // of this host in its home; empty: connections are plain
   std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of a worker's tensor channel
   std::string version;                        // of this daemon
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/command/commands.h"
 #include "client/command/interrupt.h"
@@ -573,12 +574,16 @@ int Main(int argc, char** argv) {
   app.fallthrough();
   app.set_version_flag("--version", std::string("hearth " HEARTH_VERSION));
   AddParsed(
-      app, "--server", "HOST:PORT",
-      [&common](const std::string& address) {
-        common.server = address;
-        return CheckAddress(address, 1);
+      app, "--server", "HOST:PORT,...",
+      [&common](const std::string& list) {
+        common.server = list;
+        for (const absl::string_view address : absl::StrSplit(list, ',')) {
+          if (absl::Status status = CheckAddress({address.data(), address.size()}, 1); !status.ok())
+            return status;
+        }
+        return absl::OkStatus();
       },
-      "Any host of the cluster")
+      "Any host of the cluster, or several: where one is away another is asked")
       ->envname("HEARTH_SERVER")
       ->default_str(kDefaultServer);
   AddParsed(

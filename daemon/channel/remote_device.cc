@@ -27,7 +27,9 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::str
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<FrameSocket> socket, FrameSocket::Connect(address, deadline));
   if (tls.context != nullptr) {
     HEARTH_ASSIGN_OR_RETURN(const Certificate host, socket->StartTls(tls.context, TlsEnd::kClient, deadline));
-    if (host.role != Role::kHost || host.id != tls.host) {
+    // A coordinator's certificate: one that may lead, and does not now.
+    const bool is_host = host.role == Role::kHost || host.role == Role::kCoordinator;
+    if (!is_host || host.id != tls.host) {
       return absl::UnavailableError(absl::StrCat("tensor connection with ", address,
                                                  ": another host answers there, ", host.id.Short()));
     }

@@ -22,6 +22,8 @@ namespace {
 
 // Each has threads of its own.
 constexpr size_t kMaxModels = 64;
+// Plans of one term; those of the next one have higher epochs.
+constexpr uint64_t kEpochsOfATerm = 1'000'000;
 
 std::string PhaseName(ShardPhase phase) {
   switch (phase) {
@@ -97,6 +99,7 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
                                                        .identity = std::move(identity),
                                                        .offered_bytes = OfferedBytes(capacity_)},
                                        TlsOf(options.key))),
+      last_epoch_(options.term * kEpochsOfATerm),
       pauses_(std::move(pauses)) {
   auto context = std::make_shared<ClusterModelContext>();
   context->options = options_;

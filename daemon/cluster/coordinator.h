@@ -91,7 +91,7 @@ class Coordinator : public ModelHost, public HostPauses {
   View view_{*this};
   Listener models_listener_;
   Listener cluster_listener_;
-  std::atomic<uint64_t> last_epoch_{0};
+  std::atomic<uint64_t> last_epoch_;
 
   mutable Mutex mutex_;
   CondVar unloaded_;

@@ -2,7 +2,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <climits>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -10,7 +9,6 @@
 #include "absl/time/clock.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
-#include "proto/channel.h"
 #include "proto/etcdserverpb/rpc.grpc.pb.h"
 
 namespace hearth {
@@ -19,14 +17,19 @@ namespace {
 namespace etcd = ::etcdserverpb;
 
 constexpr int kMostAnswerBytes = 256 << 20;
+// Between two attempts to connect; the latter also bounds one.
+constexpr int kFirstPauseMs = 100;
+constexpr int kLongestPauseMs = 1000;
 constexpr int kReadAllTries = 3;
 constexpr int kMostKeys = 1 << 20;  // of one prefix
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& endpoint, const EtcdOptions& options) {
-  grpc::ChannelArguments arguments = HearthChannelArguments();
-  // etcd closes connections that are asked for signs of life; calls have deadlines instead.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, INT_MAX);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
+  // Not those of Hearth's own connections: etcd closes what asks it for signs of life. Calls have deadlines.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstPauseMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kLongestPauseMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestPauseMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(kMostAnswerBytes);
   if (options.authority_pem.empty())
@@ -69,6 +72,8 @@ absl::Status EtcdClient::TryEach(const Call& call) {
   absl::Status problem;
   for (size_t i = 0; i < members_.size(); ++i) {
     const size_t at = (first + i) % members_.size();
+    // gRPC connects anew while somebody waits for it; calls that fail at once do not. What is wrong they say.
+    (void)members_[at]->channel->WaitForConnected(absl::ToChronoTime(absl::Now() + options_.patience / 2));
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + options_.patience));
     const grpc::Status status = call(*members_[at], context);

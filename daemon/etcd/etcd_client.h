@@ -36,7 +36,7 @@ struct EtcdOptions {
 //   RESOURCE_EXHAUSTED   its space is used up
 //   OUT_OF_RANGE         the revision was compacted
 //   FAILED_PRECONDITION  certificates do not fit
-// Thread-safe; calls block, `patience` times the members at most.
+// Thread-safe; calls block, for one and a half times `patience` times the members at most.
 class EtcdClient {
  public:
   using KeyValues = std::vector<etcdserverpb::KeyValue>;

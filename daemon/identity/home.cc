@@ -18,7 +18,19 @@ constexpr char kAuthorityKey[] = "authority-key.pem";
 constexpr char kAuthority[] = "authority.pem";
 constexpr char kMembers[] = "members";
 
-absl::StatusOr<Authority> OpenAuthority(const IdentityFiles& files, absl::Time now) {
+// A home that was one host's alone becomes one of several.
+absl::Status TakeOverHome(const HomeFiles& from, const HomeFiles& to) {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> there, to.Read(kAuthority));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> here, from.Read(kAuthority));
+  if (there || !here) return absl::OkStatus();
+  for (const char* name : {kMembers, kAuthorityKey, kAuthority}) {  // the last one says that all are there
+    HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> text, from.Read(name));
+    if (text) HEARTH_RETURN_IF_ERROR(to.Write(name, *text));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Authority> OpenAuthority(const HomeFiles& files, absl::Time now) {
   HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> key, files.Read(kAuthorityKey));
   HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> certificate, files.Read(kAuthority));
   if (!certificate) {  // written last: without it no other file counts
@@ -40,7 +52,14 @@ absl::StatusOr<Authority> OpenAuthority(const IdentityFiles& files, absl::Time n
 absl::StatusOr<std::unique_ptr<Home>> Home::Open(const std::string& state_dir, const std::string& name,
                                                  Clock clock) {
   HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(state_dir));
-  HEARTH_ASSIGN_OR_RETURN(const Authority authority, OpenAuthority(files, clock()));
+  return Open(state_dir, name, std::make_shared<IdentityFiles>(files), std::move(clock));
+}
+
+absl::StatusOr<std::unique_ptr<Home>> Home::Open(const std::string& state_dir, const std::string& name,
+                                                 std::shared_ptr<const HomeFiles> shared, Clock clock) {
+  HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(state_dir));
+  HEARTH_RETURN_IF_ERROR(TakeOverHome(files, *shared));
+  HEARTH_ASSIGN_OR_RETURN(const Authority authority, OpenAuthority(*shared, clock()));
   ConnectionKey key;
   HEARTH_ASSIGN_OR_RETURN(key.private_key_pem, files.HostKey());
   HEARTH_ASSIGN_OR_RETURN(const std::string request, MakeSigningRequest(key.private_key_pem, name));
@@ -49,13 +68,14 @@ absl::StatusOr<std::unique_ptr<Home>> Home::Open(const std::string& state_dir, c
   HEARTH_ASSIGN_OR_RETURN(key.certificate_pem,
                           IssueCertificate(authority, parsed, Role::kCoordinator, clock()));
   key.authority_pem = authority.certificate_pem;
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> list, files.Read(kMembers));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> list, shared->Read(kMembers));
   HEARTH_ASSIGN_OR_RETURN(Members members, Members::Parse(list.value_or("")));
   return std::unique_ptr<Home>(
-      new Home(files, authority, std::move(key), std::move(members), std::move(clock)));
+      new Home(std::move(shared), authority, std::move(key), std::move(members), std::move(clock)));
 }
 
-Home::Home(IdentityFiles files, Authority authority, ConnectionKey key, Members members, Clock clock)
+Home::Home(std::shared_ptr<const HomeFiles> files, Authority authority, ConnectionKey key, Members members,
+           Clock clock)
     : files_(std::move(files)),
       authority_(std::move(authority)),
       key_(std::move(key)),
@@ -135,7 +155,7 @@ absl::StatusOr<std::string> Home::Issue(const SigningRequest& request, Role role
 absl::Status Home::Add(const Member& member) {
   Members members = members_;
   HEARTH_RETURN_IF_ERROR(members.Add(member));
-  HEARTH_RETURN_IF_ERROR(files_.Write(kMembers, members.Format()));
+  HEARTH_RETURN_IF_ERROR(files_->Write(kMembers, members.Format()));
   members_ = std::move(members);
   return absl::OkStatus();
 }
@@ -154,7 +174,7 @@ absl::StatusOr<Member> Home::Remove(absl::string_view who, absl::Span<const Role
     if (!removed.ok()) return removed;
     Members members = members_;
     members.Remove(removed->id);
-    HEARTH_RETURN_IF_ERROR(files_.Write(kMembers, members.Format()));
+    HEARTH_RETURN_IF_ERROR(files_->Write(kMembers, members.Format()));
     members_ = std::move(members);
     invitations_.Forget(removed->id);
     listener = on_removed_;
@@ -174,6 +194,9 @@ absl::StatusOr<Member> Home::Recognise(absl::string_view certificate_pem) const 
     return absl::UnauthenticatedError("the certificate is not of this home");
   if (absl::Status life = CheckLife(*certificate, clock_()); !life.ok())
     return absl::UnauthenticatedError(life.message());
+  // Only who has the authority's key makes itself a coordinator's certificate.
+  if (certificate->role == Role::kCoordinator)
+    return Member{certificate->id, Role::kHost, certificate->name, absl::InfiniteFuture()};
   MutexLock lock(&mutex_);
   const Member* member = members_.Find(certificate->id);
   if (member != nullptr && !member->api_key && certificate->role == member->role) return *member;

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "daemon/identity/certificate.h"
+#include "daemon/identity/home_files.h"
 #include "daemon/identity/identity_files.h"
 #include "daemon/identity/invitations.h"
 #include "daemon/identity/members.h"
@@ -29,6 +30,11 @@ class Home {
   // Opens the home of this directory, or founds it. `name`: the coordinator's. Errors: the files';
   // FAILED_PRECONDITION for damaged ones.
   static absl::StatusOr<std::unique_ptr<Home>> Open(const std::string& state_dir, const std::string& name,
+                                                    Clock clock = absl::Now);
+  // The same, of a home that other hosts may lead as well: authority and members are in `shared`, whither
+  // those of the directory go where it has none. This host's own key stays in the directory.
+  static absl::StatusOr<std::unique_ptr<Home>> Open(const std::string& state_dir, const std::string& name,
+                                                    std::shared_ptr<const HomeFiles> shared,
                                                     Clock clock = absl::Now);
 
   // What the coordinator itself shows.
@@ -55,20 +61,21 @@ class Home {
   std::vector<Member> members() const;
   // Takes somebody of these roles off the list, for good; see Members::Find for `who` and errors.
   absl::StatusOr<Member> Remove(absl::string_view who, absl::Span<const Role> roles);
-  // Who shows this certificate. UNAUTHENTICATED where it is none of this home's or expired, PERMISSION_DENIED
-  // where its owner was removed.
+  // Who shows this certificate; one who could lead this home counts as a host. UNAUTHENTICATED where it is
+  // none of this home's or expired, PERMISSION_DENIED where its owner was removed.
   absl::StatusOr<Member> Recognise(absl::string_view certificate_pem) const;
   // Called for everybody who is removed, without locks.
   void SetRemovedListener(std::function<void(const HostId&)> listener);
 
  private:
-  Home(IdentityFiles files, Authority authority, ConnectionKey key, Members members, Clock clock);
+  Home(std::shared_ptr<const HomeFiles> files, Authority authority, ConnectionKey key, Members members,
+       Clock clock);
   absl::StatusOr<std::string> Issue(const SigningRequest& request, Role role)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckKeyName(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Add(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const IdentityFiles files_;
+  const std::shared_ptr<const HomeFiles> files_;
   const Authority authority_;
   const ConnectionKey key_;
   const Clock clock_;

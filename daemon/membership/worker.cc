@@ -30,6 +30,9 @@ uint64_t CacheBytes(const NodeOptions& options, const std::string& directory) {
   return std::max<uint64_t>(capacity.disk_free_bytes / 2, 1);
 }
 
+// Between calls where the coordinator may be at several addresses.
+constexpr std::chrono::milliseconds kPauseAmongSeveral{150};
+
 // Whether a coordinator that answers so would do so again.
 bool IsRefusal(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsAlreadyExists(status) ||
@@ -63,7 +66,6 @@ Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<Ho
       capacity_(std::move(capacity)),
       devices_(std::move(devices)),
       server_(std::move(server)),
-      client_(CoordinatorClient::Create(options.join, options.key)),
       weights_(MakeWeightsClient(options.join, options.key)),
       owner_(options.yield.root),
       watches_owner_(options.yield.mode == YieldMode::kOn ||
@@ -99,9 +101,10 @@ void Worker::SetOutcome(const absl::Status& outcome) {
   called_ = true;
   accepted_ |= outcome.ok();
   refusal_ = absl::OkStatus();
-  if (!accepted_ && IsRefusal(outcome)) {
+  refusals_ = IsRefusal(outcome) ? refusals_ + 1 : 0;
+  if (!accepted_ && refusals_ >= options_.join.size() && refusals_ > 0) {
     refusal_ = absl::Status(
-        outcome.code(), absl::StrCat("--join: ", options_.join, " refuses this host: ", outcome.message()));
+        outcome.code(), absl::StrCat("--join: ", coordinator_, " refuses this host: ", outcome.message()));
   }
   wake_.SignalAll();
 }
@@ -129,14 +132,24 @@ void Worker::Run() {
   for (;;) {
     Synchronize();
     MutexLock lock(&mutex_);
-    const Clock::time_point end = Clock::now() + sync_.NextPause();
+    const auto pause =
+        options_.join.size() > 1 ? std::min(sync_.NextPause(), kPauseAmongSeveral) : sync_.NextPause();
+    const Clock::time_point end = Clock::now() + pause;
     while (!stopped_ && wake_.WaitUntil(&mutex_, end)) {
     }
     if (stopped_) return;
   }
 }
 
+void Worker::ChooseCoordinator() {
+  std::string address = options_.join.current();
+  if (client_ != nullptr && address == coordinator_) return;
+  coordinator_ = std::move(address);
+  client_ = CoordinatorClient::Create(coordinator_, options_.key);
+}
+
 void Worker::Synchronize() {
+  ChooseCoordinator();
   const std::unique_ptr<SyncCall> call = client_->Synchronize([this] { Wake(); });
   sync_.Begin(Clock::now());
   for (;;) {
@@ -149,7 +162,8 @@ void Worker::Synchronize() {
     if (ended.ok()) ended = sync_.CheckSilence(now);
     if (!ended.ok()) {
       SetOutcome(ended);
-      SetConnected(false, absl::StrCat("calling ", options_.join, ": ", ended.message()));
+      SetConnected(false, absl::StrCat("calling ", coordinator_, ": ", ended.message()));
+      options_.join.PassOver(coordinator_);
       return;
     }
     LookForOwner(now);
@@ -196,7 +210,7 @@ bool Worker::TakeAnswer(SyncCall& call, absl::Status& ended) {
   }
   if (!answer->has_value()) return false;
   DesiredShards& desired = **answer;
-  if (!sync_.answered()) spdlog::info("in the cluster of {}", options_.join);
+  if (!sync_.answered()) spdlog::info("in the cluster of {}", coordinator_);
   if (!sync_.TakeAnswer(desired, Clock::now())) return true;
   server_->SetSession(desired.token);
   loader_.SetDesired(desired.token, std::move(desired.shards));
@@ -233,9 +247,12 @@ void Worker::SetConnected(bool connected, const std::string& detail) {
   {
     MutexLock lock(&mutex_);
     if (connected_ == connected && detail_ == detail) return;
+    // Among several addresses all but one are expected to fail, again and again.
+    const bool expected = options_.join.size() > 1 && !connected_ && warned_;
+    warned_ = !connected;
     connected_ = connected;
     detail_ = detail;
-    if (!connected) spdlog::warn("{}", detail);
+    if (!connected && !expected) spdlog::warn("{}", detail);
   }
   listener_.Call();
 }

@@ -56,6 +56,7 @@ class Worker : public ClusterView {
   Worker(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
          HostCapacity capacity, std::unique_ptr<TensorServer> server, std::unique_ptr<BundleStore> store);
   void Run();
+  void ChooseCoordinator();
   // One Synchronize stream, from the first report to its end.
   void Synchronize();
   bool TakeAnswer(SyncCall& call, absl::Status& ended);
@@ -72,12 +73,13 @@ class Worker : public ClusterView {
   const HostCapacity capacity_;
   HostDevices devices_;
   const std::unique_ptr<TensorServer> server_;
-  const std::unique_ptr<CoordinatorClient> client_;
   const std::unique_ptr<BundleSource> weights_;
   Listener listener_;
 
   // Of the thread that synchronizes.
   SyncCore sync_;
+  std::string coordinator_;                    // the one that is called
+  std::unique_ptr<CoordinatorClient> client_;  // of it
   OwnerWatch owner_;
   const bool watches_owner_;
   YieldRules yielding_;
@@ -90,8 +92,10 @@ class Worker : public ClusterView {
   bool report_now_ ABSL_GUARDED_BY(mutex_) = false;  // before the interval is over
   std::string yields_ ABSL_GUARDED_BY(mutex_);       // why; empty: it takes part
   bool connected_ ABSL_GUARDED_BY(mutex_) = false;
+  bool warned_ ABSL_GUARDED_BY(mutex_) = false;    // that it is not
   bool called_ ABSL_GUARDED_BY(mutex_) = false;    // once at least, with whatever outcome
   bool accepted_ ABSL_GUARDED_BY(mutex_) = false;  // once at least
+  size_t refusals_ ABSL_GUARDED_BY(mutex_) = 0;    // one after the other, by as many addresses
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::string detail_ ABSL_GUARDED_BY(mutex_) = "calling the coordinator";
   ShardLoader loader_;  // after what it borrows

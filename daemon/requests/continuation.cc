@@ -40,7 +40,9 @@ std::string CallerOf(const grpc::CallbackServerContext& context) {
   const std::string pem = PeerCertificate(*context.auth_context());
   if (pem.empty()) return "";
   const absl::StatusOr<Certificate> certificate = ParseCertificate(pem);
-  if (!certificate.ok() || certificate->role == Role::kHost) return "";
+  const bool passed_on =
+      certificate.ok() && (certificate->role == Role::kHost || certificate->role == Role::kCoordinator);
+  if (!certificate.ok() || passed_on) return "";
   return certificate->id.Text();
 }
 

@@ -7,9 +7,11 @@
 #include <array>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/serving/services.h"
+#include "engine/base/mutex.h"
 #include "proto/channel.h"
 
 namespace hearth {
@@ -100,26 +102,32 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
 
 class Forwarder final : public grpc::CallbackGenericService {
  public:
-  Forwarder(std::string host, const std::string& coordinator, const ConnectionKey& key)
+  Forwarder(std::string host, CoordinatorAddresses coordinators, ConnectionKey key, bool may_lead)
       : host_(std::move(host)),
-        coordinator_(coordinator),
-        stub_(OpenChannel(coordinator, key, Arguments())) {}
+        coordinators_(std::move(coordinators)),
+        key_(std::move(key)),
+        may_lead_(may_lead) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    const std::string coordinator = coordinators_.current();
     if (absl::StartsWith(context->method(), "/hearth.v1.Membership/")) {
+      if (may_lead_) {
+        return new RejectedCall({grpc::StatusCode::UNAVAILABLE,
+                                 absl::StrCat("it waits to lead; the coordinator is at ", coordinator)});
+      }
       // Called by the name by which it calls its coordinator.
-      if (context->host() == coordinator_) {
+      if (context->host() == coordinator) {
         return new RejectedCall(
             {grpc::StatusCode::FAILED_PRECONDITION,
-             absl::StrCat(coordinator_, " is this host itself: name its coordinator's address")});
+             absl::StrCat(coordinator, " is this host itself: name its coordinator's address")});
       }
       return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
-                               absl::StrCat("it is a worker of ", coordinator_, " and no coordinator: join ",
-                                            coordinator_, " instead")});
+                               absl::StrCat("it is a worker of ", coordinator, " and no coordinator: join ",
+                                            coordinator, " instead")});
     }
     if (absl::StartsWith(context->method(), "/hearth.v1.Home/")) {
       return new RejectedCall({grpc::StatusCode::FAILED_PRECONDITION,
-                               absl::StrCat("this host is a worker of ", coordinator_,
+                               absl::StrCat("this host is a worker of ", coordinator,
                                             ": run the command on the coordinator's machine")});
     }
     if (!IsPublic(context->method())) {
@@ -129,10 +137,10 @@ class Forwarder final : public grpc::CallbackGenericService {
     if (context->client_metadata().count(kForwardedBy) > 0) {
       return new RejectedCall(
           {grpc::StatusCode::UNAVAILABLE,
-           absl::StrCat("this host is a worker of ", coordinator_,
-                        " and no coordinator; start the other worker with --join ", coordinator_)});
+           absl::StrCat("this host is a worker of ", coordinator,
+                        " and no coordinator; start the other worker with --join ", coordinator)});
     }
-    return new ForwardedCall(stub_, *context, host_, coordinator_);
+    return new ForwardedCall(*StubOf(coordinator), *context, host_, coordinator);
   }
 
  private:
@@ -142,17 +150,30 @@ class Forwarder final : public grpc::CallbackGenericService {
     return arguments;
   }
 
+  std::shared_ptr<grpc::GenericStub> StubOf(const std::string& coordinator) {
+    MutexLock lock(&mutex_);
+    if (stub_ == nullptr || coordinator != connected_) {
+      stub_ = std::make_shared<grpc::GenericStub>(OpenChannel(coordinator, key_, Arguments()));
+      connected_ = coordinator;
+    }
+    return stub_;
+  }
+
   const std::string host_;
-  const std::string coordinator_;
-  grpc::GenericStub stub_;
+  const CoordinatorAddresses coordinators_;
+  const ConnectionKey key_;
+  const bool may_lead_;
+  Mutex mutex_;
+  std::string connected_ ABSL_GUARDED_BY(mutex_);  // whom stub_ calls
+  std::shared_ptr<grpc::GenericStub> stub_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& host,
-                                                            const std::string& coordinator,
-                                                            const ConnectionKey& key) {
-  return std::make_unique<Forwarder>(host, coordinator, key);
+                                                            const CoordinatorAddresses& coordinator,
+                                                            const ConnectionKey& key, bool may_lead) {
+  return std::make_unique<Forwarder>(host, coordinator, key, may_lead);
 }
 
 }  // namespace hearth

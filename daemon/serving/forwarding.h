@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "daemon/coordinator_addresses.h"
 #include "proto/connection_key.h"
 
 namespace grpc {
@@ -19,10 +20,11 @@ inline constexpr char kForwardedBy[] = "hearth-forwarded-bin";
 // Passes every call of the public API that reaches a worker on to its coordinator, byte by byte and with its
 // deadline and cancellation: clients may talk to any host. Other methods are UNIMPLEMENTED. UNAVAILABLE names
 // the coordinator when it does not answer, or when it turns out to be a worker itself.
-// `host` is the worker's name.
+// `host` is the worker's name. One that `may_lead` does not tell other workers for good that it is none.
 std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& host,
-                                                            const std::string& coordinator,
-                                                            const ConnectionKey& key = {});
+                                                            const CoordinatorAddresses& coordinator,
+                                                            const ConnectionKey& key = {},
+                                                            bool may_lead = false);
 
 }  // namespace hearth
 

@@ -217,8 +217,15 @@ std::string GenerateStream::TakeRest() {
   return text;
 }
 
+void GenerateStream::StopUnlessLeading() {
+  if (!leads_ || client_gone_ || leads_()) return;
+  Abandon(ComesBack(absl::UnavailableError(
+      "this host leads the cluster no more: send the request again, to any host, once another one does")));
+}
+
 void GenerateStream::Pump() {
   if (writing_ || closed_) return;
+  StopUnlessLeading();
   response_.Clear();
   if (started_pending_) {
     *response_.mutable_started() = started_;

@@ -4,9 +4,11 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -39,8 +41,9 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
                              public RequestRun,
                              public std::enable_shared_from_this<GenerateStream> {
  public:
-  // `context` is gRPC's.
-  explicit GenerateStream(grpc::CallbackServerContext& context) : context_(context) {}
+  // `context` is gRPC's. `leads`: see MakeGenerationService.
+  explicit GenerateStream(grpc::CallbackServerContext& context, std::function<bool()> leads = {})
+      : context_(context), leads_(std::move(leads)) {}
   void HoldUntilDone() { self_ = shared_from_this(); }
 
   // What it is known by from now on, before it is submitted. What comes before the token `first_sent` is not
@@ -79,12 +82,15 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   std::string Take(AnswerPieces pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // All of the parser's rest, with the last delta.
   std::string TakeRest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Where this host does not lead any more nothing more is said but that.
+  void StopUnlessLeading() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Starts the next write, or ends the RPC when all is written.
   void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   NotedRun noted() const;
 
   std::shared_ptr<GenerateStream> self_;
   grpc::CallbackServerContext& context_;  // until the end
+  const std::function<bool()> leads_;
 
   mutable Mutex mutex_;
   NotedRun noted_ ABSL_GUARDED_BY(mutex_);

@@ -45,8 +45,9 @@ absl::Time GenerationDeadline(std::chrono::system_clock::time_point rpc_deadline
 
 class GenerationService final : public v1::Generation::CallbackService {
  public:
-  GenerationService(SchedulerPool& schedulers, ModelsOnDemand& models, KeptRequests& requests)
-      : schedulers_(schedulers), models_(models), requests_(requests) {}
+  GenerationService(SchedulerPool& schedulers, ModelsOnDemand& models, KeptRequests& requests,
+                    std::function<bool()> leads)
+      : schedulers_(schedulers), models_(models), requests_(requests), leads_(std::move(leads)) {}
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
                                                            const v1::GenerateRequest* request) override {
@@ -181,7 +182,7 @@ class GenerationService final : public v1::Generation::CallbackService {
   grpc::ServerWriteReactor<v1::GenerateResponse>* Read(grpc::CallbackServerContext& context,
                                                        const Request& request, Continuation continuation,
                                                        bool at_once = false) {
-    auto stream = std::make_shared<GenerateStream>(context);
+    auto stream = std::make_shared<GenerateStream>(context, leads_);
     stream->HoldUntilDone();
     const Arrival arrival = ArrivalOf(context);
     // The request is gRPC's, and gone when the client is.
@@ -311,6 +312,7 @@ class GenerationService final : public v1::Generation::CallbackService {
   SchedulerPool& schedulers_;
   ModelsOnDemand& models_;
   KeptRequests& requests_;
+  const std::function<bool()> leads_;
   std::atomic<RequestId> last_id_ = 0;
   std::atomic<int> preparing_ = 0;  // requests in `preparation_`
   TaskQueue preparation_{kPreparingThreads};
@@ -319,8 +321,8 @@ class GenerationService final : public v1::Generation::CallbackService {
 }  // namespace
 
 std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, ModelsOnDemand& models,
-                                                     KeptRequests& requests) {
-  return std::make_unique<GenerationService>(schedulers, models, requests);
+                                                     KeptRequests& requests, std::function<bool()> leads) {
+  return std::make_unique<GenerationService>(schedulers, models, requests, std::move(leads));
 }
 
 }  // namespace hearth

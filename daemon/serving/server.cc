@@ -97,10 +97,10 @@ class CoordinatorServer final : public Server {
         cluster_(cluster),
         notifier_(kChangeInterval, kHeartbeat),
         requests_(options.scheduler.metrics),
-        kept_requests_(options.state),
+        kept_requests_(options.state, options.kept),
         schedulers_(std::make_shared<SchedulerPool>(models, options.scheduler)),
         on_demand_(std::make_shared<ModelsOnDemand>(*schedulers_, options.on_demand)),
-        services_{MakeGenerationService(*schedulers_, *on_demand_, kept_requests_),
+        services_{MakeGenerationService(*schedulers_, *on_demand_, kept_requests_, options.leads),
                   MakeModelsService(models, *schedulers_, *on_demand_, notifier_),
                   MakeClusterService(cluster, options.pauses, notifier_)} {}
 
@@ -190,8 +190,9 @@ class CoordinatorServer final : public Server {
 
 class WorkerServer final : public Server {
  public:
-  WorkerServer(const std::string& host, const std::string& coordinator, const ConnectionKey& key)
-      : forwarder_(MakeForwarder(host, coordinator, key)) {}
+  WorkerServer(const ServerOptions& options, const CoordinatorAddresses& coordinator,
+               const ConnectionKey& key)
+      : forwarder_(MakeForwarder(options.host, coordinator, key, options.may_lead)) {}
   ~WorkerServer() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Listen(const ServerOptions& options) {
@@ -227,10 +228,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartForwarding(const ServerOptions& options,
-                                                                const std::string& coordinator,
+                                                                const CoordinatorAddresses& coordinator,
                                                                 const ConnectionKey& key) {
   grpc::EnableDefaultHealthCheckService(false);  // the coordinator's health is what clients ask about
-  auto server = std::make_unique<WorkerServer>(options.host, coordinator, key);
+  auto server = std::make_unique<WorkerServer>(options, coordinator, key);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
   return server;
 }

@@ -9,11 +9,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "daemon/cluster_view.h"
+#include "daemon/coordinator_addresses.h"
 #include "daemon/host_pauses.h"
 #include "daemon/identity/home.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/models_on_demand.h"
 #include "daemon/scheduling/scheduler.h"
+#include "daemon/state/kept_requests.h"
 #include "daemon/state/state_store.h"
 
 namespace grpc {
@@ -29,8 +31,13 @@ namespace hearth {
 struct ServerOptions {
   std::string listen = "127.0.0.1:7770";  // HOST:PORT; port 0 takes any free one
   SchedulerOptions scheduler;
-  StateStore* state =
-      nullptr;  // where requests with an id outlive the server, which it outlives; null: nowhere
+  // Where requests with an id outlive the server, which it outlives; null: nowhere.
+  StateStore* state = nullptr;
+  KeptRequestsLimits kept;
+  // Of a coordinator that others may follow: whether it still leads. Where not it gives no tokens. Asked
+  // before each message; empty: always.
+  std::function<bool()> leads;
+  bool may_lead = false;         // of a worker: it may be the next coordinator
   OnDemandOptions on_demand;     // of a coordinator
   HostPauses* pauses = nullptr;  // of a coordinator, whose server it outlives; null: no host can be paused
   std::string host;              // of this daemon: what a worker says who passes calls on
@@ -47,7 +54,7 @@ class Server {
                                                        ClusterView& cluster);
   // A worker's.
   static absl::StatusOr<std::unique_ptr<Server>> StartForwarding(const ServerOptions& options,
-                                                                 const std::string& coordinator,
+                                                                 const CoordinatorAddresses& coordinator,
                                                                  const ConnectionKey& key = {});
   // Shuts down at once.
   virtual ~Server() = default;

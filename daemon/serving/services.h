@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_SERVING_SERVICES_H_
 #define HEARTH_DAEMON_SERVING_SERVICES_H_
 
+#include <functional>
 #include <memory>
 
 #include "daemon/cluster_view.h"
@@ -25,9 +26,11 @@ namespace hearth {
 inline constexpr size_t kMaxUnreadTokens = 1024;
 // Messages of embeddings are the largest that it sends.
 inline constexpr int kMaxResponseBytes = 32 << 20;
-// Requests with an id are kept in `requests`.
+// Requests with an id are kept in `requests`. Once `leads` (empty: always) says no, streams end where they
+// are.
 std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, ModelsOnDemand& models,
-                                                     KeptRequests& requests);
+                                                     KeptRequests& requests,
+                                                     std::function<bool()> leads = {});
 
 // The services of models.proto and cluster.proto. What is passed outlives them; without `pauses` no host can
 // be paused.

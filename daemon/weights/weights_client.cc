@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "daemon/grpc_status.h"
@@ -25,8 +27,8 @@ std::shared_ptr<grpc::Channel> OpenOwnConnection(const std::string& address, con
 
 class WeightsClient : public BundleSource {
  public:
-  WeightsClient(const std::string& address, const ConnectionKey& key)
-      : stub_(OpenOwnConnection(address, key)) {}
+  WeightsClient(CoordinatorAddresses coordinator, ConnectionKey key)
+      : coordinator_(std::move(coordinator)), key_(std::move(key)) {}
 
   absl::Status FetchBundles(const SessionToken& token, const std::string& model_digest,
                             const std::vector<Range>& ranges, const ChunkSink& sink) override {
@@ -60,7 +62,8 @@ class WeightsClient : public BundleSource {
  private:
   absl::Status Fetch(grpc::ClientContext& context, const v1::FetchBundlesRequest& request, size_t bundles,
                      const ChunkSink& sink) {
-    const auto reader = stub_.FetchBundles(&context, request);
+    const std::shared_ptr<v1::Weights::Stub> stub = Stub();
+    const auto reader = stub->FetchBundles(&context, request);
     absl::Status status;
     v1::BundleChunk chunk;
     while (status.ok() && reader->Read(&chunk)) {
@@ -77,16 +80,31 @@ class WeightsClient : public BundleSource {
     return FromGrpcStatus(finished);
   }
 
-  v1::Weights::Stub stub_;
+  // Of the coordinator in use.
+  std::shared_ptr<v1::Weights::Stub> Stub() {
+    const std::string address = coordinator_.current();
+    MutexLock lock(&mutex_);
+    if (stub_ == nullptr || address != address_) {
+      stub_ = std::make_shared<v1::Weights::Stub>(OpenOwnConnection(address, key_));
+      address_ = address;
+    }
+    return stub_;
+  }
+
+  const CoordinatorAddresses coordinator_;
+  const ConnectionKey key_;
   Mutex mutex_;
+  std::string address_ ABSL_GUARDED_BY(mutex_);  // of stub_
+  std::shared_ptr<v1::Weights::Stub> stub_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   std::set<grpc::ClientContext*> fetches_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace
 
-std::unique_ptr<BundleSource> MakeWeightsClient(const std::string& address, const ConnectionKey& key) {
-  return std::make_unique<WeightsClient>(address, key);
+std::unique_ptr<BundleSource> MakeWeightsClient(const CoordinatorAddresses& coordinator,
+                                                const ConnectionKey& key) {
+  return std::make_unique<WeightsClient>(coordinator, key);
 }
 
 }  // namespace hearth

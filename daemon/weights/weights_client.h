@@ -4,15 +4,17 @@
 #include <memory>
 #include <string>
 
+#include "daemon/coordinator_addresses.h"
 #include "daemon/weights/bundle_source.h"
 #include "proto/connection_key.h"
 
 namespace hearth {
 
-// The bundles of the coordinator at HOST:PORT (weights.proto), over a connection of their own, so that they
+// The bundles of the coordinator (weights.proto), over a connection of their own, so that they
 // do not hold up what else the two say to each other; connects when it is first needed, and again whenever
 // the connection is lost. Encrypted where there is a key.
-std::unique_ptr<BundleSource> MakeWeightsClient(const std::string& address, const ConnectionKey& key = {});
+std::unique_ptr<BundleSource> MakeWeightsClient(const CoordinatorAddresses& coordinator,
+                                                const ConnectionKey& key = {});
 
 }  // namespace hearth
 

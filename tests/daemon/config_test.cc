@@ -325,6 +325,50 @@ TEST(ConfigTest, JoiningByACodeNeedsNoOtherFlag) {
   EXPECT_EQ(Parse({"--join"})->config.join, kJoinHome);
 }
 
+TEST(ConfigTest, AWorkerMayKnowSeveralCoordinators) {
+  EXPECT_TRUE(Parse({"--join", "127.0.0.1:1,127.0.0.1:2"}).ok());
+  for (const char* list : {"127.0.0.1:1,", ",127.0.0.1:1", "127.0.0.1:1,127.0.0.1",
+                           "127.0.0.1:1,127.0.0.1:7770", "127.0.0.1:1,192.168.1.10:2"}) {
+    EXPECT_THAT(Refusal({"--join", list}), HasSubstr("--join")) << list;
+  }
+  std::string many = "127.0.0.1:1";
+  for (int i = 0; i < 20; ++i) many += ",127.0.0.1:1";
+  EXPECT_THAT(Refusal({"--join", many}), HasSubstr("more than 16"));
+}
+
+TEST(ConfigTest, StateThatHostsShareIsNamedWithItsSecret) {
+  const std::vector<std::string> sound = {"--state-store", "etcd://127.0.0.1:2379/home",
+                                          "--state-store-secret", "secret"};
+  const auto parsed = Parse(sound);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.state_store, "etcd://127.0.0.1:2379/home");
+  EXPECT_TRUE(parsed->config.remember_models);
+  EXPECT_FALSE(parsed->config.lan);
+  EXPECT_THAT(Refusal({"--state-store", "etcd://127.0.0.1:2379"}), HasSubstr("openssl rand -hex 32"));
+  EXPECT_THAT(Refusal({"--state-store", "redis://127.0.0.1:1"}), HasSubstr("--state-store"));
+  for (const char* flag :
+       {"--state-store-secret", "--state-store-ca", "--state-store-cert", "--state-store-key"})
+    EXPECT_THAT(Refusal({flag, "file"}), HasSubstr("needs --state-store"));
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), sound.begin(), sound.end());
+    return more;
+  };
+  EXPECT_THAT(Refusal(with({"--join", "127.0.0.1:1"})), HasSubstr("--join"));
+  EXPECT_THAT(Refusal(with({"--state-store-cert", "file"})), HasSubstr("--state-store-key"));
+  EXPECT_THAT(Refusal(with({"--state-store-lease", "1"})), HasSubstr("--state-store-lease"));
+}
+
+TEST(ConfigTest, EtcdOnOtherMachinesIsEncryptedAndOpensThisOne) {
+  const std::vector<std::string> plain = {"--state-store", "etcd://10.0.0.1:2379", "--state-store-secret",
+                                          "secret"};
+  EXPECT_THAT(Refusal(plain), HasSubstr("--state-store-ca"));
+  auto encrypted = plain, insecure = plain;
+  encrypted.insert(encrypted.end(), {"--state-store-ca", "ca.pem"});
+  insecure.push_back("--insecure-network");
+  EXPECT_TRUE(Parse(encrypted)->config.lan);
+  EXPECT_FALSE(Parse(insecure)->config.lan);
+}
+
 TEST(ConfigTest, LanOpensEncryptedPortsOfACoordinator) {
   EXPECT_FALSE(Parse({})->config.lan);
   EXPECT_TRUE(Parse({"--lan"})->config.lan);

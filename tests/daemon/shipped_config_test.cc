@@ -57,9 +57,17 @@ TEST(ShippedConfigTest, EveryLineInItIsTaken) {
   ASSERT_FALSE(Settings().empty());
   for (const std::string& setting : Settings()) {
     // What some settings need beside them: one name is for one model, a certificate has its key.
+    const std::string store = "state-store = \"etcd://127.0.0.1:1\"\n",
+                      secret = "state-store-secret = \"s\"\n", authority = "state-store-ca = \"ca.pem\"\n",
+                      key = "state-store-key = \"k.pem\"\n", certificate = "state-store-cert = \"c.pem\"\n";
     const std::map<std::string, std::string> others = {{"model-name", "model = \"m.gguf\"\n"},
                                                        {"http-certificate", "http-key = \"k.pem\"\n"},
-                                                       {"http-key", "http-certificate = \"c.pem\"\n"}};
+                                                       {"http-key", "http-certificate = \"c.pem\"\n"},
+                                                       {"state-store", secret + authority},
+                                                       {"state-store-secret", store},
+                                                       {"state-store-ca", store + secret},
+                                                       {"state-store-cert", store + secret + key},
+                                                       {"state-store-key", store + secret + certificate}};
     const auto other = others.find(KeyOf(setting));
     EXPECT_EQ(ParseFile((other == others.end() ? "" : other->second) + setting + "\n"), absl::OkStatus())
         << setting;
@@ -89,6 +97,7 @@ TEST(ShippedConfigTest, DefaultsThatItNamesAreTheDefaults) {
         absl::StrCat("#queue = ", config.queue), absl::StrCat("#token-wait = ", config.token_wait_ms),
         absl::StrCat("#draft-tokens = ", config.draft_tokens),
         absl::StrCat("#replan-wait = ", config.replan_wait_seconds),
+        absl::StrCat("#state-store-lease = ", config.state_store_lease_seconds),
         absl::StrCat("#stages = ", config.stages), absl::StrCat("#threads = ", config.threads),
         absl::StrCat("#log-level = \"", config.log_level, "\""),
         absl::StrCat("#log-format = \"", config.log_format, "\"")}) {

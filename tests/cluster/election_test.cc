@@ -1,0 +1,142 @@
+// Hosts that may lead share their state in etcd: the coordinator dies and stays away, another one leads.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "tests/cluster/daemon_process.h"
+#include "tests/cluster/streams.h"
+#include "tests/daemon/etcd/etcd_process.h"
+
+namespace hearth {
+namespace {
+
+class ElectedCoordinator : public ::testing::Test {
+ protected:
+  // Of the memory of one machine each has a part.
+  static constexpr char kDevice[] = "cpu,memory=1GiB,bandwidth=10M,pace=600M";
+  // Without a token: until another host leads (5 s), and then until the context is read again.
+  static constexpr absl::Duration kLongestPause = absl::Seconds(9);
+
+  void SetUp() override {
+    HEARTH_SKIP_WITHOUT_ETCD();
+    std::ofstream(secret()) << std::string(64, 'a');
+    chmod(secret().c_str(), 0600);
+    a_ = Candidate("a");
+    b_ = Candidate("b");
+    servers_ = absl::StrCat(a_->address(), ",", b_->address());
+    worker_ = std::make_unique<DaemonProcess>(
+        folder_.path(), "worker", std::vector<std::string>{"--join", servers_, "--device", kDevice});
+    EXPECT_TRUE(Await(
+        [](const auto& status) { return HostHasShare(status, "worker") && HostHasShare(status, "b"); }));
+  }
+
+  std::string secret() const { return folder_.path() + "/secret"; }
+  std::unique_ptr<DaemonProcess> Candidate(const std::string& name,
+                                           const std::string& listen = "127.0.0.1:0") {
+    return std::make_unique<DaemonProcess>(
+        folder_.path(), name,
+        std::vector<std::string>{"--model", kSparseModel, "--context", "512", "--slots", "8",
+                                 "--use-every-host", "--device", kDevice, "--listen", listen, "--state-store",
+                                 etcd_.address(), "--state-store-secret", secret()});
+  }
+  // As AwaitCluster, but over connections that break while one host follows another.
+  bool Await(const std::function<bool(const v1::ClusterStatus&)>& condition) {
+    const absl::Time end = absl::Now() + kPatience;
+    bool met = false;
+    while (!met && absl::Now() < end) {
+      (void)Client(servers_).WatchCluster(
+          [&](const v1::ClusterStatus& status) { return !(met = condition(status)); }, end - absl::Now());
+    }
+    return met;
+  }
+  static bool Leads(const v1::ClusterStatus& status, const std::string& host) {
+    return !status.hosts().empty() && status.hosts(0).name() == host;
+  }
+  // Whether `host` leads and the worker has a share of its plan.
+  bool LeadsWithWorker(const std::string& host) {
+    return Await([&](const auto& status) { return Leads(status, host) && HostHasShare(status, "worker"); });
+  }
+
+  void CompareWithAnUnbrokenRun(int streams, In in) {
+    const std::vector<Answer> unbroken = ReadAnswers(servers_, streams, in, [] {});
+    const std::vector<Answer> answers = ReadAnswers(servers_, streams, in, [this] { a_->Kill(); });
+    EXPECT_LT(CompareAnswers(answers, unbroken, in), kLongestPause);
+    EXPECT_TRUE(LeadsWithWorker("b"));
+  }
+
+  TemporaryFolder folder_;
+  EtcdProcesses etcd_;
+  std::unique_ptr<DaemonProcess> a_, b_, worker_;
+  std::string servers_;
+};
+
+TEST_F(ElectedCoordinator, AStreamThatGeneratesGoesOnAtTheNextOne) {
+  CompareWithAnUnbrokenRun(1, In::kGeneration);
+}
+
+TEST_F(ElectedCoordinator, SeveralStreamsThatGenerateGoOnAtTheNextOne) {
+  CompareWithAnUnbrokenRun(8, In::kGeneration);
+}
+
+TEST_F(ElectedCoordinator, StreamsThatReadTheirPromptGoOnAtTheNextOne) {
+  CompareWithAnUnbrokenRun(8, In::kPrompt);
+}
+
+TEST_F(ElectedCoordinator, OneThatCameBackWorksAndLeadsAgainInItsTurn) {
+  const v1::GenerateRequest request = StreamRequest(1, In::kGeneration);
+  const Answer unbroken = ReadAnswer(servers_, request, [](const auto&) {});
+  const std::string address = a_->address();
+  a_->Kill();
+  ASSERT_TRUE(LeadsWithWorker("b"));
+  a_ = Candidate("a", address);
+  EXPECT_TRUE(Await([](const auto& status) { return HostHasShare(status, "a"); }));
+  EXPECT_EQ(ReadAnswer(servers_, request, [](const auto&) {}).text, unbroken.text);
+  EXPECT_EQ(b_->Terminate(), 0);  // gives up its lease
+  ASSERT_TRUE(LeadsWithWorker("a"));
+  EXPECT_EQ(ReadAnswer(servers_, request, [](const auto&) {}).text, unbroken.text);
+}
+
+TEST_F(ElectedCoordinator, OneThatWasStoppedGivesNoTokensOnceAnotherLeads) {
+  const std::vector<Answer> unbroken = ReadAnswers(servers_, 2, In::kGeneration, [] {});
+  const std::vector<Answer> answers = ReadAnswers(servers_, 2, In::kGeneration, [this] {
+    a_->Freeze();
+    EXPECT_TRUE(Await([](const auto& status) { return Leads(status, "b"); }));
+    a_->Thaw();
+  });
+  CompareAnswers(answers, unbroken, In::kGeneration);
+  // It is a worker by now.
+  EXPECT_TRUE(Await([](const auto& status) { return Leads(status, "b") && HostHasShare(status, "a"); }));
+}
+
+TEST_F(ElectedCoordinator, StreamsGoOnWhereEtcdIsAwayForAMoment) {
+  const std::vector<Answer> unbroken = ReadAnswers(servers_, 1, In::kGeneration, [] {});
+  const std::vector<Answer> answers = ReadAnswers(servers_, 1, In::kGeneration, [this] {
+    etcd_.Freeze(0);
+    absl::SleepFor(absl::Seconds(1));  // less than the lease
+    etcd_.Thaw(0);
+  });
+  EXPECT_LT(CompareAnswers(answers, unbroken, In::kGeneration), absl::Seconds(2));
+  EXPECT_TRUE(LeadsWithWorker("a"));
+}
+
+TEST_F(ElectedCoordinator, AHostWithAnotherSecretEndsWithAWord) {
+  const std::string other = folder_.path() + "/other";
+  std::ofstream(other) << std::string(64, 'b');
+  chmod(other.c_str(), 0600);
+  const Ended ended =
+      RunToItsEnd(folder_.path() + "/c",
+                  absl::StrCat("--name c --state-store ", etcd_.address(), " --state-store-secret ", other));
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_TRUE(absl::StrContains(ended.errors, "another --state-store-secret")) << ended.errors;
+}
+
+}  // namespace
+}  // namespace hearth
