@@ -137,9 +137,11 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   app.add_option_function<std::string>(
          "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinHome : join; },
          "Be a worker: of the home that made this code (`hearth invite`), of the coordinator at this "
-         "address or at one of several, or without either of the home joined before")
+         "address or at one of several, or without either of the home joined before; a code or \"home\" may "
+         "have the "
+         "encrypted addresses of other hosts that may lead behind it, with commas")
       ->expected(0, 1)
-      ->type_name("[CODE|HOST:PORT,...]")
+      ->type_name("[CODE|home|HOST:PORT,...]")
       ->group(kNetwork);
   app.add_option_function<std::string>(
          "--lan",
@@ -448,13 +450,29 @@ bool AreLoopbackAddresses(const std::vector<std::string>& addresses) {
 
 std::vector<std::string> AddressesToJoin(const Config& config) { return absl::StrSplit(config.join, ','); }
 
-absl::Status CheckJoin(const Config& config) {
+// What stands behind a code or the home is other addresses of it.
+void SplitJoin(Config& config) {
+  const size_t comma = config.join.find(',');
+  const std::string first = config.join.substr(0, comma);
+  if (comma == std::string::npos || comma + 1 == config.join.size() ||
+      (first != kJoinHome && !LooksLikeJoinCode(first)))
+    return;
+  config.join_others = config.join.substr(comma + 1);
+  config.join = first;
+}
+
+absl::Status CheckAddressesToJoin(const std::vector<std::string>& addresses) {
   constexpr size_t kMost = 16;
-  const std::vector<std::string> addresses = AddressesToJoin(config);
   if (addresses.size() > kMost)
     return absl::InvalidArgumentError(absl::StrCat("--join: more than ", kMost, " addresses"));
+  for (const std::string& address : addresses) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", address, 1));
+  return absl::OkStatus();
+}
+
+absl::Status CheckJoin(const Config& config) {
+  const std::vector<std::string> addresses = AddressesToJoin(config);
+  HEARTH_RETURN_IF_ERROR(CheckAddressesToJoin(addresses));
   for (const std::string& address : addresses) {
-    HEARTH_RETURN_IF_ERROR(CheckAddressOf("--join", address, 1));
     if (address != config.listen) continue;
     return absl::InvalidArgumentError(
         absl::StrCat("--join: ", address, " is this host's own --listen address"));
@@ -524,7 +542,11 @@ absl::Status CheckNetwork(const Config& config) {
   if (config.lan && !config.join.empty()) {
     return absl::InvalidArgumentError("--lan: a worker is reached through its coordinator; give --lan there");
   }
-  if (config.join == kJoinHome || LooksLikeJoinCode(config.join)) return CheckLocal(config, false);
+  if (config.join == kJoinHome || LooksLikeJoinCode(config.join)) {
+    if (!config.join_others.empty())
+      HEARTH_RETURN_IF_ERROR(CheckAddressesToJoin(absl::StrSplit(config.join_others, ',')));
+    return CheckLocal(config, false);
+  }
   if (!config.join.empty()) HEARTH_RETURN_IF_ERROR(CheckJoin(config));
   HEARTH_RETURN_IF_ERROR(CheckLocal(config, true));
   if (!config.join.empty() && !AreLoopbackAddresses(AddressesToJoin(config)) &&
@@ -632,6 +654,7 @@ absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments
     Flags again;
     HEARTH_RETURN_IF_ERROR(ParseFlags(flag_list, parsed.config, again).status());
   }
+  SplitJoin(parsed.config);
   HEARTH_RETURN_IF_ERROR(CheckNetwork(parsed.config));
   HEARTH_RETURN_IF_ERROR(CheckStateStore(parsed.config));
   HEARTH_RETURN_IF_ERROR(CheckModels(parsed.config));

@@ -37,6 +37,9 @@ struct Config {
   // HOST:PORT of the coordinator, or of each host that may be it, with commas between them, a code of `hearth
   // invite`, or kJoinHome for the home that this host has joined before; empty: this host is the coordinator.
   std::string join;
+  // Of a worker that joins by a code or its home: HOST:PORT of the encrypted port of each other host that may
+  // be the coordinator, with commas between them.
+  std::string join_others;
   bool lan = false;        // opens the encrypted ports at the start
   std::string lan_listen;  // HOST:PORT of the first; empty: where it was last, or the default
   std::string name;        // of this host, unique in the cluster

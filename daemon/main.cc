@@ -281,7 +281,7 @@ size_t RaiseFileLimit() {
 // The settings of a worker that has found its home: whom to call, and where to be called by it.
 Config AtHome(Config config, const ConnectionKey& key) {
   if (key.empty()) return config;
-  config.join = key.server;
+  config.join = config.join_others.empty() ? key.server : absl::StrCat(key.server, ",", config.join_others);
   if (config.tensor_listen != Config().tensor_listen || IsLoopbackAddress(key.server)) return config;
   config.tensor_listen = key.server.front() == '[' ? "[::]:0" : "0.0.0.0:0";
   return config;

@@ -283,7 +283,7 @@ void KeptRequests::Write() {
 void KeptRequests::NoteWritten(const absl::Status& status) {
   settled_ = taken_;
   written_.SignalAll();
-  if (status.ok() && std::exchange(failing_, false)) spdlog::info("requests are kept on the disk again");
+  if (status.ok() && std::exchange(failing_, false)) spdlog::info("requests outlive this daemon again");
   if (status.ok()) return;
   if (!std::exchange(failing_, true)) {
     spdlog::warn("requests do not outlive this daemon for now: {}", Printable(status.message()));

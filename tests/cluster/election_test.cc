@@ -18,7 +18,7 @@
 namespace hearth {
 namespace {
 
-class ElectedCoordinator : public ::testing::Test {
+class HostsThatMayLead : public ::testing::Test {
  protected:
   // Of the memory of one machine each has a part.
   static constexpr char kDevice[] = "cpu,memory=1GiB,bandwidth=10M,pace=600M";
@@ -27,25 +27,32 @@ class ElectedCoordinator : public ::testing::Test {
 
   void SetUp() override {
     HEARTH_SKIP_WITHOUT_ETCD();
+    etcd_ = std::make_unique<EtcdProcesses>(members());
     std::ofstream(secret()) << std::string(64, 'a');
     chmod(secret().c_str(), 0600);
-    a_ = Candidate("a");
-    b_ = Candidate("b");
-    servers_ = absl::StrCat(a_->address(), ",", b_->address());
-    worker_ = std::make_unique<DaemonProcess>(
-        folder_.path(), "worker", std::vector<std::string>{"--join", servers_, "--device", kDevice});
-    EXPECT_TRUE(Await(
-        [](const auto& status) { return HostHasShare(status, "worker") && HostHasShare(status, "b"); }));
   }
+  virtual size_t members() const { return 1; }  // of etcd
 
   std::string secret() const { return folder_.path() + "/secret"; }
-  std::unique_ptr<DaemonProcess> Candidate(const std::string& name,
-                                           const std::string& listen = "127.0.0.1:0") {
-    return std::make_unique<DaemonProcess>(
-        folder_.path(), name,
-        std::vector<std::string>{"--model", kSparseModel, "--context", "512", "--slots", "8",
-                                 "--use-every-host", "--device", kDevice, "--listen", listen, "--state-store",
-                                 etcd_.address(), "--state-store-secret", secret()});
+  std::unique_ptr<DaemonProcess> Candidate(const std::string& name, const std::string& listen = "127.0.0.1:0",
+                                           const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {"--model",
+                                          kSparseModel,
+                                          "--context",
+                                          "512",
+                                          "--slots",
+                                          "8",
+                                          "--use-every-host",
+                                          "--device",
+                                          kDevice,
+                                          "--listen",
+                                          listen,
+                                          "--state-store",
+                                          etcd_->address(),
+                                          "--state-store-secret",
+                                          secret()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return std::make_unique<DaemonProcess>(folder_.path(), name, arguments);
   }
   // As AwaitCluster, but over connections that break while one host follows another.
   bool Await(const std::function<bool(const v1::ClusterStatus&)>& condition) {
@@ -73,9 +80,31 @@ class ElectedCoordinator : public ::testing::Test {
   }
 
   TemporaryFolder folder_;
-  EtcdProcesses etcd_;
+  std::unique_ptr<EtcdProcesses> etcd_;
   std::unique_ptr<DaemonProcess> a_, b_, worker_;
   std::string servers_;
+};
+
+// Two of them and a worker; a leads.
+class ElectedCoordinator : public HostsThatMayLead {
+ protected:
+  void SetUp() override {
+    HostsThatMayLead::SetUp();
+    if (IsSkipped()) return;
+    a_ = Candidate("a");
+    b_ = Candidate("b");
+    servers_ = absl::StrCat(a_->address(), ",", b_->address());
+    worker_ = std::make_unique<DaemonProcess>(
+        folder_.path(), "worker", std::vector<std::string>{"--join", servers_, "--device", kDevice});
+    EXPECT_TRUE(Await(
+        [](const auto& status) { return HostHasShare(status, "worker") && HostHasShare(status, "b"); }));
+  }
+};
+
+// With three members of etcd.
+class ElectedByThreeMembers : public ElectedCoordinator {
+ protected:
+  size_t members() const override { return 3; }
 };
 
 TEST_F(ElectedCoordinator, AStreamThatGeneratesGoesOnAtTheNextOne) {
@@ -119,12 +148,39 @@ TEST_F(ElectedCoordinator, OneThatWasStoppedGivesNoTokensOnceAnotherLeads) {
 TEST_F(ElectedCoordinator, StreamsGoOnWhereEtcdIsAwayForAMoment) {
   const std::vector<Answer> unbroken = ReadAnswers(servers_, 1, In::kGeneration, [] {});
   const std::vector<Answer> answers = ReadAnswers(servers_, 1, In::kGeneration, [this] {
-    etcd_.Freeze(0);
+    etcd_->Freeze(0);
     absl::SleepFor(absl::Seconds(1));  // less than the lease
-    etcd_.Thaw(0);
+    etcd_->Thaw(0);
   });
   EXPECT_LT(CompareAnswers(answers, unbroken, In::kGeneration), absl::Seconds(2));
   EXPECT_TRUE(LeadsWithWorker("a"));
+}
+
+TEST_F(ElectedByThreeMembers, StreamsGoOnThoughOneOfThemDiedAsWell) {
+  const std::vector<Answer> unbroken = ReadAnswers(servers_, 2, In::kGeneration, [] {});
+  const std::vector<Answer> answers = ReadAnswers(servers_, 2, In::kGeneration, [this] {
+    etcd_->Kill(0);
+    a_->Kill();
+  });
+  EXPECT_LT(CompareAnswers(answers, unbroken, In::kGeneration), kLongestPause);
+  EXPECT_TRUE(LeadsWithWorker("b"));
+}
+
+TEST_F(HostsThatMayLead, WhereAllIsEncryptedAnotherOneLeadsAsWell) {
+  for (std::unique_ptr<DaemonProcess>* host : {&a_, &b_, &worker_}) {
+    *host = Candidate(host == &a_   ? "a"
+                      : host == &b_ ? "b"
+                                    : "worker",
+                      "127.0.0.1:0", {"--lan", "127.0.0.1:0"});
+  }
+  servers_ = absl::StrCat(a_->address(), ",", b_->address(), ",", worker_->address());
+  EXPECT_TRUE(
+      Await([](const auto& status) { return HostHasShare(status, "worker") && HostHasShare(status, "b"); }));
+  const std::vector<Answer> unbroken = ReadAnswers(servers_, 1, In::kGeneration, [] {});
+  const std::vector<Answer> answers = ReadAnswers(servers_, 1, In::kGeneration, [this] { a_->Kill(); });
+  EXPECT_LT(CompareAnswers(answers, unbroken, In::kGeneration), kLongestPause);
+  EXPECT_TRUE(
+      Await([](const auto& status) { return HostHasShare(status, "worker") && HostHasShare(status, "b"); }));
 }
 
 TEST_F(ElectedCoordinator, AHostWithAnotherSecretEndsWithAWord) {
@@ -133,7 +189,7 @@ TEST_F(ElectedCoordinator, AHostWithAnotherSecretEndsWithAWord) {
   chmod(other.c_str(), 0600);
   const Ended ended =
       RunToItsEnd(folder_.path() + "/c",
-                  absl::StrCat("--name c --state-store ", etcd_.address(), " --state-store-secret ", other));
+                  absl::StrCat("--name c --state-store ", etcd_->address(), " --state-store-secret ", other));
   EXPECT_EQ(ended.code, 1);
   EXPECT_TRUE(absl::StrContains(ended.errors, "another --state-store-secret")) << ended.errors;
 }

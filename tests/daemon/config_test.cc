@@ -336,6 +336,16 @@ TEST(ConfigTest, AWorkerMayKnowSeveralCoordinators) {
   EXPECT_THAT(Refusal({"--join", many}), HasSubstr("more than 16"));
 }
 
+TEST(ConfigTest, AHomeMayHaveOtherAddressesBehindIt) {
+  const auto parsed = Parse({"--join", "home,10.0.0.1:7771,10.0.0.2:7771"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.join, kJoinHome);
+  EXPECT_EQ(parsed->config.join_others, "10.0.0.1:7771,10.0.0.2:7771");
+  EXPECT_EQ(Parse({"--join", "hearthABCDEFG,10.0.0.1:7771"})->config.join, "hearthABCDEFG");
+  for (const char* list : {"home,", "home,10.0.0.1", "home,10.0.0.1:7771,", "hearthABCDEFG,x"})
+    EXPECT_THAT(Refusal({"--join", list}), HasSubstr("--join")) << list;
+}
+
 TEST(ConfigTest, StateThatHostsShareIsNamedWithItsSecret) {
   const std::vector<std::string> sound = {"--state-store", "etcd://127.0.0.1:2379/home",
                                           "--state-store-secret", "secret"};

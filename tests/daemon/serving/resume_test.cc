@@ -1,10 +1,12 @@
 // Requests that are gone on with, over gRPC in process.
+#include <atomic>
 #include <functional>
 #include <thread>
 #include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/stream_metadata.h"
 #include "tests/daemon/serving/served.h"
 #include "tests/daemon/state/temporary_store.h"
 
@@ -114,6 +116,28 @@ TEST(ResumeTest, GoesOnAfterItsConnectionBroke) {
   const Outcome rest = Resume(served, From(3));
   ASSERT_TRUE(rest.status.ok()) << rest.status.error_message();
   EXPECT_EQ(rest.text, "fghija");
+}
+
+TEST(ResumeTest, OneWhoLeadsNoMoreGivesNoTokenAndTheStreamMayGoOn) {
+  Steps steps;
+  std::atomic<bool> leads = true;
+  Served served(steps.Model(), {}, nullptr, "127.0.0.1:0", [&] { return leads.load(); });
+  const auto call = Start(*served.generation, Named(9));
+  steps.Allow(3);
+  v1::GenerateResponse event;
+  std::string text;
+  while (text.size() < 3 && call->reader->Read(&event)) text += event.delta().text();
+  leads = false;
+  steps.Allow(1000);
+  EXPECT_FALSE(call->reader->Read(&event));
+  const grpc::Status status = call->reader->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("leads the cluster no more"));
+  EXPECT_EQ(call->context.GetServerTrailingMetadata().count(kFinalKey), 0u);
+  leads = true;
+  const Outcome rest = Resume(served, From(3));
+  ASSERT_TRUE(rest.status.ok()) << rest.status.error_message();
+  EXPECT_EQ(text + rest.text, "cdefghija");
 }
 
 TEST(ResumeTest, TheSameRequestSentAgainTakesOverFromItsBeginning) {

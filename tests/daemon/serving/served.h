@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,11 +27,12 @@ class Served {
  public:
   explicit Served(std::shared_ptr<FakeModel> model = std::make_shared<FakeModel>(),
                   SchedulerOptions scheduler = {}, StateStore* state = nullptr,
-                  const std::string& listen = "127.0.0.1:0") {
+                  const std::string& listen = "127.0.0.1:0", std::function<bool()> leads = {}) {
     if (model) models.Add(std::move(model));
     ServerOptions options;
     options.listen = listen;
     options.state = state;
+    options.leads = std::move(leads);
     options.scheduler = scheduler;
     auto started = Server::Start(options, models, cluster);
     EXPECT_TRUE(started.ok()) << started.status();
