@@ -2,9 +2,11 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/etcd/etcd_address.h"
 #include "engine/base/input_file.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -19,6 +21,8 @@ absl::Status ReadPem(const char* flag, const std::string& path, std::string& pem
   absl::StatusOr<std::string> text = ReadInputFile(path, kMostPemBytes);
   if (!text.ok())
     return absl::Status(text.status().code(), absl::StrCat(flag, ": ", text.status().message()));
+  if (!absl::StrContains(*text, "-----BEGIN "))
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": ", Printable(path), " is no PEM file"));
   pem = *std::move(text);
   return absl::OkStatus();
 }
