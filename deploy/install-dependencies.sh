@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Hearth is built and tested with, from Debian's own packages (Debian 12 or newer).
-# Usage: deploy/install-dependencies.sh [--browser]    (as root, or as a user who may use sudo)
-#        --browser: Chromium as well, for the tests of the dashboard
+# Usage: deploy/install-dependencies.sh [--tests]    (as root, or as a user who may use sudo)
+#        --tests: what only tests use as well: Chromium for the dashboard, etcd for coordinators that share their state
 set -euo pipefail
 
 packages=(
@@ -9,7 +9,7 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libabsl-dev coinor-libcbc-dev libhwy-dev libpcre2-dev libssl-dev liburing-dev libxxhash-dev libcurl4-openssl-dev
   nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libtomlplusplus-dev libspdlog-dev libsqlite3-dev
-  etcd-server libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev
   python3 python3-numpy python3-grpcio python3-protobuf python3-jinja2 python3-jsonschema curl
 )
 
@@ -22,11 +22,14 @@ done
 # Tests of the HTTP face use node and npm, from Debian or elsewhere.
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
-browser=no
-[ "${1:-}" != --browser ] || command -v chromium >/dev/null || browser=yes
+browser=no etcd=no
+if [ "${1:-}" = --tests ]; then
+  command -v chromium >/dev/null || browser=yes
+  command -v etcd >/dev/null || etcd=yes
+fi
 boost=yes
 installed libboost1.81-dev || boost=no
-if [ ${#missing[@]} -eq 0 ] && [ "$boost" = yes ] && [ "$browser" = no ]; then
+if [ ${#missing[@]} -eq 0 ] && [ "$boost" = yes ] && [ "$browser$etcd" = nono ]; then
   echo "All packages are installed."
   exit 0
 fi
@@ -43,5 +46,8 @@ if [ "$boost" = no ]; then
 fi
 # Where there is none the tests say so.
 if [ "$browser" = yes ] && apt-cache show chromium >/dev/null 2>&1; then missing+=(chromium); fi
+if [ "$etcd" = yes ] && apt-cache show etcd-server >/dev/null 2>&1; then missing+=(etcd-server); fi
 echo "Installing: ${missing[*]}"
 "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+# Tests start their own: the service that comes with the package is not wanted.
+if [ "$etcd" = yes ] && [ -d /run/systemd/system ]; then "${run[@]}" systemctl disable -q --now etcd || true; fi

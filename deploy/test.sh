@@ -44,7 +44,7 @@ show_failures() {
 }
 
 [ $# -gt 0 ] || set -- release
-deploy/install-dependencies.sh --browser
+deploy/install-dependencies.sh --tests
 for preset in "$@"; do
   [ -n "${minutes[$preset]:-}" ] || { echo "deploy/test.sh: no $preset; there are: ${!minutes[*]}" >&2; exit 2; }
   started=$SECONDS

@@ -41,7 +41,7 @@ class EtcdProcesses {
 
 // For fixtures: skips the test where there is no etcd.
 #define HEARTH_SKIP_WITHOUT_ETCD() \
-  if (!EtcdProcesses::Installed()) GTEST_SKIP() << "etcd is not installed: deploy/install-dependencies.sh"
+  if (!EtcdProcesses::Installed()) GTEST_SKIP() << "etcd is not installed: deploy/install-dependencies.sh --tests"
 
 }  // namespace hearth
 
