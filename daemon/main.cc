@@ -123,6 +123,7 @@ NodeOptions ToNodeOptions(const Config& config, const ConnectionKey& key) {
   options.kv_type = config.kv_type;
   options.arithmetic = config.arithmetic;
   options.sparsity = config.sparsity;
+  options.objective = config.objective;
   options.use_every_host = config.use_every_host;
   options.stages = config.stages;
   options.keep_attention = config.keep_attention;
@@ -271,7 +272,7 @@ absl::Status Run(const Config& given, const ServiceManager& manager) {
   HEARTH_RETURN_IF_ERROR(OpenLan(config, *server, home));
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   for (const std::string& path : config.models) {
-    HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
+    HEARTH_RETURN_IF_ERROR(node->model_host()->Load({config.model_name, path}).status());
   }
   if (remembered) remembered->LoadAll();
   if (http.server) HEARTH_RETURN_IF_ERROR(WritePortFile(config, "http_port", http.server->address()));

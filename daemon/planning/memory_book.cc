@@ -156,7 +156,9 @@ std::vector<MemoryBook::Entry> MemoryBook::Others(const std::string& model) cons
 }
 
 absl::StatusOr<ClusterPlan> MemoryBook::PlanBeside(const PlanWish& wish, const ReservedBytes& taken) const {
-  return planner_(wish.hosts, wish.description, taken, options_);
+  placement::PlanOptions options = options_;
+  options.objective = wish.objective;
+  return planner_(wish.hosts, wish.description, taken, options);
 }
 
 absl::StatusOr<MemoryBook::Arrangement> MemoryBook::Arrange(const PlanWish& wish,

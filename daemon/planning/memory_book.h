@@ -25,6 +25,7 @@ struct PlanWish {
   // What the plans of other models hold by now, whatever they have reserved: they may be about to give it
   // back, but a plan that does without has not to wait for that.
   ReservedBytes held_by_others = {};
+  placement::Objective objective = {};
 };
 
 // What the plans of each model hold that are loaded, by the model's name.
@@ -45,6 +46,7 @@ class MemoryBook {
       const std::vector<PlanningHost>& hosts, const placement::Model& model, const ReservedBytes& reserved,
       const placement::PlanOptions& options)>;
 
+  // The objective is each wish's own.
   explicit MemoryBook(const placement::PlanOptions& options, Planner planner = PlanCluster)
       : options_(options), planner_(std::move(planner)) {}
 

@@ -54,6 +54,13 @@ TEST_F(MemoryBookTest, WhatIsReservedIsNotGivenTwice) {
   EXPECT_EQ(book_.UseOfOthers("two"), book_.UseOf("one"));
 }
 
+TEST_F(MemoryBookTest, EveryModelIsPlannedForItsOwnObjective) {
+  PlanWish one = Wish("one", 10, 20);
+  one.objective = placement::OfStreams(4);
+  EXPECT_EQ(book_.Reserve(one, Room::kLeft)->plan.objective, one.objective);
+  EXPECT_EQ(book_.Try(Wish("two", 10, 20), Room::kMade)->plan.objective, placement::Objective{});
+}
+
 TEST_F(MemoryBookTest, TryingReservesNothing) {
   ASSERT_TRUE(book_.Try(Wish("one", 10, 80), Room::kMade).ok());
   EXPECT_THAT(book_.UseOf("one"), IsEmpty());
