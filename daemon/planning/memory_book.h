@@ -57,7 +57,7 @@ class MemoryBook {
   absl::StatusOr<ClusterPlan> Reserve(const PlanWish& wish, Room room);
   // As Reserve with kMade, for a model whose plan in use takes `in_use`: where that has room beside what
   // others have reserved and `stays` says so of the plan that there would be, the model stays with it
-  // (nullopt).
+  // (nullopt), and gives way from then on as this wish says.
   using Stays = std::function<bool(const ClusterPlan& instead)>;
   absl::StatusOr<std::optional<ClusterPlan>> ReserveUnlessItStays(const PlanWish& wish,
                                                                   const ReservedBytes& in_use,

@@ -137,6 +137,21 @@ TEST_F(MemoryBookTest, ModelStaysWithThePlanInUseWhereThatHasRoomAndIsGoodEnough
   EXPECT_EQ(Reserved("one", "leader"), 90u);
 }
 
+TEST_F(MemoryBookTest, ModelThatStayedGivesWayToHostsThatHaveComeSince) {
+  PlanWish one = Wish("one", 10, 80);
+  const std::vector<PlanningHost> all = one.hosts;
+  one.hosts.pop_back();
+  ASSERT_TRUE(book_.Reserve(one, Room::kLeft).ok());
+  const PlanWish two = Wish("two", 60, 10);
+  EXPECT_TRUE(absl::IsResourceExhausted(book_.Try(two, Room::kMade).status())) << "as far as it is known";
+  one.hosts = all;
+  const ReservedBytes in_use = book_.UseOf("one");
+  ASSERT_EQ(*book_.ReserveUnlessItStays(one, in_use, [](const ClusterPlan&) { return true; }), std::nullopt);
+  EXPECT_EQ(book_.UseOf("one"), in_use);
+  ASSERT_TRUE(book_.Reserve(two, Room::kMade).ok());
+  EXPECT_GT(Reserved("one", "other"), 0u);
+}
+
 TEST_F(MemoryBookTest, ModelDoesNotStayWhereItsMemoryIsPromisedToAnother) {
   const PlanWish one = Wish("one", 10, 90);
   ASSERT_TRUE(book_.Reserve(one, Room::kLeft).ok());
