@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "placement/objective.h"
+
 namespace hearth {
 
 // What the cluster half of the daemon shows of itself: the hosts, what they measured, and who holds what. The
@@ -92,6 +94,9 @@ struct PlanView {
   uint32_t layers = 0;
   std::vector<DeviceShareView> shares;
   std::optional<FiringView> firing;  // of what is counted
+  placement::Objective objective;
+  double expected_tokens_per_second = 0;  // of steps for it
+  double measured_tokens_per_second = 0;  // 0 while there are too few
 };
 
 struct ClusterSnapshot {

@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "daemon/etcd/etcd_address.h"
 #include "daemon/identity/join_code.h"
+#include "daemon/objective_flag.h"
 #include "engine/base/input_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -208,6 +209,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
                  "that cannot fire) or predicted (with the model's predictors)")
       ->check(CLI::IsMember({"auto", "dense", "exact", "predicted"}).description(""))
       ->group(kModels);
+
+  AddObjective(app, config.objective)->group(kModels);
 
   constexpr char kDevices[] = "Devices and requests";
   app.add_option(

@@ -14,6 +14,7 @@
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
+#include "placement/objective.h"
 
 namespace hearth {
 
@@ -69,6 +70,7 @@ struct Config {
   KvType kv_type = KvType::kF16;
   Arithmetic arithmetic = Arithmetic::kFast;
   std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
+  placement::Objective objective;        // of plans, of models that are loaded without one of their own
 
   // Devices and requests.
   std::vector<DeviceOption> devices;  // empty: all that the host has

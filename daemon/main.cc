@@ -174,6 +174,7 @@ NodeOptions ToNodeOptions(const Part& part, const ConnectionKey& key) {
   options.kv_type = config.kv_type;
   options.arithmetic = config.arithmetic;
   options.sparsity = config.sparsity;
+  options.objective = config.objective;
   options.use_every_host = config.use_every_host;
   options.stages = config.stages;
   options.keep_attention = config.keep_attention;
@@ -350,7 +351,7 @@ absl::StatusOr<int> Play(const Part& part, const sigset_t& signals, const Servic
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   if (part.coordinates()) {
     for (const std::string& path : config.models)
-      HEARTH_RETURN_IF_ERROR(node->model_host()->Load(config.model_name, path).status());
+      HEARTH_RETURN_IF_ERROR(node->model_host()->Load({config.model_name, path}).status());
   }
   if (remembered) remembered->LoadAll();
   if (http.server) HEARTH_RETURN_IF_ERROR(WritePortFile(config, "http_port", http.server->address()));

@@ -14,6 +14,7 @@
 #include "engine/chat/chat_templates.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
+#include "placement/objective.h"
 
 namespace hearth {
 
@@ -79,6 +80,8 @@ class ServedModel {
   virtual void ReportLostDevice(const absl::Status& status) = 0;
   // A step with one row of each of `rows` texts, whose next tokens it gives, was computed in that time.
   virtual void NoteStep(uint32_t /*rows*/, absl::Duration /*took*/) {}
+  // So was a step of so many rows, nearly all of prompts.
+  virtual void NotePromptStep(uint32_t /*rows*/, absl::Duration /*took*/) {}
 };
 
 enum class ModelState { kLoading, kReady, kFailed, kUnloading };
@@ -99,6 +102,14 @@ struct ModelInfo {
   std::string sparsity_why;  // in words
   std::string quantisation;  // most common weight type
   uint64_t plan_epoch = 0;
+  placement::Objective objective = {};  // as it was asked for
+};
+
+// A model that is to be loaded.
+struct ModelSource {
+  std::string name;  // empty: the file's stem
+  std::string path;
+  std::optional<placement::Objective> objective = {};  // nullopt: as the daemon is set
 };
 
 // The models of this cluster. Thread-safe.
@@ -106,9 +117,9 @@ class ModelHost {
  public:
   virtual ~ModelHost() = default;
 
-  // Starts loading `path` under `name` (empty: the file's stem) and returns at once; progress shows in List.
-  // ALREADY_EXISTS for a name in use, NOT_FOUND, INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
-  virtual absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) = 0;
+  // Starts loading and returns the model's name at once; progress shows in List. ALREADY_EXISTS for a name in
+  // use, NOT_FOUND, INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
+  virtual absl::StatusOr<std::string> Load(const ModelSource& source) = 0;
   // Starts unloading; running sequences end with UNAVAILABLE.
   virtual absl::Status Unload(const std::string& name) = 0;
   virtual std::vector<ModelInfo> List() const = 0;

@@ -14,6 +14,7 @@
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
+#include "placement/objective.h"
 #include "proto/connection_key.h"
 
 namespace hearth {
@@ -43,6 +44,7 @@ struct NodeOptions {
   KvType kv_type = KvType::kF16;
   Arithmetic arithmetic = Arithmetic::kFast;
   std::optional<SparsityMode> sparsity;  // nullopt: the best that the file allows
+  placement::Objective objective;        // of plans, where a model has none of its own
   bool use_every_host = false;           // gives every host a share even where that is slower
   uint32_t stages = 1;                   // hosts that lead consecutive layers each
   bool keep_attention = false;           // gives other hosts neurons only

@@ -42,11 +42,19 @@ void WarnUnlessRemembered(const absl::Status& status) {
   if (!status.ok()) spdlog::warn("models are not remembered: {}", Printable(status.message()));
 }
 
+absl::Status LoadAgain(ModelHost& host, const std::string& name, const KeptModel& model) {
+  ModelSource source{name, model.path};
+  if (!model.objective.empty()) {
+    HEARTH_ASSIGN_OR_RETURN(source.objective, placement::ParseObjective(model.objective));
+  }
+  return host.Load(source).status();
+}
+
 // Takes over what an earlier version has remembered.
 absl::Status TakeOver(const std::string& file, StateStore& store) {
   HEARTH_ASSIGN_OR_RETURN(const auto paths, ReadPaths(file));
   for (const auto& [name, path] : paths) {
-    if (const absl::Status status = store.PutModel(name, path); !status.ok()) {
+    if (const absl::Status status = store.PutModel(name, {path}); !status.ok()) {
       WarnUnlessRemembered(status);
       return absl::OkStatus();  // the file stays, for the next time
     }
@@ -65,20 +73,21 @@ absl::StatusOr<std::unique_ptr<RememberedModels>> RememberedModels::Open(ModelHo
 
 void RememberedModels::LoadAll() {
   MutexLock lock(&mutex_);
-  const auto paths = store_.Models();
-  if (!paths.ok()) return WarnUnlessRemembered(paths.status());
-  for (const auto& [name, path] : *paths) {
-    const absl::Status status = host_.Load(name, path).status();
+  const auto models = store_.Models();
+  if (!models.ok()) return WarnUnlessRemembered(models.status());
+  for (const auto& [name, model] : *models) {
+    const absl::Status status = LoadAgain(host_, name, model);
     if (status.ok() || absl::IsAlreadyExists(status)) continue;
     spdlog::warn("model {}, which was loaded before, is not loaded again: {}", name,
                  std::string(status.message()));
   }
 }
 
-absl::StatusOr<std::string> RememberedModels::Load(const std::string& name, const std::string& path) {
+absl::StatusOr<std::string> RememberedModels::Load(const ModelSource& source) {
   MutexLock lock(&mutex_);
-  HEARTH_ASSIGN_OR_RETURN(std::string given, host_.Load(name, path));
-  WarnUnlessRemembered(store_.PutModel(given, path));
+  HEARTH_ASSIGN_OR_RETURN(std::string given, host_.Load(source));
+  WarnUnlessRemembered(store_.PutModel(
+      given, {source.path, source.objective ? placement::ObjectiveText(*source.objective) : ""}));
   return given;
 }
 

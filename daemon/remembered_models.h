@@ -32,7 +32,7 @@ class RememberedModels final : public ModelHost {
 
   // A model that cannot be remembered, for lack of disk space for example, is loaded all the same, with a
   // warning.
-  absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override;
+  absl::StatusOr<std::string> Load(const ModelSource& source) override;
   absl::Status Unload(const std::string& name) override;
   std::vector<ModelInfo> List() const override { return host_.List(); }
   absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const override {

@@ -20,6 +20,10 @@ std::string JoinWithAnd(const std::vector<std::string>& parts) {
   return text;
 }
 
+std::string SpeedText(const Expectation& expected) {
+  return absl::StrFormat("%.1f tokens/s", expected.tokens_per_second());
+}
+
 class Explainer {
  public:
   Explainer(const Cluster& cluster, const Model& model, const Plan& plan, const Comparisons& comparisons)
@@ -46,6 +50,7 @@ class Explainer {
       const bool host_is_used = use.device.host == cluster_.leader || GroupsOf(use.device.host) > 0;
       if (use.groups == 0 && host_is_used) lines_.push_back(UnusedDeviceLine(use));
     }
+    lines_.push_back(OtherStepsSentence(plan_));
     return std::move(lines_);
   }
 
@@ -73,7 +78,7 @@ class Explainer {
   bool AnyRemoteShare() const { return GroupsOf(cluster_.leader) < group_count_; }
 
   std::string TimeLine() const {
-    const PlanTime& time = plan_.time;
+    const PlanTime& time = plan_.step_time;
     std::vector<std::string> parts = {absl::StrCat(FormatTime(time.leader_us), " on ", LeaderName(), "/",
                                                    cluster_.hosts[cluster_.leader].devices.front().name,
                                                    " alone")};
@@ -87,9 +92,7 @@ class Explainer {
                                                                    : " in the feed-forward networks",
                                          " of ", FormatCount(SectionsOf(kind), "layer")));
     }
-    std::string line =
-        absl::StrFormat("One token is expected to take %s (%.1f tokens/s): %s", FormatTime(time.total_us),
-                        1e6 / std::max(time.total_us, 1e-3), JoinWithAnd(parts));
+    std::string line = absl::StrCat(StepSentence(plan_), ": ", JoinWithAnd(parts));
     if (time.link_us > 0) absl::StrAppend(&line, ", of which ", FormatTime(time.link_us), " wait for links");
     if (time.round_trips > 0) absl::StrAppend(&line, "; ", FormatCount(time.round_trips, "round trip"));
     if (time.round_trips > 0 && time.link_us == 0) absl::StrAppend(&line, ", all hidden behind local work");
@@ -169,8 +172,8 @@ class Explainer {
       absl::StrAppend(&line, " (", FormatBytes(model_.leader_memory_bytes), " of it for leading)");
     }
     if (NeuronGroupsOf(use) > 0 && HasFrequencies()) {
-      absl::StrAppend(&line,
-                      absl::StrFormat("; a token needs %.1f %% of its neurons", 100 * MeanFrequency(use)));
+      absl::StrAppend(
+          &line, absl::StrFormat("; a %s needs %.1f %% of its neurons", noun_, 100 * MeanFrequency(use)));
     }
     if (IsFull(use)) absl::StrAppend(&line, "; its memory is full");
     return line + ".";
@@ -183,25 +186,26 @@ class Explainer {
 
   std::string ForcedLine() const {
     const double unforced_us = *comparisons_.unforced_us;
-    const bool faster = plan_.time.total_us < unforced_us;
-    return absl::StrCat("Every host takes part because that was asked for: otherwise a token would take ",
-                        FormatTime(unforced_us), ", ", Difference(plan_.time.total_us, unforced_us),
-                        faster ? " more." : " less.");
+    const bool faster = plan_.step_time.total_us < unforced_us;
+    return absl::StrCat("Every host takes part because that was asked for: otherwise a ", noun_,
+                        " would take ", FormatTime(unforced_us), ", ",
+                        Difference(plan_.step_time.total_us, unforced_us), faster ? " more." : " less.");
   }
 
   std::string NoMemoryLine() const {
-    const double slower_us = plan_.time.total_us - comparisons_.alone_with_memory_us;
+    const char* const work = plan_.objective.kind == ObjectiveKind::kPrompt ? "reading" : "generation";
+    const double slower_us = plan_.step_time.total_us - comparisons_.alone_with_memory_us;
     std::string line =
         absl::StrCat("The model needs ", FormatBytes(GroupBytes(model_)), " and host ", LeaderName(), " has ",
                      FormatBytes(comparisons_.leader_host_bytes), " for it: other hosts have to help");
     if (slower_us > 0) {
-      absl::StrAppend(&line, " although generation is ", FormatTime(slower_us),
-                      " per token slower than host ", LeaderName(), " would be with enough memory (",
+      absl::StrAppend(&line, " although ", work, " is ", FormatTime(slower_us), " per ", noun_,
+                      " slower than host ", LeaderName(), " would be with enough memory (",
                       FormatTime(comparisons_.alone_with_memory_us), ")");
     } else {
-      absl::StrAppend(&line, ", and generation is ",
-                      Difference(plan_.time.total_us, comparisons_.alone_with_memory_us),
-                      " per token faster than host ", LeaderName(), " would be with enough memory");
+      absl::StrAppend(&line, ", and ", work, " is ",
+                      Difference(plan_.step_time.total_us, comparisons_.alone_with_memory_us), " per ", noun_,
+                      " faster than host ", LeaderName(), " would be with enough memory");
     }
     return line + ".";
   }
@@ -213,13 +217,14 @@ class Explainer {
     }
     const bool several = helpers.size() > 1;
     return absl::StrCat(several ? "Hosts " : "Host ", JoinWithAnd(helpers), several ? " save " : " saves ",
-                        Difference(*comparisons_.alone_us, plan_.time.total_us), " per token: host ",
-                        LeaderName(), " alone would take ", FormatTime(*comparisons_.alone_us), ".");
+                        Difference(*comparisons_.alone_us, plan_.step_time.total_us), " per ", noun_,
+                        ": host ", LeaderName(), " alone would take ", FormatTime(*comparisons_.alone_us),
+                        ".");
   }
 
   // The section in which a host would help most: where the others take longest.
   size_t SlowestSection() const {
-    const auto& sections = plan_.time.sections;
+    const auto& sections = plan_.step_time.sections;
     return static_cast<size_t>(
         std::max_element(sections.begin(), sections.end(),
                          [](const SectionTime& a, const SectionTime& b) { return a.total_us < b.total_us; }) -
@@ -231,23 +236,23 @@ class Explainer {
     const std::string start = absl::StrCat("Host ", host.name, " gets nothing: ");
     if (!comparisons_.with_host_us[h]) return start + "it offers no memory for even one group.";
     const double with_us = *comparisons_.with_host_us[h];
-    const double now_us = plan_.time.total_us;
+    const double now_us = plan_.step_time.total_us;
     if (with_us < now_us) {
       return absl::StrFormat(
-          "%sit would save %.1f %% of a token's time (%s instead of %s), and a host is used where it saves "
+          "%sit would save %.1f %% of a %s's time (%s instead of %s), and a host is used where it saves "
           "%.0f %%.",
-          start, 100 * (1 - with_us / now_us), FormatTime(with_us), FormatTime(now_us),
+          start, 100 * (1 - with_us / now_us), noun_, FormatTime(with_us), FormatTime(now_us),
           100 * comparisons_.margin);
     }
     const size_t section = SlowestSection();
-    const double section_us = plan_.time.sections[section].total_us;
+    const double section_us = plan_.step_time.sections[section].total_us;
     const double link_us = LinkUs(cluster_, h, model_.sections[section]);
     if (link_us >= section_us) {
-      return absl::StrCat(start, "sending to it and back takes ", FormatTime(link_us),
-                          " for each of a token's ", plan_.time.sections.size(), " steps, more than the ",
+      return absl::StrCat(start, "sending to it and back takes ", FormatTime(link_us), " for each of a ",
+                          noun_, "'s ", plan_.step_time.sections.size(), " steps, more than the ",
                           FormatTime(section_us), " that a step takes without it.");
     }
-    return absl::StrCat(start, "with even one group of each step there a token would take ",
+    return absl::StrCat(start, "with even one group of each step there a ", noun_, " would take ",
                         FormatTime(with_us), " instead of ", FormatTime(now_us),
                         " (sending there and back takes ", FormatTime(link_us), " each).");
   }
@@ -266,11 +271,61 @@ class Explainer {
   const Model& model_;
   const Plan& plan_;
   const Comparisons& comparisons_;
+  const std::string noun_ = NameOfStep(plan_.objective);
   uint64_t group_count_ = 0;
   std::vector<std::string> lines_;
 };
 
 }  // namespace
+
+std::string NameOfStep(const Objective& objective) {
+  switch (objective.kind) {
+    case ObjectiveKind::kLatency:
+      break;
+    case ObjectiveKind::kThroughput:
+      return "round";
+    case ObjectiveKind::kPrompt:
+      return "chunk";
+  }
+  return "token";
+}
+
+std::string StepSentence(const Plan& plan) {
+  const Expectation expected{plan.objective, plan.step_time.total_us};
+  const std::string time = FormatTime(expected.step_us), speed = SpeedText(expected);
+  switch (plan.objective.kind) {
+    case ObjectiveKind::kLatency:
+      break;
+    case ObjectiveKind::kThroughput:
+      return absl::StrCat("The plan is for ", plan.objective.rows,
+                          " streams at a time: a round of one token for each is expected to take ", time,
+                          " (", speed, " together)");
+    case ObjectiveKind::kPrompt:
+      return absl::StrCat("The plan is for reading prompts: a chunk of ", plan.objective.rows,
+                          " tokens is expected to take ", time, " (", speed, ")");
+  }
+  return absl::StrCat("One token is expected to take ", time, " (", speed, ")");
+}
+
+std::string OtherStepsSentence(const Plan& plan) {
+  std::vector<std::string> parts;
+  for (const Expectation& expected : plan.expected) {
+    const std::string speed = SpeedText(expected);
+    if (expected.objective.kind == plan.objective.kind) continue;
+    switch (expected.objective.kind) {
+      case ObjectiveKind::kLatency:
+        parts.push_back(absl::StrCat(speed, " for a single stream"));
+        break;
+      case ObjectiveKind::kThroughput:
+        parts.push_back(absl::StrCat(speed, " for ", expected.objective.rows, " streams together"));
+        break;
+      case ObjectiveKind::kPrompt:
+        parts.push_back(absl::StrCat(speed, " for a prompt that is read"));
+        break;
+    }
+  }
+  return absl::StrCat("Expected of it besides: ", JoinWithAnd(parts), ".");
+}
 
 std::vector<std::string> Explain(const Cluster& cluster, const Model& model, const Plan& plan,
                                  const Comparisons& comparisons) {

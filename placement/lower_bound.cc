@@ -12,11 +12,12 @@
 
 namespace hearth::placement {
 
-absl::StatusOr<LowerBound> ProveLowerBound(const Cluster& cluster, const Model& model, const Plan& plan,
+absl::StatusOr<LowerBound> ProveLowerBound(const Cluster& cluster, const Model& token_model, const Plan& plan,
                                            const ProofLimits& limits) {
   absl::Status status = ValidateCluster(cluster);
-  if (status.ok()) status = ValidateModel(model);
+  if (status.ok()) status = ValidateModel(token_model);
   if (!status.ok()) return status;
+  const Model model = ForObjective(token_model, plan.objective);
   const absl::StatusOr<std::vector<uint64_t>> memory = GroupMemory(cluster, model);
   if (!memory.ok()) return memory.status();
   const std::vector<DeviceRef> devices = ListDevices(cluster);
@@ -50,7 +51,7 @@ absl::StatusOr<LowerBound> ProveLowerBound(const Cluster& cluster, const Model& 
     if (!any_new || sections_us >= reached_us * (1 - limits.gap)) break;
     prices = master.Prices();
   }
-  bound.total_us = plan.time.leader_us + sections_us;
+  bound.total_us = plan.step_time.leader_us + sections_us;
   return bound;
 }
 

@@ -25,11 +25,11 @@ struct LowerBound {
   bool operator==(const LowerBound&) const = default;
 };
 
-// The expected time per token that every assignment within the devices' memory takes at least, by
-// Dantzig-Wolfe decomposition: sections compete for memory at prices (a linear program), and at those prices
-// each is split by itself to optimality (a mixed-integer program in the exact terms of plan_time.h). Sections
-// and groups with the same figures are one problem. One thread and limits that are counts, so the same input
-// gives the same bound.
+// The expected time of a step of the plan's objective that every assignment within the devices' memory takes
+// at least, by Dantzig-Wolfe decomposition: sections compete for memory at prices (a linear program), and at
+// those prices each is split by itself to optimality (a mixed-integer program in the exact terms of
+// plan_time.h). Sections and groups with the same figures are one problem. One thread and limits that are
+// counts, so the same input gives the same bound.
 //
 // `plan` is one of this cluster and model; it starts the search. INVALID_ARGUMENT: see ValidateCluster and
 // ValidateModel.

@@ -225,7 +225,7 @@ double AloneWithMemoryUs(const Cluster& cluster, const Model& model, std::vector
   return found ? found->total_us : 0;
 }
 
-// Per remote host that the plan leaves out: what a token would take if it helped as well as it can.
+// Per remote host that the plan leaves out: what a step would take if it helped as well as it can.
 std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const Model& model,
                                                   const std::vector<uint64_t>& memory, const Search& search,
                                                   const Plan& plan) {
@@ -237,7 +237,7 @@ std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const 
     std::vector<bool> with_host = used;
     with_host[h] = true;
     Found found = search.WithHosts(with_host);
-    if (found && found->total_us < plan.time.total_us * (1 - 1e-9)) {
+    if (found && found->total_us < plan.step_time.total_us * (1 - 1e-9)) {
       with_host_us[h] = found->total_us;
       continue;
     }
@@ -253,15 +253,17 @@ std::vector<std::optional<double>> TryUnusedHosts(const Cluster& cluster, const 
 
 }  // namespace
 
-absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const PlanOptions& options) {
-  if (options.stages > 1) return MakeStagedPlan(cluster, model, options.stages);
+absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& token_model, const PlanOptions& options) {
+  if (options.stages > 1) return MakeStagedPlan(cluster, token_model, options.stages, options.objective);
   if (options.keep_attention) {
-    return MakePlan(cluster, WithAttentionAtHome(model),
-                    {.use_every_host = options.use_every_host, .margin = options.margin});
+    return MakePlan(
+        cluster, WithAttentionAtHome(token_model),
+        {.objective = options.objective, .use_every_host = options.use_every_host, .margin = options.margin});
   }
   absl::Status status = ValidateCluster(cluster);
-  if (status.ok()) status = ValidateModel(model);
+  if (status.ok()) status = ValidateModel(token_model);
   if (!status.ok()) return status;
+  const Model model = ForObjective(token_model, options.objective);
   const absl::StatusOr<std::vector<uint64_t>> memory = GroupMemory(cluster, model);
   if (!memory.ok()) return memory.status();
 
@@ -283,8 +285,13 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const 
       plan.assignment = std::move(forced->assignment);
     GiveHostsAGroup(cluster, model, std::vector<bool>(cluster.hosts.size(), true), *memory, plan.assignment);
   }
-  plan.time = ExpectedTime(cluster, model, plan.assignment);
-  plan.devices = CountUse(cluster, model, plan.assignment);
+  plan.objective = options.objective;
+  plan.time = ExpectedTime(cluster, token_model, plan.assignment);
+  plan.step_time = ExpectedTime(cluster, model, plan.assignment);
+  plan.expected = ExpectationsOf(plan.objective, [&](const Objective& objective) {
+    return ExpectedTime(cluster, ForObjective(token_model, objective), plan.assignment).total_us;
+  });
+  plan.devices = CountUse(cluster, token_model, plan.assignment);
   for (uint32_t d = 0; d < plan.devices.size(); ++d) {
     if (plan.devices[d].device.host == cluster.leader) comparisons.leader_host_bytes += (*memory)[d];
   }

@@ -7,12 +7,6 @@ namespace {
 
 constexpr double kUsPerSecond = 1e6;
 
-double LeaderUs(const Cluster& cluster, const Model& model) {
-  const Device& device = cluster.hosts[cluster.leader].devices.front();
-  return kUsPerSecond * std::max(static_cast<double>(model.leader_bytes_per_token) / device.read_bytes_per_s,
-                                 model.leader_operations_per_token / device.operations_per_s);
-}
-
 // Of the leader's network card: at least what its fastest link has shown.
 double CardBytesPerSecond(const Cluster& cluster) {
   double fastest = 0;
@@ -23,6 +17,12 @@ double CardBytesPerSecond(const Cluster& cluster) {
 }
 
 }  // namespace
+
+double LeaderUs(const Cluster& cluster, const Model& model) {
+  const Device& device = cluster.hosts[cluster.leader].devices.front();
+  return kUsPerSecond * std::max(static_cast<double>(model.leader_bytes_per_token) / device.read_bytes_per_s,
+                                 model.leader_operations_per_token / device.operations_per_s);
+}
 
 double GroupUs(const Device& device, const Group& group, double link_bytes_per_s) {
   const double bytes = group.expected_bytes();

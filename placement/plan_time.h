@@ -37,6 +37,8 @@ struct PlanTime {
   bool operator==(const PlanTime&) const = default;
 };
 
+// The time that the leader's first device is expected to spend on what is in no section.
+double LeaderUs(const Cluster& cluster, const Model& model);
 // The time a device is expected to spend on a group for one token: whichever of reading and computing takes
 // longer, and over a link (0: there is none) returning what is the group's own.
 double GroupUs(const Device& device, const Group& group, double link_bytes_per_s);

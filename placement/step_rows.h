@@ -13,6 +13,10 @@ namespace hearth::placement {
 // Holding it takes what the model takes. One row: the model.
 Model WithRows(Model model, uint32_t rows);
 
+// The same for `rows` rows of one prompt: they have one cache, which is read once for all of them, and the
+// output head computes the last of them alone.
+Model WithPromptRows(Model model, uint32_t rows);
+
 }  // namespace hearth::placement
 
 #endif  // HEARTH_PLACEMENT_STEP_ROWS_H_

@@ -143,11 +143,29 @@ std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsRe
       absl::StrAppend(&text, "    ", line, "\n");
   }
   if (models.models_size() == 0) text += "  none; load one with `hearth load FILE.gguf`\n";
+  if (cluster.plans_size() > 0) text += "Plans\n";
+  for (const v1::PlanStatus& plan : cluster.plans()) {
+    absl::StrAppend(&text, "  ", Printable(plan.model()), ": plan ", plan.epoch(), ", ", ObjectiveText(plan),
+                    "\n");
+  }
   std::string firing;
   for (const v1::PlanStatus& plan : cluster.plans()) {
     if (plan.has_firing()) firing += FiringLine(plan);
   }
   if (!firing.empty()) absl::StrAppend(&text, "Neurons\n", firing);
+  return text;
+}
+
+bool IsForOtherThanLatency(const v1::PlanStatus& plan) {
+  return !plan.objective().empty() && plan.objective() != "latency";
+}
+
+std::string ObjectiveText(const v1::PlanStatus& plan) {
+  std::string text = absl::StrCat("for ", plan.objective().empty() ? "latency" : Printable(plan.objective()));
+  if (plan.expected_tokens_per_second() > 0)
+    absl::StrAppendFormat(&text, ": %.1f tokens/s expected", plan.expected_tokens_per_second());
+  if (plan.measured_tokens_per_second() > 0)
+    absl::StrAppendFormat(&text, ", %.1f measured", plan.measured_tokens_per_second());
   return text;
 }
 
@@ -182,6 +200,7 @@ std::string PlanText(const v1::PlanStatus& plan) {
                       plan.active() ? "in use" : "being set up", plan.expected_token_ms());
   if (plan.measured_token_ms() > 0)
     absl::StrAppendFormat(&text, ", %.2f ms measured", plan.measured_token_ms());
+  if (IsForOtherThanLatency(plan)) absl::StrAppend(&text, "; ", ObjectiveText(plan));
   text += "\n";
   const absl::string_view explanation = absl::StripSuffix(plan.explanation(), "\n");
   for (const absl::string_view line : absl::StrSplit(explanation, '\n')) {

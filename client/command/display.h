@@ -27,11 +27,16 @@ std::string SparsityLine(const v1::ModelStatus& model);
 // What stands behind a progress bar: "1.6 GiB of 4.0 GiB  sending weights".
 std::string LoadingText(const v1::ModelStatus& model);
 
-// Hosts with their devices, links, transfers and models: all figures. For people first: status_text.h.
+// Hosts with their devices, links, transfers, models and plans: all figures. For people first: status_text.h.
 std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models);
 
 // How many neurons of each layer every device has computed, one line per layer.
 std::string NeuronsText(const v1::PlanStatus& plan);
+
+// "for throughput:8: 38.3 tokens/s expected, 40.1 measured": what the plan is to make fast.
+std::string ObjectiveText(const v1::PlanStatus& plan);
+// Where that is tokens of single streams, other figures tell as much.
+bool IsForOtherThanLatency(const v1::PlanStatus& plan);
 
 // The plan in words, with its figures.
 std::string PlanText(const v1::PlanStatus& plan);

@@ -428,6 +428,15 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
   load.add_option_function<std::string>(
       "--name", [=](const std::string& name) { request->set_name(name); },
       "What clients call it; default: the file's name");
+  AddParsed(
+      load, "--objective", "OBJECTIVE",
+      [=](const std::string& objective) {
+        request->set_objective(objective);
+        return objective.empty() ? absl::InvalidArgumentError("expected latency, throughput:N or prompt:N")
+                                 : absl::OkStatus();
+      },
+      "What its plans are to make fast: latency (of one stream), throughput:N (of N streams together) or "
+      "prompt:N (reading prompts, N tokens at a time; prompt: 512); default: as hearthd is set");
   load.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
       if (absl::Status status = CheckPath("the file", request->path()); !status.ok()) return status;

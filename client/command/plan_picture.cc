@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "client/command/display.h"
 #include "client/library/bytes_text.h"
 #include "engine/base/printable.h"
 
@@ -103,6 +104,7 @@ std::string PlanPicture(const v1::PlanStatus& plan) {
   if (plan.measured_token_ms() > 0) {
     absl::StrAppendFormat(&title, ", %.2f ms measured", plan.measured_token_ms());
   }
+  if (IsForOtherThanLatency(plan)) absl::StrAppend(&title, "; ", ObjectiveText(plan));
   svg += Text(kLeft, 24, "start", title);
   svg += Text(kLeft, kTop - 12, "start", "neurons of each layer, those that fire most on the left");
   for (int layer = 0; layer < layers; ++layer) {

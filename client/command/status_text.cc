@@ -44,6 +44,7 @@ std::string WhereText(const v1::PlanStatus& plan) {
 }
 
 std::string SpeedText(const v1::PlanStatus& plan) {
+  if (IsForOtherThanLatency(plan)) return absl::StrCat(", ", ObjectiveText(plan));
   if (plan.expected_token_ms() <= 0) return "";
   const double expected = 1e3 / plan.expected_token_ms();
   if (plan.measured_token_ms() <= 0) return absl::StrFormat(", %.1f tokens/s expected", expected);

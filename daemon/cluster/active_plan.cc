@@ -81,6 +81,18 @@ uint64_t FreedBytes(const ActivePlan& former, const ActivePlan& plan, const std:
   return freed;
 }
 
+// What is expected of the plan for its objective by now, and measured.
+void ShowObjective(const ActivePlan& plan, PlanView& view) {
+  const placement::Plan& placed = plan.plan.plan;
+  view.objective = placed.objective;
+  const double tokens = 1e6 * placed.objective.rows;
+  const double expected_us =
+      placed.time.total_us > 0 ? plan.expected_us * placed.step_time.total_us / placed.time.total_us : 0;
+  const double measured_us = plan.step_times.MedianUs(placed.objective);
+  if (expected_us > 0) view.expected_tokens_per_second = tokens / expected_us;
+  if (measured_us > 0) view.measured_tokens_per_second = tokens / measured_us;
+}
+
 }  // namespace
 
 std::vector<Device*> ActivePlan::devices() const {
@@ -188,6 +200,7 @@ PlanView ViewOf(const ActivePlan& plan, const std::string& model, const std::vec
   view.active = !plan.broken;
   view.expected_token_ms = plan.expected_us / 1000;
   view.measured_token_ms = plan.step_times.MedianUs() / 1000;
+  ShowObjective(plan, view);
   view.explanation = absl::StrJoin(plan.newer_reasons.Get().value_or(plan.plan.plan.explanation), "\n");
   view.layers = plan.local->outline().spec.n_layers;
   const placement::Cluster& cluster = plan.plan.cluster;

@@ -29,14 +29,16 @@ constexpr uint32_t kStepsPerLook = 16;
 
 }  // namespace
 
-ClusterModel::ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
+ClusterModel::ClusterModel(const ModelSource& source, std::shared_ptr<const GgufFile> file,
                            std::shared_ptr<const ClusterModelContext> context)
-    : name_(std::move(name)),
+    : name_(source.name),
+      objective_(source.objective.value_or(context->options.objective)),
       context_(std::move(context)),
       keeper_(context_->options.name, context_->options.use_every_host || context_->options.stages > 1) {
   file_.file = std::move(file);
   info_.name = name_;
-  info_.path = std::move(path);
+  info_.path = source.path;
+  info_.objective = objective_;
   info_.detail = "opening the file";
 }
 
@@ -104,8 +106,9 @@ absl::Status ClusterModel::OpenFile() {
 absl::Status ClusterModel::SettleCacheSize() {
   MutexLock trying(&context_->trying);
   const std::vector<Roster::Host> hosts = UsableHosts();
-  const CacheWish wish{context_->options.context_length, context_->options.slots,
-                       file_.outline->spec.context_length};
+  const CacheWish wish{
+      context_->options.context_length, context_->options.slots, file_.outline->spec.context_length,
+      objective_.kind == placement::ObjectiveKind::kThroughput ? objective_.rows : kUsualSlots};
   const auto choose = [&](Room room) {
     return ChooseCacheSize(wish, [&](const CacheSize& tried) {
       HEARTH_RETURN_IF_ERROR(SetCacheSize(tried));
@@ -142,6 +145,12 @@ DecoderOptions ClusterModel::DecoderOptionsOf() const {
           .context_length = cache_size_.context,
           .max_rows = std::max(context_->options.max_rows, text_rows),
           .kv_type = context_->options.kv_type};
+}
+
+// As much of what was asked for as there can be in a step.
+placement::Objective ClusterModel::PlannedObjective() const {
+  const DecoderOptions options = DecoderOptionsOf();
+  return placement::AtMost(objective_, options.sequences, std::min(options.max_rows, options.context_length));
 }
 
 // Reads the whole file, for its digest; plans can be prepared then.
@@ -313,7 +322,7 @@ PlanWish ClusterModel::WishFor(const std::vector<Roster::Host>& hosts) const {
     return GpuDevice::WeightBudget(bytes, *file_.outline, DecoderOptionsOf());
   };
   return {name_, keeper_.Participants(context_->own_capacity(), hosts, gpu_budget), description_,
-          HeldByOthers()};
+          HeldByOthers(), PlannedObjective()};
 }
 
 // What there would be.
@@ -657,9 +666,19 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
 }
 
 void ClusterModel::NoteStep(uint32_t rows, absl::Duration took) {
+  CountStep([&](ActivePlan& plan) { plan.step_times.Add(rows, absl::ToDoubleMicroseconds(took)); });
+}
+
+void ClusterModel::NotePromptStep(uint32_t rows, absl::Duration took) {
+  CountStep([&](ActivePlan& plan) {
+    plan.step_times.AddPrompt(plan.plan.plan.objective, rows, absl::ToDoubleMicroseconds(took));
+  });
+}
+
+void ClusterModel::CountStep(const std::function<void(ActivePlan&)>& add) {
   {
     MutexLock lock(&mutex_);
-    if (slots_.active() != nullptr) slots_.active()->step_times.Add(rows, absl::ToDoubleMicroseconds(took));
+    if (slots_.active() != nullptr) add(*slots_.active());
     if (++steps_ < kStepsPerLook) return;
     steps_ = 0;
   }

@@ -53,7 +53,8 @@ struct ClusterModelContext {
 //  - any thread: Info, View, Kick, Stop.
 class ClusterModel : public ServedModel {
  public:
-  ClusterModel(std::string name, std::string path, std::shared_ptr<const GgufFile> file,
+  // `source`: with its name and objective.
+  ClusterModel(const ModelSource& source, std::shared_ptr<const GgufFile> file,
                std::shared_ptr<const ClusterModelContext> context);
   ~ClusterModel() override;
 
@@ -89,12 +90,14 @@ class ClusterModel : public ServedModel {
   void AwaitReady(int timeout_ms) override;
   void ReportLostDevice(const absl::Status& status) override;
   void NoteStep(uint32_t rows, absl::Duration took) override;
+  void NotePromptStep(uint32_t rows, absl::Duration took) override;
 
  private:
   absl::Status OpenFile();
   absl::Status SettleCacheSize();
   absl::Status SetCacheSize(const CacheSize& size);
   DecoderOptions DecoderOptionsOf() const;
+  placement::Objective PlannedObjective() const;
   absl::Status IdentifyFile();
   std::unique_ptr<PlanPreparer> MakePreparer();
   absl::Status LoadLeader();
@@ -132,12 +135,15 @@ class ClusterModel : public ServedModel {
   void Retire();
   // Which hosts of a broken plan are lost, in words.
   std::string LossOf(const ActivePlan& plan) const;
+  // `add` puts a step beside what the plan in use expects.
+  void CountStep(const std::function<void(ActivePlan&)>& add);
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
   bool ChangeState(ModelState state, const std::string& detail, const absl::Status& error)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
 
   const std::string name_;
+  const placement::Objective objective_;  // as it was asked for
   const std::shared_ptr<const ClusterModelContext> context_;
 
   // The keeper's; those that others read are set before the state becomes kReady.

@@ -81,6 +81,14 @@ void ShowTransfers(const Roster::Host& host, std::vector<TransferView>& transfer
   }
 }
 
+absl::Status CheckSlots(const placement::Objective& objective, const std::optional<uint32_t>& slots) {
+  if (objective.kind != placement::ObjectiveKind::kThroughput || !slots || objective.rows <= *slots)
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the objective ", placement::ObjectiveText(objective), " is of ", objective.rows,
+      " streams, and hearthd's --slots is ", *slots, "; give it more slots, or ask for fewer streams"));
+}
+
 TlsContext TlsOf(const ConnectionKey& key) {
   if (key.empty()) return nullptr;
   absl::StatusOr<TlsContext> context = MakeTlsContext(key);
@@ -174,8 +182,10 @@ HeldByModel Coordinator::Held() const {
 
 // ---- Models.
 
-absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std::string& path) {
+absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
+  const auto& [name, path, objective] = source;
   HEARTH_RETURN_IF_ERROR(CheckPath("path", path));
+  HEARTH_RETURN_IF_ERROR(CheckSlots(objective.value_or(options_.objective), options_.slots));
   const std::string chosen = name.empty() ? NameOfModelFile(path) : name;
   HEARTH_RETURN_IF_ERROR(CheckName(name.empty() ? "name (taken from the file's; give one)" : "name", chosen));
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
@@ -194,7 +204,7 @@ absl::StatusOr<std::string> Coordinator::Load(const std::string& name, const std
           absl::StrCat(kMaxModels, " models are here already; unload one with `hearth unload NAME`"));
     }
     auto entry = std::make_unique<Entry>();
-    entry->model.reset(new ClusterModel(chosen, path, std::move(file), context_),
+    entry->model.reset(new ClusterModel({chosen, path, objective}, std::move(file), context_),
                        DeleteAndReturnMemory<ClusterModel>);
     entry->keeper = std::thread([model = entry->model] { model->Run(); });
     entries_.push_back(std::move(entry));

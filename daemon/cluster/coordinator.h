@@ -44,7 +44,7 @@ class Coordinator : public ModelHost, public HostPauses {
   absl::StatusOr<std::vector<uint8_t>> FindBundle(const std::string& model_digest,
                                                   const Sha256Digest& sha256) const;
 
-  absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override;
+  absl::StatusOr<std::string> Load(const ModelSource& source) override;
   absl::Status Unload(const std::string& name) override;
   std::vector<ModelInfo> List() const override;
   absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const override;

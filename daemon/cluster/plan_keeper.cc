@@ -4,14 +4,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "placement/step_rows.h"
+#include "placement/objective.h"
 
 namespace hearth {
 namespace {
 
 // How long nobody looks where nothing is expected to happen.
 constexpr absl::Duration kLongest = absl::Hours(1);
-// What a move must save of the time per token.
+// What a move must save of the time of a step.
 constexpr double kMoveMargin = 0.1;
 // What it must save where nothing is generated meanwhile.
 constexpr double kOutageMargin = 0.25;
@@ -28,9 +28,9 @@ bool PretendsSpeed(const HostCapacity& capacity) {
                      [](const DeviceCapacity& device) { return device.kind == "emulated-gpu"; });
 }
 
-// What a step of so many rows is expected to take.
-double StepUs(const ClusterPlan& plan, const placement::Model& model, uint32_t rows) {
-  return placement::ExpectedTime(plan.cluster, placement::WithRows(model, rows), plan.plan.assignment)
+// What such a step is expected to take.
+double StepUs(const ClusterPlan& plan, const placement::Model& model, const placement::Objective& step) {
+  return placement::ExpectedTime(plan.cluster, placement::ForObjective(model, step), plan.plan.assignment)
       .total_us;
 }
 
@@ -100,16 +100,16 @@ void PlanKeeper::Judge(const ActivePlan* plan, const placement::Model& model, co
     pretended |= PretendsSpeed(host.capacity);
   }
   if (forced_ || plan == nullptr || pretended) return;
-  const std::optional<StepTime> measured = plan->step_times.Usual();
+  const std::optional<StepTime> measured = plan->step_times.Usual(plan->plan.plan.objective);
   if (!measured) return;
   HostTrials::Hosts used;
   for (const ActivePlan::Remote& remote : plan->remotes) used.insert(remote.host);
   // Of single rows more is known by now than when the plan was made.
   const double expected_us =
-      plan->expected_us * StepUs(plan->plan, model, measured->rows) / StepUs(plan->plan, model, 1);
+      plan->expected_us * StepUs(plan->plan, model, measured->step) / StepUs(plan->plan, model, {});
   const auto expected_without = [&](const std::string& host) -> std::optional<double> {
     const std::optional<ClusterPlan> other = without(host);
-    return other ? std::optional(StepUs(*other, model, measured->rows)) : std::nullopt;
+    return other ? std::optional(StepUs(*other, model, measured->step)) : std::nullopt;
   };
   trials_.Judge(used, *measured, expected_us, expected_without, now);
 }
@@ -193,8 +193,7 @@ std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time
 
 std::optional<double> PlanKeeper::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
                                               const placement::Model& model) const {
-  if (SamePlacement(in_use, plan)) return plan.plan.time.total_us;
-  if (SavesOf(kMoveMargin, in_use, plan, model)) return std::nullopt;
+  if (!SamePlacement(in_use, plan) && SavesOf(kMoveMargin, in_use, plan, model)) return std::nullopt;
   return TimeWith(in_use, plan.cluster, model);
 }
 
@@ -203,12 +202,13 @@ bool PlanKeeper::IsWorthAnOutage(const ClusterPlan& in_use, const ClusterPlan& p
   return SavesOf(kOutageMargin, in_use, plan, model);
 }
 
-// Whether the move saves that share of the time per token, or has to be.
+// Whether the move saves that share of what the objective's steps take, or has to be.
 bool PlanKeeper::SavesOf(double share, const ClusterPlan& in_use, const ClusterPlan& plan,
                          const placement::Model& model) const {
   if (forced_ || !HasRoom(in_use, plan.cluster)) return true;
-  const std::optional<double> stay_us = TimeWith(in_use, plan.cluster, model);
-  return !stay_us || plan.plan.time.total_us < *stay_us * (1 - share);
+  const std::optional<double> stay_us =
+      TimeWith(in_use, plan.cluster, placement::ForObjective(model, plan.plan.objective));
+  return !stay_us || plan.plan.step_time.total_us < *stay_us * (1 - share);
 }
 
 }  // namespace hearth

@@ -143,19 +143,25 @@ absl::Status EtcdStore::Write(const RequestChanges& changes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::map<std::string, std::string>> EtcdStore::Models() {
+absl::StatusOr<std::map<std::string, KeptModel>> EtcdStore::Models() {
   HEARTH_ASSIGN_OR_RETURN(const auto values, client_.ReadAll(prefix_ + kModels, kModelsPage));
-  std::map<std::string, std::string> models;
+  std::map<std::string, KeptModel> models;
   for (const etcd::KeyValue& value : values) {
-    HEARTH_ASSIGN_OR_RETURN(const std::string path, Open(value));
+    HEARTH_ASSIGN_OR_RETURN(const std::string text, Open(value));
     const std::string name = value.key().substr(prefix_.size() + sizeof(kModels) - 1);
-    if (CheckName("name", name).ok() && CheckPath("path", path).ok()) models[name] = path;
+    v1::StoredModel stored;
+    if (!stored.ParseFromString(text)) continue;
+    if (CheckName("name", name).ok() && CheckPath("path", stored.path()).ok())
+      models[name] = {stored.path(), stored.objective()};
   }
   return models;
 }
 
-absl::Status EtcdStore::PutModel(const std::string& name, const std::string& path) {
-  return Commit({Put(absl::StrCat(prefix_, kModels, name), path)});
+absl::Status EtcdStore::PutModel(const std::string& name, const KeptModel& model) {
+  v1::StoredModel stored;
+  stored.set_path(model.path);
+  stored.set_objective(model.objective);
+  return Commit({Put(absl::StrCat(prefix_, kModels, name), stored.SerializeAsString())});
 }
 
 absl::Status EtcdStore::RemoveModel(const std::string& name) {

@@ -41,8 +41,8 @@ class EtcdStore final : public StateStore, public HomeFiles {
 
   absl::StatusOr<std::vector<KeptRequest>> Requests() override;
   absl::Status Write(const RequestChanges& changes) override;
-  absl::StatusOr<std::map<std::string, std::string>> Models() override;
-  absl::Status PutModel(const std::string& name, const std::string& path) override;
+  absl::StatusOr<std::map<std::string, KeptModel>> Models() override;
+  absl::Status PutModel(const std::string& name, const KeptModel& model) override;
   absl::Status RemoveModel(const std::string& name) override;
 
   absl::StatusOr<std::optional<std::string>> Read(absl::string_view name) const override;

@@ -1,5 +1,6 @@
 #include "placement/plan.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "daemon/model_tool/command.h"
 #include "daemon/model_tool/session.h"
+#include "daemon/objective_flag.h"
 #include "daemon/planning/cluster_file.h"
 #include "daemon/planning/model_description.h"
 #include "daemon/planning/plan_output.h"
@@ -18,7 +20,9 @@
 #include "engine/model/decoder.h"
 #include "engine/model/model.h"
 #include "engine/neuron/profile_file.h"
+#include "placement/explain.h"
 #include "placement/lower_bound.h"
+#include "placement/objective.h"
 #include "placement/units.h"
 
 namespace hearth::model_tool {
@@ -30,8 +34,9 @@ struct PlanFlags {
   std::string profile_path;
   std::string sparsity;
   std::string kv_type = "f16";
-  uint32_t context = 0;  // 0: what the model was trained for, at most kUsualContext
-  uint32_t sequences = 1;
+  uint32_t context = 0;    // 0: what the model was trained for, at most kUsualContext
+  uint32_t sequences = 0;  // 0: as many as the objective has streams
+  placement::Objective objective;
   bool use_every_host = false;
   uint32_t stages = 1;
   bool keep_attention = false;
@@ -39,10 +44,11 @@ struct PlanFlags {
   bool json = false;
 };
 
-std::string ProofSentence(const placement::LowerBound& bound, double plan_us) {
+std::string ProofSentence(const placement::LowerBound& bound, const placement::Plan& plan) {
   std::string sentence =
-      absl::StrFormat("No plan takes less than %s per token: this one is within %.1f %% of the best there is",
-                      placement::FormatTime(bound.total_us), 100 * (plan_us / bound.total_us - 1));
+      absl::StrFormat("No plan takes less than %s per %s: this one is within %.1f %% of the best there is",
+                      placement::FormatTime(bound.total_us), placement::NameOfStep(plan.objective),
+                      100 * (plan.step_time.total_us / bound.total_us - 1));
   if (bound.unfinished > 0) {
     absl::StrAppendFormat(&sentence, "; %d of %d searches were given up, so the best may be nearer",
                           bound.unfinished, bound.problems);
@@ -50,7 +56,16 @@ std::string ProofSentence(const placement::LowerBound& bound, double plan_us) {
   return sentence + ".";
 }
 
+absl::StatusOr<uint32_t> SequencesFor(const PlanFlags& flags) {
+  const bool together = flags.objective.kind == placement::ObjectiveKind::kThroughput;
+  const uint32_t streams = together ? flags.objective.rows : 1;
+  if (flags.sequences == 0 || flags.sequences >= streams) return std::max(flags.sequences, streams);
+  return absl::InvalidArgumentError(absl::StrFormat("--objective %s takes --sequences %d or more",
+                                                    placement::ObjectiveText(flags.objective), streams));
+}
+
 absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
+  HEARTH_ASSIGN_OR_RETURN(const uint32_t sequences, SequencesFor(flags));
   HEARTH_ASSIGN_OR_RETURN(const placement::Cluster cluster, ReadClusterFile(flags.cluster_path));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model_path));
   ModelOptions options;
@@ -62,12 +77,13 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
   ModelFlags kv_flags;
   kv_flags.kv_type = flags.kv_type;
   HEARTH_ASSIGN_OR_RETURN(const placement::Model model,
-                          DescribeModel(outline, {.sequences = flags.sequences,
+                          DescribeModel(outline, {.sequences = sequences,
                                                   .context_length = options.context_length,
                                                   .kv_type = kv_flags.kv()}));
   HEARTH_ASSIGN_OR_RETURN(placement::Plan plan,
                           placement::MakePlan(cluster, model,
-                                              {.use_every_host = flags.use_every_host,
+                                              {.objective = flags.objective,
+                                               .use_every_host = flags.use_every_host,
                                                .stages = flags.stages,
                                                .keep_attention = flags.keep_attention}));
   std::optional<double> lower_bound_us;
@@ -75,7 +91,7 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
     HEARTH_ASSIGN_OR_RETURN(const placement::LowerBound bound,
                             placement::ProveLowerBound(cluster, model, plan));
     lower_bound_us = bound.total_us;
-    plan.explanation.push_back(ProofSentence(bound, plan.time.total_us));
+    plan.explanation.push_back(ProofSentence(bound, plan));
   }
   return Print(flags.json ? PlanToJson(cluster, plan, lower_bound_us) + "\n" : PlanToText(cluster, plan));
 }
@@ -96,7 +112,10 @@ void AddPlan(CLI::App& app, Job& job) {
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
       ->capture_default_str();
   AddContextFlag(*command, flags->context, "positions per sequence");
-  AddWholeNumber(*command, "--sequences", flags->sequences, "sequences that can be in flight", 1u, 65536u);
+  AddWholeNumber(*command, "--sequences", flags->sequences,
+                 "sequences that can be in flight; default: as many as the objective has streams", 1u, 65536u,
+                 /*show_default=*/false);
+  AddObjective(*command, flags->objective);
   command->add_flag("--use-every-host", flags->use_every_host,
                     "give every host a share even if that is slower");
   AddWholeNumber(*command, "--stages", flags->stages,

@@ -15,7 +15,7 @@ namespace {
 class Chooser {
  public:
   Chooser(const CacheWish& wish, const CacheFits& fits)
-      : wish_(wish), fits_(fits), slots_(wish.slots.value_or(kUsualSlots)) {
+      : wish_(wish), fits_(fits), slots_(wish.slots.value_or(wish.usual_slots)) {
     longest_ = wish.trained > 0 ? std::min(wish.trained, kMostContext) : kUsualContext;
     if (wish.context) longest_ = std::min(*wish.context, wish.trained > 0 ? wish.trained : *wish.context);
   }
@@ -117,8 +117,8 @@ std::string DescribeCacheSize(const CacheWish& wish, const CacheSize& size) {
     reasons.push_back(absl::StrCat("what memory has room for of the ", wish.trained,
                                    " that the model was made for (--context N asks for more)"));
   }
-  if (!wish.slots && size.slots < kUsualSlots) {
-    reasons.push_back(absl::StrCat("memory has no room for ", kUsualSlots, " requests"));
+  if (!wish.slots && size.slots < wish.usual_slots) {
+    reasons.push_back(absl::StrCat("memory has no room for ", wish.usual_slots, " requests"));
   }
   if (!reasons.empty()) absl::StrAppend(&text, ": ", absl::StrJoin(reasons, "; "));
   return text;

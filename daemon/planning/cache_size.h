@@ -27,14 +27,15 @@ struct CacheSize {
 struct CacheWish {
   std::optional<uint32_t> context = {};  // asked for: honoured or refused, as the next
   std::optional<uint32_t> slots = {};
-  uint32_t trained = 0;  // positions that the model was made for; 0: unknown
+  uint32_t trained = 0;                // positions that the model was made for; 0: unknown
+  uint32_t usual_slots = kUsualSlots;  // as many as fit, where none are asked for
 };
 
 // Whether the model can be placed with such a cache; RESOURCE_EXHAUSTED when memory is missing.
 using CacheFits = std::function<absl::Status(const CacheSize&)>;
 
 // The size of cache that a model gets. What is not asked for fits by itself: first as many slots, up to
-// kUsualSlots, as leave each kUsualContext (or what the model was made for, if that is less); then as much
+// usual_slots, as leave each kUsualContext (or what the model was made for, if that is less); then as much
 // context, up to what the model was made for, as takes half of the memory that there is for the cache, so
 // that other models find room. RESOURCE_EXHAUSTED, with what would fit, where that which was asked for does
 // not, or where nothing does; other errors of `fits` as they are.

@@ -50,9 +50,8 @@ std::vector<PlacedUnit> UnitsOf(const ClusterPlan& plan, size_t host);
 // Whether both plans put every unit on the same host and device.
 bool SamePlacement(const ClusterPlan& a, const ClusterPlan& b);
 
-// The time per token that is expected if the plan's units stay where they are while the cluster is what `now`
-// says; nullopt where a host or device that has some is not there any more. `model` is what the plan was made
-// of.
+// The time of a step that is expected if the plan's units stay where they are while the cluster is what `now`
+// says; nullopt where a host or device that has some is not there any more. `model`: as the step sees it.
 std::optional<double> TimeWith(const ClusterPlan& plan, const placement::Cluster& now,
                                const placement::Model& model);
 

@@ -17,6 +17,18 @@ constexpr double kWorse = 1.1;
 constexpr absl::Duration kFirstLeftOut = absl::Seconds(30);
 constexpr absl::Duration kLongestVerdict = absl::Minutes(10);
 
+std::string WordsFor(const placement::Objective& step) {
+  switch (step.kind) {
+    case placement::ObjectiveKind::kLatency:
+      break;
+    case placement::ObjectiveKind::kThroughput:
+      return absl::StrCat("a step for ", step.rows, " texts");
+    case placement::ObjectiveKind::kPrompt:
+      return absl::StrCat("a step for ", step.rows, " tokens of prompts");
+  }
+  return "a token";
+}
+
 }  // namespace
 
 void HostTrials::See(const std::string& host, uint64_t session, const placement::Link& link) {
@@ -46,7 +58,7 @@ bool HostTrials::Continue(const Hosts& hosts, const StepTime& measured, absl::Ti
                                   [](const auto& entry) { return entry.second.state == State::kOnTrial; });
   if (found == trials_.end()) return false;
   Trial& trial = found->second;
-  if (hosts.contains(found->first) || measured.rows != trial.rows) return true;
+  if (hosts.contains(found->first) || measured.step != trial.step) return true;
   if (measured.us < trial.with_us) {
     Record& record = records_[found->first];
     if (now - record.last > 2 * kLongestVerdict) record = {};
@@ -65,7 +77,7 @@ bool HostTrials::Continue(const Hosts& hosts, const StepTime& measured, absl::Ti
 void HostTrials::Judge(const Hosts& hosts, const StepTime& measured, double expected_us,
                        const ExpectedWithout& without, absl::Time now) {
   if (Continue(hosts, measured, now) || measured.us <= expected_us * kWrong) return;
-  const bool is_known = looked_at_ == hosts && looked_at_step_.rows == measured.rows;
+  const bool is_known = looked_at_ == hosts && looked_at_step_.step == measured.step;
   if (is_known && looked_at_step_.us > 0 && measured.us < looked_at_step_.us * kWorse) return;
   looked_at_ = hosts;
   looked_at_step_ = measured;
@@ -79,7 +91,7 @@ void HostTrials::Judge(const Hosts& hosts, const StepTime& measured, double expe
     best_us = *without_us;
   }
   if (worst.empty()) return;
-  trials_[worst] = {State::kOnTrial, measured.rows, measured.us, best_us, now + kLongestVerdict};
+  trials_[worst] = {State::kOnTrial, measured.step, measured.us, best_us, now + kLongestVerdict};
   ++version_;
 }
 
@@ -95,8 +107,7 @@ std::vector<std::string> HostTrials::Reasons() const {
     const std::string without = placement::FormatTime(trial.without_us);
     reasons.push_back(absl::StrCat(
         "Host ", host, " is left out", trial.state == State::kOnTrial ? " on trial" : "", ": with it ",
-        trial.rows == 1 ? "a token" : absl::StrCat("a step for ", trial.rows, " texts"), " took ",
-        placement::FormatTime(trial.with_us), ", without it ",
+        WordsFor(trial.step), " took ", placement::FormatTime(trial.with_us), ", without it ",
         trial.state == State::kOnTrial ? absl::StrCat(without, " are expected")
                                        : absl::StrCat("it takes ", without),
         ". It is tried again later, and when its link changes."));

@@ -11,12 +11,13 @@
 
 #include "absl/time/time.h"
 #include "placement/cluster.h"
+#include "placement/objective.h"
 
 namespace hearth {
 
-// What a step took that gave each of so many texts one token.
+// What a step of a kind took.
 struct StepTime {
-  uint32_t rows = 1;
+  placement::Objective step;
   double us = 0;
 };
 
@@ -25,7 +26,7 @@ struct StepTime {
 // without one of its hosts, that host is left out on trial. If tokens take less then, it stays out for half
 // a minute, and for twice as long after each further trial, up to ten minutes; else it is taken back and
 // trusted for ten minutes. Either ends when the host starts anew or its link's figures change. So a host that
-// never pays costs little, and one that was busy is back soon. Steps are set beside steps of as many rows; a
+// never pays costs little, and one that was busy is back soon. Steps are set beside steps of their kind; a
 // trial waits for such ones. Pure: time is passed in. Not thread-safe.
 class HostTrials {
  public:
@@ -54,7 +55,7 @@ class HostTrials {
   enum class State { kOnTrial, kLeftOut, kTrusted };
   struct Trial {
     State state = State::kOnTrial;
-    uint32_t rows = 1;      // of the steps
+    placement::Objective step;
     double with_us = 0;     // measured
     double without_us = 0;  // expected; measured once it is left out for good
     absl::Time until;

@@ -60,7 +60,8 @@ absl::StatusOr<std::optional<ClusterPlan>> MemoryBook::ReserveUnlessItStays(cons
   for (const Entry& other : others) AddBytes(other.use, together);
   std::erase_if(together, [&](const auto& used) { return !in_use.contains(used.first); });
   if (FitBudgets(together, BudgetsOf(wish)) && stays(arrangement.plan)) {
-    Keep(wish.model, in_use);
+    MutexLock lock(&mutex_);
+    if (Entry* entry = Find(wish.model)) *entry = {std::make_shared<const PlanWish>(wish), in_use};
     return std::nullopt;
   }
   Apply(wish, others, arrangement);
@@ -156,7 +157,9 @@ std::vector<MemoryBook::Entry> MemoryBook::Others(const std::string& model) cons
 }
 
 absl::StatusOr<ClusterPlan> MemoryBook::PlanBeside(const PlanWish& wish, const ReservedBytes& taken) const {
-  return planner_(wish.hosts, wish.description, taken, options_);
+  placement::PlanOptions options = options_;
+  options.objective = wish.objective;
+  return planner_(wish.hosts, wish.description, taken, options);
 }
 
 absl::StatusOr<MemoryBook::Arrangement> MemoryBook::Arrange(const PlanWish& wish,

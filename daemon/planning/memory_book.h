@@ -25,6 +25,7 @@ struct PlanWish {
   // What the plans of other models hold by now, whatever they have reserved: they may be about to give it
   // back, but a plan that does without has not to wait for that.
   ReservedBytes held_by_others = {};
+  placement::Objective objective = {};
 };
 
 // What the plans of each model hold that are loaded, by the model's name.
@@ -45,6 +46,7 @@ class MemoryBook {
       const std::vector<PlanningHost>& hosts, const placement::Model& model, const ReservedBytes& reserved,
       const placement::PlanOptions& options)>;
 
+  // The objective is each wish's own.
   explicit MemoryBook(const placement::PlanOptions& options, Planner planner = PlanCluster)
       : options_(options), planner_(std::move(planner)) {}
 
@@ -55,7 +57,7 @@ class MemoryBook {
   absl::StatusOr<ClusterPlan> Reserve(const PlanWish& wish, Room room);
   // As Reserve with kMade, for a model whose plan in use takes `in_use`: where that has room beside what
   // others have reserved and `stays` says so of the plan that there would be, the model stays with it
-  // (nullopt).
+  // (nullopt), and gives way from then on as this wish says.
   using Stays = std::function<bool(const ClusterPlan& instead)>;
   absl::StatusOr<std::optional<ClusterPlan>> ReserveUnlessItStays(const PlanWish& wish,
                                                                   const ReservedBytes& in_use,

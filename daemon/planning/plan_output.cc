@@ -34,7 +34,7 @@ json DeviceJson(const placement::Cluster& cluster, const placement::DeviceUse& u
 }
 
 json SectionJson(const placement::Cluster& cluster, const placement::Plan& plan, size_t section) {
-  const placement::SectionTime& time = plan.time.sections[section];
+  const placement::SectionTime& time = plan.step_time.sections[section];
   json groups = json::array();
   for (uint32_t d : plan.assignment[section]) groups.push_back(NameOf(cluster, plan.devices[d].device));
   return {{"time_us", time.total_us},
@@ -59,14 +59,14 @@ const char* ListOf(GroupKind kind) {
 }
 
 double KindUs(const placement::Plan& plan, GroupKind kind) {
-  return plan.time.kind_us[static_cast<size_t>(kind)];
+  return plan.step_time.kind_us[static_cast<size_t>(kind)];
 }
 
 double LayerUs(const placement::Plan& plan, size_t layer) {
   double us = 0;
   for (size_t i = 0; i < plan.sections.size(); ++i) {
     const placement::SectionName& name = plan.sections[i];
-    if (name.kind != GroupKind::kOutput && name.layer == layer) us += plan.time.sections[i].total_us;
+    if (name.kind != GroupKind::kOutput && name.layer == layer) us += plan.step_time.sections[i].total_us;
   }
   return us;
 }
@@ -89,19 +89,28 @@ std::string LayerRange(size_t first, size_t last) {
 
 std::string PlanToJson(const placement::Cluster& cluster, const placement::Plan& plan,
                        std::optional<double> lower_bound_us) {
-  json document = {{"time_per_token_us", plan.time.total_us},
-                   {"tokens_per_second", 1e6 / std::max(plan.time.total_us, 1e-3)},
-                   {"leader_us", plan.time.leader_us},
+  const placement::Expectation own{plan.objective, plan.step_time.total_us};
+  json document = {{"objective", placement::ObjectiveText(plan.objective)},
+                   {"time_per_token_us", own.us_per_token()},
+                   {"tokens_per_second", own.tokens_per_second()},
+                   {"step_us", own.step_us},
+                   {"expected", json::array()},
+                   {"leader_us", plan.step_time.leader_us},
                    {"attention_us", KindUs(plan, GroupKind::kHeads)},
                    {"ffn_us", KindUs(plan, GroupKind::kNeurons)},
                    {"output_us", KindUs(plan, GroupKind::kOutput)},
-                   {"link_us", plan.time.link_us},
-                   {"round_trips_per_token", plan.time.round_trips},
+                   {"link_us", plan.step_time.link_us},
+                   {"round_trips_per_token", plan.step_time.round_trips},
                    {"devices", json::array()},
                    {"layers", json::array()},
                    {"attention", json::array()},
                    {"output", json::array()},
                    {"explanation", plan.explanation}};
+  for (const placement::Expectation& expected : plan.expected) {
+    document["expected"].push_back({{"objective", placement::ObjectiveText(expected.objective)},
+                                    {"step_us", expected.step_us},
+                                    {"tokens_per_second", expected.tokens_per_second()}});
+  }
   for (const placement::DeviceUse& use : plan.devices)
     document["devices"].push_back(DeviceJson(cluster, use));
   for (size_t i = 0; i < plan.assignment.size(); ++i)

@@ -141,6 +141,7 @@ v1::ModelStatus ToProto(const ModelInfo& model) {
   result.set_sparsity_why(model.sparsity_why);
   result.set_quantisation(model.quantisation);
   result.set_plan_epoch(model.plan_epoch);
+  result.set_objective(placement::ObjectiveText(model.objective));
   return result;
 }
 
@@ -154,6 +155,9 @@ v1::PlanStatus ToProto(const PlanView& plan) {
   result.set_explanation(plan.explanation);
   result.set_layers(plan.layers);
   for (const DeviceShareView& share : plan.shares) *result.add_shares() = ToProto(share);
+  result.set_objective(placement::ObjectiveText(plan.objective));
+  result.set_expected_tokens_per_second(plan.expected_tokens_per_second);
+  result.set_measured_tokens_per_second(plan.measured_tokens_per_second);
   if (!plan.firing) return result;
   v1::FiringStatus& firing = *result.mutable_firing();
   firing.set_rows(plan.firing->rows);

@@ -107,7 +107,7 @@ ModelsOnDemand::Result ModelsOnDemand::Try(const std::string& name, absl::Time n
   if (!model) {
     const auto file = FileFor(name);
     if (!file) return scheduler;
-    const absl::Status begun = options_.host->Load(name, file->second).status();
+    const absl::Status begun = options_.host->Load({name, file->second}).status();
     if (!begun.ok()) return begun;
     spdlog::info("model {} is loaded, since somebody asks for it", name);
     loaded_[name].used = now;

@@ -214,8 +214,7 @@ absl::Status Scheduler::Evaluate() {
   const absl::Time now = absl::Now();
   EndOutage(now);
   if (status.ok()) metrics_.Step(batch_->rows.size() > with_logits, now - start);
-  if (status.ok() && batch_->rows.size() == batch_->sampled.size())
-    model_->NoteStep(static_cast<uint32_t>(batch_->rows.size()), now - start);
+  if (status.ok()) NoteStep(with_logits, now - start);
 
   MutexLock lock(&mutex_);
   if (!status.ok()) {
@@ -236,6 +235,13 @@ absl::Status Scheduler::Evaluate() {
   }
   TakeStates();
   return absl::OkStatus();
+}
+
+// A step that is of one kind; where prompts are read few rows give logits.
+void Scheduler::NoteStep(size_t with_logits, absl::Duration took) {
+  const auto rows = static_cast<uint32_t>(batch_->rows.size());
+  if (rows == batch_->sampled.size()) model_->NoteStep(rows, took);
+  if (with_logits <= rows / 16) model_->NotePromptStep(rows, took);
 }
 
 void Scheduler::AwaitPlan(const absl::Status& reason) {

@@ -91,6 +91,7 @@ class Scheduler {
   // Forms the batch, without rows unless `ready`, and tells those whose time is over or who got a slot.
   void FormBatch(bool ready);
   absl::Status Evaluate();
+  void NoteStep(size_t with_logits, absl::Duration took);
   // Cuts from the decoder's sequences what the step computes otherwise: another's tokens, wrong guesses.
   void CutSequences();
   // Its next token, and those that its further rows of logits give.

@@ -86,7 +86,7 @@ class ModelsService final : public v1::Models::CallbackService {
       return new RejectedStream<v1::ModelStatus>(ToGrpcStatus(absl::InvalidArgumentError(
           "the request has no path; give the path of a GGUF file on the coordinator's host")));
     }
-    absl::StatusOr<std::string> name = host_.Load(request->name(), request->path());
+    absl::StatusOr<std::string> name = Begin(*request);
     if (!name.ok()) return new RejectedStream<v1::ModelStatus>(ToGrpcStatus(name.status()));
     return LoadStream::Start(notifier_,
                              [&host = host_, name = *std::move(name)] { return LoadUpdate(host, name); });
@@ -103,6 +103,17 @@ class ModelsService final : public v1::Models::CallbackService {
   }
 
  private:
+  absl::StatusOr<std::string> Begin(const v1::LoadModelRequest& request) {
+    ModelSource source{request.name(), request.path()};
+    if (!request.objective().empty()) {
+      const absl::StatusOr<placement::Objective> objective = placement::ParseObjective(request.objective());
+      if (!objective.ok())
+        return absl::InvalidArgumentError(absl::StrCat("objective: ", objective.status().message()));
+      source.objective = *objective;
+    }
+    return host_.Load(source);
+  }
+
   // What is known of the model, and of its requests.
   v1::ModelStatus StatusOf(const ModelInfo& model) const {
     v1::ModelStatus status = ToProto(model);

@@ -18,7 +18,7 @@
 namespace hearth {
 namespace {
 
-constexpr int kVersion = 1;  // of the tables
+constexpr int kVersion = 2;  // of the tables
 constexpr int kPageBytes = 4096;
 
 // Tokens lie in pieces, in the order in which they were generated, each known by the place of its first one.
@@ -27,7 +27,9 @@ constexpr char kTables[] =
     "  arrived_us INTEGER, used_us INTEGER, PRIMARY KEY (caller, id)) WITHOUT ROWID;"
     "CREATE TABLE tokens (caller TEXT, id TEXT, first INTEGER, tokens BLOB, PRIMARY KEY (caller, id, first))"
     "  WITHOUT ROWID;"
-    "CREATE TABLE models (name TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID;";
+    "CREATE TABLE models (name TEXT PRIMARY KEY, path TEXT, objective TEXT) WITHOUT ROWID;";
+// Tables of version 1 become such ones.
+constexpr char kFromVersion1[] = "ALTER TABLE models ADD COLUMN objective TEXT;";
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close(database); }
@@ -179,22 +181,22 @@ class SqliteStore final : public StateStore {
     return status;
   }
 
-  absl::StatusOr<std::map<std::string, std::string>> Models() override {
+  absl::StatusOr<std::map<std::string, KeptModel>> Models() override {
     MutexLock lock(&mutex_);
-    std::map<std::string, std::string> models;
-    Statement select(database_.get(), "SELECT name, path FROM models");
+    std::map<std::string, KeptModel> models;
+    Statement select(database_.get(), "SELECT name, path, objective FROM models");
     while (select.Step()) {
       const std::string name = select.Text(0), path = select.Text(1);
-      if (CheckName("name", name).ok() && CheckPath("path", path).ok()) models[name] = path;
+      if (CheckName("name", name).ok() && CheckPath("path", path).ok()) models[name] = {path, select.Text(2)};
     }
     HEARTH_RETURN_IF_ERROR(Failure(select.result()));
     return models;
   }
 
-  absl::Status PutModel(const std::string& name, const std::string& path) override {
+  absl::Status PutModel(const std::string& name, const KeptModel& model) override {
     MutexLock lock(&mutex_);
-    Statement put(database_.get(), "INSERT OR REPLACE INTO models VALUES (?, ?)");
-    return Failure(put.Bind(name).Bind(path).Run());
+    Statement put(database_.get(), "INSERT OR REPLACE INTO models VALUES (?, ?, ?)");
+    return Failure(put.Bind(name).Bind(model.path).Bind(model.objective).Run());
   }
 
   absl::Status RemoveModel(const std::string& name) override {
@@ -235,12 +237,13 @@ class SqliteStore final : public StateStore {
     const int64_t version = select.Number(0);
     select.Run();
     if (version == kVersion) return absl::OkStatus();
-    if (version != 0) {
+    if (version != 0 && version != 1) {
       return absl::FailedPreconditionError(
           absl::StrCat(path_, ": was written by another version of Hearth (its tables are ", version,
                        ", this hearthd knows ", kVersion, ")", AdviceFor(SQLITE_CORRUPT)));
     }
-    return Execute(absl::StrCat("BEGIN;", kTables, "PRAGMA user_version = ", kVersion, ";COMMIT").c_str());
+    const char* const change = version == 0 ? kTables : kFromVersion1;
+    return Execute(absl::StrCat("BEGIN;", change, "PRAGMA user_version = ", kVersion, ";COMMIT").c_str());
   }
 
   // Pieces from the first on, up to one that is missing.

@@ -52,6 +52,14 @@ struct RequestChanges {
   bool empty() const { return !forget_all && removed.empty() && put.empty() && appended.empty(); }
 };
 
+// A model that clients have loaded.
+struct KeptModel {
+  std::string path;
+  std::string objective = {};  // as it was asked for; empty: as the daemon is set
+
+  bool operator==(const KeptModel&) const = default;
+};
+
 // Where a coordinator keeps what it is to have again after its death. One implementation lies beside it on
 // the disk (sqlite_store.h); what several hosts share can be another. Thread-safe; calls block. Errors say in
 // one line what does not work and what to do.
@@ -60,12 +68,12 @@ class StateStore {
   virtual ~StateStore() = default;
 
   virtual absl::StatusOr<std::vector<KeptRequest>> Requests() = 0;
-  // All of it or nothing.
+  // All of it. After an error a part of it may be there: the next changes begin with forget_all.
   virtual absl::Status Write(const RequestChanges& changes) = 0;
 
-  // Paths by name, of the models that clients have loaded.
-  virtual absl::StatusOr<std::map<std::string, std::string>> Models() = 0;
-  virtual absl::Status PutModel(const std::string& name, const std::string& path) = 0;
+  // By name.
+  virtual absl::StatusOr<std::map<std::string, KeptModel>> Models() = 0;
+  virtual absl::Status PutModel(const std::string& name, const KeptModel& model) = 0;
   virtual absl::Status RemoveModel(const std::string& name) = 0;
 };
 

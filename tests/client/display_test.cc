@@ -134,6 +134,8 @@ TEST(DetailsTextTest, WhatOthersWroteNeverReachesTheTerminalRaw) {
   plan.set_model(evil);
   plan.set_explanation("two\nlines \x1b[31m");
   plan.add_shares()->set_host(evil);
+  plan.set_objective(evil);
+  *cluster.add_plans() = plan;
   for (const std::string& text :
        {DetailsText(cluster, models), StatusText(cluster, models), ProgressBar(1, 2, LoadingText(model), 200),
         PlanText(plan), NeuronsText(plan)}) {
@@ -163,6 +165,23 @@ TEST(NeuronsTextTest, MissingFiguresCountAsNone) {
   plan.set_layers(1);
   plan.add_shares()->set_host("b");  // has reported nothing yet
   EXPECT_THAT(NeuronsText(plan), HasSubstr("0 (0.0 % of 0)"));
+}
+
+TEST(PlanTextTest, PlanForManyStreamsSaysHowFastTheyAreTogether) {
+  v1::ClusterStatus cluster;
+  v1::PlanStatus& plan = *cluster.add_plans();
+  plan.set_model("demo");
+  plan.set_epoch(2);
+  plan.set_expected_token_ms(1.5);
+  plan.set_objective("latency");
+  EXPECT_EQ(PlanText(plan), "Plan 2 of demo, being set up, 1.50 ms per token expected\n\n");
+  plan.set_objective("throughput:8");
+  plan.set_expected_tokens_per_second(38.26);
+  EXPECT_THAT(PlanText(plan),
+              HasSubstr("1.50 ms per token expected; for throughput:8: 38.3 tokens/s expected\n"));
+  plan.set_measured_tokens_per_second(40);
+  EXPECT_THAT(DetailsText(cluster, {}),
+              HasSubstr("Plans\n  demo: plan 2, for throughput:8: 38.3 tokens/s expected, 40.0 measured\n"));
 }
 
 TEST(PlanTextTest, ExplanationEndsWithALineFeed) {

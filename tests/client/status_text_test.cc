@@ -49,6 +49,16 @@ class StatusTextTest : public testing::Test {
   v1::ListModelsResponse models_;
 };
 
+TEST_F(StatusTextTest, PlanForManyStreamsIsAsFastAsTheyAreTogether) {
+  v1::PlanStatus& plan = *cluster_.mutable_plans(0);
+  plan.set_objective("throughput:8");
+  plan.set_expected_tokens_per_second(110);
+  plan.set_measured_tokens_per_second(100);
+  EXPECT_THAT(Text(), HasSubstr(", for throughput:8: 110.0 tokens/s expected, 100.0 measured; 1 request"));
+  plan.set_objective("latency");
+  EXPECT_THAT(Text(), HasSubstr(", 40.0 tokens/s (50.0 expected); 1 request"));
+}
+
 TEST_F(StatusTextTest, HealthyClusterSaysWhatRunsWhereHowFastAndThatAllIsWell) {
   EXPECT_EQ(
       Text(),

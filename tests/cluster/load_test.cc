@@ -121,6 +121,54 @@ TEST(Context, MoreThanTheModelWasTrainedForIsSaidOnceAtTheStart) {
   EXPECT_EQ(log.find("--context 40000 is more", said + 1), std::string::npos) << log;
 }
 
+TEST(Objective, IsTheDaemonsOrTheModelsOwnWhichComesBackAndItsStepsAreMeasured) {
+  const TemporaryFolder folder;
+  const auto arguments = [](const std::string& objective) {
+    return std::vector<std::string>{"--objective", objective, "--slots",          "2",
+                                    "--context",   "256",     "--remember-models"};
+  };
+  const auto plan_of = [](Client& client, const std::string& model) {
+    v1::PlanStatus found;
+    EXPECT_TRUE(AwaitCluster(client, [&](const v1::ClusterStatus& status) {
+      for (const v1::PlanStatus& plan : status.plans()) {
+        if (plan.model() == model) found = plan;
+      }
+      return found.model() == model;
+    }));
+    return found;
+  };
+  {
+    DaemonProcess daemon(folder.path(), "a", arguments("throughput:2"));
+    Client client(daemon.address());
+    v1::LoadModelRequest load;
+    load.set_path(kPlainModel);
+    load.set_name("streams");
+    ASSERT_TRUE(client.LoadModel(load, [](const auto&) {}).ok());
+    load.set_name("prompts");
+    load.set_objective("prompt:64");
+    EXPECT_EQ(client.LoadModel(load, [](const auto&) {})->objective(), "prompt:64");
+    load.set_objective("throughput:3");
+    EXPECT_TRUE(absl::IsInvalidArgument(client.LoadModel(load, [](const auto&) {}).status()));
+    EXPECT_THAT(plan_of(client, "streams").explanation(), HasSubstr("The plan is for 2 streams at a time"));
+    for (int i = 0; i < 16; ++i) {
+      std::string text = std::to_string(1000 + i);  // unlike those before it
+      while (text.size() < 256) text += " And God said";
+      v1::GenerateRequest request = GreedyRequest(text, 2);
+      request.set_model("prompts");
+      EXPECT_FALSE(GenerateTokens(client, request).empty());
+    }
+    const v1::PlanStatus plan = plan_of(client, "prompts");
+    EXPECT_EQ(plan.objective(), "prompt:64");
+    EXPECT_GT(plan.expected_tokens_per_second(), 0);
+    EXPECT_GT(plan.measured_tokens_per_second(), 0);
+    EXPECT_EQ(daemon.Terminate(), 0);
+  }
+  DaemonProcess again(folder.path(), "a", arguments("latency"));
+  Client client(again.address());
+  EXPECT_EQ(plan_of(client, "streams").objective(), "latency");
+  EXPECT_EQ(plan_of(client, "prompts").objective(), "prompt:64");
+}
+
 class Load : public ::testing::Test {
  protected:
   Load()

@@ -124,6 +124,8 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "float32",
                              "--sparsity",
                              "exact",
+                             "--objective",
+                             "throughput:2",
                              "--threads",
                              "1",
                              "--slots",
@@ -158,6 +160,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.kv_type, KvType::kF32);
   EXPECT_EQ(config.arithmetic, Arithmetic::kFloat32);
   EXPECT_EQ(config.sparsity, SparsityMode::kExact);
+  EXPECT_EQ(config.objective, placement::OfStreams(2));
   EXPECT_EQ(config.threads, 1u);
   EXPECT_EQ(config.slots, 2u);
   EXPECT_EQ(config.queue, 9u);
@@ -195,6 +198,8 @@ TEST(ConfigTest, BadValuesNameTheirFlag) {
   EXPECT_THAT(Refusal({"--kv-type", "f64"}), HasSubstr("--kv-type"));
   EXPECT_THAT(Refusal({"--arithmetic", "slow"}), HasSubstr("--arithmetic"));
   EXPECT_THAT(Refusal({"--sparsity", "some"}), HasSubstr("--sparsity"));
+  EXPECT_THAT(Refusal({"--objective", "fast"}), HasSubstr("--objective: expected latency, throughput:N"));
+  EXPECT_THAT(Refusal({"--objective", ""}), HasSubstr("--objective"));
   EXPECT_THAT(Refusal({"--log-level", "loud"}), HasSubstr("--log-level"));
   EXPECT_THAT(Refusal({"--log-format", "xml"}), HasSubstr("--log-format"));
   EXPECT_THAT(Refusal({"--cache-size", "big"}), HasSubstr("--cache-size"));

@@ -19,10 +19,12 @@ using testing::IsEmpty;
 // Loads everything but what lies in /away.
 class FakeHost final : public ModelHost {
  public:
-  absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override {
+  absl::StatusOr<std::string> Load(const ModelSource& source) override {
+    const auto& [name, path, objective] = source;
     if (path.starts_with("/away/")) return absl::NotFoundError(absl::StrCat("there is no file ", path));
     const std::string given = name.empty() ? std::filesystem::path(path).stem().string() : name;
     if (!paths_.emplace(given, path).second) return absl::AlreadyExistsError("the name is in use");
+    objectives_[given] = objective;
     return given;
   }
   absl::Status Unload(const std::string& name) override {
@@ -41,6 +43,9 @@ class FakeHost final : public ModelHost {
   }
   void SetListener(std::function<void()>) override {}
 
+  std::optional<placement::Objective> ObjectiveOf(const std::string& name) const {
+    return objectives_.at(name);
+  }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
     for (const auto& [name, path] : paths_) names.push_back(name);
@@ -49,6 +54,7 @@ class FakeHost final : public ModelHost {
 
  private:
   std::map<std::string, std::string> paths_;
+  std::map<std::string, std::optional<placement::Objective>> objectives_;
 };
 
 class RememberedModelsTest : public testing::Test {
@@ -72,16 +78,30 @@ class RememberedModelsTest : public testing::Test {
 TEST_F(RememberedModelsTest, WhatWasLoadedComesBack) {
   FakeHost host;
   const auto models = Open(host);
-  EXPECT_EQ(models->Load("", "/m/a.gguf").value(), "a");
-  EXPECT_EQ(models->Load("chat", "/m/b c.gguf").value(), "chat");
+  EXPECT_EQ(models->Load({"", "/m/a.gguf"}).value(), "a");
+  EXPECT_EQ(models->Load({"chat", "/m/b c.gguf"}).value(), "chat");
   EXPECT_THAT(AfterARestart(), ElementsAre("a", "chat"));
+}
+
+TEST_F(RememberedModelsTest, ObjectivesComeBackAndWhatNobodyKnowsDoesNot) {
+  const placement::Objective prompts{placement::ObjectiveKind::kPrompt, 256};
+  FakeHost before;
+  ASSERT_TRUE(Open(before)->Load({"a", "/m/a.gguf", prompts}).ok());
+  ASSERT_TRUE(Open(before)->Load({"b", "/m/b.gguf"}).ok());
+  ASSERT_TRUE(store_->PutModel("c", {"/m/c.gguf", "of a later version"}).ok());
+  FakeHost host;
+  Open(host)->LoadAll();
+  EXPECT_THAT(host.Names(), ElementsAre("a", "b"));
+  EXPECT_EQ(host.ObjectiveOf("a"), prompts);
+  EXPECT_EQ(host.ObjectiveOf("b"), std::nullopt);
+  EXPECT_EQ(store_->Models()->count("c"), 1u);
 }
 
 TEST_F(RememberedModelsTest, WhatWasUnloadedDoesNot) {
   FakeHost host;
   const auto models = Open(host);
-  ASSERT_TRUE(models->Load("a", "/m/a.gguf").ok());
-  ASSERT_TRUE(models->Load("b", "/m/b.gguf").ok());
+  ASSERT_TRUE(models->Load({"a", "/m/a.gguf"}).ok());
+  ASSERT_TRUE(models->Load({"b", "/m/b.gguf"}).ok());
   EXPECT_TRUE(models->Unload("a").ok());
   EXPECT_THAT(AfterARestart(), ElementsAre("b"));
 }
@@ -89,14 +109,14 @@ TEST_F(RememberedModelsTest, WhatWasUnloadedDoesNot) {
 TEST_F(RememberedModelsTest, WhatFailedIsNotRemembered) {
   FakeHost host;
   const auto models = Open(host);
-  EXPECT_TRUE(absl::IsNotFound(models->Load("a", "/away/a.gguf").status()));
+  EXPECT_TRUE(absl::IsNotFound(models->Load({"a", "/away/a.gguf"}).status()));
   EXPECT_TRUE(absl::IsNotFound(models->Unload("a")));
   EXPECT_THAT(AfterARestart(), IsEmpty());
 }
 
 TEST_F(RememberedModelsTest, WhatIsAwayTodayStaysRemembered) {
-  ASSERT_TRUE(store_->PutModel("a", "/away/a.gguf").ok());
-  ASSERT_TRUE(store_->PutModel("b", "/m/b.gguf").ok());
+  ASSERT_TRUE(store_->PutModel("a", {"/away/a.gguf"}).ok());
+  ASSERT_TRUE(store_->PutModel("b", {"/m/b.gguf"}).ok());
   EXPECT_THAT(AfterARestart(), ElementsAre("b"));
   EXPECT_EQ(store_->Models()->count("a"), 1u);
 }
@@ -109,9 +129,9 @@ TEST_F(RememberedModelsTest, WhatAnEarlierVersionRememberedIsTakenOverOnce) {
 }
 
 TEST_F(RememberedModelsTest, WhatTheSettingsHaveLoadedIsLeftAlone) {
-  ASSERT_TRUE(store_->PutModel("a", "/m/old.gguf").ok());
+  ASSERT_TRUE(store_->PutModel("a", {"/m/old.gguf"}).ok());
   FakeHost host;
-  ASSERT_TRUE(host.Load("a", "/m/new.gguf").ok());
+  ASSERT_TRUE(host.Load({"a", "/m/new.gguf"}).ok());
   Open(host)->LoadAll();
   EXPECT_EQ(host.List()[0].path, "/m/new.gguf");
 }
@@ -131,8 +151,8 @@ class FullStore final : public StateStore {
  public:
   absl::StatusOr<std::vector<KeptRequest>> Requests() override { return Full(); }
   absl::Status Write(const RequestChanges&) override { return Full(); }
-  absl::StatusOr<std::map<std::string, std::string>> Models() override { return Full(); }
-  absl::Status PutModel(const std::string&, const std::string&) override { return Full(); }
+  absl::StatusOr<std::map<std::string, KeptModel>> Models() override { return Full(); }
+  absl::Status PutModel(const std::string&, const KeptModel&) override { return Full(); }
   absl::Status RemoveModel(const std::string&) override { return Full(); }
 
  private:
@@ -146,7 +166,7 @@ TEST_F(RememberedModelsTest, AStoreThatCannotBeWrittenCostsNoModel) {
   const auto models = RememberedModels::Open(host, full, file_).value();
   EXPECT_TRUE(std::filesystem::exists(file_));  // for the next time
   models->LoadAll();
-  EXPECT_TRUE(models->Load("a", "/m/a.gguf").ok());
+  EXPECT_TRUE(models->Load({"a", "/m/a.gguf"}).ok());
   EXPECT_THAT(host.Names(), ElementsAre("a"));
   EXPECT_TRUE(models->Unload("a").ok());
 }

@@ -98,6 +98,7 @@ TEST(ShippedConfigTest, DefaultsThatItNamesAreTheDefaults) {
         absl::StrCat("#draft-tokens = ", config.draft_tokens),
         absl::StrCat("#replan-wait = ", config.replan_wait_seconds),
         absl::StrCat("#state-store-lease = ", config.state_store_lease_seconds),
+        absl::StrCat("#objective = \"", placement::ObjectiveText(config.objective), "\""),
         absl::StrCat("#stages = ", config.stages), absl::StrCat("#threads = ", config.threads),
         absl::StrCat("#log-level = \"", config.log_level, "\""),
         absl::StrCat("#log-format = \"", config.log_format, "\"")}) {

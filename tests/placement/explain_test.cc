@@ -26,7 +26,9 @@ TEST(ExplainTest, SingleHost) {
   EXPECT_EQ(Explanation({{LeaderHost("a", {Cpu("cpu")})}, 0}, DenseModel(2, 4, kMiB)),
             "One token is expected to take 8.39 ms (119.2 tokens/s): 0.0 us on a/cpu alone and 8.39 ms "
             "in the feed-forward networks of 2 layers.\n"
-            "a/cpu (cpu) holds 100 % of the neurons in 8.0 MiB of the 1.0 GiB it offers.");
+            "a/cpu (cpu) holds 100 % of the neurons in 8.0 MiB of the 1.0 GiB it offers.\n"
+            "Expected of it besides: 953.7 tokens/s for 8 streams together and 61035.2 tokens/s for a prompt "
+            "that is read.");
 }
 
 TEST(ExplainTest, HotNeuronsOnAFullGpu) {
@@ -40,17 +42,23 @@ TEST(ExplainTest, HotNeuronsOnAFullGpu) {
       "a/gpu (gpu) holds 25 % of the neurons in 28.0 MiB of the 30.0 MiB it offers (8.0 MiB of it for "
       "leading); a token needs 90.0 % of its neurons; its memory is full.\n"
       "a/cpu (cpu) holds 75 % of the neurons in 60.0 MiB of the 1.0 GiB it offers; a token needs 6.7 % of "
-      "its neurons.");
+      "its neurons.\n"
+      "Expected of it besides: 302.1 tokens/s for 8 streams together and 8084.1 tokens/s for a prompt that "
+      "is "
+      "read.");
 }
 
 TEST(ExplainTest, HostThatHelpsSaysHowMuch) {
   const Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu")}, 50)}, 0};
-  EXPECT_EQ(Explanation(cluster, DenseModel(2, 8, 100000)),
-            "One token is expected to take 900 us (1111.1 tokens/s): 0.0 us on a/cpu alone and 900 us "
-            "in the feed-forward networks of 2 layers, of which 100 us wait for links; 2 round trips.\n"
-            "a/cpu (cpu) holds 50 % of the neurons in 781.2 KiB of the 1.0 GiB it offers.\n"
-            "b/cpu (cpu) holds 50 % of the neurons in 781.2 KiB of the 1.0 GiB it offers.\n"
-            "Host b saves 700 us per token: host a alone would take 1.60 ms.");
+  EXPECT_EQ(
+      Explanation(cluster, DenseModel(2, 8, 100000)),
+      "One token is expected to take 900 us (1111.1 tokens/s): 0.0 us on a/cpu alone and 900 us "
+      "in the feed-forward networks of 2 layers, of which 100 us wait for links; 2 round trips.\n"
+      "a/cpu (cpu) holds 50 % of the neurons in 781.2 KiB of the 1.0 GiB it offers.\n"
+      "b/cpu (cpu) holds 50 % of the neurons in 781.2 KiB of the 1.0 GiB it offers.\n"
+      "Host b saves 700 us per token: host a alone would take 1.60 ms.\n"
+      "Expected of it besides: 8888.9 tokens/s for 8 streams together and 568880.9 tokens/s for a prompt "
+      "that is read.");
 }
 
 TEST(ExplainTest, HostBehindAFastLinkHidesItsRoundTrips) {

@@ -56,13 +56,25 @@ Cluster RandomHome(Random& random, const Model& model, int hosts) {
   return home;
 }
 
+Objective RandomObjective(Random& random) {
+  switch (random.Whole(0, 2)) {
+    case 0:
+      return {};
+    case 1:
+      return {ObjectiveKind::kThroughput, static_cast<uint32_t>(random.Size(2, 64))};
+    default:
+      return {ObjectiveKind::kPrompt, static_cast<uint32_t>(random.Size(16, 1024))};
+  }
+}
+
 TEST(PlanPropertyTest, EveryGroupIsOnOneDeviceThatMayHoldItAndMemoryIsNeverExceeded) {
   Random random(1);
   int planned = 0;
   for (int i = 0; i < kHomes; ++i) {
     const Model model = RandomModel(random);
     const Cluster home = RandomHome(random, model, random.Whole(1, 4));
-    const absl::StatusOr<Plan> plan = MakePlan(home, model, {.use_every_host = random.Whole(0, 4) == 0});
+    const absl::StatusOr<Plan> plan = MakePlan(
+        home, model, {.objective = RandomObjective(random), .use_every_host = random.Whole(0, 4) == 0});
     if (!plan.ok()) {
       EXPECT_EQ(plan.status().code(), absl::StatusCode::kResourceExhausted) << plan.status();
       continue;
@@ -103,6 +115,46 @@ TEST(PlanPropertyTest, OneMoreHostIsNeverExpectedToMakeItSlower) {
   EXPECT_LT(worst, 1.02);
 }
 
+TEST(PlanPropertyTest, PlanOfAnotherObjectiveIsNeverExpectedToServeThisOneBetter) {
+  Random random(4);
+  double worst = 0;
+  int differ = 0;
+  for (int i = 0; i < kHomes; ++i) {
+    const Model model = RandomModel(random);
+    const Cluster home = RandomHome(random, model, random.Whole(1, 3));
+    const Objective objective = RandomObjective(random), other = RandomObjective(random);
+    const absl::StatusOr<Plan> own = MakePlan(home, model, {.objective = objective, .margin = 0});
+    const absl::StatusOr<Plan> others = MakePlan(home, model, {.objective = other, .margin = 0});
+    ASSERT_EQ(own.ok(), others.ok()) << "case " << i;
+    if (!own.ok()) continue;
+    differ += own->assignment != others->assignment;
+    const double us = ExpectedTime(home, ForObjective(model, objective), others->assignment).total_us;
+    worst = std::max(worst, own->step_time.total_us / us);
+  }
+  EXPECT_GT(differ, kHomes / 4);
+  // Both are found by a search that may stop short of the best.
+  EXPECT_LT(worst, 1.02);
+}
+
+TEST(PlanPropertyTest, StepOfMoreRowsTakesLongerAndEachRowLess) {
+  Random random(5);
+  for (int i = 0; i < kHomes; ++i) {
+    const Model model = RandomModel(random);
+    const Cluster home = RandomHome(random, model, random.Whole(1, 3));
+    const absl::StatusOr<Plan> plan = MakePlan(home, model);
+    if (!plan.ok()) continue;
+    for (const ObjectiveKind kind : {ObjectiveKind::kThroughput, ObjectiveKind::kPrompt}) {
+      double former_us = plan->time.total_us;
+      for (uint32_t rows = 2; rows <= 1024; rows *= 2) {
+        const double us = ExpectedTime(home, ForObjective(model, {kind, rows}), plan->assignment).total_us;
+        EXPECT_GE(us, former_us) << "case " << i << ", " << rows << " rows";
+        EXPECT_LE(us, 2 * former_us * (1 + 1e-9)) << "case " << i << ", " << rows << " rows";
+        former_us = us;
+      }
+    }
+  }
+}
+
 TEST(PlanPropertyTest, TwiceAsFastMachinesAndLinksTakeHalfTheTime) {
   Random random(3);
   for (int i = 0; i < kHomes / 2; ++i) {
@@ -118,10 +170,12 @@ TEST(PlanPropertyTest, TwiceAsFastMachinesAndLinksTakeHalfTheTime) {
         device.dispatch_us /= 2;
       }
     }
-    const absl::StatusOr<Plan> once = MakePlan(home, model), halved = MakePlan(twice, model);
+    const Objective objective = RandomObjective(random);
+    const absl::StatusOr<Plan> once = MakePlan(home, model, {.objective = objective});
+    const absl::StatusOr<Plan> halved = MakePlan(twice, model, {.objective = objective});
     ASSERT_EQ(once.ok(), halved.ok());
     if (!once.ok()) continue;
-    EXPECT_NEAR(halved->time.total_us / once->time.total_us, 0.5, 0.005) << "case " << i;
+    EXPECT_NEAR(halved->step_time.total_us / once->step_time.total_us, 0.5, 0.005) << "case " << i;
   }
 }
 

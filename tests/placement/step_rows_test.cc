@@ -56,6 +56,23 @@ TEST(WithRows, CachesAndWhatTravelsAreOfEachRow) {
   EXPECT_EQ(four.leader_bytes_per_token, model.leader_bytes_per_token);
 }
 
+TEST(WithPromptRows, CacheIsReadOnceAndOnlyTheLastRowGivesLogits) {
+  Model model = WholeModel(1, 1, 1000);
+  for (Section& section : model.sections) section.groups[0].cache_read_bytes = 300;
+  const Model four = WithPromptRows(model, 4);
+  const Group &one_group = model.sections[0].groups[0], &group = four.sections[0].groups[0];
+  EXPECT_DOUBLE_EQ(group.expected_bytes(), 1300);
+  EXPECT_DOUBLE_EQ(group.expected_bytes() * group.operations_per_byte,
+                   4 * one_group.expected_bytes() * one_group.operations_per_byte);
+  EXPECT_EQ(four.sections[0].sent_bytes, 4 * model.sections[0].sent_bytes);
+  EXPECT_EQ(four.sections[1].returned_bytes, 4 * model.sections[1].returned_bytes);
+  EXPECT_EQ(four.sections[2].sent_bytes, model.sections[2].sent_bytes);
+  EXPECT_DOUBLE_EQ(four.sections[2].groups[0].operations_per_byte,
+                   model.sections[2].groups[0].operations_per_byte);
+  EXPECT_EQ(GroupBytes(four), GroupBytes(model));
+  EXPECT_EQ(WithPromptRows(model, 1).sections[0].sent_bytes, model.sections[0].sent_bytes);
+}
+
 TEST(WithRows, GroupThatNobodyReadsStaysSo) {
   Model model = DenseModel(1, 1, 0);
   model.sections[0].groups[0] = {};

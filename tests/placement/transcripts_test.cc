@@ -215,6 +215,26 @@ std::vector<Transcript> Transcripts() {
                  dense,
                  {},
                  {.stages = 3}});
+  all.push_back({"many_streams",
+                 "Two equal PCs that answer eight people at once.",
+                 {{Pc("left", 16 * kGiB, 20), Pc("right", 16 * kGiB, 20)}, 0},
+                 dense,
+                 {{"They get 10-gigabit cards.",
+                   [](Cluster& c) {
+                     c.hosts[1].link = {90, 10 * kGigabit};
+                   }},
+                  {"The second one is replaced by an old machine.",
+                   [](Cluster& c) { c.hosts[1].devices[0].read_bytes_per_s /= 8; }}},
+                 {.objective = {ObjectiveKind::kThroughput, 8}}});
+  all.push_back(
+      {"long_prompts",
+       "A desktop reads long documents; a workstation multiplies fast, behind a slow switch.",
+       {{Pc("desktop", 16 * kGiB, 40),
+         Host{"workstation", {{"cpu", DeviceKind::kCpu, 16 * kGiB, 2e10, 8e12, 5}}, {2500, 10 * kGigabit}}},
+        0},
+       dense,
+       {{"The link falls to 100 Mbit/s.", [](Cluster& c) { c.hosts[1].link.bytes_per_s = 100 * kMegabit; }}},
+       {.objective = {ObjectiveKind::kPrompt, 512}}});
   return all;
 }
 

@@ -195,7 +195,7 @@ class NodeTest : public ::testing::Test {
   // A coordinator that has the demo model.
   std::unique_ptr<TestNode> StartCoordinator(int port = 0) {
     auto node = std::make_unique<TestNode>(CoordinatorOptions(), port);
-    const auto loaded = node->node().model_host()->Load("demo", kModel);
+    const auto loaded = node->node().model_host()->Load({"demo", kModel});
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     return node;
   }
@@ -307,7 +307,7 @@ TEST_F(NodeTest, PlanWithoutRoomBesideTheOneInUseComesInTwoStepsAndTheTextGoesOn
   NodeOptions options = CoordinatorOptions();
   options.free_memory = [] { return uint64_t{200} << 20; };  // less than has to stay free
   TestNode coordinator(options);
-  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  ASSERT_TRUE(coordinator.node().model_host()->Load({"demo", kModel}).ok());
   const auto model = coordinator.AwaitModel();
   ASSERT_NE(model, nullptr);
   const auto worker = StartWorker(coordinator);
@@ -437,7 +437,7 @@ TEST_F(NodeTest, ModelThatNoLongerFitsSaysWhichHostIsMissingAndGoesOnWhenItIsBac
   ASSERT_TRUE(coordinator.Await([](const ClusterSnapshot& snapshot) {
     return snapshot.hosts.size() == 2 && snapshot.hosts[1].state == HostState::kAlive;
   }));
-  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  ASSERT_TRUE(coordinator.node().model_host()->Load({"demo", kModel}).ok());
   const auto model = coordinator.AwaitModel();
   ASSERT_TRUE(coordinator.Await(SharedWith("b")));
   ASSERT_TRUE(Generate(*model, 3).ok());
@@ -461,7 +461,7 @@ TEST_F(NodeTest, ReturningHostGetsItsShardFromItsCache) {
   options.devices = TestNode::Devices(1);
   options.devices[0].read_bytes_per_s = 1e3;
   TestNode coordinator(options);
-  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  ASSERT_TRUE(coordinator.node().model_host()->Load({"demo", kModel}).ok());
   auto worker = StartWorker(coordinator);
   ASSERT_TRUE(coordinator.Await(SharedWith("b")));
   const auto fetched = [](const ClusterSnapshot& snapshot) {
@@ -508,7 +508,7 @@ TEST_F(NodeTest, SeveralDevicesPerHostGenerateWhatOneDoes) {
   NodeOptions options = CoordinatorOptions();
   options.devices = TestNode::Devices(2);
   TestNode coordinator(options);
-  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  ASSERT_TRUE(coordinator.node().model_host()->Load({"demo", kModel}).ok());
   NodeOptions worker_options = WorkerOptions(coordinator);
   worker_options.devices = TestNode::Devices(2);
   const TestNode worker(worker_options);
@@ -522,7 +522,7 @@ TEST_F(NodeTest, ModelThatDoesNotFitSaysHowMuchIsMissing) {
   options.devices = TestNode::Devices(1);
   options.devices[0].memory_bytes = 1 << 20;
   TestNode coordinator(options);
-  ASSERT_TRUE(coordinator.node().model_host()->Load("demo", kModel).ok());
+  ASSERT_TRUE(coordinator.node().model_host()->Load({"demo", kModel}).ok());
   ASSERT_TRUE(coordinator.Await([&](const ClusterSnapshot&) {
     return coordinator.node().model_host()->List()[0].state == ModelState::kFailed;
   }));
@@ -539,7 +539,7 @@ TEST_F(NodeTest, FileChangedWhileItIsUsedFailsItsModelAlone) {
   ModelHost& models = *coordinator->node().model_host();
   const std::string path = dir_ + "/changed.gguf";
   std::filesystem::copy_file(kModel, path);
-  ASSERT_TRUE(models.Load("changed", path).ok());
+  ASSERT_TRUE(models.Load({"changed", path}).ok());
   ASSERT_TRUE(coordinator->Await([&](const ClusterSnapshot&) { return models.Find("changed").ok(); }));
   const std::shared_ptr<ServedModel> changed = *models.Find("changed");
   const std::vector<TokenId> expected = Generate(*changed, 10).value();
@@ -554,9 +554,9 @@ TEST_F(NodeTest, FileChangedWhileItIsUsedFailsItsModelAlone) {
 TEST_F(NodeTest, LoadRefusesWhatIsNoModelAndNamesInUse) {
   const auto coordinator = StartCoordinator();
   ModelHost& models = *coordinator->node().model_host();
-  EXPECT_EQ(models.Load("other", "/no/such/file").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(models.Load("other", "/proc/self/cmdline").status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(models.Load("demo", kModel).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(models.Load({"other", "/no/such/file"}).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(models.Load({"other", "/proc/self/cmdline"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(models.Load({"demo", kModel}).status().code(), absl::StatusCode::kAlreadyExists);
   const auto missing = models.Find("nobody");
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr("demo"));
@@ -567,11 +567,11 @@ TEST_F(NodeTest, LoadRefusesNamesAndPathsThatCannotBeShown) {
   ModelHost& models = *coordinator->node().model_host();
   for (const std::string& name :
        {std::string(9000, 'n'), std::string("a\nb"), std::string("\x1b[2J"), std::string(" ")}) {
-    EXPECT_EQ(models.Load(name, kModel).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(models.Load({name, kModel}).status().code(), absl::StatusCode::kInvalidArgument);
   }
   const std::string behind_nul = std::string(kModel) + std::string("\0x", 2);
-  EXPECT_EQ(models.Load("other", behind_nul).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(models.Load("other", std::string(100000, 'p')).status().code(),
+  EXPECT_EQ(models.Load({"other", behind_nul}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(models.Load({"other", std::string(100000, 'p')}).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(models.List().size(), 1);
 }
@@ -583,7 +583,7 @@ TEST_F(NodeTest, ModelThatFailedDoesNotStandBesideOneThatWorks) {
   // A GGUF file that is no model: it has neither metadata nor tensors.
   const std::string path = absl::StrCat(::testing::TempDir(), "/empty-", ::getpid(), ".gguf");
   std::ofstream(path) << std::string("GGUF\3\0\0\0", 8) << std::string(16, '\0');
-  const auto loaded = models.Load("broken", path);
+  const auto loaded = models.Load({"broken", path});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   ASSERT_TRUE(coordinator->Await([&](const ClusterSnapshot&) {
     return models.Find("broken").status().code() == absl::StatusCode::kFailedPrecondition;
@@ -607,16 +607,38 @@ TEST_F(NodeTest, ModelThatFoundNoRoomIsPlacedWhenAnotherGoes) {
   const auto await_state = [&](const std::string& name, ModelState state) {
     return coordinator.Await([&](const ClusterSnapshot&) { return state_of(name) == state; });
   };
-  ASSERT_TRUE(models.Load("one", kModel).ok());
+  ASSERT_TRUE(models.Load({"one", kModel}).ok());
   ASSERT_TRUE(await_state("one", ModelState::kReady));
-  ASSERT_TRUE(models.Load("two", kModel).ok());
+  ASSERT_TRUE(models.Load({"two", kModel}).ok());
   ASSERT_TRUE(await_state("two", ModelState::kFailed));
   // Asked for once more it fails again, but is not in its own way.
-  ASSERT_TRUE(models.Load("two", kModel).ok());
+  ASSERT_TRUE(models.Load({"two", kModel}).ok());
   ASSERT_TRUE(await_state("two", ModelState::kFailed));
   ASSERT_TRUE(models.Unload("one").ok());
   EXPECT_TRUE(await_state("two", ModelState::kReady));
-  EXPECT_EQ(models.Load("two", kModel).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(models.Load({"two", kModel}).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(NodeTest, ModelIsPlannedForItsOwnObjectiveOrTheDaemons) {
+  NodeOptions options = CoordinatorOptions();
+  options.objective = {placement::ObjectiveKind::kPrompt, 4096};
+  TestNode coordinator(options);  // with two slots, and steps of 32 rows
+  ModelHost& models = *coordinator.node().model_host();
+  ASSERT_TRUE(models.Load({"prompts", kModel}).ok());
+  ASSERT_EQ(models.Load({"streams", kModel, placement::OfStreams(2)}).status(), absl::OkStatus());
+  ASSERT_TRUE(coordinator.Await([](const ClusterSnapshot& snapshot) { return snapshot.plans.size() == 2; }));
+  EXPECT_EQ(models.List()[0].objective, options.objective);
+  const std::vector<PlanView> plans = coordinator.node().cluster_view().Snapshot().plans;
+  EXPECT_EQ(plans[0].objective, (placement::Objective{placement::ObjectiveKind::kPrompt, 32}))
+      << "a step has no more rows";
+  EXPECT_THAT(plans[0].explanation, HasSubstr("The plan is for reading prompts: a chunk of 32 tokens"));
+  EXPECT_EQ(plans[1].objective, placement::OfStreams(2));
+  EXPECT_GT(plans[1].expected_tokens_per_second, 1000 / plans[1].expected_token_ms);
+  EXPECT_EQ(plans[1].measured_tokens_per_second, 0);
+  const absl::Status refused = models.Load({"more", kModel, placement::OfStreams(3)}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused));
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("throughput:3 is of 3 streams, and hearthd's --slots is 2"));
 }
 
 // The leader has room for one model and not for what of another must be there too. The worker, which is slow,
@@ -660,13 +682,13 @@ TEST_F(NodeTest, ModelThatFillsTheLeaderMovesPartlyToAnotherHostForASecondOne) {
     }
     return bytes;
   };
-  ASSERT_TRUE(models.Load("one", kModel).ok());
+  ASSERT_TRUE(models.Load({"one", kModel}).ok());
   const auto one = await_found("one");
   ASSERT_NE(one, nullptr);
   const auto before = Generate(*one, 5);
   ASSERT_TRUE(before.ok()) << before.status();
   EXPECT_EQ(share_of("one"), 0u);
-  ASSERT_TRUE(models.Load("two", kModel).ok());
+  ASSERT_TRUE(models.Load({"two", kModel}).ok());
   const auto two = await_found("two");
   ASSERT_NE(two, nullptr) << models.List().back().detail;
   EXPECT_GT(share_of("one"), 0u);
@@ -727,7 +749,7 @@ TEST_F(NodeTest, UnloadedModelFailsItsStepsAndLeavesTheList) {
   EXPECT_TRUE(models.Unload("demo").ok());
   EXPECT_EQ(model->PrepareStep().code(), absl::StatusCode::kUnavailable);
   EXPECT_TRUE(coordinator->Await([&](const ClusterSnapshot&) { return models.List().empty(); }));
-  EXPECT_TRUE(models.Load("demo", kModel).ok());
+  EXPECT_TRUE(models.Load({"demo", kModel}).ok());
   EXPECT_TRUE(coordinator->Await(SharedWith("b")));
 }
 

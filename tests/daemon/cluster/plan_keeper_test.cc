@@ -105,10 +105,11 @@ class MoveTest : public ::testing::Test {
     section.groups.assign(100, {.neurons = 10, .always_bytes = 1 << 20});
     model_.sections.push_back(section);
   }
-  ClusterPlan PlanWith(double speed_of_b, uint64_t taken_on_leader = 0) const {
+  ClusterPlan PlanWith(double speed_of_b, uint64_t taken_on_leader = 0,
+                       const placement::Objective& objective = {}) const {
     std::vector<PlanningHost> hosts = {HostOf("a", 1e9)};
     if (speed_of_b > 0) hosts.push_back(HostOf("b", speed_of_b));
-    return PlanCluster(hosts, model_, {{{"a", "cpu"}, taken_on_leader}}, {}).value();
+    return PlanCluster(hosts, model_, {{{"a", "cpu"}, taken_on_leader}}, {.objective = objective}).value();
   }
 
   placement::Model model_;
@@ -154,6 +155,36 @@ TEST_F(MoveTest, HostWithWhichStepsForSeveralTextsTakeFarLongerIsLeftOutOnTrial)
   EXPECT_FALSE(judge()) << "four rows read the weights once";
   for (int i = 0; i < 64; ++i) plan.step_times.Add(4, 10 * plan.expected_us);
   EXPECT_TRUE(judge());
+}
+
+TEST_F(MoveTest, MoveIsWorthWhatItSavesForTheObjective) {
+  const placement::Objective prompts{placement::ObjectiveKind::kPrompt, 4096};
+  ClusterPlan alone = PlanWith(0, 0, prompts), shared = PlanWith(1e8, 0, prompts);
+  ASSERT_TRUE(shared.Uses(1)) << "it multiplies as fast as the leader, and reads a tenth";
+  EXPECT_TRUE(keeper_.IsWorthAnOutage(alone, shared, model_));
+  shared.plan.objective = alone.plan.objective = {};
+  shared.plan.step_time = shared.plan.time;
+  EXPECT_FALSE(keeper_.IsWorthAnOutage(alone, shared, model_));
+}
+
+TEST_F(MoveTest, PlanThatStaysIsExpectedToTakeWhatATokenTakes) {
+  const ClusterPlan plan = PlanWith(1e9, 0, placement::OfStreams(8));
+  EXPECT_LT(plan.plan.time.total_us, plan.plan.step_time.total_us);
+  EXPECT_EQ(keeper_.UsIfItStays(plan, plan, model_), plan.plan.time.total_us);
+}
+
+TEST_F(MoveTest, PlanForSeveralStreamsIsNotJudgedBySingleOnes) {
+  for (const bool together : {false, true}) {
+    ActivePlan plan;
+    plan.plan = PlanWith(1e9, 0, placement::OfStreams(8));
+    plan.expected_us = plan.plan.plan.time.total_us;
+    plan.remotes.emplace_back().host = "b";
+    for (int i = 0; i < 64; ++i) plan.step_times.Add(together ? 8 : 1, 100 * plan.expected_us);
+    PlanKeeper keeper("a", false);
+    keeper.Judge(
+        &plan, model_, {}, {Host("b")}, [&](const std::string&) { return PlanWith(0); }, kStart);
+    EXPECT_EQ(keeper.UsableHosts({Host("b")}, kStart).empty(), together);
+  }
 }
 
 TEST(PlanKeeper, LeaderThatWasFullIsTriedAgainAfterAWhile) {

@@ -142,10 +142,10 @@ TEST_F(EtcdStoreTest, WhatIsTooLargeForItIsLeftOut) {
 }
 
 TEST_F(EtcdStoreTest, ModelsAndFilesOfTheHomeAreKept) {
-  ASSERT_TRUE(store_->PutModel("a", "/models/a.gguf").ok());
-  ASSERT_TRUE(store_->PutModel("b", "/models/b.gguf").ok());
+  ASSERT_TRUE(store_->PutModel("a", {"/models/a.gguf", "throughput:4"}).ok());
+  ASSERT_TRUE(store_->PutModel("b", {"/models/b.gguf"}).ok());
   ASSERT_TRUE(store_->RemoveModel("b").ok());
-  EXPECT_THAT(*store_->Models(), ElementsAre(Pair("a", "/models/a.gguf")));
+  EXPECT_THAT(*store_->Models(), ElementsAre(Pair("a", KeptModel{"/models/a.gguf", "throughput:4"})));
   EXPECT_FALSE(store_->Read("members")->has_value());
   ASSERT_TRUE(store_->Write("members", "somebody\n").ok());
   EXPECT_EQ(store_->Read("members")->value_or(""), "somebody\n");
@@ -155,7 +155,7 @@ TEST_F(EtcdStoreTest, NothingOfItCanBeReadInEtcd) {
   KeptRequest request = RequestOf("the-id-is-a-secret");
   request.content = "a text of its user";
   Write(PutChange(request));
-  ASSERT_TRUE(store_->PutModel("name", "/a/path").ok());
+  ASSERT_TRUE(store_->PutModel("name", {"/a/path"}).ok());
   ASSERT_TRUE(store_->Write("authority-key.pem", "BEGIN PRIVATE KEY").ok());
   const auto all = client_->ReadAll("test/", 100);
   ASSERT_THAT(*all, SizeIs(4));  // the leader's key among them
@@ -176,20 +176,20 @@ TEST_F(EtcdStoreTest, AnotherSecretIsSaidAndReadsNothing) {
 }
 
 TEST_F(EtcdStoreTest, OneWhoLostTheLeadWritesNothing) {
-  ASSERT_TRUE(store_->PutModel("a", "/a").ok());
+  ASSERT_TRUE(store_->PutModel("a", {"/a"}).ok());
   const auto next = Open(TakeLead());
-  EXPECT_TRUE(absl::IsFailedPrecondition(store_->PutModel("a", "/b")));
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->PutModel("a", {"/b"})));
   EXPECT_TRUE(absl::IsFailedPrecondition(store_->RemoveModel("a")));
   EXPECT_TRUE(absl::IsFailedPrecondition(store_->Write("members", "x")));
   EXPECT_TRUE(absl::IsFailedPrecondition(store_->Write(PutChange(RequestOf("one")))));
-  EXPECT_THAT(*next->Models(), ElementsAre(Pair("a", "/a")));
+  EXPECT_THAT(*next->Models(), ElementsAre(Pair("a", KeptModel{"/a"})));
   EXPECT_THAT(*next->Requests(), IsEmpty());
-  EXPECT_TRUE(next->PutModel("a", "/c").ok());
+  EXPECT_TRUE(next->PutModel("a", {"/c"}).ok());
 }
 
 TEST_F(EtcdStoreTest, OneWhoNeverLedWritesNothing) {
-  EXPECT_TRUE(absl::IsFailedPrecondition(Open({kLeaderKey})->PutModel("a", "/a")));
-  EXPECT_TRUE(absl::IsFailedPrecondition(Open({"test/nobody"})->PutModel("a", "/a")));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Open({kLeaderKey})->PutModel("a", {"/a"})));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Open({"test/nobody"})->PutModel("a", {"/a"})));
 }
 
 }  // namespace

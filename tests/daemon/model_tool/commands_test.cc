@@ -270,6 +270,24 @@ TEST(PlanTest, NearHostHelpsAndFarHostDoesNot) {
               HasSubstr("Host b gets nothing: sending to it and back takes 100.00 ms"));
 }
 
+TEST(PlanTest, SlowLinkServesOneStreamAndNotEight) {
+  std::string text = ClusterWithRoundTrip("20");
+  text.replace(text.find("1e9}}"), 3, "5e6");
+  const std::string path = WriteTempFile("cluster.json", text);
+  const auto plan_for = [&](const std::string& objective) {
+    return RunTool("plan --json --context 512 --cluster " + path + " --model " + kDemoModel +
+                   " --objective " + objective)
+        .json();
+  };
+  const json one = plan_for("latency"), eight = plan_for("throughput:8");
+  EXPECT_GT(one["devices"][1]["groups"], 0);
+  EXPECT_EQ(eight["devices"][1]["groups"], 0);
+  EXPECT_EQ(eight["objective"], "throughput:8");
+  EXPECT_GT(eight["tokens_per_second"], one["expected"][1]["tokens_per_second"]);
+  EXPECT_THAT(eight["explanation"].dump(), HasSubstr("The plan is for 8 streams at a time"));
+  EXPECT_THAT(plan_for("prompt")["explanation"].dump(), HasSubstr("a chunk of 512 tokens"));
+}
+
 // A profile of the demo model in which each neuron fires for this share of the tokens.
 std::string WriteProfile(const std::string& name, float share) {
   GgufWriter writer;

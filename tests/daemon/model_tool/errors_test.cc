@@ -213,6 +213,14 @@ TEST(ErrorTest, PlanForABadCluster) {
   ExpectFails(std::string("plan --cluster /nonexistent.json --model ") + kDemoModel, "/nonexistent.json");
 }
 
+TEST(ErrorTest, PlanForAnObjectiveThatIsNone) {
+  const std::string plan = std::string("plan --cluster /nonexistent.json --model ") + kDemoModel;
+  ExpectFails(plan + " --objective fast", "--objective: expected latency, throughput:N");
+  ExpectFails(plan + " --objective throughput:1", "2 to 256");
+  ExpectFails(plan + " --objective throughput:8 --sequences 4",
+              "--objective throughput:8 takes --sequences 8 or more");
+}
+
 TEST(ErrorTest, PlanWithAProfileThatIsNone) {
   const std::string path =
       WriteTempFile("cluster.json", R"({"hosts": [{"name": "a", "devices": [{"name": "cpu",

@@ -29,6 +29,14 @@ TEST(CacheSizeTest, TakesTheModelsOwnContextWhereMemoryIsPlenty) {
   EXPECT_EQ(Choose({}, 1 << 30), (CacheSize{kUsualContext, 8}));
 }
 
+TEST(CacheSizeTest, TakesAsManySlotsAsAreUsualWhereMemoryHasRoom) {
+  EXPECT_EQ(Choose({.trained = 2048, .usual_slots = 32}, 1 << 20), (CacheSize{2048, 32}));
+  EXPECT_EQ(Choose({.trained = 4096, .usual_slots = 32}, 16 * 4096), (CacheSize{4096, 16}));
+  EXPECT_EQ(Choose({.slots = 2, .trained = 2048, .usual_slots = 32}, 1 << 20), (CacheSize{2048, 2}));
+  EXPECT_THAT(DescribeCacheSize({.trained = 4096, .usual_slots = 32}, {4096, 16}),
+              HasSubstr("memory has no room for 32 requests"));
+}
+
 TEST(CacheSizeTest, LeavesAsMuchMemoryToOthersAsALongContextTakes) {
   EXPECT_EQ(Choose({.trained = 131072}, 8 * 20480), (CacheSize{10240, 8}));
   EXPECT_EQ(Choose({.trained = 131072}, 8 * 20480 + 8 * 511), (CacheSize{10240, 8}));

@@ -24,8 +24,11 @@ class HostTrialsTest : public ::testing::Test {
 
   // Tokens of a plan with `hosts` that expects 10 ms of them; without b or c `without_` is expected.
   void Judge(const HostTrials::Hosts& hosts, double measured_us, uint32_t rows = 1) {
+    Judge(hosts, measured_us, placement::OfStreams(rows));
+  }
+  void Judge(const HostTrials::Hosts& hosts, double measured_us, const placement::Objective& step) {
     trials_.Judge(
-        hosts, {rows, measured_us}, 10'000,
+        hosts, {step, measured_us}, 10'000,
         [&](const std::string& host) {
           ++asked_;
           return without_.contains(host) ? std::optional(without_.at(host)) : std::nullopt;
@@ -54,6 +57,17 @@ TEST_F(HostTrialsTest, HostWithoutWhichLessIsExpectedIsLeftOutOnTrial) {
   EXPECT_THAT(trials_.Reasons(),
               ElementsAre(HasSubstr(
                   "b is left out on trial: with it a token took 25.00 ms, without it 20.00 ms are")));
+}
+
+TEST_F(HostTrialsTest, TrialByPromptsWaitsForPrompts) {
+  const placement::Objective prompts{placement::ObjectiveKind::kPrompt, 512};
+  Judge({"b", "c"}, 25'000, prompts);
+  EXPECT_THAT(trials_.Reasons(),
+              ElementsAre(HasSubstr("with it a step for 512 tokens of prompts took 25.00 ms")));
+  Judge({"c"}, 1'000);
+  EXPECT_EQ(trials_.version(), 1u);
+  Judge({"c"}, 30'000, prompts);
+  EXPECT_FALSE(trials_.LeavesOut("b"));
 }
 
 TEST_F(HostTrialsTest, OfSeveralHostsTheWorstOneGoes) {

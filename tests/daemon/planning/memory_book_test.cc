@@ -54,6 +54,13 @@ TEST_F(MemoryBookTest, WhatIsReservedIsNotGivenTwice) {
   EXPECT_EQ(book_.UseOfOthers("two"), book_.UseOf("one"));
 }
 
+TEST_F(MemoryBookTest, EveryModelIsPlannedForItsOwnObjective) {
+  PlanWish one = Wish("one", 10, 20);
+  one.objective = placement::OfStreams(4);
+  EXPECT_EQ(book_.Reserve(one, Room::kLeft)->plan.objective, one.objective);
+  EXPECT_EQ(book_.Try(Wish("two", 10, 20), Room::kMade)->plan.objective, placement::Objective{});
+}
+
 TEST_F(MemoryBookTest, TryingReservesNothing) {
   ASSERT_TRUE(book_.Try(Wish("one", 10, 80), Room::kMade).ok());
   EXPECT_THAT(book_.UseOf("one"), IsEmpty());
@@ -128,6 +135,21 @@ TEST_F(MemoryBookTest, ModelStaysWithThePlanInUseWhereThatHasRoomAndIsGoodEnough
   ASSERT_TRUE(moves.ok() && *moves);
   EXPECT_EQ(book_.UseOf("one"), (*moves)->Use());
   EXPECT_EQ(Reserved("one", "leader"), 90u);
+}
+
+TEST_F(MemoryBookTest, ModelThatStayedGivesWayToHostsThatHaveComeSince) {
+  PlanWish one = Wish("one", 10, 80);
+  const std::vector<PlanningHost> all = one.hosts;
+  one.hosts.pop_back();
+  ASSERT_TRUE(book_.Reserve(one, Room::kLeft).ok());
+  const PlanWish two = Wish("two", 60, 10);
+  EXPECT_TRUE(absl::IsResourceExhausted(book_.Try(two, Room::kMade).status())) << "as far as it is known";
+  one.hosts = all;
+  const ReservedBytes in_use = book_.UseOf("one");
+  ASSERT_EQ(*book_.ReserveUnlessItStays(one, in_use, [](const ClusterPlan&) { return true; }), std::nullopt);
+  EXPECT_EQ(book_.UseOf("one"), in_use);
+  ASSERT_TRUE(book_.Reserve(two, Room::kMade).ok());
+  EXPECT_GT(Reserved("one", "other"), 0u);
 }
 
 TEST_F(MemoryBookTest, ModelDoesNotStayWhereItsMemoryIsPromisedToAnother) {

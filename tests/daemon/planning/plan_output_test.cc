@@ -46,6 +46,20 @@ TEST_F(PlanOutputTest, JsonHoldsTimesDevicesAndGroups) {
   EXPECT_EQ(document["explanation"], json(plan_.explanation));
 }
 
+TEST_F(PlanOutputTest, JsonOfAnObjectiveHasTheTimesOfItsSteps) {
+  EXPECT_EQ(json::parse(PlanToJson(cluster_, plan_))["objective"], "latency");
+  plan_.objective = {placement::ObjectiveKind::kThroughput, 4};
+  plan_.step_time.total_us = 2000;
+  const json document = json::parse(PlanToJson(cluster_, plan_));
+  EXPECT_EQ(document["objective"], "throughput:4");
+  EXPECT_DOUBLE_EQ(document["step_us"], 2000);
+  EXPECT_DOUBLE_EQ(document["time_per_token_us"], 500);
+  EXPECT_DOUBLE_EQ(document["tokens_per_second"], 2000);
+  ASSERT_EQ(document["expected"].size(), 3u);
+  EXPECT_EQ(document["expected"][0]["objective"], "latency");
+  EXPECT_DOUBLE_EQ(document["expected"][0]["step_us"], plan_.time.total_us);
+}
+
 TEST_F(PlanOutputTest, NeuronsInJsonAddUpPerLayer) {
   const json document = json::parse(PlanToJson(cluster_, plan_));
   for (size_t layer = 0; layer < 3; ++layer) {

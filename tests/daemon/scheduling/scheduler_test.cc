@@ -198,6 +198,13 @@ TEST_F(SchedulerTest, GeneratesUntilTheLengthIsReached) {
   EXPECT_EQ(sink->summary()->generated_tokens, 5u);
 }
 
+TEST_F(SchedulerTest, StepsThatReadPromptsAreToldFromThoseThatGenerate) {
+  Scheduler scheduler(model_, {});
+  Submit(scheduler, Request(1, std::string(100, 'x'), 5))->AwaitEnd();
+  Submit(scheduler, Request(2, "yz", 5))->AwaitEnd();
+  EXPECT_THAT(model_->prompt_steps(), testing::ElementsAre(64, 36)) << "as many as a step has";
+}
+
 // A model whose tokens may be computed ahead. Its steps take a millisecond, however many rows they have.
 class GuessingTest : public SchedulerTest {
  protected:

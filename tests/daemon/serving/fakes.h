@@ -186,6 +186,14 @@ class FakeModel final : public ServedModel {
     ready_ = std::move(status);
     changed_.notify_all();
   }
+  void NotePromptStep(uint32_t rows, absl::Duration) override {
+    std::lock_guard lock(mutex_);
+    prompt_steps_.push_back(rows);
+  }
+  std::vector<uint32_t> prompt_steps() {
+    std::lock_guard lock(mutex_);
+    return prompt_steps_;
+  }
   absl::Status reported() {
     std::lock_guard lock(mutex_);
     return reported_;
@@ -205,16 +213,19 @@ class FakeModel final : public ServedModel {
   std::condition_variable changed_;
   absl::Status ready_;
   absl::Status reported_;
+  std::vector<uint32_t> prompt_steps_;
 };
 
 // A host of models that tests put in and change by hand.
 class FakeModelHost final : public ModelHost {
  public:
-  absl::StatusOr<std::string> Load(const std::string& name, const std::string& path) override {
+  absl::StatusOr<std::string> Load(const ModelSource& source) override {
+    const auto& [name, path, objective] = source;
     if (path == "/missing.gguf") return absl::NotFoundError("there is no file /missing.gguf");
     ModelInfo info;
     info.name = name.empty() ? "loaded" : name;
     info.path = path;
+    info.objective = objective.value_or(placement::Objective{});
     info.detail = "reading weights";
     info.bytes_total = 100;
     Update(info);

@@ -49,6 +49,7 @@ TEST_F(ModelsTest, ListShowsEveryField) {
   info.sparsity_why = "it has predictors";
   info.quantisation = "Q8_0";
   info.plan_epoch = 7;
+  info.objective = {placement::ObjectiveKind::kPrompt, 64};
   served_.models.Update(info);
   v1::ListModelsResponse models;
   ASSERT_TRUE(stub_->List(&context_, {}, &models).ok());
@@ -58,7 +59,22 @@ TEST_F(ModelsTest, ListShowsEveryField) {
       model.ShortDebugString(),
       "name: \"m\" path: \"/m.gguf\" digest: \"sha256:1\" architecture: \"llama\" state: MODEL_STATE_LOADING "
       "detail: \"reading weights\" bytes_done: 30 bytes_total: 100 context_length: 512 vocabulary_size: 2000 "
-      "sparsity: \"predicted\" quantisation: \"Q8_0\" plan_epoch: 7 sparsity_why: \"it has predictors\"");
+      "sparsity: \"predicted\" quantisation: \"Q8_0\" plan_epoch: 7 sparsity_why: \"it has predictors\" "
+      "objective: \"prompt:64\"");
+}
+
+TEST_F(ModelsTest, LoadTakesAnObjectiveAndRefusesWhatIsNone) {
+  v1::LoadModelRequest request;
+  request.set_path("/m.gguf");
+  request.set_objective("throughput:8");
+  v1::ModelStatus model;
+  ASSERT_TRUE(stub_->Load(&load_context_, request)->Read(&model));
+  EXPECT_EQ(model.objective(), "throughput:8");
+  request.set_name("other");
+  request.set_objective("fast");
+  const grpc::Status refused = stub_->Load(&context_, request)->Finish();
+  EXPECT_EQ(refused.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("objective: expected latency, throughput:N"));
 }
 
 TEST_F(ModelsTest, GetWithoutNameGivesTheOnlyOne) {

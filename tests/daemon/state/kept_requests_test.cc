@@ -39,8 +39,8 @@ class UnreliableStore final : public StateStore {
   absl::Status Write(const RequestChanges& changes) override {
     return failing ? absl::ResourceExhaustedError("the disk is full") : store_->Write(changes);
   }
-  absl::StatusOr<std::map<std::string, std::string>> Models() override { return store_->Models(); }
-  absl::Status PutModel(const std::string&, const std::string&) override { return absl::OkStatus(); }
+  absl::StatusOr<std::map<std::string, KeptModel>> Models() override { return store_->Models(); }
+  absl::Status PutModel(const std::string&, const KeptModel&) override { return absl::OkStatus(); }
   absl::Status RemoveModel(const std::string&) override { return absl::OkStatus(); }
 
   std::atomic<bool> failing = false;

@@ -118,25 +118,25 @@ TEST(SqliteStoreTest, AChangeThatFailsLeavesNothingOfItself) {
 TEST(SqliteStoreTest, ModelsAreReplacedAndRemoved) {
   const TemporaryStore folder;
   const auto store = folder.Open();
-  ASSERT_TRUE(store->PutModel("a", "/m/a.gguf").ok());
-  ASSERT_TRUE(store->PutModel("b", "/m/b.gguf").ok());
-  ASSERT_TRUE(store->PutModel("a", "/m/c.gguf").ok());
+  ASSERT_TRUE(store->PutModel("a", {"/m/a.gguf"}).ok());
+  ASSERT_TRUE(store->PutModel("b", {"/m/b.gguf"}).ok());
+  ASSERT_TRUE(store->PutModel("a", {"/m/c.gguf", "prompt:512"}).ok());
   ASSERT_TRUE(store->RemoveModel("b").ok());
-  EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", "/m/c.gguf")));
+  EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/c.gguf", "prompt:512"})));
 }
 
 TEST(SqliteStoreTest, ModelsThatNobodyCanHaveWrittenAreLeftOut) {
   const TemporaryStore folder;
   const auto store = folder.Open();
-  ASSERT_TRUE(store->PutModel("\x1b[2J", "/m/a.gguf").ok());
-  ASSERT_TRUE(store->PutModel("b", "/m/b.gguf").ok());
-  EXPECT_THAT(*store->Models(), ElementsAre(Pair("b", "/m/b.gguf")));
+  ASSERT_TRUE(store->PutModel("\x1b[2J", {"/m/a.gguf"}).ok());
+  ASSERT_TRUE(store->PutModel("b", {"/m/b.gguf"}).ok());
+  EXPECT_THAT(*store->Models(), ElementsAre(Pair("b", KeptModel{"/m/b.gguf"})));
 }
 
 TEST(SqliteStoreTest, OnlyItsOwnerMayReadIt) {
   const TemporaryStore folder;
   const auto store = folder.Open();
-  ASSERT_TRUE(store->PutModel("a", "/m/a.gguf").ok());
+  ASSERT_TRUE(store->PutModel("a", {"/m/a.gguf"}).ok());
   for (const char* end : {"", "-wal"}) {
     struct stat status = {};
     ASSERT_EQ(stat((folder.path() + end).c_str(), &status), 0) << end;
@@ -189,10 +189,20 @@ TEST(SqliteStoreTest, PagesThatAreDamagedAreNoticedAtTheStart) {
   EXPECT_TRUE(absl::IsFailedPrecondition(OpenSqliteStore(folder.path()).status()));
 }
 
+TEST(SqliteStoreTest, TheFormerVersionsModelsStayAndGetObjectives) {
+  const TemporaryStore folder;
+  ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf"}).ok());
+  RunSql(folder.path(), "ALTER TABLE models DROP COLUMN objective; PRAGMA user_version = 1");
+  const auto store = folder.Open();
+  ASSERT_TRUE(store->PutModel("b", {"/m/b.gguf", "throughput:8"}).ok());
+  EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf"}),
+                                                    Pair("b", KeptModel{"/m/b.gguf", "throughput:8"})));
+}
+
 TEST(SqliteStoreTest, ANewerVersionsFileIsLeftAlone) {
   const TemporaryStore folder;
-  ASSERT_TRUE(folder.Open()->PutModel("a", "/m/a.gguf").ok());
-  RunSql(folder.path(), "PRAGMA user_version = 2");
+  ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf"}).ok());
+  RunSql(folder.path(), "PRAGMA user_version = 3");
   const absl::Status status = OpenSqliteStore(folder.path()).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("another version of Hearth"));
