@@ -1,5 +1,5 @@
-#ifndef HEARTH_DAEMON_SHARED_STATE_H_
-#define HEARTH_DAEMON_SHARED_STATE_H_
+#ifndef HEARTH_DAEMON_PROGRAM_SHARED_STATE_H_
+#define HEARTH_DAEMON_PROGRAM_SHARED_STATE_H_
 
 #include <memory>
 
@@ -33,4 +33,4 @@ class SharedState {
 
 }  // namespace hearth
 
-#endif  // HEARTH_DAEMON_SHARED_STATE_H_
+#endif  // HEARTH_DAEMON_PROGRAM_SHARED_STATE_H_

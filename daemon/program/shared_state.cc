@@ -1,4 +1,4 @@
-#include "daemon/shared_state.h"
+#include "daemon/program/shared_state.h"
 
 #include <utility>
 
