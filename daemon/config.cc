@@ -139,8 +139,7 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
          "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinHome : join; },
          "Be a worker: of the home that made this code (`hearth invite`), of the coordinator at this "
          "address or at one of several, or without either of the home joined before; a code or \"home\" may "
-         "have the "
-         "encrypted addresses of other hosts that may lead behind it, with commas")
+         "have the encrypted addresses of other hosts that may lead behind it, with commas")
       ->expected(0, 1)
       ->type_name("[CODE|home|HOST:PORT,...]")
       ->group(kNetwork);
@@ -483,15 +482,18 @@ absl::Status CheckJoin(const Config& config) {
   return absl::OkStatus();
 }
 
+// By their flags; empty where they are not given.
+std::array<std::pair<const char*, std::string>, 4> StateStoreFiles(const Config& config) {
+  return {{{"--state-store-secret", config.state_store_secret},
+           {"--state-store-ca", config.state_store_ca},
+           {"--state-store-cert", config.state_store_cert},
+           {"--state-store-key", config.state_store_key}}};
+}
+
 absl::Status CheckStateStore(const Config& config) {
   if (config.state_store.empty()) {
-    const std::array<std::pair<const char*, const std::string*>, 4> others = {
-        {{"--state-store-secret", &config.state_store_secret},
-         {"--state-store-ca", &config.state_store_ca},
-         {"--state-store-cert", &config.state_store_cert},
-         {"--state-store-key", &config.state_store_key}}};
-    for (const auto& [flag, value] : others) {
-      if (!value->empty()) return absl::InvalidArgumentError(absl::StrCat(flag, ": needs --state-store"));
+    for (const auto& [flag, path] : StateStoreFiles(config)) {
+      if (!path.empty()) return absl::InvalidArgumentError(absl::StrCat(flag, ": needs --state-store"));
     }
     return absl::OkStatus();
   }
@@ -504,8 +506,7 @@ absl::Status CheckStateStore(const Config& config) {
   if (config.state_store_secret.empty()) {
     return absl::InvalidArgumentError(
         "--state-store: keys and texts of users are kept there encrypted, so --state-store-secret is needed: "
-        "make a "
-        "file with `openssl rand -hex 32` and copy it to each host that may lead");
+        "make a file with `openssl rand -hex 32` and copy it to each host that may lead");
   }
   if (config.state_store_cert.empty() != config.state_store_key.empty()) {
     return absl::InvalidArgumentError(
@@ -515,8 +516,7 @@ absl::Status CheckStateStore(const Config& config) {
     return absl::OkStatus();
   return absl::InvalidArgumentError(
       "--state-store: etcd on another machine needs TLS: give --state-store-ca, or add --insecure-network if "
-      "everyone "
-      "on the network may use it");
+      "everyone on the network may use it");
 }
 
 // That what is neither encrypted nor checked stays on this machine; `plain`: the worker's connections are.
@@ -585,10 +585,7 @@ absl::Status CheckTexts(const Config& config) {
     HEARTH_RETURN_IF_ERROR(CheckPath("--http-certificate", config.http_certificate));
     HEARTH_RETURN_IF_ERROR(CheckPath("--http-key", config.http_key));
   }
-  for (const auto& [flag, path] : {std::pair("--state-store-secret", config.state_store_secret),
-                                   std::pair("--state-store-ca", config.state_store_ca),
-                                   std::pair("--state-store-cert", config.state_store_cert),
-                                   std::pair("--state-store-key", config.state_store_key)}) {
+  for (const auto& [flag, path] : StateStoreFiles(config)) {
     if (!path.empty()) HEARTH_RETURN_IF_ERROR(CheckPath(flag, path));
   }
   return CheckPath("--state-dir", config.state_dir);

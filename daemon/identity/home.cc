@@ -52,26 +52,32 @@ absl::StatusOr<Authority> OpenAuthority(const HomeFiles& files, absl::Time now) 
 absl::StatusOr<std::unique_ptr<Home>> Home::Open(const std::string& state_dir, const std::string& name,
                                                  Clock clock) {
   HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(state_dir));
-  return Open(state_dir, name, std::make_shared<IdentityFiles>(files), std::move(clock));
+  return OpenWith(files, std::make_shared<IdentityFiles>(files), name, std::move(clock));
 }
 
 absl::StatusOr<std::unique_ptr<Home>> Home::Open(const std::string& state_dir, const std::string& name,
                                                  std::shared_ptr<const HomeFiles> shared, Clock clock) {
   HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(state_dir));
   HEARTH_RETURN_IF_ERROR(TakeOverHome(files, *shared));
-  HEARTH_ASSIGN_OR_RETURN(const Authority authority, OpenAuthority(*shared, clock()));
+  return OpenWith(files, std::move(shared), name, std::move(clock));
+}
+
+absl::StatusOr<std::unique_ptr<Home>> Home::OpenWith(const IdentityFiles& own,
+                                                     std::shared_ptr<const HomeFiles> files,
+                                                     const std::string& name, Clock clock) {
+  HEARTH_ASSIGN_OR_RETURN(const Authority authority, OpenAuthority(*files, clock()));
   ConnectionKey key;
-  HEARTH_ASSIGN_OR_RETURN(key.private_key_pem, files.HostKey());
+  HEARTH_ASSIGN_OR_RETURN(key.private_key_pem, own.HostKey());
   HEARTH_ASSIGN_OR_RETURN(const std::string request, MakeSigningRequest(key.private_key_pem, name));
   HEARTH_ASSIGN_OR_RETURN(const SigningRequest parsed, ParseSigningRequest(request));
   // A new one at each start: nothing else depends on it.
   HEARTH_ASSIGN_OR_RETURN(key.certificate_pem,
                           IssueCertificate(authority, parsed, Role::kCoordinator, clock()));
   key.authority_pem = authority.certificate_pem;
-  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> list, shared->Read(kMembers));
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> list, files->Read(kMembers));
   HEARTH_ASSIGN_OR_RETURN(Members members, Members::Parse(list.value_or("")));
   return std::unique_ptr<Home>(
-      new Home(std::move(shared), authority, std::move(key), std::move(members), std::move(clock)));
+      new Home(std::move(files), authority, std::move(key), std::move(members), std::move(clock)));
 }
 
 Home::Home(std::shared_ptr<const HomeFiles> files, Authority authority, ConnectionKey key, Members members,

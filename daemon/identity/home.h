@@ -68,6 +68,10 @@ class Home {
   void SetRemovedListener(std::function<void(const HostId&)> listener);
 
  private:
+  // `own`: this host's, whose key it is.
+  static absl::StatusOr<std::unique_ptr<Home>> OpenWith(const IdentityFiles& own,
+                                                        std::shared_ptr<const HomeFiles> files,
+                                                        const std::string& name, Clock clock);
   Home(std::shared_ptr<const HomeFiles> files, Authority authority, ConnectionKey key, Members members,
        Clock clock);
   absl::StatusOr<std::string> Issue(const SigningRequest& request, Role role)

@@ -7,11 +7,10 @@
 #include <array>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/coordinator_stub.h"
 #include "daemon/serving/services.h"
-#include "engine/base/mutex.h"
 #include "proto/channel.h"
 
 namespace hearth {
@@ -105,8 +104,10 @@ class Forwarder final : public grpc::CallbackGenericService {
   Forwarder(std::string host, CoordinatorAddresses coordinators, ConnectionKey key, bool may_lead)
       : host_(std::move(host)),
         coordinators_(std::move(coordinators)),
-        key_(std::move(key)),
-        may_lead_(may_lead) {}
+        may_lead_(may_lead),
+        stubs_([key = std::move(key)](const std::string& address) {
+          return OpenChannel(address, key, Arguments());
+        }) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
     const std::string coordinator = coordinators_.current();
@@ -140,7 +141,7 @@ class Forwarder final : public grpc::CallbackGenericService {
            absl::StrCat("this host is a worker of ", coordinator,
                         " and no coordinator; start the other worker with --join ", coordinator)});
     }
-    return new ForwardedCall(*StubOf(coordinator), *context, host_, coordinator);
+    return new ForwardedCall(*stubs_.Of(coordinator), *context, host_, coordinator);
   }
 
  private:
@@ -150,22 +151,10 @@ class Forwarder final : public grpc::CallbackGenericService {
     return arguments;
   }
 
-  std::shared_ptr<grpc::GenericStub> StubOf(const std::string& coordinator) {
-    MutexLock lock(&mutex_);
-    if (stub_ == nullptr || coordinator != connected_) {
-      stub_ = std::make_shared<grpc::GenericStub>(OpenChannel(coordinator, key_, Arguments()));
-      connected_ = coordinator;
-    }
-    return stub_;
-  }
-
   const std::string host_;
   const CoordinatorAddresses coordinators_;
-  const ConnectionKey key_;
   const bool may_lead_;
-  Mutex mutex_;
-  std::string connected_ ABSL_GUARDED_BY(mutex_);  // whom stub_ calls
-  std::shared_ptr<grpc::GenericStub> stub_ ABSL_GUARDED_BY(mutex_);
+  CoordinatorStub<grpc::GenericStub> stubs_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "daemon/coordinator_stub.h"
 #include "daemon/grpc_status.h"
 #include "engine/base/mutex.h"
 #include "proto/channel.h"
@@ -28,7 +29,9 @@ std::shared_ptr<grpc::Channel> OpenOwnConnection(const std::string& address, con
 class WeightsClient : public BundleSource {
  public:
   WeightsClient(CoordinatorAddresses coordinator, ConnectionKey key)
-      : coordinator_(std::move(coordinator)), key_(std::move(key)) {}
+      : coordinator_(std::move(coordinator)), stubs_([key = std::move(key)](const std::string& address) {
+          return OpenOwnConnection(address, key);
+        }) {}
 
   absl::Status FetchBundles(const SessionToken& token, const std::string& model_digest,
                             const std::vector<Range>& ranges, const ChunkSink& sink) override {
@@ -62,7 +65,7 @@ class WeightsClient : public BundleSource {
  private:
   absl::Status Fetch(grpc::ClientContext& context, const v1::FetchBundlesRequest& request, size_t bundles,
                      const ChunkSink& sink) {
-    const std::shared_ptr<v1::Weights::Stub> stub = Stub();
+    const std::shared_ptr<v1::Weights::Stub> stub = stubs_.Of(coordinator_.current());
     const auto reader = stub->FetchBundles(&context, request);
     absl::Status status;
     v1::BundleChunk chunk;
@@ -80,22 +83,9 @@ class WeightsClient : public BundleSource {
     return FromGrpcStatus(finished);
   }
 
-  // Of the coordinator in use.
-  std::shared_ptr<v1::Weights::Stub> Stub() {
-    const std::string address = coordinator_.current();
-    MutexLock lock(&mutex_);
-    if (stub_ == nullptr || address != address_) {
-      stub_ = std::make_shared<v1::Weights::Stub>(OpenOwnConnection(address, key_));
-      address_ = address;
-    }
-    return stub_;
-  }
-
   const CoordinatorAddresses coordinator_;
-  const ConnectionKey key_;
+  CoordinatorStub<v1::Weights::Stub> stubs_;
   Mutex mutex_;
-  std::string address_ ABSL_GUARDED_BY(mutex_);  // of stub_
-  std::shared_ptr<v1::Weights::Stub> stub_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   std::set<grpc::ClientContext*> fetches_ ABSL_GUARDED_BY(mutex_);
 };

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/daemon/etcd/etcd_process.h"
+#include "tests/daemon/state/kept_request.h"
 
 namespace hearth {
 namespace {
@@ -19,25 +20,6 @@ using testing::Pair;
 using testing::SizeIs;
 
 constexpr char kLeaderKey[] = "test/leader";
-
-KeptRequest RequestOf(const std::string& id, std::vector<int32_t> tokens = {}) {
-  KeptRequest request;
-  request.name = {"caller", id};
-  request.kind = RequestKind::kChat;
-  request.content = std::string("a\0b", 3);
-  request.digest = "sha256:00ff";
-  request.seed = uint64_t{1} << 63 | 7;
-  request.arrived = absl::FromUnixMicros(1234567);
-  request.used = absl::FromUnixMicros(2345678);
-  request.tokens = std::move(tokens);
-  return request;
-}
-
-RequestChanges PutChange(KeptRequest request) {
-  RequestChanges changes;
-  changes.put.push_back(std::move(request));
-  return changes;
-}
 
 class EtcdStoreTest : public testing::Test {
  protected:
@@ -69,11 +51,11 @@ class EtcdStoreTest : public testing::Test {
 };
 
 TEST_F(EtcdStoreTest, AllOfARequestComesBack) {
-  Write(PutChange(RequestOf("one", {5, 6})));
+  Write(PutOf(RequestToKeep("one", {5, 6})));
   const auto read = Open({kLeaderKey})->Requests();
   ASSERT_TRUE(read.ok()) << read.status();
   ASSERT_THAT(*read, SizeIs(1));
-  const KeptRequest expected = RequestOf("one", {5, 6});
+  const KeptRequest expected = RequestToKeep("one", {5, 6});
   const KeptRequest& request = read->front();
   EXPECT_EQ(request.name, expected.name);
   EXPECT_EQ(request.kind, expected.kind);
@@ -86,7 +68,7 @@ TEST_F(EtcdStoreTest, AllOfARequestComesBack) {
 }
 
 TEST_F(EtcdStoreTest, TokensAreAppendedAndRemovedWithTheirRequest) {
-  Write(PutChange(RequestOf("one", {1})));
+  Write(PutOf(RequestToKeep("one", {1})));
   RequestChanges more;
   more.appended.push_back({{"caller", "one"}, 1, {2, 3}, absl::FromUnixMicros(9)});
   Write(more);
@@ -94,11 +76,11 @@ TEST_F(EtcdStoreTest, TokensAreAppendedAndRemovedWithTheirRequest) {
   Write(more);
   EXPECT_THAT(store_->Requests()->front().tokens, ElementsAre(1, 2, 3, 4));
   EXPECT_EQ(store_->Requests()->front().used, absl::FromUnixMicros(10));
-  Write(PutChange(RequestOf("one", {9})));
+  Write(PutOf(RequestToKeep("one", {9})));
   EXPECT_THAT(store_->Requests()->front().tokens, ElementsAre(9));
   RequestChanges removed;
   removed.removed.push_back({"caller", "one"});
-  removed.put.push_back(RequestOf("one"));
+  removed.put.push_back(RequestToKeep("one"));
   Write(removed);
   EXPECT_THAT(store_->Requests()->front().tokens, IsEmpty());
   removed.put.clear();
@@ -108,7 +90,7 @@ TEST_F(EtcdStoreTest, TokensAreAppendedAndRemovedWithTheirRequest) {
 }
 
 TEST_F(EtcdStoreTest, TokensBehindAMissingPieceAreNotTaken) {
-  Write(PutChange(RequestOf("one", {1})));
+  Write(PutOf(RequestToKeep("one", {1})));
   RequestChanges behind;
   behind.appended.push_back({{"caller", "one"}, 5, {6}, absl::Now()});
   Write(behind);
@@ -117,25 +99,25 @@ TEST_F(EtcdStoreTest, TokensBehindAMissingPieceAreNotTaken) {
 
 TEST_F(EtcdStoreTest, MoreThanOneTransactionTakesIsWritten) {
   RequestChanges changes;
-  for (int i = 0; i < 300; ++i) changes.put.push_back(RequestOf(absl::StrCat("request", i)));
+  for (int i = 0; i < 300; ++i) changes.put.push_back(RequestToKeep(absl::StrCat("request", i)));
   for (int i = 0; i < 8; ++i) {
-    changes.put.push_back(RequestOf(absl::StrCat("large", i)));
+    changes.put.push_back(RequestToKeep(absl::StrCat("large", i)));
     changes.put.back().content = std::string(400'000, 'x');
   }
   Write(changes);
   EXPECT_THAT(*store_->Requests(), SizeIs(308));
   RequestChanges forget;
   forget.forget_all = true;
-  forget.put.push_back(RequestOf("two"));
+  forget.put.push_back(RequestToKeep("two"));
   Write(forget);
   ASSERT_THAT(*store_->Requests(), SizeIs(1));
 }
 
 TEST_F(EtcdStoreTest, WhatIsTooLargeForItIsLeftOut) {
-  KeptRequest large = RequestOf("large");
+  KeptRequest large = RequestToKeep("large");
   large.content = std::string(3 << 20, 'x');
-  RequestChanges changes = PutChange(large);
-  changes.put.push_back(RequestOf("small"));
+  RequestChanges changes = PutOf(large);
+  changes.put.push_back(RequestToKeep("small"));
   Write(changes);
   ASSERT_THAT(*store_->Requests(), SizeIs(1));
   EXPECT_EQ(store_->Requests()->front().name.id, "small");
@@ -152,9 +134,9 @@ TEST_F(EtcdStoreTest, ModelsAndFilesOfTheHomeAreKept) {
 }
 
 TEST_F(EtcdStoreTest, NothingOfItCanBeReadInEtcd) {
-  KeptRequest request = RequestOf("the-id-is-a-secret");
+  KeptRequest request = RequestToKeep("the-id-is-a-secret");
   request.content = "a text of its user";
-  Write(PutChange(request));
+  Write(PutOf(request));
   ASSERT_TRUE(store_->PutModel("name", {"/a/path"}).ok());
   ASSERT_TRUE(store_->Write("authority-key.pem", "BEGIN PRIVATE KEY").ok());
   const auto all = client_->ReadAll("test/", 100);
@@ -168,7 +150,7 @@ TEST_F(EtcdStoreTest, NothingOfItCanBeReadInEtcd) {
 }
 
 TEST_F(EtcdStoreTest, AnotherSecretIsSaidAndReadsNothing) {
-  Write(PutChange(RequestOf("one")));
+  Write(PutOf(RequestToKeep("one")));
   ASSERT_TRUE(store_->Write("members", "x").ok());
   const auto other = Open({kLeaderKey}, 2);
   EXPECT_THAT(other->Requests().status().message(), HasSubstr("--state-store-secret"));
@@ -181,7 +163,7 @@ TEST_F(EtcdStoreTest, OneWhoLostTheLeadWritesNothing) {
   EXPECT_TRUE(absl::IsFailedPrecondition(store_->PutModel("a", {"/b"})));
   EXPECT_TRUE(absl::IsFailedPrecondition(store_->RemoveModel("a")));
   EXPECT_TRUE(absl::IsFailedPrecondition(store_->Write("members", "x")));
-  EXPECT_TRUE(absl::IsFailedPrecondition(store_->Write(PutChange(RequestOf("one")))));
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->Write(PutOf(RequestToKeep("one")))));
   EXPECT_THAT(*next->Models(), ElementsAre(Pair("a", KeptModel{"/a"})));
   EXPECT_THAT(*next->Requests(), IsEmpty());
   EXPECT_TRUE(next->PutModel("a", {"/c"}).ok());

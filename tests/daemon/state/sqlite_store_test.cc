@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/daemon/state/kept_request.h"
 #include "tests/daemon/state/temporary_store.h"
 
 namespace hearth {
@@ -20,25 +21,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
-
-KeptRequest Request(const std::string& id, std::vector<int32_t> tokens = {}) {
-  KeptRequest request;
-  request.name = {"caller", id};
-  request.kind = RequestKind::kChat;
-  request.content = std::string("a\0b", 3);
-  request.digest = "sha256:00ff";
-  request.seed = uint64_t{1} << 63 | 7;
-  request.arrived = absl::FromUnixMicros(1234567);
-  request.used = absl::FromUnixMicros(2345678);
-  request.tokens = std::move(tokens);
-  return request;
-}
-
-RequestChanges Put(KeptRequest request) {
-  RequestChanges changes;
-  changes.put.push_back(std::move(request));
-  return changes;
-}
 
 void RunSql(const std::string& path, const std::string& sql) {
   sqlite3* database = nullptr;
@@ -50,11 +32,11 @@ void RunSql(const std::string& path, const std::string& sql) {
 
 TEST(SqliteStoreTest, AllOfARequestComesBack) {
   const TemporaryStore folder;
-  ASSERT_TRUE(folder.Open()->Write(Put(Request("one", {5, 6}))).ok());
+  ASSERT_TRUE(folder.Open()->Write(PutOf(RequestToKeep("one", {5, 6}))).ok());
   const auto read = folder.Open()->Requests();
   ASSERT_TRUE(read.ok()) << read.status();
   ASSERT_EQ(read->size(), 1u);
-  const KeptRequest expected = Request("one", {5, 6});
+  const KeptRequest expected = RequestToKeep("one", {5, 6});
   const KeptRequest& request = read->front();
   EXPECT_EQ(request.name, expected.name);
   EXPECT_EQ(request.kind, expected.kind);
@@ -69,17 +51,17 @@ TEST(SqliteStoreTest, AllOfARequestComesBack) {
 TEST(SqliteStoreTest, TokensAreAppendedAndRemovedWithTheirRequest) {
   const TemporaryStore folder;
   const auto store = folder.Open();
-  ASSERT_TRUE(store->Write(Put(Request("one", {1}))).ok());
+  ASSERT_TRUE(store->Write(PutOf(RequestToKeep("one", {1}))).ok());
   RequestChanges more;
   more.appended.push_back({{"caller", "one"}, 1, {2, 3}, absl::FromUnixMicros(9)});
-  more.put.push_back(Request("two"));
+  more.put.push_back(RequestToKeep("two"));
   ASSERT_TRUE(store->Write(more).ok());
   EXPECT_THAT(store->Requests()->back().tokens, ElementsAre(1, 2, 3));
   EXPECT_EQ(store->Requests()->back().used, absl::FromUnixMicros(9));
   RequestChanges removed;
   removed.removed.push_back({"caller", "one"});
   ASSERT_TRUE(store->Write(removed).ok());
-  ASSERT_TRUE(store->Write(Put(Request("one"))).ok());
+  ASSERT_TRUE(store->Write(PutOf(RequestToKeep("one"))).ok());
   const auto left = store->Requests();
   ASSERT_EQ(left->size(), 2u);
   for (const KeptRequest& request : *left) EXPECT_THAT(request.tokens, IsEmpty());
@@ -88,7 +70,7 @@ TEST(SqliteStoreTest, TokensAreAppendedAndRemovedWithTheirRequest) {
 TEST(SqliteStoreTest, TokensBehindAMissingPieceAreNotTaken) {
   const TemporaryStore folder;
   const auto store = folder.Open();
-  ASSERT_TRUE(store->Write(Put(Request("one", {1}))).ok());
+  ASSERT_TRUE(store->Write(PutOf(RequestToKeep("one", {1}))).ok());
   RequestChanges behind;
   behind.appended.push_back({{"caller", "one"}, 5, {6}, absl::Now()});
   ASSERT_TRUE(store->Write(behind).ok());
@@ -98,8 +80,8 @@ TEST(SqliteStoreTest, TokensBehindAMissingPieceAreNotTaken) {
 TEST(SqliteStoreTest, ForgetsEverythingAtOnce) {
   const TemporaryStore folder;
   const auto store = folder.Open();
-  ASSERT_TRUE(store->Write(Put(Request("one", {1}))).ok());
-  RequestChanges changes = Put(Request("two"));
+  ASSERT_TRUE(store->Write(PutOf(RequestToKeep("one", {1}))).ok());
+  RequestChanges changes = PutOf(RequestToKeep("two"));
   changes.forget_all = true;
   ASSERT_TRUE(store->Write(changes).ok());
   ASSERT_EQ(store->Requests()->size(), 1u);
@@ -109,7 +91,7 @@ TEST(SqliteStoreTest, ForgetsEverythingAtOnce) {
 TEST(SqliteStoreTest, AChangeThatFailsLeavesNothingOfItself) {
   const TemporaryStore folder;
   const auto store = folder.Open();
-  RequestChanges changes = Put(Request("one", {1}));
+  RequestChanges changes = PutOf(RequestToKeep("one", {1}));
   changes.appended.push_back({{"caller", "one"}, 0, {2}, absl::Now()});  // the place is taken
   EXPECT_FALSE(store->Write(changes).ok());
   EXPECT_THAT(*store->Requests(), IsEmpty());
@@ -148,9 +130,9 @@ TEST(SqliteStoreTest, WhatWasRemovedIsNoLongerInTheFile) {
   const TemporaryStore folder;
   {
     const auto store = folder.Open();
-    KeptRequest secret = Request("one");
+    KeptRequest secret = RequestToKeep("one");
     secret.content = "a very secret prompt";
-    ASSERT_TRUE(store->Write(Put(secret)).ok());
+    ASSERT_TRUE(store->Write(PutOf(secret)).ok());
     RequestChanges removed;
     removed.removed.push_back(secret.name);
     ASSERT_TRUE(store->Write(removed).ok());
@@ -175,9 +157,9 @@ TEST(SqliteStoreTest, PagesThatAreDamagedAreNoticedAtTheStart) {
   {
     const auto store = folder.Open();
     for (int i = 0; i < 50; ++i) {
-      KeptRequest request = Request(absl::StrCat("r", i));
+      KeptRequest request = RequestToKeep(absl::StrCat("r", i));
       request.content = std::string(3000, 'x');
-      ASSERT_TRUE(store->Write(Put(request)).ok());
+      ASSERT_TRUE(store->Write(PutOf(request)).ok());
     }
   }
   std::fstream file(folder.path(), std::ios::binary | std::ios::in | std::ios::out);
@@ -217,20 +199,20 @@ TEST(SqliteStoreTest, AFolderThatIsNotThereIsSaid) {
 TEST(SqliteStoreTest, AFullFileIsSaidAndWhatWasThereStays) {
   const TemporaryStore folder;
   const auto store = folder.Open({.max_bytes = 20 * 4096});
-  ASSERT_TRUE(store->Write(Put(Request("one", {1}))).ok());
-  KeptRequest large = Request("two");
+  ASSERT_TRUE(store->Write(PutOf(RequestToKeep("one", {1}))).ok());
+  KeptRequest large = RequestToKeep("two");
   large.content = std::string(200'000, 'x');
-  const absl::Status status = store->Write(Put(large));
+  const absl::Status status = store->Write(PutOf(large));
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("make room"));
   EXPECT_EQ(store->Requests()->size(), 1u);
-  EXPECT_TRUE(store->Write(Put(Request("three"))).ok());
+  EXPECT_TRUE(store->Write(PutOf(RequestToKeep("three"))).ok());
 }
 
 TEST(SqliteStoreTest, NoMoreRequestsAreReadThanThereMayBe) {
   const TemporaryStore folder;
   const auto store = folder.Open({.max_requests = 2});
-  for (const char* id : {"one", "two", "three"}) ASSERT_TRUE(store->Write(Put(Request(id))).ok());
+  for (const char* id : {"one", "two", "three"}) ASSERT_TRUE(store->Write(PutOf(RequestToKeep(id))).ok());
   EXPECT_EQ(store->Requests()->size(), 2u);
 }
 
