@@ -76,7 +76,8 @@ export class Daemon {
 const DEVICE = "cpu,threads=1";
 
 export const coordinatorOptions = (http = "0", device = DEVICE) => ["--http", `127.0.0.1:${http}`, "--device", device, "--model", MODEL,
-  "--model-name", "demo", "--context", "512", "--use-every-host"];
+  "--model-name", "demo", "--context", "512", "--use-every-host",
+  "--draft-tokens", "0"]; // so that each step is a single token, whose time is told
 export const coordinator = (name = "attic", device = DEVICE) => Daemon.start(name, coordinatorOptions("0", device));
 export const workerOptions = (home, http = "off") => ["--join", home.address, "--http", http, "--device", DEVICE];
 export const worker = (name, home, http) => Daemon.start(name, workerOptions(home, http));

@@ -129,7 +129,12 @@ std::unique_ptr<EtcdClient> EtcdProcesses::Connect(absl::Duration patience) cons
   return std::make_unique<EtcdClient>(EtcdOptions{.endpoints = endpoints_, .patience = patience});
 }
 
-void EtcdProcesses::Freeze(size_t member) const { kill(pids_[member], SIGSTOP); }
+void EtcdProcesses::Freeze(size_t member) const {
+  kill(pids_[member], SIGSTOP);
+  int status = 0;
+  EXPECT_EQ(waitpid(pids_[member], &status, WUNTRACED), pids_[member]);  // its threads have stopped
+  EXPECT_TRUE(WIFSTOPPED(status));
+}
 
 void EtcdProcesses::Thaw(size_t member) const { kill(pids_[member], SIGCONT); }
 
