@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/disk/disk_counters.h"
 #include "placement/objective.h"
 
 namespace hearth {
@@ -19,7 +20,7 @@ enum class HostState { kJoining, kAlive, kLost };
 
 struct DeviceView {
   std::string name;  // unique on its host
-  std::string kind;  // "cpu", "gpu" or "emulated-gpu"
+  std::string kind;  // "cpu", "gpu", "emulated-gpu" or "disk"
   uint64_t memory_budget_bytes = 0;
   uint64_t memory_used_bytes = 0;
   uint32_t threads = 0;  // 0 for a GPU
@@ -74,6 +75,7 @@ struct DeviceShareView {
   uint64_t bytes_touched = 0;
   uint64_t round_trips = 0;
   uint64_t wait_us = 0;
+  DiskCounters disk = {};
 };
 
 // hearth.v1.FiringStatus as a struct.

@@ -214,8 +214,10 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
   constexpr char kDevices[] = "Devices and requests";
   app.add_option(
          "--device", flags.devices,
-         "Device to offer: NAME,memory=4GiB,kind=cpu,threads=2 or NAME,kind=gpu,number=0,memory=6GiB; may be "
-         "repeated; default: all processors")
+         "Device to offer: NAME,memory=4GiB,kind=cpu,threads=2 or NAME,kind=gpu,number=0,memory=6GiB or "
+         "NAME,kind=disk,memory=1GiB, where neurons of packed models stay that memory does not hold; may be "
+         "repeated; "
+         "default: all processors")
       ->allow_extra_args(false)
       ->type_name("SPEC")
       ->group(kDevices);

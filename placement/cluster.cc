@@ -62,7 +62,24 @@ absl::Status ValidateHost(const Host& host, bool is_leader) {
 
 }  // namespace
 
-std::string_view DeviceKindName(DeviceKind kind) { return kind == DeviceKind::kGpu ? "gpu" : "cpu"; }
+std::string_view DeviceKindName(DeviceKind kind) {
+  switch (kind) {
+    case DeviceKind::kGpu:
+      return "gpu";
+    case DeviceKind::kDisk:
+      return "disk";
+    case DeviceKind::kCpu:
+      break;
+  }
+  return "cpu";
+}
+
+std::optional<DeviceKind> DeviceKindOf(std::string_view name) {
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kGpu, DeviceKind::kDisk}) {
+    if (DeviceKindName(kind) == name) return kind;
+  }
+  return std::nullopt;
+}
 
 bool SameFigures(const Host& a, const Host& b) {
   return a.link == b.link &&
@@ -93,6 +110,11 @@ absl::Status ValidateCluster(const Cluster& cluster) {
   if (cluster.hosts[cluster.leader].devices.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("host ", cluster.hosts[cluster.leader].name, " leads but has no device"));
+  }
+  if (const Device& first = cluster.hosts[cluster.leader].devices.front(); first.kind == DeviceKind::kDisk) {
+    return absl::InvalidArgumentError(absl::StrCat("host ", cluster.hosts[cluster.leader].name,
+                                                   " leads with ", first.name,
+                                                   ", a disk: its first device is to be another one"));
   }
   std::set<std::string> names;
   for (size_t i = 0; i < cluster.hosts.size(); ++i) {

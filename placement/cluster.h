@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,16 +15,19 @@
 // model (model.h), ask for a plan (plan.h), read it aloud (explain.h).
 namespace hearth::placement {
 
-enum class DeviceKind { kCpu, kGpu };
-// "cpu" or "gpu".
+// A disk is a processor of its host that reads neurons from the host's disk when they fire: slow, and large.
+enum class DeviceKind { kCpu, kGpu, kDisk };
+// "cpu", "gpu" or "disk".
 std::string_view DeviceKindName(DeviceKind kind);
+// The kind of that name.
+std::optional<DeviceKind> DeviceKindOf(std::string_view name);
 
 // A device as measured with the engine's own kernels. The figures are those that it reaches while all devices
 // of its host work at once: CPU devices that share one memory are described by their shares of its bandwidth.
 struct Device {
   std::string name;  // unique within its host
   DeviceKind kind = DeviceKind::kCpu;
-  uint64_t memory_bytes = 0;    // what weights may take of it
+  uint64_t memory_bytes = 0;    // what weights may take of it; of a disk, what it takes of its host's memory
   double read_bytes_per_s = 0;  // weights, read once in order
   double operations_per_s = 0;  // multiplications and additions
   double dispatch_us =

@@ -128,6 +128,7 @@ class Explainer {
 
   // Whether some group that is elsewhere would fit no more.
   bool IsFull(const DeviceUse& use) const {
+    if (DeviceOf(use).kind == DeviceKind::kDisk) return false;
     uint64_t smallest = UINT64_MAX;
     for (size_t i = 0; i < plan_.assignment.size(); ++i) {
       for (size_t g = 0; g < plan_.assignment[i].size(); ++g) {
@@ -165,9 +166,15 @@ class Explainer {
   }
 
   std::string DeviceLine(const DeviceUse& use) const {
-    std::string line = absl::StrFormat("%s (%s) holds %s in %s of the %s it offers", NameOf(use),
-                                       DeviceKindName(DeviceOf(use).kind), GroupsIn(use),
-                                       FormatBytes(use.memory_bytes), FormatBytes(use.memory_budget_bytes));
+    const DeviceKind kind = DeviceOf(use).kind;
+    std::string line = absl::StrFormat("%s (%s) holds %s ", NameOf(use), DeviceKindName(kind), GroupsIn(use));
+    if (kind == DeviceKind::kDisk) {
+      absl::StrAppend(&line, "that memory does not, and takes ", FormatBytes(use.memory_bytes),
+                      " of it for those that are read often");
+    } else {
+      absl::StrAppend(&line, "in ", FormatBytes(use.memory_bytes), " of the ",
+                      FormatBytes(use.memory_budget_bytes), " it offers");
+    }
     if (IsLeaderDevice(use) && model_.leader_memory_bytes > 0) {
       absl::StrAppend(&line, " (", FormatBytes(model_.leader_memory_bytes), " of it for leading)");
     }
@@ -263,6 +270,8 @@ class Explainer {
                           FormatBytes(use.memory_budget_bytes - use.memory_bytes),
                           " it offers hold no group.");
     }
+    if (DeviceOf(use).kind == DeviceKind::kDisk)
+      return absl::StrCat("Device ", NameOf(use), " gets nothing: the model is in memory.");
     return absl::StrCat("Device ", NameOf(use),
                         " gets nothing: the other devices finish each step sooner without it.");
   }

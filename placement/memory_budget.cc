@@ -26,6 +26,21 @@ uint64_t CacheBytes(const Model& model) {
   return bytes;
 }
 
+// What disks can hold of a model, with as much memory for what is resident.
+uint64_t OnDiskBytes(const Model& model, uint64_t memory_bytes) {
+  if (memory_bytes == 0) return 0;
+  double bytes = 0, resident = 0;
+  for (const Section& section : model.sections) {
+    for (const Group& group : section.groups) {
+      if (!section.on_disk) continue;
+      bytes += static_cast<double>(group.memory_bytes());
+      resident += static_cast<double>(group.resident_bytes);
+    }
+  }
+  const double part = resident > 0 ? std::min(1.0, static_cast<double>(memory_bytes) / resident) : 1;
+  return static_cast<uint64_t>(part * bytes);
+}
+
 // "43 %", rounded down.
 std::string PercentOf(uint64_t part, uint64_t whole) {
   return absl::StrCat(static_cast<int>(100 * (static_cast<double>(part) / static_cast<double>(whole))), " %");
@@ -38,7 +53,8 @@ absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const 
   for (const DeviceRef& ref : ListDevices(cluster)) {
     const Host& host = cluster.hosts[ref.host];
     const Device& device = host.devices[ref.device];
-    uint64_t bytes = device.memory_bytes;
+    uint64_t bytes =
+        device.kind == DeviceKind::kDisk ? OnDiskBytes(model, device.memory_bytes / 2) : device.memory_bytes;
     if (ref.host == cluster.leader && ref.device == 0) {
       if (bytes < model.leader_memory_bytes) {
         return absl::ResourceExhaustedError(absl::StrCat(
@@ -81,7 +97,15 @@ absl::Status DoesNotFit(const Model& model, const std::vector<uint64_t>& memory)
 
 bool MayHold(const Cluster& cluster, const DeviceRef& device, const Section& section) {
   if (section.stays_with_leader && device.host != cluster.leader) return false;
-  return !section.cpu_only || cluster.hosts[device.host].devices[device.device].kind != DeviceKind::kGpu;
+  switch (cluster.hosts[device.host].devices[device.device].kind) {
+    case DeviceKind::kGpu:
+      return !section.cpu_only;
+    case DeviceKind::kDisk:
+      return section.on_disk;
+    case DeviceKind::kCpu:
+      break;
+  }
+  return true;
 }
 
 bool AreTwins(const Cluster& cluster, absl::Span<const DeviceRef> devices, uint32_t host, uint32_t other,

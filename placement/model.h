@@ -23,6 +23,7 @@ struct Group {
   // Operations per byte of weights: 2 per value, so 2 for 8-bit weights and about 4 for 4-bit ones.
   double operations_per_byte = 2;
   uint64_t cache_bytes = 0;     // memory besides the weights
+  uint64_t resident_bytes = 0;  // of the weights, that are in memory wherever the rest is
   uint64_t returned_bytes = 0;  // that come back over a link for one token, besides the section's
   double cache_read_bytes = 0;  // of the cache, that a token reads in a context of usual length
 
@@ -54,6 +55,7 @@ struct Section {
   SectionName name = {};
   bool stays_with_leader = false;  // no other host may take part
   bool cpu_only = false;           // GPUs cannot compute it
+  bool on_disk = false;            // disks can hold groups of it
 };
 
 // A model as placement sees it.

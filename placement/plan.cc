@@ -212,7 +212,20 @@ std::vector<DeviceUse> CountUse(const Cluster& cluster, const Model& model, cons
       ++use.groups;
     }
   }
+  for (DeviceUse& use : uses) {
+    const Device& device = cluster.hosts[use.device.host].devices[use.device.device];
+    if (device.kind == DeviceKind::kDisk && use.groups > 0) use.memory_bytes = device.memory_bytes;
+  }
   return uses;
+}
+
+// The same memory, none of it of disks: they are for what memory cannot hold.
+std::vector<uint64_t> WithoutDisks(const Cluster& cluster, std::vector<uint64_t> memory) {
+  const std::vector<DeviceRef> devices = ListDevices(cluster);
+  for (size_t d = 0; d < devices.size(); ++d) {
+    if (cluster.hosts[devices[d].host].devices[devices[d].device].kind == DeviceKind::kDisk) memory[d] = 0;
+  }
+  return memory;
 }
 
 // The leader's host alone if memory were no matter: shows what its lack costs.
@@ -267,13 +280,19 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& token_model, 
   const absl::StatusOr<std::vector<uint64_t>> memory = GroupMemory(cluster, model);
   if (!memory.ok()) return memory.status();
 
-  const Search search(cluster, model, *memory, options.margin);
-  Found found = search.Best();
+  std::vector<uint64_t> room = WithoutDisks(cluster, *memory);
+  std::optional<Search> search(std::in_place, cluster, model, room, options.margin);
+  Found found = search->Best();
+  if (!found && room != *memory) {
+    room = *memory;
+    search.emplace(cluster, model, room, options.margin);
+    found = search->Best();
+  }
   if (!found) return DoesNotFit(model, *memory);
 
   Comparisons comparisons;
-  if (const Found alone = search.Alone()) comparisons.alone_us = alone->total_us;
-  comparisons.alone_with_memory_us = AloneWithMemoryUs(cluster, model, *memory);
+  if (const Found alone = search->Alone()) comparisons.alone_us = alone->total_us;
+  comparisons.alone_with_memory_us = AloneWithMemoryUs(cluster, model, room);
   Plan plan;
   for (const Section& section : model.sections) plan.sections.push_back(section.name);
   plan.assignment = std::move(found->assignment);
@@ -281,9 +300,9 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& token_model, 
   if (options.use_every_host) {
     comparisons.unforced_us = found->total_us;
     const Cluster free_links = WithFreeLinks(cluster);
-    if (Found forced = Search(free_links, model, *memory, 0).EveryHost())
+    if (Found forced = Search(free_links, model, room, 0).EveryHost())
       plan.assignment = std::move(forced->assignment);
-    GiveHostsAGroup(cluster, model, std::vector<bool>(cluster.hosts.size(), true), *memory, plan.assignment);
+    GiveHostsAGroup(cluster, model, std::vector<bool>(cluster.hosts.size(), true), room, plan.assignment);
   }
   plan.objective = options.objective;
   plan.time = ExpectedTime(cluster, token_model, plan.assignment);
@@ -293,9 +312,9 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& token_model, 
   });
   plan.devices = CountUse(cluster, token_model, plan.assignment);
   for (uint32_t d = 0; d < plan.devices.size(); ++d) {
-    if (plan.devices[d].device.host == cluster.leader) comparisons.leader_host_bytes += (*memory)[d];
+    if (plan.devices[d].device.host == cluster.leader) comparisons.leader_host_bytes += room[d];
   }
-  comparisons.with_host_us = TryUnusedHosts(cluster, model, *memory, search, plan);
+  comparisons.with_host_us = TryUnusedHosts(cluster, model, room, *search, plan);
   comparisons.margin = options.margin;
   plan.explanation = Explain(cluster, model, plan, comparisons);
   return plan;

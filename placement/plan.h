@@ -34,7 +34,8 @@ struct PlanOptions {
 // What one device holds under a plan.
 struct DeviceUse {
   DeviceRef device;
-  uint64_t memory_bytes = 0;  // groups with their caches, and the leader's own memory on its first device
+  // Groups with their caches, and the leader's own memory on its first device; all of a disk's that has any.
+  uint64_t memory_bytes = 0;
   uint64_t memory_budget_bytes = 0;                    // Device::memory_bytes
   uint64_t groups = 0;                                 // of all kinds
   std::array<uint64_t, kGroupKinds> kind_groups = {};  // of each
@@ -71,10 +72,11 @@ struct Plan {
 
 // The plan with the smallest expected time of a step of the objective's kind that the heuristic finds, of
 // hosts that save the margin each; never slower than what the leader's host reaches alone where it can hold
-// the model (unless use_every_host asks for it). The same input gives the same plan on every machine; where
-// two choices are equal the device with the lower number gets the group. Against the optimum it is 2 % slower
-// on average in tiny clusters with tight memory (tests/placement/oracle_test.cc), and within 1 or 2 % of what
-// lower_bound.h proves for large ones (tests/bench/placement.cc).
+// the model (unless use_every_host asks for it). Disks hold what the memory of all hosts together cannot. The
+// same input gives the same plan on every machine; where two choices are equal the device with the lower
+// number gets the group. Against the optimum it is 2 % slower on average in tiny clusters with tight memory
+// (tests/placement/oracle_test.cc), and within 1 or 2 % of what lower_bound.h proves for large ones
+// (tests/bench/placement.cc).
 //
 // INVALID_ARGUMENT: see ValidateCluster and ValidateModel. RESOURCE_EXHAUSTED: the model does not fit all
 // devices together, or the leader's own part does not fit its first device; the message says how much is

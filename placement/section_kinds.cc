@@ -7,14 +7,15 @@ namespace {
 
 // Everything that the cost of a section depends on.
 std::vector<double> FiguresOf(const Section& section) {
-  std::vector<double> figures = {static_cast<double>(section.sent_bytes),
-                                 static_cast<double>(section.returned_bytes),
-                                 section.stays_with_leader ? 1.0 : 0.0, section.cpu_only ? 1.0 : 0.0};
+  std::vector<double> figures = {
+      static_cast<double>(section.sent_bytes), static_cast<double>(section.returned_bytes),
+      section.stays_with_leader ? 1.0 : 0.0, section.cpu_only ? 1.0 : 0.0, section.on_disk ? 1.0 : 0.0};
   for (const Group& group : section.groups) {
     for (const double figure :
          {static_cast<double>(group.always_bytes), static_cast<double>(group.firing_bytes), group.frequency,
           group.operations_per_byte, static_cast<double>(group.cache_bytes),
-          static_cast<double>(group.returned_bytes), group.cache_read_bytes}) {
+          static_cast<double>(group.returned_bytes), static_cast<double>(group.resident_bytes),
+          group.cache_read_bytes}) {
       figures.push_back(figure);
     }
   }

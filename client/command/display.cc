@@ -194,6 +194,16 @@ std::string NeuronsText(const v1::PlanStatus& plan) {
   return text;
 }
 
+// What a device reads from a disk; empty where it does not.
+std::string DiskLine(const v1::DeviceShare& share) {
+  const v1::DiskWork& disk = share.disk();
+  if (!share.has_disk() || disk.hits() + disk.misses() == 0) return "";
+  return absl::StrFormat(
+      "%s/%s found %.1f %% of the neurons that fired in memory, and read %s from the disk for the others.\n",
+      Printable(share.host()), Printable(share.device()), Percent(disk.hits(), disk.hits() + disk.misses()),
+      BytesText(disk.bytes_read()));
+}
+
 std::string PlanText(const v1::PlanStatus& plan) {
   std::string text =
       absl::StrFormat("Plan %d of %s, %s, %.2f ms per token expected", plan.epoch(), Printable(plan.model()),
@@ -206,6 +216,7 @@ std::string PlanText(const v1::PlanStatus& plan) {
   for (const absl::string_view line : absl::StrSplit(explanation, '\n')) {
     absl::StrAppend(&text, Printable(line), "\n");
   }
+  for (const v1::DeviceShare& share : plan.shares()) text += DiskLine(share);
   return text;
 }
 

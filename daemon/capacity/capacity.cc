@@ -107,12 +107,16 @@ void MeasureDevice(std::barrier<>& together, DeviceCapacity& device) {
   device.dispatch_us = 1e6 * SecondsOfRun([&] { pool.Run([](int) {}); });
 }
 
-// What the options say of a device's bandwidth.
+// What the options say of a device; null: nothing.
+const DeviceOption* OptionOf(const std::vector<DeviceOption>& options, const std::string& device) {
+  const auto found = std::find_if(options.begin(), options.end(),
+                                  [&](const DeviceOption& option) { return option.name == device; });
+  return found == options.end() ? nullptr : &*found;
+}
+
 std::optional<double> ToldBandwidth(const std::vector<DeviceOption>& options, const std::string& device) {
-  for (const DeviceOption& option : options) {
-    if (option.name == device) return option.read_bytes_per_s;
-  }
-  return std::nullopt;
+  const DeviceOption* option = OptionOf(options, device);
+  return option == nullptr ? std::nullopt : option->read_bytes_per_s;
 }
 
 // In place of the measured one. An emulated GPU stands for one of this bandwidth, so all its figures are as
@@ -124,12 +128,20 @@ void TakeBandwidth(double bytes_per_s, DeviceCapacity& device) {
   device.dispatch_us /= factor;
 }
 
-// CPUs share the memory that there is.
+// A disk's neurons are computed as the CPU computes its own.
+void ComputeAsOneThreadOf(const DeviceCapacity& cpu, DeviceCapacity& disk) {
+  disk.operations_per_s = cpu.operations_per_s * disk.threads / cpu.threads;
+  disk.dispatch_us = cpu.dispatch_us;
+}
+
+bool IsGpu(const DeviceOption& option) { return option.kind == placement::DeviceKind::kGpu; }
+
+// CPUs and disks share the memory that there is.
 absl::Status CheckMemory(const std::vector<DeviceOption>& options, const ProcessLimits& limits) {
   if (limits.memory_bytes == 0) return absl::OkStatus();  // unknown
   uint64_t left = limits.memory_bytes;
   for (const DeviceOption& option : options) {
-    const uint64_t wanted = IsCpu(option) ? option.memory_bytes.value_or(0) : 0;
+    const uint64_t wanted = IsGpu(option) ? 0 : option.memory_bytes.value_or(0);
     if (wanted > left) {
       return absl::InvalidArgumentError(
           absl::StrCat("device ", option.name, ": memory=", placement::FormatBytes(wanted),
@@ -151,7 +163,7 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
     for (const DeviceOption& option : wanted) {
       if (option.name != "cpu") continue;
       return absl::InvalidArgumentError(
-          "device cpu: that is the name of the CPU beside it; give the gpu another one");
+          "device cpu: that is the name of the CPU beside it; give this one another name");
     }
     wanted.emplace(wanted.begin())->name = "cpu";
   }
@@ -166,17 +178,21 @@ absl::StatusOr<std::vector<HostDeviceSpec>> ChooseDevices(const std::vector<Devi
       ++without_threads;
     }
   }
-  const auto cpus = static_cast<uint64_t>(std::count_if(wanted.begin(), wanted.end(), IsCpu));
+  const auto gpus = static_cast<uint64_t>(
+      std::count_if(wanted.begin(), wanted.end(), [](const auto& option) { return IsGpu(option); }));
   const ProcessLimits limits = ReadProcessLimits();
   HEARTH_RETURN_IF_ERROR(CheckMemory(wanted, limits));
-  const uint64_t memory_share = limits.memory_free_bytes / 10 * 8 / cpus;
+  const uint64_t memory_share = limits.memory_free_bytes / 10 * 8 / (wanted.size() - gpus);
   std::vector<HostDeviceSpec> devices;
   for (const DeviceOption& option : wanted) {
     HostDeviceSpec device{option.name, 1, option.memory_bytes.value_or(memory_share)};
     device.pace_bytes_per_s = option.pace_bytes_per_s.value_or(0);
-    if (!IsCpu(option)) {
+    if (IsGpu(option)) {
       HEARTH_ASSIGN_OR_RETURN(device.gpu, OpenGpuOption(option));
       device.memory_bytes = device.gpu->budget_bytes();
+    } else if (IsDisk(option)) {
+      device.uses_disk = true;
+      device.threads = option.threads.value_or(1);
     } else if (option.threads) {
       device.threads = *option.threads;
     } else {
@@ -203,19 +219,23 @@ HostCapacity MeasureHost(const std::vector<HostDeviceSpec>& devices,
       device.kind = spec.gpu->kind() == gpu::GpuKind::kEmulated ? "emulated-gpu" : "gpu";
       device.threads = 0;
     } else {
+      const DeviceOption* option = OptionOf(options, device.name);
+      if (option != nullptr && IsDisk(*option)) device.kind = "disk";
       device.read_bytes_per_s = ToldBandwidth(options, device.name).value_or(0);
     }
     host.devices.push_back(device);
   }
-  const auto cpus = std::count_if(devices.begin(), devices.end(),
-                                  [](const HostDeviceSpec& spec) { return spec.gpu == nullptr; });
-  std::barrier<> together(static_cast<std::ptrdiff_t>(cpus));
+  const auto is_cpu = [](const DeviceCapacity& device) { return device.kind == "cpu"; };
+  std::barrier<> together(std::count_if(host.devices.begin(), host.devices.end(), is_cpu));
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < devices.size(); ++i) {
-    if (devices[i].gpu != nullptr) continue;
-    threads.emplace_back([&together, &device = host.devices[i]] { MeasureDevice(together, device); });
+  for (DeviceCapacity& device : host.devices) {
+    if (!is_cpu(device)) continue;
+    threads.emplace_back([&together, &device] { MeasureDevice(together, device); });
   }
   for (std::thread& thread : threads) thread.join();
+  for (DeviceCapacity& device : host.devices) {
+    if (device.kind == "disk") ComputeAsOneThreadOf(host.devices.front(), device);
+  }
   bool offers_gpu = false;
   for (size_t i = 0; i < devices.size(); ++i) {
     if (devices[i].gpu == nullptr) continue;

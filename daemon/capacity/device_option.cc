@@ -37,11 +37,11 @@ bool IsName(absl::string_view name) {
 }
 
 absl::Status SetKind(absl::string_view value, DeviceOption& option) {
-  if (value != "cpu" && value != "gpu" && value != "emulated-gpu") {
-    return absl::InvalidArgumentError("kind is cpu, gpu or emulated-gpu");
-  }
-  option.kind = value == "cpu" ? placement::DeviceKind::kCpu : placement::DeviceKind::kGpu;
   option.emulated = value == "emulated-gpu";
+  const std::optional<placement::DeviceKind> kind =
+      placement::DeviceKindOf(option.emulated ? "gpu" : std::string_view(value.data(), value.size()));
+  if (!kind) return absl::InvalidArgumentError("kind is cpu, gpu, emulated-gpu or disk");
+  option.kind = *kind;
   return absl::OkStatus();
 }
 
@@ -135,7 +135,8 @@ absl::StatusOr<DeviceOption> ParseDeviceOption(std::string_view spec) {
     if (!status.ok()) return Bad(text, status.message());
   }
   if (option.threads && option.kind == placement::DeviceKind::kGpu) return Bad(text, "a gpu has no threads");
-  if (seen.count("number") > 0 && IsCpu(option)) return Bad(text, "only a gpu has a number");
+  if (seen.count("number") > 0 && option.kind != placement::DeviceKind::kGpu)
+    return Bad(text, "only a gpu has a number");
   if (option.pace_bytes_per_s && !IsCpu(option)) return Bad(text, "only a cpu waits to keep a pace");
   if (!option.read_bytes_per_s) option.read_bytes_per_s = option.pace_bytes_per_s;
   return option;

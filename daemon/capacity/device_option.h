@@ -13,7 +13,7 @@
 namespace hearth {
 
 // A device as its owner offers it: --device name,memory=4GiB,kind=cpu,threads=2,bandwidth=20G,pace=1G or
-// name,kind=gpu,number=1,memory=6GiB
+// name,kind=gpu,number=1,memory=6GiB or name,kind=disk,memory=1GiB
 // The name comes first; the rest in any order, each at most once; what is left out is measured or shared out.
 struct DeviceOption {
   std::string name;
@@ -21,13 +21,14 @@ struct DeviceOption {
   bool emulated = false;  // kind=emulated-gpu: the GPU's kernels on CPUs, for tests and demonstrations
   int number = 0;         // of the GPU, as CUDA counts them; GPU only
   std::optional<uint64_t> memory_bytes;
-  std::optional<int> threads;              // 1 to 1024; CPU only
+  std::optional<int> threads;              // 1 to 1024; no GPU
   std::optional<double> read_bytes_per_s;  // bandwidth=, or else pace=; instead of measuring
   std::optional<double>
       pace_bytes_per_s;  // pace=: waits so as to be no faster (engine/device/pace.h); CPU only
 };
 
 inline bool IsCpu(const DeviceOption& option) { return option.kind == placement::DeviceKind::kCpu; }
+inline bool IsDisk(const DeviceOption& option) { return option.kind == placement::DeviceKind::kDisk; }
 
 // INVALID_ARGUMENT that names the part which cannot be read and what is allowed there.
 absl::StatusOr<DeviceOption> ParseDeviceOption(std::string_view text);

@@ -23,6 +23,7 @@ void AddLocalWork(const HostShare& share, DeviceShareView& view) {
     view.neurons_computed = std::move(counters.neurons_computed);
     view.neurons_offered = std::move(counters.neurons_held);
     view.bytes_touched = counters.bytes_touched;
+    view.disk = counters.disk;
   }
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "daemon/cluster/cache_moves.h"
+#include "daemon/planning/disk_figures.h"
 #include "daemon/planning/model_description.h"
 #include "engine/attention/kv_cache.h"
 #include "engine/base/check.h"
@@ -92,6 +93,7 @@ absl::Status ClusterModel::OpenFile() {
       KvCacheBytes(file_.outline->spec, {.context_length = 1, .kv_type = options.kv_type}).status());
   pool_ = std::make_unique<ThreadPool>(context_->devices.front().threads);
   devices_ = std::make_unique<HostDevices>(context_->devices, pool_.get());
+  HEARTH_ASSIGN_OR_RETURN(disk_bytes_per_s_, MeasureDisk(*file_.file, *file_.outline, context_->devices));
 
   MutexLock lock(&mutex_);
   info_.architecture = file_.outline->spec.architecture;
@@ -102,21 +104,30 @@ absl::Status ClusterModel::OpenFile() {
   return absl::OkStatus();
 }
 
-// Finds what the model's cache has room for on the hosts that are there now, and reserves it.
+// Finds what the model's cache has room for on the hosts that are there now, and reserves it. Neurons stay on
+// a disk where memory does not do for the smallest cache, and then it is no larger.
 absl::Status ClusterModel::SettleCacheSize() {
   MutexLock trying(&context_->trying);
   const std::vector<Roster::Host> hosts = UsableHosts();
   const CacheWish wish{
       context_->options.context_length, context_->options.slots, file_.outline->spec.context_length,
       objective_.kind == placement::ObjectiveKind::kThroughput ? objective_.rows : kUsualSlots};
-  const auto choose = [&](Room room) {
-    return ChooseCacheSize(wish, [&](const CacheSize& tried) {
+  const auto choose = [&](const CacheWish& wished, Room room, bool from_disk) {
+    return ChooseCacheSize(wished, [&](const CacheSize& tried) -> absl::Status {
       HEARTH_RETURN_IF_ERROR(SetCacheSize(tried));
-      return TryPlan(hosts, room).status();
+      HEARTH_ASSIGN_OR_RETURN(const ClusterPlan plan, TryPlan(hosts, room));
+      if (from_disk || !plan.UsesDisk()) return absl::OkStatus();
+      return absl::ResourceExhaustedError("memory does not do without a disk");
     });
   };
-  absl::StatusOr<CacheSize> size = choose(Room::kLeft);
-  if (absl::IsResourceExhausted(size.status())) size = choose(Room::kMade);
+  absl::StatusOr<CacheSize> size = choose(wish, Room::kLeft, false);
+  if (absl::IsResourceExhausted(size.status())) size = choose(wish, Room::kMade, false);
+  if (absl::IsResourceExhausted(size.status()) && disk_bytes_per_s_ > 0)
+    size = choose(SmallestOf(wish), Room::kLeft, true);
+  if (absl::IsResourceExhausted(size.status()) && HasDisk(context_->devices) && !file_.file->is_packed()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        size.status().message(), "; packed (hearth-model pack), its neurons could stay on this host's disk"));
+  }
   HEARTH_RETURN_IF_ERROR(size.status());
   file_.options.context_length = size->context;
   HEARTH_ASSIGN_OR_RETURN(ModelOutline outline, OutlineModel(*file_.file, file_.options));
@@ -300,11 +311,11 @@ void ClusterModel::LearnFromPlan(const PlanKeeper::Hosts& hosts) {
     absl::StatusOr<ClusterPlan> made = TryPlan(others, Room::kLeft);
     return made.ok() ? std::optional(*std::move(made)) : std::nullopt;
   };
-  keeper_.Judge(plan.get(), description_, context_->own_capacity(), hosts, without, now);
+  keeper_.Judge(plan.get(), description_, OwnCapacity(), hosts, without, now);
 }
 
 bool ClusterModel::SpareGpus(const std::string& host) {
-  return keeper_.SpareGpus(host, context_->own_capacity(), context_->roster->hosts());
+  return keeper_.SpareGpus(host, OwnCapacity(), context_->roster->hosts());
 }
 
 std::shared_ptr<ActivePlan> ClusterModel::Newest() const {
@@ -316,13 +327,17 @@ PlanKeeper::Hosts ClusterModel::UsableHosts() const {
   return keeper_.UsableHosts(context_->roster->hosts(), absl::Now());
 }
 
+HostCapacity ClusterModel::OwnCapacity() const {
+  return WithDiskSpeed(context_->own_capacity(), description_, disk_bytes_per_s_);
+}
+
 PlanWish ClusterModel::WishFor(const std::vector<Roster::Host>& hosts) const {
   // A GPU's budget is for what it computes with as well.
   const auto gpu_budget = [this](uint64_t bytes) {
     return GpuDevice::WeightBudget(bytes, *file_.outline, DecoderOptionsOf());
   };
-  return {name_, keeper_.Participants(context_->own_capacity(), hosts, gpu_budget), description_,
-          HeldByOthers(), PlannedObjective()};
+  return {name_, keeper_.Participants(OwnCapacity(), hosts, gpu_budget), description_, HeldByOthers(),
+          PlannedObjective()};
 }
 
 // What there would be.

@@ -111,6 +111,7 @@ class ClusterModel : public ServedModel {
   void LearnFromPlan(const PlanKeeper::Hosts& hosts);
   // See PlanPreparer::Hooks.
   bool SpareGpus(const std::string& host);
+  HostCapacity OwnCapacity() const;
   PlanWish WishFor(const std::vector<Roster::Host>& hosts) const;
   absl::StatusOr<ClusterPlan> TryPlan(const std::vector<Roster::Host>& hosts, Room room) const;
   std::vector<std::string> ReasonsFor(const ClusterPlan& plan) const;
@@ -149,7 +150,8 @@ class ClusterModel : public ServedModel {
   // The keeper's; those that others read are set before the state becomes kReady.
   std::string digest_;
   ModelFile file_;
-  CacheSize cache_size_;  // settled with the first plan
+  CacheSize cache_size_;         // settled with the first plan
+  double disk_bytes_per_s_ = 0;  // see MeasureDisk
   std::shared_ptr<BundleCatalog> catalog_;
   placement::Model description_;
   std::unique_ptr<ThreadPool> pool_;  // the leader's

@@ -18,7 +18,7 @@ constexpr double kOutageMargin = 0.25;
 
 bool ComputesOnGpu(const HostCapacity& capacity) {
   return std::any_of(capacity.devices.begin(), capacity.devices.end(), [](const DeviceCapacity& device) {
-    return device.kind != "cpu" && device.read_bytes_per_s > 0;
+    return IsGpu(device) && device.read_bytes_per_s > 0;
   });
 }
 
@@ -168,7 +168,7 @@ std::vector<PlanningHost> PlanKeeper::Participants(
     for (DeviceCapacity& device : host.capacity.devices) {
       device.read_bytes_per_s =
           speeds_.BytesPerSecond({host.name, device.name}).value_or(device.read_bytes_per_s);
-      if (device.kind == "cpu") continue;
+      if (!IsGpu(device)) continue;
       if (without_gpus_.contains(host.name)) device.read_bytes_per_s = 0;
       device.memory_budget_bytes = gpu_budget(device.memory_budget_bytes);
     }

@@ -113,8 +113,8 @@ void CapacityToProto(const HostCapacity& capacity, v1::HostCapacity* proto) {
 
 absl::StatusOr<DeviceCapacity> DeviceFromProto(const v1::DeviceCapacity& proto) {
   HEARTH_RETURN_IF_ERROR(CheckName("device name", proto.name()));
-  if (proto.kind() != "cpu" && proto.kind() != "gpu" && proto.kind() != "emulated-gpu") {
-    return Invalid("kind: none of \"cpu\", \"gpu\" and \"emulated-gpu\"");
+  if (proto.kind() != "emulated-gpu" && !placement::DeviceKindOf(proto.kind())) {
+    return Invalid("kind: none of \"cpu\", \"gpu\", \"emulated-gpu\" and \"disk\"");
   }
   for (const double figure :
        {proto.read_bytes_per_second(), proto.operations_per_second(), proto.dispatch_us()}) {

@@ -84,6 +84,12 @@ absl::StatusOr<std::vector<HostDeviceSpec>> OpenDevices(const std::vector<Device
                                                         uint64_t memory_bytes, uint64_t own_bytes) {
   std::vector<HostDeviceSpec> specs;
   for (const DeviceOption& option : options) {
+    if (IsDisk(option)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--devices: ", option.name,
+                       " is a disk, for hearthd; --memory leaves neurons on the "
+                       "disk here"));
+    }
     HostDeviceSpec spec{option.name, option.threads.value_or(1)};
     spec.pace_bytes_per_s = option.pace_bytes_per_s.value_or(0);
     if (memory_bytes > 0) {

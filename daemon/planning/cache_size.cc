@@ -98,6 +98,12 @@ class Chooser {
 
 }  // namespace
 
+CacheWish SmallestOf(CacheWish wish) {
+  wish.usual_slots = 1;
+  if (!wish.context) wish.trained = std::min(wish.trained > 0 ? wish.trained : kUsualContext, kUsualContext);
+  return wish;
+}
+
 absl::StatusOr<CacheSize> ChooseCacheSize(const CacheWish& wish, const CacheFits& fits) {
   return Chooser(wish, fits).Choose();
 }

@@ -31,6 +31,9 @@ struct CacheWish {
   uint32_t usual_slots = kUsualSlots;  // as many as fit, where none are asked for
 };
 
+// The same where memory is so scarce that neurons stay on a disk: what is not asked for is one usual context.
+CacheWish SmallestOf(CacheWish wish);
+
 // Whether the model can be placed with such a cache; RESOURCE_EXHAUSTED when memory is missing.
 using CacheFits = std::function<absl::Status(const CacheSize&)>;
 

@@ -94,8 +94,9 @@ absl::StatusOr<placement::Device> ReadDevice(const json& value, const std::strin
   placement::Device device;
   HEARTH_ASSIGN_OR_RETURN(device.name, fields.Name());
   HEARTH_ASSIGN_OR_RETURN(const std::string kind, fields.Text("kind"));
-  if (kind != "cpu" && kind != "gpu") return Bad(where, "\"kind\" must be \"cpu\" or \"gpu\"");
-  device.kind = kind == "gpu" ? placement::DeviceKind::kGpu : placement::DeviceKind::kCpu;
+  const std::optional<placement::DeviceKind> known = placement::DeviceKindOf(kind);
+  if (!known) return Bad(where, "\"kind\" must be \"cpu\", \"gpu\" or \"disk\"");
+  device.kind = *known;
   HEARTH_ASSIGN_OR_RETURN(device.memory_bytes, fields.Bytes("memory"));
   HEARTH_ASSIGN_OR_RETURN(device.read_bytes_per_s, fields.Number("read_bytes_per_s"));
   HEARTH_ASSIGN_OR_RETURN(device.operations_per_s, fields.Number("operations_per_s"));

@@ -10,14 +10,17 @@
 namespace hearth {
 namespace {
 
-placement::Host DescribeHost(const PlanningHost& host, const ReservedBytes& reserved) {
+// `has_file`: the model's, which a disk's neurons are read from.
+placement::Host DescribeHost(const PlanningHost& host, bool has_file, const ReservedBytes& reserved) {
   placement::Host described;
   described.name = host.name;
   described.link = host.link;
   for (const DeviceCapacity& capacity : host.capacity.devices) {
     if (capacity.read_bytes_per_s <= 0) continue;  // only reported
     placement::Device device;
-    if (capacity.kind != "cpu") device.kind = placement::DeviceKind::kGpu;
+    device.kind = IsGpu(capacity) ? placement::DeviceKind::kGpu
+                                  : placement::DeviceKindOf(capacity.kind).value_or(device.kind);
+    if (device.kind == placement::DeviceKind::kDisk && !has_file) continue;
     device.name = capacity.name;
     device.memory_bytes = capacity.memory_budget_bytes;
     if (const auto taken = reserved.find({host.name, capacity.name}); taken != reserved.end()) {
@@ -71,11 +74,21 @@ bool ClusterPlan::Uses(size_t host) const {
   });
 }
 
+bool ClusterPlan::UsesDisk() const {
+  return std::any_of(plan.devices.begin(), plan.devices.end(), [this](const placement::DeviceUse& use) {
+    const placement::Device& device = cluster.hosts[use.device.host].devices[use.device.device];
+    return device.kind == placement::DeviceKind::kDisk && use.groups > 0;
+  });
+}
+
 absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, const placement::Model& model,
                                         const ReservedBytes& reserved,
                                         const placement::PlanOptions& options) {
   ClusterPlan plan;
-  for (const PlanningHost& host : hosts) plan.cluster.hosts.push_back(DescribeHost(host, reserved));
+  for (const PlanningHost& host : hosts) {
+    const bool leads = plan.cluster.hosts.empty();
+    plan.cluster.hosts.push_back(DescribeHost(host, leads, reserved));
+  }
   HEARTH_ASSIGN_OR_RETURN(plan.plan, placement::MakePlan(plan.cluster, model, options));
   return plan;
 }

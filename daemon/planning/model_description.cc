@@ -7,6 +7,7 @@
 #include "engine/device/gpu_device.h"
 #include "engine/neuron/bundle.h"
 #include "engine/neuron/cpu_shard.h"
+#include "engine/neuron/neuron_record.h"
 #include "engine/outline/rounded_input.h"
 
 namespace hearth {
@@ -29,6 +30,19 @@ double BlockFrequency(const FfnSpec& ffn, bool has_profile, const NeuronGroup& g
   if (!ffn.router || group.block >= ffn.router->experts) return 1;
   if (has_profile) return group.frequency;
   return static_cast<double>(ffn.router->chosen) / static_cast<double>(ffn.router->experts);
+}
+
+// What stays in memory of a group whose neurons are read from a packed file.
+uint64_t ResidentBytes(const FfnLayerSpec& spec, const ModelOptions& options, const NeuronGroup& group,
+                       uint64_t bytes) {
+  const uint64_t on_disk =
+      group.neurons.size() * BytesOnDisk(spec, group.block, options.sparsity, options.arithmetic);
+  return bytes - std::min(bytes, on_disk);
+}
+
+// Whether neurons of the layer lie in a packed file, one by one.
+bool LiesInRecords(const FfnLayerSource& source, const FfnLayerSpec& spec) {
+  return HasRecords(spec) && !source.blocks.empty() && source.blocks[0].packed != nullptr;
 }
 
 absl::StatusOr<placement::Group> DescribeNeurons(const FfnSpec& ffn, const FfnLayerSpec& spec,
@@ -68,9 +82,12 @@ absl::StatusOr<placement::Section> DescribeFfn(const ModelOutline& outline, uint
       InputBytes(outline, UnitKind::kNeurons, layer) + hidden * sizeof(float) + choices * kChoiceBytes;
   section.returned_bytes = spec.output_values() * kSumBytes;
   section.cpu_only = !GpuFfn::CanHold(spec).ok();
+  section.on_disk = LiesInRecords(outline.ffn_sources[layer], spec);
   for (const NeuronGroup& group : outline.neuron_groups[layer]) {
     HEARTH_ASSIGN_OR_RETURN(placement::Group description,
                             DescribeNeurons(ffn, spec, sparsity, has_profile, group));
+    if (section.on_disk)
+      description.resident_bytes = ResidentBytes(spec, outline.options, group, description.memory_bytes());
     section.groups.push_back(description);
   }
   return section;
@@ -83,8 +100,8 @@ absl::StatusOr<placement::Group> DescribeUnit(const ModelOutline& outline, const
   HEARTH_ASSIGN_OR_RETURN(group.always_bytes, outline.BundleBytes(unit));
   HEARTH_ASSIGN_OR_RETURN(group.cache_bytes, outline.CacheBytes(unit, options));
   const double positions = static_cast<double>(options.sequences) * options.context_length;
-  group.cache_read_bytes =
-      static_cast<double>(group.cache_bytes) * std::min(kUsualPositions, options.context_length / 2.0) / positions;
+  group.cache_read_bytes = static_cast<double>(group.cache_bytes) *
+                           std::min(kUsualPositions, options.context_length / 2.0) / positions;
   return group;
 }
 

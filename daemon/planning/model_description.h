@@ -16,8 +16,8 @@ namespace hearth {
 // of their bundles (engine/neuron/bundle.h), split by the model's sparsity into what every token reads and
 // what only firing neurons read. An expert fires when the router picks it: as often as the profile says, or
 // equally often without one. Without profile the neurons of other sparse layers count as if they always
-// fired. Caches are those of a decoder with these options. INVALID_ARGUMENT when a bundle or a cache cannot
-// be laid out.
+// fired. Those that lie in a packed file, one by one, can be on a disk. Caches are those of a decoder with
+// these options. INVALID_ARGUMENT when a bundle or a cache cannot be laid out.
 absl::StatusOr<placement::Model> DescribeModel(const ModelOutline& outline, const DecoderOptions& options);
 
 // The unit of a section's group.

@@ -114,6 +114,16 @@ v1::DeviceShare ToProto(const DeviceShareView& share) {
   result.set_wait_us(share.wait_us);
   result.set_head_groups(share.head_groups);
   result.set_output_runs(share.output_runs);
+  if (share.disk.memory_bytes > 0) {
+    v1::DiskWork& disk = *result.mutable_disk();
+    disk.set_hits(share.disk.hits);
+    disk.set_misses(share.disk.misses);
+    disk.set_evictions(share.disk.evictions);
+    disk.set_reads(share.disk.reads);
+    disk.set_bytes_read(share.disk.bytes_read);
+    disk.set_wait_us(share.disk.wait_us);
+    disk.set_memory_bytes(share.disk.memory_bytes);
+  }
   return result;
 }
 

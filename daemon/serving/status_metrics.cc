@@ -96,6 +96,21 @@ void AddTransfer(const TransferView& transfer, Families& to) {
            static_cast<double>(transfer.bytes_done));
 }
 
+void AddDisk(const DiskCounters& disk, const Labels& labels, Families& to) {
+  to.Counter("hearth_disk_hits_total", "Neurons on the disk that were wanted and in memory", labels,
+             static_cast<double>(disk.hits));
+  to.Counter("hearth_disk_misses_total", "Neurons that were wanted and had to be read from the disk", labels,
+             static_cast<double>(disk.misses));
+  to.Counter("hearth_disk_evictions_total", "Neurons that have given way to others in memory", labels,
+             static_cast<double>(disk.evictions));
+  to.Counter("hearth_disk_read_bytes_total", "Bytes read from the disk while computing", labels,
+             static_cast<double>(disk.bytes_read));
+  to.Counter("hearth_disk_wait_seconds_total", "Time that computing has waited for the disk", labels,
+             static_cast<double>(disk.wait_us) * kMicrosecond);
+  to.Gauge("hearth_disk_memory_bytes", "Memory that neurons of the disk and their buffers take", labels,
+           static_cast<double>(disk.memory_bytes));
+}
+
 void AddShare(const PlanView& plan, const DeviceShareView& share, Families& to) {
   const Labels labels = {{"model", plan.model}, {"host", share.host}, {"device", share.device}};
   to.Gauge("hearth_share_weight_bytes", "Weights that a device holds of a model", labels,
@@ -110,6 +125,7 @@ void AddShare(const PlanView& plan, const DeviceShareView& share, Families& to) 
              static_cast<double>(share.round_trips));
   to.Counter("hearth_share_wait_seconds_total", "Time that the leader has waited for the device", labels,
              static_cast<double>(share.wait_us) * kMicrosecond);
+  if (share.disk.memory_bytes > 0) AddDisk(share.disk, labels, to);
 }
 
 void AddPlan(const PlanView& plan, Families& to) {

@@ -74,7 +74,7 @@ absl::Status CpuDevice::LeaveNeuronsOnDisk(const GgufFile& file, const ModelOutl
 }
 
 absl::Status CpuDevice::Prepare() {
-  if (disk_ == nullptr || disk_->cache->records() == 0) return absl::OkStatus();
+  if (disk_ == nullptr || disk_->cache->records() == 0 || disk_->cache->is_open()) return absl::OkStatus();
   RecordCache& cache = *disk_->cache;
   const uint64_t fixed = weight_bytes() + kv_bytes();
   if (fixed > budget_bytes_ || budget_bytes_ - fixed < cache.least_bytes()) {

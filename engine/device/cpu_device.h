@@ -31,6 +31,9 @@ class CpuDevice : public LocalDevice {
   // holds, has no room for. Before anything is loaded. RESOURCE_EXHAUSTED without memory for buffers; the
   // errors of open().
   absl::Status LeaveNeuronsOnDisk(const GgufFile& file, const ModelOutline& outline, uint64_t budget_bytes);
+  // Uses another device's cache of neurons on the disk, where it has one, in place of its own: of one that
+  // holds the same units, all of which are taken over.
+  void ShareDisk(const CpuDevice& other) { disk_ = other.disk_; }
 
   absl::Status CanHold(const ModelOutline& outline, const UnitId& unit) const override;
   absl::StatusOr<std::shared_ptr<UnitPiece>> LoadNeurons(const LoadContext& context, uint32_t layer,

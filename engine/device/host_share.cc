@@ -153,7 +153,7 @@ absl::StatusOr<uint64_t> HostShare::BytesOf(size_t device) const {
 
 absl::Status HostShare::LeaveNeuronsOnDisk(size_t device, const WeightSource& source) {
   const HostDeviceSpec& spec = host_.specs()[device];
-  if (!spec.uses_disk || spec.gpu != nullptr) return absl::OkStatus();
+  if (!spec.uses_disk || spec.gpu != nullptr || MissingOf(device).empty()) return absl::OkStatus();
   HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(device));
   if (bytes <= spec.memory_bytes) return absl::OkStatus();
   const GgufFile* file = source.packed_file();
@@ -182,24 +182,37 @@ absl::Status HostShare::Check() const {
   return absl::OkStatus();
 }
 
+std::vector<UnitId> HostShare::MissingOf(size_t device) const {
+  std::vector<UnitId> missing;
+  for (const UnitId& unit : shares_[device].units()) {
+    // What is a layer's own is small: it is always loaded anew.
+    const bool lacks = unit.kind == UnitKind::kLayer ||
+                       !MissingFrom(locals_[device]->pieces(unit.kind, unit.layer), {unit.number}).empty();
+    if (lacks) missing.push_back(unit);
+  }
+  return missing;
+}
+
 std::vector<UnitId> HostShare::missing() const {
   std::vector<UnitId> missing;
   for (size_t i = 0; i < shares_.size(); ++i) {
-    for (const UnitId& unit : shares_[i].units()) {
-      // What is a layer's own is small: it is always loaded anew.
-      const bool lacks = unit.kind == UnitKind::kLayer ||
-                         !MissingFrom(locals_[i]->pieces(unit.kind, unit.layer), {unit.number}).empty();
-      if (lacks) missing.push_back(unit);
-    }
+    const std::vector<UnitId> of_device = MissingOf(i);
+    missing.insert(missing.end(), of_device.begin(), of_device.end());
   }
   return missing;
 }
 
 absl::StatusOr<uint64_t> HostShare::MissingBytes() const {
   uint64_t missing_bytes = 0;
-  for (const UnitId& unit : missing()) {
-    HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, outline_->BundleBytes(unit));
-    missing_bytes = CheckedAdd(missing_bytes, bytes).value_or(UINT64_MAX);
+  for (size_t i = 0; i < shares_.size(); ++i) {
+    uint64_t of_device = 0;
+    for (const UnitId& unit : MissingOf(i)) {
+      HEARTH_ASSIGN_OR_RETURN(const uint64_t bytes, outline_->BundleBytes(unit));
+      of_device = CheckedAdd(of_device, bytes).value_or(UINT64_MAX);
+    }
+    const HostDeviceSpec& spec = host_.specs()[i];
+    if (spec.uses_disk) of_device = std::min(of_device, spec.memory_bytes);
+    missing_bytes = CheckedAdd(missing_bytes, of_device).value_or(UINT64_MAX);
   }
   return missing_bytes;
 }
@@ -210,6 +223,10 @@ void HostShare::Adopt(const HostShare& former) {
   for (size_t i = 0; i < locals_.size(); ++i) {
     LocalDevice& device = *locals_[i];
     const LocalDevice& other = *former.locals_[i];
+    if (host_.specs()[i].uses_disk) {
+      if (shares_[i].units() != former.shares_[i].units()) continue;
+      static_cast<CpuDevice&>(device).ShareDisk(static_cast<const CpuDevice&>(other));
+    }
     for (uint32_t layer = 0; layer < device.layers(); ++layer) {
       AdoptPieces(other, UnitKind::kNeurons, layer, shares_[i].neuron_groups[layer], device);
       AdoptPieces(other, UnitKind::kHeads, layer, shares_[i].head_groups[layer], device);

@@ -91,11 +91,12 @@ class HostShare {
 
   // RESOURCE_EXHAUSTED when a device would hold more, weights and caches, than its budget.
   absl::Status Check() const;
-  // Takes over what `former`, a share of the same host, model and options, holds of the same units.
+  // Takes over what `former`, a share of the same host, model and options, holds of the same units; a device
+  // with a disk all of them or none, since their memory is one cache.
   void Adopt(const HostShare& former);
   // The units that Load is still to load.
   std::vector<UnitId> missing() const;
-  // Bytes of their bundles. The errors of BundleBytes.
+  // Bytes of their bundles, of a device with a disk no more than its budget. The errors of BundleBytes.
   absl::StatusOr<uint64_t> MissingBytes() const;
   // Loads the units that are still missing, layer by layer. `pool` is for loading: the devices may compute
   // for other shares meanwhile. INVALID_ARGUMENT for weights that do not fit, RESOURCE_EXHAUSTED without
@@ -122,6 +123,7 @@ class HostShare {
   std::unique_ptr<LocalDevice> MakeDevice(size_t i);
   // Weights and caches of all that a device is to hold.
   absl::StatusOr<uint64_t> BytesOf(size_t device) const;
+  std::vector<UnitId> MissingOf(size_t device) const;
   // Where a device's budget does not hold everything and it may use the disk.
   absl::Status LeaveNeuronsOnDisk(size_t device, const WeightSource& source);
   absl::StatusOr<std::vector<UnitWeights>> ReadUnits(WeightSource& source, UnitKind kind, uint32_t layer,

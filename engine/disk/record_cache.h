@@ -75,6 +75,7 @@ class RecordCache {
   // bytes that it takes, for less than least_bytes, and where there is no memory.
   absl::Status Open(uint64_t bytes);
 
+  bool is_open() const { return !uses_.empty(); }
   size_t slots() const { return uses_.size(); }
   size_t records() const { return records_; }
   size_t largest_table() const { return largest_table_; }

@@ -81,6 +81,9 @@ absl::StatusOr<std::unique_ptr<CpuShard>> MakeDiskShard(const FfnLayerSpec& spec
                                                         ThreadPool& pool, Arithmetic arithmetic,
                                                         std::shared_ptr<DiskNeurons> disk);
 
+// Bytes of the matrices of a neuron of that block which MakeDiskShard leaves on the disk.
+uint64_t BytesOnDisk(const FfnLayerSpec& spec, uint32_t block, SparsityMode mode, Arithmetic arithmetic);
+
 }  // namespace hearth
 
 #endif  // HEARTH_ENGINE_NEURON_CPU_SHARD_H_

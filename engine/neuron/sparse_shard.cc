@@ -174,6 +174,9 @@ SlotForm MakeSlotForm(const FfnLayerSpec& spec, uint32_t block, bool first_whole
   return form;
 }
 
+// Whether every token reads all of a block's first matrix: where a ReLU tells which neurons fire.
+bool ReadsFirstWhole(SparsityMode mode, bool predicts) { return mode == SparsityMode::kExact && !predicts; }
+
 // The scales that turned rows of `down` share, in the order of the groups' neurons.
 absl::StatusOr<WeightMemory> CopyScales(absl::Span<const uint32_t> ids, const PackedBlock& packed,
                                         uint64_t scale_bytes) {
@@ -213,8 +216,7 @@ absl::StatusOr<SparseBlock> MakeDiskBlock(const FfnLayerSpec& spec, absl::Span<c
   const JoinedGroups groups(weights);
   HEARTH_ASSIGN_OR_RETURN(SparseBlock block, BeginBlock(spec, groups, mode, pool, arithmetic));
   const uint32_t b = block.block, n = spec.n_embd;
-  // Where a ReLU tells which neurons fire, every token reads all of the first matrix.
-  const bool first_whole = mode == SparsityMode::kExact && !block.predicts();
+  const bool first_whole = ReadsFirstWhole(mode, block.predicts());
   const SlotForm form = MakeSlotForm(spec, b, first_whole, arithmetic);
   // What is copied out of the records now; the rest is checked whenever it is read.
   if (first_whole || form.down_bytes < form.record.down_bytes) {
@@ -759,6 +761,15 @@ absl::StatusOr<std::unique_ptr<CpuShard>> MakeDiskShard(const FfnLayerSpec& spec
   };
   HEARTH_RETURN_IF_ERROR(ForEachBlock(std::move(groups), make));
   return std::make_unique<SparseShard>(spec, std::move(blocks), layer_mode, std::move(disk));
+}
+
+uint64_t BytesOnDisk(const FfnLayerSpec& spec, uint32_t block, SparsityMode mode, Arithmetic arithmetic) {
+  if (spec.normalize_hidden) return 0;
+  const SparsityMode layer_mode = LayerSparsity(spec, mode);
+  const bool predicts = layer_mode == SparsityMode::kPredicted;
+  const SlotForm form = MakeSlotForm(spec, block, ReadsFirstWhole(layer_mode, predicts), arithmetic);
+  return (form.gate ? form.record.gate_bytes : 0) + (form.up ? form.record.up_bytes : 0) +
+         (form.down_bytes > 0 ? form.record.down_bytes : 0);
 }
 
 }  // namespace hearth

@@ -78,7 +78,9 @@ TEST(ParseDeviceOptionTest, MistakesAreNamed) {
   ExpectOptionRefused("memory=4GiB", "its name comes first");
   ExpectOptionRefused("a b", "its name comes first");
   ExpectOptionRefused(std::string(65, 'x'), "its name comes first");
-  ExpectOptionRefused("a,kind=tpu", "kind is cpu, gpu or emulated-gpu");
+  ExpectOptionRefused("a,kind=tpu", "kind is cpu, gpu, emulated-gpu or disk");
+  ExpectOptionRefused("a,kind=disk,number=1", "only a gpu has a number");
+  ExpectOptionRefused("a,kind=disk,pace=1G", "only a cpu waits to keep a pace");
   ExpectOptionRefused("a,kind=gpu,number=64", "number is that of a GPU, from 0 to 63");
   ExpectOptionRefused("a,kind=gpu,number=-1", "number is that of a GPU");
   ExpectOptionRefused("a,kind=gpu,number=two", "number is that of a GPU");

@@ -87,7 +87,7 @@ TEST_F(ClusterFileTest, WrongKindsOfValuesAreRefused) {
   ExpectRefused("\"much\" is no number of bytes");
   device()["memory"] = 1;
   device()["kind"] = "tpu";
-  ExpectRefused("\"kind\" must be \"cpu\" or \"gpu\"");
+  ExpectRefused("\"kind\" must be \"cpu\", \"gpu\" or \"disk\"");
   device()["kind"] = 7;
   ExpectRefused("\"kind\" must be a text");
 }
