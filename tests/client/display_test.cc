@@ -193,6 +193,22 @@ TEST(PlanTextTest, ExplanationEndsWithALineFeed) {
   EXPECT_EQ(PlanText(plan), "Plan 2 of demo, being set up, 1.50 ms per token expected\nall on a\n");
 }
 
+TEST(PlanTextTest, DiskTellsHowManyNeuronsItFoundInMemory) {
+  v1::PlanStatus plan;
+  v1::DeviceShare& share = *plan.add_shares();
+  share.set_host("a");
+  share.set_device("disk");
+  EXPECT_THAT(PlanText(plan), Not(HasSubstr("a/disk")));
+  share.mutable_disk()->set_memory_bytes(1);
+  EXPECT_THAT(PlanText(plan), Not(HasSubstr("a/disk")));  // nothing was computed yet
+  share.mutable_disk()->set_hits(3);
+  share.mutable_disk()->set_misses(1);
+  share.mutable_disk()->set_bytes_read(2048);
+  EXPECT_THAT(PlanText(plan),
+              HasSubstr("a/disk found 75.0 % of the neurons that fired in memory, and read 2.0 KiB "
+                        "from the disk for the others.\n"));
+}
+
 TEST(PlanTextTest, MeasuredTimeStandsBesideTheExpectedOne) {
   v1::PlanStatus plan;
   plan.set_model("demo");

@@ -51,7 +51,8 @@ TEST(DiskPlanTest, ColdestNeuronsAreOnTheDiskWhereMemoryDoesNotDo) {
     if (!model.sections[i].on_disk) {
       EXPECT_EQ(std::count(placed.begin(), placed.end(), 1u), 0) << i;
     } else {
-      EXPECT_TRUE(std::is_sorted(placed.begin(), placed.end())) << i;  // hot ones on device 0
+      // Hot ones come first.
+      EXPECT_EQ(std::count(placed.begin(), placed.begin() + 5, 1u), 0) << i;
     }
   }
   EXPECT_EQ(plan->devices[1].memory_bytes, 4 * kMiB);

@@ -60,6 +60,36 @@ TEST(ChooseDevices, MoreMemoryThanTheMachineHasIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("that this machine has for it"));
 }
 
+DeviceOption Disk(const std::string& name, std::optional<uint64_t> memory_bytes = {}) {
+  DeviceOption option = Option(name);
+  option.kind = placement::DeviceKind::kDisk;
+  option.memory_bytes = memory_bytes;
+  return option;
+}
+
+TEST(ChooseDevices, DiskStandsBehindTheCpuAndHasAThreadAndMemoryOfTheMachine) {
+  const auto devices = ChooseDevices({Disk("disk")}, 6);
+  ASSERT_TRUE(devices.ok()) << devices.status();
+  ASSERT_EQ(devices->size(), 2);
+  EXPECT_EQ((*devices)[0].name, "cpu");
+  EXPECT_EQ((*devices)[0].threads, 6);
+  EXPECT_FALSE((*devices)[0].uses_disk);
+  EXPECT_TRUE((*devices)[1].uses_disk);
+  EXPECT_EQ((*devices)[1].threads, 1);
+  EXPECT_EQ((*devices)[1].memory_bytes, (*devices)[0].memory_bytes);
+  const uint64_t memory = ReadProcessLimits().memory_bytes;
+  EXPECT_EQ(ChooseDevices({Disk("disk", memory + 1)}, 1).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(MeasureHost, DiskComputesAsOneThreadOfTheCpuAndReadsAsItsModelsFileDoes) {
+  const std::vector<DeviceOption> options = {Disk("disk", 1 << 20)};
+  const HostCapacity host = MeasureHost(*ChooseDevices(options, 2), options);
+  ASSERT_EQ(host.devices.size(), 2);
+  EXPECT_EQ(host.devices[1].kind, "disk");
+  EXPECT_EQ(host.devices[1].read_bytes_per_s, 0);
+  EXPECT_EQ(host.devices[1].operations_per_s, host.devices[0].operations_per_s / 2);
+}
+
 TEST(ChooseDevices, GpuThatIsNotThereIsNamed) {
   DeviceOption option = Gpu("card");
   option.emulated = false;

@@ -137,6 +137,7 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
   share.device = "cpu";
   share.neurons_computed = {1, 2};
   share.wait_us = 1500000;
+  share.disk = {.hits = 3, .misses = 2, .bytes_read = 4096, .wait_us = 500000, .memory_bytes = 1};
   plan.shares = {share};
   snapshot.plans = {plan};
   cluster.Set(snapshot);
@@ -158,6 +159,10 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
   EXPECT_THAT(text,
               HasSubstr("hearth_share_neurons_computed_total{model=\"m\",host=\"a\",device=\"cpu\"} 3"));
   EXPECT_THAT(text, HasSubstr("hearth_share_wait_seconds_total{model=\"m\",host=\"a\",device=\"cpu\"} 1.5"));
+  EXPECT_THAT(text, HasSubstr("hearth_disk_hits_total{model=\"m\",host=\"a\",device=\"cpu\"} 3"));
+  EXPECT_THAT(text, HasSubstr("hearth_disk_misses_total{model=\"m\",host=\"a\",device=\"cpu\"} 2"));
+  EXPECT_THAT(text, HasSubstr("hearth_disk_read_bytes_total{model=\"m\",host=\"a\",device=\"cpu\"} 4096"));
+  EXPECT_THAT(text, HasSubstr("hearth_disk_wait_seconds_total{model=\"m\",host=\"a\",device=\"cpu\"} 0.5"));
 }
 
 TEST(ClusterMetricsTest, FamilyIsDescribedOnce) {
