@@ -106,8 +106,8 @@ absl::Status PlanPreparer::CheckRoomBeside(const ActivePlan& plan, const ActiveP
     hooks_.give_up_broken();
     return absl::AbortedError("there is no room beside a plan that is broken");
   }
-  const uint64_t held = former.local->weight_bytes() + former.local->kv_bytes();
-  const uint64_t taken_over = plan.local->weight_bytes() + plan.local->kv_bytes();
+  const uint64_t held = former.local->memory_bytes();
+  const uint64_t taken_over = plan.local->memory_bytes();
   const absl::Status full = absl::ResourceExhaustedError(
       absl::StrCat("keeps plan ", former.epoch, ": another one would need ", placement::FormatBytes(missing),
                    " of memory beside it and ", placement::FormatBytes(free), " are free"));

@@ -73,6 +73,13 @@ absl::Status CpuDevice::LeaveNeuronsOnDisk(const GgufFile& file, const ModelOutl
   return absl::OkStatus();
 }
 
+void CpuDevice::ShareDisk(const CpuDevice& other) {
+  disk_ = other.disk_;
+  const DiskCounters disk = other.counters().disk;
+  MutexLock lock(&mutex_);
+  counters_.disk = disk;
+}
+
 absl::Status CpuDevice::Prepare() {
   if (disk_ == nullptr || disk_->cache->records() == 0 || disk_->cache->is_open()) return absl::OkStatus();
   RecordCache& cache = *disk_->cache;

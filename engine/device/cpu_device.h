@@ -33,7 +33,7 @@ class CpuDevice : public LocalDevice {
   absl::Status LeaveNeuronsOnDisk(const GgufFile& file, const ModelOutline& outline, uint64_t budget_bytes);
   // Uses another device's cache of neurons on the disk, where it has one, in place of its own: of one that
   // holds the same units, all of which are taken over.
-  void ShareDisk(const CpuDevice& other) { disk_ = other.disk_; }
+  void ShareDisk(const CpuDevice& other);
 
   absl::Status CanHold(const ModelOutline& outline, const UnitId& unit) const override;
   absl::StatusOr<std::shared_ptr<UnitPiece>> LoadNeurons(const LoadContext& context, uint32_t layer,

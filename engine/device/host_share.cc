@@ -347,4 +347,10 @@ uint64_t HostShare::kv_bytes() const {
   return bytes;
 }
 
+uint64_t HostShare::memory_bytes() const {
+  uint64_t bytes = weight_bytes() + kv_bytes();
+  for (const LocalDevice* device : locals_) bytes += device->counters().disk.memory_bytes;
+  return bytes;
+}
+
 }  // namespace hearth

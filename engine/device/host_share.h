@@ -117,6 +117,8 @@ class HostShare {
   const std::vector<LocalDevice*>& locals() const { return locals_; }
   uint64_t weight_bytes() const;
   uint64_t kv_bytes() const;
+  // Both, and what neurons of a disk take.
+  uint64_t memory_bytes() const;
   HostDevices& host() { return host_; }
 
  private:

@@ -32,6 +32,7 @@ struct Flags {
   std::string filter;
   Arithmetic arithmetic = Arithmetic::kFast;
   std::string sparsity = "auto";
+  size_t every = 1;
   uint32_t tokens = 8;
   double tolerance = 0;  // of log probabilities
   std::vector<std::string> coordinator_devices = {"cpu,memory=1GiB,threads=1"};
@@ -223,7 +224,7 @@ int RunModels(const Flags& flags) {
     return 1;
   }
   const std::vector<absl::StatusOr<ReferenceModel>> models =
-      ReadModels(flags.pack, flags.fixtures, flags.filter);
+      ReadModels(flags.pack, flags.fixtures, flags.filter, flags.every);
   int failures = 0, left_out = 0;
   std::printf("%-28s %-10s %-8s %-6s %-7s %9s  %s\n", "model", "sparsity", "neurons", "heads", "output",
               "differs", "the worker has which of them, and the verdict");
@@ -245,6 +246,8 @@ int Main(int argc, char** argv) {
   app.add_option("--pack", flags.pack, "folder of the pack");
   app.add_option("--fixtures", flags.fixtures, "folder of the project's own small models");
   app.add_option("--filter", flags.filter, "only models with this in their name");
+  app.add_option("--every", flags.every, "of the pack every so-manieth of them alone")
+      ->check(CLI::PositiveNumber);
   app.add_option("--sparsity", flags.sparsity, "as hearthd's");
   app.add_option("--tokens", flags.tokens, "tokens generated for each model")->check(CLI::PositiveNumber);
   app.add_option("--tolerance", flags.tolerance, "of log probabilities; 0: the same bits");

@@ -108,6 +108,22 @@ TEST(ObjectiveTest, MachineThatMultipliesFastReadsPromptsAndNoTokens) {
   EXPECT_GT(WorkersShare(cluster, kPrompts), 0u);
 }
 
+// Neuron groups that a processor has beside a card with memory for everything.
+uint64_t LeftToTheProcessor(uint32_t streams) {
+  const Device cpu{"cpu", DeviceKind::kCpu, 16 * kGiB, 4e10, 1e12, 5};
+  const Device card{"gpu", DeviceKind::kGpu, 16 * kGiB, 4e11, 4e13, 10};
+  const Plan plan = MakePlan({{{"desktop", {cpu, card}, {}}}, 0}, PowerLawModel(kLlama7b),
+                             {.objective = OfStreams(streams)})
+                        .value();
+  return plan.devices[0].kind_groups[static_cast<size_t>(GroupKind::kNeurons)];
+}
+
+TEST(ObjectiveTest, CardTakesMoreNeuronsTheMoreStreamsThereAre) {
+  EXPECT_GT(LeftToTheProcessor(32), 0u);
+  EXPECT_LT(LeftToTheProcessor(32), LeftToTheProcessor(8));
+  EXPECT_LT(LeftToTheProcessor(8), LeftToTheProcessor(1));
+}
+
 TEST(ObjectiveTest, EveryObjectiveIsBestServedByItsOwnPlan) {
   const Model model = LlamaModel(kLlama7b);
   for (const Cluster& cluster : {WithSlowLink(), With(Worker(4000, 1.15e9, 1e10, 4e12))}) {
