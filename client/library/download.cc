@@ -29,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kWaitMs = 100;
 constexpr uint32_t kMostRestarts = 2;
+constexpr uint64_t kWriteBehindBytes = 4 << 20;
 constexpr std::chrono::seconds kBetweenSaves{10};
 constexpr std::string_view kMagic = "GGUF", kPowerInferMagic = "PWRI";
 constexpr uint64_t kLeastFileBytes = 24;  // magic, version and two counts
@@ -44,8 +45,9 @@ class Downloader {
  private:
   struct Transfer {
     Chunks::Piece piece;
-    uint64_t at = 0;     // the next byte in the file
-    bool begun = false;  // its answer has been looked at
+    uint64_t at = 0;      // the next byte in the file
+    uint64_t behind = 0;  // before which all is on its way to the disk
+    bool begun = false;   // its answer has been looked at
     std::unique_ptr<HttpRequest> request;
   };
 
@@ -230,7 +232,7 @@ void Downloader::StartTransfers() {
 
 void Downloader::Start(Transfer& transfer, const Chunks::Piece& piece) {
   transfer.piece = piece;
-  transfer.at = piece.begin;
+  transfer.at = transfer.behind = piece.begin;
   transfer.begun = false;
   std::vector<std::string> headers = {
       absl::StrCat("Range: bytes=", piece.begin, "-", std::max<uint64_t>(piece.end, 1) - 1)};
@@ -250,6 +252,10 @@ absl::Status Downloader::OnBytes(Transfer& transfer, const HttpAnswer& answer,
   HEARTH_RETURN_IF_ERROR(part_.Write(transfer.at, bytes));
   chunks_->Add(transfer.at, bytes.size());
   transfer.at += bytes.size();
+  if (transfer.at - transfer.behind >= kWriteBehindBytes || transfer.at == transfer.piece.end) {
+    part_.WriteBehind(transfer.behind, transfer.at - transfer.behind);
+    transfer.behind = transfer.at;
+  }
   digest_->Extend(chunks_->prefix_bytes());
   if (!whole_) retries_.Succeeded(bytes.size());  // else a further try has to begin anew
   return absl::OkStatus();

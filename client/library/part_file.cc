@@ -121,6 +121,11 @@ absl::Status PartFile::Write(uint64_t at, absl::Span<const uint8_t> bytes) {
   return absl::OkStatus();
 }
 
+void PartFile::WriteBehind(uint64_t at, uint64_t bytes) {
+  // Where a file system does not know it, Commit has more to wait for.
+  sync_file_range(fd_, static_cast<off64_t>(at), static_cast<off64_t>(bytes), SYNC_FILE_RANGE_WRITE);
+}
+
 absl::Status PartFile::Save(const Record& record) {
   if (fdatasync(fd_) != 0) return Failure();
   std::string content = nlohmann::json{

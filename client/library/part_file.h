@@ -43,6 +43,8 @@ class PartFile {
   // is missing.
   absl::Status Reserve(uint64_t bytes);
   absl::Status Write(uint64_t at, absl::Span<const uint8_t> bytes);
+  // Begins to bring what was written to the disk, so that Save and Commit wait less. May wait for a slow disk.
+  void WriteBehind(uint64_t at, uint64_t bytes);
   // Keeps what has come, over a loss of power too.
   absl::Status Save(const Record& record);
   // Moves its first `bytes` to `path`, which must not be there.

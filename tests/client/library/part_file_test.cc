@@ -48,6 +48,18 @@ class PartFileTest : public ::testing::Test {
   std::string path_ = folder_ / "m.gguf";
 };
 
+TEST_F(PartFileTest, WhatIsWrittenBehindStaysAsItIs) {
+  PartFile file = Open();
+  ASSERT_TRUE(file.Reserve(10).ok());
+  ASSERT_TRUE(file.Write(0, Bytes("0123456789")).ok());
+  file.WriteBehind(0, 4);
+  file.WriteBehind(4, 1 << 20);  // more than there is
+  ASSERT_TRUE(file.Commit(10).ok());
+  std::string text(11, ' ');
+  std::ifstream(path_).read(text.data(), 11);
+  EXPECT_EQ(text.substr(0, 10), "0123456789");
+}
+
 TEST_F(PartFileTest, GoesOnFromItsRecord) {
   SaveSome();
   const auto record = Open().ReadRecord();
