@@ -138,6 +138,13 @@ void AddPlan(const PlanView& plan, Families& to) {
   to.Gauge("hearth_plan_measured_token_seconds",
            "What tokens of single streams take, the median; 0: not yet known", labels,
            plan.measured_token_ms / 1000);
+  const Labels made_for = {{"model", plan.model}, {"objective", placement::ObjectiveText(plan.objective)}};
+  to.Gauge(
+      "hearth_plan_expected_tokens_per_second",
+      "What the plan expects of steps for its objective: of all their streams together, or read of a prompt",
+      made_for, plan.expected_tokens_per_second);
+  to.Gauge("hearth_plan_measured_tokens_per_second", "What such steps give, the median; 0: not yet known",
+           made_for, plan.measured_tokens_per_second);
   for (const DeviceShareView& share : plan.shares) AddShare(plan, share, to);
 }
 

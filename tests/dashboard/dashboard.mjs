@@ -199,6 +199,7 @@ test("a host that joins and one that is lost are seen at once, with the plans th
   await go(page, "plan");
   await page.getByRole("region", { name: "Shares of devices" }).getByText("cellar/cpu").waitFor();
   await page.getByText("One token is expected to take").waitFor();
+  await page.getByText("Made for").locator("..").getByText("latency", { exact: true }).waitFor();
   assert.ok((await page.locator("svg[role=img]").getAttribute("aria-label")).includes("cellar/cpu"));
   assert.ok((await page.locator("svg[role=img] rect").count()) >= 10);
 
@@ -271,7 +272,7 @@ test("thousands of events and a home of strange names keep the page whole", asyn
     host: name, device: names[1], weight_bytes: "1", neurons: Array(1000).fill("1"), neurons_computed: [], neurons_offered: [], bytes_touched: "0",
     round_trips: "0", wait_us: "0", head_groups: "0", output_runs: "0",
   }));
-  const plans = [{ model: names[0], epoch: "1", active: true, expected_token_ms: 1, measured_token_ms: 1, explanation: `${names[0]}/cpu\n`.repeat(99), layers: 1000, shares }];
+  const plans = [{ model: names[0], epoch: "1", active: true, expected_token_ms: 1, measured_token_ms: 1, objective: names[0], explanation: `${names[0]}/cpu\n`.repeat(99), layers: 1000, shares }];
   const state = { cluster: { hosts, links: [], transfers: [], plans }, models: { models: [] } };
   const events = Array.from({ length: 5000 }, (_, i) => ({ number: i + 1, time: 1e12, kind: names[i % 4], text: names[i % 4] }));
   const told = [["hello", { version: names[0], coordinator: true, admin: true }], ["state", state], ["events", events]];

@@ -139,6 +139,9 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
   share.wait_us = 1500000;
   share.disk = {.hits = 3, .misses = 2, .bytes_read = 4096, .wait_us = 500000, .memory_bytes = 1};
   plan.shares = {share};
+  plan.objective = placement::OfStreams(8);
+  plan.expected_tokens_per_second = 120;
+  plan.measured_tokens_per_second = 90;
   snapshot.plans = {plan};
   cluster.Set(snapshot);
   const std::string text = Text(*MakeClusterMetrics(cluster));
@@ -156,6 +159,10 @@ TEST(ClusterMetricsTest, HostsLinksAndSharesAreThoseOfTheStatus) {
   EXPECT_THAT(text, HasSubstr("hearth_link_round_trip_seconds{from=\"a\",to=\"b\"} 0.00025"));
   EXPECT_THAT(text, HasSubstr("hearth_plan_expected_token_seconds{model=\"m\"} 0.02"));
   EXPECT_THAT(text, HasSubstr("hearth_plan_measured_token_seconds{model=\"m\"} 0.03"));
+  EXPECT_THAT(
+      text, HasSubstr("hearth_plan_expected_tokens_per_second{model=\"m\",objective=\"throughput:8\"} 120"));
+  EXPECT_THAT(text,
+              HasSubstr("hearth_plan_measured_tokens_per_second{model=\"m\",objective=\"throughput:8\"} 90"));
   EXPECT_THAT(text,
               HasSubstr("hearth_share_neurons_computed_total{model=\"m\",host=\"a\",device=\"cpu\"} 3"));
   EXPECT_THAT(text, HasSubstr("hearth_share_wait_seconds_total{model=\"m\",host=\"a\",device=\"cpu\"} 1.5"));

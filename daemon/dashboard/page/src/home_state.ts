@@ -61,6 +61,9 @@ export interface Plan {
   active: boolean;
   expected_token_ms: number;
   measured_token_ms: number;
+  objective: string; // what it is to make fast, and what that gives
+  expected_tokens_per_second: number;
+  measured_tokens_per_second: number;
   explanation: string;
   layers: number;
   shares: Share[];
@@ -100,6 +103,7 @@ const NUMBERS = new Set([
   "groups_from_cache", "bytes_done", "bytes_total", "weight_bytes", "bytes_touched", "round_trips", "wait_us", "head_groups",
   "output_runs", "epoch", "context_length", "vocabulary_size", "plan_epoch", "read_bytes_per_second",
   "operations_per_second", "round_trip_us", "bytes_per_second", "expected_token_ms", "measured_token_ms",
+  "expected_tokens_per_second", "measured_tokens_per_second",
 ]);
 const LISTS_OF_NUMBERS = new Set(["neurons", "neurons_computed", "neurons_offered"]);
 

@@ -132,6 +132,22 @@ function Reasons({ plan, home }: { plan: Plan; home: Home }) {
   );
 }
 
+// What the plan is to make fast; where that is more than one stream, what it gives.
+function MadeFor({ plan }: { plan: Plan }) {
+  const rate = (tokens: number) => (tokens > 0 ? `${tokens.toFixed(tokens < 10 ? 1 : 0)} tok/s` : "–");
+  return (
+    <>
+      <div><span>Made for</span><strong>{printable(plan.objective ?? "", 40)}</strong></div>
+      {plan.objective !== "latency" && (
+        <div>
+          <span>Which gives, of expected</span>
+          <strong>{`${rate(plan.measured_tokens_per_second)} of ${rate(plan.expected_tokens_per_second)}`}</strong>
+        </div>
+      )}
+    </>
+  );
+}
+
 export function PlanPage({ home }: { home: Home }) {
   const [chosen, choose] = useState("");
   const plans = home.cluster.plans;
@@ -152,6 +168,7 @@ export function PlanPage({ home }: { home: Home }) {
           <div><span>Expected per token</span><strong>{milliseconds(plan.expected_token_ms)}</strong></div>
           <div><span>Measured</span><strong>{milliseconds(plan.measured_token_ms)}</strong></div>
           <div><span>Layers</span><strong>{plan.layers}</strong></div>
+          <MadeFor plan={plan} />
         </div>
         <Picture plan={plan} />
         <Shares plan={plan} />
