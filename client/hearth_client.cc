@@ -158,6 +158,10 @@ absl::StatusOr<v1::PlanStatus> Client::GetPlan(const std::string& model) {
   return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Plan, request);
 }
 
+absl::StatusOr<v1::ExpectedPlan> Client::Expect(const v1::ModelFigures& figures) {
+  return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Expect, figures);
+}
+
 absl::Status Client::Pause(const v1::PauseRequest& request) {
   return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Pause, request).status();
 }

@@ -84,6 +84,7 @@ class Client {
   absl::Status WatchCluster(const std::function<bool(const v1::ClusterStatus&)>& on_update,
                             absl::Duration timeout = absl::InfiniteDuration());
   absl::StatusOr<v1::PlanStatus> GetPlan(const std::string& model);
+  absl::StatusOr<v1::ExpectedPlan> Expect(const v1::ModelFigures& figures);
 
   // The calls of the same names in cluster.proto.
   absl::Status Pause(const v1::PauseRequest& request);

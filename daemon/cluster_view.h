@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "engine/disk/disk_counters.h"
+#include "engine/spec/model_figures.h"
 #include "placement/objective.h"
 
 namespace hearth {
@@ -40,6 +42,7 @@ struct HostView {
   uint64_t memory_bytes = 0;
   uint64_t memory_free_bytes = 0;
   std::string version;
+  int64_t clock_unix_ms = 0;           // what its clock says now; 0: it has not told
   uint64_t weights_fetched_bytes = 0;  // since its daemon started
   uint64_t groups_from_cache = 0;      // neuron groups whose weights its own cache held
   std::vector<DeviceView> devices;
@@ -108,6 +111,15 @@ struct ClusterSnapshot {
   std::vector<PlanView> plans;  // one per loaded model that has one
 };
 
+// hearth.v1.ExpectedPlan as a struct.
+struct ExpectedPlan {
+  double tokens_per_second = 0;
+  uint64_t weight_bytes = 0;
+  uint32_t context_length = 0;
+  std::vector<std::string> hosts = {};
+  bool others_give_way = false;
+};
+
 // Thread-safe.
 class ClusterView {
  public:
@@ -115,6 +127,11 @@ class ClusterView {
 
   // The cluster as it is now. Cheap enough to be called a few times per second; never waits for the network.
   virtual ClusterSnapshot Snapshot() const = 0;
+  // What is to be expected of a model of these figures. Takes as long as a plan. The errors of
+  // hearth.v1.Cluster.Expect; where no plans are made UNIMPLEMENTED.
+  virtual absl::StatusOr<ExpectedPlan> Expect(const ModelFigures& /*figures*/) const {
+    return absl::UnimplementedError("the coordinator makes plans");
+  }
   // Called (from any thread, quickly, without locks held) when a later Snapshot would differ in more than
   // counters and ages. An empty listener removes it; when SetListener returns the old one runs no more.
   virtual void SetListener(std::function<void()> listener) = 0;

@@ -7,8 +7,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/command/daemon_http.h"
 #include "client/command/doctor_view.h"
 #include "client/hearth_client.h"
+#include "client/library/catalogue.h"
 #include "client/library/local_models.h"
 #include "client/library/pull.h"
 
@@ -65,6 +67,17 @@ absl::Status RunUnload(Client& client, const std::string& name, bool json);
 // takes. With `make_folder` the folder is made where it is not there. With json: {"path", "files": [{"path",
 // "bytes", "sha256", "checked"}]}.
 absl::Status RunPull(const PullOptions& options, bool make_folder, bool json);
+// Prints the models of the catalogue (catalogue.h; `paths` as there) with what is to be expected of each.
+// With json: {"models": [...]}.
+absl::Status RunCatalogue(Client& client, const std::vector<std::string>& paths, bool json);
+// Makes of a name of the catalogue what is to be fetched, and says on stderr what to expect of it.
+absl::Status TakeFromCatalogue(Client& client, const std::vector<std::string>& paths, PullOptions& options);
+// Prints all that is known of a model of the catalogue. With json: as an entry of RunCatalogue.
+absl::Status ShowCatalogueModel(Client& client, const std::vector<std::string>& paths,
+                                const std::string& name, bool json);
+// Prints where a model of this machine's disk lies, also one that is not whole. With json: as an entry of
+// RunLocalModels. NOT_FOUND where there is none.
+absl::Status ShowLocalModel(const LibraryFolders& folders, const std::string& name, bool json);
 // Prints name, size and path of each model on this machine's disk. With json: {"models_directory", "models"}.
 absl::Status RunLocalModels(const LibraryFolders& folders, bool json);
 // Removes a model from the models directory. With json: what it was.
@@ -77,7 +90,7 @@ absl::Status RunDoctor(Client& client, const DoctorOptions& options, bool json);
 // Writes a report for whoever looks for a fault to the new file `path`: versions, findings, status, plans,
 // and from the HTTP port `http` metrics and events, scrubbed (scrub.h). What cannot be asked is told in it.
 // With json: {"path", "bytes"}.
-absl::Status RunReport(Client& client, const DoctorOptions& options, const std::string& http,
+absl::Status RunReport(Client& client, const DoctorOptions& options, const DaemonHttp& http,
                        const std::string& path, bool json);
 
 // Shows the cluster again each second until q or Ctrl-C; with `once`, with json, and where stdout is no

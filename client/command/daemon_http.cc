@@ -28,13 +28,29 @@ size_t Take(char* data, size_t size, size_t count, void* to) {
   return answer.complete ? 0 : bytes;
 }
 
+// Why there is no answer, for people.
+std::string ReasonOf(CURL* easy, CURLcode code) {
+  long status = 0;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  if (status == 401 || status == 403) return absl::StrCat("it wants a key that counts (HTTP ", status, ")");
+  if (status >= 400) return absl::StrCat("it answers with HTTP ", status);
+  return curl_easy_strerror(code);
+}
+
 }  // namespace
 
-absl::StatusOr<std::string> GetFromDaemon(const std::string& address, const std::string& path,
+absl::StatusOr<std::string> GetFromDaemon(const DaemonHttp& http, const std::string& path,
                                           std::string_view enough) {
+  const std::string url = absl::StrCat(http.key.empty() ? "http://" : "https://", http.address, path);
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy(curl_easy_init(), &curl_easy_cleanup);
   Answer answer{.text = "", .enough = enough};
-  curl_easy_setopt(easy.get(), CURLOPT_URL, absl::StrCat("http://", address, path).c_str());
+  const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers(
+      http.key.empty() ? nullptr
+                       : curl_slist_append(nullptr, absl::StrCat("Authorization: Bearer ", http.key).c_str()),
+      &curl_slist_free_all);
+  curl_easy_setopt(easy.get(), CURLOPT_URL, url.c_str());
+  curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, headers.get());
+  if (!http.authority.empty()) curl_easy_setopt(easy.get(), CURLOPT_CAINFO, http.authority.c_str());
   curl_easy_setopt(easy.get(), CURLOPT_PROXY, "");
   curl_easy_setopt(easy.get(), CURLOPT_TIMEOUT_MS, kMilliseconds);
   curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
@@ -44,7 +60,7 @@ absl::StatusOr<std::string> GetFromDaemon(const std::string& address, const std:
   const CURLcode code = curl_easy_perform(easy.get());
   const bool is_stream = !enough.empty() && code == CURLE_OPERATION_TIMEDOUT && !answer.text.empty();
   if (code == CURLE_OK || answer.complete || is_stream) return answer.text;
-  return absl::UnavailableError(absl::StrCat("http://", address, path, ": ", curl_easy_strerror(code)));
+  return absl::UnavailableError(absl::StrCat(url, ": ", ReasonOf(easy.get(), code)));
 }
 
 }  // namespace hearth

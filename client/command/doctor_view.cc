@@ -76,13 +76,13 @@ SystemView LookAround(Client& client, const DoctorOptions& options) {
   view.version = options.version;
   view.home.server = options.server;
   view.home.cluster = client.GetCluster();
+  view.clock = ReadClock();  // that of the moment for which hosts tell theirs
   if (view.home.cluster.ok()) {
     auto members = client.ListMembers();
     if (members.ok()) view.home.members = *std::move(members);
   }
   view.disk = LookAtDisk(options.folders.models, FileToRead(options.folders));
   view.certificates = ReadCertificates(options.key);
-  view.clock = ReadClock();
   return view;
 }
 

@@ -68,6 +68,17 @@ absl::Status RunLocalModels(const LibraryFolders& folders, bool json) {
   return Print(ModelsTable(models));
 }
 
+absl::Status ShowLocalModel(const LibraryFolders& folders, const std::string& name, bool json) {
+  for (const LocalModel& model : ListLocalModels(folders)) {
+    if (model.name != name) continue;
+    if (json) return Print(JsonLine(ModelJson(model)));
+    return Print(absl::StrCat(Printable(model.name), ": ", BytesText(model.bytes), RemarkOn(model), "\n",
+                              "file     ", Printable(model.path, kMaxPathBytes), "\n", "from     ",
+                              model.source, "\n"));
+  }
+  return absl::NotFoundError(absl::StrCat("there is no local model \"", Printable(name), "\""));
+}
+
 absl::Status RunRemoveModel(const LibraryFolders& folders, const std::string& name, bool json) {
   const absl::StatusOr<LocalModel> removed = RemoveLocalModel(folders, name);
   if (!removed.ok()) return removed.status();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <concepts>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -65,6 +67,17 @@ absl::Status ReadKey(const std::string& path, ConnectionKey& key) {
   }
   key = *std::move(read);
   return absl::OkStatus();
+}
+
+absl::Status ReadHttpKey(const std::string& path, std::string& key) {
+  const absl::StatusOr<std::string> file = ReadInputFile(path, kMaxKeyBytes);
+  if (!file.ok()) return file.status();
+  key = std::string(absl::StripAsciiWhitespace(*file));
+  const bool good = !key.empty() && std::all_of(key.begin(), key.end(),
+                                                [](unsigned char c) { return absl::ascii_isgraph(c); });
+  return good ? absl::OkStatus()
+              : absl::InvalidArgumentError(
+                    absl::StrCat(path, " has no key for HTTP: `hearth key create --api NAME` prints one"));
 }
 
 std::string ServerOf(const Common& common) {
@@ -278,12 +291,27 @@ LibraryFolders LocalFolders() {
   return FoldersOf(Variable, service ? kServiceModels : "");
 }
 
+// What comes with the programs, beside them, and what the user has.
+std::vector<std::string> CataloguePaths() {
+  std::vector<std::string> paths;
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path shared = program.parent_path().parent_path() / "share/hearth/catalogue";
+  if (std::filesystem::is_directory(shared, error)) paths.push_back(shared);
+  if (const std::string own = Variable("HEARTH_CATALOGUE"); !own.empty()) paths.push_back(own);
+  return paths;
+}
+
+// For a question beside what is asked for.
+constexpr absl::Duration kShortPatience = absl::Seconds(5);
+
 void AddLibrary(CLI::App& main, const Common& common, Command& command) {
   CLI::App& pull = *main.add_subcommand("pull", "Fetch a model into the models directory");
   auto options = std::make_shared<PullOptions>();
   pull.add_option("source", options->source,
-                  "URL of a GGUF file, or hf:USER/REPO, hf:USER/REPO:FILE.gguf or hf:USER/REPO:Q4_K_M of "
-                  "Hugging Face (HF_TOKEN: a token for it; HF_ENDPOINT: another hub)")
+                  "Name in `hearth models --catalogue`, URL of a GGUF file, or hf:USER/REPO, "
+                  "hf:USER/REPO:FILE.gguf or hf:USER/REPO:Q4_K_M of Hugging Face (HF_TOKEN: a token for it; "
+                  "HF_ENDPOINT: another hub)")
       ->required();
   pull.add_option("--to", options->folder,
                   "Folder for it; default: $HEARTH_MODELS, else ~/.local/share/hearth/models, for root where "
@@ -297,7 +325,7 @@ void AddLibrary(CLI::App& main, const Common& common, Command& command) {
         return IsSha256(digest) ? absl::OkStatus()
                                 : absl::InvalidArgumentError("a SHA-256 has 64 hexadecimal digits");
       },
-      "Digest that a URL's file must have");
+      "Digest that the file must have");
   AddWholeNumber(pull, "--connections", options->connections, "Ranges that are fetched at the same time", 1u,
                  16u);
   AddWholeNumber(pull, "--retries", options->http.retries,
@@ -311,7 +339,25 @@ void AddLibrary(CLI::App& main, const Common& common, Command& command) {
       const std::string hub = Variable("HF_ENDPOINT");
       if (!hub.empty()) options->hub = std::string(absl::StripSuffix(hub, "/"));
       options->http.token = Variable("HF_TOKEN");
+      if (IsCatalogueName(options->source)) {
+        Client client(ServerOf(common), common.key, kShortPatience);
+        const absl::Status taken = TakeFromCatalogue(client, CataloguePaths(), *options);
+        if (!taken.ok()) return taken;
+      }
       return RunPull(*options, is_default, common.json);
+    };
+  });
+
+  CLI::App& show = *main.add_subcommand(
+      "show", "A model of this machine's disk, or of the catalogue with what is to be expected of it");
+  auto shown = std::make_shared<std::string>();
+  show.add_option("name", *shown, "Model, as `hearth models --local` or `--catalogue` shows it")->required();
+  show.callback([=, &common, &command] {
+    command = [=, &common](Client&) {
+      const absl::Status local = ShowLocalModel(LocalFolders(), *shown, common.json);
+      if (!absl::IsNotFound(local)) return local;
+      Client client(ServerOf(common), common.key, kShortPatience);
+      return ShowCatalogueModel(client, CataloguePaths(), *shown, common.json);
     };
   });
 
@@ -356,18 +402,26 @@ void AddInspection(CLI::App& main, const Common& common, Command& command) {
 
   CLI::App& models = *main.add_subcommand("models", "Models that are loaded or loading");
   auto local = std::make_shared<bool>(false);
-  models.add_flag(
+  CLI::Option* const on_disk = models.add_flag(
       "--local", *local,
       "Models on this machine's disk instead: of the models directory, and of what Hugging Face's "
       "and Ollama's programs have fetched");
+  auto catalogue = std::make_shared<bool>(false);
+  models
+      .add_flag("--catalogue", *catalogue,
+                "Known-good models instead, for `hearth pull NAME`, and how fast each would be here "
+                "(HEARTH_CATALOGUE: a file or folder with further ones)")
+      ->excludes(on_disk);
   models.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
+      if (*catalogue) {
+        Client patient(ServerOf(common), common.key, kShortPatience);
+        return RunCatalogue(patient, CataloguePaths(), common.json);
+      }
       return *local ? RunLocalModels(LocalFolders(), common.json) : RunModels(client, common.json);
     };
   });
 }
-
-constexpr absl::Duration kDoctorsPatience = absl::Seconds(5);
 
 DoctorOptions DoctorOptionsOf(const Common& common) {
   return {
@@ -379,7 +433,7 @@ void AddDiagnosis(CLI::App& main, const Common& common, Command& command) {
                       "What is wrong with this machine and its daemon, what it costs, and what to do")
       ->callback([&common, &command] {
         command = [&common](Client&) {
-          Client client(ServerOf(common), common.key, kDoctorsPatience);
+          Client client(ServerOf(common), common.key, kShortPatience);
           return RunDoctor(client, DoctorOptionsOf(common), common.json);
         };
       });
@@ -389,20 +443,29 @@ void AddReport(CLI::App& main, const Common& common, Command& command) {
   CLI::App& report = *main.add_subcommand(
       "report", "Write a report for those who look for a fault, without names, keys, prompts and texts");
   auto path = std::make_shared<std::string>();
-  auto http = std::make_shared<std::string>("127.0.0.1:7780");
+  auto http = std::make_shared<DaemonHttp>(DaemonHttp{.address = "127.0.0.1:7780"});
   report.add_option("file", *path, "New file; a text to be read before it is sent")->required();
   AddParsed(
       report, "--http", "HOST:PORT",
       [=](const std::string& address) {
-        *http = address;
+        http->address = address;
         return CheckAddress(address, 1);
       },
       "HTTP port of the daemon, for its metrics and events")
-      ->default_str(*http);
+      ->default_str(http->address);
+  CLI::Option* const key = AddParsed(
+      report, "--http-key", "FILE", [=](const std::string& file) { return ReadHttpKey(file, http->key); },
+      "Key for that port, as `hearth key create --api` prints it: it is asked by HTTPS");
+  report
+      .add_option("--authority", http->authority,
+                  "The home's authority, by which its HTTPS port is known; default: the system's")
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile.description(""))
+      ->needs(key);
   report.callback([=, &common, &command] {
     command = [=, &common](Client&) {
       if (absl::Status status = CheckPath("the file", *path); !status.ok()) return status;
-      Client client(ServerOf(common), common.key, kDoctorsPatience);
+      Client client(ServerOf(common), common.key, kShortPatience);
       return RunReport(client, DoctorOptionsOf(common), *http, *path, common.json);
     };
   });

@@ -83,8 +83,8 @@ std::string NotTold(const absl::Status& status) {
 }
 
 // The chronicle's events: one line each.
-std::string EventsText(const std::string& address) {
-  const auto news = GetFromDaemon(address, "/dashboard/news", "event: sample\n");
+std::string EventsText(const DaemonHttp& http) {
+  const auto news = GetFromDaemon(http, "/dashboard/news", "event: sample\n");
   if (!news.ok()) return NotTold(news.status());
   const std::string_view mark = "event: events\ndata: ";
   const size_t begin = news->find(mark);
@@ -106,7 +106,7 @@ std::string EventsText(const std::string& address) {
 }
 
 std::string ReportText(const SystemView& view, const absl::StatusOr<v1::ListModelsResponse>& models,
-                       const std::string& http) {
+                       const DaemonHttp& http) {
   std::string report;
   AddSection(
       report, "versions",
@@ -130,7 +130,7 @@ std::string ReportText(const SystemView& view, const absl::StatusOr<v1::ListMode
 
 }  // namespace
 
-absl::Status RunReport(Client& client, const DoctorOptions& options, const std::string& http,
+absl::Status RunReport(Client& client, const DoctorOptions& options, const DaemonHttp& http,
                        const std::string& path, bool json) {
   if (absl::Status status = OutputFile::Check(path, Replace::kNever); !status.ok()) return status;
   const SystemView view = LookAround(client, options);

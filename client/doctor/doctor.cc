@@ -29,6 +29,7 @@ Findings Diagnose(const SystemView& view) {
               view.files.Exists("/etc/hearth/hearthd.toml"), findings);
   CheckHttpPort(ports, findings);
   CheckHosts(view.home, view.version, findings);
+  CheckClocks(view.home, view.clock.now, findings);
   CheckProcessor(view.files, findings);
   CheckMemory(view.files, findings);
   CheckHugePages(view.files, findings);

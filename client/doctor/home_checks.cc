@@ -20,6 +20,8 @@ namespace {
 
 constexpr absl::Duration kSoon = absl::Hours(30 * 24);
 constexpr double kSlowRoundTripUs = 3000;
+// More than a sync and this look take together.
+constexpr absl::Duration kClocksApart = absl::Seconds(5);
 
 // Of "127.0.0.1:7770"; 0 where it names another machine.
 uint32_t LocalPort(const std::string& server) {
@@ -157,6 +159,32 @@ void CheckHosts(const HomeView& home, const std::string& own_version, Findings& 
                "hosts meet several times for each token; plans use the machine less or not at all",
                "a cable in place of Wi-Fi, and the same switch for both; see who else loads the network");
   }
+}
+
+void CheckClocks(const HomeView& home, absl::Time now, Findings& findings) {
+  if (!home.cluster.ok()) return;
+  std::vector<std::string> apart;
+  size_t told = 0;
+  for (const v1::HostStatus& host : home.cluster->hosts()) {
+    if (host.clock_unix_ms() == 0 || host.state() == v1::HOST_STATE_LOST) continue;
+    ++told;
+    const absl::Duration ahead = absl::FromUnixMillis(host.clock_unix_ms()) - now;
+    if (absl::AbsDuration(ahead) <= kClocksApart) continue;
+    apart.push_back(
+        absl::StrCat(Printable(host.name()), " is ",
+                     absl::FormatDuration(absl::Floor(absl::AbsDuration(ahead), absl::Seconds(1))),
+                     ahead > absl::ZeroDuration() ? " ahead" : " behind"));
+  }
+  if (!apart.empty()) {
+    return AddWarning(
+        findings, "clocks",
+        absl::StrCat("beside this machine's, that of ", absl::StrJoin(apart, ", that of ")),
+        "certificates begin and end at other times there, so that joining can fail; pauses end at "
+        "other times, and logs do not match",
+        "on the machine whose clock is wrong: sudo timedatectl set-ntp true (package "
+        "systemd-timesyncd)");
+  }
+  if (told > 0) AddGood(findings, "clocks", "those of all hosts agree within seconds");
 }
 
 void CheckCertificates(const std::vector<CertificateFile>& files, const HomeView& home, absl::Time now,

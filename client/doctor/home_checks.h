@@ -26,6 +26,8 @@ void CheckDaemon(const HomeView& home, const std::vector<ListeningPort>& ports, 
                  bool installed, Findings& findings);
 // Versions, lost hosts and slow links, where a daemon answers.
 void CheckHosts(const HomeView& home, const std::string& own_version, Findings& findings);
+// Whether the hosts' clocks agree with this machine's, which says `now`.
+void CheckClocks(const HomeView& home, absl::Time now, Findings& findings);
 
 // A certificate that lies on this machine, PEM.
 struct CertificateFile {

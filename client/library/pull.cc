@@ -87,11 +87,28 @@ absl::StatusOr<std::vector<HubFile>> ListHub(const PullOptions& options, const H
   return files;
 }
 
+// What the hub has is to have this digest.
+absl::Status Demand(const std::string& sha256, std::vector<DownloadRequest>& requests) {
+  if (requests.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has ", requests.size(), " parts, and --sha256 would be of one; leave it out"));
+  }
+  DownloadRequest& request = requests.front();
+  const std::string wanted = absl::AsciiStrToLower(sha256);
+  if (!request.sha256.empty() && absl::AsciiStrToLower(request.sha256) != wanted) {
+    return absl::DataLossError(absl::StrCat("the hub's file has the digest (SHA-256) ", request.sha256,
+                                            ", but should have ", wanted,
+                                            "; somebody has changed it, or the digest is of another one"));
+  }
+  request.sha256 = wanted;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<DownloadRequest>> RequestsForHub(const PullOptions& options,
                                                             const std::atomic<bool>& stop) {
   HEARTH_ASSIGN_OR_RETURN(const HubName name, ParseHubName(std::string_view(options.source).substr(3)));
-  if (!options.sha256.empty() || !options.name.empty()) {
-    return absl::InvalidArgumentError("--sha256 and --name are for URLs; the hub itself tells both");
+  if (!options.name.empty()) {
+    return absl::InvalidArgumentError("--name is for URLs; the hub itself tells it");
   }
   HEARTH_RETURN_IF_ERROR(CheckUrl("HF_ENDPOINT", options.hub));
   HEARTH_RETURN_IF_ERROR(CheckToken(options.http.token));
@@ -107,6 +124,7 @@ absl::StatusOr<std::vector<DownloadRequest>> RequestsForHub(const PullOptions& o
     request.sha256 = file.sha256;
     requests.push_back(std::move(request));
   }
+  if (!options.sha256.empty()) HEARTH_RETURN_IF_ERROR(Demand(options.sha256, requests));
   return requests;
 }
 

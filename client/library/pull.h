@@ -18,7 +18,7 @@ struct PullOptions {
   std::string source;  // URL, or hf:USER/REPO[:FILE]
   std::string folder;  // which is there
   std::string name;    // of the file; empty: the URL's
-  std::string sha256;  // of a URL's file, in hexadecimal; empty: not known
+  std::string sha256;  // that its only file must have, in hexadecimal; empty: what the hub tells, if it does
   uint32_t connections = 4;
   std::string hub = "https://huggingface.co";
   HttpOptions http;  // its token is for the hub

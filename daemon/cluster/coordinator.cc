@@ -59,6 +59,8 @@ HostView ShowHost(const Roster::Host& host) {
   view.last_sync_ms = host.silent_ms;
   view.losses = host.losses;
   view.version = host.report.version;
+  if (host.report.clock_unix_ms > 0)
+    view.clock_unix_ms = host.report.clock_unix_ms + static_cast<int64_t>(host.silent_ms);
   view.weights_fetched_bytes = host.report.store.fetched_bytes;
   view.groups_from_cache = host.report.store.cached_bundles;
   ShowCapacity(CountedCapacity(host), view);
@@ -391,6 +393,7 @@ HostView Coordinator::OwnHost() const {
   view.state = HostState::kAlive;
   view.coordinator = true;
   view.version = options_.version;
+  view.clock_unix_ms = absl::ToUnixMillis(absl::Now());
   HostCapacity capacity = capacity_;
   UpdateFreeBytes(options_.state_dir, capacity);
   const ReservedBytes used = context_->memory->UseOfOthers("");  // of all: none has no name

@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "daemon/cluster/cluster_model.h"
+#include "daemon/cluster/expected_plan.h"
 #include "daemon/cluster_view.h"
 #include "daemon/host_pauses.h"
 #include "daemon/membership/host_identity.h"
@@ -57,6 +58,9 @@ class Coordinator : public ModelHost, public HostPauses {
    public:
     explicit View(Coordinator& coordinator) : coordinator_(coordinator) {}
     ClusterSnapshot Snapshot() const override { return coordinator_.Snapshot(); }
+    absl::StatusOr<ExpectedPlan> Expect(const ModelFigures& figures) const override {
+      return ExpectPlan(figures, *coordinator_.context_);
+    }
     void SetListener(std::function<void()> listener) override {
       coordinator_.cluster_listener_.Set(std::move(listener));
     }

@@ -25,6 +25,7 @@ constexpr int kMaxShards = 64;
 constexpr size_t kMaxDigestBytes = 128;
 // A bundle is held in memory whole.
 constexpr uint64_t kMaxBundleBytes = uint64_t{1} << 36;
+constexpr int64_t kLastClock = int64_t{1} << 48;  // milliseconds
 
 absl::Status Invalid(const auto&... parts) { return absl::InvalidArgumentError(absl::StrCat(parts...)); }
 
@@ -296,6 +297,7 @@ v1::WorkerState ToProto(const WorkerReport& report) {
   proto.set_machine(report.identity.machine);
   proto.set_home(report.identity.home);
   proto.set_problem(report.problem);
+  proto.set_clock_unix_ms(report.clock_unix_ms);
   return proto;
 }
 
@@ -318,6 +320,8 @@ absl::StatusOr<WorkerReport> FromProto(const v1::WorkerState& proto) {
   }
   report.identity = {proto.host_id(), proto.machine(), proto.home()};
   report.problem = Printable(proto.problem());
+  if (proto.clock_unix_ms() > 0 && proto.clock_unix_ms() <= kLastClock)
+    report.clock_unix_ms = proto.clock_unix_ms();
   report.store = {proto.store().fetched_bytes(), proto.store().fetched_bundles(),
                   proto.store().cached_bundles(), proto.store().discarded_bundles()};
   return report;

@@ -229,6 +229,7 @@ WorkerReport Worker::MakeReport() const {
   if (report.revision != 0) report.shards = loader_.Statuses();
   report.store = loader_.counters();
   report.identity = identity_;
+  report.clock_unix_ms = absl::ToUnixMillis(absl::Now());
   report.problem = yielding_.reason().empty() ? loader_.problem() : yielding_.reason();
   return report;
 }
@@ -262,6 +263,7 @@ ClusterSnapshot Worker::Snapshot() const {
   view.name = options_.name;
   view.address = server_->address();
   view.version = options_.version;
+  view.clock_unix_ms = absl::ToUnixMillis(absl::Now());
   ShowCapacity(CurrentCapacity(), view);
   MutexLock lock(&mutex_);
   view.state = connected_ ? HostState::kAlive : HostState::kJoining;

@@ -25,6 +25,7 @@ struct WorkerReport {
   BundleStoreCounters store;
   HostIdentity identity;
   std::string problem;
+  int64_t clock_unix_ms = 0;
 };
 
 // hearth.v1.DesiredState as a struct.

@@ -76,6 +76,7 @@ v1::HostStatus ToProto(const HostView& host) {
   result.set_memory_bytes(host.memory_bytes);
   result.set_memory_free_bytes(host.memory_free_bytes);
   result.set_version(host.version);
+  result.set_clock_unix_ms(host.clock_unix_ms);
   result.set_weights_fetched_bytes(host.weights_fetched_bytes);
   result.set_groups_from_cache(host.groups_from_cache);
   for (const DeviceView& device : host.devices) *result.add_devices() = ToProto(device);
@@ -186,6 +187,16 @@ v1::ClusterStatus ToProto(const ClusterSnapshot& cluster) {
   return result;
 }
 
+v1::ExpectedPlan ToProto(const ExpectedPlan& plan) {
+  v1::ExpectedPlan result;
+  result.set_tokens_per_second(plan.tokens_per_second);
+  result.set_weight_bytes(plan.weight_bytes);
+  result.set_context_length(plan.context_length);
+  result.mutable_hosts()->Assign(plan.hosts.begin(), plan.hosts.end());
+  result.set_others_give_way(plan.others_give_way);
+  return result;
+}
+
 v1::Delta ToProto(GenerationDelta delta) {
   v1::Delta result;
   result.set_offset(delta.offset);
@@ -231,6 +242,25 @@ std::optional<Pooling> FromProto(v1::Pooling pooling) {
     if (ToProto(known) == pooling) return known;
   }
   return std::nullopt;
+}
+
+ModelFigures FromProto(const v1::ModelFigures& figures) {
+  return {.architecture = figures.architecture(),
+          .weights = figures.weights(),
+          .layers = figures.layers(),
+          .embedding = figures.embedding(),
+          .feed_forward = figures.feed_forward(),
+          .heads = figures.heads(),
+          .kv_heads = figures.kv_heads(),
+          .head_size = figures.head_size(),
+          .vocabulary = figures.vocabulary(),
+          .context = figures.context(),
+          .window = figures.window(),
+          .experts = figures.experts(),
+          .experts_used = figures.experts_used(),
+          .own_output = figures.own_output(),
+          .attention_bias = figures.attention_bias(),
+          .relu = figures.relu()};
 }
 
 }  // namespace hearth

@@ -23,11 +23,13 @@ namespace hearth {
 v1::ModelStatus ToProto(const ModelInfo& model);
 v1::PlanStatus ToProto(const PlanView& plan);
 v1::ClusterStatus ToProto(const ClusterSnapshot& cluster);
+v1::ExpectedPlan ToProto(const ExpectedPlan& plan);
 v1::Delta ToProto(GenerationDelta delta);
 v1::Finished ToProto(const GenerationSummary& summary);
 v1::Pooling ToProto(Pooling pooling);
 // A message of the API as the engine has it; nothing for one that is not known.
 std::optional<Pooling> FromProto(v1::Pooling pooling);
+ModelFigures FromProto(const v1::ModelFigures& figures);
 
 }  // namespace hearth
 

@@ -1,5 +1,6 @@
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "daemon/serving/reactors.h"
 #include "daemon/serving/services.h"
 #include "engine/base/status_macros.h"
+#include "engine/base/task_queue.h"
 #include "proto/hearth/v1/cluster.grpc.pb.h"
 
 namespace hearth {
@@ -36,6 +38,7 @@ absl::StatusOr<PlanView> FindPlan(ClusterSnapshot cluster, const std::string& mo
                                           " there are plans of: ", absl::StrJoin(names, ", ")));
 }
 
+constexpr int kMostExpecting = 16;
 constexpr uint32_t kLongestPauseSeconds = 366 * 24 * 3600;
 
 absl::Status NobodyPauses() { return absl::UnimplementedError("hosts cannot be paused here"); }
@@ -79,6 +82,24 @@ class ClusterService final : public v1::Cluster::CallbackService {
     });
   }
 
+  grpc::ServerUnaryReactor* Expect(grpc::CallbackServerContext* context, const v1::ModelFigures* request,
+                                   v1::ExpectedPlan* response) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    if (expecting_.fetch_add(1) >= kMostExpecting) {
+      --expecting_;
+      reactor->Finish(ToGrpcStatus(absl::UnavailableError("too many ask for plans; try again in a moment")));
+      return reactor;
+    }
+    // Request and response are there until it is finished.
+    expectations_.Add([this, reactor, request, response] {
+      const absl::StatusOr<ExpectedPlan> plan = cluster_.Expect(FromProto(*request));
+      --expecting_;
+      if (plan.ok()) *response = ToProto(*plan);
+      reactor->Finish(ToGrpcStatus(plan.status()));
+    });
+    return reactor;
+  }
+
   // Writes a small file.
   grpc::ServerUnaryReactor* Pause(grpc::CallbackServerContext* context, const v1::PauseRequest* request,
                                   v1::PauseResponse*) override {
@@ -108,6 +129,8 @@ class ClusterService final : public v1::Cluster::CallbackService {
   const ClusterView& cluster_;
   HostPauses* pauses_;
   ChangeNotifier& notifier_;
+  std::atomic<int> expecting_ = 0;  // calls in `expectations_`
+  TaskQueue expectations_{1};       // plans take long
 };
 
 }  // namespace

@@ -8,6 +8,9 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/proto/hearth DESTINATION ${CMAKE_INSTALL_D
 install(FILES ${CMAKE_SOURCE_DIR}/proto/connection_key.h ${CMAKE_SOURCE_DIR}/proto/connection_key.cc
         DESTINATION ${CMAKE_INSTALL_DATADIR}/hearth/proto)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/manual DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/hearth)
+# Beside the programs, as they look for it; also where they were built.
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/catalogue DESTINATION ${CMAKE_INSTALL_DATADIR}/hearth)
+configure_file(${CMAKE_SOURCE_DIR}/deploy/catalogue/hearth.json ${CMAKE_BINARY_DIR}/share/hearth/catalogue/hearth.json COPYONLY)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/monitoring DESTINATION ${CMAKE_INSTALL_DATADIR}/hearth)
 install(FILES ${CMAKE_SOURCE_DIR}/deploy/package/hearth.sysusers DESTINATION lib/sysusers.d RENAME hearth.conf)
 

@@ -30,6 +30,7 @@ FILES = {
     "hearth": [
         ("/var/lib/hearth/models", "Models that root has fetched, where the service is installed."),
         ("~/.local/share/hearth/models", "Models that a user has fetched."),
+        ("/usr/share/hearth/catalogue", "The catalogue: of all *.json there the models are known by name."),
     ],
 }
 SEE_ALSO = {

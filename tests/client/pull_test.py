@@ -553,6 +553,90 @@ class PullTest(unittest.TestCase):
         self.assertEqual(self.server.requests[0][1].get("Authorization"), None)
         self.assert_refused(self.pull("hf:u/r", HF_TOKEN="a\r\nX: y"), "HF_TOKEN", left=["m.gguf", "n.gguf"])
 
+    # --- The catalogue ---
+
+    FIGURES = {"architecture": "llama", "weights": "Q8_0", "layers": 2, "embedding": 64, "feed_forward": 128, "heads": 2, "kv_heads": 2,
+               "vocabulary": 256, "context": 512}
+
+    def catalogue(self, **models):
+        """A catalogue of one's own: by name, what entries have besides."""
+        entries = [{"name": name, "about": "of the test", "source": "hf:u/r:Q8_0", "figures": self.FIGURES, **more} for name, more in models.items()]
+        path = pathlib.Path(self.temporary.name) / "own.json"
+        path.write_text(json.dumps({"models": entries}))
+        self.environment["HEARTH_CATALOGUE"] = str(path)
+        return path
+
+    def pull_known(self, name, server="127.0.0.1:1"):
+        """What it says of the model beforehand, and the rest."""
+        run = self.pull(name, "--server", server)
+        outlook, run.stderr = run.stderr.split("\n", 1)
+        return outlook, run
+
+    def test_name_of_the_catalogue_is_fetched_from_where_it_says(self):
+        self.hub({"m-Q8_0.gguf": SMALL})
+        self.catalogue(good={"sha256": sha256(SMALL), "computed_bytes": 100_000})
+        outlook, run = self.pull_known("good")
+        self.assert_fetched(run, SMALL, "m-Q8_0.gguf")
+        self.assertRegex(outlook, r"^good, 97\.7 KiB: not known whether it fits: no hearthd answers at 127\.0\.0\.1:1")
+
+    def test_file_with_another_digest_than_the_catalogues_is_refused_before_it_comes(self):
+        self.hub({"m-Q8_0.gguf": SMALL})
+        self.catalogue(bad={"sha256": sha256(LARGE)})
+        self.assert_refused(self.pull_known("bad")[1], "the hub's file has the digest")
+        self.assertEqual([path for path, _ in self.server.requests if path.startswith("/u/")], [])
+
+    def test_catalogues_digest_is_checked_where_the_hub_tells_none(self):
+        files = json.dumps([{"type": "file", "path": "m-Q8_0.gguf", "size": len(SMALL)}]).encode()
+        self.hub({"m-Q8_0.gguf": SMALL}, lists=files)
+        self.catalogue(bad={"sha256": sha256(LARGE)}, good={"sha256": sha256(SMALL).upper()})
+        self.assert_refused(self.pull_known("bad")[1], "its digest (SHA-256) is " + sha256(SMALL))
+        self.assert_fetched(self.pull_known("good")[1], SMALL, "m-Q8_0.gguf")
+
+    def test_catalogue_that_is_none_is_named(self):
+        path = self.catalogue(good={"sha256": "12"})
+        self.assert_refused(self.pull("good"), f"the catalogue {path}: model \"good\": sha256 has other than")
+        self.catalogue(good={"figures": {"layers": "many"}})
+        self.assert_refused(self.pull("good"), "the catalogue's figures of good: ")
+        self.environment["HEARTH_CATALOGUE"] = self.temporary.name + "/none.json"
+        self.assert_refused(self.pull("good"), "none.json")
+
+    def test_name_that_the_catalogue_lacks_is_told(self):
+        self.assert_refused(self.pull("abacus-7b"), 'the catalogue has no model called "abacus-7b"', "hearth models --catalogue")
+
+    def test_catalogue_is_listed_and_shown_without_a_daemon(self):
+        self.catalogue(mine={"computed_bytes": 2048})
+        run = self.run_hearth("models", "--catalogue", "--server", "127.0.0.1:1")
+        self.assertEqual((run.returncode, run.stderr.count("no hearthd answers")), (0, 1), run.stderr)
+        self.assertRegex(run.stdout, r"(?m)^llama-3\.1-8b +4\.6 GiB  Llama 3\.1 8B Instruct, Meta$")
+        self.assertRegex(run.stdout, r"(?m)^mine +2\.0 KiB  of the test$")
+        run = self.run_hearth("show", "mine", "--server", "127.0.0.1:1")
+        self.assertIn("source   hf:u/r:Q8_0\nweights  2.0 KiB, computed from its figures\ndigest   as the hub tells it\nhere     not known", run.stdout)
+        self.pull(self.good(SMALL))
+        self.assertIn(f"m: 97.7 KiB\nfile     {self.folder}/m.gguf\nfrom     models\n", self.run_hearth("show", "m").stdout)
+        self.assert_refused(self.run_hearth("show", "nothing"), "no model called", left=["m.gguf"])
+
+    def test_daemon_says_how_fast_models_of_the_catalogue_would_be(self):
+        huge = {**self.FIGURES, "layers": 400, "embedding": 16384, "feed_forward": 65536, "heads": 128, "kv_heads": 128}
+        self.hub({"m-Q8_0.gguf": SMALL})
+        self.catalogue(tiny={}, huge={"figures": huge}, odd={"figures": {**self.FIGURES, "architecture": "abacus"}})
+        with subprocess.Popen([ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--http", "off", "--state-dir", self.temporary.name + "/state",
+                               "--log-level", "off"], stdout=subprocess.PIPE, text=True, env=self.environment) as daemon:
+            server = daemon.stdout.readline().split()[-1]
+            listed = self.run_hearth("--server", server, "--json", "models", "--catalogue")
+            outlook, pulled = self.pull_known("tiny", server)
+            shown = self.run_hearth("--server", server, "show", "huge")
+            daemon.terminate()
+        models = {model["name"]: model for model in json.loads(listed.stdout)["models"]}
+        self.assertGreater(models["tiny"]["expected"]["tokens_per_second"], 10)
+        self.assertEqual(models["tiny"]["expected"]["context_length"], 512)
+        self.assertIn("missing", models["huge"])
+        self.assertIn('"abacus" is not known', models["odd"]["unknown"])
+        for name, model in models.items():  # those that come with the programs are all understood
+            self.assertTrue(name == "odd" or "expected" in model or "missing" in model, (name, model))
+        self.assertRegex(outlook, r"^tiny, \?: fits your home at \d+ tok/s, expected$")
+        self.assert_fetched(pulled, SMALL, "m-Q8_0.gguf")
+        self.assertIn("here     does not fit: ", shown.stdout)
+
     # --- What is there ---
 
     def test_models_are_listed_and_removed(self):

@@ -97,6 +97,36 @@ class ReportTest(unittest.TestCase):
         self.assertIn("no hearthd listens at 127.0.0.1:1", report)
         self.assertEqual(report.count("not told: "), 3)
 
+    def test_report_of_a_port_that_wants_a_key_is_asked_for_by_https(self):
+        state = self.folder / "https"
+        with subprocess.Popen([ARGUMENTS.hearthd, "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0", "--lan", "127.0.0.1:0", "--state-dir", state,
+                               "--log-level", "error"], stdout=subprocess.PIPE, text=True, env=self.environment) as daemon:
+            server = daemon.stdout.readline().split()[-1]
+            http = "localhost:" + daemon.stdout.readline().split()[-1].split("/")[2].split(":")[-1]
+            key, authority, bad = (self.folder / name for name in ("http.key", "home.pem", "bad.key"))
+            key.write_text(self.hearth("--server", server, "key", "create", "--api", "me", "--authority", str(authority)).stdout)
+            bad.write_text("hearth-" + "a" * 32)
+            words = lambda name, *more: ["--server", server, "report", str(self.folder / name), "--http", http, *more]
+            self.hearth(*words("with.txt", "--http-key", str(key), "--authority", str(authority)))
+            self.hearth(*words("wrong.txt", "--http-key", str(bad), "--authority", str(authority)))
+            self.hearth(*words("stranger.txt", "--http-key", str(key)))
+            daemon.terminate()
+        reports = {name: (self.folder / f"{name}.txt").read_text(encoding="utf-8") for name in ("with", "wrong", "stranger")}
+        self.assertIn("hearth_host_alive{", reports["with"])
+        self.assertNotIn("not told", reports["with"])
+        self.assertNotIn(key.read_text().strip()[8:30], reports["with"])
+        self.assertIn("it wants a key that counts (HTTP 401)", reports["wrong"])
+        self.assertRegex(reports["stranger"], r"not told: .*(certificate|SSL)")
+
+    def test_report_refuses_files_that_have_no_key(self):
+        empty = self.folder / "empty.key"
+        empty.write_text(" \n")
+        for words, said in ((("--http-key", str(empty)), "has no key for HTTP"), (("--authority", str(empty)), "--authority"),
+                            (("--http-key", str(self.folder / "none.key")), "none.key")):
+            run = self.hearth("report", str(self.folder / "never.txt"), *words, code=2)
+            self.assertIn(said, run.stderr)
+        self.assertFalse((self.folder / "never.txt").exists())
+
     # --- The doctor ---
 
     def test_doctor_of_a_daemon_that_answers_finds_nothing_wrong(self):

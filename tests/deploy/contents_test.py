@@ -34,6 +34,7 @@ usr/share/doc/hearth/copyright
 usr/share/fish/vendor_completions.d/hearth-model.fish
 usr/share/fish/vendor_completions.d/hearth.fish
 usr/share/fish/vendor_completions.d/hearthd.fish
+usr/share/hearth/catalogue/hearth.json
 usr/share/hearth/proto/connection_key.cc
 usr/share/hearth/proto/connection_key.h
 usr/share/man/man1/hearth-model.1.gz

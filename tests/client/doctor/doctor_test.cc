@@ -117,6 +117,7 @@ class DoctorTest : public testing::Test {
     host.set_name(name);
     host.set_version("1.0");
     host.set_state(v1::HOST_STATE_ALIVE);
+    host.set_clock_unix_ms(absl::ToUnixMillis(kNow) + 900);
     return host;
   }
   void EndDaemon() {
@@ -157,8 +158,9 @@ class DoctorTest : public testing::Test {
 TEST_F(DoctorTest, MachineThatIsWellGetsShortLinesAlone) {
   EXPECT_THAT(Complaints(), IsEmpty());
   const std::string text = FindingsText(Diagnose(view_));
-  for (const char* subject : {"daemon", "versions", "processor", "memory", "huge pages", "limits", "graphics",
-                              "disk", "disk speed", "network", "firewall", "clock", "certificates"})
+  for (const char* subject :
+       {"daemon", "versions", "clocks", "processor", "memory", "huge pages", "limits", "graphics", "disk",
+        "disk speed", "network", "firewall", "clock", "certificates"})
     EXPECT_THAT(text, HasSubstr(absl::StrCat("ok       ", subject, ": ")));
   EXPECT_THAT(text, HasSubstr("processor: AVX-512 with 8-bit products kernels run\n"));
 }
@@ -219,6 +221,24 @@ TEST_F(DoctorTest, OtherVersionsAndLostHostsAreNamed) {
   EXPECT_THAT(Complaints(),
               ElementsAre(Finds(Severity::kWarning, "versions", "this program has 1.0, cellar has 0.9"),
                           Finds(Severity::kWrong, "hosts", "lost: den")));
+}
+
+TEST_F(DoctorTest, ClocksThatDifferAreNamedWithWhatTheyBreak) {
+  AddHost("cellar").set_clock_unix_ms(absl::ToUnixMillis(kNow + absl::Seconds(90)));
+  AddHost("den").set_clock_unix_ms(absl::ToUnixMillis(kNow - absl::Hours(2)));
+  v1::HostStatus& lost = AddHost("hut");
+  lost.set_clock_unix_ms(1);
+  lost.set_state(v1::HOST_STATE_LOST);
+  EXPECT_THAT(Complaints(), Contains(AllOf(Finds(Severity::kWarning, "clocks",
+                                                 "that of cellar is 1m30s ahead, that of den is 2h behind"),
+                                           Remedies("timedatectl set-ntp true"))));
+  EXPECT_THAT(Complaints(), Not(Contains(Finds(Severity::kWarning, "clocks", "hut"))));
+}
+
+TEST_F(DoctorTest, HostThatDoesNotTellItsClockIsNoReasonToComplain) {
+  view_.home.cluster->mutable_hosts(0)->set_clock_unix_ms(0);
+  EXPECT_THAT(Complaints(), IsEmpty());
+  EXPECT_THAT(Diagnose(view_), Not(Contains(testing::Field(&Finding::subject, "clocks"))));
 }
 
 TEST_F(DoctorTest, SlowLinkIsNamed) {
@@ -364,6 +384,7 @@ TEST_F(DoctorTest, FirewallsThatCloseTheHomesPortsAreWarnings) {
 
 TEST_F(DoctorTest, ClockBeforeTheProgramWasMadeIsWrong) {
   view_.clock.now = absl::FromUnixSeconds(86400);
+  view_.home.cluster->mutable_hosts(0)->set_clock_unix_ms(0);
   ExpectOne(Severity::kWrong, "clock", "1970-01-02 00:00 UTC, before this program", "timedatectl");
 }
 

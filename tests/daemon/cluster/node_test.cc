@@ -223,6 +223,56 @@ TEST_F(NodeTest, TwoHostsGenerateWhatOneDoes) {
   }));
 }
 
+// What 24 layers of this width take in Q8_0: 0.31 GB.
+ModelFigures FiguresOf(uint32_t layers) {
+  return {.architecture = "llama",
+          .weights = "Q8_0",
+          .layers = layers,
+          .embedding = 1024,
+          .feed_forward = 2816,
+          .heads = 16,
+          .kv_heads = 16,
+          .vocabulary = 8000,
+          .context = 2048};
+}
+
+TEST_F(NodeTest, ModelThatIsNotHereIsExpectedByItsFigures) {
+  const auto coordinator = StartCoordinator();
+  coordinator->AwaitModel();
+  const auto plan = coordinator->node().cluster_view().Expect(FiguresOf(24));
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->context_length, 2048u);
+  EXPECT_EQ(plan->hosts, std::vector<std::string>{"a"});
+  EXPECT_NEAR(static_cast<double>(plan->weight_bytes), 0.335e9, 0.01e9);
+  // At 1e10 bytes/s: what it reads for a token, and a cache of 512 positions.
+  EXPECT_GT(plan->tokens_per_second, 15);
+  EXPECT_LT(plan->tokens_per_second, 31);
+  EXPECT_FALSE(plan->others_give_way);
+  EXPECT_EQ(coordinator->node().model_host()->List().size(), 1u) << "nothing was loaded";
+}
+
+TEST_F(NodeTest, ModelThatDoesNotFitIsExpectedWithWhatIsMissing) {
+  const auto coordinator = StartCoordinator();
+  const auto plan = coordinator->node().cluster_view().Expect(FiguresOf(100));
+  EXPECT_TRUE(absl::IsResourceExhausted(plan.status())) << plan.status();
+  EXPECT_THAT(std::string(plan.status().message()), HasSubstr("missing"));
+  ModelFigures figures = FiguresOf(24);
+  figures.architecture = "deepseek2";
+  EXPECT_THAT(std::string(coordinator->node().cluster_view().Expect(figures).status().message()),
+              HasSubstr("these figures of deepseek2 tell of no model"));
+}
+
+TEST_F(NodeTest, HostsTellTheirClocks) {
+  const auto coordinator = StartCoordinator();
+  const auto worker = StartWorker(*coordinator);
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  const ClusterSnapshot snapshot = coordinator->node().cluster_view().Snapshot();
+  ASSERT_EQ(snapshot.hosts.size(), 2u);
+  for (const HostView& host : snapshot.hosts)
+    EXPECT_LT(absl::AbsDuration(absl::FromUnixMillis(host.clock_unix_ms) - absl::Now()), absl::Seconds(5))
+        << host.name;
+}
+
 TEST_F(NodeTest, WhatFiresShowsBesideTheProfile) {
   const auto coordinator = StartCoordinator();
   ASSERT_TRUE(Generate(*coordinator->AwaitModel(), 40).ok());

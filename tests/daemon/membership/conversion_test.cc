@@ -109,6 +109,7 @@ WorkerReport GoodReport() {
   report.store = {1, 2, 3, 4};
   report.identity = {"0123", "boot-1", "boot-1:2:3"};
   report.problem = "the disk is full";
+  report.clock_unix_ms = 1'800'000'000'000;
   return report;
 }
 
@@ -158,6 +159,16 @@ TEST(ReportConversion, FiguresThatCannotBeAreRefused) {
   EXPECT_TRUE(refused([&](v1::WorkerState& s) { firing(s)->set_rows(0); }));
   EXPECT_TRUE(refused([&](v1::WorkerState& s) { firing(s)->add_groups(4); }));
   EXPECT_TRUE(refused([&](v1::WorkerState& s) { firing(s)->set_shares(0, 100001); }));
+}
+
+TEST(ReportConversion, ClocksThatCannotBeCountAsNotTold) {
+  for (const int64_t clock :
+       {std::numeric_limits<int64_t>::min(), int64_t{-1}, std::numeric_limits<int64_t>::max()}) {
+    v1::WorkerState proto = ToProto(GoodReport());
+    EXPECT_EQ(FromProto(proto)->clock_unix_ms, 1'800'000'000'000);
+    proto.set_clock_unix_ms(clock);
+    EXPECT_EQ(FromProto(proto)->clock_unix_ms, 0) << clock;
+  }
 }
 
 TEST(ReportConversion, NamesThatCannotBeShownAreRefusedAndDetailsMadePrintable) {

@@ -296,6 +296,15 @@ class FakeCluster final : public ClusterView {
     std::lock_guard lock(mutex_);
     return snapshot_;
   }
+  // As many tokens per second as layers; ten are too many.
+  absl::StatusOr<ExpectedPlan> Expect(const ModelFigures& figures) const override {
+    if (figures.layers >= 10) return absl::ResourceExhaustedError("3 GiB are missing");
+    return ExpectedPlan{.tokens_per_second = static_cast<double>(figures.layers),
+                        .weight_bytes = figures.vocabulary,
+                        .context_length = figures.context,
+                        .hosts = {figures.architecture, figures.weights},
+                        .others_give_way = figures.relu};
+  }
   void SetListener(std::function<void()> listener) override {
     std::lock_guard lock(listener_mutex_);
     listener_ = std::move(listener);

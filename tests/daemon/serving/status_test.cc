@@ -248,6 +248,30 @@ TEST_F(ClusterTest, WatchIsRefusedWhereVeryManyLookOnAlready) {
   for (const auto& watcher : watchers) watcher->context.TryCancel();
 }
 
+TEST_F(ClusterTest, ExpectTellsOfAModelByItsFigures) {
+  v1::ModelFigures figures;
+  figures.set_architecture("llama");
+  figures.set_weights("Q8_0");
+  figures.set_layers(7);
+  figures.set_vocabulary(1000);
+  figures.set_context(64);
+  figures.set_relu(true);
+  v1::ExpectedPlan plan;
+  ASSERT_TRUE(stub_->Expect(&context_, figures, &plan).ok());
+  EXPECT_EQ(plan.ShortDebugString(),
+            "tokens_per_second: 7 weight_bytes: 1000 context_length: 64 hosts: \"llama\" hosts: \"Q8_0\" "
+            "others_give_way: true");
+}
+
+TEST_F(ClusterTest, ExpectSaysWhatIsMissing) {
+  v1::ModelFigures figures;
+  figures.set_layers(10);
+  v1::ExpectedPlan plan;
+  const grpc::Status status = stub_->Expect(&context_, figures, &plan);
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_message(), "3 GiB are missing");
+}
+
 TEST_F(ClusterTest, PlanOfTheOnlyModelNeedsNoName) {
   served_.cluster.Set(TwoHosts());
   v1::PlanStatus plan;

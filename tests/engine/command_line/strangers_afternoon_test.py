@@ -48,6 +48,7 @@ ALSO_GOOD = {
     ("hearth", "unload"): {"model": "no-such-model"},
     ("hearth", "key create"): {"--client": "{unique}"},
     ("hearth", "rm"): {"name": "no-such-model"},
+    ("hearth", "show"): {"name": "no-such-model"},
     ("hearth", "report"): {"file": "{new}"},
     ("hearth", "key revoke"): {"name": "no-such-key"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
@@ -61,7 +62,7 @@ ALSO_GOOD = {
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client", "--from": "--text"}
 FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "key revoke"),
-                ("hearth", "rm"), ("hearth", "pull"),  # nobody serves models here
+                ("hearth", "rm"), ("hearth", "show"), ("hearth", "pull"),  # nobody serves models here
                 ("hearth-model", "render")}  # the demo model has no chat template
 # A text is read, however long it is, which takes its time.
 LONGEST = {("hearth-model", "generate", "--prompt"): 4000, ("hearth-model", "embed", "--text"): 4000}
