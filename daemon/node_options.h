@@ -10,12 +10,12 @@
 #include "daemon/capacity/device_option.h"
 #include "daemon/capacity/yielding.h"
 #include "daemon/coordinator_addresses.h"
+#include "daemon/identity/live_key.h"
 #include "engine/base/process_limits.h"
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
 #include "placement/objective.h"
-#include "proto/connection_key.h"
 
 namespace hearth {
 
@@ -26,7 +26,7 @@ struct NodeOptions {
   std::string cache_dir;      // of fetched weights; empty: "cache" in state_dir
   CoordinatorAddresses join;  // of the coordinator; empty: this host is it
   uint64_t term = 0;          // of a coordinator: above those of all before it, where they share a store
-  ConnectionKey key;          // of this host in its home; empty: connections are plain
+  LiveKey key;                // of this host in its home; empty: connections are plain
   std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of a worker's tensor channel
   std::string version;                        // of this daemon
 

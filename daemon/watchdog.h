@@ -2,11 +2,10 @@
 #define HEARTH_DAEMON_WATCHDOG_H_
 
 #include <functional>
-#include <thread>
+#include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
-#include "engine/base/mutex.h"
+#include "daemon/repeater.h"
 
 namespace hearth {
 
@@ -17,22 +16,13 @@ class Watchdog {
  public:
   // Calls `lives` at once and then every `interval`, and `alive` whenever it returns true; with a zero
   // interval never. Both run on the thread of the watchdog.
-  Watchdog(absl::Duration interval, std::function<bool()> lives, std::function<void()> alive);
-  // Waits for a check that runs.
-  ~Watchdog();
-  Watchdog(const Watchdog&) = delete;
-  Watchdog& operator=(const Watchdog&) = delete;
+  Watchdog(absl::Duration interval, std::function<bool()> lives, std::function<void()> alive)
+      : repeater_(interval, [lives = std::move(lives), alive = std::move(alive)] {
+          if (lives()) alive();
+        }) {}
 
  private:
-  void Run();
-
-  const absl::Duration interval_;
-  const std::function<bool()> lives_;
-  const std::function<void()> alive_;
-  Mutex mutex_;
-  CondVar wake_;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_;  // last: it uses the others
+  Repeater repeater_;
 };
 
 }  // namespace hearth

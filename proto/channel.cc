@@ -3,6 +3,14 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "proto/certificates.h"
+#include "proto/peer_check.h"
 
 namespace hearth {
 namespace {
@@ -38,6 +46,19 @@ void KeepCallbackThreads() {
   }();
 }
 
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const ConnectionKey& key) {
+  namespace tls = grpc::experimental;
+  tls::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(std::make_shared<tls::StaticDataCertificateProvider>(
+      std::vector<tls::IdentityKeyCertPair>{{key.private_key_pem, key.certificate_pem}}));
+  options.watch_identity_key_cert_pairs();
+  options.set_verify_server_certs(false);  // the check does, and has words for wrong clocks
+  options.set_certificate_verifier(MakeVerifier([authority = key.authority_pem](const std::string& pem) {
+    return CheckCoordinator(pem, authority, absl::Now());
+  }));
+  return tls::TlsCredentials(options);
+}
+
 }  // namespace
 
 grpc::ChannelArguments HearthChannelArguments() {
@@ -58,11 +79,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address, const Con
                                            grpc::ChannelArguments arguments) {
   if (key.empty()) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   arguments.SetSslTargetNameOverride(kCoordinatorHostName);
-  return grpc::CreateCustomChannel(address,
-                                   grpc::SslCredentials({.pem_root_certs = key.authority_pem,
-                                                         .pem_private_key = key.private_key_pem,
-                                                         .pem_cert_chain = key.certificate_pem}),
-                                   arguments);
+  return grpc::CreateCustomChannel(address, CredentialsOf(key), arguments);
 }
 
 void KeepConnectionsAlive(grpc::ServerBuilder& builder) {

@@ -10,6 +10,7 @@
 #include "client/command/proto_json.h"
 #include "client/library/bytes_text.h"
 #include "engine/base/printable.h"
+#include "proto/certificates.h"
 
 namespace hearth {
 namespace {
@@ -255,6 +256,17 @@ std::string MembersText(const v1::ListMembersResponse& members, bool hosts,
   if (!text.empty()) return text;
   return hosts ? "no host has joined: `hearth invite` prints the command for another machine\n"
                : "there are no keys: make one with `hearth key create --client NAME`, for HTTP --api NAME\n";
+}
+
+std::string KeyWarning(const ConnectionKey& key, absl::Time now) {
+  constexpr absl::Duration kSoon = absl::Hours(30 * 24);
+  const char kRemedy[] = "make another with `hearth key create` on the coordinator's machine";
+  const std::optional<CertificateLife> life = LifeOf(key.certificate_pem);
+  if (!life) return "";
+  const absl::Status holds = CheckLife(*life, now, {.certificate = "this key", .remedy = kRemedy});
+  if (!holds.ok()) return std::string(holds.message());
+  if (now < life->until - kSoon) return "";
+  return absl::StrCat("this key is good until ", DayText(life->until), ": ", kRemedy);
 }
 
 }  // namespace hearth

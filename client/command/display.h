@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/time/time.h"
+#include "proto/connection_key.h"
 #include "proto/hearth/v1/cluster.pb.h"
 #include "proto/hearth/v1/generation.pb.h"
 #include "proto/hearth/v1/home.pb.h"
@@ -44,6 +46,10 @@ std::string PlanText(const v1::PlanStatus& plan);
 // Members of the home with one of the roles, one line each: name, short id, state or role, last day of the
 // certificate. States come from `cluster`; null: roles are shown.
 std::string MembersText(const v1::ListMembersResponse& members, bool hosts, const v1::ClusterStatus* cluster);
+
+// What the owner of a key ought to know: that it does not hold, or ends within a month, and what to do. Empty
+// where there is nothing to say.
+std::string KeyWarning(const ConnectionKey& key, absl::Time now);
 
 // "42 tokens at 31.5 tokens/s; prompt of 12 tokens read in 0.10 s; ended by the length limit".
 std::string SummaryText(const v1::Finished& finished);

@@ -18,7 +18,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "client/command/commands.h"
+#include "client/command/display.h"
 #include "client/command/interrupt.h"
 #include "client/library/prefix_digest.h"
 #include "engine/base/input_file.h"
@@ -677,6 +679,8 @@ int Main(int argc, char** argv) {
   AddKeys(app, common, command);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
   Interrupt::Get();
+  if (const std::string warning = KeyWarning(common.key, absl::Now()); !warning.empty())
+    std::fprintf(stderr, "hearth: %s\n", warning.c_str());
   Client client(ServerOf(common), common.key);
   return EndProgram("hearth", command(client));
 }

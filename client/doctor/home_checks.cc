@@ -1,19 +1,14 @@
 #include "client/doctor/home_checks.h"
 
-#include <openssl/asn1.h>
-#include <openssl/bio.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
 #include <algorithm>
-#include <ctime>
-#include <memory>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/printable.h"
+#include "proto/certificates.h"
 
 namespace hearth {
 namespace {
@@ -54,30 +49,6 @@ void AddDeafPort(const HomeView& home, const ListeningPort& port, Findings& find
 
 // --- Certificates ---
 
-struct Dates {
-  absl::Time from, until;
-};
-
-std::optional<absl::Time> TimeOf(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return std::nullopt;
-  return absl::FromTM(parts, absl::UTCTimeZone());
-}
-
-// Of the first certificate; nullopt where there is none.
-std::optional<Dates> DatesOf(const std::string& pem) {
-  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(
-      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
-  const std::unique_ptr<X509, decltype(&X509_free)> x509(
-      PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr), &X509_free);
-  if (x509 == nullptr) return std::nullopt;
-  const auto from = TimeOf(X509_get0_notBefore(x509.get())), until = TimeOf(X509_get0_notAfter(x509.get()));
-  if (!from || !until) return std::nullopt;
-  return Dates{*from, *until};
-}
-
-std::string DayText(absl::Time time) { return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone()); }
-
 // `what`: "the certificate of attic"; true where there is nothing to say.
 bool CheckExpiry(const std::string& what, absl::Time until, absl::Time now, const std::string& remedy,
                  Findings& findings) {
@@ -95,7 +66,8 @@ bool CheckExpiry(const std::string& what, absl::Time until, absl::Time now, cons
 std::string RemedyFor(const v1::Member& member) {
   const std::string name = Printable(member.name());
   if (member.role() == v1::ROLE_HOST)
-    return absl::StrCat("hearth forget ", name, ", then hearth invite here and hearthd --join CODE there");
+    return absl::StrCat("start hearthd there, which renews it; once it is over: hearth forget ", name,
+                        ", then hearth invite here and hearthd --join CODE there");
   return absl::StrCat("hearth key revoke ", name, ", then hearth key create --client ", name);
 }
 
@@ -192,14 +164,15 @@ void CheckCertificates(const std::vector<CertificateFile>& files, const HomeView
   bool good = true;
   size_t looked_at = 0;
   for (const CertificateFile& file : files) {
-    const std::optional<Dates> dates = DatesOf(file.pem);
-    if (!dates) continue;
+    const std::optional<CertificateLife> life = LifeOf(file.pem);
+    if (!life) continue;
     ++looked_at;
-    good &= CheckExpiry(absl::StrCat("the certificate in ", Printable(file.path, kMaxPathBytes)),
-                        dates->until, now,
-                        "a new one: hearth invite on the coordinator and hearthd --join CODE here; for a "
-                        "key: hearth key create",
-                        findings);
+    good &= CheckExpiry(
+        absl::StrCat("the certificate in ", Printable(file.path, kMaxPathBytes)), life->until, now,
+        "hearthd renews its own while it reaches its coordinator (its log says why not); once "
+        "it is over: hearth invite there and hearthd --join CODE here; for a key: hearth key "
+        "create",
+        findings);
   }
   if (home.members) {
     for (const v1::Member& member : home.members->members()) {
@@ -228,11 +201,11 @@ void CheckClock(const ClockView& clock, const std::vector<CertificateFile>& file
                     kCost, kRemedy);
   }
   for (const CertificateFile& file : files) {
-    const std::optional<Dates> dates = DatesOf(file.pem);
-    if (!dates || dates->from <= clock.now) continue;
+    const std::optional<CertificateLife> life = LifeOf(file.pem);
+    if (!life || life->from <= clock.now) continue;
     return AddWrong(findings, "clock",
                     absl::StrCat("it says ", now, " UTC, but the certificate in ",
-                                 Printable(file.path, kMaxPathBytes), " begins on ", DayText(dates->from)),
+                                 Printable(file.path, kMaxPathBytes), " begins on ", DayText(life->from)),
                     kCost, kRemedy);
   }
   if (clock.synchronized == false) {

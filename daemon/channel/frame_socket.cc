@@ -15,11 +15,13 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "daemon/channel/frame_socket_impl.h"
 #include "engine/base/check.h"
 #include "engine/base/process_limits.h"
 #include "engine/base/spin.h"
 #include "engine/base/status_macros.h"
+#include "proto/certificates.h"
 
 namespace hearth {
 namespace {
@@ -80,6 +82,14 @@ boost::system::error_code TlsError(const ssl_st* tls, int result) {
                  ? boost::system::error_code(asio::error::eof)
                  : asio::error::connection_aborted;
   }
+}
+
+// Where the other end was not believed because of the time.
+std::string ClockWords(const ssl_st& tls) {
+  const long verified = SSL_get_verify_result(&tls);
+  if (verified != X509_V_ERR_CERT_NOT_YET_VALID && verified != X509_V_ERR_CERT_HAS_EXPIRED) return "";
+  return absl::StrCat(" (", X509_verify_cert_error_string(verified), "; the clock of this machine says ",
+                      DayText(absl::Now()), ": set it, or that of the other)");
 }
 
 int PollTimeoutMs(Clock::time_point deadline) {
@@ -188,7 +198,7 @@ absl::StatusOr<Certificate> FrameSocket::StartTls(const TlsContext& context, Tls
     if (result == 1) break;
     const int wanted = SSL_get_error(tls.get(), result);
     if (wanted != SSL_ERROR_WANT_READ && wanted != SSL_ERROR_WANT_WRITE)
-      return Lost(peer_, absl::StrCat("no encrypted connection: ", TakeOpensslError()));
+      return Lost(peer_, absl::StrCat("no encrypted connection: ", TakeOpensslError(), ClockWords(*tls)));
     HEARTH_RETURN_IF_ERROR(AwaitReady(wanted == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline));
   }
   impl_->tls = tls;

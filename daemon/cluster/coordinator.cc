@@ -91,7 +91,7 @@ absl::Status CheckSlots(const placement::Objective& objective, const std::option
       " streams, and hearthd's --slots is ", *slots, "; give it more slots, or ask for fewer streams"));
 }
 
-TlsContext TlsOf(const ConnectionKey& key) {
+TlsContext TlsOf(const LiveKey& key) {
   if (key.empty()) return nullptr;
   absl::StatusOr<TlsContext> context = MakeTlsContext(key);
   HEARTH_CHECK(context.ok());  // the home has just made it

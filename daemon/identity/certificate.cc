@@ -70,12 +70,6 @@ void SetName(X509_NAME* subject, const std::string& name) {
                                           static_cast<int>(name.size()), -1, 0) == 1);
 }
 
-absl::Time TimeOf(const ASN1_TIME* time) {
-  tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return absl::InfinitePast();
-  return absl::FromTM(parts, absl::UTCTimeZone());
-}
-
 // The role that the certificate's only alternative name stands for.
 std::optional<Role> RoleOf(X509* certificate) {
   const OpensslPtr<GENERAL_NAMES, GENERAL_NAMES_free> names(
@@ -141,7 +135,13 @@ absl::StatusOr<std::string> Issue(const Authority& authority, EVP_PKEY* key, con
   if (issuer == nullptr || issuer_key == nullptr || X509_check_ca(issuer.get()) == 0) {
     return absl::InvalidArgumentError("this is no authority of Hearth");
   }
-  const X509Ptr x509 = NewX509(key, now - kClockTolerance, now + kCertificateLife);
+  const absl::Time end = LifeOf(*issuer).until;
+  if (now > end) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the authority of this home was good until ", DayText(end), " and the clock of this machine says ",
+        DayText(now), ": set the clock if that is wrong, or found the home anew"));
+  }
+  const X509Ptr x509 = NewX509(key, now - kClockTolerance, std::min(now + kCertificateLife, end));
   SetName(X509_get_subject_name(x509.get()), owner.name);
   HEARTH_CHECK(X509_set_issuer_name(x509.get(), X509_get_subject_name(issuer.get())) == 1);
   AddExtension(x509.get(), issuer.get(), NID_basic_constraints, "critical,CA:FALSE");
@@ -206,8 +206,7 @@ absl::StatusOr<Certificate> ParseCertificate(absl::string_view pem) {
   certificate.name = NameOf(X509_get_subject_name(x509.get()));
   certificate.id = IdOf(X509_get0_pubkey(x509.get()));
   certificate.role = RoleOf(x509.get());
-  certificate.not_before = TimeOf(X509_get0_notBefore(x509.get()));
-  certificate.not_after = TimeOf(X509_get0_notAfter(x509.get()));
+  certificate.life = LifeOf(*x509);
   return certificate;
 }
 
@@ -246,6 +245,10 @@ Authority MakeAuthority(absl::Time now) {
   return authority;
 }
 
+bool IsRenewalDue(const CertificateLife& life, absl::Time now) {
+  return now < life.from || now >= life.until - (life.until - life.from) / 3;
+}
+
 absl::StatusOr<std::string> IssueCertificate(const Authority& authority, const SigningRequest& request,
                                              Role role, absl::Time now) {
   const RequestPtr asked = ReadRequest(request.pem);
@@ -279,19 +282,6 @@ absl::Status CheckIssued(const Certificate& certificate, absl::string_view autho
     return absl::OkStatus();
   }
   return absl::PermissionDeniedError("the certificate is not of this home");
-}
-
-absl::Status CheckLife(const Certificate& certificate, absl::Time now) {
-  const auto day = [](absl::Time time) { return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone()); };
-  if (now < certificate.not_before) {
-    return absl::FailedPreconditionError(absl::StrCat("the clock of this machine says ", day(now),
-                                                      ", but the certificate is from ",
-                                                      day(certificate.not_before), ": set the clock"));
-  }
-  if (now <= certificate.not_after) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the certificate was good until ", day(certificate.not_after), " and the clock of this machine says ",
-      day(now), ": set the clock if that is wrong, or join again with a new code of `hearth invite`"));
 }
 
 }  // namespace hearth

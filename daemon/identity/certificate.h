@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "daemon/identity/host_id.h"
+#include "proto/certificates.h"
 
 namespace hearth {
 
@@ -32,8 +33,7 @@ struct Certificate {
   std::string name;          // a label
   HostId id;                 // of its key
   std::optional<Role> role;  // nullopt: of none, such as an authority
-  absl::Time not_before;
-  absl::Time not_after;
+  CertificateLife life;
 };
 
 // INVALID_ARGUMENT for what is no certificate, or one of another kind of key than P-256. Takes at most 16
@@ -62,11 +62,13 @@ struct Authority {
 };
 Authority MakeAuthority(absl::Time now);
 
-// How long a certificate is good for, and how much later than its authority's clock another may be behind.
+// How long a certificate is good for, unless its authority ends before that, and how much later than its
+// authority's clock another may be behind.
 inline constexpr absl::Duration kCertificateLife = absl::Hours(24 * 730);
 inline constexpr absl::Duration kClockTolerance = absl::Hours(24);
 
-// The authority's certificate for the key of `request`: PEM. INVALID_ARGUMENT for a damaged authority.
+// The authority's certificate for the key of `request`: PEM. INVALID_ARGUMENT for a damaged authority,
+// FAILED_PRECONDITION for one that is over.
 absl::StatusOr<std::string> IssueCertificate(const Authority& authority, const SigningRequest& request,
                                              Role role, absl::Time now);
 
@@ -83,9 +85,9 @@ absl::StatusOr<std::string> IssueServerCertificate(const Authority& authority, a
 
 // Whether the authority has issued the certificate: PERMISSION_DENIED where it has not.
 absl::Status CheckIssued(const Certificate& certificate, absl::string_view authority_pem);
-// Whether `now` lies within the certificate's life: FAILED_PRECONDITION tells to set the clock, or to join
-// anew.
-absl::Status CheckLife(const Certificate& certificate, absl::Time now);
+// Whether a new certificate ought to take the place of one with this life: when a third of it is left, and
+// when it does not hold.
+bool IsRenewalDue(const CertificateLife& life, absl::Time now);
 
 // The host name by which TLS knows a role: "coordinator.hearth".
 std::string RoleHostName(Role role);

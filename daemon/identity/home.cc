@@ -17,6 +17,7 @@ namespace {
 constexpr char kAuthorityKey[] = "authority-key.pem";
 constexpr char kAuthority[] = "authority.pem";
 constexpr char kMembers[] = "members";
+constexpr char kOwnCertificate[] = "coordinator.pem";
 
 // A home that was one host's alone becomes one of several.
 absl::Status TakeOverHome(const HomeFiles& from, const HomeFiles& to) {
@@ -68,25 +69,44 @@ absl::StatusOr<std::unique_ptr<Home>> Home::OpenWith(const IdentityFiles& own,
   HEARTH_ASSIGN_OR_RETURN(const Authority authority, OpenAuthority(*files, clock()));
   ConnectionKey key;
   HEARTH_ASSIGN_OR_RETURN(key.private_key_pem, own.HostKey());
-  HEARTH_ASSIGN_OR_RETURN(const std::string request, MakeSigningRequest(key.private_key_pem, name));
-  HEARTH_ASSIGN_OR_RETURN(const SigningRequest parsed, ParseSigningRequest(request));
-  // A new one at each start: nothing else depends on it.
-  HEARTH_ASSIGN_OR_RETURN(key.certificate_pem,
-                          IssueCertificate(authority, parsed, Role::kCoordinator, clock()));
   key.authority_pem = authority.certificate_pem;
   HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> list, files->Read(kMembers));
   HEARTH_ASSIGN_OR_RETURN(Members members, Members::Parse(list.value_or("")));
-  return std::unique_ptr<Home>(
-      new Home(std::move(files), authority, std::move(key), std::move(members), std::move(clock)));
+  auto home = std::unique_ptr<Home>(
+      new Home(own, std::move(files), name, authority, std::move(key), std::move(members), std::move(clock)));
+  // A new one at each start: nothing else depends on it.
+  HEARTH_RETURN_IF_ERROR(home->RenewOwn());
+  return home;
 }
 
-Home::Home(std::shared_ptr<const HomeFiles> files, Authority authority, ConnectionKey key, Members members,
-           Clock clock)
-    : files_(std::move(files)),
+Home::Home(IdentityFiles own, std::shared_ptr<const HomeFiles> files, std::string name, Authority authority,
+           ConnectionKey key, Members members, Clock clock)
+    : own_(std::move(own)),
+      files_(std::move(files)),
+      name_(std::move(name)),
       authority_(std::move(authority)),
       key_(std::move(key)),
       clock_(std::move(clock)),
       members_(std::move(members)) {}
+
+std::string Home::certificate_path() const { return own_.PathOf(kOwnCertificate); }
+
+absl::Status Home::RenewOwn() {
+  ConnectionKey key = key_.get();
+  HEARTH_ASSIGN_OR_RETURN(const std::string request_pem, MakeSigningRequest(key.private_key_pem, name_));
+  HEARTH_ASSIGN_OR_RETURN(const SigningRequest request, ParseSigningRequest(request_pem));
+  HEARTH_ASSIGN_OR_RETURN(key.certificate_pem,
+                          IssueCertificate(authority_, request, Role::kCoordinator, clock_()));
+  HEARTH_RETURN_IF_ERROR(own_.Write(kOwnCertificate, key.certificate_pem));
+  key_.Replace(std::move(key));
+  return absl::OkStatus();
+}
+
+absl::Status Home::CheckClock() const {
+  HEARTH_ASSIGN_OR_RETURN(const Certificate authority, ParseCertificate(authority_.certificate_pem));
+  return CheckLife(authority.life, clock_(),
+                   {.certificate = "the authority of this home", .remedy = "found the home anew"});
+}
 
 std::string Home::Invite(const std::vector<std::string>& addresses, absl::Duration life) {
   JoinCode code;
@@ -102,6 +122,22 @@ absl::StatusOr<std::string> Home::Admit(const JoinSecret& secret, absl::string_v
   HEARTH_ASSIGN_OR_RETURN(const SigningRequest request, ParseSigningRequest(request_pem));
   MutexLock lock(&mutex_);
   HEARTH_RETURN_IF_ERROR(invitations_.Claim(secret, request.id, clock_()));
+  return Issue(request, Role::kHost);
+}
+
+absl::StatusOr<std::string> Home::Renew(absl::string_view certificate_pem, absl::string_view request_pem) {
+  HEARTH_ASSIGN_OR_RETURN(const Certificate certificate, ParseOurs(certificate_pem));
+  HEARTH_ASSIGN_OR_RETURN(SigningRequest request, ParseSigningRequest(request_pem));
+  if (request.id != certificate.id)
+    return absl::PermissionDeniedError("the signing request is for another key than that of the certificate");
+  MutexLock lock(&mutex_);  // nobody is removed in between, to come back by this
+  HEARTH_ASSIGN_OR_RETURN(const Member member, Recognise(certificate));
+  if (member.role != Role::kHost)
+    return absl::PermissionDeniedError("only hosts renew their certificates: make another key in its place");
+  request.name = member.name;
+  // One who could lead makes them itself, and is in no list.
+  if (certificate.role == Role::kCoordinator)
+    return IssueCertificate(authority_, request, Role::kCoordinator, clock_());
   return Issue(request, Role::kHost);
 }
 
@@ -154,7 +190,7 @@ absl::Status Home::CheckKeyName(const std::string& name) const {
 absl::StatusOr<std::string> Home::Issue(const SigningRequest& request, Role role) {
   const absl::Time now = clock_();
   HEARTH_ASSIGN_OR_RETURN(std::string certificate, IssueCertificate(authority_, request, role, now));
-  HEARTH_RETURN_IF_ERROR(Add({request.id, role, request.name, now + kCertificateLife}));
+  HEARTH_RETURN_IF_ERROR(Add({request.id, role, request.name, LifeOf(certificate)->until}));
   return certificate;
 }
 
@@ -194,21 +230,32 @@ void Home::SetRemovedListener(std::function<void(const HostId&)> listener) {
   on_removed_ = std::move(listener);
 }
 
+absl::StatusOr<Certificate> Home::ParseOurs(absl::string_view certificate_pem) const {
+  absl::StatusOr<Certificate> certificate = ParseCertificate(certificate_pem);
+  if (certificate.ok() && CheckIssued(*certificate, authority_.certificate_pem).ok()) return certificate;
+  return absl::UnauthenticatedError("the certificate is not of this home");
+}
+
 absl::StatusOr<Member> Home::Recognise(absl::string_view certificate_pem) const {
-  const absl::StatusOr<Certificate> certificate = ParseCertificate(certificate_pem);
-  if (!certificate.ok() || !CheckIssued(*certificate, authority_.certificate_pem).ok())
-    return absl::UnauthenticatedError("the certificate is not of this home");
-  if (absl::Status life = CheckLife(*certificate, clock_()); !life.ok())
+  HEARTH_ASSIGN_OR_RETURN(const Certificate certificate, ParseOurs(certificate_pem));
+  MutexLock lock(&mutex_);
+  return Recognise(certificate);
+}
+
+absl::StatusOr<Member> Home::Recognise(const Certificate& certificate) const {
+  const bool is_key = certificate.role == Role::kClient || certificate.role == Role::kAdmin;
+  LifeWords words{.clock = "the coordinator's clock",
+                  .certificate = absl::StrCat("the certificate of ", certificate.name)};
+  if (is_key) words.remedy = "make another key with `hearth key create`";
+  if (const absl::Status life = CheckLife(certificate.life, clock_(), words); !life.ok())
     return absl::UnauthenticatedError(life.message());
   // Only who has the authority's key makes itself a coordinator's certificate.
-  if (certificate->role == Role::kCoordinator)
-    return Member{certificate->id, Role::kHost, certificate->name, absl::InfiniteFuture()};
-  MutexLock lock(&mutex_);
-  const Member* member = members_.Find(certificate->id);
-  if (member != nullptr && !member->api_key && certificate->role == member->role) return *member;
-  return absl::PermissionDeniedError(
-      absl::StrCat(certificate->name,
-                   " does not belong to this home any more: join again with a code of `hearth invite`"));
+  if (certificate.role == Role::kCoordinator)
+    return Member{certificate.id, Role::kHost, certificate.name, absl::InfiniteFuture()};
+  const Member* member = members_.Find(certificate.id);
+  if (member != nullptr && !member->api_key && certificate.role == member->role) return *member;
+  return absl::PermissionDeniedError(absl::StrCat(
+      certificate.name, " does not belong to this home any more: join again with a code of `hearth invite`"));
 }
 
 }  // namespace hearth

@@ -15,6 +15,7 @@
 #include "daemon/identity/home_files.h"
 #include "daemon/identity/identity_files.h"
 #include "daemon/identity/invitations.h"
+#include "daemon/identity/live_key.h"
 #include "daemon/identity/members.h"
 #include "engine/base/mutex.h"
 #include "proto/connection_key.h"
@@ -37,8 +38,15 @@ class Home {
                                                     std::shared_ptr<const HomeFiles> shared,
                                                     Clock clock = absl::Now);
 
-  // What the coordinator itself shows.
-  const ConnectionKey& key() const { return key_; }
+  // What the coordinator itself shows, and the files of its private key and its certificate.
+  ConnectionKey key() const { return key_.get(); }
+  const LiveKey& live_key() const { return key_; }
+  std::string key_path() const { return own_.HostKeyPath(); }
+  std::string certificate_path() const;
+  // Gives the coordinator a new certificate, from now on.
+  absl::Status RenewOwn();
+  // FAILED_PRECONDITION where this machine's clock lies outside of the authority's life.
+  absl::Status CheckClock() const;
 
   // A code by which one host may join through one of these addresses (JoinCode::addresses) before `life` is
   // over.
@@ -46,6 +54,10 @@ class Home {
   // A host shows a code's secret and what its certificate is to say: it is a member from now on, and gets its
   // certificate. Errors in one line each: Invitations::Claim's; INVALID_ARGUMENT for a bad request.
   absl::StatusOr<std::string> Admit(const JoinSecret& secret, absl::string_view request_pem);
+  // Who shows this certificate, a host, gets a new one for the same key, which the request is to be for. The
+  // name and the role stay. Errors: Recognise's; INVALID_ARGUMENT for a bad request, PERMISSION_DENIED for
+  // another's key.
+  absl::StatusOr<std::string> Renew(absl::string_view certificate_pem, absl::string_view request_pem);
   // Makes a key for somebody who is no host; `server` is the address to be named in it. ALREADY_EXISTS when
   // there is one of that name.
   absl::StatusOr<ConnectionKey> MakeKey(const std::string& name, Role role, const std::string& server);
@@ -62,7 +74,8 @@ class Home {
   // Takes somebody of these roles off the list, for good; see Members::Find for `who` and errors.
   absl::StatusOr<Member> Remove(absl::string_view who, absl::Span<const Role> roles);
   // Who shows this certificate; one who could lead this home counts as a host. UNAUTHENTICATED where it is
-  // none of this home's or expired, PERMISSION_DENIED where its owner was removed.
+  // none of this home's, or does not hold by the coordinator's clock, which the words are about;
+  // PERMISSION_DENIED where its owner was removed.
   absl::StatusOr<Member> Recognise(absl::string_view certificate_pem) const;
   // Called for everybody who is removed, without locks.
   void SetRemovedListener(std::function<void(const HostId&)> listener);
@@ -72,16 +85,23 @@ class Home {
   static absl::StatusOr<std::unique_ptr<Home>> OpenWith(const IdentityFiles& own,
                                                         std::shared_ptr<const HomeFiles> files,
                                                         const std::string& name, Clock clock);
-  Home(std::shared_ptr<const HomeFiles> files, Authority authority, ConnectionKey key, Members members,
-       Clock clock);
+  Home(IdentityFiles own, std::shared_ptr<const HomeFiles> files, std::string name, Authority authority,
+       ConnectionKey key, Members members, Clock clock);
+  // The certificate, where the authority has made it. UNAUTHENTICATED where not.
+  absl::StatusOr<Certificate> ParseOurs(absl::string_view certificate_pem) const;
+  // Whose such a certificate is.
+  absl::StatusOr<Member> Recognise(const Certificate& certificate) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::string> Issue(const SigningRequest& request, Role role)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckKeyName(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Add(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  const IdentityFiles own_;
   const std::shared_ptr<const HomeFiles> files_;
+  const std::string name_;
   const Authority authority_;
-  const ConnectionKey key_;
+  const LiveKey key_;
   const Clock clock_;
 
   mutable Mutex mutex_;

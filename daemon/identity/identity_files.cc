@@ -51,6 +51,8 @@ absl::StatusOr<std::string> IdentityFiles::HostKey() const {
       PathOf(kHostKey), " is damaged: put it back from a copy, or delete it and join anew as another host"));
 }
 
+std::string IdentityFiles::HostKeyPath() const { return PathOf(kHostKey); }
+
 absl::StatusOr<std::optional<ConnectionKey>> IdentityFiles::JoinedHome() const {
   HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> file, Read(kJoinedHome));
   if (!file) return std::nullopt;

@@ -21,10 +21,12 @@ class IdentityFiles final : public HomeFiles {
   // nullopt where there is no such file. UNAVAILABLE where it cannot be read.
   absl::StatusOr<std::optional<std::string>> Read(absl::string_view name) const override;
   absl::Status Write(absl::string_view name, const std::string& text) const override;
+  std::string PathOf(absl::string_view name) const;
 
   // The host's own key, PEM; made where there is none. FAILED_PRECONDITION for a damaged one: what others
   // know this host by is not to change without a word.
   absl::StatusOr<std::string> HostKey() const;
+  std::string HostKeyPath() const;
 
   // The home that this host has joined as a worker.
   absl::StatusOr<std::optional<ConnectionKey>> JoinedHome() const;
@@ -32,7 +34,6 @@ class IdentityFiles final : public HomeFiles {
 
  private:
   explicit IdentityFiles(std::string folder) : folder_(std::move(folder)) {}
-  std::string PathOf(absl::string_view name) const;
 
   std::string folder_;
 };

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/identity/openssl_ptr.h"
+#include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
@@ -24,22 +25,65 @@ absl::StatusOr<Certificate> Parse(X509* x509) {
   return ParseCertificate(WrittenText([&](BIO* bio) { return PEM_write_bio_X509(bio, x509); }));
 }
 
-}  // namespace
+TlsContext NewServerContext() {
+  TlsContext context = NewContext();
+  HEARTH_CHECK(SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) == 1);
+  HEARTH_CHECK(SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
+  return context;
+}
 
-absl::StatusOr<TlsContext> MakeTlsContext(const ConnectionKey& key) {
+// Lets a connection show a key and its certificate, with the authority behind it.
+bool Show(const ConnectionKey& key, ssl_st* connection) {
   const KeyPtr private_key = ReadKey(key.private_key_pem);
   const X509Ptr certificate = ReadX509(key.certificate_pem);
   const X509Ptr authority = ReadX509(key.authority_pem);
-  TlsContext context = NewContext();
-  if (private_key == nullptr || certificate == nullptr || authority == nullptr ||
-      SSL_CTX_use_certificate(context.get(), certificate.get()) != 1 ||
-      SSL_CTX_use_PrivateKey(context.get(), private_key.get()) != 1 ||
-      SSL_CTX_add1_chain_cert(context.get(), authority.get()) != 1 ||
-      X509_STORE_add_cert(SSL_CTX_get_cert_store(context.get()), authority.get()) != 1) {
+  return private_key != nullptr && certificate != nullptr && authority != nullptr &&
+         SSL_use_certificate(connection, certificate.get()) == 1 &&
+         SSL_use_PrivateKey(connection, private_key.get()) == 1 &&
+         SSL_add1_chain_cert(connection, authority.get()) == 1;
+}
+
+// Where a context keeps its key, which lives as long as it.
+int KeyIndex() {
+  static const int index = SSL_CTX_get_ex_new_index(
+      0, nullptr, nullptr, nullptr,
+      [](void*, void* key, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<LiveKey*>(key); });
+  return index;
+}
+
+// The context itself has no certificate: one that is in use cannot be given another. Every handshake takes
+// the key's.
+absl::Status ShowWhatIsLive(const LiveKey& key, SSL_CTX* context) {
+  const OpensslPtr<ssl_st, SSL_free> trial(SSL_new(context));
+  if (!Show(key.get(), trial.get())) {
     TakeOpensslError();
     return absl::InvalidArgumentError("the key and certificates of this host do not fit each other");
   }
+  HEARTH_CHECK(SSL_CTX_set_ex_data(context, KeyIndex(), new LiveKey(key)) == 1);
+  SSL_CTX_set_cert_cb(
+      context,
+      [](ssl_st* connection, void* live) {
+        return Show(static_cast<const LiveKey*>(live)->get(), connection) ? 1 : 0;
+      },
+      SSL_CTX_get_ex_data(context, KeyIndex()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TlsContext> MakeTlsContext(const LiveKey& key) {
+  TlsContext context = NewContext();
+  HEARTH_RETURN_IF_ERROR(ShowWhatIsLive(key, context.get()));
+  const X509Ptr authority = ReadX509(key.get().authority_pem);
+  HEARTH_CHECK(X509_STORE_add_cert(SSL_CTX_get_cert_store(context.get()), authority.get()) == 1);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  return context;
+}
+
+absl::StatusOr<TlsContext> MakeServerTlsContext(const LiveKey& key) {
+  TlsContext context = NewServerContext();
+  HEARTH_RETURN_IF_ERROR(ShowWhatIsLive(key, context.get()));
   return context;
 }
 
@@ -51,10 +95,7 @@ TlsContext MakeStrangersTlsContext() {
 
 absl::StatusOr<TlsContext> MakeServerTlsContext(absl::string_view certificates_pem,
                                                 absl::string_view key_pem) {
-  TlsContext context = NewContext();
-  HEARTH_CHECK(SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) == 1);
-  HEARTH_CHECK(SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
-  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
+  TlsContext context = NewServerContext();
   const BioPtr certificates = ReadBio(certificates_pem);
   const auto next = [&] { return X509Ptr(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr)); };
   const X509Ptr own = next();

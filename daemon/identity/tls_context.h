@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/identity/certificate.h"
-#include "proto/connection_key.h"
+#include "daemon/identity/live_key.h"
 
 struct ssl_ctx_st;
 struct ssl_st;
@@ -17,8 +17,8 @@ namespace hearth {
 // PeerOf. Thread-safe.
 using TlsContext = std::shared_ptr<ssl_ctx_st>;
 
-// INVALID_ARGUMENT for a key that is damaged.
-absl::StatusOr<TlsContext> MakeTlsContext(const ConnectionKey& key);
+// Each handshake shows the certificate that the key has by then. INVALID_ARGUMENT for a key that is damaged.
+absl::StatusOr<TlsContext> MakeTlsContext(const LiveKey& key);
 // For a caller that has no key yet and looks at the other end's certificates itself.
 TlsContext MakeStrangersTlsContext();
 
@@ -26,6 +26,8 @@ TlsContext MakeStrangersTlsContext();
 // certificates is the key's, those behind it its issuers'. INVALID_ARGUMENT says what is wrong with which.
 absl::StatusOr<TlsContext> MakeServerTlsContext(absl::string_view certificates_pem,
                                                 absl::string_view key_pem);
+// The same with the key, the certificate and the authority that `key` has by then.
+absl::StatusOr<TlsContext> MakeServerTlsContext(const LiveKey& key);
 
 // The certificate of the other end after a handshake. UNAUTHENTICATED where it has shown none of Hearth's.
 absl::StatusOr<Certificate> PeerOf(const ssl_st* connection);

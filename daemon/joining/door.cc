@@ -105,7 +105,7 @@ class Visitor : public std::enable_shared_from_this<Visitor> {
 
 // The certificate is shown to everybody, and nobody is asked for one.
 absl::StatusOr<std::unique_ptr<asio::ssl::context>> MakeContext(const Home& home) {
-  HEARTH_ASSIGN_OR_RETURN(const TlsContext tls, MakeTlsContext(home.key()));
+  HEARTH_ASSIGN_OR_RETURN(const TlsContext tls, MakeTlsContext(home.live_key()));
   SSL_CTX_set_verify(tls.get(), SSL_VERIFY_NONE, nullptr);
   HEARTH_CHECK(SSL_CTX_up_ref(tls.get()) == 1);
   return std::make_unique<asio::ssl::context>(tls.get());

@@ -82,6 +82,12 @@ class HomeService final : public v1::Home::CallbackService {
     return Answer(context, MakeKey(*request), key);
   }
 
+  grpc::ServerUnaryReactor* RenewCertificate(grpc::CallbackServerContext* context,
+                                             const v1::RenewCertificateRequest* request,
+                                             v1::RenewedCertificate* renewed) override {
+    return Answer(context, Renew(PeerCertificate(*context->auth_context()), *request), renewed);
+  }
+
   grpc::ServerUnaryReactor* RemoveMember(grpc::CallbackServerContext* context,
                                          const v1::RemoveMemberRequest* request,
                                          v1::Member* member) override {
@@ -131,6 +137,16 @@ class HomeService final : public v1::Home::CallbackService {
     HEARTH_ASSIGN_OR_RETURN(const ConnectionKey made, home_.MakeKey(request.name(), role, lan_.server()));
     key.set_file(FormatConnectionKey(made));
     return key;
+  }
+
+  absl::StatusOr<v1::RenewedCertificate> Renew(const std::string& shown,
+                                               const v1::RenewCertificateRequest& request) {
+    if (shown.empty())
+      return absl::PermissionDeniedError(
+          "certificates are renewed by those who show one: use the encrypted port");
+    v1::RenewedCertificate renewed;
+    HEARTH_ASSIGN_OR_RETURN(*renewed.mutable_certificate(), home_.Renew(shown, request.signing_request()));
+    return renewed;
   }
 
   absl::StatusOr<v1::Member> Remove(const v1::RemoveMemberRequest& request) {

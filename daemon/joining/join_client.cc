@@ -128,7 +128,7 @@ absl::StatusOr<ConnectionKey> JoinAt(const std::string& address, const JoinCode&
   HEARTH_ASSIGN_OR_RETURN(const JoinAnswer answer, visit.Ask(request));
   HEARTH_ASSIGN_OR_RETURN(const Certificate certificate, ParseCertificate(answer.certificate_pem));
   HEARTH_RETURN_IF_ERROR(CheckIssued(certificate, key.authority_pem));
-  HEARTH_RETURN_IF_ERROR(CheckLife(certificate, now));
+  HEARTH_RETURN_IF_ERROR(CheckLife(certificate.life, now));
   key.certificate_pem = certificate.pem;
   key.server = ServerAt(address, answer.port);
   return key;

@@ -66,7 +66,7 @@ absl::StatusOr<ConnectionKey> Find(const Config& config) {
         "this host has joined no home yet: give a code, which `hearth invite` on the coordinator prints");
   }
   HEARTH_ASSIGN_OR_RETURN(const Certificate certificate, ParseCertificate(joined->certificate_pem));
-  HEARTH_RETURN_IF_ERROR(CheckLife(certificate, absl::Now()));
+  HEARTH_RETURN_IF_ERROR(CheckLife(certificate.life, absl::Now()));
   return *joined;
 }
 

@@ -13,6 +13,7 @@
 #include "daemon/membership/host_view.h"
 #include "daemon/weights/weights_client.h"
 #include "engine/base/status_macros.h"
+#include "proto/certificates.h"
 
 namespace hearth {
 namespace {
@@ -38,6 +39,12 @@ bool IsRefusal(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsAlreadyExists(status) ||
          absl::IsFailedPrecondition(status) || absl::IsUnimplemented(status) ||
          absl::IsPermissionDenied(status);
+}
+
+// Who is refused for its certificate ought to see both clocks.
+std::string OwnClock(const absl::Status& refusal) {
+  if (!absl::IsUnauthenticated(refusal)) return "";
+  return absl::StrCat(" (the clock of this machine says ", DayText(absl::Now()), ")");
 }
 
 }  // namespace
@@ -143,9 +150,11 @@ void Worker::Run() {
 
 void Worker::ChooseCoordinator() {
   std::string address = options_.join.current();
-  if (client_ != nullptr && address == coordinator_) return;
+  const uint64_t version = options_.key.version();
+  if (client_ != nullptr && address == coordinator_ && version == key_version_) return;
   coordinator_ = std::move(address);
-  client_ = CoordinatorClient::Create(coordinator_, options_.key);
+  key_version_ = version;
+  client_ = CoordinatorClient::Create(coordinator_, options_.key.get());
 }
 
 void Worker::Synchronize() {
@@ -162,7 +171,7 @@ void Worker::Synchronize() {
     if (ended.ok()) ended = sync_.CheckSilence(now);
     if (!ended.ok()) {
       SetOutcome(ended);
-      SetConnected(false, absl::StrCat("calling ", coordinator_, ": ", ended.message()));
+      SetConnected(false, absl::StrCat("calling ", coordinator_, ": ", ended.message(), OwnClock(ended)));
       options_.join.PassOver(coordinator_);
       return;
     }

@@ -14,13 +14,16 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "daemon/cluster/node.h"
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
 #include "daemon/joining/home_service.h"
+#include "daemon/joining/renewal.h"
 #include "daemon/life_sign.h"
 #include "daemon/ready_text.h"
 #include "daemon/remembered_models.h"
+#include "daemon/repeater.h"
 #include "daemon/serving/server.h"
 #include "daemon/state/sqlite_store.h"
 #include "daemon/watchdog.h"
@@ -39,6 +42,9 @@ namespace fs = std::filesystem;
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
 // The same where it goes on as something else, which nobody is to wait for.
 constexpr absl::Duration kChangeGrace = absl::Milliseconds(200);
+
+// Between looks at the certificate's life.
+constexpr absl::Duration kRenewalsApart = absl::Minutes(1);
 
 // What streams have generated is collected for so long before it is written to a store of several hosts.
 constexpr absl::Duration kWriteToSharedAfter = absl::Milliseconds(100);
@@ -80,7 +86,7 @@ absl::Status WritePortFile(const Config& config, const char* name, const std::st
                    Replace::kRegularFile);
 }
 
-NodeOptions ToNodeOptions(const Part& part, const ConnectionKey& key) {
+NodeOptions ToNodeOptions(const Part& part, const LiveKey& key) {
   const Config& config = part.config;
   NodeOptions options;
   options.term = part.term;
@@ -124,6 +130,7 @@ absl::StatusOr<HomeFace> OpenHome(const Part& part) {
   } else {
     HEARTH_ASSIGN_OR_RETURN(face.home, Home::Open(config.state_dir, config.name));
   }
+  WarnUnlessOk(face.home->CheckClock());
   face.lan = std::make_unique<CoordinatorLan>(std::move(files), *face.home, config.lan_listen);
   face.service = MakeHomeService(*face.home, *face.lan);
   return face;
@@ -164,7 +171,8 @@ absl::StatusOr<std::unique_ptr<RememberedModels>> OpenRememberedModels(const Con
 
 // `models`: null on a worker.
 absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node, ModelHost* models,
-                                                    grpc::Service* home, StateStore* state) {
+                                                    const LiveKey& key, grpc::Service* home,
+                                                    StateStore* state) {
   const Config& config = part.config;
   ServerOptions options;
   options.state = state;
@@ -191,7 +199,7 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node
     node.RegisterServices(builder);
     if (home != nullptr) builder.RegisterService(home);
   };
-  if (models == nullptr) return Server::StartForwarding(options, part.join, part.key);
+  if (models == nullptr) return Server::StartForwarding(options, part.join, key);
   return Server::Start(options, *models, node.cluster_view());
 }
 
@@ -220,6 +228,24 @@ Watchdog WatchOver(const ServiceManager& manager, Node& node, Server& server) {
         return AnswersCalls(channel, interval);
       },
       [&manager, &node, &server] { WarnUnlessOk(manager.Alive(StatusLine(node, server.address()))); });
+}
+
+// What renews this host's certificate; a coordinator makes its own, and that of the HTTPS port with it.
+Renewal RenewalOf(const Part& part, const LiveKey& key, Home* home, const HttpFace& http) {
+  if (home != nullptr) {
+    return Renewal(key, [home, &http](absl::Time) {
+      HEARTH_RETURN_IF_ERROR(RenewCertificate(*home, http));
+      return home->RenewOwn();
+    });
+  }
+  return Renewal(key, [&part, key](absl::Time now) {
+    const auto save = [&part](const ConnectionKey& renewed) -> absl::Status {
+      if (part.shares()) return absl::OkStatus();  // made anew for each part
+      HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(part.config.state_dir));
+      return files.SetJoinedHome(renewed);
+    };
+    return RenewAtCoordinator(part.join.current(), key, save, now);
+  });
 }
 
 // Where other hosts reach a coordinator, for those that may follow it.
@@ -256,14 +282,14 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
                          bool first, Config& given) {
   const Config& config = part.config;
   HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(part));
-  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
-                          Node::Create(ToNodeOptions(part, home.home ? home.home->key() : part.key)));
+  const LiveKey key = home.home ? home.home->live_key() : LiveKey(part.key);
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Create(ToNodeOptions(part, key)));
   const std::shared_ptr<StateStore> state = OpenState(part);
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<RememberedModels> remembered,
                           OpenRememberedModels(config, *node, state.get()));
   ModelHost* const served = remembered ? remembered.get() : node->model_host();
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
-                          StartServer(part, *node, served, home.service.get(), state.get()));
+                          StartServer(part, *node, served, key, home.service.get(), state.get()));
   HEARTH_ASSIGN_OR_RETURN(const HttpFace http,
                           StartHttp(config, *server, home.home.get(), RaiseFileLimit() / 2));
   if (home.home != nullptr) {
@@ -296,6 +322,8 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
   int signal = 0;
   {
     const Watchdog watchdog = WatchOver(manager, *node, *server);
+    Renewal renewal = RenewalOf(part, key, home.home.get(), http);
+    const Repeater renewals(kRenewalsApart, [&renewal] { renewal.Look(absl::Now()); });
     HEARTH_ASSIGN_OR_RETURN(signal, AwaitEnd(signals, *node, part, [&] { Announce(part, *server, home); }));
   }
   if (signal > 0) {

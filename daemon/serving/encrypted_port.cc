@@ -4,9 +4,12 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/auth_metadata_processor.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/support/server_interceptor.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -22,6 +25,7 @@
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "proto/channel.h"
+#include "proto/peer_check.h"
 
 namespace hearth {
 namespace {
@@ -37,6 +41,7 @@ struct Rule {
 constexpr Rule kRules[] = {
     {"/hearth.v1.Membership/", true, false, false},
     {"/hearth.v1.Weights/", true, false, false},
+    {"/hearth.v1.Home/RenewCertificate", true, false, false},
     {"/hearth.v1.Home/", false, false, true},
     {"/hearth.v1.Models/Load", false, false, true},
     {"/hearth.v1.Models/Unload", false, false, true},
@@ -138,11 +143,26 @@ class CallWatchers final : public grpc::experimental::ServerInterceptorFactoryIn
   LiveCalls& calls_;
 };
 
-std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const Home& home) {
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = home.key().authority_pem;
-  options.pem_key_cert_pairs = {{home.key().private_key_pem, home.key().certificate_pem}};
-  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::SslServerCredentials(options);
+// Whose certificate is of this home gets through the handshake, and is told in words where its time or its
+// owner's place in the home is over.
+absl::Status CheckOurs(const std::string& certificate_pem, const std::string& authority_pem) {
+  HEARTH_ASSIGN_OR_RETURN(const Certificate certificate, ParseCertificate(certificate_pem));
+  return CheckIssued(certificate, authority_pem);
+}
+
+// gRPC looks at the files again and again, and shows what they have from then on.
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const Home& home, absl::Duration look_again) {
+  namespace tls = grpc::experimental;
+  tls::TlsServerCredentialsOptions options(std::make_shared<tls::FileWatcherCertificateProvider>(
+      home.key_path(), home.certificate_path(),
+      static_cast<unsigned>(std::max<int64_t>(absl::ToInt64Seconds(look_again), 1))));
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
+  options.set_certificate_verifier(
+      MakeVerifier([authority = home.key().authority_pem](const std::string& certificate_pem) {
+        return CheckOurs(certificate_pem, authority);
+      }));
+  std::shared_ptr<grpc::ServerCredentials> credentials = tls::TlsServerCredentials(options);
   credentials->SetAuthMetadataProcessor(std::make_shared<Doorkeeper>(home));
   return credentials;
 }
@@ -153,13 +173,14 @@ class EncryptedPortImpl final : public EncryptedPort {
   ~EncryptedPortImpl() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Start(const std::string& listen,
-                     const std::function<void(grpc::ServerBuilder&)>& register_services) {
+                     const std::function<void(grpc::ServerBuilder&)>& register_services,
+                     absl::Duration look_again) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
     KeepConnectionsAlive(builder);
-    builder.AddListeningPort(listen, CredentialsOf(home_), &port);
+    builder.AddListeningPort(listen, CredentialsOf(home_, look_again), &port);
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> watchers;
     watchers.push_back(std::make_unique<CallWatchers>(calls_));
     builder.experimental().SetInterceptorCreators(std::move(watchers));
@@ -203,9 +224,9 @@ bool MayCall(Role role, absl::string_view method) {
 
 absl::StatusOr<std::unique_ptr<EncryptedPort>> EncryptedPort::Open(
     const std::string& listen, const Home& home,
-    const std::function<void(grpc::ServerBuilder&)>& register_services) {
+    const std::function<void(grpc::ServerBuilder&)>& register_services, absl::Duration look_again) {
   auto port = std::make_unique<EncryptedPortImpl>(home);
-  HEARTH_RETURN_IF_ERROR(port->Start(listen, register_services));
+  HEARTH_RETURN_IF_ERROR(port->Start(listen, register_services, look_again));
   return port;
 }
 

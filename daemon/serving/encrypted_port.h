@@ -22,14 +22,16 @@ namespace hearth {
 bool MayCall(Role role, absl::string_view method);
 
 // The gRPC port that other machines reach. TLS takes a certificate of the home before a byte reaches HTTP/2;
-// each call is then checked once more: whoever was removed from the home meanwhile, or whose role does not
-// have the method, is refused in words.
+// each call is then checked once more: whoever was removed from the home meanwhile, whose certificate does
+// not hold by the coordinator's clock, or whose role does not have the method, is refused in words.
 class EncryptedPort {
  public:
-  // `home` outlives the port. UNAVAILABLE when it cannot be had.
+  // `home` outlives the port, which shows a new certificate of its coordinator after `look_again`, whole
+  // seconds. UNAVAILABLE when the port cannot be had.
   static absl::StatusOr<std::unique_ptr<EncryptedPort>> Open(
       const std::string& listen, const Home& home,
-      const std::function<void(grpc::ServerBuilder&)>& register_services);
+      const std::function<void(grpc::ServerBuilder&)>& register_services,
+      absl::Duration look_again = absl::Minutes(1));
   // Shuts down at once.
   virtual ~EncryptedPort() = default;
 

@@ -101,12 +101,12 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
 
 class Forwarder final : public grpc::CallbackGenericService {
  public:
-  Forwarder(std::string host, CoordinatorAddresses coordinators, ConnectionKey key, bool may_lead)
+  Forwarder(std::string host, CoordinatorAddresses coordinators, const LiveKey& key, bool may_lead)
       : host_(std::move(host)),
         coordinators_(std::move(coordinators)),
         may_lead_(may_lead),
-        stubs_([key = std::move(key)](const std::string& address) {
-          return OpenChannel(address, key, Arguments());
+        stubs_(key, [](const std::string& address, const ConnectionKey& shown) {
+          return OpenChannel(address, shown, Arguments());
         }) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
@@ -161,7 +161,7 @@ class Forwarder final : public grpc::CallbackGenericService {
 
 std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& host,
                                                             const CoordinatorAddresses& coordinator,
-                                                            const ConnectionKey& key, bool may_lead) {
+                                                            const LiveKey& key, bool may_lead) {
   return std::make_unique<Forwarder>(host, coordinator, key, may_lead);
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "daemon/coordinator_addresses.h"
-#include "proto/connection_key.h"
+#include "daemon/identity/live_key.h"
 
 namespace grpc {
 class CallbackGenericService;
@@ -23,8 +23,7 @@ inline constexpr char kForwardedBy[] = "hearth-forwarded-bin";
 // `host` is the worker's name. One that `may_lead` does not tell other workers for good that it is none.
 std::unique_ptr<grpc::CallbackGenericService> MakeForwarder(const std::string& host,
                                                             const CoordinatorAddresses& coordinator,
-                                                            const ConnectionKey& key = {},
-                                                            bool may_lead = false);
+                                                            const LiveKey& key = {}, bool may_lead = false);
 
 }  // namespace hearth
 

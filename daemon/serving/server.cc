@@ -190,8 +190,7 @@ class CoordinatorServer final : public Server {
 
 class WorkerServer final : public Server {
  public:
-  WorkerServer(const ServerOptions& options, const CoordinatorAddresses& coordinator,
-               const ConnectionKey& key)
+  WorkerServer(const ServerOptions& options, const CoordinatorAddresses& coordinator, const LiveKey& key)
       : forwarder_(MakeForwarder(options.host, coordinator, key, options.may_lead)) {}
   ~WorkerServer() override { Shutdown(absl::ZeroDuration()); }
 
@@ -229,7 +228,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartForwarding(const ServerOptions& options,
                                                                 const CoordinatorAddresses& coordinator,
-                                                                const ConnectionKey& key) {
+                                                                const LiveKey& key) {
   grpc::EnableDefaultHealthCheckService(false);  // the coordinator's health is what clients ask about
   auto server = std::make_unique<WorkerServer>(options, coordinator, key);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;

@@ -55,7 +55,7 @@ class Server {
   // A worker's.
   static absl::StatusOr<std::unique_ptr<Server>> StartForwarding(const ServerOptions& options,
                                                                  const CoordinatorAddresses& coordinator,
-                                                                 const ConnectionKey& key = {});
+                                                                 const LiveKey& key = {});
   // Shuts down at once.
   virtual ~Server() = default;
 

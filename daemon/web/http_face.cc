@@ -29,11 +29,17 @@ ServerNames NamesOfThisMachine() {
   return names;
 }
 
-absl::StatusOr<TlsContext> MakeTls(const Config& config, const Home* home) {
+absl::Status MakeKey(const Home& home, const LiveKey& key) {
+  HEARTH_ASSIGN_OR_RETURN(ConnectionKey made, home.MakeServerKey(NamesOfThisMachine()));
+  key.Replace(std::move(made));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TlsContext> MakeTls(const Config& config, const Home* home, const LiveKey& key) {
   if (!HttpGuardOf(config).tls) return nullptr;
   if (!config.http_certificate.empty()) return ReadHttpsFiles(config.http_certificate, config.http_key);
-  HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, home->MakeServerKey(NamesOfThisMachine()));
-  return MakeServerTlsContext(absl::StrCat(key.certificate_pem, key.authority_pem), key.private_key_pem);
+  HEARTH_RETURN_IF_ERROR(MakeKey(*home, key));
+  return MakeServerTlsContext(key);
 }
 
 bool NeedsNoKey(const HttpRequest& request) {
@@ -52,6 +58,10 @@ std::string ReadyLine(const HttpServer& server, bool tls) {
 
 }  // namespace
 
+absl::Status RenewCertificate(const Home& home, const HttpFace& face) {
+  return face.key.empty() ? absl::OkStatus() : MakeKey(home, face.key);
+}
+
 absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc, const Home* home,
                                    size_t most_connections) {
   HttpFace face;
@@ -60,7 +70,7 @@ absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc, const Hom
   options.listen = config.http.value_or(kDefaultHttp);
   if (options.listen == kHttpOff) return face;
   options.limits.connections = std::min(options.limits.connections, most_connections);
-  HEARTH_ASSIGN_OR_RETURN(options.tls, MakeTls(config, home));
+  HEARTH_ASSIGN_OR_RETURN(options.tls, MakeTls(config, home, face.key));
   face.api = MakeOpenAiApi(grpc.InProcessChannel(),
                            {.allowed_origins = config.http_allow_origins, .metrics = grpc.Metrics()});
   const bool coordinator = config.join.empty();

@@ -17,6 +17,7 @@ namespace hearth {
 
 // The HTTP port, if there is one, and what the daemon says about it.
 struct HttpFace {
+  LiveKey key;  // for HTTPS, made by the home; empty: it was given another, or speaks HTTP
   std::unique_ptr<HttpHandler> api;
   std::unique_ptr<Dashboard> dashboard;
   std::unique_ptr<KeyGate> gate;       // null: nobody is asked for a key
@@ -28,6 +29,10 @@ struct HttpFace {
 // certificate's files.
 absl::StatusOr<HttpFace> StartHttp(const Config& config, Server& grpc, const Home* home,
                                    size_t most_connections);
+
+// Gives the port a new certificate of the home's, for the addresses that the machine has by now, where it was
+// given none.
+absl::Status RenewCertificate(const Home& home, const HttpFace& face);
 
 }  // namespace hearth
 

@@ -28,10 +28,8 @@ std::shared_ptr<grpc::Channel> OpenOwnConnection(const std::string& address, con
 
 class WeightsClient : public BundleSource {
  public:
-  WeightsClient(CoordinatorAddresses coordinator, ConnectionKey key)
-      : coordinator_(std::move(coordinator)), stubs_([key = std::move(key)](const std::string& address) {
-          return OpenOwnConnection(address, key);
-        }) {}
+  WeightsClient(CoordinatorAddresses coordinator, const LiveKey& key)
+      : coordinator_(std::move(coordinator)), stubs_(key, OpenOwnConnection) {}
 
   absl::Status FetchBundles(const SessionToken& token, const std::string& model_digest,
                             const std::vector<Range>& ranges, const ChunkSink& sink) override {
@@ -92,8 +90,7 @@ class WeightsClient : public BundleSource {
 
 }  // namespace
 
-std::unique_ptr<BundleSource> MakeWeightsClient(const CoordinatorAddresses& coordinator,
-                                                const ConnectionKey& key) {
+std::unique_ptr<BundleSource> MakeWeightsClient(const CoordinatorAddresses& coordinator, const LiveKey& key) {
   return std::make_unique<WeightsClient>(coordinator, key);
 }
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "daemon/coordinator_addresses.h"
+#include "daemon/identity/live_key.h"
 #include "daemon/weights/bundle_source.h"
-#include "proto/connection_key.h"
 
 namespace hearth {
 
@@ -14,7 +14,7 @@ namespace hearth {
 // do not hold up what else the two say to each other; connects when it is first needed, and again whenever
 // the connection is lost. Encrypted where there is a key.
 std::unique_ptr<BundleSource> MakeWeightsClient(const CoordinatorAddresses& coordinator,
-                                                const ConnectionKey& key = {});
+                                                const LiveKey& key = {});
 
 }  // namespace hearth
 

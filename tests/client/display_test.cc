@@ -2,6 +2,7 @@
 
 #include "client/command/status_text.h"
 #include "client/library/bytes_text.h"
+#include "daemon/identity/certificate.h"
 #include "engine/command_line/progress.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -41,6 +42,29 @@ TEST(ModelLineTest, FailedModelSaysWhy) {
   model.set_state(v1::MODEL_STATE_FAILED);
   model.set_detail("3 GiB are missing");
   EXPECT_EQ(ModelLine(model), "demo  failed: 3 GiB are missing");
+}
+
+TEST(KeyWarningTest, TellsOfAKeyThatEndsSoonOrDoesNotHoldAndOfTheClock) {
+  const absl::Time made = absl::FromUnixSeconds(1'800'000'000);  // 2027-01-15
+  const Authority authority = MakeAuthority(made);
+  ConnectionKey key;
+  EXPECT_EQ(KeyWarning(key, made), "");
+  key.certificate_pem =
+      IssueCertificate(authority,
+                       ParseSigningRequest(MakeSigningRequest(MakePrivateKey(), "anna").value()).value(),
+                       Role::kClient, made)
+          .value();
+  EXPECT_EQ(KeyWarning(key, made), "");
+  EXPECT_EQ(KeyWarning(key, made + kCertificateLife - absl::Hours(24 * 31)), "");
+  EXPECT_EQ(KeyWarning(key, made + kCertificateLife - absl::Hours(24 * 29)),
+            "this key is good until 2029-01-14: make another with `hearth key create` on the coordinator's "
+            "machine");
+  EXPECT_THAT(
+      KeyWarning(key, made + kCertificateLife + absl::Hours(24)),
+      HasSubstr(
+          "the clock of this machine says 2029-01-15: set the clock if that is wrong, or make another"));
+  EXPECT_THAT(KeyWarning(key, made - absl::Hours(24 * 365)),
+              HasSubstr("the clock of this machine says 2026-01-15"));
 }
 
 TEST(SparsityLineTest, SaysWhatIsComputedAndWhy) {

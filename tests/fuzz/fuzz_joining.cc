@@ -9,6 +9,7 @@
 #include "daemon/identity/members.h"
 #include "daemon/joining/join_protocol.h"
 #include "engine/base/check.h"
+#include "proto/certificates.h"
 #include "proto/connection_key.h"
 
 namespace hearth {
@@ -30,6 +31,8 @@ void Check(uint8_t kind, absl::Span<const uint8_t> input) {
     if (request.ok()) HEARTH_CHECK(!request->name.empty());
   } else if (kind == 4) {
     (void)ParseCertificate(text);
+    (void)LifeOf(text);
+    (void)CheckCoordinator(text, text, absl::UnixEpoch());
   } else if (kind == 5) {
     const auto members = Members::Parse(text);
     if (members.ok()) HEARTH_CHECK(Members::Parse(members->Format()).ok());

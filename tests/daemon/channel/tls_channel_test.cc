@@ -5,11 +5,14 @@
 
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "daemon/channel/frame_socket.h"
 #include "daemon/channel/link_probe.h"
 #include "daemon/channel/remote_device.h"
 #include "daemon/channel/tensor_server.h"
 #include "daemon/identity/home.h"
+#include "proto/certificates.h"
 #include "tests/daemon/identity/temporary_state.h"
 
 namespace hearth {
@@ -78,6 +81,20 @@ TEST_F(TlsChannelTest, OnlyTheCoordinatorOfTheHomeIsAnswered) {
   }
   EXPECT_GE(server->refused(), 3u);
   EXPECT_TRUE(Connect(*server, coordinator_).ok());
+}
+
+TEST_F(TlsChannelTest, CertificateOfTheFutureIsRefusedWithWordsAboutTheClock) {
+  TemporaryState later;
+  const auto home = Home::Open(later.path(), "a", [] { return absl::Now() + absl::Hours(24 * 365); }).value();
+  const ConnectionKey worker = HostKey(*home, "b");
+  const auto server = Serve(worker);
+  const TensorTls coordinator{MakeTlsContext(home->key()).value(),
+                              IdOfPrivateKey(worker.private_key_pem).value()};
+  const absl::Status refused = Connect(*server, coordinator);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(refused.message(), HasSubstr("certificate is not yet valid"));
+  EXPECT_THAT(refused.message(),
+              HasSubstr(absl::StrCat("the clock of this machine says ", DayText(absl::Now()))));
 }
 
 TEST_F(TlsChannelTest, PlainServerIsNotTakenForAnEncryptedOne) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/identity/openssl_ptr.h"
 
 namespace hearth {
@@ -90,14 +91,65 @@ TEST(Certificate, ThatAForgedAuthorityOfTheSameNameSignedIsNotOfThisHome) {
 
 TEST(Certificate, LifeIsCheckedByTheClockAndTheMessageSpeaksOfIt) {
   const Issued issued(MakeAuthority(kNow));
-  EXPECT_TRUE(CheckLife(issued.certificate, kNow).ok());
-  EXPECT_TRUE(CheckLife(issued.certificate, kNow - absl::Hours(23)).ok());
-  EXPECT_TRUE(CheckLife(issued.certificate, kNow + kCertificateLife - absl::Hours(1)).ok());
-  const absl::Status early = CheckLife(issued.certificate, kNow - absl::Hours(24 * 365));
+  EXPECT_TRUE(CheckLife(issued.certificate.life, kNow).ok());
+  EXPECT_TRUE(CheckLife(issued.certificate.life, kNow - absl::Hours(23)).ok());
+  EXPECT_TRUE(CheckLife(issued.certificate.life, kNow + kCertificateLife - absl::Hours(1)).ok());
+  const absl::Status early = CheckLife(issued.certificate.life, kNow - absl::Hours(24 * 365));
   EXPECT_THAT(early.message(), HasSubstr("the clock of this machine says 2025-"));
   EXPECT_THAT(early.message(), HasSubstr("set the clock"));
-  const absl::Status late = CheckLife(issued.certificate, kNow + kCertificateLife + absl::Hours(1));
+  const absl::Status late = CheckLife(issued.certificate.life, kNow + kCertificateLife + absl::Hours(1));
   EXPECT_THAT(late.message(), HasSubstr("`hearth invite`"));
+}
+
+TEST(Certificate, RenewalIsDueWhenAThirdOfItsLifeIsLeftAndWhenItDoesNotHold) {
+  const CertificateLife life{kNow, kNow + absl::Hours(300)};
+  EXPECT_FALSE(IsRenewalDue(life, kNow));
+  EXPECT_FALSE(IsRenewalDue(life, kNow + absl::Hours(199)));
+  EXPECT_TRUE(IsRenewalDue(life, kNow + absl::Hours(200)));
+  EXPECT_TRUE(IsRenewalDue(life, kNow + absl::Hours(301)));
+  EXPECT_TRUE(IsRenewalDue(life, kNow - absl::Hours(1)));
+}
+
+TEST(Certificate, EndsWithItsAuthorityAndIsNotMadeAfterThat) {
+  const Authority authority = MakeAuthority(kNow);
+  const CertificateLife all = ParseCertificate(authority.certificate_pem)->life;
+  EXPECT_GT(all.until, kNow + absl::Hours(24 * 365 * 29));
+  const SigningRequest request =
+      ParseSigningRequest(MakeSigningRequest(MakePrivateKey(), "b").value()).value();
+  const absl::Time late = all.until - absl::Hours(24);
+  const std::string last = IssueCertificate(authority, request, Role::kHost, late).value();
+  EXPECT_EQ(LifeOf(last)->until, all.until);
+  const absl::Status over =
+      IssueCertificate(authority, request, Role::kHost, all.until + absl::Hours(24)).status();
+  EXPECT_EQ(over.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(over.message(), HasSubstr("set the clock"));
+}
+
+TEST(Coordinator, IsKnownByItsAuthorityAndRoleAndByBothClocks) {
+  const Authority authority = MakeAuthority(kNow), other = MakeAuthority(kNow);
+  const SigningRequest request =
+      ParseSigningRequest(MakeSigningRequest(MakePrivateKey(), "a").value()).value();
+  const std::string coordinator = IssueCertificate(authority, request, Role::kCoordinator, kNow).value();
+  const auto check = [&](const std::string& certificate, absl::Time now) {
+    return CheckCoordinator(certificate, authority.certificate_pem, now);
+  };
+  EXPECT_TRUE(check(coordinator, kNow).ok()) << check(coordinator, kNow);
+  for (const std::string& wrong : {IssueCertificate(authority, request, Role::kHost, kNow).value(),
+                                   IssueCertificate(authority, request, Role::kClient, kNow).value(),
+                                   IssueCertificate(other, request, Role::kCoordinator, kNow).value(),
+                                   authority.certificate_pem, std::string("nonsense"), std::string()}) {
+    EXPECT_EQ(check(wrong, kNow).code(), absl::StatusCode::kUnauthenticated);
+  }
+  const absl::Duration year = absl::Hours(24 * 365);
+  EXPECT_EQ(check(coordinator, kNow - year).message(),
+            absl::StrCat("the clock of this machine says ", DayText(kNow - year),
+                         ", but the coordinator's certificate is from ", DayText(kNow - kClockTolerance),
+                         ": set the clock, or that of the machine that made it"));
+  EXPECT_EQ(check(coordinator, kNow + 3 * year).message(),
+            absl::StrCat("the coordinator's certificate was good until ", DayText(kNow + kCertificateLife),
+                         " and the clock of this machine says ", DayText(kNow + 3 * year),
+                         ": set the clock if that is wrong, or that of the coordinator, which renews its "
+                         "certificate by itself"));
 }
 
 TEST(Certificate, WhatIsNoneIsRefused) {

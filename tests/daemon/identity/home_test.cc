@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "daemon/identity/api_key.h"
 #include "tests/daemon/identity/temporary_state.h"
 
@@ -148,6 +149,106 @@ TEST_F(HomeTest, StrangersAndExpiredCertificatesAreNotRecognised) {
   const std::string certificate = Join(Invite(), MakePrivateKey(), "b").value();
   now_ += kCertificateLife + absl::Hours(1);
   EXPECT_EQ(home_->Recognise(certificate).status().code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(HomeTest, HostGetsANewCertificateForItsKey) {
+  const std::string key = MakePrivateKey();
+  const std::string first = Join(Invite(), key, "b").value();
+  now_ += absl::Hours(24 * 500);
+  const auto second = home_->Renew(first, MakeSigningRequest(key, "another name").value());
+  ASSERT_TRUE(second.ok()) << second.status();
+  const Certificate renewed = ParseCertificate(*second).value();
+  EXPECT_EQ(renewed.life.until, now_ + kCertificateLife);
+  EXPECT_EQ(renewed.id, IdOfPrivateKey(key).value());
+  EXPECT_EQ(renewed.role, Role::kHost);
+  EXPECT_EQ(renewed.name, "b");
+  home_ = Open(state_.path());
+  ASSERT_THAT(home_->members(), SizeIs(1));
+  EXPECT_EQ(home_->members()[0].expires, renewed.life.until);
+  EXPECT_TRUE(home_->Recognise(first).ok());
+  now_ += absl::Hours(24 * 500);
+  EXPECT_FALSE(home_->Recognise(first).ok());
+  EXPECT_TRUE(home_->Recognise(*second).ok());
+}
+
+TEST_F(HomeTest, NobodyIsGivenAnothersCertificate) {
+  const std::string key = MakePrivateKey();
+  const std::string certificate = Join(Invite(), key, "b").value();
+  const std::string request = MakeSigningRequest(key, "b").value();
+  const std::string of_another = MakeSigningRequest(MakePrivateKey(), "b").value();
+  TemporaryState elsewhere;
+  const auto other = Open(elsewhere.path());
+  EXPECT_EQ(home_->Renew(certificate, of_another).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(home_->Renew(certificate, "nonsense").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(home_->Renew("", request).status().code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(other->Renew(certificate, request).status().code(), absl::StatusCode::kUnauthenticated);
+  const ConnectionKey client = home_->MakeKey("anna", Role::kClient, "").value();
+  EXPECT_EQ(home_->Renew(client.certificate_pem, MakeSigningRequest(client.private_key_pem, "anna").value())
+                .status()
+                .code(),
+            absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(HomeTest, ForgottenHostDoesNotComeBackByARenewal) {
+  const std::string key = MakePrivateKey();
+  const std::string certificate = Join(Invite(), key, "b").value();
+  ASSERT_TRUE(home_->Remove("b", {Role::kHost}).ok());
+  EXPECT_EQ(home_->Renew(certificate, MakeSigningRequest(key, "b").value()).status().code(),
+            absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE(home_->members().empty());
+}
+
+TEST_F(HomeTest, CoordinatorsOwnCertificateIsRenewedAndKept) {
+  const Certificate first = ParseCertificate(home_->key().certificate_pem).value();
+  now_ += absl::Hours(24 * 500);
+  ASSERT_TRUE(home_->RenewOwn().ok());
+  const Certificate second = ParseCertificate(home_->key().certificate_pem).value();
+  EXPECT_EQ(second.life.until, now_ + kCertificateLife);
+  EXPECT_EQ(second.id, first.id);
+  EXPECT_EQ(second.role, Role::kCoordinator);
+  EXPECT_EQ(second.name, "a");
+  std::ifstream file(home_->certificate_path());
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), second.pem);
+  EXPECT_EQ(std::filesystem::status(home_->certificate_path()).permissions() & std::filesystem::perms::all,
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+TEST_F(HomeTest, OneWhoCouldLeadRenewsAsTheHostThatItIsByNow) {
+  const ConnectionKey key = home_->key();
+  const auto renewed =
+      home_->Renew(key.certificate_pem, MakeSigningRequest(key.private_key_pem, "a").value());
+  ASSERT_TRUE(renewed.ok()) << renewed.status();
+  EXPECT_EQ(ParseCertificate(*renewed)->role, Role::kCoordinator);
+  EXPECT_TRUE(home_->members().empty());
+}
+
+TEST_F(HomeTest, CertificateThatCannotBeKeptIsNotShown) {
+  const std::string shown = home_->key().certificate_pem;
+  const std::string path = home_->certificate_path();
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);
+  EXPECT_FALSE(home_->RenewOwn().ok());
+  EXPECT_EQ(home_->key().certificate_pem, shown);
+}
+
+TEST_F(HomeTest, WrongClockIsToldWithBothTimes) {
+  const absl::Time joined = now_;
+  const std::string certificate = Join(Invite(), MakePrivateKey(), "b").value();
+  const std::string anna = home_->MakeKey("anna", Role::kClient, "")->certificate_pem;
+  now_ = joined - absl::Hours(24 * 365);
+  const absl::Status early = home_->Recognise(certificate).status();
+  EXPECT_EQ(early.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(early.message(),
+            absl::StrCat("the coordinator's clock says ", DayText(now_),
+                         ", but the certificate of b is from ", DayText(joined - kClockTolerance),
+                         ": set the clock, or that of the machine that made it"));
+  EXPECT_THAT(home_->CheckClock().message(), HasSubstr("but the authority of this home is from"));
+  now_ = joined + absl::Hours(24 * 365 * 3);
+  EXPECT_TRUE(home_->CheckClock().ok());
+  const absl::Status late = home_->Recognise(certificate).status();
+  EXPECT_THAT(late.message(), HasSubstr(absl::StrCat("the coordinator's clock says ", DayText(now_))));
+  EXPECT_THAT(late.message(), HasSubstr("`hearth invite`"));
+  EXPECT_THAT(home_->Recognise(anna).status().message(), HasSubstr("`hearth key create`"));
 }
 
 TEST_F(HomeTest, KeysOfClientsHaveNamesOfTheirOwn) {

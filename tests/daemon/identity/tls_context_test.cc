@@ -37,8 +37,8 @@ class Connection {
     return false;
   }
 
-  const SSL* server() const { return server_.get(); }
-  const SSL* client() const { return client_.get(); }
+  SSL* server() const { return server_.get(); }
+  SSL* client() const { return client_.get(); }
 
  private:
   const std::shared_ptr<SSL> server_, client_;
@@ -83,6 +83,47 @@ TEST_F(TlsContextTest, StrangerSeesTheServersAuthority) {
   ASSERT_TRUE(connection.Shake());
   EXPECT_EQ(PeerAuthorityOf(connection.client())->id, ParseCertificate(home_->key().authority_pem)->id);
   EXPECT_EQ(PeerOf(connection.server()).status().code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(TlsContextTest, RenewedCertificateIsShownFromTheNextHandshakeOn) {
+  const LiveKey key(MemberKey(*home_));
+  const TlsContext server = MakeTlsContext(home_->live_key()).value();
+  const TlsContext client = MakeTlsContext(key).value();
+  Connection before(server, client);
+  ASSERT_TRUE(before.Shake());
+  const std::string first = PeerOf(before.client())->pem;
+  ASSERT_TRUE(home_->RenewOwn().ok());
+  key.Replace(MemberKey(*home_, Role::kAdmin));
+  Connection after(server, client);
+  ASSERT_TRUE(after.Shake());
+  EXPECT_EQ(PeerOf(after.client())->pem, home_->key().certificate_pem);
+  EXPECT_EQ(PeerOf(after.server())->role, Role::kAdmin);
+  // What was open goes on as it was.
+  EXPECT_EQ(PeerOf(before.client())->pem, first);
+  EXPECT_EQ(PeerOf(before.server())->role, Role::kClient);
+  size_t written = 0, read = 0;
+  char byte = 'x';
+  EXPECT_EQ(SSL_write_ex(before.client(), &byte, 1, &written), 1);
+  EXPECT_EQ(SSL_read_ex(before.server(), &byte, 1, &read), 1);
+}
+
+TEST_F(TlsContextTest, CertificateForHttpsIsRenewedAsWell) {
+  const LiveKey key(home_->MakeServerKey({}).value());
+  const TlsContext server = MakeServerTlsContext(key).value();
+  for (int i = 0; i < 2; ++i) {
+    Connection connection(server, MakeStrangersTlsContext());
+    ASSERT_TRUE(connection.Shake());
+    EXPECT_EQ(PeerOf(connection.client())->pem, key.get().certificate_pem);
+    EXPECT_EQ(PeerAuthorityOf(connection.client())->id, ParseCertificate(home_->key().authority_pem)->id);
+    key.Replace(home_->MakeServerKey({}).value());
+  }
+}
+
+TEST_F(TlsContextTest, DamagedKeyLetsNobodyIn) {
+  const LiveKey key(MemberKey(*home_));
+  const TlsContext client = MakeTlsContext(key).value();
+  key.Replace({});
+  EXPECT_FALSE(Connection(server_, client).Shake());
 }
 
 TEST_F(TlsContextTest, PartsThatDoNotFitAreRefused) {

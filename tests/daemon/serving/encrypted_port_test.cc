@@ -4,6 +4,10 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "daemon/channel/frame_socket.h"
+#include "daemon/identity/tls_context.h"
 #include "daemon/joining/home_service.h"
 #include "proto/channel.h"
 #include "proto/hearth/v1/home.grpc.pb.h"
@@ -15,7 +19,8 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(MayCall, RolesHaveTheirMethodsAndNobodyTheOthers) {
-  for (const char* method : {"/hearth.v1.Membership/Synchronize", "/hearth.v1.Weights/FetchBundles"}) {
+  for (const char* method : {"/hearth.v1.Membership/Synchronize", "/hearth.v1.Weights/FetchBundles",
+                             "/hearth.v1.Home/RenewCertificate"}) {
     EXPECT_TRUE(MayCall(Role::kHost, method));
     EXPECT_FALSE(MayCall(Role::kClient, method));
     EXPECT_FALSE(MayCall(Role::kAdmin, method));
@@ -127,6 +132,77 @@ TEST_F(EncryptedPortTest, InvitationAndKeysAreMadeAndTakenBackByCalls) {
   remove.set_role(v1::ROLE_CLIENT);
   EXPECT_TRUE(admin.RemoveMember(&fourth, remove, &member).ok());
   EXPECT_FALSE(home_->Recognise(parsed->certificate_pem).ok());
+}
+
+TEST_F(EncryptedPortTest, NewCertificateOfTheCoordinatorIsShownWithoutARestart) {
+  const auto port =
+      EncryptedPort::Open(
+          "127.0.0.1:0", *home_,
+          [this](grpc::ServerBuilder& builder) { builder.RegisterService(service_.get()); }, absl::Seconds(1))
+          .value();
+  v1::Home::Stub open(OpenChannel(port->address(), Key("root", Role::kAdmin)));
+  ASSERT_TRUE(List(open).ok());
+  const auto shown = [&] {
+    const auto deadline = FrameSocket::Clock::now() + std::chrono::seconds(30);
+    const auto socket = FrameSocket::Connect(port->address(), deadline).value();
+    return socket->StartTls(MakeStrangersTlsContext(), TlsEnd::kClient, deadline)->pem;
+  };
+  EXPECT_EQ(shown(), home_->key().certificate_pem);
+  ASSERT_TRUE(home_->RenewOwn().ok());
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (shown() != home_->key().certificate_pem) ASSERT_LT(absl::Now(), deadline);
+  EXPECT_TRUE(List(open).ok());
+  v1::Home::Stub another(OpenChannel(port->address(), Key("second", Role::kAdmin)));
+  EXPECT_TRUE(List(another).ok());
+}
+
+// The same, of a coordinator whose clock is wrong.
+class WrongClockTest : public EncryptedPortTest {
+ protected:
+  // What is said of a call by a key that was made while the clock was right.
+  grpc::Status CallWith(absl::Duration wrong) {
+    const ConnectionKey key = Key("root", Role::kAdmin);
+    const auto home = Home::Open(state_.path(), "a", [wrong] { return absl::Now() + wrong; }).value();
+    const auto service = MakeHomeService(*home, lan_);
+    const auto port = EncryptedPort::Open("127.0.0.1:0", *home, [&](grpc::ServerBuilder& builder) {
+                        builder.RegisterService(service.get());
+                      }).value();
+    v1::Home::Stub stub(OpenChannel(port->address(), key));
+    return List(stub);
+  }
+};
+
+TEST_F(WrongClockTest, CoordinatorAYearAheadIsRefusedByItsCallersWithBothTimes) {
+  const absl::Duration year = absl::Hours(24 * 365);
+  const grpc::Status refused = CallWith(year);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(refused.error_message(),
+              HasSubstr(absl::StrCat("the clock of this machine says ", DayText(absl::Now()))));
+  EXPECT_THAT(refused.error_message(),
+              HasSubstr(absl::StrCat("is from ", DayText(absl::Now() + year - kClockTolerance))));
+}
+
+TEST_F(WrongClockTest, CoordinatorAYearBehindTellsItsCallersWhatItsClockSays) {
+  const absl::Duration year = absl::Hours(24 * 365);
+  const grpc::Status refused = CallWith(-year);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_THAT(refused.error_message(),
+              HasSubstr(absl::StrCat("the coordinator's clock says ", DayText(absl::Now() - year))));
+  EXPECT_THAT(refused.error_message(), HasSubstr("the certificate of root is from "));
+}
+
+TEST_F(WrongClockTest, KeyThatIsOverIsToldSoInWords) {
+  const auto old_home =
+      Home::Open(elsewhere_.path(), "a", [] { return absl::Now() - kCertificateLife; }).value();
+  const ConnectionKey key = old_home->MakeKey("root", Role::kAdmin, "").value();
+  const auto home = Home::Open(elsewhere_.path(), "a", [] { return absl::Now() + absl::Hours(24); }).value();
+  const auto port = EncryptedPort::Open("127.0.0.1:0", *home, [&](grpc::ServerBuilder& builder) {
+                      builder.RegisterService(service_.get());
+                    }).value();
+  v1::Home::Stub stub(OpenChannel(port->address(), key));
+  const grpc::Status refused = List(stub);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("the certificate of root was good until"));
 }
 
 TEST_F(EncryptedPortTest, PortInUseIsAClearError) {

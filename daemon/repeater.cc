@@ -1,15 +1,15 @@
-#include "daemon/watchdog.h"
+#include "daemon/repeater.h"
 
 #include <utility>
 
 namespace hearth {
 
-Watchdog::Watchdog(absl::Duration interval, std::function<bool()> lives, std::function<void()> alive)
-    : interval_(interval), lives_(std::move(lives)), alive_(std::move(alive)) {
+Repeater::Repeater(absl::Duration interval, std::function<void()> action)
+    : interval_(interval), action_(std::move(action)) {
   if (interval_ > absl::ZeroDuration()) thread_ = std::thread([this] { Run(); });
 }
 
-Watchdog::~Watchdog() {
+Repeater::~Repeater() {
   {
     MutexLock lock(&mutex_);
     stopped_ = true;
@@ -18,9 +18,9 @@ Watchdog::~Watchdog() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Watchdog::Run() {
+void Repeater::Run() {
   for (;;) {
-    if (lives_()) alive_();
+    action_();
     const auto next = CondVar::Clock::now() + absl::ToChronoNanoseconds(interval_);
     MutexLock lock(&mutex_);
     while (!stopped_ && wake_.WaitUntil(&mutex_, next)) {
