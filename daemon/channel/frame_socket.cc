@@ -60,8 +60,10 @@ class BusyWait {
   Clock::time_point start_;
 };
 
-// The most that one TLS record carries.
+// The most that one TLS record carries. A call of the system costs more than encrypting it, so that several
+// go out by one.
 constexpr size_t kRecordBytes = 16384;
+constexpr size_t kBatchBytes = 4 * kRecordBytes;
 
 absl::Status Lost(const std::string& peer, const std::string& reason) {
   return absl::UnavailableError(absl::StrCat("tensor connection with ", peer, ": ", reason));
@@ -155,24 +157,50 @@ size_t FrameSocket::Impl::ReadSome(absl::Span<uint8_t> out, boost::system::error
   return received;
 }
 
-// What goes into one record, so that a small frame is one record and one call of the system. A record that
-// could not be sent is asked for again from the same bytes.
+// Bytes count as sent once the system has all of what they have become: until then the same are asked for.
 size_t FrameSocket::Impl::WriteSome(absl::Span<const asio::const_buffer> buffers,
                                     boost::system::error_code& error) {
   if (tls == nullptr) return socket.write_some(buffers, error);
-  std::array<uint8_t, kRecordBytes> record;
-  size_t bytes = 0;
-  for (const asio::const_buffer& buffer : buffers) {
-    const size_t count = std::min(buffer.size(), record.size() - bytes);
-    if (count > 0) std::memcpy(record.data() + bytes, buffer.data(), count);
-    bytes += count;
-  }
   MutexLock lock(&tls_mutex);
   ERR_clear_error();
-  size_t sent = 0;
-  const int result = SSL_write_ex(tls.get(), record.data(), bytes, &sent);
-  error = result == 1 ? boost::system::error_code() : TlsError(tls.get(), result);
-  return sent;
+  error = {};
+  if (encrypted == 0) Encrypt(buffers, error);
+  if (!error) SendEncrypted(error);
+  return error ? 0 : std::exchange(encrypted, 0);
+}
+
+// Parts are gathered, so that a small frame is one record.
+void FrameSocket::Impl::Encrypt(absl::Span<const asio::const_buffer> buffers,
+                                boost::system::error_code& error) {
+  std::array<uint8_t, kRecordBytes> record;
+  size_t gathered = 0;
+  const auto write = [&] {
+    size_t written = 0;
+    const int result = SSL_write_ex(tls.get(), record.data(), std::exchange(gathered, 0), &written);
+    if (result != 1) error = TlsError(tls.get(), result);
+    encrypted += written;
+  };
+  for (asio::const_buffer part : buffers) {
+    while (part.size() > 0 && encrypted < kBatchBytes && !error) {
+      const size_t count = std::min(part.size(), record.size() - gathered);
+      std::memcpy(record.data() + gathered, part.data(), count);
+      gathered += count;
+      part += count;
+      if (gathered == record.size()) write();
+    }
+  }
+  if (gathered > 0 && !error) write();
+}
+
+void FrameSocket::Impl::SendEncrypted(boost::system::error_code& error) {
+  BIO* const records = SSL_get_wbio(tls.get());
+  char* data = nullptr;
+  const size_t bytes = static_cast<size_t>(BIO_get_mem_data(records, &data));
+  while (records_sent < bytes && !error)
+    records_sent += socket.write_some(asio::buffer(data + records_sent, bytes - records_sent), error);
+  if (error) return;
+  HEARTH_CHECK(BIO_reset(records) == 1);
+  records_sent = 0;
 }
 
 FrameSocket::FrameSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
@@ -201,6 +229,10 @@ absl::StatusOr<Certificate> FrameSocket::StartTls(const TlsContext& context, Tls
       return Lost(peer_, absl::StrCat("no encrypted connection: ", TakeOpensslError(), ClockWords(*tls)));
     HEARTH_RETURN_IF_ERROR(AwaitReady(wanted == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline));
   }
+  // From now on records are collected, and sent by WriteSome.
+  BIO* const records = BIO_new(BIO_s_mem());
+  HEARTH_CHECK(records != nullptr);
+  SSL_set0_wbio(tls.get(), records);
   impl_->tls = tls;
   return PeerOf(tls.get());
 }

@@ -27,10 +27,18 @@ struct FrameSocket::Impl {
 
   std::shared_ptr<boost::asio::io_context> context;
   boost::asio::ip::tcp::socket socket;
-  // On the socket itself: OpenSSL reads and writes it without copies of its own. Set before two threads use
-  // it, which may not enter it at the same time; no call waits.
+  // OpenSSL reads from the socket itself, and writes records that are sent together. Set before two threads
+  // use it, which may not enter it at the same time; no call waits.
   std::shared_ptr<ssl_st> tls;
   Mutex tls_mutex;
+  size_t encrypted ABSL_GUARDED_BY(tls_mutex) = 0;  // bytes of frames that have become records, not all sent
+  size_t records_sent ABSL_GUARDED_BY(tls_mutex) = 0;  // bytes of these
+
+ private:
+  // As many of the bytes as go out together.
+  void Encrypt(absl::Span<const boost::asio::const_buffer> buffers, boost::system::error_code& error)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(tls_mutex);
+  void SendEncrypted(boost::system::error_code& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tls_mutex);
 };
 
 }  // namespace hearth

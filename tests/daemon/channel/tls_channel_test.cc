@@ -3,11 +3,16 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+#include <random>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/channel/frame_socket_impl.h"
 #include "daemon/channel/link_probe.h"
 #include "daemon/channel/remote_device.h"
 #include "daemon/channel/tensor_server.h"
@@ -18,6 +23,7 @@
 namespace hearth {
 namespace {
 
+using boost::asio::ip::tcp;
 using ::testing::HasSubstr;
 using Clock = FrameSocket::Clock;
 
@@ -119,6 +125,39 @@ TEST_F(TlsChannelTest, LargeMessagesComeWholeInBothDirectionsAtOnce) {
     ASSERT_TRUE(pong.ok()) << pong.status();
     EXPECT_EQ(pong->step, static_cast<uint64_t>(i));
   }
+}
+
+TEST_F(TlsChannelTest, FrameThatFitsTheSocketInPartsComesAsItWasSent) {
+  auto context = std::make_shared<boost::asio::io_context>(1);
+  tcp::acceptor acceptor(*context, {boost::asio::ip::address_v4::loopback(), 0});
+  const auto sender =
+      FrameSocket::Connect(absl::StrCat("127.0.0.1:", acceptor.local_endpoint().port()), Soon()).value();
+  FrameSocket receiver(std::make_unique<FrameSocket::Impl>(context, acceptor.accept()));
+  std::thread host(
+      [&] { EXPECT_TRUE(receiver.StartTls(MakeTlsContext(worker_).value(), TlsEnd::kServer, Soon()).ok()); });
+  ASSERT_TRUE(sender->StartTls(coordinator_.context, TlsEnd::kClient, Soon()).ok());
+  host.join();
+  std::vector<uint8_t> first(100), second(16 << 20), third(70000);
+  std::minstd_rand random;
+  for (std::vector<uint8_t>* part : {&first, &second, &third}) {
+    for (uint8_t& byte : *part) byte = static_cast<uint8_t>(random() >> 8);
+  }
+  FrameHeader header;
+  header.operation = FrameOperation::kMix;
+  header.payload_bytes = first.size() + second.size() + third.size();
+  OutgoingFrame frame(header, {first, second, third});
+  // Nobody reads yet: more than the system takes.
+  ASSERT_TRUE(sender->SendSome(frame).ok());
+  ASSERT_TRUE(sender->SendSome(frame).ok());
+  ASSERT_FALSE(frame.sent());
+  std::thread rest([&] { EXPECT_TRUE(sender->Send(frame, Soon()).ok()); });
+  EXPECT_EQ(receiver.ReceiveHeader(Soon()).value(), header);
+  for (const std::vector<uint8_t>& part : {first, second, third}) {
+    std::vector<uint8_t> received(part.size());
+    EXPECT_TRUE(receiver.Receive(absl::MakeSpan(received), Soon()).ok());
+    EXPECT_TRUE(received == part);
+  }
+  rest.join();
 }
 
 TEST_F(TlsChannelTest, ClosedSocketEndsAWaitAtOnce) {
