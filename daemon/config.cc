@@ -139,7 +139,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
          "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinHome : join; },
          "Be a worker: of the home that made this code (`hearth invite`), of the coordinator at this "
          "address or at one of several, or without either of the home joined before; a code or \"home\" may "
-         "have the encrypted addresses of other hosts that may lead behind it, with commas")
+         "have the encrypted addresses of other hosts that may lead behind it, with commas; a worker is told "
+         "those by its coordinator too")
       ->expected(0, 1)
       ->type_name("[CODE|home|HOST:PORT,...]")
       ->group(kNetwork);

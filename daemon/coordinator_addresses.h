@@ -13,6 +13,11 @@
 
 namespace hearth {
 
+// Where each host that may lead is reached once it does: HOST:PORT of plain and of encrypted ports.
+struct PlacesToLead {
+  std::vector<std::string> plain, encrypted;
+};
+
 // Where a worker finds its coordinator: at one address, or at one of several, of which the one in use is
 // known to all that hold a copy. Copies share what they say. Thread-safe.
 class CoordinatorAddresses {

@@ -25,8 +25,10 @@ struct NodeOptions {
   std::string state_dir;      // exists and is writable; the node keeps its identity in it
   std::string cache_dir;      // of fetched weights; empty: "cache" in state_dir
   CoordinatorAddresses join;  // of the coordinator; empty: this host is it
-  uint64_t term = 0;          // of a coordinator: above those of all before it, where they share a store
-  LiveKey key;                // of this host in its home; empty: connections are plain
+  std::string told_file;      // in which a worker keeps where others may lead; empty: it is told by the store
+  std::function<PlacesToLead()> places_to_lead;  // a coordinator's, which tells its workers; null: only here
+  uint64_t term = 0;  // of a coordinator: above those of all before it, where they share a store
+  LiveKey key;        // of this host in its home; empty: connections are plain
   std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of a worker's tensor channel
   std::string version;                        // of this daemon
 

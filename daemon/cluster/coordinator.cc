@@ -108,7 +108,7 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
                                                        .name = options.name,
                                                        .identity = std::move(identity),
                                                        .offered_bytes = OfferedBytes(capacity_)},
-                                       TlsOf(options.key))),
+                                       TlsOf(options.key), options.places_to_lead)),
       last_epoch_(options.term * kEpochsOfATerm),
       pauses_(std::move(pauses)) {
   auto context = std::make_shared<ClusterModelContext>();

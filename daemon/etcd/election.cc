@@ -20,6 +20,12 @@ constexpr std::chrono::milliseconds kLookApart{200};
 // clocks that do not run alike.
 constexpr int kRenewals = 6;
 constexpr int kMargin = 10;
+// For how long a host that is away counts among those that could lead, and how often that is renewed. A
+// daemon that starts anew takes less.
+constexpr absl::Duration kPlaceLife = absl::Seconds(30);
+constexpr int64_t kKeepPlaceApartNs = 10'000'000'000;
+constexpr int64_t kReadHostsApartNs = 1'000'000'000;
+constexpr int64_t kMostHosts = 64;
 
 int64_t NowNs() {
   timespec now{};
@@ -56,7 +62,8 @@ Election::Election(std::unique_ptr<EtcdClient> client, ElectionOptions options)
     : client_(std::move(client)),
       options_(std::move(options)),
       leader_key_(options_.prefix + "leader"),
-      term_key_(options_.prefix + "term") {
+      term_key_(options_.prefix + "term"),
+      hosts_prefix_(options_.prefix + "hosts/") {
   record_.set_host(options_.host);
   thread_ = std::thread([this] { Run(); });
 }
@@ -93,6 +100,13 @@ void Election::Announce(const v1::Leader& leader) {
   record_ = leader;
   record_is_due_ = true;
   wake_.SignalAll();
+}
+
+void Election::Stand(const v1::Leader& place) {
+  MutexLock lock(&mutex_);
+  if (place_.SerializeAsString() == place.SerializeAsString()) return;
+  place_ = place;
+  place_is_due_ = true;
 }
 
 void Election::Resign() {
@@ -152,11 +166,15 @@ void Election::Renew() {
   if (problem.ok() && record_is_due) problem = PutRecord();
   if (absl::IsNotFound(problem)) return EndTerm(absl::AbortedError("its lease in the store has ended"));
   if (!Leads()) {
-    return EndTerm(
-        absl::UnavailableError(absl::StrCat("the lease could not be renewed in time: ", problem.message())));
+    return EndTerm(absl::UnavailableError(
+        absl::StrCat("the lease could not be renewed in time: ",
+                     problem.ok() ? "the store has answered too late" : problem.message())));
   }
+  const bool record_failed = !problem.ok() && record_is_due;
+  if (problem.ok()) problem = KeepPlace();
+  if (problem.ok()) problem = ReadHosts();
   MutexLock lock(&mutex_);
-  if (!problem.ok() && record_is_due) record_is_due_ = true;
+  if (record_failed) record_is_due_ = true;
   if (!problem.ok() && standing_.problem.ok()) {
     spdlog::warn("leads on while its lease holds: {}", Printable(problem.message()));
   }
@@ -170,17 +188,19 @@ void Election::Look() {
     standing_.problem = key.status();  // whoever led may do so still
     return;
   }
+  absl::Status kept = KeepPlace();
+  if (kept.ok()) kept = ReadHosts();
   if (key->has_value()) {
     v1::Leader leader;
     const bool sound = leader.ParseFromString((*key)->value()) && leader.host() != options_.host;
-    return Note(absl::OkStatus(), sound ? std::optional(leader) : std::nullopt);
+    return Note(kept, sound ? std::optional(leader) : std::nullopt);
   }
   bool campaigns = false;
   {
     MutexLock lock(&mutex_);
     campaigns = campaigns_;
   }
-  Note(campaigns ? TryToLead() : absl::OkStatus(), std::nullopt);
+  Note(campaigns ? TryToLead() : kept, std::nullopt);
 }
 
 absl::Status Election::TryToLead() {
@@ -243,6 +263,57 @@ absl::Status Election::PutRecord() {
     AddPut(request, leader_key_, record_.SerializeAsString(), lease_.id);
   }
   return client_->Commit(request).status();
+}
+
+absl::Status Election::KeepPlace() {
+  std::string place;
+  bool is_due = false;
+  {
+    MutexLock lock(&mutex_);
+    if (!place_.address().empty() || !place_.encrypted_address().empty()) place = place_.SerializeAsString();
+    is_due = place_is_due_;
+  }
+  const int64_t now = NowNs();
+  if (place.empty() || (!is_due && now < place_kept_ns_ + kKeepPlaceApartNs)) return absl::OkStatus();
+  if (place_lease_.id != 0) {
+    const absl::Status renewed = client_->RenewLease(place_lease_.id).status();
+    if (absl::IsNotFound(renewed)) place_lease_ = {};
+    if (!renewed.ok() && place_lease_.id != 0) return renewed;
+  }
+  if (place_lease_.id == 0) {
+    HEARTH_ASSIGN_OR_RETURN(place_lease_, client_->GrantLease(kPlaceLife));
+    is_due = true;
+  }
+  if (is_due) {
+    etcd::TxnRequest request;
+    AddPut(request, hosts_prefix_ + options_.host, place, place_lease_.id);
+    const absl::Status put = client_->Commit(request).status();
+    if (!put.ok()) place_lease_ = {};  // it may have ended; written anew with another one
+    HEARTH_RETURN_IF_ERROR(put);
+  }
+  place_kept_ns_ = now;
+  MutexLock lock(&mutex_);
+  if (place_.SerializeAsString() == place) place_is_due_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status Election::ReadHosts() {
+  const int64_t now = NowNs();
+  if (now < hosts_read_ns_ + kReadHostsApartNs) return absl::OkStatus();
+  etcd::RangeRequest range;
+  range.set_key(hosts_prefix_);
+  range.set_range_end(EndOfPrefix(hosts_prefix_));
+  range.set_limit(kMostHosts);
+  HEARTH_ASSIGN_OR_RETURN(const etcd::RangeResponse response, client_->Range(range));
+  std::vector<v1::Leader> hosts;
+  for (const etcd::KeyValue& value : response.kvs()) {
+    v1::Leader host;
+    if (host.ParseFromString(value.value())) hosts.push_back(std::move(host));
+  }
+  hosts_read_ns_ = now;
+  MutexLock lock(&mutex_);
+  standing_.hosts = std::move(hosts);
+  return absl::OkStatus();
 }
 
 void Election::Note(const absl::Status& problem, std::optional<v1::Leader> leader) {

@@ -38,7 +38,22 @@ absl::StatusOr<Ports> PortsFrom(const std::string& listen) {
   return Ports{listen, FormatHostPort(door)};
 }
 
+// Where both are to be opened: as they are asked for, where they were last, or the default.
+absl::StatusOr<Ports> WantedPorts(const std::string& listen, const std::optional<Ports>& last) {
+  if (!listen.empty()) return PortsFrom(listen);
+  return last ? absl::StatusOr<Ports>(*last) : PortsFrom(kDefaultLan);
+}
+
 }  // namespace
+
+absl::StatusOr<std::string> CoordinatorLan::ListensAt(const IdentityFiles& files, bool asked,
+                                                      const std::string& listen) {
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<Ports> last, ReadPorts(files));
+  if (!asked && !last) return "";
+  HEARTH_ASSIGN_OR_RETURN(const Ports wanted, WantedPorts(listen, last));
+  HEARTH_ASSIGN_OR_RETURN(const HostPort grpc, ParseHostPort(wanted.grpc));
+  return grpc.port == 0 ? "" : wanted.grpc;
+}
 
 CoordinatorLan::CoordinatorLan(IdentityFiles files, Home& home, std::string listen)
     : files_(std::move(files)), home_(home), listen_(std::move(listen)) {}
@@ -86,9 +101,7 @@ std::string CoordinatorLan::server() {
 absl::Status CoordinatorLan::OpenPorts() {
   if (door_ != nullptr) return absl::OkStatus();
   HEARTH_ASSIGN_OR_RETURN(const std::optional<Ports> last, ReadPorts(files_));
-  HEARTH_ASSIGN_OR_RETURN(const Ports wanted, !listen_.empty() ? PortsFrom(listen_)
-                                              : last           ? absl::StatusOr<Ports>(*last)
-                                                               : PortsFrom(kDefaultLan));
+  HEARTH_ASSIGN_OR_RETURN(const Ports wanted, WantedPorts(listen_, last));
   if (grpc_address_.empty()) {
     HEARTH_ASSIGN_OR_RETURN(grpc_address_, server_->OpenEncryptedPort(wanted.grpc, home_));
   }

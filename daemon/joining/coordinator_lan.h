@@ -21,6 +21,11 @@ class CoordinatorLan final : public Lan {
   // `listen`: HOST:PORT of the first, port 0 for any two; empty: where it was open last, or kDefaultLan.
   CoordinatorLan(IdentityFiles files, Home& home, std::string listen);
 
+  // Where gRPC's port of a host that does not lead yet will listen once it does: if it is to be opened
+  // (`asked`, at `listen`) or was open when it led. Empty: it will not, or at any port that is free then.
+  static absl::StatusOr<std::string> ListensAt(const IdentityFiles& files, bool asked,
+                                               const std::string& listen);
+
   // Before Open; `server` outlives the calls.
   void SetServer(Server* server);
   // Whether it was open when the daemon last ran.

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/membership/told_coordinators.h"
 #include "daemon/weights/bytes_from_proto.h"
 #include "engine/base/check.h"
 #include "engine/base/printable.h"
@@ -22,6 +23,7 @@ constexpr int kMaxDevices = 256;
 // Shares of neurons that fire travel as whole numbers of these.
 constexpr uint32_t kShareUnits = 100000;
 constexpr int kMaxShards = 64;
+constexpr int kMaxCoordinators = 64;
 constexpr size_t kMaxDigestBytes = 128;
 // A bundle is held in memory whole.
 constexpr uint64_t kMaxBundleBytes = uint64_t{1} << 36;
@@ -333,6 +335,7 @@ v1::DesiredState ToProto(const DesiredShards& desired) {
   proto.set_unchanged(desired.unchanged);
   proto.set_sync_interval_ms(desired.sync_interval_ms);
   proto.set_lost_after_ms(desired.lost_after_ms);
+  for (const std::string& address : desired.coordinators) proto.add_coordinators(address);
   if (desired.unchanged) return proto;
   proto.set_session_token(ToBytes(desired.token));
   for (const ShardDescription& shard : desired.shards) *proto.add_shards() = ToProto(shard);
@@ -350,6 +353,11 @@ absl::StatusOr<DesiredShards> FromProto(const v1::DesiredState& proto) {
     return Invalid("lost_after_ms");
   desired.sync_interval_ms = proto.sync_interval_ms();
   desired.lost_after_ms = proto.lost_after_ms();
+  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.coordinators_size(), kMaxCoordinators, "coordinators"));
+  for (const std::string& address : proto.coordinators()) {
+    if (!IsPlaceToLead(address)) return Invalid("coordinators: no address HOST:PORT");
+    desired.coordinators.push_back(address);
+  }
   if (desired.unchanged) return desired;
   HEARTH_ASSIGN_OR_RETURN(desired.token, BytesFromProto(proto.session_token(), "session_token"));
   HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.shards_size(), kMaxShards, "shards"));

@@ -53,6 +53,11 @@ bool IsLoopback(const std::string& host) {
          (absl::StartsWith(host, "127.") && host.find_first_not_of("0123456789.") == std::string::npos);
 }
 
+bool IsOnLoopback(const std::string& address) {
+  const absl::StatusOr<HostPort> parts = ParseHostPort(address);
+  return parts.ok() && IsLoopback(parts->host);
+}
+
 // Where the coordinator reaches a worker's tensor channel: where the worker calls from, at the port that it
 // names. It may name the host too (an unspecified one stands for that), but not one that the coordinator
 // would then call for it; names are not resolved.
@@ -76,7 +81,8 @@ struct Roster::Calls {
   std::vector<std::pair<LossHandler, std::string>> lost;
 };
 
-Roster::Roster(Options options, TlsContext tls) : tls_(std::move(tls)), core_(std::move(options)) {}
+Roster::Roster(Options options, TlsContext tls, std::function<PlacesToLead()> places_to_lead)
+    : tls_(std::move(tls)), places_to_lead_(std::move(places_to_lead)), core_(std::move(options)) {}
 
 Roster::~Roster() { Stop(); }
 
@@ -118,7 +124,8 @@ absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const s
     MutexLock lock(&mutex_);
     if (stopped_) return absl::UnavailableError("the coordinator stops");
     session = core_.Open(report, {address, tls, NewToken()}, NowMs());
-    if (session.ok()) lines_[*session].stream = std::move(stream);
+    if (session.ok())
+      lines_[*session] = {std::move(stream), certified.has_value(), IsLoopback(PeerHost(peer)), {}};
     calls = TakeCalls();
   }
   changed_.SignalAll();
@@ -185,8 +192,16 @@ void Roster::SetPauses(const std::map<std::string, absl::Time>& pauses) {
 void Roster::ReportLost(Session session, const std::string& reason) { Close(session, reason); }
 
 absl::StatusOr<DesiredShards> Roster::Desired(Session session, uint64_t known_revision) const {
+  PlacesToLead places;
+  if (places_to_lead_) places = places_to_lead_();
   MutexLock lock(&mutex_);
-  return core_.Desired(session, known_revision);
+  HEARTH_ASSIGN_OR_RETURN(DesiredShards desired, core_.Desired(session, known_revision));
+  const auto line = lines_.find(session);
+  if (line == lines_.end()) return desired;
+  desired.coordinators = std::move(line->second.encrypted ? places.encrypted : places.plain);
+  // This machine's loopback is not another one's.
+  if (!line->second.is_local) std::erase_if(desired.coordinators, IsOnLoopback);
+  return desired;
 }
 
 bool Roster::KnowsToken(const SessionToken& token) const {

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "daemon/coordinator_addresses.h"
 #include "daemon/membership/roster_core.h"
 #include "engine/base/mutex.h"
 
@@ -36,8 +37,10 @@ class Roster {
   using Host = RosterCore::Host;
   using Options = RosterCore::Options;
 
-  // `tls` is for the tensor channels of workers that call with a certificate.
-  explicit Roster(Options options, TlsContext tls = nullptr);
+  // `tls` is for the tensor channels of workers that call with a certificate. `places_to_lead`: what workers
+  // are told of; null: nothing.
+  explicit Roster(Options options, TlsContext tls = nullptr,
+                  std::function<PlacesToLead()> places_to_lead = nullptr);
   ~Roster();
 
   // `listener` is called without locks whenever a host changes its state or the state of its shards, or its
@@ -89,6 +92,8 @@ class Roster {
   // Of a session that is not lost.
   struct Line {
     std::shared_ptr<SessionStream> stream;
+    bool encrypted = false;
+    bool is_local = false;  // of this machine
     std::vector<std::pair<std::weak_ptr<const void>, LossHandler>> on_lost;
   };
   // What is to be called once the lock is gone.
@@ -100,6 +105,7 @@ class Roster {
   void Run(const Calls& calls);
 
   const TlsContext tls_;
+  const std::function<PlacesToLead()> places_to_lead_;
   std::function<void()> listener_;  // set before the threads start
 
   mutable Mutex mutex_;

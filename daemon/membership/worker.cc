@@ -74,6 +74,7 @@ Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<Ho
       devices_(std::move(devices)),
       server_(std::move(server)),
       weights_(MakeWeightsClient(options.join, options.key)),
+      told_(options.told_file, options.join),
       owner_(options.yield.root),
       watches_owner_(options.yield.mode == YieldMode::kOn ||
                      (options.yield.mode == YieldMode::kAuto && owner_.HasDisplay())),
@@ -220,6 +221,7 @@ bool Worker::TakeAnswer(SyncCall& call, absl::Status& ended) {
   if (!answer->has_value()) return false;
   DesiredShards& desired = **answer;
   if (!sync_.answered()) spdlog::info("in the cluster of {}", coordinator_);
+  told_.Take(desired.coordinators);
   if (!sync_.TakeAnswer(desired, Clock::now())) return true;
   server_->SetSession(desired.token);
   loader_.SetDesired(desired.token, std::move(desired.shards));

@@ -19,6 +19,7 @@
 #include "daemon/membership/host_identity.h"
 #include "daemon/membership/listener.h"
 #include "daemon/membership/sync_core.h"
+#include "daemon/membership/told_coordinators.h"
 #include "daemon/node_options.h"
 #include "daemon/weights/bundle_source.h"
 #include "daemon/weights/shard_loader.h"
@@ -78,6 +79,7 @@ class Worker : public ClusterView {
 
   // Of the thread that synchronizes.
   SyncCore sync_;
+  ToldCoordinators told_;
   std::string coordinator_;                    // the one that is called
   std::unique_ptr<CoordinatorClient> client_;  // of it
   uint64_t key_version_ = 0;                   // that it shows

@@ -36,6 +36,7 @@ struct DesiredShards {
   uint32_t lost_after_ms = 0;
   SessionToken token{};
   std::vector<ShardDescription> shards;
+  std::vector<std::string> coordinators = {};  // said each time, unchanged or not
 };
 
 }  // namespace hearth

@@ -19,8 +19,10 @@
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
 #include "daemon/joining/home_service.h"
+#include "daemon/joining/lan_addresses.h"
 #include "daemon/joining/renewal.h"
 #include "daemon/life_sign.h"
+#include "daemon/membership/told_coordinators.h"
 #include "daemon/ready_text.h"
 #include "daemon/remembered_models.h"
 #include "daemon/repeater.h"
@@ -86,6 +88,15 @@ absl::Status WritePortFile(const Config& config, const char* name, const std::st
                    Replace::kRegularFile);
 }
 
+PlacesToLead PlacesOf(const std::vector<v1::Leader>& hosts) {
+  PlacesToLead places;
+  for (const v1::Leader& host : hosts) {
+    if (IsPlaceToLead(host.address())) places.plain.push_back(host.address());
+    if (IsPlaceToLead(host.encrypted_address())) places.encrypted.push_back(host.encrypted_address());
+  }
+  return places;
+}
+
 NodeOptions ToNodeOptions(const Part& part, const LiveKey& key) {
   const Config& config = part.config;
   NodeOptions options;
@@ -95,6 +106,13 @@ NodeOptions ToNodeOptions(const Part& part, const LiveKey& key) {
   options.state_dir = config.state_dir;
   options.cache_dir = config.cache_dir;
   options.join = part.join;
+  if (part.shares()) {
+    options.places_to_lead = [&election = part.shared->election()] {
+      return PlacesOf(election.standing().hosts);
+    };
+  } else {
+    options.told_file = config.state_dir + "/coordinators";
+  }
   options.tensor_listen = config.tensor_listen;
   options.version = HEARTH_VERSION;
   options.devices = config.devices;
@@ -248,14 +266,26 @@ Renewal RenewalOf(const Part& part, const LiveKey& key, Home* home, const HttpFa
   });
 }
 
-// Where other hosts reach a coordinator, for those that may follow it.
-void Announce(const Part& part, const Server& server, const HomeFace& home) {
-  if (!part.shares() || !part.coordinates()) return;
-  v1::Leader leader;
-  leader.set_host(part.config.name);
-  leader.set_address(server.address());
-  if (home.lan != nullptr) leader.set_encrypted_address(home.lan->server());
-  part.shared->election().Announce(leader);
+// Where other hosts reach a coordinator, for those that may follow it, or one that waits to lead once it
+// does. `lan`: where the latter's encrypted port will listen.
+void Announce(const Part& part, const Server& server, const HomeFace& home, const std::string& lan) {
+  if (!part.shares()) return;
+  const auto first_of = [](const std::vector<std::string>& addresses) {
+    return addresses.empty() ? std::string() : addresses[0];
+  };
+  v1::Leader place;
+  place.set_host(part.config.name);
+  place.set_address(first_of(ReachedAt(server.address(), 1)));
+  place.set_encrypted_address(home.lan == nullptr ? first_of(ReachedAt(lan, 1)) : home.lan->server());
+  part.shared->election().Stand(place);
+  if (part.coordinates()) part.shared->election().Announce(place);
+}
+
+// Where the encrypted port will listen once this host leads; empty: it does not know, or will not open it.
+absl::StatusOr<std::string> LanToBe(const Part& part, const Config& given) {
+  if (!part.shares() || part.coordinates()) return "";
+  HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(given.state_dir));
+  return CoordinatorLan::ListensAt(files, given.lan, given.lan_listen);
 }
 
 // Ports that any free number was asked for keep theirs when the daemon becomes something else.
@@ -301,7 +331,8 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
   }
   node->Start();
   HEARTH_RETURN_IF_ERROR(OpenLan(config, *server, home));
-  Announce(part, *server, home);
+  HEARTH_ASSIGN_OR_RETURN(const std::string lan, LanToBe(part, given));
+  Announce(part, *server, home, lan);
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   if (part.coordinates()) {
     for (const std::string& path : config.models)
@@ -324,7 +355,8 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
     const Watchdog watchdog = WatchOver(manager, *node, *server);
     Renewal renewal = RenewalOf(part, key, home.home.get(), http);
     const Repeater renewals(kRenewalsApart, [&renewal] { renewal.Look(absl::Now()); });
-    HEARTH_ASSIGN_OR_RETURN(signal, AwaitEnd(signals, *node, part, [&] { Announce(part, *server, home); }));
+    HEARTH_ASSIGN_OR_RETURN(signal,
+                            AwaitEnd(signals, *node, part, [&] { Announce(part, *server, home, lan); }));
   }
   if (signal > 0) {
     spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -1,9 +1,11 @@
 // Hosts that may lead share their state in etcd: the coordinator dies and stays away, another one leads.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -79,6 +81,21 @@ class HostsThatMayLead : public ::testing::Test {
     EXPECT_TRUE(LeadsWithWorker("b"));
   }
 
+  // Waits until the worker has kept that it may find a coordinator at `address`.
+  bool WorkerIsTold(const std::string& address) const {
+    const absl::Time end = absl::Now() + kPatience;
+    for (; absl::Now() < end; absl::SleepFor(absl::Milliseconds(20))) {
+      std::ifstream file(folder_.path() + "/worker/coordinators");
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      if (absl::StrContains(text, "\n" + address + "\n")) return true;
+    }
+    return false;
+  }
+  std::unique_ptr<DaemonProcess> WorkerOf(const std::string& join) const {
+    return std::make_unique<DaemonProcess>(folder_.path(), "worker",
+                                           std::vector<std::string>{"--join", join, "--device", kDevice});
+  }
+
   TemporaryFolder folder_;
   std::unique_ptr<EtcdProcesses> etcd_;
   std::unique_ptr<DaemonProcess> a_, b_, worker_;
@@ -94,11 +111,17 @@ class ElectedCoordinator : public HostsThatMayLead {
     a_ = Candidate("a");
     b_ = Candidate("b");
     servers_ = absl::StrCat(a_->address(), ",", b_->address());
-    worker_ = std::make_unique<DaemonProcess>(
-        folder_.path(), "worker", std::vector<std::string>{"--join", servers_, "--device", kDevice});
+    worker_ = WorkerOf(join());
     EXPECT_TRUE(Await(
         [](const auto& status) { return HostHasShare(status, "worker") && HostHasShare(status, "b"); }));
   }
+  virtual std::string join() const { return servers_; }  // what the worker is given
+};
+
+// The worker is given the address of a alone.
+class ElectedCoordinatorOfAWorkerWithOneAddress : public ElectedCoordinator {
+ protected:
+  std::string join() const override { return a_->address(); }
 };
 
 // With three members of etcd.
@@ -181,6 +204,33 @@ TEST_F(HostsThatMayLead, WhereAllIsEncryptedAnotherOneLeadsAsWell) {
   EXPECT_LT(CompareAnswers(answers, unbroken, In::kGeneration), kLongestPause);
   EXPECT_TRUE(
       Await([](const auto& status) { return HostHasShare(status, "worker") && HostHasShare(status, "b"); }));
+}
+
+TEST_F(ElectedCoordinatorOfAWorkerWithOneAddress, ItFollowsToTheNextOneAndStartsThere) {
+  const std::string a = a_->address();
+  ASSERT_TRUE(WorkerIsTold(b_->address()));
+  CompareWithAnUnbrokenRun(2, In::kGeneration);
+  // Nobody is at the address that it is given.
+  worker_->Kill();
+  worker_ = WorkerOf(a);
+  EXPECT_TRUE(LeadsWithWorker("b"));
+}
+
+TEST_F(HostsThatMayLead, AHostThatJoinedByACodeFollowsToTheNextOne) {
+  // Of this machine's loopback, for this process alone.
+  const auto lan = [](int host) {
+    const pid_t pid = getpid();
+    return absl::StrCat("127.", host, ".", pid / 256 % 256, ".", pid % 256, ":7771");
+  };
+  a_ = Candidate("a", "127.0.0.1:0", {"--lan", lan(1)});
+  b_ = Candidate("b", "127.0.0.1:0", {"--lan", lan(2)});
+  servers_ = absl::StrCat(a_->address(), ",", b_->address());
+  const auto invitation = Client(a_->address()).Invite({});
+  ASSERT_TRUE(invitation.ok()) << invitation.status();
+  worker_ = WorkerOf(invitation->code());
+  EXPECT_TRUE(LeadsWithWorker("a"));
+  ASSERT_TRUE(WorkerIsTold(lan(2)));
+  CompareWithAnUnbrokenRun(1, In::kGeneration);
 }
 
 TEST_F(ElectedCoordinator, AHostWithAnotherSecretEndsWithAWord) {

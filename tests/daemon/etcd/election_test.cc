@@ -62,6 +62,49 @@ TEST_F(ElectionTest, OneLeadsAndTheOtherKnowsWhere) {
   EXPECT_FALSE(b->Leads());
 }
 
+TEST_F(ElectionTest, TheLeaderKnowsWhereOthersCouldLead) {
+  const auto a = Leader("a"), b = Candidate("b");
+  const auto stand = [](Election& election, const std::string& host, const std::string& address) {
+    v1::Leader place;
+    place.set_host(host);
+    place.set_encrypted_address(address);
+    election.Stand(place);
+  };
+  const auto places = [&] {
+    std::string text;
+    for (const v1::Leader& host : a->standing().hosts) text += host.host() + host.encrypted_address() + " ";
+    return text;
+  };
+  stand(*a, "a", ":1");
+  stand(*b, "b", "");  // it would not be reached
+  EXPECT_TRUE(Await([&] { return places() == "a:1 "; })) << places();
+  stand(*b, "b", ":2");
+  EXPECT_TRUE(Await([&] { return places() == "a:1 b:2 "; })) << places();
+  stand(*b, "b", ":3");
+  EXPECT_TRUE(Await([&] { return places() == "a:1 b:3 "; })) << places();
+  EXPECT_TRUE(a->Leads());
+  EXPECT_FALSE(a->standing().leader);
+}
+
+TEST_F(ElectionTest, APlaceThatSomebodyRemovedDoesNotEndTheLead) {
+  const auto a = Leader("a");
+  v1::Leader place;
+  place.set_address("127.0.0.1:7");
+  a->Stand(place);
+  ASSERT_TRUE(Await([&] { return a->standing().hosts.size() == 1; }));
+  const auto kept = client_->Get("test/hosts/a");
+  ASSERT_TRUE(kept.ok() && kept->has_value());
+  ASSERT_TRUE(client_->RevokeLease((*kept)->lease()).ok());
+  place.set_address("127.0.0.1:8");
+  a->Stand(place);
+  EXPECT_TRUE(Await([&] {
+    const auto hosts = a->standing().hosts;
+    return hosts.size() == 1 && hosts[0].address() == "127.0.0.1:8";
+  }));
+  EXPECT_TRUE(a->Leads());
+  EXPECT_EQ(a->standing().term, 1u);
+}
+
 TEST_F(ElectionTest, OneThatResignsIsFollowedByAHigherTerm) {
   const auto a = Leader("a"), b = Candidate("b");
   const Fence former = a->standing().fence;

@@ -206,6 +206,25 @@ TEST(DesiredConversion, UnchangedCarriesNoShards) {
   EXPECT_EQ(FromProto(ToProto(desired))->shards.size(), 1);
 }
 
+TEST(DesiredConversion, WhereOthersMayLeadIsSaidEachTime) {
+  const DesiredShards desired{9, true, 250, 1200, {}, {}, {"10.0.0.2:7771", "[fd00::2]:7771"}};
+  const auto back = FromProto(ToProto(desired));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->coordinators, desired.coordinators);
+}
+
+TEST(DesiredConversion, AddressesThatCannotBeAreRefused) {
+  const std::string long_one = std::string(400, 'a') + ":1";
+  for (const std::string& address :
+       {std::string(), std::string("b"), std::string("b:0"), std::string("b:1,c:1"), std::string("b:1\n"),
+        std::string("b b:1"), std::string("fd00::2:1"), std::string("b:70000"), long_one}) {
+    const DesiredShards desired{9, true, 250, 1200, {}, {}, {address}};
+    EXPECT_TRUE(absl::IsInvalidArgument(FromProto(ToProto(desired)).status())) << address;
+  }
+  const DesiredShards many{9, true, 250, 1200, {}, {}, std::vector<std::string>(65, "b:1")};
+  EXPECT_TRUE(absl::IsInvalidArgument(FromProto(ToProto(many)).status()));
+}
+
 TEST(DesiredConversion, IntervalsThatWouldFloodOrNeverEndAreRefused) {
   for (const auto& [interval, lost] :
        {std::pair{0u, 1200u}, {1u, 1200u}, {250u, 100u}, {250u, ~0u}, {20000u, 30000u}}) {

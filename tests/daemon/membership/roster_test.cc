@@ -11,6 +11,7 @@
 namespace hearth {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Records what the roster does with a stream; waiting has a deadline.
@@ -45,9 +46,9 @@ class FakeStream : public SessionStream {
 
 class RosterTest : public ::testing::Test {
  protected:
-  void Start(uint32_t lost_after_ms) {
+  void Start(uint32_t lost_after_ms, std::function<PlacesToLead()> places = nullptr) {
     Roster::Options options{"1.0", 250, lost_after_ms, "a", {"id-a", "machine-1", "home-a"}, 3000};
-    roster_ = std::make_unique<Roster>(options);
+    roster_ = std::make_unique<Roster>(options, nullptr, std::move(places));
     roster_->Start([this] {
       std::lock_guard lock(mutex_);
       changed_.notify_all();
@@ -138,6 +139,25 @@ TEST_F(RosterTest, HostReportsTheIdOfItsCertificateOrIsRefused) {
   const auto session = roster_->Open(report, "ipv4:127.0.0.1:1", stream_, id);
   ASSERT_TRUE(session.ok()) << session.status();
   EXPECT_EQ(roster_->Find(*session)->tls.host, id);
+}
+
+TEST_F(RosterTest, WorkerIsToldOfThePortsThatItCanUse) {
+  PlacesToLead places{{"127.0.0.1:1", "10.0.0.1:1"}, {"127.0.0.1:2", "10.0.0.1:2"}};
+  Start(60000, [&] { return places; });
+  const HostId id({7});
+  WorkerReport plain = Report("b"), keyed = Report("c"), far = Report("d");
+  keyed.identity = {id.Text(), "machine-2", "home-c"};
+  far.tensor_address = "10.0.0.3:9";
+  const auto told = [&](const WorkerReport& report, const std::string& peer,
+                        const std::optional<HostId>& certified, uint64_t known) {
+    const auto session = roster_->Open(report, peer, std::make_shared<FakeStream>(), certified);
+    EXPECT_TRUE(session.ok()) << session.status();
+    return roster_->Desired(*session, known)->coordinators;
+  };
+  EXPECT_THAT(told(plain, "ipv4:127.0.0.1:1", std::nullopt, 0), ElementsAre("127.0.0.1:1", "10.0.0.1:1"));
+  EXPECT_THAT(told(keyed, "ipv4:127.0.0.1:1", id, 0), ElementsAre("127.0.0.1:2", "10.0.0.1:2"));
+  // Another machine's loopback is not this one's; what is not wanted anew is told as well.
+  EXPECT_THAT(told(far, "ipv4:10.0.0.3:1", std::nullopt, 1), ElementsAre("10.0.0.1:1"));
 }
 
 TEST_F(RosterTest, HostThatWasRemovedFromTheHomeIsLostAtOnce) {
