@@ -39,7 +39,7 @@ show_failures() {
   local build=build/$1
   [ "$1" != release ] || build=build
   echo "deploy/test.sh: what failed:" >&2
-  grep -hE -A 12 ': Failure$|^(FAIL|ERROR): |(Thread|Address|Leak)Sanitizer:|runtime error:' \
+  grep -hE -A 12 ': Failure$|^(FAIL|ERROR): |^(✖|not ok) |(Thread|Address|Leak)Sanitizer:|runtime error:' \
     "$build/Testing/Temporary/LastTest.log" | tail -n 150 >&2
 }
 
