@@ -38,9 +38,9 @@ class ServiceTest(unittest.TestCase):
         self.manager.close()
         self.folder.cleanup()
 
-    def start(self, *arguments, watchdog_us=None):
+    def start(self, *arguments, watchdog_us=None, stderr=None, **variables):
         """A daemon with the settings that are shipped, and directories of a service."""
-        environment = {**os.environ, "NOTIFY_SOCKET": str(self.work / "notify")}
+        environment = {**os.environ, "NOTIFY_SOCKET": str(self.work / "notify"), **variables}
         for name in ("STATE", "CACHE", "RUNTIME"):
             environment[f"{name}_DIRECTORY"] = str(self.work / name.lower())
         environment["STATE_DIRECTORY"] += f":{self.work}/state/models"
@@ -48,7 +48,8 @@ class ServiceTest(unittest.TestCase):
             environment["WATCHDOG_USEC"] = str(watchdog_us)
         self.daemon = subprocess.Popen(
             [PROGRAMS.hearthd, "--config", SETTINGS, "--listen", "127.0.0.1:0", "--http", "off", "--context", "128",
-             "--log-level", "warning", *arguments], env=environment, stdout=subprocess.DEVNULL)
+             *(arguments if "--log-level" in arguments else ("--log-level", "warning", *arguments))], env=environment,
+            stdout=subprocess.DEVNULL, stderr=stderr)
 
     def heard(self):
         """The next message, as {key: value}."""
@@ -70,6 +71,23 @@ class ServiceTest(unittest.TestCase):
     def hearth(self, *arguments):
         return subprocess.run([PROGRAMS.hearth, "--server", self.address(), *arguments], capture_output=True, text=True,
                               check=True).stdout
+
+    def logged(self, name, *arguments, journal=True):
+        """What a daemon with such a log says while it starts and ends; `journal`: that it writes to the journal."""
+        with open(self.work / name, "wb") as log:
+            info = os.fstat(log.fileno())
+            self.start("--log-level", "info", *arguments, stderr=log, JOURNAL_STREAM=f"{info.st_dev}:{info.st_ino + (0 if journal else 1)}")
+            self.heard()
+            self.stop()
+        return (self.work / name).read_text().splitlines()
+
+    def test_lines_for_the_journal_begin_with_their_priority(self):
+        for line in self.logged("text"):
+            self.assertRegex(line, r"^<[2-7]>(debug|info|warning|error): \S")
+        for line in self.logged("json", "--log-format", "json"):
+            self.assertRegex(line, r'^<[2-7]>{"time":')
+        for line in self.logged("other", journal=False):
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\d ")
 
     def test_says_when_it_is_ready_and_when_it_ends(self):
         self.start()
