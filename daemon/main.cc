@@ -126,7 +126,9 @@ absl::Status PlayByElection(Config given, const StopSignals& signals, const Serv
     if (signal > 0) return absl::OkStatus();
     if (part->coordinates()) {
       const absl::Status why = shared->election().standing().ended;
-      spdlog::warn("{} leads no more, and gives no tokens: {}", given.name, Printable(why.message()));
+      // The clock may say so before the store's silence has ended the term.
+      spdlog::warn("{} leads no more, and gives no tokens: {}", given.name,
+                   why.ok() ? "its lease has run out" : Printable(why.message()));
     }
   }
 }
