@@ -164,24 +164,24 @@ size_t FrameSocket::Impl::WriteSome(absl::Span<const asio::const_buffer> buffers
   MutexLock lock(&tls_mutex);
   ERR_clear_error();
   error = {};
-  if (encrypted == 0) Encrypt(buffers, error);
+  if (encrypted == 0) encrypted = Encrypt(buffers, error);
   if (!error) SendEncrypted(error);
   return error ? 0 : std::exchange(encrypted, 0);
 }
 
 // Parts are gathered, so that a small frame is one record.
-void FrameSocket::Impl::Encrypt(absl::Span<const asio::const_buffer> buffers,
-                                boost::system::error_code& error) {
+size_t FrameSocket::Impl::Encrypt(absl::Span<const asio::const_buffer> buffers,
+                                  boost::system::error_code& error) {
   std::array<uint8_t, kRecordBytes> record;
-  size_t gathered = 0;
+  size_t gathered = 0, done = 0;
   const auto write = [&] {
     size_t written = 0;
     const int result = SSL_write_ex(tls.get(), record.data(), std::exchange(gathered, 0), &written);
     if (result != 1) error = TlsError(tls.get(), result);
-    encrypted += written;
+    done += written;
   };
   for (asio::const_buffer part : buffers) {
-    while (part.size() > 0 && encrypted < kBatchBytes && !error) {
+    while (part.size() > 0 && done < kBatchBytes && !error) {
       const size_t count = std::min(part.size(), record.size() - gathered);
       std::memcpy(record.data() + gathered, part.data(), count);
       gathered += count;
@@ -190,6 +190,7 @@ void FrameSocket::Impl::Encrypt(absl::Span<const asio::const_buffer> buffers,
     }
   }
   if (gathered > 0 && !error) write();
+  return done;
 }
 
 void FrameSocket::Impl::SendEncrypted(boost::system::error_code& error) {

@@ -35,8 +35,8 @@ struct FrameSocket::Impl {
   size_t records_sent ABSL_GUARDED_BY(tls_mutex) = 0;  // bytes of these
 
  private:
-  // As many of the bytes as go out together.
-  void Encrypt(absl::Span<const boost::asio::const_buffer> buffers, boost::system::error_code& error)
+  // Makes records of as many of the bytes as go out together: how many.
+  size_t Encrypt(absl::Span<const boost::asio::const_buffer> buffers, boost::system::error_code& error)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(tls_mutex);
   void SendEncrypted(boost::system::error_code& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tls_mutex);
 };
