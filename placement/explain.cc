@@ -38,7 +38,7 @@ class Explainer {
     }
     if (comparisons_.unforced_us) {
       lines_.push_back(ForcedLine());
-    } else if (!comparisons_.alone_us) {
+    } else if (!comparisons_.alone_us || UsesDisk(cluster_, plan_)) {
       lines_.push_back(NoMemoryLine());
     } else if (AnyRemoteShare()) {
       lines_.push_back(SavingLine());
@@ -202,12 +202,15 @@ class Explainer {
   std::string NoMemoryLine() const {
     const char* const work = plan_.objective.kind == ObjectiveKind::kPrompt ? "reading" : "generation";
     const double slower_us = plan_.step_time.total_us - comparisons_.alone_with_memory_us;
-    std::string line =
-        absl::StrCat("The model needs ", FormatBytes(GroupBytes(model_)), " and host ", LeaderName(), " has ",
-                     FormatBytes(comparisons_.leader_host_bytes), " for it: other hosts have to help");
+    const bool on_disk = UsesDisk(cluster_, plan_);
+    const std::string needed = absl::StrCat("The model needs ", FormatBytes(GroupBytes(model_)));
+    std::string line = on_disk ? absl::StrCat(needed, ", more than memory has: some neurons stay on a disk")
+                               : absl::StrCat(needed, " and host ", LeaderName(), " has ",
+                                              FormatBytes(comparisons_.leader_host_bytes),
+                                              " for it: other hosts have to help");
     if (slower_us > 0) {
-      absl::StrAppend(&line, " although ", work, " is ", FormatTime(slower_us), " per ", noun_,
-                      " slower than host ", LeaderName(), " would be with enough memory (",
+      absl::StrAppend(&line, on_disk ? ", and " : " although ", work, " is ", FormatTime(slower_us), " per ",
+                      noun_, " slower than host ", LeaderName(), " would be with enough memory (",
                       FormatTime(comparisons_.alone_with_memory_us), ")");
     } else {
       absl::StrAppend(&line, ", and ", work, " is ",

@@ -232,7 +232,8 @@ std::vector<uint64_t> WithoutDisks(const Cluster& cluster, std::vector<uint64_t>
 double AloneWithMemoryUs(const Cluster& cluster, const Model& model, std::vector<uint64_t> memory) {
   const std::vector<DeviceRef> devices = ListDevices(cluster);
   for (uint32_t d = 0; d < devices.size(); ++d) {
-    if (devices[d].host == cluster.leader) memory[d] += GroupBytes(model);
+    const Device& device = cluster.hosts[devices[d].host].devices[devices[d].device];
+    if (devices[d].host == cluster.leader && device.kind != DeviceKind::kDisk) memory[d] += GroupBytes(model);
   }
   const Found found = Search(cluster, model, memory, 0).Alone();
   return found ? found->total_us : 0;
@@ -280,7 +281,8 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& token_model, 
   const absl::StatusOr<std::vector<uint64_t>> memory = GroupMemory(cluster, model);
   if (!memory.ok()) return memory.status();
 
-  std::vector<uint64_t> room = WithoutDisks(cluster, *memory);
+  const std::vector<uint64_t> in_memory = WithoutDisks(cluster, *memory);
+  std::vector<uint64_t> room = in_memory;
   std::optional<Search> search(std::in_place, cluster, model, room, options.margin);
   Found found = search->Best();
   if (!found && room != *memory) {
@@ -292,7 +294,7 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& token_model, 
 
   Comparisons comparisons;
   if (const Found alone = search->Alone()) comparisons.alone_us = alone->total_us;
-  comparisons.alone_with_memory_us = AloneWithMemoryUs(cluster, model, room);
+  comparisons.alone_with_memory_us = AloneWithMemoryUs(cluster, model, in_memory);
   Plan plan;
   for (const Section& section : model.sections) plan.sections.push_back(section.name);
   plan.assignment = std::move(found->assignment);
@@ -312,12 +314,19 @@ absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& token_model, 
   });
   plan.devices = CountUse(cluster, token_model, plan.assignment);
   for (uint32_t d = 0; d < plan.devices.size(); ++d) {
-    if (plan.devices[d].device.host == cluster.leader) comparisons.leader_host_bytes += room[d];
+    if (plan.devices[d].device.host == cluster.leader) comparisons.leader_host_bytes += in_memory[d];
   }
   comparisons.with_host_us = TryUnusedHosts(cluster, model, room, *search, plan);
   comparisons.margin = options.margin;
   plan.explanation = Explain(cluster, model, plan, comparisons);
   return plan;
+}
+
+bool UsesDisk(const Cluster& cluster, const Plan& plan) {
+  return std::any_of(plan.devices.begin(), plan.devices.end(), [&](const DeviceUse& use) {
+    const Device& device = cluster.hosts[use.device.host].devices[use.device.device];
+    return device.kind == DeviceKind::kDisk && use.groups > 0;
+  });
 }
 
 }  // namespace hearth::placement

@@ -83,6 +83,9 @@ struct Plan {
 // missing and where.
 absl::StatusOr<Plan> MakePlan(const Cluster& cluster, const Model& model, const PlanOptions& options = {});
 
+// Whether some neurons are on a disk of the cluster that the plan is for.
+bool UsesDisk(const Cluster& cluster, const Plan& plan);
+
 }  // namespace hearth::placement
 
 #endif  // HEARTH_PLACEMENT_PLAN_H_

@@ -116,7 +116,7 @@ absl::Status ClusterModel::SettleCacheSize() {
     return ChooseCacheSize(wished, [&](const CacheSize& tried) -> absl::Status {
       HEARTH_RETURN_IF_ERROR(SetCacheSize(tried));
       HEARTH_ASSIGN_OR_RETURN(const ClusterPlan plan, TryPlan(hosts, room));
-      if (from_disk || !plan.UsesDisk()) return absl::OkStatus();
+      if (from_disk || !placement::UsesDisk(plan.cluster, plan.plan)) return absl::OkStatus();
       return absl::ResourceExhaustedError("memory does not do without a disk");
     });
   };

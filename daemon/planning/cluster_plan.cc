@@ -74,13 +74,6 @@ bool ClusterPlan::Uses(size_t host) const {
   });
 }
 
-bool ClusterPlan::UsesDisk() const {
-  return std::any_of(plan.devices.begin(), plan.devices.end(), [this](const placement::DeviceUse& use) {
-    const placement::Device& device = cluster.hosts[use.device.host].devices[use.device.device];
-    return device.kind == placement::DeviceKind::kDisk && use.groups > 0;
-  });
-}
-
 absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, const placement::Model& model,
                                         const ReservedBytes& reserved,
                                         const placement::PlanOptions& options) {

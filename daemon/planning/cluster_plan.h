@@ -38,8 +38,6 @@ struct ClusterPlan {
   ReservedBytes Use() const;
   // Whether a host (by its number) holds anything.
   bool Uses(size_t host) const;
-  // Whether some neurons stay on a disk.
-  bool UsesDisk() const;
 };
 
 // Plans `model` for the hosts, the memory that is left to it. Errors: see placement::MakePlan.

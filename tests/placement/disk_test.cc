@@ -57,6 +57,8 @@ TEST(DiskPlanTest, ColdestNeuronsAreOnTheDiskWhereMemoryDoesNotDo) {
   }
   EXPECT_EQ(plan->devices[1].memory_bytes, 4 * kMiB);
   EXPECT_THAT(plan->explanation, Contains(HasSubstr("a/disk (disk) holds")));
+  EXPECT_THAT(plan->explanation,
+              Contains(HasSubstr("more than memory has: some neurons stay on a disk, and generation is")));
 }
 
 TEST(DiskPlanTest, DiskHoldsAsMuchAsHalfOfItsMemoryHasTheResidentBytesOf) {
