@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries the package as people do, in a Debian system of its own that is booted for it: install, generate, upgrade while a
+# Tries the package as people do, in a Debian system of its own that is booted for it: install, pull, generate, upgrade while a
 # model runs, hang, wrong settings, remove, purge (tests/deploy/installed_test.sh). Takes some minutes and Debian's mirror.
 # Usage: deploy/package_test.sh [--build-dir DIR] [--work DIR]     as root
 #   --build-dir  a release build that is there; default: a new one (deploy/package.sh)
@@ -57,7 +57,7 @@ mkdir "$root/test"
 cp "$old" "$root/test/old.deb"
 cp "$new" "$root/test/new.deb"
 cp deploy/demo_model/hearth-demo-q8_0.powerinfer.gguf "$root/test/demo.gguf"
-cp tests/deploy/installed_test.sh tests/deploy/sandbox_probe.pl "$root/test"
+cp tests/deploy/installed_test.sh tests/deploy/file_server.pl tests/deploy/sandbox_probe.pl "$root/test"
 cat >"$root/etc/systemd/system/installed-test.service" <<'EOF'
 [Unit]
 Description=Tries the package and powers off

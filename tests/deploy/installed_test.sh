@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run by deploy/package_test.sh in a booted system that has /test/old.deb, /test/new.deb, /test/demo.gguf and
-# /test/sandbox_probe.pl: the life of an installed Hearth, step by step. The first step that fails ends it.
+# Run by deploy/package_test.sh in a booted system that has /test/old.deb, /test/new.deb, /test/demo.gguf,
+# /test/file_server.pl and /test/sandbox_probe.pl: the life of an installed Hearth, step by step. The first step that fails ends it.
 # Usage: installed_test.sh
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
@@ -43,12 +43,23 @@ systemd-analyze verify --man=no /usr/lib/systemd/system/hearthd.service || fail 
 systemd-analyze security --no-pager hearthd | tail -1
 as_user hearth status | head -12
 
-step "A model that a client loads generates"
-install -m 644 /test/demo.gguf /var/lib/hearth/models/demo.gguf
-as_user hearth load --name demo /var/lib/hearth/models/demo.gguf
+step "The catalogue is there, and says what to expect"
+as_user hearth models --catalogue | tail -3
+as_user hearth show smollm2-135m | grep '^here     fits your home at' || fail "nothing is expected of a small model"
+
+step "A model that root pulls is the service's, and generates and chats once it is loaded"
+perl /test/file_server.pl /test/demo.gguf 8999 &
+server=$!
+await "a server" bash -c 'exec 3<>/dev/tcp/127.0.0.1/8999'
+hearth pull http://127.0.0.1:8999/demo.gguf --sha256 "$(sha256sum /test/demo.gguf | cut -d' ' -f1)"
+kill "$server"
+stat -c '%A %U:%G %n' /var/lib/hearth/models/demo.gguf
+[ "$(stat -c %U /var/lib/hearth/models/demo.gguf)" = hearth ] || fail "it is not the service's"
+hearth load demo
 text=$(generate)
 echo "$text"
 [ -n "$text" ] || fail "no text"
+[ -n "$(echo 'In the beginning' | as_user hearth chat --raw --max-tokens 8)" ] || fail "no chat"
 
 step "What the daemon needs is allowed in its sandbox, other things are not"
 install -D -m 644 /test/demo.gguf /home/somebody/model
@@ -84,17 +95,23 @@ systemctl daemon-reload
 systemctl restart hearthd
 await "the model" generate
 
-step "Upgrade while a model generates: the new daemon has the model, settings that were changed stay"
+step "Upgrade while a model generates: the new daemon has the model, streams go on, settings that were changed stay"
 echo 'slots = 3' >>/etc/hearth/hearthd.toml
 pid=$(show MainPID)
-# One stream after the other, until one ends with its daemon.
-streams() { while as_user hearth generate --max-tokens 500 --ignore-eos 'And it came to pass'; do :; done; }
-streams >/test/stream 2>&1 &
+# One stream after the other. One that has begun goes on with the new daemon; only while there is none no other begins.
+streams() {
+  while [ ! -e /test/enough ]; do
+    as_user hearth generate --max-tokens 400 --ignore-eos 'And it came to pass' >/test/stream 2>/test/stream.said && continue
+    [ ! -s /test/stream ] || return
+    sleep 0.1
+  done
+}
+streams &
 stream=$!
 await "the stream" test -s /test/stream
 apt-get install -qq -y /test/new.deb 2>&1 | grep -v '^Preparing\|^Unpacking\|database' || true
-wait "$stream"
-tail -1 /test/stream | grep '^hearth: ' || fail "no stream ended with the old daemon"
+touch /test/enough
+wait "$stream" || fail "a stream ended with the old daemon: $(tail -1 /test/stream.said)"
 dpkg-query -W hearth
 [ "$(show MainPID)" != "$pid" ] || fail "the old daemon runs on"
 await "the model" generate
