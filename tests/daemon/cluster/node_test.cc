@@ -244,9 +244,13 @@ TEST_F(NodeTest, ModelThatIsNotHereIsExpectedByItsFigures) {
   EXPECT_EQ(plan->context_length, 2048u);
   EXPECT_EQ(plan->hosts, std::vector<std::string>{"a"});
   EXPECT_NEAR(static_cast<double>(plan->weight_bytes), 0.335e9, 0.01e9);
-  // At 1e10 bytes/s: what it reads for a token, and a cache of 512 positions.
-  EXPECT_GT(plan->tokens_per_second, 15);
+  // At 1e10 bytes/s no more than it can read for tokens, and a cache of 512 positions; how much less depends
+  // on how fast this machine was measured to compute, and so it does for half of the layers.
   EXPECT_LT(plan->tokens_per_second, 31);
+  const auto half = coordinator->node().cluster_view().Expect(FiguresOf(12));
+  ASSERT_TRUE(half.ok()) << half.status();
+  EXPECT_GT(half->tokens_per_second, 1.7 * plan->tokens_per_second);
+  EXPECT_LT(half->tokens_per_second, 2.1 * plan->tokens_per_second);
   EXPECT_FALSE(plan->others_give_way);
   EXPECT_EQ(coordinator->node().model_host()->List().size(), 1u) << "nothing was loaded";
 }
