@@ -2,8 +2,10 @@
 
 #include <openssl/err.h>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/identity/openssl_ptr.h"
+#include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -40,40 +42,68 @@ TlsContext NewServerContext() {
   return context;
 }
 
-// Lets a connection show a key and its certificate, with the authority behind it.
-bool Show(const ConnectionKey& key, ssl_st* connection) {
-  const KeyPtr private_key = ReadKey(key.private_key_pem);
-  const X509Ptr certificate = ReadX509(key.certificate_pem);
-  const X509Ptr authority = ReadX509(key.authority_pem);
-  return private_key != nullptr && certificate != nullptr && authority != nullptr &&
-         SSL_use_certificate(connection, certificate.get()) == 1 &&
-         SSL_use_PrivateKey(connection, private_key.get()) == 1 &&
-         SSL_add1_chain_cert(connection, authority.get()) == 1;
-}
+// What a context shows: a live key, read from its text once for each version, since that costs more than the
+// handshake itself. Thread-safe.
+class ShownKey {
+ public:
+  explicit ShownKey(const LiveKey& key) : key_(key) {}
+
+  // Lets a connection show the key and its certificate, with the authority behind it; false where they are
+  // damaged or do not fit each other.
+  bool Show(ssl_st* connection) {
+    const std::shared_ptr<const Parts> parts = Read();
+    return parts->private_key != nullptr && parts->certificate != nullptr && parts->authority != nullptr &&
+           SSL_use_certificate(connection, parts->certificate.get()) == 1 &&
+           SSL_use_PrivateKey(connection, parts->private_key.get()) == 1 &&
+           SSL_add1_chain_cert(connection, parts->authority.get()) == 1;
+  }
+
+ private:
+  struct Parts {
+    KeyPtr private_key;
+    X509Ptr certificate, authority;
+  };
+
+  std::shared_ptr<const Parts> Read() {
+    MutexLock lock(&mutex_);
+    const uint64_t version = key_.version();  // before the text: one that is older than it is read again
+    if (parts_ == nullptr || version_ != version) {
+      const ConnectionKey key = key_.get();
+      parts_ = std::make_shared<const Parts>(
+          Parts{ReadKey(key.private_key_pem), ReadX509(key.certificate_pem), ReadX509(key.authority_pem)});
+      version_ = version;
+    }
+    return parts_;
+  }
+
+  const LiveKey key_;
+  Mutex mutex_;
+  std::shared_ptr<const Parts> parts_ ABSL_GUARDED_BY(mutex_);
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
+};
 
 // Where a context keeps its key, which lives as long as it.
 int KeyIndex() {
   static const int index = SSL_CTX_get_ex_new_index(
       0, nullptr, nullptr, nullptr,
-      [](void*, void* key, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<LiveKey*>(key); });
+      [](void*, void* key, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<ShownKey*>(key); });
   return index;
 }
 
 // The context itself has no certificate: one that is in use cannot be given another. Every handshake takes
 // the key's.
 absl::Status ShowWhatIsLive(const LiveKey& key, SSL_CTX* context) {
+  auto shown = std::make_unique<ShownKey>(key);
   const OpensslPtr<ssl_st, SSL_free> trial(SSL_new(context));
-  if (!Show(key.get(), trial.get())) {
+  if (!shown->Show(trial.get())) {
     TakeOpensslError();
     return absl::InvalidArgumentError("the key and certificates of this host do not fit each other");
   }
-  HEARTH_CHECK(SSL_CTX_set_ex_data(context, KeyIndex(), new LiveKey(key)) == 1);
   SSL_CTX_set_cert_cb(
       context,
-      [](ssl_st* connection, void* live) {
-        return Show(static_cast<const LiveKey*>(live)->get(), connection) ? 1 : 0;
-      },
-      SSL_CTX_get_ex_data(context, KeyIndex()));
+      [](ssl_st* connection, void* shown) { return static_cast<ShownKey*>(shown)->Show(connection) ? 1 : 0; },
+      shown.get());
+  HEARTH_CHECK(SSL_CTX_set_ex_data(context, KeyIndex(), shown.release()) == 1);
   return absl::OkStatus();
 }
 
