@@ -216,26 +216,39 @@ FrameSocket::FrameSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
 
 FrameSocket::~FrameSocket() = default;
 
-absl::StatusOr<Certificate> FrameSocket::StartTls(const TlsContext& context, TlsEnd end,
-                                                  Clock::time_point deadline) {
-  const std::shared_ptr<ssl_st> tls(SSL_new(context.get()), SSL_free);
-  HEARTH_CHECK(tls != nullptr && SSL_set_fd(tls.get(), impl_->socket.native_handle()) == 1);
+void FrameSocket::Impl::BeginTls(const TlsContext& context, TlsEnd end) {
+  tls = std::shared_ptr<ssl_st>(SSL_new(context.get()), SSL_free);
+  HEARTH_CHECK(tls != nullptr && SSL_set_fd(tls.get(), socket.native_handle()) == 1);
   end == TlsEnd::kServer ? SSL_set_accept_state(tls.get()) : SSL_set_connect_state(tls.get());
-  for (;;) {
-    ERR_clear_error();
-    const int result = SSL_do_handshake(tls.get());
-    if (result == 1) break;
+}
+
+absl::StatusOr<short> FrameSocket::Impl::Handshake() {
+  ERR_clear_error();
+  const int result = SSL_do_handshake(tls.get());
+  if (result != 1) {
     const int wanted = SSL_get_error(tls.get(), result);
-    if (wanted != SSL_ERROR_WANT_READ && wanted != SSL_ERROR_WANT_WRITE)
-      return Lost(peer_, absl::StrCat("no encrypted connection: ", TakeOpensslError(), ClockWords(*tls)));
-    HEARTH_RETURN_IF_ERROR(AwaitReady(wanted == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline));
+    if (wanted == SSL_ERROR_WANT_READ) return short{POLLIN};
+    if (wanted == SSL_ERROR_WANT_WRITE) return short{POLLOUT};
+    const std::string reason = wanted == SSL_ERROR_SYSCALL ? "closed by the other side" : TakeOpensslError();
+    return absl::UnavailableError(absl::StrCat("no encrypted connection: ", reason, ClockWords(*tls)));
   }
   // From now on records are collected, and sent by WriteSome.
   BIO* const records = BIO_new(BIO_s_mem());
   HEARTH_CHECK(records != nullptr);
   SSL_set0_wbio(tls.get(), records);
-  impl_->tls = tls;
-  return PeerOf(tls.get());
+  return short{0};
+}
+
+absl::StatusOr<Certificate> FrameSocket::StartTls(const TlsContext& context, TlsEnd end,
+                                                  Clock::time_point deadline, const std::string& knock) {
+  impl_->BeginTls(context, end);
+  if (!knock.empty()) HEARTH_CHECK(SSL_set_tlsext_host_name(impl_->tls.get(), knock.c_str()) == 1);
+  for (;;) {
+    const absl::StatusOr<short> awaited = impl_->Handshake();
+    if (!awaited.ok()) return Lost(peer_, std::string(awaited.status().message()));
+    if (*awaited == 0) return PeerOf(impl_->tls.get());
+    HEARTH_RETURN_IF_ERROR(AwaitReady(*awaited, deadline));
+  }
 }
 
 // shutdown, not close: the descriptor stays ours until destruction, so that no other file can get its number

@@ -60,9 +60,11 @@ class FrameSocket {
   FrameSocket(const FrameSocket&) = delete;
   FrameSocket& operator=(const FrameSocket&) = delete;
 
-  // Encrypts all that follows; before anything else is sent or received. The certificate that the other end
-  // has shown, of the same home; UNAVAILABLE with the reason where the two ends do not come together.
-  absl::StatusOr<Certificate> StartTls(const TlsContext& context, TlsEnd end, Clock::time_point deadline);
+  // Encrypts all that follows; before anything else is sent or received. A client may show a server `knock`,
+  // in clear (knock.h). The certificate that the other end has shown, of the same home; UNAVAILABLE with the
+  // reason where the two ends do not come together.
+  absl::StatusOr<Certificate> StartTls(const TlsContext& context, TlsEnd end, Clock::time_point deadline,
+                                       const std::string& knock = "");
 
   // All return UNAVAILABLE when the peer is gone, the socket was closed or the deadline has passed.
   // Sends a frame, or what is left of it.

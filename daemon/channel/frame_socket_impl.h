@@ -16,9 +16,15 @@ namespace hearth {
 
 // What a FrameSocket is made of, for the two files that make connections; keeps Asio out of every other one.
 struct FrameSocket::Impl {
-  // `context` is what the socket was made with; none of its handlers ever runs.
+  // `context` is what the socket was made with; once it is a FrameSocket's none of its handlers runs.
   Impl(std::shared_ptr<boost::asio::io_context> context, boost::asio::ip::tcp::socket socket)
       : context(std::move(context)), socket(std::move(socket)) {}
+
+  // From now on there is TLS: Handshake comes first.
+  void BeginTls(const TlsContext& context, TlsEnd end);
+  // As far as it goes without waiting: POLLIN or POLLOUT, which to wait for before the next call, or 0 when
+  // it is done. UNAVAILABLE with the reason, without the peer's address.
+  absl::StatusOr<short> Handshake();
 
   // Read and write what is there or fits, as Asio's functions of these names do; WriteSome takes
   // OutgoingFrame's buffers.

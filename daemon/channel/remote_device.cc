@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/channel/knock.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 
@@ -17,6 +18,24 @@ absl::Span<const uint8_t> AsBytes(const void* data, uint64_t bytes) {
   return {static_cast<const uint8_t*>(data), bytes};
 }
 
+// Where so many press that a caller is sent away before it could knock, another try meets others.
+constexpr int kTries = 3;
+
+absl::StatusOr<std::unique_ptr<FrameSocket>> Connect(const std::string& address, const SessionToken& token,
+                                                     Clock::time_point deadline, const TensorTls& tls) {
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<FrameSocket> socket, FrameSocket::Connect(address, deadline));
+  if (tls.context == nullptr) return socket;
+  HEARTH_ASSIGN_OR_RETURN(const Certificate host,
+                          socket->StartTls(tls.context, TlsEnd::kClient, deadline, KnockOf(token)));
+  // A coordinator's certificate: one that may lead, and does not now.
+  const bool is_host = host.role == Role::kHost || host.role == Role::kCoordinator;
+  if (!is_host || host.id != tls.host) {
+    return absl::UnavailableError(
+        absl::StrCat("tensor connection with ", address, ": another host answers there, ", host.id.Short()));
+  }
+  return socket;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::string& address,
@@ -24,16 +43,10 @@ absl::StatusOr<std::unique_ptr<FrameSocket>> OpenTensorConnection(const std::str
                                                                   Clock::time_point deadline,
                                                                   absl::Span<uint64_t> cache_ids,
                                                                   const TensorTls& tls) {
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<FrameSocket> socket, FrameSocket::Connect(address, deadline));
-  if (tls.context != nullptr) {
-    HEARTH_ASSIGN_OR_RETURN(const Certificate host, socket->StartTls(tls.context, TlsEnd::kClient, deadline));
-    // A coordinator's certificate: one that may lead, and does not now.
-    const bool is_host = host.role == Role::kHost || host.role == Role::kCoordinator;
-    if (!is_host || host.id != tls.host) {
-      return absl::UnavailableError(absl::StrCat("tensor connection with ", address,
-                                                 ": another host answers there, ", host.id.Short()));
-    }
-  }
+  absl::StatusOr<std::unique_ptr<FrameSocket>> connected = Connect(address, token, deadline, tls);
+  for (int tries = 1; !connected.ok() && tls.context != nullptr && tries < kTries; ++tries)
+    connected = Connect(address, token, deadline, tls);
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<FrameSocket> socket, std::move(connected));
   FrameHeader hello;
   hello.epoch = epoch;
   hello.payload_bytes = token.size();

@@ -2,16 +2,15 @@
 
 #include <openssl/crypto.h>
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 
 #include <atomic>
-#include <boost/asio/ip/tcp.hpp>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/channel/frame_socket.h"
-#include "daemon/channel/frame_socket_impl.h"
+#include "daemon/channel/lobby.h"
 #include "daemon/channel/shard_shape.h"
 #include "daemon/channel/wire_input.h"
 #include "daemon/channel/wire_sums.h"
@@ -21,19 +20,14 @@
 namespace hearth {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
 using Clock = FrameSocket::Clock;
 
-// A stranger gets this long to say hello, a message that has begun this long to come to its end.
-constexpr std::chrono::seconds kHelloTimeout{2};
+// A leader gets this long to take the answer to its hello, a message that has begun this long to come to its
+// end.
+constexpr std::chrono::seconds kWelcomeTimeout{2};
 constexpr std::chrono::seconds kPayloadTimeout{10};
 // A leader needs one connection per plan and one for measuring.
 constexpr size_t kMaxConnections = 64;
-// Of callers that have not said hello: the one that came first makes room for the next, so that those who say
-// nothing keep nobody out.
-constexpr size_t kMaxStrangers = 16;
-constexpr std::chrono::milliseconds kAcceptAgain{100};
 
 bool Equal(const SessionToken& a, const SessionToken& b) {
   return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
@@ -229,11 +223,6 @@ class Answerer {
 
 }  // namespace
 
-struct TensorServer::Acceptor {
-  std::shared_ptr<asio::io_context> context = std::make_shared<asio::io_context>(1);
-  tcp::acceptor acceptor{*context};
-};
-
 struct TensorServer::Connection {
   explicit Connection(std::unique_ptr<FrameSocket> socket) : socket(std::move(socket)) {}
 
@@ -241,58 +230,44 @@ struct TensorServer::Connection {
   std::thread thread;
   std::atomic<bool> done{false};
   // Guarded by the server's mutex.
-  std::optional<SessionToken> token;  // once it has said hello
-  bool closing = false;               // it has to make room
+  SessionToken token;
   uint64_t epoch = 0;
   Part part;  // without a share it measures only
 };
 
 absl::StatusOr<std::unique_ptr<TensorServer>> TensorServer::Open(const std::string& listen, TlsContext tls) {
-  HEARTH_ASSIGN_OR_RETURN(HostPort where, ParseHostPort(listen));
-  auto acceptor = std::make_unique<Acceptor>();
-  boost::system::error_code error;
-  tcp::resolver resolver(*acceptor->context);
-  const auto endpoints =
-      resolver.resolve(where.host, absl::StrCat(where.port), tcp::resolver::passive, error);
-  if (!error) {
-    const tcp::endpoint endpoint = endpoints.begin()->endpoint();
-    acceptor->acceptor.open(endpoint.protocol(), error);
-    if (!error) acceptor->acceptor.set_option(asio::socket_base::reuse_address(true), error);
-    if (!error) acceptor->acceptor.bind(endpoint, error);
-    if (!error) acceptor->acceptor.listen(asio::socket_base::max_listen_connections, error);
-  }
-  if (error) {
-    return absl::UnavailableError(
-        absl::StrCat("the tensor channel cannot listen on ", listen, ": ", error.message()));
-  }
-  const tcp::endpoint local = acceptor->acceptor.local_endpoint();
-  where = {local.address().to_string(), local.port()};
-  auto server = std::unique_ptr<TensorServer>(new TensorServer(std::move(acceptor), std::move(tls)));
-  server->address_ = FormatHostPort(where);
-  server->thread_ = std::thread([raw = server.get()] { raw->Accept(); });
+  auto server = std::unique_ptr<TensorServer>(new TensorServer());
+  LobbyOptions options;
+  options.listen = listen;
+  options.tls = std::move(tls);
+  Lobby::Events events;
+  events.arrived = [raw = server.get()](std::unique_ptr<FrameSocket> socket, const FrameHeader& hello,
+                                        const SessionToken& token) {
+    raw->Arrive(std::move(socket), hello, token);
+  };
+  events.refused = [raw = server.get()](const std::string& peer, const absl::Status& status) {
+    raw->Refuse(peer, status);
+  };
+  HEARTH_ASSIGN_OR_RETURN(server->lobby_, Lobby::Open(options, std::move(events)));
+  server->address_ = server->lobby_->address();
   return server;
 }
 
-TensorServer::TensorServer(std::unique_ptr<Acceptor> acceptor, TlsContext tls)
-    : acceptor_(std::move(acceptor)), tls_(std::move(tls)) {}
-
 TensorServer::~TensorServer() {
+  lobby_.reset();  // nobody arrives any more
   {
     MutexLock lock(&mutex_);
-    stopped_ = true;
     for (const auto& connection : connections_) connection->socket->Close();
   }
-  stop_.SignalAll();
-  ::shutdown(acceptor_->acceptor.native_handle(), SHUT_RDWR);  // wakes accept()
-  thread_.join();
   Reap(/*all=*/true);
 }
 
 void TensorServer::SetSession(const SessionToken& token) {
+  lobby_->SetToken(token);
   MutexLock lock(&mutex_);
   token_ = token;
   for (const auto& connection : connections_) {
-    if (!connection->token || !Equal(*connection->token, token)) connection->socket->Close();
+    if (!Equal(connection->token, token)) connection->socket->Close();
   }
 }
 
@@ -315,56 +290,51 @@ uint64_t TensorServer::refused() const {
   return refused_;
 }
 
-bool TensorServer::Stopped() const {
-  MutexLock lock(&mutex_);
-  return stopped_;
-}
-
-void TensorServer::Accept() {
-  while (!Stopped()) {
-    tcp::socket socket(*acceptor_->context);
-    boost::system::error_code error;
-    acceptor_->acceptor.accept(socket, error);
-    Reap(/*all=*/false);
-    if (error) {
-      // Out of descriptors, or a caller that was gone before it was accepted: both pass.
-      MutexLock lock(&mutex_);
-      if (!stopped_ && limiter_.Allow()) spdlog::warn("tensor channel: accept: {}", error.message());
-      if (!stopped_) stop_.WaitFor(&mutex_, kAcceptAgain);
-      continue;
-    }
-    auto connection = std::make_unique<Connection>(std::make_unique<FrameSocket>(
-        std::make_unique<FrameSocket::Impl>(acceptor_->context, std::move(socket))));
+void TensorServer::Arrive(std::unique_ptr<FrameSocket> socket, const FrameHeader& hello,
+                          const SessionToken& token) {
+  Reap(/*all=*/false);
+  auto connection = std::make_unique<Connection>(std::move(socket));
+  absl::Status status;
+  {
     MutexLock lock(&mutex_);
-    const size_t strangers = CloseOldestStranger();
-    if (stopped_ || connections_.size() - strangers >= kMaxConnections) {
-      ++refused_;
-      continue;
+    status = Admit(*connection, hello, token);
+    if (status.ok()) {
+      Connection& reference = *connections_.emplace_back(std::move(connection));
+      reference.thread = std::thread([this, &reference] { Serve(reference); });
     }
-    Connection& reference = *connection;
-    connections_.push_back(std::move(connection));
-    reference.thread = std::thread([this, &reference] { Serve(reference); });
   }
+  if (!status.ok()) Refuse(connection->socket->peer(), status);
 }
 
-// Makes room for one more caller that has not said hello; returns how many connections are none of a
-// leader's.
-size_t TensorServer::CloseOldestStranger() {
-  size_t strangers = 0;
-  size_t waiting = 0;
-  Connection* oldest = nullptr;
-  for (const auto& connection : connections_) {
-    if (connection->token) continue;
-    ++strangers;
-    if (connection->done || connection->closing) continue;
-    ++waiting;
-    if (oldest == nullptr) oldest = connection.get();
+// Gives the connection what its hello asks for.
+absl::Status TensorServer::Admit(Connection& connection, const FrameHeader& hello,
+                                 const SessionToken& token) {
+  if (!token_ || !Equal(*token_, token))
+    return absl::PermissionDeniedError("it does not know the session's token");
+  if (connections_.size() >= kMaxConnections)
+    return absl::ResourceExhaustedError("its leader has too many connections");
+  if (hello.epoch != 0) {
+    const auto found = parts_.find(hello.epoch);
+    if (found == parts_.end()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("no shard of plan epoch ", hello.epoch, " is ready here"));
+    }
+    connection.part = found->second;
   }
-  if (waiting >= kMaxStrangers) {
-    oldest->closing = true;
-    oldest->socket->Close();
+  connection.epoch = hello.epoch;
+  connection.token = token;
+  return absl::OkStatus();
+}
+
+void TensorServer::Refuse(const std::string& peer, const absl::Status& status) {
+  {
+    MutexLock lock(&mutex_);
+    ++refused_;
   }
-  return strangers;
+  if (const auto left_out = limiter_.Allow()) {
+    spdlog::warn("tensor channel: closed the connection of {}: {} ({} similar lines left out)", peer,
+                 std::string(status.message()), *left_out);
+  }
 }
 
 void TensorServer::Reap(bool all) {
@@ -381,8 +351,6 @@ void TensorServer::Reap(bool all) {
 }
 
 void TensorServer::Serve(Connection& connection) {
-  absl::Status status = Secure(*connection.socket);
-  if (status.ok()) status = Greet(connection);
   Part part;
   uint64_t epoch = 0;
   {
@@ -390,66 +358,28 @@ void TensorServer::Serve(Connection& connection) {
     part = connection.part;
     epoch = connection.epoch;
   }
+  absl::Status status = Welcome(*connection.socket, part, epoch);
   if (status.ok()) status = part.share ? ServeRequests(connection, part, epoch) : ServePings(connection);
-  const bool refused = !absl::IsUnavailable(status);  // UNAVAILABLE: the other side has gone
-  if (refused) {
-    MutexLock lock(&mutex_);
-    ++refused_;
-  }
   connection.socket->Close();
-  if (refused) {
-    if (const auto left_out = limiter_.Allow()) {
-      spdlog::warn("tensor channel: closed the connection of {}: {} ({} similar lines left out)",
-                   connection.socket->peer(), std::string(status.message()), *left_out);
-    }
-  }
+  if (!absl::IsUnavailable(status))
+    Refuse(connection.socket->peer(), status);  // else the other side has gone
   part = {};
   MutexLock lock(&mutex_);
   connection.part = {};
   connection.done = true;
 }
 
-absl::Status TensorServer::Secure(FrameSocket& socket) {
-  if (tls_ == nullptr) return absl::OkStatus();
-  const absl::StatusOr<Certificate> peer =
-      socket.StartTls(tls_, TlsEnd::kServer, Clock::now() + kHelloTimeout);
-  if (!peer.ok()) return absl::PermissionDeniedError(peer.status().message());
-  if (peer->role == Role::kCoordinator) return absl::OkStatus();
-  return absl::PermissionDeniedError("it is not the coordinator of this home");
-}
-
-absl::Status TensorServer::Greet(Connection& connection) {
-  const Clock::time_point deadline = Clock::now() + kHelloTimeout;
-  HEARTH_ASSIGN_OR_RETURN(const FrameHeader hello, connection.socket->ReceiveHeader(deadline));
-  HEARTH_RETURN_IF_ERROR(ValidateHello(hello));
-  SessionToken token;
-  HEARTH_RETURN_IF_ERROR(connection.socket->Receive(absl::MakeSpan(token), deadline));
-  Part part;
-  {
-    MutexLock lock(&mutex_);
-    if (!token_ || !Equal(*token_, token))
-      return absl::PermissionDeniedError("it does not know the session's token");
-    if (hello.epoch != 0) {
-      const auto found = parts_.find(hello.epoch);
-      if (found == parts_.end()) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("no shard of plan epoch ", hello.epoch, " is ready here"));
-      }
-      connection.part = part = found->second;
-      connection.epoch = hello.epoch;
-    }
-    connection.token = token;
-  }
+absl::Status TensorServer::Welcome(FrameSocket& socket, const Part& part, uint64_t epoch) {
   std::vector<uint64_t> cache_ids;
   if (part.share != nullptr) {
     for (const auto& [unit, id] : part.share->cache_ids()) cache_ids.push_back(id);
   }
   FrameHeader welcome;
   welcome.operation = FrameOperation::kWelcome;
-  welcome.epoch = hello.epoch;
+  welcome.epoch = epoch;
   welcome.payload_bytes = cache_ids.size() * sizeof(uint64_t);
-  return connection.socket->Send(
-      welcome, {{reinterpret_cast<const uint8_t*>(cache_ids.data()), welcome.payload_bytes}}, deadline);
+  return socket.Send(welcome, {{reinterpret_cast<const uint8_t*>(cache_ids.data()), welcome.payload_bytes}},
+                     Clock::now() + kWelcomeTimeout);
 }
 
 absl::Status TensorServer::ServePings(Connection& connection) {

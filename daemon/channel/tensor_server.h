@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -23,10 +22,11 @@
 namespace hearth {
 
 class FrameSocket;
+class Lobby;
 
 // The worker's end of the tensor channel: answers its leader's requests with the shares that are published.
-// Each connection has a thread, which computes too; there is one per plan in use, and one that measures now
-// and then.
+// Whoever has said hello with the session's token has a thread, which computes too; there is one per plan in
+// use, and one that measures now and then. Until then callers wait in a lobby.
 //
 // Whoever sends anything but what frame.h and the connection's plan allow is disconnected, with one line in
 // the log; nothing is allocated for such a message. Thread-safe.
@@ -54,7 +54,6 @@ class TensorServer : public ShardPublisher {
   uint64_t refused() const;
 
  private:
-  struct Acceptor;
   struct Connection;
   // What the host does for a plan; the stage uses the share.
   struct Part {
@@ -62,31 +61,27 @@ class TensorServer : public ShardPublisher {
     std::shared_ptr<LedStage> stage;
   };
 
-  TensorServer(std::unique_ptr<Acceptor> acceptor, TlsContext tls);
-  void Accept();
-  size_t CloseOldestStranger() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  TensorServer() = default;
+  void Arrive(std::unique_ptr<FrameSocket> socket, const FrameHeader& hello, const SessionToken& token);
+  absl::Status Admit(Connection& connection, const FrameHeader& hello, const SessionToken& token)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Refuse(const std::string& peer, const absl::Status& status);
   void Reap(bool all);
   void Serve(Connection& connection);
-  absl::Status Secure(FrameSocket& socket);
-  absl::Status Greet(Connection& connection);
+  static absl::Status Welcome(FrameSocket& socket, const Part& part, uint64_t epoch);
   absl::Status ServePings(Connection& connection);
   absl::Status ServeRequests(Connection& connection, const Part& part, uint64_t epoch);
-  bool Stopped() const;
 
-  std::unique_ptr<Acceptor> acceptor_;
-  const TlsContext tls_;  // null: connections are plain
   std::string address_;
   LogLimiter limiter_{std::chrono::seconds(5)};
 
   mutable Mutex mutex_;
-  CondVar stop_;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<SessionToken> token_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Part> parts_ ABSL_GUARDED_BY(mutex_);
   std::list<std::unique_ptr<Connection>> connections_ ABSL_GUARDED_BY(mutex_);
   uint64_t refused_ ABSL_GUARDED_BY(mutex_) = 0;
 
-  std::thread thread_;  // accepts
+  std::unique_ptr<Lobby> lobby_;
 };
 
 }  // namespace hearth

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/channel/frame_socket.h"
 #include "daemon/channel/log_limiter.h"
+#include "daemon/channel/tcp_listener.h"
 #include "daemon/identity/tls_context.h"
 #include "daemon/joining/join_protocol.h"
 #include "engine/base/check.h"
@@ -32,7 +33,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr std::chrono::milliseconds kAcceptAgain{100};
 constexpr std::chrono::seconds kLinesApart{5};
 
 // One who stands at the door: handshake, request, answer. Lives while one of its operations does.
@@ -115,7 +115,10 @@ absl::StatusOr<std::unique_ptr<asio::ssl::context>> MakeContext(const Home& home
 class AsioDoor final : public Door {
  public:
   AsioDoor(const DoorOptions& options, Home& home, std::unique_ptr<asio::ssl::context> tls)
-      : options_(options), home_(home), tls_(std::move(tls)), acceptor_(context_), accept_again_(context_) {}
+      : options_(options),
+        home_(home),
+        tls_(std::move(tls)),
+        port_(context_, [this](tcp::socket socket) { Receive(std::move(socket)); }) {}
 
   ~AsioDoor() override {
     context_.stop();
@@ -128,19 +131,14 @@ class AsioDoor final : public Door {
     const asio::ip::address host = asio::ip::make_address(where.host, error);
     // An address of one interface means nothing on another machine, and a join code cannot say it.
     if (!error && where.host.find('%') != std::string::npos) error = asio::error::invalid_argument;
-    const tcp::endpoint endpoint(host, where.port);
-    if (!error) acceptor_.open(endpoint.protocol(), error);
-    if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+    if (!error) error = port_.Listen({host, where.port});
     if (error) {
       return absl::UnavailableError(absl::StrCat("cannot listen for new hosts on ", options_.listen, ": ",
                                                  error.message(),
                                                  "; choose another address with hearthd --lan HOST:PORT"));
     }
-    where.port = acceptor_.local_endpoint().port();
+    where.port = port_.endpoint().port();
     address_ = FormatHostPort(where);
-    Accept();
     thread_ = std::thread([this] { context_.run(); });
     return absl::OkStatus();
   }
@@ -148,19 +146,6 @@ class AsioDoor final : public Door {
   const std::string& address() const override { return address_; }
 
  private:
-  void Accept() {
-    acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
-      if (!error) {
-        Receive(std::move(socket));
-        return Accept();
-      }
-      accept_again_.expires_after(kAcceptAgain);
-      accept_again_.async_wait([this](const error_code& cancelled) {
-        if (!cancelled) Accept();
-      });
-    });
-  }
-
   void Receive(tcp::socket socket) {
     const auto place = visitors_.emplace(visitors_.end());
     const auto visitor = std::make_shared<Visitor>(
@@ -174,15 +159,16 @@ class AsioDoor final : public Door {
 
   // For one more from this address.
   void MakeRoom(const asio::ip::address& address) {
-    std::vector<std::shared_ptr<Visitor>> all, same;
+    std::vector<std::shared_ptr<Visitor>> present;
+    std::vector<std::string> networks;
     for (const std::weak_ptr<Visitor>& weak : visitors_) {
       const auto visitor = weak.lock();
       if (visitor == nullptr) continue;
-      all.push_back(visitor);
-      if (visitor->address() == address) same.push_back(visitor);
+      present.push_back(visitor);
+      networks.push_back(NetworkOf(visitor->address()));
     }
-    if (same.size() >= options_.per_address) return same.front()->SendAway();
-    if (all.size() >= options_.visitors) all.front()->SendAway();
+    const auto leaving = WhoMakesRoom(networks, NetworkOf(address), options_.per_address, options_.visitors);
+    if (leaving) present[*leaving]->SendAway();
   }
 
   absl::StatusOr<JoinAnswer> Admit(const JoinRequest& request, const std::weak_ptr<Visitor>& visitor) {
@@ -209,8 +195,7 @@ class AsioDoor final : public Door {
   const std::unique_ptr<asio::ssl::context> tls_;
   std::list<std::weak_ptr<Visitor>> visitors_;  // in the order in which they came; outlives them
   asio::io_context context_{1};
-  tcp::acceptor acceptor_;
-  asio::steady_timer accept_again_;
+  TcpListener port_;
   std::thread thread_;
 };
 

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
 #include <boost/asio/ip/tcp.hpp>
+#include <deque>
 #include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/channel/frame_socket.h"
@@ -158,6 +161,85 @@ TEST_F(TlsChannelTest, FrameThatFitsTheSocketInPartsComesAsItWasSent) {
     EXPECT_TRUE(received == part);
   }
   rest.join();
+}
+
+// Strangers without an end, all from the leader's own address: silent ones that stay, others that say what is
+// no TLS, and others that begin a handshake with a certificate of another home.
+class Crowd {
+ public:
+  Crowd(std::string address, TlsContext context)
+      : address_(std::move(address)), context_(std::move(context)) {
+    for (int i = 0; i < 3; ++i) threads_.emplace_back([this, i] { Press(i); });
+  }
+  ~Crowd() {
+    stop_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+  int begun() const { return begun_; }
+
+ private:
+  void Press(int kind) {
+    std::deque<std::unique_ptr<FrameSocket>> kept;
+    while (!stop_) {
+      auto socket = FrameSocket::Connect(address_, Soon());
+      if (!socket.ok()) continue;
+      ++begun_;
+      if (kind == 1) (void)(*socket)->Send(FrameHeader(), {}, Soon());
+      if (kind == 2) (void)(*socket)->StartTls(context_, TlsEnd::kClient, Soon());
+      kept.push_back(*std::move(socket));
+      if (kept.size() > 100) kept.pop_front();
+    }
+  }
+
+  const std::string address_;
+  const TlsContext context_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> begun_{0};
+  std::vector<std::thread> threads_;
+};
+
+TEST_F(TlsChannelTest, LeaderGetsInAndItsFramesFlowWhileHundredsPressFromItsOwnAddress) {
+  const auto server = Serve(worker_);
+  const Crowd crowd(server->address(), MakeTlsContext(other_->key()).value());
+  while (crowd.begun() < 300 || server->refused() < 50) std::this_thread::yield();
+  for (int connection = 0; connection < 10; ++connection) {
+    auto socket = OpenTensorConnection(server->address(), token_, 0, Soon(), {}, coordinator_);
+    ASSERT_TRUE(socket.ok()) << connection << ": " << socket.status();
+    const int before = crowd.begun();
+    for (uint64_t i = 0; i < 100 || crowd.begun() < before + 50; ++i) {
+      FrameHeader ping;
+      ping.operation = FrameOperation::kPing;
+      ping.step = i;
+      ASSERT_TRUE((*socket)->Send(ping, {}, Soon()).ok());
+      const auto pong = (*socket)->ReceiveHeader(Soon());
+      ASSERT_TRUE(pong.ok()) << pong.status();
+      EXPECT_EQ(pong->step, i);
+    }
+  }
+}
+
+TEST_F(TlsChannelTest, WhoDoesNotKnockIsAnsweredOnlySoOften) {
+  const auto server = Serve(worker_);
+  const TlsContext stranger = MakeTlsContext(other_->key()).value();
+  int reset = 0;
+  for (int i = 0; i < 50; ++i) {
+    auto socket = FrameSocket::Connect(server->address(), Soon()).value();
+    const absl::Status status = socket->StartTls(stranger, TlsEnd::kClient, Soon()).status();
+    EXPECT_FALSE(status.ok());
+    reset += absl::StrContains(status.message(), "closed by the other side");
+  }
+  EXPECT_GT(reset, 20) << "the others got as far as a certificate";
+  EXPECT_TRUE(Connect(*server, coordinator_).ok()) << Connect(*server, coordinator_);
+}
+
+TEST_F(TlsChannelTest, LeaderOfAnOlderVersionThatDoesNotKnockIsAnswered) {
+  const auto server = Serve(worker_);
+  auto socket = FrameSocket::Connect(server->address(), Soon()).value();
+  ASSERT_TRUE(socket->StartTls(coordinator_.context, TlsEnd::kClient, Soon()).ok());
+  FrameHeader hello;
+  hello.payload_bytes = token_.size();
+  ASSERT_TRUE(socket->Send(hello, {token_}, Soon()).ok());
+  EXPECT_EQ(socket->ReceiveHeader(Soon())->operation, FrameOperation::kWelcome);
 }
 
 TEST_F(TlsChannelTest, ClosedSocketEndsAWaitAtOnce) {
