@@ -15,8 +15,8 @@ namespace hearth {
 struct DoorOptions {
   std::string listen;                         // HOST:PORT; port 0 takes any free one
   uint16_t grpc_port = 0;                     // what those who are admitted are told
-  size_t visitors = 64;                       // at the same time; the oldest makes room
-  size_t per_address = 16;                    // of them, from one address
+  size_t visitors = 64;                       // at the same time; WhoMakesRoom (stranger_limits.h)
+  size_t per_address = 16;                    // of them, from one address or half of an IPv6 one
   std::chrono::milliseconds patience{10000};  // with each visitor, in all
 };
 
