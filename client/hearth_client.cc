@@ -186,4 +186,8 @@ absl::StatusOr<v1::Member> Client::RemoveMember(const v1::RemoveMemberRequest& r
   return stubs_->Call(&CalledServer::home, &v1::Home::Stub::RemoveMember, request);
 }
 
+absl::StatusOr<v1::PromoteResponse> Client::Promote(const v1::PromoteRequest& request) {
+  return stubs_->Call(&CalledServer::standby, &v1::Standby::Stub::Promote, request);
+}
+
 }  // namespace hearth

@@ -14,6 +14,7 @@
 #include "proto/hearth/v1/generation.pb.h"
 #include "proto/hearth/v1/home.pb.h"
 #include "proto/hearth/v1/models.pb.h"
+#include "proto/hearth/v1/standby.pb.h"
 
 namespace hearth {
 
@@ -95,6 +96,8 @@ class Client {
   absl::StatusOr<v1::ListMembersResponse> ListMembers();
   absl::StatusOr<v1::Key> CreateKey(const v1::CreateKeyRequest& request);
   absl::StatusOr<v1::Member> RemoveMember(const v1::RemoveMemberRequest& request);
+  // That of standby.proto.
+  absl::StatusOr<v1::PromoteResponse> Promote(const v1::PromoteRequest& request);
 
  private:
   struct Stubs;

@@ -15,6 +15,7 @@
 #include "proto/hearth/v1/generation.grpc.pb.h"
 #include "proto/hearth/v1/home.grpc.pb.h"
 #include "proto/hearth/v1/models.grpc.pb.h"
+#include "proto/hearth/v1/standby.grpc.pb.h"
 
 namespace hearth {
 
@@ -28,6 +29,7 @@ struct CalledServer {
   v1::Models::Stub models{channel};
   v1::Cluster::Stub cluster{channel};
   v1::Home::Stub home{channel};
+  v1::Standby::Stub standby{channel};
 };
 
 // The hosts of one cluster that a client may call, of which it uses one at a time. Thread-safe.

@@ -85,6 +85,12 @@ void AddSharing(CLI::App& app, Config& config) {
                  "Seconds after which another host leads where a coordinator is not heard of", 2u, 600u)
       ->type_name("SECONDS")
       ->group(kSharing);
+  app.add_option(
+         "--standby", config.standby,
+         "Without --state-store: file, the same on the coordinator and on workers that may take its place by "
+         "`hearth promote`, with what its keys are encrypted with there: openssl rand -hex 32")
+      ->type_name("FILE")
+      ->group(kSharing);
 }
 
 // Binds the flags to `config` and `flags`; only flags that are given change anything.
@@ -494,6 +500,10 @@ std::array<std::pair<const char*, std::string>, 4> StateStoreFiles(const Config&
 }
 
 absl::Status CheckStateStore(const Config& config) {
+  if (!config.standby.empty() && !config.state_store.empty()) {
+    return absl::InvalidArgumentError(
+        "--standby: hosts that share a --state-store elect their coordinator; leave it out");
+  }
   if (config.state_store.empty()) {
     for (const auto& [flag, path] : StateStoreFiles(config)) {
       if (!path.empty()) return absl::InvalidArgumentError(absl::StrCat(flag, ": needs --state-store"));
@@ -545,7 +555,7 @@ absl::Status CheckNetwork(const Config& config) {
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--listen", config.listen, 0));
   HEARTH_RETURN_IF_ERROR(CheckAddressOf("--tensor-listen", config.tensor_listen, 0));
   if (!config.lan_listen.empty()) HEARTH_RETURN_IF_ERROR(CheckAddressOf("--lan", config.lan_listen, 0));
-  if (config.lan && !config.join.empty()) {
+  if (config.lan && !config.join.empty() && config.standby.empty()) {
     return absl::InvalidArgumentError("--lan: a worker is reached through its coordinator; give --lan there");
   }
   if (config.join == kJoinHome || LooksLikeJoinCode(config.join)) {
@@ -591,6 +601,7 @@ absl::Status CheckTexts(const Config& config) {
   for (const auto& [flag, path] : StateStoreFiles(config)) {
     if (!path.empty()) HEARTH_RETURN_IF_ERROR(CheckPath(flag, path));
   }
+  if (!config.standby.empty()) HEARTH_RETURN_IF_ERROR(CheckPath("--standby", config.standby));
   return CheckPath("--state-dir", config.state_dir);
 }
 
@@ -639,6 +650,7 @@ absl::Status FillDefaults(Config& config) {
     HEARTH_ASSIGN_OR_RETURN(const EtcdAddress address, ParseEtcdAddress(config.state_store));
     config.lan |= !AreLoopbackAddresses(address.endpoints) && !config.insecure_network;
   }
+  config.remember_models |= !config.standby.empty();  // likewise
   return FillDirectories(config);
 }
 

@@ -59,6 +59,10 @@ struct Config {
   std::string state_store_key;     // PEM file
   uint32_t state_store_lease_seconds = 2;  // for how long nobody follows a coordinator that died
 
+  // Without such a store: file with what the state is encrypted with that this host gives to its standbys, or
+  // has of its coordinator as one; empty: neither.
+  std::string standby;
+
   // Models that are loaded at the start.
   std::vector<std::string> models;    // paths
   std::string model_name;             // what clients call it; for a single model only

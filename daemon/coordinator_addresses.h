@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "daemon/term.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {
@@ -16,6 +17,7 @@ namespace hearth {
 // Where each host that may lead is reached once it does: HOST:PORT of plain and of encrypted ports.
 struct PlacesToLead {
   std::vector<std::string> plain, encrypted;
+  Term term = {};  // of the one that does
 };
 
 // Where a worker finds its coordinator: at one address, or at one of several, of which the one in use is

@@ -20,6 +20,8 @@
 #include "daemon/program/shared_state.h"
 #include "daemon/program/stop_signals.h"
 #include "daemon/service_manager.h"
+#include "daemon/standby/coordinator_role.h"
+#include "daemon/standby/succession.h"
 #include "daemon/web/http_face.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/printable.h"
@@ -32,6 +34,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kName[] = "hearthd";
+
+// With one that does not answer, when a coordinator starts.
+constexpr absl::Duration kPatienceWithStandbys = absl::Seconds(1);
 
 // Makes the directories and takes the state for this process; the lock ends with the process.
 absl::Status TakeDirectories(const Config& config) {
@@ -55,13 +60,11 @@ absl::Status CheckModelsDirectory(const Config& config) {
   return absl::InvalidArgumentError(absl::StrCat("--models-dir: ", config.models_dir, " is no directory"));
 }
 
-// Of a host that waits to lead: whom it works for meanwhile.
-absl::StatusOr<Part> WorkerPart(const Config& given, SharedState& shared, const v1::Leader& leader) {
+// Of a host that may lead its home, or has: whom it works for meanwhile. Its certificate comes from the
+// home's authority, which it may use.
+Part WorkerPart(const Config& given, const Home& home, const v1::Leader& leader) {
   Part part;
-  // Its certificate comes from the home's authority, which it may use.
-  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Home> home,
-                          Home::Open(given.state_dir, given.name, shared.Store({})));
-  if (!leader.encrypted_address().empty()) part.key = home->key();
+  if (!leader.encrypted_address().empty()) part.key = home.key();
   part.key.server = part.key.empty() ? "" : AddressOf(leader);
   part.config = AtHome(given, part.key);
   part.config.join = AddressOf(leader);
@@ -70,7 +73,6 @@ absl::StatusOr<Part> WorkerPart(const Config& given, SharedState& shared, const 
   part.config.lan = false;
   // A worker's port has no keys.
   if (HttpGuardOf(part.config).keys) part.config.http = kHttpOff;
-  part.shared = &shared;
   part.join = part.config.join;
   return part;
 }
@@ -105,7 +107,11 @@ absl::StatusOr<std::optional<Part>> AwaitPart(const Config& given, SharedState& 
     }
     if (standing.leader && !AddressOf(*standing.leader).empty()) {
       spdlog::info("{} leads the cluster, {} waits to", standing.leader->host(), given.name);
-      return WorkerPart(given, shared, *standing.leader);
+      HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Home> home,
+                              Home::Open(given.state_dir, given.name, shared.Store({})));
+      Part part = WorkerPart(given, *home, *standing.leader);
+      part.shared = &shared;
+      return part;
     }
     if (first && IsForGood(standing.problem)) return standing.problem;
     if (std::string problem(standing.problem.message()); !standing.problem.ok() && problem != warned) {
@@ -133,18 +139,64 @@ absl::Status PlayByElection(Config given, const StopSignals& signals, const Serv
   }
 }
 
+// Of a host that leads its home, unless one of its standbys does by now, or works for the one that has taken
+// its lead.
+absl::StatusOr<Part> PartInSuccession(const Config& given, v1::Succession succession) {
+  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Home> home, Home::Open(given.state_dir, given.name));
+  if (!succession.has_leader()) {
+    if (const std::optional<v1::Succession> next =
+            FindSuccessor(succession, given.name, home->key(), kPatienceWithStandbys)) {
+      spdlog::warn("{} has taken the lead of the home (term {}): this host works for it",
+                   Printable(next->leader().host()), next->term());
+      HEARTH_RETURN_IF_ERROR(WriteSuccession(given.state_dir, *next));
+      succession = *next;
+    }
+  }
+  if (succession.has_leader()) {
+    Part part = WorkerPart(given, *home, succession.leader());
+    part.term = succession.term();
+    return part;
+  }
+  Part part;
+  part.config = given;
+  part.config.join.clear();
+  part.config.lan |= JoinsHome(given);  // the hosts of the home that it has joined are to reach it
+  part.config.remember_models = true;   // those of the former coordinator
+  part.term = succession.term();
+  part.succession = std::move(succession);
+  return part;
+}
+
+// What a host is that shares no store: as it is set, until somebody has taken the lead of its home.
+absl::StatusOr<Part> NextPart(const Config& given) {
+  HEARTH_ASSIGN_OR_RETURN(std::optional<v1::Succession> succession, ReadSuccession(given.state_dir));
+  if (succession) return PartInSuccession(given, *std::move(succession));
+  Part part;
+  HEARTH_ASSIGN_OR_RETURN(part.key, FindHome(given));
+  part.config = AtHome(given, part.key);
+  part.join = part.config.join;
+  return part;
+}
+
+// Signals end it while it waits for its first home.
+absl::Status PlayInSuccession(Config given, const ServiceManager& manager) {
+  HEARTH_ASSIGN_OR_RETURN(Part part, NextPart(given));
+  KeepFewPools();
+  const StopSignals signals;
+  for (bool first = true;; first = false) {
+    HEARTH_ASSIGN_OR_RETURN(const int signal, Play(part, signals, manager, first, given));
+    if (signal > 0) return absl::OkStatus();
+    HEARTH_ASSIGN_OR_RETURN(part, NextPart(given));
+  }
+}
+
 absl::Status Run(const Config& given, const ServiceManager& manager) {
   HEARTH_RETURN_IF_ERROR(CheckModelsDirectory(given));
   HEARTH_RETURN_IF_ERROR(TakeDirectories(given));
-  Part part;
-  HEARTH_ASSIGN_OR_RETURN(part.key, FindHome(given));  // signals end it while it waits
+  if (given.state_store.empty()) return PlayInSuccession(given, manager);
   KeepFewPools();
   const StopSignals signals;
-  if (!given.state_store.empty()) return PlayByElection(given, signals, manager);
-  part.config = AtHome(given, part.key);
-  part.join = part.config.join;
-  Config next = given;
-  return Play(part, signals, manager, /*first=*/true, next).status();
+  return PlayByElection(given, signals, manager);
 }
 
 int Main(const std::vector<std::string>& arguments) {

@@ -108,6 +108,8 @@ absl::Status RunRemove(Client& client, const std::string& who, v1::Role role, bo
 // that is asked.
 absl::Status RunPause(Client& client, const std::string& host, std::optional<absl::Duration> time, bool json);
 absl::Status RunResume(Client& client, const std::string& host, bool json);
+// Makes the host that is asked, a standby, the coordinator of its home.
+absl::Status RunPromote(Client& client, bool force, bool json);
 // Makes a key and writes it to the file `path`, which must not be there yet and which nobody else may read.
 absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, const std::string& path,
                           bool json);

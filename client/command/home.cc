@@ -77,6 +77,23 @@ absl::Status RunResume(Client& client, const std::string& host, bool json) {
   return Print(absl::StrCat(host.empty() ? "this machine" : Printable(host), " takes part again\n"));
 }
 
+absl::Status RunPromote(Client& client, bool force, bool json) {
+  v1::PromoteRequest request;
+  request.set_force(force);
+  const absl::StatusOr<v1::PromoteResponse> promoted = client.Promote(request);
+  if (!promoted.ok()) return promoted.status();
+  if (json) return Print(ToJsonLine(*promoted) + "\n");
+  std::string text =
+      absl::StrCat("this machine takes the lead of the home of ", Printable(promoted->former()),
+                   "; its models are loaded again, and the others follow\n");
+  for (const std::string& model : promoted->missing_models()) {
+    absl::StrAppend(
+        &text, "model ", Printable(model),
+        " is not loaded: its file is not here; copy it to the same path and start hearthd again\n");
+  }
+  return Print(text);
+}
+
 absl::Status RunCreateKey(Client& client, const v1::CreateKeyRequest& request, const std::string& path,
                           bool json) {
   // Before there is a key that nobody could have.

@@ -549,6 +549,19 @@ void AddHosts(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+void AddPromote(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& promote = *main.add_subcommand(
+      "promote", "Make this machine, a standby, the coordinator in place of the one that is gone for good");
+  auto force = std::make_shared<bool>(false);
+  promote.add_flag(
+      "--force", *force,
+      "Also where nobody can tell whether that one lives, as when its machine is off; never while it "
+      "answers");
+  promote.callback([=, &common, &command] {
+    command = [=, &common](Client& client) { return RunPromote(client, *force, common.json); };
+  });
+}
+
 constexpr absl::Duration kLongestPause = absl::Hours(366 * 24);
 
 void AddPauses(CLI::App& main, const Common& common, Command& command) {
@@ -675,6 +688,7 @@ int Main(int argc, char** argv) {
   AddLibrary(app, common, command);
   AddLoading(app, common, command);
   AddHosts(app, common, command);
+  AddPromote(app, common, command);
   AddPauses(app, common, command);
   AddKeys(app, common, command);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;

@@ -14,9 +14,9 @@
 namespace hearth {
 namespace {
 
-constexpr char kAuthorityKey[] = "authority-key.pem";
-constexpr char kAuthority[] = "authority.pem";
-constexpr char kMembers[] = "members";
+constexpr const char* kMembers = kHomeTexts[0];
+constexpr const char* kAuthorityKey = kHomeTexts[1];
+constexpr const char* kAuthority = kHomeTexts[2];
 constexpr char kOwnCertificate[] = "coordinator.pem";
 
 // A home that was one host's alone becomes one of several.
@@ -24,7 +24,7 @@ absl::Status TakeOverHome(const HomeFiles& from, const HomeFiles& to) {
   HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> there, to.Read(kAuthority));
   HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> here, from.Read(kAuthority));
   if (there || !here) return absl::OkStatus();
-  for (const char* name : {kMembers, kAuthorityKey, kAuthority}) {  // the last one says that all are there
+  for (const char* name : kHomeTexts) {
     HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> text, from.Read(name));
     if (text) HEARTH_RETURN_IF_ERROR(to.Write(name, *text));
   }

@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_IDENTITY_HOME_H_
 #define HEARTH_DAEMON_IDENTITY_HOME_H_
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,6 +22,10 @@
 #include "proto/connection_key.h"
 
 namespace hearth {
+
+// The texts of a home that another coordinator of it has to have, in the order in which they are written: the
+// last one says that all are there.
+inline constexpr std::array<const char*, 3> kHomeTexts = {"members", "authority-key.pem", "authority.pem"};
 
 // A coordinator's home: its authority, its own certificate, whom it has invited and who belongs to it. All
 // but the invitations is kept in the state directory. Thread-safe.

@@ -5,9 +5,9 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/grpc_status.h"
+#include "daemon/joining/machine_user.h"
 #include "daemon/peer_certificate.h"
 #include "engine/base/status_macros.h"
 #include "proto/hearth/v1/home.grpc.pb.h"
@@ -42,22 +42,6 @@ v1::Member ToProto(const Member& member) {
   return proto;
 }
 
-// Whether the caller is a program of this machine, or one whose certificate and role the encrypted port has
-// looked at. With --insecure-network the plain port is everybody's, and who was made a member by it would
-// stay one.
-absl::Status CheckCaller(const grpc::CallbackServerContext& context) {
-  const std::string peer = context.peer();
-  // Calls within this process have no address; what stands for it depends on gRPC's version.
-  for (const char* own :
-       {"ipv4:127.", "ipv6:%5B::1%5D:", "ipv6:[::1]:", "ipv6:%5B::ffff:127.", "unix:", "inproc", "unknown"}) {
-    if (absl::StartsWith(peer, own)) return absl::OkStatus();
-  }
-  if (!PeerCertificate(*context.auth_context()).empty()) return absl::OkStatus();
-  return absl::PermissionDeniedError(
-      "who belongs to this home is decided on the coordinator's machine, or with an admin's --key: run the "
-      "command there");
-}
-
 // Nothing here takes longer than writing a small file, so calls are answered where they come in.
 class HomeService final : public v1::Home::CallbackService {
  public:
@@ -65,20 +49,20 @@ class HomeService final : public v1::Home::CallbackService {
 
   grpc::ServerUnaryReactor* Invite(grpc::CallbackServerContext* context, const v1::InviteRequest* request,
                                    v1::Invitation* invitation) override {
-    if (const absl::Status caller = CheckCaller(*context); !caller.ok()) return Finish(context, caller);
+    if (const absl::Status caller = CheckMachineUser(*context); !caller.ok()) return Finish(context, caller);
     return Answer(context, MakeInvitation(*request), invitation);
   }
 
   grpc::ServerUnaryReactor* ListMembers(grpc::CallbackServerContext* context, const v1::ListMembersRequest*,
                                         v1::ListMembersResponse* response) override {
-    if (const absl::Status caller = CheckCaller(*context); !caller.ok()) return Finish(context, caller);
+    if (const absl::Status caller = CheckMachineUser(*context); !caller.ok()) return Finish(context, caller);
     for (const Member& member : home_.members()) *response->add_members() = ToProto(member);
     return Finish(context, absl::OkStatus());
   }
 
   grpc::ServerUnaryReactor* CreateKey(grpc::CallbackServerContext* context,
                                       const v1::CreateKeyRequest* request, v1::Key* key) override {
-    if (const absl::Status caller = CheckCaller(*context); !caller.ok()) return Finish(context, caller);
+    if (const absl::Status caller = CheckMachineUser(*context); !caller.ok()) return Finish(context, caller);
     return Answer(context, MakeKey(*request), key);
   }
 
@@ -91,7 +75,7 @@ class HomeService final : public v1::Home::CallbackService {
   grpc::ServerUnaryReactor* RemoveMember(grpc::CallbackServerContext* context,
                                          const v1::RemoveMemberRequest* request,
                                          v1::Member* member) override {
-    if (const absl::Status caller = CheckCaller(*context); !caller.ok()) return Finish(context, caller);
+    if (const absl::Status caller = CheckMachineUser(*context); !caller.ok()) return Finish(context, caller);
     return Answer(context, Remove(*request), member);
   }
 

@@ -72,8 +72,10 @@ absl::StatusOr<ConnectionKey> Find(const Config& config) {
 
 }  // namespace
 
+bool JoinsHome(const Config& config) { return config.join == kJoinHome || LooksLikeJoinCode(config.join); }
+
 absl::StatusOr<ConnectionKey> FindHome(const Config& config) {
-  if (config.join != kJoinHome && !LooksLikeJoinCode(config.join)) return ConnectionKey();
+  if (!JoinsHome(config)) return ConnectionKey();
   absl::StatusOr<ConnectionKey> key = Find(config);
   if (!key.ok()) return OfJoin(key.status());
   return key;

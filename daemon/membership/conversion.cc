@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/identity/host_id.h"
 #include "daemon/membership/told_coordinators.h"
 #include "daemon/weights/bytes_from_proto.h"
 #include "engine/base/check.h"
@@ -336,6 +337,8 @@ v1::DesiredState ToProto(const DesiredShards& desired) {
   proto.set_sync_interval_ms(desired.sync_interval_ms);
   proto.set_lost_after_ms(desired.lost_after_ms);
   for (const std::string& address : desired.coordinators) proto.add_coordinators(address);
+  proto.set_home(desired.term.home);
+  proto.set_term(desired.term.number);
   if (desired.unchanged) return proto;
   proto.set_session_token(ToBytes(desired.token));
   for (const ShardDescription& shard : desired.shards) *proto.add_shards() = ToProto(shard);
@@ -357,6 +360,10 @@ absl::StatusOr<DesiredShards> FromProto(const v1::DesiredState& proto) {
   for (const std::string& address : proto.coordinators()) {
     if (!IsPlaceToLead(address)) return Invalid("coordinators: no address HOST:PORT");
     desired.coordinators.push_back(address);
+  }
+  if (!proto.home().empty()) {
+    HEARTH_ASSIGN_OR_RETURN(const HostId home, ParseHostId(proto.home()));
+    desired.term = {home.Text(), proto.term()};
   }
   if (desired.unchanged) return desired;
   HEARTH_ASSIGN_OR_RETURN(desired.token, BytesFromProto(proto.session_token(), "session_token"));

@@ -199,6 +199,7 @@ absl::StatusOr<DesiredShards> Roster::Desired(Session session, uint64_t known_re
   const auto line = lines_.find(session);
   if (line == lines_.end()) return desired;
   desired.coordinators = std::move(line->second.encrypted ? places.encrypted : places.plain);
+  desired.term = std::move(places.term);
   // This machine's loopback is not another one's.
   if (!line->second.is_local) std::erase_if(desired.coordinators, IsOnLoopback);
   return desired;

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -19,6 +21,7 @@ namespace {
 
 constexpr size_t kMostAddressBytes = 300;
 constexpr uint64_t kMostFileBytes = 64 << 10;
+constexpr char kTerm[] = "term ";  // begins the line that says it
 
 }  // namespace
 
@@ -35,22 +38,44 @@ ToldCoordinators::ToldCoordinators(std::string path, CoordinatorAddresses addres
   if (!path_.empty()) Use(Read());
 }
 
-void ToldCoordinators::Take(const std::vector<std::string>& told) {
-  if (path_.empty() || told == told_) return;
+absl::Status ToldCoordinators::Take(const std::vector<std::string>& told, const Term& term) {
+  if (term.IsBefore(term_)) {
+    return absl::UnavailableError(absl::StrCat("it leads in term ", term.number,
+                                               " of the home, which another host leads since, in term ",
+                                               term_.number));
+  }
+  if (path_.empty() || (told == told_ && term == term_)) return absl::OkStatus();
+  term_ = term;
   Use(told);
-  const absl::Status written = WriteFile(path_, absl::StrCat(given_, "\n", absl::StrJoin(told_, "\n"), "\n"),
-                                         Replace::kRegularFile, 0600);
+  Write();
+  return absl::OkStatus();
+}
+
+// The given addresses, the term where there is one, and an address in each further line.
+void ToldCoordinators::Write() {
+  std::string text = given_ + "\n";
+  if (!term_.home.empty()) absl::StrAppend(&text, kTerm, term_.home, " ", term_.number, "\n");
+  absl::StrAppend(&text, absl::StrJoin(told_, "\n"), "\n");
+  const absl::Status written = WriteFile(path_, text, Replace::kRegularFile, 0600);
   if (!written.ok() && !std::exchange(warned_, true)) {
     spdlog::warn("where others may lead is forgotten at the next start: {}", Printable(written.message()));
   }
 }
 
-std::vector<std::string> ToldCoordinators::Read() const {
+std::vector<std::string> ToldCoordinators::Read() {
   const absl::StatusOr<std::string> text = ReadInputFile(path_, kMostFileBytes);
   if (!text.ok()) return {};
   std::vector<std::string> lines = absl::StrSplit(*text, '\n', absl::SkipEmpty());
   if (lines.empty() || lines[0] != given_) return {};
   lines.erase(lines.begin());
+  if (!lines.empty() && absl::StartsWith(lines[0], kTerm)) {
+    const std::vector<std::string> words = absl::StrSplit(lines[0], ' ');
+    Term term;
+    if (words.size() != 3 || !absl::SimpleAtoi(words[2], &term.number)) return {};
+    term.home = words[1];
+    term_ = std::move(term);
+    lines.erase(lines.begin());
+  }
   return std::all_of(lines.begin(), lines.end(), IsPlaceToLead) ? lines : std::vector<std::string>();
 }
 

@@ -220,8 +220,9 @@ bool Worker::TakeAnswer(SyncCall& call, absl::Status& ended) {
   }
   if (!answer->has_value()) return false;
   DesiredShards& desired = **answer;
+  ended = told_.Take(desired.coordinators, desired.term);
+  if (!ended.ok()) return false;
   if (!sync_.answered()) spdlog::info("in the cluster of {}", coordinator_);
-  told_.Take(desired.coordinators);
   if (!sync_.TakeAnswer(desired, Clock::now())) return true;
   server_->SetSession(desired.token);
   loader_.SetDesired(desired.token, std::move(desired.shards));

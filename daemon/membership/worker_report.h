@@ -7,6 +7,7 @@
 
 #include "daemon/capacity/capacity.h"
 #include "daemon/membership/host_identity.h"
+#include "daemon/term.h"
 #include "daemon/weights/bundle_store.h"
 #include "daemon/weights/session_token.h"
 #include "daemon/weights/shard_description.h"
@@ -36,7 +37,8 @@ struct DesiredShards {
   uint32_t lost_after_ms = 0;
   SessionToken token{};
   std::vector<ShardDescription> shards;
-  std::vector<std::string> coordinators = {};  // said each time, unchanged or not
+  std::vector<std::string> coordinators = {};  // said each time, unchanged or not, ...
+  Term term = {};                              // ... and this
 };
 
 }  // namespace hearth

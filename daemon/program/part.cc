@@ -19,6 +19,7 @@
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
 #include "daemon/joining/home_service.h"
+#include "daemon/joining/joined_home.h"
 #include "daemon/joining/lan_addresses.h"
 #include "daemon/joining/renewal.h"
 #include "daemon/life_sign.h"
@@ -27,6 +28,11 @@
 #include "daemon/remembered_models.h"
 #include "daemon/repeater.h"
 #include "daemon/serving/server.h"
+#include "daemon/standby/coordinator_role.h"
+#include "daemon/standby/home_state.h"
+#include "daemon/standby/standby_service.h"
+#include "daemon/standby/succession.h"
+#include "daemon/standby/worker_role.h"
 #include "daemon/state/sqlite_store.h"
 #include "daemon/watchdog.h"
 #include "daemon/web/http_face.h"
@@ -57,9 +63,9 @@ void WarnUnlessOk(const absl::Status& status) {
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
 }
 
-// Whether the part is over. A worker learns whom it works for by now.
-bool IsOver(const Part& part) {
-  if (!part.shares()) return false;
+// Whether the part is over. A worker learns whom it works for by now. `role`: null where it shares.
+bool IsOver(const Part& part, const StandbyRole* role) {
+  if (role != nullptr) return role->IsOver();
   Election& election = part.shared->election();
   const bool leads = election.Leads();
   if (part.coordinates()) return !leads || election.standing().term != part.term;
@@ -71,9 +77,9 @@ bool IsOver(const Part& part) {
 // Waits for one of the signals, which it returns, or until a coordinator that was not there before refuses
 // this host, with its words, or until the part is over: 0. `look` is called on the way.
 absl::StatusOr<int> AwaitEnd(const StopSignals& signals, const Node& node, const Part& part,
-                             const std::function<void()>& look) {
-  const absl::Duration apart = part.shares() ? absl::Milliseconds(50) : absl::Milliseconds(500);
-  while (!IsOver(part)) {
+                             const StandbyRole* role, const std::function<void()>& look) {
+  const absl::Duration apart = part.may_change() ? absl::Milliseconds(50) : absl::Milliseconds(500);
+  while (!IsOver(part, role)) {
     if (const int signal = signals.Await(apart); signal > 0) return signal;
     HEARTH_RETURN_IF_ERROR(node.Refusal());
     look();
@@ -88,16 +94,7 @@ absl::Status WritePortFile(const Config& config, const char* name, const std::st
                    Replace::kRegularFile);
 }
 
-PlacesToLead PlacesOf(const std::vector<v1::Leader>& hosts) {
-  PlacesToLead places;
-  for (const v1::Leader& host : hosts) {
-    if (IsPlaceToLead(host.address())) places.plain.push_back(host.address());
-    if (IsPlaceToLead(host.encrypted_address())) places.encrypted.push_back(host.encrypted_address());
-  }
-  return places;
-}
-
-NodeOptions ToNodeOptions(const Part& part, const LiveKey& key) {
+NodeOptions ToNodeOptions(const Part& part, const LiveKey& key, const std::shared_ptr<StandbyRole>& role) {
   const Config& config = part.config;
   NodeOptions options;
   options.term = part.term;
@@ -111,6 +108,7 @@ NodeOptions ToNodeOptions(const Part& part, const LiveKey& key) {
       return PlacesOf(election.standing().hosts);
     };
   } else {
+    options.places_to_lead = [role] { return role->Places(); };
     options.told_file = config.state_dir + "/coordinators";
   }
   options.tensor_listen = config.tensor_listen;
@@ -131,11 +129,13 @@ NodeOptions ToNodeOptions(const Part& part, const LiveKey& key) {
   return options;
 }
 
-// A coordinator's home and what opens it to other machines; nothing on a worker.
+// A coordinator's home and what opens it to other machines; nothing on a worker. And who leads it next.
 struct HomeFace {
   std::unique_ptr<Home> home;
   std::unique_ptr<CoordinatorLan> lan;
   std::unique_ptr<grpc::Service> service;
+  std::shared_ptr<StandbyRole> role;
+  std::unique_ptr<grpc::Service> standby;
 };
 
 absl::StatusOr<HomeFace> OpenHome(const Part& part) {
@@ -152,6 +152,25 @@ absl::StatusOr<HomeFace> OpenHome(const Part& part) {
   face.lan = std::make_unique<CoordinatorLan>(std::move(files), *face.home, config.lan_listen);
   face.service = MakeHomeService(*face.home, *face.lan);
   return face;
+}
+
+// What this host does for those that may follow it, or so as to follow one; null where they share a store.
+// `node` is there once calls are answered.
+absl::StatusOr<std::shared_ptr<StandbyRole>> OpenRole(const Part& part, const LiveKey& key,
+                                                      const std::unique_ptr<Node>& node) {
+  if (part.shares()) return nullptr;
+  StandbyOptions options{part.config.name, part.config.state_dir, std::nullopt, key};
+  if (!part.config.standby.empty()) {
+    absl::StatusOr<Sealer> sealer = Sealer::FromFile(part.config.standby);
+    if (!sealer.ok())
+      return absl::Status(sealer.status().code(), absl::StrCat("--standby: ", sealer.status().message()));
+    options.sealer = *std::move(sealer);
+  }
+  if (!part.coordinates()) return MakeWorkerRole(std::move(options), part.join);
+  v1::Succession succession = part.succession;
+  HEARTH_ASSIGN_OR_RETURN(*succession.mutable_home(), HomeIdOf(key.get().authority_pem));
+  return MakeCoordinatorRole(std::move(options), std::move(succession),
+                             [&node] { return node->model_host()->List(); });
 }
 
 // Opens the ports where they are asked for or were open before. Without --lan what fails then is a warning:
@@ -189,7 +208,7 @@ absl::StatusOr<std::unique_ptr<RememberedModels>> OpenRememberedModels(const Con
 
 // `models`: null on a worker.
 absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node, ModelHost* models,
-                                                    const LiveKey& key, grpc::Service* home,
+                                                    const LiveKey& key, const HomeFace& home,
                                                     StateStore* state) {
   const Config& config = part.config;
   ServerOptions options;
@@ -199,6 +218,9 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node
     options.leads = [&election = part.shared->election()] { return election.Leads(); };
     options.kept.write_after = kWriteToSharedAfter;
     options.kept.retry_after = kWriteToSharedAgainAfter;
+  } else {
+    options.may_lead = !config.standby.empty();
+    options.leads = [&role = *home.role] { return role.Leads(); };
   }
   if (!config.models_dir.empty()) {
     // Past what remembers models: the directory has them.
@@ -213,9 +235,11 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node
   options.scheduler.token_wait = absl::Milliseconds(config.token_wait_ms);
   options.scheduler.draft_tokens = config.draft_tokens;
   options.scheduler.replan_wait = absl::Seconds(config.replan_wait_seconds);
-  options.register_services = [&node, home](grpc::ServerBuilder& builder) {
+  options.register_services = [&node, &home](grpc::ServerBuilder& builder) {
     node.RegisterServices(builder);
-    if (home != nullptr) builder.RegisterService(home);
+    for (grpc::Service* const service : {home.service.get(), home.standby.get()}) {
+      if (service != nullptr) builder.RegisterService(service);
+    }
   };
   if (models == nullptr) return Server::StartForwarding(options, part.join, key);
   return Server::Start(options, *models, node.cluster_view());
@@ -269,7 +293,7 @@ Renewal RenewalOf(const Part& part, const LiveKey& key, Home* home, const HttpFa
 // Where other hosts reach a coordinator, for those that may follow it, or one that waits to lead once it
 // does. `lan`: where the latter's encrypted port will listen.
 void Announce(const Part& part, const Server& server, const HomeFace& home, const std::string& lan) {
-  if (!part.shares()) return;
+  if (!part.may_change()) return;
   const auto first_of = [](const std::vector<std::string>& addresses) {
     return addresses.empty() ? std::string() : addresses[0];
   };
@@ -277,15 +301,16 @@ void Announce(const Part& part, const Server& server, const HomeFace& home, cons
   place.set_host(part.config.name);
   place.set_address(first_of(ReachedAt(server.address(), 1)));
   place.set_encrypted_address(home.lan == nullptr ? first_of(ReachedAt(lan, 1)) : home.lan->server());
+  if (home.role != nullptr) return home.role->Stand(place);
   part.shared->election().Stand(place);
   if (part.coordinates()) part.shared->election().Announce(place);
 }
 
 // Where the encrypted port will listen once this host leads; empty: it does not know, or will not open it.
 absl::StatusOr<std::string> LanToBe(const Part& part, const Config& given) {
-  if (!part.shares() || part.coordinates()) return "";
+  if (!part.may_change() || part.coordinates()) return "";
   HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(given.state_dir));
-  return CoordinatorLan::ListensAt(files, given.lan, given.lan_listen);
+  return CoordinatorLan::ListensAt(files, given.lan || JoinsHome(given), given.lan_listen);
 }
 
 // Ports that any free number was asked for keep theirs when the daemon becomes something else.
@@ -295,10 +320,6 @@ void KeepPorts(const Server& server, const HttpFace& http, Config& given) {
 }
 
 }  // namespace
-
-std::string AddressOf(const v1::Leader& leader) {
-  return leader.encrypted_address().empty() ? leader.address() : leader.encrypted_address();
-}
 
 Config AtHome(Config config, const ConnectionKey& key) {
   if (key.empty()) return config;
@@ -313,13 +334,16 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
   const Config& config = part.config;
   HEARTH_ASSIGN_OR_RETURN(HomeFace home, OpenHome(part));
   const LiveKey key = home.home ? home.home->live_key() : LiveKey(part.key);
-  HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Create(ToNodeOptions(part, key)));
+  std::unique_ptr<Node> node;
+  HEARTH_ASSIGN_OR_RETURN(home.role, OpenRole(part, key, node));
+  if (home.role != nullptr) home.standby = MakeStandbyService(*home.role);
+  HEARTH_ASSIGN_OR_RETURN(node, Node::Create(ToNodeOptions(part, key, home.role)));
   const std::shared_ptr<StateStore> state = OpenState(part);
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<RememberedModels> remembered,
                           OpenRememberedModels(config, *node, state.get()));
   ModelHost* const served = remembered ? remembered.get() : node->model_host();
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
-                          StartServer(part, *node, served, key, home.service.get(), state.get()));
+                          StartServer(part, *node, served, key, home, state.get()));
   HEARTH_ASSIGN_OR_RETURN(const HttpFace http,
                           StartHttp(config, *server, home.home.get(), RaiseFileLimit() / 2));
   if (home.home != nullptr) {
@@ -355,8 +379,8 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
     const Watchdog watchdog = WatchOver(manager, *node, *server);
     Renewal renewal = RenewalOf(part, key, home.home.get(), http);
     const Repeater renewals(kRenewalsApart, [&renewal] { renewal.Look(absl::Now()); });
-    HEARTH_ASSIGN_OR_RETURN(signal,
-                            AwaitEnd(signals, *node, part, [&] { Announce(part, *server, home, lan); }));
+    HEARTH_ASSIGN_OR_RETURN(
+        signal, AwaitEnd(signals, *node, part, home.role.get(), [&] { Announce(part, *server, home, lan); }));
   }
   if (signal > 0) {
     spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");

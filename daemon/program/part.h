@@ -23,15 +23,15 @@ struct Part {
   ConnectionKey key;                 // a worker's
   SharedState* shared = nullptr;     // null: nobody else leads
   std::shared_ptr<EtcdStore> store;  // of a coordinator that shares
-  uint64_t term = 0;                 // of such a coordinator
+  uint64_t term = 0;                 // of such a coordinator, or of the succession
+  v1::Succession succession;         // of a coordinator that does not share
   CoordinatorAddresses join;         // of a worker
 
   bool shares() const { return shared != nullptr; }
+  // Whether the daemon may play another part after this one.
+  bool may_change() const { return shares() || !config.standby.empty() || term > 0; }
   bool coordinates() const { return config.join.empty(); }
 };
-
-// Where other hosts reach a leader; empty: nowhere yet.
-std::string AddressOf(const v1::Leader& leader);
 
 // The settings of a worker that has found its home: whom to call, and where to be called by it.
 Config AtHome(Config config, const ConnectionKey& key);

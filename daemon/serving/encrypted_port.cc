@@ -43,6 +43,8 @@ constexpr Rule kRules[] = {
     {"/hearth.v1.Weights/", true, false, false},
     {"/hearth.v1.Home/RenewCertificate", true, false, false},
     {"/hearth.v1.Home/", false, false, true},
+    {"/hearth.v1.Standby/Promote", false, false, false},
+    {"/hearth.v1.Standby/", true, false, false},
     {"/hearth.v1.Models/Load", false, false, true},
     {"/hearth.v1.Models/Unload", false, false, true},
     {"/hearth.v1.Models/", true, true, true},

@@ -186,6 +186,20 @@ bool AwaitCluster(Client& client, const std::function<bool(const v1::ClusterStat
   return met;
 }
 
+bool AwaitAnyOf(const std::string& servers, const std::function<bool(const v1::ClusterStatus&)>& condition) {
+  const absl::Time end = absl::Now() + kPatience;
+  bool met = false;
+  while (!met && absl::Now() < end) {
+    (void)Client(servers).WatchCluster(
+        [&](const v1::ClusterStatus& status) { return !(met = condition(status)); }, end - absl::Now());
+  }
+  return met;
+}
+
+bool Leads(const v1::ClusterStatus& status, const std::string& host) {
+  return !status.hosts().empty() && status.hosts(0).name() == host;
+}
+
 bool HostHasShare(const v1::ClusterStatus& status, const std::string& host) {
   return HasActiveShare(status, host, [](const auto& share) { return Sum(share.neurons()) > 0; });
 }

@@ -71,6 +71,10 @@ Ended RunToItsEnd(const std::string& state_dir, const std::string& arguments);
 
 // Watches the cluster until `condition` holds. False after kPatience.
 bool AwaitCluster(Client& client, const std::function<bool(const v1::ClusterStatus&)>& condition);
+// The same of hosts of which one leads after the other (see Client), over connections that break meanwhile.
+bool AwaitAnyOf(const std::string& servers, const std::function<bool(const v1::ClusterStatus&)>& condition);
+// Whether `host` coordinates.
+bool Leads(const v1::ClusterStatus& status, const std::string& host);
 // Whether the active plan gives `host` neurons.
 bool HostHasShare(const v1::ClusterStatus& status, const std::string& host);
 // Whether `host` has computed neurons under the active plan.

@@ -56,18 +56,8 @@ class HostsThatMayLead : public ::testing::Test {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return std::make_unique<DaemonProcess>(folder_.path(), name, arguments);
   }
-  // As AwaitCluster, but over connections that break while one host follows another.
   bool Await(const std::function<bool(const v1::ClusterStatus&)>& condition) {
-    const absl::Time end = absl::Now() + kPatience;
-    bool met = false;
-    while (!met && absl::Now() < end) {
-      (void)Client(servers_).WatchCluster(
-          [&](const v1::ClusterStatus& status) { return !(met = condition(status)); }, end - absl::Now());
-    }
-    return met;
-  }
-  static bool Leads(const v1::ClusterStatus& status, const std::string& host) {
-    return !status.hosts().empty() && status.hosts(0).name() == host;
+    return AwaitAnyOf(servers_, condition);
   }
   // Whether `host` leads and the worker has a share of its plan.
   bool LeadsWithWorker(const std::string& host) {

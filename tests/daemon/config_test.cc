@@ -351,6 +351,15 @@ TEST(ConfigTest, AHomeMayHaveOtherAddressesBehindIt) {
     EXPECT_THAT(Refusal({"--join", list}), HasSubstr("--join")) << list;
 }
 
+TEST(ConfigTest, AStandbyIsAWorkerThatMayBeReachedOnceItLeads) {
+  const auto parsed = Parse({"--standby", "secret", "--join", "127.0.0.1:7779", "--lan", "10.0.0.2:7771"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.standby, "secret");
+  EXPECT_TRUE(parsed->config.remember_models);
+  EXPECT_THAT(Refusal({"--standby", "secret", "--state-store", "etcd://127.0.0.1:2379"}),
+              HasSubstr("leave it out"));
+}
+
 TEST(ConfigTest, StateThatHostsShareIsNamedWithItsSecret) {
   const std::vector<std::string> sound = {"--state-store", "etcd://127.0.0.1:2379/home",
                                           "--state-store-secret", "secret"};

@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "daemon/identity/host_id.h"
 #include "tests/daemon/weights/shard_fixture.h"
 
 namespace hearth {
@@ -211,6 +212,15 @@ TEST(DesiredConversion, WhereOthersMayLeadIsSaidEachTime) {
   const auto back = FromProto(ToProto(desired));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->coordinators, desired.coordinators);
+}
+
+TEST(DesiredConversion, TheTermIsSaidWithItsHomeOrNotAtAll) {
+  DesiredShards desired{9, true, 250, 1200, {}, {}};
+  EXPECT_EQ(FromProto(ToProto(desired))->term, Term());
+  desired.term = {HostId().Text(), 3};
+  EXPECT_EQ(FromProto(ToProto(desired))->term, desired.term);
+  desired.term.home = "no home\nterm x 9";
+  EXPECT_FALSE(FromProto(ToProto(desired)).ok());
 }
 
 TEST(DesiredConversion, AddressesThatCannotBeAreRefused) {

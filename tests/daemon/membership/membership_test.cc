@@ -194,7 +194,8 @@ TEST(Membership, HostWithoutANameIsRefused) {
 TEST(Membership, WhereThereIsNoRoomTheHostThatWasLostFirstIsForgotten) {
   Membership membership(1000);
   std::vector<Membership::Session> sessions;
-  for (uint64_t i = 0; i < Membership::kMost; ++i) sessions.push_back(membership.Join(absl::StrCat("h", i), i).value());
+  for (uint64_t i = 0; i < Membership::kMost; ++i)
+    sessions.push_back(membership.Join(absl::StrCat("h", i), i).value());
   EXPECT_EQ(membership.Join("new", 300).status().code(), absl::StatusCode::kResourceExhausted);
   membership.Leave(sessions[9], "gone");
   membership.Leave(sessions[7], "gone");

@@ -61,8 +61,8 @@ TEST_F(PausesTest, ResumedHostIsForgotten) {
 }
 
 TEST_F(PausesTest, DamagedFileSaysWhatToDo) {
-  for (const std::string& text :
-       {std::string("garbage"), b_ + " soon", b_ + " 5 6", std::string("x 5"), b_ + " 99999999999999999999"}) {
+  for (const std::string& text : {std::string("garbage"), b_ + " soon", b_ + " 5 6", std::string("x 5"),
+                                  b_ + " 99999999999999999999"}) {
     std::ofstream(dir_ + "/paused_hosts") << text << "\n";
     const auto pauses = Pauses::Open(dir_);
     EXPECT_EQ(pauses.status().code(), absl::StatusCode::kFailedPrecondition) << text;

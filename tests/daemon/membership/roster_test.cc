@@ -142,7 +142,7 @@ TEST_F(RosterTest, HostReportsTheIdOfItsCertificateOrIsRefused) {
 }
 
 TEST_F(RosterTest, WorkerIsToldOfThePortsThatItCanUse) {
-  PlacesToLead places{{"127.0.0.1:1", "10.0.0.1:1"}, {"127.0.0.1:2", "10.0.0.1:2"}};
+  const PlacesToLead places{{"127.0.0.1:1", "10.0.0.1:1"}, {"127.0.0.1:2", "10.0.0.1:2"}, {"home", 3}};
   Start(60000, [&] { return places; });
   const HostId id({7});
   WorkerReport plain = Report("b"), keyed = Report("c"), far = Report("d");
@@ -152,7 +152,9 @@ TEST_F(RosterTest, WorkerIsToldOfThePortsThatItCanUse) {
                         const std::optional<HostId>& certified, uint64_t known) {
     const auto session = roster_->Open(report, peer, std::make_shared<FakeStream>(), certified);
     EXPECT_TRUE(session.ok()) << session.status();
-    return roster_->Desired(*session, known)->coordinators;
+    const auto desired = roster_->Desired(*session, known);
+    EXPECT_EQ(desired->term, places.term);
+    return desired->coordinators;
   };
   EXPECT_THAT(told(plain, "ipv4:127.0.0.1:1", std::nullopt, 0), ElementsAre("127.0.0.1:1", "10.0.0.1:1"));
   EXPECT_THAT(told(keyed, "ipv4:127.0.0.1:1", id, 0), ElementsAre("127.0.0.1:2", "10.0.0.1:2"));

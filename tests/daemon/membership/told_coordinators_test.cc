@@ -36,10 +36,10 @@ TEST_F(ToldCoordinatorsTest, AreUsedBehindThoseGivenAndAgainAtTheNextStart) {
   const CoordinatorAddresses addresses("a:1");
   ToldCoordinators told(file_, addresses);
   EXPECT_EQ(addresses.text(), "a:1");
-  told.Take({"b:1", "a:1", "c:1"});
+  EXPECT_TRUE(told.Take({"b:1", "a:1", "c:1"}).ok());
   EXPECT_EQ(addresses.text(), "a:1,b:1,c:1");
   EXPECT_EQ(AtStart("a:1"), "a:1,b:1,c:1");
-  told.Take({"c:1"});
+  EXPECT_TRUE(told.Take({"c:1"}).ok());
   EXPECT_EQ(addresses.text(), "a:1,c:1");
   EXPECT_EQ(AtStart("a:1"), "a:1,c:1");
 }
@@ -47,27 +47,48 @@ TEST_F(ToldCoordinatorsTest, AreUsedBehindThoseGivenAndAgainAtTheNextStart) {
 TEST_F(ToldCoordinatorsTest, TheOneInUseStaysWhenOthersAreTold) {
   const CoordinatorAddresses addresses("a:1");
   ToldCoordinators told(file_, addresses);
-  told.Take({"b:1"});
+  EXPECT_TRUE(told.Take({"b:1"}).ok());
   addresses.PassOver("a:1");
-  told.Take({"c:1", "b:1"});
+  EXPECT_TRUE(told.Take({"c:1", "b:1"}).ok());
   EXPECT_EQ(addresses.current(), "b:1");
 }
 
 TEST_F(ToldCoordinatorsTest, AreForgottenWhereTheWorkerIsGivenOthers) {
-  ToldCoordinators(file_, CoordinatorAddresses("a:1")).Take({"b:1"});
+  EXPECT_TRUE(ToldCoordinators(file_, CoordinatorAddresses("a:1")).Take({"b:1"}).ok());
   EXPECT_EQ(AtStart("x:1"), "x:1");
 }
 
 TEST_F(ToldCoordinatorsTest, OfACoordinatorThatLeadsAloneNothingStays) {
   ToldCoordinators told(file_, CoordinatorAddresses("a:1"));
-  told.Take({"b:1"});
-  told.Take({});
+  EXPECT_TRUE(told.Take({"b:1"}).ok());
+  EXPECT_TRUE(told.Take({}).ok());
   EXPECT_EQ(AtStart("a:1"), "a:1");
+}
+
+TEST_F(ToldCoordinatorsTest, ACoordinatorOfAFormerTermIsLeftAlsoAfterTheNextStart) {
+  const CoordinatorAddresses addresses("a:1");
+  ToldCoordinators told(file_, addresses);
+  EXPECT_TRUE(told.Take({"b:1"}, {"home", 2}).ok());
+  EXPECT_TRUE(told.Take({"b:1"}, {"home", 2}).ok());
+  EXPECT_EQ(told.Take({"x:1"}, {"home", 1}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(addresses.text(), "a:1,b:1");
+  const CoordinatorAddresses again("a:1");
+  ToldCoordinators next(file_, again);
+  EXPECT_EQ(again.text(), "a:1,b:1");
+  EXPECT_FALSE(next.Take({}, {"home", 1}).ok());
+  EXPECT_TRUE(next.Take({}, {"home", 3}).ok());
+}
+
+TEST_F(ToldCoordinatorsTest, AnotherHomeHasTermsOfItsOwn) {
+  ToldCoordinators told(file_, CoordinatorAddresses("a:1"));
+  EXPECT_TRUE(told.Take({}, {"home", 2}).ok());
+  EXPECT_TRUE(told.Take({}, {"other", 1}).ok());
 }
 
 TEST_F(ToldCoordinatorsTest, ADamagedFileIsAsGoodAsNone) {
   for (const std::string& text : {std::string(), std::string("a:1\nb"), std::string("a:1\nb:1,c:1\n"),
-                                  std::string("a:1\n\x01:1\n"), std::string(1 << 20, 'a')}) {
+                                  std::string("a:1\n\x01:1\n"), std::string("a:1\nterm home\nb:1\n"),
+                                  std::string("a:1\nterm home -1\nb:1\n"), std::string(1 << 20, 'a')}) {
     Write(text);
     EXPECT_EQ(AtStart("a:1"), "a:1") << text.substr(0, 20);
   }
@@ -76,13 +97,13 @@ TEST_F(ToldCoordinatorsTest, ADamagedFileIsAsGoodAsNone) {
 TEST_F(ToldCoordinatorsTest, AreUsedThoughTheyCannotBeKept) {
   std::filesystem::create_directories(file_);  // no file can take its place
   const CoordinatorAddresses addresses("a:1");
-  ToldCoordinators(file_, addresses).Take({"b:1"});
+  EXPECT_TRUE(ToldCoordinators(file_, addresses).Take({"b:1"}).ok());
   EXPECT_EQ(addresses.text(), "a:1,b:1");
 }
 
 TEST_F(ToldCoordinatorsTest, WithoutAFileNothingIsUsed) {
   const CoordinatorAddresses addresses("a:1");
-  ToldCoordinators("", addresses).Take({"b:1"});
+  EXPECT_TRUE(ToldCoordinators("", addresses).Take({"b:1"}).ok());
   EXPECT_EQ(addresses.text(), "a:1");
 }
 

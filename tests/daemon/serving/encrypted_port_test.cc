@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 
 TEST(MayCall, RolesHaveTheirMethodsAndNobodyTheOthers) {
   for (const char* method : {"/hearth.v1.Membership/Synchronize", "/hearth.v1.Weights/FetchBundles",
-                             "/hearth.v1.Home/RenewCertificate"}) {
+                             "/hearth.v1.Home/RenewCertificate", "/hearth.v1.Standby/GetHomeState"}) {
     EXPECT_TRUE(MayCall(Role::kHost, method));
     EXPECT_FALSE(MayCall(Role::kClient, method));
     EXPECT_FALSE(MayCall(Role::kAdmin, method));
@@ -32,6 +32,7 @@ TEST(MayCall, RolesHaveTheirMethodsAndNobodyTheOthers) {
     EXPECT_TRUE(MayCall(Role::kAdmin, method));
   }
   for (const Role role : {Role::kHost, Role::kClient, Role::kAdmin}) {
+    EXPECT_FALSE(MayCall(role, "/hearth.v1.Standby/Promote"));
     EXPECT_TRUE(MayCall(role, "/hearth.v1.Generation/Generate"));
     EXPECT_TRUE(MayCall(role, "/hearth.v1.Models/List"));
     EXPECT_TRUE(MayCall(role, "/grpc.health.v1.Health/Check"));

@@ -61,7 +61,7 @@ ALSO_GOOD = {
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client", "--from": "--text"}
-FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "key revoke"),
+FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "promote"), ("hearth", "key revoke"),
                 ("hearth", "rm"), ("hearth", "show"), ("hearth", "pull"),  # nobody serves models here
                 ("hearth-model", "render")}  # the demo model has no chat template
 # A text is read, however long it is, which takes its time.

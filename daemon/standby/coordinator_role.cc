@@ -1,0 +1,140 @@
+#include "daemon/standby/coordinator_role.h"
+
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/identity/identity_files.h"
+#include "daemon/repeater.h"
+#include "daemon/standby/home_state.h"
+#include "daemon/standby/lead_answers.h"
+#include "daemon/standby/succession.h"
+#include "engine/base/mutex.h"
+#include "engine/base/printable.h"
+#include "engine/base/status_macros.h"
+
+namespace hearth {
+namespace {
+
+constexpr absl::Duration kLooksApart = absl::Milliseconds(500);
+constexpr absl::Duration kPatience = absl::Seconds(1);
+
+void WarnUnlessKept(const absl::Status& status) {
+  if (!status.ok()) spdlog::warn("who leads the home is not remembered: {}", Printable(status.message()));
+}
+
+class CoordinatorRole final : public StandbyRole {
+ public:
+  CoordinatorRole(StandbyOptions options, v1::Succession succession,
+                  std::function<std::vector<ModelInfo>()> models)
+      : options_(std::move(options)),
+        models_(std::move(models)),
+        succession_(std::move(succession)),
+        looks_(kLooksApart, [this] { LookForSuccessor(); }) {}
+
+  bool Leads() const override { return leads_; }
+  bool IsOver() const override { return !leads_; }
+
+  void Stand(const v1::Leader& place) override {
+    MutexLock lock(&mutex_);
+    place_ = place;
+  }
+
+  PlacesToLead Places() const override {
+    MutexLock lock(&mutex_);
+    std::vector<v1::Leader> hosts(succession_.standbys().begin(), succession_.standbys().end());
+    if (!hosts.empty()) hosts.insert(hosts.begin(), place_);
+    PlacesToLead places = PlacesOf(hosts);
+    places.term = {succession_.home(), succession_.term()};
+    return places;
+  }
+
+  v1::Lead WhoLeads() const override {
+    MutexLock lock(&mutex_);
+    v1::Lead lead;
+    lead.set_host(options_.host);
+    lead.set_leads(leads_);
+    lead.set_home(succession_.home());
+    lead.set_term(succession_.term());
+    return lead;
+  }
+
+  absl::StatusOr<v1::SealedHomeState> HomeState(const v1::HomeStateRequest& request) override {
+    if (!options_.sealer) {
+      return absl::FailedPreconditionError(
+          "the coordinator has no standbys: start it with --standby and the same secret file");
+    }
+    HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(options_.state_dir));
+    HEARTH_ASSIGN_OR_RETURN(v1::HomeState state, CollectHomeState(files, models_()));
+    MutexLock lock(&mutex_);
+    if (NoteStandby(request.place(), succession_)) {
+      // Known before the standby is: one that has taken the lead has to be found again.
+      HEARTH_RETURN_IF_ERROR(WriteSuccession(options_.state_dir, succession_));
+      spdlog::info("{} may take the lead, at {}", Printable(request.place().host()),
+                   Printable(AddressOf(request.place())));
+    }
+    *state.mutable_leader() = place_;
+    state.set_term(succession_.term());
+    *state.mutable_standbys() = succession_.standbys();
+    v1::SealedHomeState sealed;
+    sealed.set_sealed(SealHomeState(state, *options_.sealer));
+    return sealed;
+  }
+
+  void Promote(bool, Promoted promoted) override {
+    promoted(absl::FailedPreconditionError(absl::StrCat(options_.host, " leads the home already")));
+  }
+
+ private:
+  void LookForSuccessor() {
+    if (!leads_) return;
+    v1::Succession succession;
+    {
+      MutexLock lock(&mutex_);
+      succession = succession_;
+    }
+    const std::optional<v1::Succession> successor =
+        FindSuccessor(succession, options_.host, options_.key.get(), kPatience);
+    if (!successor) return;
+    MutexLock lock(&mutex_);
+    leads_ = false;
+    WarnUnlessKept(WriteSuccession(options_.state_dir, *successor));
+    spdlog::warn("{} has taken the lead of the home (term {}): this host gives no tokens and works for it",
+                 Printable(successor->leader().host()), successor->term());
+  }
+
+  const StandbyOptions options_;
+  const std::function<std::vector<ModelInfo>()> models_;
+  std::atomic<bool> leads_{true};
+  mutable Mutex mutex_;
+  v1::Leader place_ ABSL_GUARDED_BY(mutex_);
+  v1::Succession succession_ ABSL_GUARDED_BY(mutex_);
+  const Repeater looks_;  // last: it uses the others
+};
+
+}  // namespace
+
+std::unique_ptr<StandbyRole> MakeCoordinatorRole(StandbyOptions options, v1::Succession succession,
+                                                 std::function<std::vector<ModelInfo>()> models) {
+  return std::make_unique<CoordinatorRole>(std::move(options), std::move(succession), std::move(models));
+}
+
+std::optional<v1::Succession> FindSuccessor(const v1::Succession& succession, const std::string& host,
+                                            const ConnectionKey& key, absl::Duration patience) {
+  for (const v1::Leader& standby : succession.standbys()) {
+    const bool plain = standby.encrypted_address().empty();
+    const LeadAnswer answer = AskWhoLeads(AddressOf(standby), plain ? ConnectionKey() : key, patience);
+    if (!Outranks(answer.lead, {succession.home(), succession.term()}, host)) continue;
+    v1::Succession next;
+    next.set_home(answer.lead.home());
+    next.set_term(answer.lead.term());
+    *next.mutable_leader() = standby;
+    return next;
+  }
+  return std::nullopt;
+}
+
+}  // namespace hearth

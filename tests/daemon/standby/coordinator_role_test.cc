@@ -1,0 +1,111 @@
+#include "daemon/standby/coordinator_role.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/time/clock.h"
+#include "daemon/identity/home.h"
+#include "daemon/standby/home_state.h"
+#include "daemon/standby/succession.h"
+#include "tests/daemon/identity/temporary_state.h"
+#include "tests/daemon/standby/standby_server.h"
+
+namespace hearth {
+namespace {
+
+v1::Leader PlaceAt(const std::string& host, const std::string& address) {
+  v1::Leader place;
+  place.set_host(host);
+  place.set_address(address);
+  return place;
+}
+
+// a leads home H in term 1.
+class CoordinatorRoleTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<StandbyRole> Role(std::optional<Sealer> sealer = SealerOf(1)) {
+    return MakeCoordinatorRole({"a", state_.path(), std::move(sealer), {}}, own_,
+                               [] { return std::vector<ModelInfo>(); });
+  }
+  static v1::HomeStateRequest Asks(const v1::Leader& place) {
+    v1::HomeStateRequest request;
+    *request.mutable_place() = place;
+    return request;
+  }
+
+  CoordinatorRoleTest() {
+    own_.set_home("H");
+    own_.set_term(1);
+  }
+
+  const TemporaryState state_;
+  const std::unique_ptr<Home> home_ = Home::Open(state_.path(), "a").value();
+  v1::Succession own_;
+};
+
+TEST_F(CoordinatorRoleTest, AStandbyThatAsksHasTheStateAndWorkersAreToldOfIt) {
+  const auto role = Role();
+  role->Stand(PlaceAt("a", "127.0.0.1:1"));
+  EXPECT_TRUE(role->Places().plain.empty());
+  const auto sealed = role->HomeState(Asks(PlaceAt("b", "127.0.0.1:2")));
+  ASSERT_TRUE(sealed.ok()) << sealed.status();
+  const auto state = OpenHomeState(sealed->sealed(), SealerOf(1));
+  EXPECT_EQ(state->leader().host(), "a");
+  EXPECT_EQ(state->term(), 1u);
+  EXPECT_EQ(state->texts().at("authority.pem"), home_->key().authority_pem);
+  EXPECT_EQ(role->Places().plain, (std::vector<std::string>{"127.0.0.1:1", "127.0.0.1:2"}));
+  EXPECT_EQ(role->Places().term, (Term{"H", 1}));
+  // At its next start it knows whom to ask.
+  EXPECT_EQ(ReadSuccession(state_.path()).value()->standbys(0).host(), "b");
+}
+
+TEST_F(CoordinatorRoleTest, WithoutASecretNobodyHasTheState) {
+  EXPECT_EQ(Role(std::nullopt)->HomeState(Asks(PlaceAt("b", "127.0.0.1:2"))).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReadSuccession(state_.path()).value(), std::nullopt);
+}
+
+TEST_F(CoordinatorRoleTest, ItIsNotPromotedWhereItLeads) {
+  absl::Status refused;
+  Role()->Promote(true, [&](absl::StatusOr<v1::PromoteResponse> result) { refused = result.status(); });
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(CoordinatorRoleTest, LeadsNoMoreOnceAStandbyDoesAndRemembersIt) {
+  FakeRole next(LeadOf("b", "H", 2));
+  const StandbyServer server(&next);
+  *own_.add_standbys() = PlaceAt("b", server.address());
+  const auto role = Role();
+  const absl::Time end = absl::Now() + kPatience;
+  while (role->Leads() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(role->IsOver());
+  EXPECT_FALSE(role->WhoLeads().leads());
+  const auto succession = ReadSuccession(state_.path());
+  EXPECT_EQ((*succession)->term(), 2u);
+  EXPECT_EQ((*succession)->leader().address(), server.address());
+}
+
+TEST_F(CoordinatorRoleTest, WhoWorksOrLeadsInAFormerTermOrAnotherHomeIsNoSuccessor) {
+  for (const v1::Lead& lead : {LeadOf("b", "H", 2, false), LeadOf("b", "H", 0), LeadOf("b", "other", 2)}) {
+    FakeRole other(lead);
+    const StandbyServer server(&other);
+    own_.clear_standbys();
+    *own_.add_standbys() = PlaceAt("b", server.address());
+    EXPECT_FALSE(FindSuccessor(own_, "a", {}, kPatience));
+  }
+}
+
+TEST_F(CoordinatorRoleTest, AStandbyThatIsGoneHidesNoOther) {
+  FakeRole next(LeadOf("c", "H", 2));
+  StandbyServer gone(&next);
+  const StandbyServer server(&next);
+  gone.End();
+  *own_.add_standbys() = PlaceAt("b", gone.address());
+  *own_.add_standbys() = PlaceAt("c", server.address());
+  EXPECT_EQ(FindSuccessor(own_, "a", {}, kPatience)->leader().host(), "c");
+}
+
+}  // namespace
+}  // namespace hearth
