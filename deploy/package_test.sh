@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Tries the package as people do, in a Debian system of its own that is booted for it: install, pull, generate, upgrade while a
-# model runs, hang, wrong settings, remove, purge (tests/deploy/installed_test.sh). Takes some minutes and Debian's mirror.
+# Tries the package as people do, in a Debian system of its own that is booted for it: install, pull, generate, chat in a browser
+# (this machine's Chromium, in the system's network), upgrade while a model runs, hang, wrong settings, remove, purge
+# (tests/deploy/installed_test.sh). Takes some minutes and Debian's mirror.
 # Usage: deploy/package_test.sh [--build-dir DIR] [--work DIR]     as root
 #   --build-dir  a release build that is there; default: a new one (deploy/package.sh)
 #   --work       where the system is made, 2 GiB; default: a temporary folder. It is removed at the end.
-# Exits with 77 where it cannot be tried: not root, no debootstrap, or a container in which nothing can be booted.
+# Exits with 77 where it cannot be tried: not root, no debootstrap, or a container in which nothing can be booted. The browser
+# alone is left out, and that is said, where Chromium or what drives it cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,14 +30,23 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 [ "$(id -u)" -eq 0 ] || skip "only root can make and boot a system"
-for tool in debootstrap systemd-nspawn; do
-  command -v "$tool" >/dev/null || skip "there is no $tool (Debian: debootstrap, systemd-container)"
+for tool in debootstrap systemd-nspawn ip; do
+  command -v "$tool" >/dev/null || skip "there is no $tool (Debian: debootstrap, systemd-container, iproute2)"
 done
 
 if [ -n "$work" ]; then mkdir -p "$work"; else work=$(mktemp -d); fi
 root=$work/root
 [ ! -e "$root" ] || fail "$root is there already"
-trap 'rm -rf --one-file-system "$root" "$work/debs"; rmdir --ignore-fail-on-non-empty "$work"' EXIT
+network=hearth-package-test-$$ browser=""
+ip netns add "$network" || skip "no network namespace can be made here"
+clean_up() {
+  [ -z "$browser" ] || kill "$browser" 2>/dev/null || true
+  ip netns delete "$network"
+  rm -rf --one-file-system "$root" "$work/debs" "$work/browser"
+  rmdir --ignore-fail-on-non-empty "$work"
+}
+trap clean_up EXIT
+ip -n "$network" link set lo up
 
 echo "== Packages"
 new=$(deploy/package.sh "${build[@]}" --version 0.0.2 --out "$work/debs")
@@ -44,6 +55,12 @@ old=$work/debs/old.deb # the same, but for its version
 dpkg-deb --raw-extract "$new" "$work/debs/old"
 sed -i 's/^Version: .*/Version: 0.0.1/' "$work/debs/old/DEBIAN/control"
 dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/debs/old" "$old" >/dev/null
+
+echo "== A browser"
+has_browser=yes
+python3 tests/dashboard/dashboard_test.py --work "$work/browser" prepare || has_browser=no
+[ -e "$work/browser/chat.gguf" ] || fail "no model that chats was made"
+[ "$has_browser" = yes ] || echo "The chat in a browser is left out, see above" >&2
 
 echo "== A Debian system"
 suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
@@ -56,7 +73,7 @@ chroot "$root" apt-get satisfy -qq -y --no-install-recommends "$(dpkg-deb --fiel
 mkdir "$root/test"
 cp "$old" "$root/test/old.deb"
 cp "$new" "$root/test/new.deb"
-cp deploy/demo_model/hearth-demo-q8_0.powerinfer.gguf "$root/test/demo.gguf"
+cp "$work/browser/chat.gguf" "$root/test/demo.gguf"
 cp tests/deploy/installed_test.sh tests/deploy/file_server.pl tests/deploy/sandbox_probe.pl "$root/test"
 cat >"$root/etc/systemd/system/installed-test.service" <<'EOF'
 [Unit]
@@ -69,10 +86,23 @@ WantedBy=multi-user.target
 EOF
 chroot "$root" systemctl -q enable installed-test.service
 
+# The system asks for the browser when its daemon has a model.
+if [ "$has_browser" = yes ]; then
+  mkfifo "$root/test/asks" "$root/test/answers"
+  {
+    read -r url <"$root/test/asks"
+    result=0
+    ip netns exec "$network" python3 tests/dashboard/dashboard_test.py --work "$work/browser" chat --url "$url" \
+      >"$root/test/browser.log" 2>&1 || result=$?
+    echo "$result" >"$root/test/answers"
+  } &
+  browser=$!
+fi
+
 echo "== Boots"
 # Without the capabilities the container itself refuses to lock memory and to raise limits.
 timeout 900 systemd-nspawn --quiet --directory "$root" --machine "hearth-package-test-$$" --boot --register=no --keep-unit \
-  --capability=CAP_IPC_LOCK,CAP_SYS_RESOURCE --private-network --console=pipe </dev/null >"$work/boot.log" 2>&1 || true
+  --capability=CAP_IPC_LOCK,CAP_SYS_RESOURCE --network-namespace-path="/run/netns/$network" --console=pipe </dev/null >"$work/boot.log" 2>&1 || true
 if [ ! -e "$root/test/log" ]; then
   tail -5 "$work/boot.log" >&2
   rm "$work/boot.log"

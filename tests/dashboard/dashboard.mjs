@@ -1,4 +1,5 @@
-// The dashboard in a browser, as people use it: CHROMIUM against daemons of this machine (daemons.mjs).
+// The dashboard in a browser, as people use it: CHROMIUM against daemons of this machine (daemons.mjs), of which the first is
+// the one at HOME_URL where that is set.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -19,7 +20,7 @@ const outside = [], complaints = [];
 
 before(async () => {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
-  home = await coordinator();
+  home = process.env.HOME_URL ? { url: process.env.HOME_URL } : await coordinator();
 }, { timeout: 60_000 });
 after(async () => {
   await browser?.close();

@@ -3,6 +3,8 @@
 
     dashboard_test.py --work DIR built                   builds daemon/dashboard/page anew and compares
     dashboard_test.py --work DIR browser --hearthd PATH  drives it in a browser; SCREENSHOTS=FOLDER keeps pictures
+    dashboard_test.py --work DIR prepare                 makes DIR/chat.gguf, a model that chats, and installs what `chat` needs
+    dashboard_test.py --work DIR chat --url URL          chats with the one model of the daemon that is there, after `prepare`
 
 npm installs what is needed into DIR from the lock files. Skipped (exit code 77) where node, npm, a package or, for the
 browser, Chromium cannot be had.
@@ -23,6 +25,7 @@ from chat_model import with_chat_template  # noqa: E402
 
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.powerinfer.gguf"
 TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content or '' }}\n{% endfor %}"
+CHAT = ["a chat is answered", "nothing was asked elsewhere"]  # the tests that need a daemon with a model alone
 FILES = ["index.html", "app.js", "app.css", "icon.svg"]
 
 
@@ -71,25 +74,45 @@ def check_built(work):
     print("the built files are those of the sources")
 
 
-def check_browser(work, hearthd):
-    chromium = find_program("chromium", "chromium-browser", "google-chrome")
+def find_chromium():
+    return find_program("chromium", "chromium-browser", "google-chrome")
+
+
+def prepare(work):
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "chat.gguf").write_bytes(with_chat_template(MODEL.read_bytes(), TEMPLATE))
+    find_chromium()
     install(HERE, work, "dashboard.mjs", "daemons.mjs")
-    model = work / "chat.gguf"
-    model.write_bytes(with_chat_template(MODEL.read_bytes(), TEMPLATE))
-    subprocess.run(["node", "--test", "dashboard.mjs"], cwd=work, check=True, timeout=280,
-                   env={**os.environ, "HEARTHD": os.path.abspath(hearthd), "MODEL": str(model), "CHROMIUM": chromium})
+
+
+def drive(work, *options, stdout=None, **environment):
+    """Runs dashboard.mjs; `environment` is what it takes from there."""
+    return subprocess.run(["node", "--test", *options, "dashboard.mjs"], cwd=work, timeout=280, stdout=stdout, text=True,
+                          env={**os.environ, "CHROMIUM": find_chromium(), **environment})
+
+
+def check_chat(work, url):
+    ran = drive(work, *(f"--test-name-pattern={name}" for name in CHAT), stdout=subprocess.PIPE, HOME_URL=url)
+    if ran.returncode != 0 or f"pass {len(CHAT)}\n" not in ran.stdout:
+        sys.exit(f"{ran.stdout}\nnot all of these tests have passed: {', '.join(CHAT)}")
+    print(f"passed: {', '.join(CHAT)}")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True, type=pathlib.Path)
     parser.add_argument("--hearthd")
-    parser.add_argument("what", choices=["built", "browser"])
+    parser.add_argument("--url")
+    parser.add_argument("what", choices=["built", "browser", "prepare", "chat"])
     arguments = parser.parse_args()
     if arguments.what == "built":
         check_built(arguments.work)
-    else:
-        check_browser(arguments.work, arguments.hearthd)
+    if arguments.what in ("prepare", "browser"):
+        prepare(arguments.work)
+    if arguments.what == "chat":
+        check_chat(arguments.work, arguments.url)
+    if arguments.what == "browser":
+        drive(arguments.work, HEARTHD=os.path.abspath(arguments.hearthd), MODEL=str(arguments.work / "chat.gguf")).check_returncode()
 
 
 if __name__ == "__main__":

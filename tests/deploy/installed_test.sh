@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Run by deploy/package_test.sh in a booted system that has /test/old.deb, /test/new.deb, /test/demo.gguf,
 # /test/file_server.pl and /test/sandbox_probe.pl: the life of an installed Hearth, step by step. The first step that fails ends it.
+# Where the pipes /test/asks and /test/answers are, a browser at the other end chats with the daemon whose address it is told.
 # Usage: installed_test.sh
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
@@ -59,7 +60,17 @@ hearth load demo
 text=$(generate)
 echo "$text"
 [ -n "$text" ] || fail "no text"
-[ -n "$(echo 'In the beginning' | as_user hearth chat --raw --max-tokens 8)" ] || fail "no chat"
+[ -n "$(echo 'In the beginning' | as_user hearth chat --max-tokens 8)" ] || fail "no chat"
+
+step "Chat in a browser: the dashboard of the installed daemon"
+if [ -p /test/asks ]; then
+  echo http://127.0.0.1:7780/ >/test/asks
+  answer=$(timeout 300 cat /test/answers) || fail "the browser has not answered within 5 minutes"
+  cat /test/browser.log
+  [ "$answer" = 0 ] || fail "the chat in the browser"
+else
+  echo "left out: no Chromium on the machine that tests"
+fi
 
 step "What the daemon needs is allowed in its sandbox, other things are not"
 install -D -m 644 /test/demo.gguf /home/somebody/model
