@@ -281,10 +281,15 @@ TEST_P(GpuAttentionTest, RowOfAPromptHasTheSameBitsInEveryTile) {
 
 TEST_P(GpuAttentionTest, QueriesAreNormedRotatedAndScaledAsOnACpu) {
   constexpr uint32_t kHeads = 3, kDim = 32, kRows = 5;
-  for (const RopeStyle style : {RopeStyle::kInterleaved, RopeStyle::kHalfSplit}) {
+  using HeadNorm = gpu::FinishHeadsArgs::HeadNorm;
+  const std::pair<RopeStyle, HeadNorm> kinds[] = {{RopeStyle::kInterleaved, HeadNorm::kRms},
+                                                  {RopeStyle::kHalfSplit, HeadNorm::kRms},
+                                                  {RopeStyle::kHalfSplit, HeadNorm::kLayer}};
+  for (const auto& kind : kinds) {
+    const HeadNorm head_norm = kind.second;
     for (const bool after : {false, true}) {
       RopeSpec rope;
-      rope.style = style;
+      rope.style = kind.first;
       rope.dims = 24;
       RopeAngles angles(rope, {}, kRows);
       const std::vector<uint32_t> positions = {0, 1, 7, 400, 599};
@@ -308,28 +313,32 @@ TEST_P(GpuAttentionTest, QueriesAreNormedRotatedAndScaledAsOnACpu) {
       args.rows = kRows;
       args.places = row_places.as<gpu::GpuPlace>();
       args.clamp = 4;
-      args.norm = gpu::FinishHeadsArgs::HeadNorm::kRms;
+      args.norm = head_norm;
       args.norm_after_rope = after;
       args.norm_epsilon = 1e-5f;
       args.norms_query = true;
       args.query_norm = weights.as<float>();
       args.angles = table.as<float>();
       args.rope_dims = rope.dims;
-      args.interleaved = style == RopeStyle::kInterleaved;
+      args.interleaved = rope.style == RopeStyle::kInterleaved;
       args.temperature_scale = 0.1f;
       args.temperature_floor = 100;
       args.cache = {gpu::GpuKv::kF32, cache.as<uint8_t>(), cache.as<uint8_t>(), 1, kContext, kDim * 4,
                     kDim * 4};
       stream_->FinishHeads(args);
       const std::vector<float> results = Read(query.as<float>(), queries.size());
+      const auto normalize = [&](float* head) {
+        if (head_norm == HeadNorm::kLayer) return LayerNorm(head, norm.data(), nullptr, 1e-5f, kDim, head);
+        RmsNorm(head, norm.data(), 1e-5f, kDim, head);
+      };
       for (uint32_t t = 0; t < kRows; ++t) {
         const float temperature = 1 + 0.1f * std::log(1 + static_cast<float>(positions[t] / 100));
         for (uint32_t h = 0; h < kHeads; ++h) {
           float* head = queries.data() + (t * kHeads + h) * kDim;
           for (uint32_t i = 0; i < kDim; ++i) head[i] = std::clamp(head[i], -4.0f, 4.0f);
-          if (!after) RmsNorm(head, norm.data(), 1e-5f, kDim, head);
+          if (!after) normalize(head);
           angles.Rotate(t, 1, kDim, 0, head);
-          if (after) RmsNorm(head, norm.data(), 1e-5f, kDim, head);
+          if (after) normalize(head);
           for (uint32_t i = 0; i < kDim; ++i) {
             ASSERT_NEAR(results[(t * kHeads + h) * kDim + i], temperature * head[i], 2e-5) << "row " << t;
           }
