@@ -19,7 +19,7 @@ command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 && architectur
 run_preset() {
   local preset=${1%%:*} label="" leave_out="" emulated_gpus=ON
   [ "$1" = "$preset" ] || { label=${1#*:}; leave_out=long; }
-  # GPUs that a CPU stands for take minutes under AddressSanitizer, to be compiled and to run.
+  # GPUs that a CPU stands for take many minutes under AddressSanitizer.
   [[ "$1" != asan:* ]] || emulated_gpus=OFF
   local options=(-D CMAKE_CUDA_ARCHITECTURES="$architecture")
   [[ "$preset" != [at]san ]] || options+=(-D HEARTH_EMULATED_GPU="$emulated_gpus")
