@@ -255,9 +255,10 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
                  86400u)
       ->type_name("SECONDS")
       ->group(kDevices);
-  app.add_option("--yield", config.yield.mode,
-                 "Whether a worker gives its share to the others while its owner plays, works, or runs it on "
-                 "battery or with a closed lid: on, off or auto (where there is a display); default: auto")
+  app.add_option(
+         "--yield", config.yield.mode,
+         "Whether this machine gives its share to the others while its owner plays, works, or runs it on "
+         "battery or with a closed lid: on, off or auto (where there is a display); default: auto")
       ->transform(CLI::CheckedTransformer(yield_modes).description(""))
       ->group(kDevices);
   app.add_option("--yield-hours", flags.yield_hours,

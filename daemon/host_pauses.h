@@ -17,9 +17,9 @@ class HostPauses {
 
   // The host gives its share to the others, without a stream's end, and takes none until `until`
   // (InfiniteFuture: until it is resumed). `caller`: the id of the certificate that the caller has shown, if
-  // any: a host pauses and resumes none but itself (PERMISSION_DENIED). FAILED_PRECONDITION for the
-  // coordinator, which leads; NOT_FOUND for a host that is not there lists the names; UNAVAILABLE where it
-  // cannot be written down.
+  // any: a host pauses and resumes none but itself (PERMISSION_DENIED). The coordinator
+  // leads on, and keeps its share where the others cannot hold it. NOT_FOUND for a host that is not there
+  // lists the names; UNAVAILABLE where it cannot be written down.
   virtual absl::Status Pause(const std::string& host, absl::Time until,
                              const std::optional<HostId>& caller) = 0;
   // The same; FAILED_PRECONDITION where the host is not paused.

@@ -54,7 +54,8 @@ bool SameFigures(const Host& a, const Host& b);
 // The leader runs attention, norms and output on its first device and asks all devices for the FFNs.
 struct Cluster {
   std::vector<Host> hosts;
-  size_t leader = 0;  // index into hosts
+  size_t leader = 0;               // index into hosts
+  bool leader_only_leads = false;  // no groups go to its host: the owner wants it for something else
 };
 
 // A device of a cluster. Plans number devices host by host, in the order of the description.

@@ -36,7 +36,9 @@ class Explainer {
     for (const DeviceUse& use : plan_.devices) {
       if (use.groups > 0 || IsLeaderDevice(use)) lines_.push_back(DeviceLine(use));
     }
-    if (comparisons_.unforced_us) {
+    if (cluster_.leader_only_leads) {
+      lines_.push_back(absl::StrCat("Host ", LeaderName(), " only leads, since that was asked for."));
+    } else if (comparisons_.unforced_us) {
       lines_.push_back(ForcedLine());
     } else if (!comparisons_.alone_us || UsesDisk(cluster_, plan_)) {
       lines_.push_back(NoMemoryLine());
@@ -47,7 +49,8 @@ class Explainer {
       if (h != cluster_.leader && GroupsOf(h) == 0) lines_.push_back(UnusedHostLine(h));
     }
     for (const DeviceUse& use : plan_.devices) {
-      const bool host_is_used = use.device.host == cluster_.leader || GroupsOf(use.device.host) > 0;
+      const bool host_is_used =
+          use.device.host == cluster_.leader ? !cluster_.leader_only_leads : GroupsOf(use.device.host) > 0;
       if (use.groups == 0 && host_is_used) lines_.push_back(UnusedDeviceLine(use));
     }
     lines_.push_back(OtherStepsSentence(plan_));

@@ -65,6 +65,7 @@ absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const 
       }
       bytes -= model.leader_memory_bytes;
     }
+    if (ref.host == cluster.leader && cluster.leader_only_leads) bytes = 0;
     memory.push_back(bytes);
   }
   return memory;

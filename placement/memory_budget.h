@@ -12,9 +12,9 @@
 namespace hearth::placement {
 
 // Bytes that groups may take of each device of ListDevices(cluster): the leader's part comes out of its first
-// device, and a disk takes as many as half of its memory has the resident bytes of; the other half is for
-// what is read. RESOURCE_EXHAUSTED that says what is missing where the first device does not hold the
-// leader's part.
+// device, its host has none besides where it only leads, and a disk takes as many as half of its memory has
+// the resident bytes of; the other half is for what is read. RESOURCE_EXHAUSTED that says what is missing
+// where the first device does not hold the leader's part.
 absl::StatusOr<std::vector<uint64_t>> GroupMemory(const Cluster& cluster, const Model& model);
 
 // Why groups do not fit into `memory` (see GroupMemory): RESOURCE_EXHAUSTED with what is missing.

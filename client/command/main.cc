@@ -569,7 +569,7 @@ void AddPauses(CLI::App& main, const Common& common, Command& command) {
       "pause", "Let a machine take no part for a time: the others take its share over, no answer ends");
   auto host = std::make_shared<std::string>();
   auto time = std::make_shared<std::optional<absl::Duration>>();
-  pause.add_option("host", *host, "Its name; default: the worker that this command speaks to");
+  pause.add_option("host", *host, "Its name; default: the machine whose daemon this command speaks to");
   pause
       .add_option_function<std::string>(
           "--for",
@@ -588,7 +588,7 @@ void AddPauses(CLI::App& main, const Common& common, Command& command) {
   });
   CLI::App& resume = *main.add_subcommand("resume", "Let a machine that was paused take part again");
   auto resumed = std::make_shared<std::string>();
-  resume.add_option("host", *resumed, "Its name; default: the worker that this command speaks to");
+  resume.add_option("host", *resumed, "Its name; default: the machine whose daemon this command speaks to");
   resume.callback([=, &common, &command] {
     command = [=, &common](Client& client) { return RunResume(client, *resumed, common.json); };
   });

@@ -6,6 +6,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/civil_time.h"
+#include "absl/time/clock.h"
 #include "engine/base/printable.h"
 
 namespace hearth {
@@ -76,6 +78,23 @@ void YieldRules::Look(const std::optional<OwnerSigns>& signs, int minute, absl::
   if (signs) LookAtPrograms(*signs, now);
   if (to_programs_) return;
   reason_ = at_once.empty() ? "" : absl::StrCat("it yields: ", at_once);
+}
+
+Yielding::Yielding(const YieldOptions& options)
+    : owner_(options.root),
+      watches_owner_(options.mode == YieldMode::kOn ||
+                     (options.mode == YieldMode::kAuto && owner_.HasDisplay())),
+      rules_(options) {}
+
+bool Yielding::Look(Clock::time_point now) {
+  if (now < next_look_) return false;
+  next_look_ = now + kInterval;
+  const absl::Time time = absl::Now();
+  const absl::CivilMinute minute = absl::ToCivilMinute(time, absl::LocalTimeZone());
+  const std::string before = rules_.reason();
+  rules_.Look(watches_owner_ ? std::optional(owner_.Look()) : std::nullopt,
+              60 * minute.hour() + minute.minute(), time);
+  return rules_.reason() != before;
 }
 
 void YieldRules::LookAtPrograms(const OwnerSigns& signs, absl::Time now) {

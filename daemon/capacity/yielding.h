@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_CAPACITY_YIELDING_H_
 #define HEARTH_DAEMON_CAPACITY_YIELDING_H_
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -57,6 +58,27 @@ class YieldRules {
   absl::Time calm_since_ = absl::InfiniteFuture();  // no program has been busy; future: one is
   absl::Time busy_since_ = absl::InfiniteFuture();  // future: none has
   absl::Time back_ = absl::InfinitePast();          // when programs last left it alone
+};
+
+// A host that looks after its owner by these rules: for signs where they are watched, once a second. Not
+// thread-safe.
+class Yielding {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kInterval{1};
+
+  explicit Yielding(const YieldOptions& options);
+
+  // Looks where it has not within the interval. Whether the reason is another one by now.
+  bool Look(Clock::time_point now);
+  // See YieldRules.
+  const std::string& reason() const { return rules_.reason(); }
+
+ private:
+  OwnerWatch owner_;
+  const bool watches_owner_;
+  YieldRules rules_;
+  Clock::time_point next_look_;
 };
 
 }  // namespace hearth

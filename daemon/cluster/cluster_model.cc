@@ -228,6 +228,7 @@ void ClusterModel::Keep() {
     TakeNotes();
     const PlanKeeper::Hosts hosts = context_->roster->hosts();
     LearnFromPlan(hosts);
+    keeper_.NoteOwner(context_->own_problem());
     if (!keeper_.PlanIsDue(hosts, Newest().get(), TakenByOthers(), absl::Now())) {
       AwaitKick(keeper_.UntilNextLook(hosts, absl::Now()));
       continue;
@@ -336,8 +337,11 @@ PlanWish ClusterModel::WishFor(const std::vector<Roster::Host>& hosts) const {
   const auto gpu_budget = [this](uint64_t bytes) {
     return GpuDevice::WeightBudget(bytes, *file_.outline, DecoderOptionsOf());
   };
-  return {name_, keeper_.Participants(OwnCapacity(), hosts, gpu_budget), description_, HeldByOthers(),
-          PlannedObjective()};
+  PlanWish wish{name_, keeper_.Participants(OwnCapacity(), hosts, gpu_budget), description_, HeldByOthers(),
+                PlannedObjective()};
+  bool& only_leads = wish.hosts.front().only_leads;
+  only_leads = only_leads && context_->memory->Try(wish, Room::kMade).ok();
+  return wish;
 }
 
 // What there would be.
@@ -350,6 +354,8 @@ std::vector<std::string> ClusterModel::ReasonsFor(const ClusterPlan& plan) const
   std::vector<std::string> reasons = plan.plan.explanation;
   const std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
   reasons.insert(reasons.end(), left_out.begin(), left_out.end());
+  if (std::string owners = keeper_.OwnersSentence(plan); !owners.empty())
+    reasons.push_back(std::move(owners));
   if (keeper_.PlansByFiring()) {
     reasons.push_back("Neurons are placed by how often they fire now, which is not what the profile says.");
   }

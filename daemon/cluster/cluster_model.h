@@ -36,6 +36,7 @@ struct ClusterModelContext {
   std::vector<HostDeviceSpec> devices;  // of the coordinator's host
   std::shared_ptr<Roster> roster;
   std::function<HostCapacity()> own_capacity;
+  std::function<std::string()> own_problem;  // see OwnHost
   std::function<uint64_t()> next_epoch;
   std::shared_ptr<MemoryBook> memory;  // of all devices
   std::function<HeldByModel()> held;   // by the plans of all models, whatever is reserved

@@ -104,18 +104,21 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
                          std::vector<HostDeviceSpec> devices, HostCapacity capacity, Pauses pauses)
     : options_(options),
       capacity_(std::move(capacity)),
+      own_id_(identity.id),
       roster_(std::make_shared<Roster>(Roster::Options{.version = options.version,
                                                        .name = options.name,
                                                        .identity = std::move(identity),
                                                        .offered_bytes = OfferedBytes(capacity_)},
                                        TlsOf(options.key), options.places_to_lead)),
       last_epoch_(options.term * kEpochsOfATerm),
+      own_host_(options.yield, [this] { OnHostsChanged(); }),
       pauses_(std::move(pauses)) {
   auto context = std::make_shared<ClusterModelContext>();
   context->options = options_;
   context->devices = std::move(devices);
   context->roster = roster_;
   context->own_capacity = [this] { return capacity_; };
+  context->own_problem = [this] { return own_host_.problem(); };
   context->next_epoch = [this] { return ++last_epoch_; };
   context->memory =
       std::make_shared<MemoryBook>(placement::PlanOptions{.use_every_host = options_.use_every_host,
@@ -133,8 +136,9 @@ void Coordinator::Start() {
   roster_->Start([this] { OnHostsChanged(); });
   {
     MutexLock lock(&pauses_mutex_);
-    roster_->SetPauses(pauses_.Now(absl::Now()));
+    ShowPauses();
   }
+  own_host_.Start();
   reaper_ = std::thread([this] { Reap(); });
 }
 
@@ -149,6 +153,7 @@ void Coordinator::Stop() {
       models.push_back(entry->model);
     }
   }
+  own_host_.Stop();
   for (const auto& model : models) model->Stop();
   unloaded_.SignalAll();
   if (reaper_.joinable()) reaper_.join();
@@ -322,24 +327,19 @@ absl::Status Coordinator::NoSuchModel(const std::string& name) const {
   return absl::NotFoundError(absl::StrCat(problem, ": ", NameList(names)));
 }
 
-absl::StatusOr<Roster::Host> Coordinator::HostToPause(const std::string& name,
-                                                      const std::optional<HostId>& caller) const {
-  if (name == options_.name || (name.empty() && !caller)) {
-    return absl::FailedPreconditionError(
-        "the coordinator leads and cannot pause: name another machine (`hearth status` shows them), or run "
-        "the "
-        "command there");
-  }
-  std::vector<std::string> names;
-  std::optional<Roster::Host> wanted;
+absl::StatusOr<Coordinator::NamedHost> Coordinator::HostToPause(const std::string& name,
+                                                                const std::optional<HostId>& caller) const {
+  std::vector<std::string> names = {options_.name};
+  std::optional<NamedHost> wanted;
   bool is_host = false, is_itself = false;
-  for (Roster::Host& host : roster_->hosts()) {
+  if (name == options_.name || (name.empty() && !caller)) wanted = NamedHost{options_.name, own_id_};
+  for (const Roster::Host& host : roster_->hosts()) {
     const bool itself = caller && host.report.identity.id == caller->Text();
     is_host |= itself;
     names.push_back(host.name);
     if (name.empty() ? !itself : host.name != name) continue;
     is_itself = itself;
-    wanted = std::move(host);
+    wanted = NamedHost{host.name, host.report.identity.id};
   }
   if (is_host && wanted && !is_itself) {
     return absl::PermissionDeniedError(absl::StrCat(
@@ -352,27 +352,33 @@ absl::StatusOr<Roster::Host> Coordinator::HostToPause(const std::string& name,
 
 absl::Status Coordinator::Pause(const std::string& name, absl::Time until,
                                 const std::optional<HostId>& caller) {
-  HEARTH_ASSIGN_OR_RETURN(const Roster::Host host, HostToPause(name, caller));
+  HEARTH_ASSIGN_OR_RETURN(const NamedHost host, HostToPause(name, caller));
   MutexLock lock(&pauses_mutex_);
-  const absl::Time now = absl::Now();
-  HEARTH_RETURN_IF_ERROR(pauses_.Pause(host.report.identity.id, until, now));
+  HEARTH_RETURN_IF_ERROR(pauses_.Pause(host.id, until, absl::Now()));
   spdlog::info("host {} is told to pause", host.name);
-  roster_->SetPauses(pauses_.Now(now));
+  ShowPauses();
   return absl::OkStatus();
 }
 
 absl::Status Coordinator::Resume(const std::string& name, const std::optional<HostId>& caller) {
-  HEARTH_ASSIGN_OR_RETURN(const Roster::Host host, HostToPause(name, caller));
+  HEARTH_ASSIGN_OR_RETURN(const NamedHost host, HostToPause(name, caller));
   MutexLock lock(&pauses_mutex_);
-  const absl::Time now = absl::Now();
-  const absl::Status resumed = pauses_.Resume(host.report.identity.id, now);
+  const absl::Status resumed = pauses_.Resume(host.id, absl::Now());
   if (absl::IsNotFound(resumed)) {
     return absl::FailedPreconditionError(absl::StrCat("machine ", host.name, " is not paused"));
   }
   HEARTH_RETURN_IF_ERROR(resumed);
   spdlog::info("host {} takes part again", host.name);
-  roster_->SetPauses(pauses_.Now(now));
+  ShowPauses();
   return absl::OkStatus();
+}
+
+// To those whom they concern.
+void Coordinator::ShowPauses() {
+  const std::map<std::string, absl::Time> pauses = pauses_.Now(absl::Now());
+  const auto own = pauses.find(own_id_);
+  own_host_.SetPause(own == pauses.end() ? absl::InfinitePast() : own->second);
+  roster_->SetPauses(pauses);
 }
 
 absl::StatusOr<std::vector<uint8_t>> Coordinator::FindBundle(const std::string& model_digest,
@@ -387,11 +393,12 @@ absl::StatusOr<std::vector<uint8_t>> Coordinator::FindBundle(const std::string& 
 
 // ---- What the cluster shows.
 
-HostView Coordinator::OwnHost() const {
+HostView Coordinator::ShowOwnHost() const {
   HostView view;
   view.name = options_.name;
   view.state = HostState::kAlive;
   view.coordinator = true;
+  view.detail = own_host_.problem();
   view.version = options_.version;
   view.clock_unix_ms = absl::ToUnixMillis(absl::Now());
   HostCapacity capacity = capacity_;
@@ -408,7 +415,7 @@ HostView Coordinator::OwnHost() const {
 
 ClusterSnapshot Coordinator::Snapshot() const {
   ClusterSnapshot snapshot;
-  snapshot.hosts.push_back(OwnHost());
+  snapshot.hosts.push_back(ShowOwnHost());
   const std::vector<Roster::Host> hosts = roster_->hosts();
   for (const auto& model : Models()) {
     if (std::optional<PlanView> plan = model->View(hosts)) snapshot.plans.push_back(*std::move(plan));

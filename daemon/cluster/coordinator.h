@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "daemon/cluster/cluster_model.h"
 #include "daemon/cluster/expected_plan.h"
+#include "daemon/cluster/own_host.h"
 #include "daemon/cluster_view.h"
 #include "daemon/host_pauses.h"
 #include "daemon/membership/host_identity.h"
@@ -74,11 +75,16 @@ class Coordinator : public ModelHost, public HostPauses {
     bool unloading = false;
   };
 
+  struct NamedHost {
+    std::string name;
+    std::string id;
+  };
+
   // The host that the caller wants to pause or resume.
-  absl::StatusOr<Roster::Host> HostToPause(const std::string& name,
-                                           const std::optional<HostId>& caller) const;
+  absl::StatusOr<NamedHost> HostToPause(const std::string& name, const std::optional<HostId>& caller) const;
+  void ShowPauses() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pauses_mutex_);
   ClusterSnapshot Snapshot() const;
-  HostView OwnHost() const;
+  HostView ShowOwnHost() const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
   // What models hold of the devices' memory.
   HeldByModel Held() const;
@@ -91,6 +97,7 @@ class Coordinator : public ModelHost, public HostPauses {
 
   const NodeOptions options_;
   const HostCapacity capacity_;
+  const std::string own_id_;
   const std::shared_ptr<Roster> roster_;
   View view_{*this};
   Listener models_listener_;
@@ -103,6 +110,7 @@ class Coordinator : public ModelHost, public HostPauses {
   std::vector<std::unique_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ClusterModelContext> context_;
   std::thread reaper_;
+  OwnHost own_host_;
 
   Mutex pauses_mutex_;
   Pauses pauses_ ABSL_GUARDED_BY(pauses_mutex_);

@@ -36,6 +36,7 @@ double StepUs(const ClusterPlan& plan, const placement::Model& model, const plac
 
 // Whether the plan has room in the memory that is left to its model.
 bool HasRoom(const ClusterPlan& plan, const placement::Cluster& now) {
+  if (now.leader_only_leads && plan.Uses(plan.cluster.leader)) return false;
   const ReservedBytes use = plan.Use();
   for (const placement::Host& host : now.hosts) {
     for (const placement::Device& device : host.devices) {
@@ -122,6 +123,7 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   }
   if (newest != nullptr && newest->broken) situation.broken_epoch = newest->epoch;
   situation.without_gpus = without_gpus_;
+  situation.own_problem = own_problem_;
   situation.had_no_memory = backoff_.UsableFrom(leader_, 0) > now;
   situation.speeds = speeds_.version();
   situation.trials = trials_.version();
@@ -162,7 +164,7 @@ PlanKeeper::Hosts PlanKeeper::UsableHosts(const Hosts& hosts, absl::Time now) co
 
 std::vector<PlanningHost> PlanKeeper::Participants(
     const HostCapacity& own, const Hosts& usable, const std::function<uint64_t(uint64_t)>& gpu_budget) const {
-  std::vector<PlanningHost> participants = {{leader_, own, {}}};
+  std::vector<PlanningHost> participants = {{leader_, own, {}, !own_problem_.empty() && !usable.empty()}};
   for (const RosterCore::Host& host : usable) participants.push_back({host.name, host.capacity, host.link});
   for (PlanningHost& host : participants) {
     for (DeviceCapacity& device : host.capacity.devices) {
@@ -189,6 +191,14 @@ std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time
     if (!reason.empty()) sentences.push_back(absl::StrCat("Host ", host.name, " is left out: ", reason));
   }
   return sentences;
+}
+
+std::string PlanKeeper::OwnersSentence(const ClusterPlan& plan) const {
+  if (own_problem_.empty()) return "";
+  if (!plan.Uses(plan.cluster.leader))
+    return absl::StrCat("Host ", leader_, " leads and holds nothing: ", own_problem_);
+  return absl::StrCat("Host ", leader_, " keeps its share although ", own_problem_,
+                      ", since the model does not fit the others");
 }
 
 std::optional<double> PlanKeeper::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,

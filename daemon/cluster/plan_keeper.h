@@ -47,6 +47,8 @@ class PlanKeeper {
   // Another model has got the memory of what was planned: a plan is due at once, but where that happens again
   // and again after ever longer whiles.
   void NoteLostMemory(absl::Time now);
+  // Why the coordinator's own host is to hold nothing; empty: it may.
+  void NoteOwner(const std::string& problem) { own_problem_ = problem; }
   // The memory of a plan is free again.
   void NoteRelease() { without_gpus_.clear(); }
   // What the devices of the plan in use have counted; see DeviceSpeeds.
@@ -75,11 +77,14 @@ class PlanKeeper {
   bool PlansByFiring() const { return firing_.version() > 0; }
   // The hosts that a plan may use.
   Hosts UsableHosts(const Hosts& hosts, absl::Time now) const;
-  // They and the leader, as a plan is to see them. `gpu_budget`: what of a GPU's memory weights may take.
+  // They and the leader, which is to hold nothing where its owner wants it and there are others, as a plan is
+  // to see them. `gpu_budget`: what of a GPU's memory weights may take.
   std::vector<PlanningHost> Participants(const HostCapacity& own, const Hosts& usable,
                                          const std::function<uint64_t(uint64_t)>& gpu_budget) const;
   // A sentence for each host that is there but is not used: why.
   std::vector<std::string> HostsLeftOut(const Hosts& hosts, absl::Time now) const;
+  // What becomes of the owner's wish in a plan: one sentence, empty where there is none.
+  std::string OwnersSentence(const ClusterPlan& plan) const;
   // The time per token that is expected of the plan in use by now where it is to stay in use; nullopt where
   // another one is worth a move, which takes time from those who wait, or memory is to be given back.
   std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,
@@ -102,6 +107,7 @@ class PlanKeeper {
     std::vector<Participant> hosts;  // that may take part
     uint64_t broken_epoch = 0;       // of the newest plan if it cannot be used any more
     std::set<std::string> without_gpus;
+    std::string own_problem;
     bool had_no_memory = false;
     uint64_t speeds = 0;  // version
     uint64_t trials = 0;  // version
@@ -123,6 +129,7 @@ class PlanKeeper {
   FiringFigures firing_;
   HostBackoff backoff_;
   std::set<std::string> without_gpus_;  // hosts
+  std::string own_problem_;
 };
 
 }  // namespace hearth

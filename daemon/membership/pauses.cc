@@ -31,6 +31,12 @@ std::optional<std::pair<std::string, absl::Time>> ParsePause(absl::string_view l
 
 }  // namespace
 
+std::string PauseReason(absl::Time until) {
+  if (until == absl::InfiniteFuture()) return "it is paused until `hearth resume`";
+  return absl::StrCat("it is paused until ",
+                      absl::FormatTime("%Y-%m-%d %H:%M:%S", until, absl::LocalTimeZone()));
+}
+
 absl::StatusOr<Pauses> Pauses::Open(const std::string& state_dir) {
   Pauses pauses(state_dir + "/paused_hosts");
   std::error_code error;

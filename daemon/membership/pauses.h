@@ -10,6 +10,9 @@
 
 namespace hearth {
 
+// "it is paused until ...", in words.
+std::string PauseReason(absl::Time until);
+
 // The hosts that somebody has told to pause (`hearth pause`), in a file of the coordinator's state directory.
 // Not thread-safe.
 class Pauses {
@@ -23,7 +26,8 @@ class Pauses {
   // Until when, by the host's id; absl::InfiniteFuture(): until it is resumed. Those that are over count no
   // more.
   std::map<std::string, absl::Time> Now(absl::Time now) const;
-  // Writes the file, in whole seconds; nothing has changed where that fails. RESOURCE_EXHAUSTED when kMost are paused.
+  // Writes the file, in whole seconds; nothing has changed where that fails. RESOURCE_EXHAUSTED when kMost
+  // are paused.
   absl::Status Pause(const std::string& id, absl::Time until, absl::Time now);
   // NOT_FOUND where the host is not paused.
   absl::Status Resume(const std::string& id, absl::Time now);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/membership/pauses.h"
 #include "engine/base/check.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -170,14 +171,11 @@ void Roster::SetPauses(const std::map<std::string, absl::Time>& pauses) {
   const absl::Time now = absl::Now();
   for (const auto& [id, until] : pauses) {
     RosterCore::Pause& pause = paused[id];
-    if (until == absl::InfiniteFuture()) {
-      pause = {std::numeric_limits<uint64_t>::max(), "it is paused until `hearth resume`"};
-    } else {
-      pause.until_ms =
-          NowMs() + static_cast<uint64_t>(std::max<int64_t>(absl::ToInt64Milliseconds(until - now), 0));
-      pause.reason = absl::StrCat("it is paused until ",
-                                  absl::FormatTime("%Y-%m-%d %H:%M:%S", until, absl::LocalTimeZone()));
-    }
+    pause.reason = PauseReason(until);
+    pause.until_ms =
+        until == absl::InfiniteFuture()
+            ? std::numeric_limits<uint64_t>::max()
+            : NowMs() + static_cast<uint64_t>(std::max<int64_t>(absl::ToInt64Milliseconds(until - now), 0));
   }
   Calls calls;
   {

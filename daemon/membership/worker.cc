@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/civil_time.h"
 #include "absl/time/clock.h"
 #include "daemon/membership/host_view.h"
 #include "daemon/weights/weights_client.h"
@@ -75,9 +74,6 @@ Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<Ho
       server_(std::move(server)),
       weights_(MakeWeightsClient(options.join, options.key)),
       told_(options.told_file, options.join),
-      owner_(options.yield.root),
-      watches_owner_(options.yield.mode == YieldMode::kOn ||
-                     (options.yield.mode == YieldMode::kAuto && owner_.HasDisplay())),
       yielding_(options.yield),
       loader_(devices_, *server_, *weights_, std::move(store), [this] {
         {
@@ -194,16 +190,9 @@ void Worker::Synchronize() {
 }
 
 void Worker::LookForOwner(Clock::time_point now) {
-  constexpr std::chrono::seconds kInterval{1};
-  if (now < next_look_) return;
-  next_look_ = now + kInterval;
-  const absl::Time time = absl::Now();
-  const absl::CivilMinute minute = absl::ToCivilMinute(time, absl::LocalTimeZone());
-  yielding_.Look(watches_owner_ ? std::optional(owner_.Look()) : std::nullopt,
-                 60 * minute.hour() + minute.minute(), time);
+  if (!yielding_.Look(now)) return;
   {
     MutexLock lock(&mutex_);
-    if (yields_ == yielding_.reason()) return;
     yields_ = yielding_.reason();
     report_now_ = true;
   }

@@ -83,10 +83,7 @@ class Worker : public ClusterView {
   std::string coordinator_;                    // the one that is called
   std::unique_ptr<CoordinatorClient> client_;  // of it
   uint64_t key_version_ = 0;                   // that it shows
-  OwnerWatch owner_;
-  const bool watches_owner_;
-  YieldRules yielding_;
-  Clock::time_point next_look_;
+  Yielding yielding_;
 
   mutable Mutex mutex_;
   CondVar wake_;

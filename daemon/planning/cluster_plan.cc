@@ -82,6 +82,7 @@ absl::StatusOr<ClusterPlan> PlanCluster(const std::vector<PlanningHost>& hosts, 
     const bool leads = plan.cluster.hosts.empty();
     plan.cluster.hosts.push_back(DescribeHost(host, leads, reserved));
   }
+  plan.cluster.leader_only_leads = !hosts.empty() && hosts.front().only_leads;
   HEARTH_ASSIGN_OR_RETURN(plan.plan, placement::MakePlan(plan.cluster, model, options));
   return plan;
 }

@@ -21,7 +21,8 @@ namespace hearth {
 struct PlanningHost {
   std::string name;
   HostCapacity capacity;
-  placement::Link link;  // of no meaning for the leader
+  placement::Link link;     // of no meaning for the leader
+  bool only_leads = false;  // the leader: it is to hold no units
 };
 
 using DeviceName = std::pair<std::string, std::string>;  // of its host, and its own

@@ -179,9 +179,13 @@ class JoiningTest(unittest.TestCase):
 
     def check_pause(self, alone):
         """b pauses itself through its own daemon, and either of the two resumes it."""
-        self.assertIn("the coordinator leads", self.hearth("b", "pause", "a").stderr)
-        self.assertIn("the coordinator leads", self.hearth("a", "pause").stderr)
+        self.assertIn("a worker pauses and resumes itself only", self.hearth("b", "pause", "a").stderr)
+        self.assertIn("a is not paused", self.hearth("a", "resume").stderr)
         self.assertIn("b is not paused", self.hearth("b", "resume").stderr)
+        self.ask("a", "pause")
+        self.assertIn("it is paused until", self.ask("a", "status"))
+        self.assertEqual(self.generate("b"), alone)
+        self.ask("a", "resume")
         for where, words in (("a", ["resume", "b"]), ("b", ["resume"])):
             self.ask("b", "pause", "--for", "2h")
             self.assertIn("is left out: it is paused until", self.ask("a", "status"))

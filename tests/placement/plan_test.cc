@@ -113,6 +113,26 @@ TEST(MakePlanTest, DeviceWithoutMemoryGetsNothing) {
   EXPECT_EQ(GroupsOn(plan, 1), 0u);
 }
 
+TEST(MakePlanTest, LeaderThatOnlyLeadsHoldsNothingOnAnyDevice) {
+  Cluster cluster{{LeaderHost("a", {Cpu("cpu"), Gpu("gpu", kGiB)}), RemoteHost("b", {Cpu("cpu")}, 5000)}, 0};
+  ASSERT_GT(GroupsOn(MustPlan(cluster, WholeModel(2, 4, 1000)), 1), 0u);
+  cluster.leader_only_leads = true;
+  for (const bool every_host : {false, true}) {
+    const Plan plan = MustPlan(cluster, WholeModel(2, 4, 1000), {.use_every_host = every_host});
+    EXPECT_EQ(GroupsOn(plan, 0) + GroupsOn(plan, 1), 0u);
+    EXPECT_THAT(plan.explanation, Contains("Host a only leads, since that was asked for."));
+  }
+}
+
+TEST(MakePlanTest, LeaderThatOnlyLeadsLeavesAPlanWhereOthersHaveTheMemory) {
+  Cluster cluster{{LeaderHost("a", {Cpu("cpu")}), RemoteHost("b", {Cpu("cpu", 7999)}, 10)}, 0};
+  cluster.leader_only_leads = true;
+  EXPECT_EQ(MakePlan(cluster, DenseModel(2, 4, 1000), {}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  cluster.hosts[1].devices[0].memory_bytes = 8000;
+  EXPECT_EQ(GroupsOn(MustPlan(cluster, DenseModel(2, 4, 1000)), 1), 8u);
+}
+
 TEST(MakePlanTest, SectionsForCpusNeverLandOnAGpu) {
   const Cluster cluster{
       {LeaderHost("a", {Cpu("cpu"), Gpu("gpu", kGiB)}), RemoteHost("b", {Gpu("gpu", kGiB)}, 1)}, 0};

@@ -13,9 +13,12 @@
 #include <functional>
 #include <mutex>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/channel/tensor_server.h"
+#include "daemon/identity/host_id.h"
+#include "daemon/membership/host_identity.h"
 
 namespace hearth {
 namespace {
@@ -122,6 +125,18 @@ auto SharedWith(const std::string& host) {
 auto Alone() {
   return [](const ClusterSnapshot& snapshot) {
     return FindShare(snapshot, "a") != nullptr && FindShare(snapshot, "b") == nullptr;
+  };
+}
+
+bool HoldsUnits(const ClusterSnapshot& snapshot, const std::string& host) {
+  const DeviceShareView* share = FindShare(snapshot, host);
+  return share != nullptr && share->head_groups + share->output_runs > 0;
+}
+
+// The other host only leads.
+auto AllAt(const std::string& host) {
+  return [host](const ClusterSnapshot& snapshot) {
+    return HoldsUnits(snapshot, host) && !HoldsUnits(snapshot, host == "a" ? "b" : "a");
   };
 }
 
@@ -405,12 +420,88 @@ TEST_F(NodeTest, PausesThatCannotBeAreRefused) {
   ASSERT_TRUE(coordinator->Await(SharedWith("b")));
   HostPauses& pauses = *coordinator->node().host_pauses();
   const absl::Time forever = absl::InfiniteFuture();
-  EXPECT_EQ(pauses.Pause("a", forever, std::nullopt).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(pauses.Pause("", forever, std::nullopt).code(), absl::StatusCode::kFailedPrecondition);
+  const absl::Status not_its_own =
+      pauses.Pause("a", forever, ParseHostId(ReadHostIdentity(dir_ + "/b")->id).value());
+  EXPECT_EQ(not_its_own.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(not_its_own.message()), HasSubstr("pauses and resumes itself only"));
+  EXPECT_EQ(pauses.Resume("", std::nullopt).code(), absl::StatusCode::kFailedPrecondition);
   const absl::Status unknown = pauses.Pause("c", forever, std::nullopt);
   EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(unknown.message()), HasSubstr("b"));
   EXPECT_EQ(pauses.Resume("b", std::nullopt).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(NodeTest, PausedCoordinatorOnlyLeadsAndTheTextGoesOn) {
+  const std::vector<TokenId> expected = Expected(40);
+  const auto coordinator = StartCoordinator();
+  const auto worker = StartWorker(*coordinator);
+  const auto model = coordinator->AwaitModel();
+  ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+  HostPauses& pauses = *coordinator->node().host_pauses();
+  const auto tokens = Generate(*model, 40, [&](size_t count) {
+    if (count == 10) {
+      const uint32_t length = model->decoder().SequenceLength(0);
+      ASSERT_EQ(pauses.Pause("", absl::InfiniteFuture(), std::nullopt), absl::OkStatus());
+      EXPECT_TRUE(coordinator->Await(AllAt("b")));
+      EXPECT_TRUE(model->PrepareStep().ok());
+      EXPECT_EQ(model->decoder().SequenceLength(0), length) << "the context has moved as well";
+      const ClusterSnapshot snapshot = coordinator->node().cluster_view().Snapshot();
+      EXPECT_THAT(snapshot.hosts[0].detail, HasSubstr("paused until"));
+      EXPECT_THAT(snapshot.plans[0].explanation, HasSubstr("Host a leads and holds nothing: it is paused"));
+    }
+    if (count == 20) {
+      ASSERT_EQ(pauses.Resume("a", std::nullopt), absl::OkStatus());
+      EXPECT_TRUE(
+          coordinator->Await([](const ClusterSnapshot& snapshot) { return HoldsUnits(snapshot, "a"); }));
+    }
+  });
+  EXPECT_EQ(tokens.value(), expected);
+}
+
+TEST_F(NodeTest, PausedCoordinatorKeepsWhatNoOtherHostHolds) {
+  const std::vector<TokenId> expected = Expected(10);
+  const auto coordinator = StartCoordinator();
+  const auto model = coordinator->AwaitModel();
+  ASSERT_EQ(coordinator->node().host_pauses()->Pause("a", absl::InfiniteFuture(), std::nullopt),
+            absl::OkStatus());
+  NodeOptions small = WorkerOptions(*coordinator);
+  small.devices = TestNode::Devices(1);
+  small.devices[0].memory_bytes = uint64_t{1} << 20;
+  const TestNode worker(small);
+  EXPECT_TRUE(coordinator->Await([](const ClusterSnapshot& snapshot) {
+    return HoldsUnits(snapshot, "a") &&
+           absl::StrContains(snapshot.plans[0].explanation, "Host a keeps its share although it is paused");
+  }));
+  EXPECT_EQ(Generate(*model, 10).value(), expected);
+}
+
+TEST_F(NodeTest, CoordinatorYieldsToAGameAndTakesItsShareWhenItIsOver) {
+  const std::vector<TokenId> expected = Expected(60);
+  NodeOptions options = CoordinatorOptions();
+  options.yield = {.mode = YieldMode::kOn, .quiet = absl::Seconds(2), .root = dir_ + "/machine"};
+  const std::filesystem::path gpu = options.yield.root + "/sys/class/drm/card0/device";
+  std::filesystem::create_directories(gpu);
+  const auto play = [&](int percent) { std::ofstream(gpu / "gpu_busy_percent") << percent << "\n"; };
+  play(0);
+  TestNode coordinator(options);
+  ASSERT_TRUE(coordinator.node().model_host()->Load({"demo", kModel}).ok());
+  const auto worker = StartWorker(coordinator);
+  const auto model = coordinator.AwaitModel();
+  ASSERT_TRUE(coordinator.Await(SharedWith("b")));
+  const auto tokens = Generate(*model, 60, [&](size_t count) {
+    if (count == 20) {
+      play(95);
+      EXPECT_TRUE(coordinator.Await(AllAt("b")));
+      EXPECT_THAT(coordinator.node().cluster_view().Snapshot().hosts[0].detail,
+                  HasSubstr("it yields: another program uses 95 % of its graphics card"));
+    }
+    if (count == 40) {
+      play(0);
+      EXPECT_TRUE(
+          coordinator.Await([](const ClusterSnapshot& snapshot) { return HoldsUnits(snapshot, "a"); }));
+    }
+  });
+  EXPECT_EQ(tokens.value(), expected);
 }
 
 TEST_F(NodeTest, HostYieldsToAGameAndComesBackWhenItIsOver) {

@@ -81,6 +81,20 @@ TEST(PlanKeeper, PlanIsDueWhenOtherNeuronsFireThanWerePlannedFor) {
   }
 }
 
+TEST(PlanKeeper, PlanIsDueWhenTheOwnerWantsTheLeadersMachineAndOtherHostsAreToHoldItAll) {
+  PlanKeeper keeper("a", false);
+  const auto as_it_is = [](uint64_t bytes) { return bytes; };
+  keeper.PlanIsDue({Host("b")}, nullptr, {}, kStart);
+  EXPECT_FALSE(keeper.Participants({}, {Host("b")}, as_it_is)[0].only_leads);
+  keeper.NoteOwner("it is paused");
+  EXPECT_TRUE(keeper.PlanIsDue({Host("b")}, nullptr, {}, kStart));
+  EXPECT_TRUE(keeper.Participants({}, {Host("b")}, as_it_is)[0].only_leads);
+  EXPECT_FALSE(keeper.Participants({}, {}, as_it_is)[0].only_leads) << "nobody else is there";
+  keeper.NoteOwner("");
+  EXPECT_TRUE(keeper.PlanIsDue({Host("b")}, nullptr, {}, kStart));
+  EXPECT_FALSE(keeper.PlanIsDue({Host("b")}, nullptr, {}, kStart));
+}
+
 TEST(PlanKeeper, GpusAreSparedOnceUntilMemoryIsFreeAgain) {
   PlanKeeper keeper("a", false);
   RosterCore::Host host = Host("b");
