@@ -83,7 +83,7 @@ struct Config {
   uint32_t queue = 256;               // requests that may wait for a slot
   uint32_t token_wait_ms = 300;       // how long those who generate wait for one while prompts are read
   uint32_t draft_tokens = 8;          // that are guessed and computed ahead, at most; 0: none
-  YieldOptions yield;                 // a worker's
+  YieldOptions yield;
   uint32_t replan_wait_seconds = 30;  // how long requests wait for another plan when a host is lost
   bool use_every_host = false;        // gives every host a share even where that is slower
   uint32_t stages = 1;                // hosts that lead consecutive layers each

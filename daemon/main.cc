@@ -157,6 +157,9 @@ absl::StatusOr<Part> PartInSuccession(const Config& given, v1::Succession succes
     part.term = succession.term();
     return part;
   }
+  if (JoinsHome(given)) {
+    spdlog::info("leads the home as {}/succession says, which counts before --join", given.state_dir);
+  }
   Part part;
   part.config = given;
   part.config.join.clear();

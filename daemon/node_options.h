@@ -34,7 +34,7 @@ struct NodeOptions {
 
   std::vector<DeviceOption> devices;  // empty: one CPU device with all cores
   uint32_t threads = 0;               // of all CPU devices together; 0: one per core
-  YieldOptions yield;                 // a worker's
+  YieldOptions yield;
   uint64_t cache_bytes = 0;  // most bytes of fetched weights kept on disk; 0: half of what the disk has free
 
   // How models are loaded; of no meaning for a worker.

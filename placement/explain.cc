@@ -36,10 +36,10 @@ class Explainer {
     for (const DeviceUse& use : plan_.devices) {
       if (use.groups > 0 || IsLeaderDevice(use)) lines_.push_back(DeviceLine(use));
     }
-    if (cluster_.leader_only_leads) {
-      lines_.push_back(absl::StrCat("Host ", LeaderName(), " only leads, since that was asked for."));
-    } else if (comparisons_.unforced_us) {
+    if (comparisons_.unforced_us) {
       lines_.push_back(ForcedLine());
+    } else if (cluster_.leader_only_leads) {
+      // What its host would save is not what decides.
     } else if (!comparisons_.alone_us || UsesDisk(cluster_, plan_)) {
       lines_.push_back(NoMemoryLine());
     } else if (AnyRemoteShare()) {

@@ -116,7 +116,8 @@ std::vector<std::string> ProblemsOf(const v1::ClusterStatus& cluster, const v1::
           "Machine ", name, " is lost for ", AgoText(host.last_sync_ms()), detail.empty() ? "" : ": ", detail,
           ". Start hearthd there again, or strike it off with `hearth forget ", name, "`."));
     } else if (host.state() == v1::HOST_STATE_ALIVE && !detail.empty()) {
-      problems.push_back(absl::StrCat("Machine ", name, " is left out: ", detail, "."));
+      problems.push_back(absl::StrCat(
+          "Machine ", name, host.coordinator() ? " is to lead only: " : " is left out: ", detail, "."));
     }
   }
   return problems;

@@ -1,6 +1,8 @@
 #ifndef HEARTH_DAEMON_CHANNEL_TCP_LISTENER_H_
 #define HEARTH_DAEMON_CHANNEL_TCP_LISTENER_H_
 
+#include <spdlog/spdlog.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -45,9 +47,12 @@ class TcpListener {
   void Accept() {
     acceptor_.async_accept([this](const boost::system::error_code& error, Tcp::socket socket) {
       if (!error) {
+        warned_ = false;
         taken_(std::move(socket));
         return Accept();
       }
+      if (error != boost::asio::error::operation_aborted && !std::exchange(warned_, true))
+        spdlog::warn("a port takes nobody: {}; trying again", error.message());
       again_.expires_after(std::chrono::milliseconds(100));
       again_.async_wait([this](const boost::system::error_code& cancelled) {
         if (!cancelled) Accept();
@@ -58,6 +63,7 @@ class TcpListener {
   const std::function<void(Tcp::socket)> taken_;
   Tcp::acceptor acceptor_;
   boost::asio::steady_timer again_;
+  bool warned_ = false;
 };
 
 }  // namespace hearth

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "daemon/cluster/cache_moves.h"
+#include "daemon/cluster/own_host.h"
 #include "daemon/planning/disk_figures.h"
 #include "daemon/planning/model_description.h"
 #include "engine/attention/kv_cache.h"
@@ -354,8 +355,6 @@ std::vector<std::string> ClusterModel::ReasonsFor(const ClusterPlan& plan) const
   std::vector<std::string> reasons = plan.plan.explanation;
   const std::vector<std::string> left_out = keeper_.HostsLeftOut(context_->roster->hosts(), absl::Now());
   reasons.insert(reasons.end(), left_out.begin(), left_out.end());
-  if (std::string owners = keeper_.OwnersSentence(plan); !owners.empty())
-    reasons.push_back(std::move(owners));
   if (keeper_.PlansByFiring()) {
     reasons.push_back("Neurons are placed by how often they fire now, which is not what the profile says.");
   }
@@ -769,7 +768,14 @@ bool ClusterModel::HasServed() const {
 std::optional<PlanView> ClusterModel::View(const std::vector<Roster::Host>& hosts) const {
   const std::shared_ptr<ActivePlan> plan = Newest();
   if (plan == nullptr) return std::nullopt;
-  return ViewOf(*plan, name_, hosts);
+  PlanView view = ViewOf(*plan, name_, hosts);
+  const bool has_others = std::any_of(hosts.begin(), hosts.end(), [](const Roster::Host& host) {
+    return host.state == HostState::kAlive && host.problem().empty();
+  });
+  const std::string owners =
+      has_others ? OwnersSentence(context_->options.name, context_->own_problem(), plan->plan) : "";
+  if (!owners.empty()) absl::StrAppend(&view.explanation, "\n", owners);
+  return view;
 }
 
 absl::StatusOr<std::vector<uint8_t>> ClusterModel::FindBundle(const Sha256Digest& sha256) const {

@@ -91,6 +91,12 @@ absl::Status CheckSlots(const placement::Objective& objective, const std::option
       " streams, and hearthd's --slots is ", *slots, "; give it more slots, or ask for fewer streams"));
 }
 
+// Whether a machine besides the coordinator's is there.
+bool HasOthers(const std::vector<Roster::Host>& hosts) {
+  return std::any_of(hosts.begin(), hosts.end(),
+                     [](const Roster::Host& host) { return host.state == HostState::kAlive; });
+}
+
 TlsContext TlsOf(const LiveKey& key) {
   if (key.empty()) return nullptr;
   absl::StatusOr<TlsContext> context = MakeTlsContext(key);
@@ -111,7 +117,7 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
                                                        .offered_bytes = OfferedBytes(capacity_)},
                                        TlsOf(options.key), options.places_to_lead)),
       last_epoch_(options.term * kEpochsOfATerm),
-      own_host_(options.yield, [this] { OnHostsChanged(); }),
+      own_host_(options.yield, [this] { OnOwnerChanged(); }),
       pauses_(std::move(pauses)) {
   auto context = std::make_shared<ClusterModelContext>();
   context->options = options_;
@@ -168,6 +174,15 @@ void Coordinator::OnModelsChanged() {
 void Coordinator::OnHostsChanged() {
   KickAll();
   cluster_listener_.Call();
+}
+
+void Coordinator::OnOwnerChanged() {
+  if (const std::string problem = own_host_.problem(); HasOthers(roster_->hosts())) {
+    spdlog::info("this machine {}", problem.empty()
+                                        ? "may hold shares again"
+                                        : "is to lead only, where others can hold the models: " + problem);
+  }
+  OnHostsChanged();
 }
 
 void Coordinator::KickAll() {
@@ -393,12 +408,12 @@ absl::StatusOr<std::vector<uint8_t>> Coordinator::FindBundle(const std::string& 
 
 // ---- What the cluster shows.
 
-HostView Coordinator::ShowOwnHost() const {
+HostView Coordinator::ShowOwnHost(const std::vector<Roster::Host>& others) const {
   HostView view;
   view.name = options_.name;
   view.state = HostState::kAlive;
   view.coordinator = true;
-  view.detail = own_host_.problem();
+  if (HasOthers(others)) view.detail = own_host_.problem();
   view.version = options_.version;
   view.clock_unix_ms = absl::ToUnixMillis(absl::Now());
   HostCapacity capacity = capacity_;
@@ -415,8 +430,8 @@ HostView Coordinator::ShowOwnHost() const {
 
 ClusterSnapshot Coordinator::Snapshot() const {
   ClusterSnapshot snapshot;
-  snapshot.hosts.push_back(ShowOwnHost());
   const std::vector<Roster::Host> hosts = roster_->hosts();
+  snapshot.hosts.push_back(ShowOwnHost(hosts));
   for (const auto& model : Models()) {
     if (std::optional<PlanView> plan = model->View(hosts)) snapshot.plans.push_back(*std::move(plan));
   }

@@ -84,7 +84,7 @@ class Coordinator : public ModelHost, public HostPauses {
   absl::StatusOr<NamedHost> HostToPause(const std::string& name, const std::optional<HostId>& caller) const;
   void ShowPauses() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pauses_mutex_);
   ClusterSnapshot Snapshot() const;
-  HostView ShowOwnHost() const;
+  HostView ShowOwnHost(const std::vector<Roster::Host>& others) const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
   // What models hold of the devices' memory.
   HeldByModel Held() const;
@@ -93,6 +93,7 @@ class Coordinator : public ModelHost, public HostPauses {
   void Reap();
   void OnModelsChanged();
   void OnHostsChanged();
+  void OnOwnerChanged();
   void KickAll();
 
   const NodeOptions options_;

@@ -1,9 +1,8 @@
 #include "daemon/cluster/own_host.h"
 
-#include <spdlog/spdlog.h>
-
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/membership/pauses.h"
 
@@ -37,27 +36,38 @@ void OwnHost::SetPause(absl::Time until) {
 
 std::string OwnHost::problem() const {
   MutexLock lock(&mutex_);
-  return problem_;
+  return Problem();
+}
+
+std::string OwnHost::Problem() const {
+  return paused_until_ > absl::Now() ? PauseReason(paused_until_) : yields_;
 }
 
 void OwnHost::Run() {
+  std::string told;
   MutexLock lock(&mutex_);
   while (!stopped_) {
     lock.Unlock();
     yielding_.Look(Yielding::Clock::now());
     lock.Lock();
-    const bool is_paused = paused_until_ > absl::Now();
-    std::string problem = is_paused ? PauseReason(paused_until_) : yielding_.reason();
-    if (problem == problem_) {
+    yields_ = yielding_.reason();
+    if (Problem() == told) {
       wake_.WaitFor(&mutex_, Yielding::kInterval);
       continue;
     }
-    problem_ = std::move(problem);
-    spdlog::info("this machine {}", problem_.empty() ? "holds shares again" : "only leads: " + problem_);
+    told = Problem();
     lock.Unlock();
     changed_();
     lock.Lock();
   }
+}
+
+std::string OwnersSentence(const std::string& leader, const std::string& problem, const ClusterPlan& plan) {
+  if (problem.empty()) return "";
+  if (!plan.Uses(plan.cluster.leader))
+    return absl::StrCat("Host ", leader, " leads and holds nothing: ", problem);
+  return absl::StrCat("Host ", leader, " keeps its share although ", problem,
+                      ", since the others cannot hold it all");
 }
 
 }  // namespace hearth

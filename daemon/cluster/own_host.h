@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "daemon/capacity/yielding.h"
+#include "daemon/planning/cluster_plan.h"
 #include "engine/base/mutex.h"
 
 namespace hearth {
@@ -29,6 +30,7 @@ class OwnHost {
 
  private:
   void Run();
+  std::string Problem() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::function<void()> changed_;
 
@@ -36,10 +38,13 @@ class OwnHost {
   CondVar wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time paused_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  std::string problem_ ABSL_GUARDED_BY(mutex_);
-  Yielding yielding_;  // the thread's
+  std::string yields_ ABSL_GUARDED_BY(mutex_);  // why; empty: its owner does not want it
+  Yielding yielding_;                           // the thread's
   std::thread thread_;
 };
+
+// What becomes of a leader's problem in a plan: a sentence; empty where it has none.
+std::string OwnersSentence(const std::string& leader, const std::string& problem, const ClusterPlan& plan);
 
 }  // namespace hearth
 

@@ -83,7 +83,8 @@ bool PlanKeeper::SpareGpus(const std::string& host, const HostCapacity& own, con
 void PlanKeeper::NoteSpeeds(const ActivePlan& plan, const Hosts& hosts, DeviceSpeeds::Clock::time_point now) {
   if (forced_) return;
   hearth::NoteSpeeds(plan, hosts, now, speeds_);
-  std::set<std::string> used = {leader_};
+  std::set<std::string> used;
+  if (plan.plan.Uses(plan.plan.cluster.leader)) used.insert(leader_);
   for (const ActivePlan::Remote& remote : plan.remotes) used.insert(remote.host);
   speeds_.ForgetUnused(used, now);
 }
@@ -100,7 +101,8 @@ void PlanKeeper::Judge(const ActivePlan* plan, const placement::Model& model, co
     trials_.See(host.name, host.session, host.link);
     pretended |= PretendsSpeed(host.capacity);
   }
-  if (forced_ || plan == nullptr || pretended) return;
+  // Without a host the plan may be one that the leader's owner would not have.
+  if (forced_ || plan == nullptr || pretended || !own_problem_.empty()) return;
   const std::optional<StepTime> measured = plan->step_times.Usual(plan->plan.plan.objective);
   if (!measured) return;
   HostTrials::Hosts used;
@@ -130,7 +132,8 @@ bool PlanKeeper::PlanIsDue(const Hosts& hosts, const ActivePlan* newest, const R
   situation.firing = firing_.version();
   situation.taken_by_others = taken_by_others;
   // Models that find no memory in turn would change it for one another without end.
-  const bool is_known = planned_for_ && planned_for_->broken_epoch == situation.broken_epoch;
+  const bool is_known = planned_for_ && planned_for_->broken_epoch == situation.broken_epoch &&
+                        planned_for_->own_problem == situation.own_problem;
   if (situation.had_no_memory && is_known) return false;
   if (situation == planned_for_) return false;
   planned_for_ = std::move(situation);
@@ -191,14 +194,6 @@ std::vector<std::string> PlanKeeper::HostsLeftOut(const Hosts& hosts, absl::Time
     if (!reason.empty()) sentences.push_back(absl::StrCat("Host ", host.name, " is left out: ", reason));
   }
   return sentences;
-}
-
-std::string PlanKeeper::OwnersSentence(const ClusterPlan& plan) const {
-  if (own_problem_.empty()) return "";
-  if (!plan.Uses(plan.cluster.leader))
-    return absl::StrCat("Host ", leader_, " leads and holds nothing: ", own_problem_);
-  return absl::StrCat("Host ", leader_, " keeps its share although ", own_problem_,
-                      ", since the model does not fit the others");
 }
 
 std::optional<double> PlanKeeper::UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,

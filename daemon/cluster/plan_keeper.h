@@ -83,8 +83,6 @@ class PlanKeeper {
                                          const std::function<uint64_t(uint64_t)>& gpu_budget) const;
   // A sentence for each host that is there but is not used: why.
   std::vector<std::string> HostsLeftOut(const Hosts& hosts, absl::Time now) const;
-  // What becomes of the owner's wish in a plan: one sentence, empty where there is none.
-  std::string OwnersSentence(const ClusterPlan& plan) const;
   // The time per token that is expected of the plan in use by now where it is to stay in use; nullopt where
   // another one is worth a move, which takes time from those who wait, or memory is to be given back.
   std::optional<double> UsIfItStays(const ClusterPlan& in_use, const ClusterPlan& plan,

@@ -40,9 +40,9 @@ ToldCoordinators::ToldCoordinators(std::string path, CoordinatorAddresses addres
 
 absl::Status ToldCoordinators::Take(const std::vector<std::string>& told, const Term& term) {
   if (term.IsBefore(term_)) {
-    return absl::UnavailableError(absl::StrCat("it leads in term ", term.number,
-                                               " of the home, which another host leads since, in term ",
-                                               term_.number));
+    return absl::UnavailableError(absl::StrCat(
+        "it leads in term ", term.number, " of the home, which another host leads since, in term ",
+        term_.number, "; where that one is gone for good, delete ", path_, " here and start hearthd anew"));
   }
   if (path_.empty() || (told == told_ && term == term_)) return absl::OkStatus();
   term_ = term;

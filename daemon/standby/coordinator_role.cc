@@ -67,14 +67,18 @@ class CoordinatorRole final : public StandbyRole {
       return absl::FailedPreconditionError(
           "the coordinator has no standbys: start it with --standby and the same secret file");
     }
+    HEARTH_ASSIGN_OR_RETURN(const v1::Leader place, OpenPlace(request.sealed_place(), *options_.sealer));
     HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(options_.state_dir));
     HEARTH_ASSIGN_OR_RETURN(v1::HomeState state, CollectHomeState(files, models_()));
     MutexLock lock(&mutex_);
-    if (NoteStandby(request.place(), succession_)) {
-      // Known before the standby is: one that has taken the lead has to be found again.
-      HEARTH_RETURN_IF_ERROR(WriteSuccession(options_.state_dir, succession_));
-      spdlog::info("{} may take the lead, at {}", Printable(request.place().host()),
-                   Printable(AddressOf(request.place())));
+    if (place_.host().empty())
+      return absl::UnavailableError(absl::StrCat(options_.host, " is still starting"));
+    HEARTH_RETURN_IF_ERROR(CheckPlace(place, place_));
+    if (v1::Succession noted = succession_; NoteStandby(place, noted)) {
+      // Written before the standby has the state: one that has taken the lead has to be found again.
+      HEARTH_RETURN_IF_ERROR(WriteSuccession(options_.state_dir, noted));
+      succession_ = std::move(noted);
+      spdlog::info("{} may take the lead, at {}", Printable(place.host()), Printable(AddressOf(place)));
     }
     *state.mutable_leader() = place_;
     state.set_term(succession_.term());
@@ -124,17 +128,20 @@ std::unique_ptr<StandbyRole> MakeCoordinatorRole(StandbyOptions options, v1::Suc
 
 std::optional<v1::Succession> FindSuccessor(const v1::Succession& succession, const std::string& host,
                                             const ConnectionKey& key, absl::Duration patience) {
+  std::optional<v1::Succession> next;
+  v1::Lead highest;
   for (const v1::Leader& standby : succession.standbys()) {
     const bool plain = standby.encrypted_address().empty();
-    const LeadAnswer answer = AskWhoLeads(AddressOf(standby), plain ? ConnectionKey() : key, patience);
-    if (!Outranks(answer.lead, {succession.home(), succession.term()}, host)) continue;
-    v1::Succession next;
-    next.set_home(answer.lead.home());
-    next.set_term(answer.lead.term());
-    *next.mutable_leader() = standby;
-    return next;
+    const v1::Lead lead = AskWhoLeads(AddressOf(standby), plain ? ConnectionKey() : key, patience).lead;
+    if (!Outranks(lead, {succession.home(), succession.term()}, host)) continue;
+    if (next && !Outranks(lead, {highest.home(), highest.term()}, highest.host())) continue;
+    highest = lead;
+    next.emplace();
+    next->set_home(lead.home());
+    next->set_term(lead.term());
+    *next->mutable_leader() = standby;
   }
-  return std::nullopt;
+  return next;
 }
 
 }  // namespace hearth

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <memory>
 #include <system_error>
 
 #include "absl/strings/match.h"
@@ -38,7 +39,10 @@ LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, abs
     if (IsRefused(connected)) answer.kind = LeadAnswer::Kind::kNobody;
     return answer;
   }
-  v1::Standby::Stub stub(OpenChannel(address, key));
+  const std::shared_ptr<grpc::Channel> channel = OpenChannel(address, key);
+  // An attempt that fails on a busy machine is followed by others; the call tells why the last one did.
+  channel->WaitForConnected(absl::ToChronoTime(absl::Now() + patience));
+  v1::Standby::Stub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
   const grpc::Status status = stub.WhoLeads(&context, v1::WhoLeadsRequest(), &answer.lead);

@@ -2,10 +2,14 @@
 
 #include <google/protobuf/text_format.h>
 
+#include <boost/asio/ip/address.hpp>
+
 #include "absl/strings/str_cat.h"
+#include "daemon/channel/frame_socket.h"
 #include "daemon/membership/told_coordinators.h"
 #include "engine/base/input_file.h"
 #include "engine/base/output_file.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -13,6 +17,19 @@ namespace {
 
 constexpr uint64_t kMostFileBytes = 64 << 10;
 constexpr unsigned kSuccessionMode = 0600;
+
+bool IsPlace(const v1::Leader& place) {
+  const auto is_sound = [](const std::string& address) { return address.empty() || IsPlaceToLead(address); };
+  return CheckName("host", place.host()).ok() && !AddressOf(place).empty() && is_sound(place.address()) &&
+         is_sound(place.encrypted_address());
+}
+
+bool IsOnThisMachine(const std::string& address) {
+  const absl::StatusOr<HostPort> parts = ParseHostPort(address);
+  boost::system::error_code error;
+  return parts.ok() &&
+         (parts->host == "localhost" || boost::asio::ip::make_address(parts->host, error).is_loopback());
+}
 
 std::string PathIn(const std::string& state_dir) { return state_dir + "/succession"; }
 
@@ -41,8 +58,16 @@ std::string AddressOf(const v1::Leader& place) {
   return place.encrypted_address().empty() ? place.address() : place.encrypted_address();
 }
 
+absl::Status CheckPlace(const v1::Leader& place, const v1::Leader& coordinator) {
+  if (!IsPlace(place)) return absl::InvalidArgumentError("this standby has no place where it could lead");
+  if (!IsOnThisMachine(AddressOf(place)) || IsOnThisMachine(AddressOf(coordinator))) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("this standby would lead at ", AddressOf(place),
+                                                    ", where no other machine reaches it: give it "
+                                                    "--lan or --listen"));
+}
+
 bool NoteStandby(const v1::Leader& place, v1::Succession& succession) {
-  if (place.host().empty() || !IsPlaceToLead(AddressOf(place))) return false;
+  if (!IsPlace(place)) return false;
   for (v1::Leader& known : *succession.mutable_standbys()) {
     if (known.host() != place.host()) continue;
     if (known.SerializeAsString() == place.SerializeAsString()) return false;

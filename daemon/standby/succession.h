@@ -14,7 +14,8 @@
 namespace hearth {
 
 // Who leads a home, as a host knows it: in the file STATE_DIR/succession, a text, from the moment on at which
-// it took the lead or heard that another one has. What it says counts before the daemon's settings.
+// a standby called this coordinator, or this host took the lead or heard that another one has. What it says
+// counts before the daemon's settings.
 
 // nullopt where there is no file. FAILED_PRECONDITION for a damaged one, UNAVAILABLE where it cannot be read.
 absl::StatusOr<std::optional<v1::Succession>> ReadSuccession(const std::string& state_dir);
@@ -23,6 +24,10 @@ absl::Status WriteSuccession(const std::string& state_dir, const v1::Succession&
 // A place is as good as it says where the other host leads: HOST:PORT of its encrypted port where it has one,
 // else of its plain one; empty: nowhere yet.
 std::string AddressOf(const v1::Leader& place);
+
+// INVALID_ARGUMENT for what is no host and its addresses; FAILED_PRECONDITION where it is on this machine
+// alone, and `coordinator` is not: no other could reach it there.
+absl::Status CheckPlace(const v1::Leader& place, const v1::Leader& coordinator);
 
 // Puts a standby that has called in its place, by its name, or as the last one; of more than kMostStandbys
 // the first goes. Whether that changed anything. Ignored where nobody could reach it.

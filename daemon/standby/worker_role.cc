@@ -1,11 +1,13 @@
 #include "daemon/standby/worker_role.h"
 
+#include <google/protobuf/util/message_differencer.h>
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -111,9 +113,10 @@ class WorkerRole final : public StandbyRole {
     while (!stopped_ && !promoted_ && wake_.WaitUntil(&mutex_, next)) {
     }
     if (!promoted_) return !stopped_;
-    const bool force = force_;
+    const bool force = force_, stops = stopped_;
     lock.Unlock();
-    const absl::StatusOr<v1::PromoteResponse> response = TakeLead(force);
+    const absl::StatusOr<v1::PromoteResponse> response =
+        stops ? absl::UnavailableError("this host stops") : TakeLead(force);
     lock.Lock();
     took_lead_ = response.ok();
     const Promoted promoted = std::exchange(promoted_, nullptr);
@@ -137,7 +140,8 @@ class WorkerRole final : public StandbyRole {
     v1::HomeStateRequest request;
     {
       MutexLock lock(&mutex_);
-      *request.mutable_place() = place_;
+      if (place_.host().empty()) return absl::UnavailableError("its place is not known yet");
+      request.set_sealed_place(SealPlace(place_, *options_.sealer));
     }
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kFetchPatience);
@@ -145,13 +149,22 @@ class WorkerRole final : public StandbyRole {
     const grpc::Status called = stubs_.Of(coordinators_.current())->GetHomeState(&context, request, &answer);
     if (!called.ok()) return FromGrpcStatus(called);
     HEARTH_ASSIGN_OR_RETURN(const v1::HomeState state, OpenHomeState(answer.sealed(), *options_.sealer));
-    if (const std::string text = state.SerializeAsString(); text != kept_) {
-      HEARTH_RETURN_IF_ERROR(WriteFile(state_path_, answer.sealed(), Replace::kRegularFile, kStateMode));
-      if (kept_.empty())
-        spdlog::info("has the state of the home of {}, and may take its lead",
-                     Printable(state.leader().host()));
-      kept_ = text;
+    if (kept_ && google::protobuf::util::MessageDifferencer::Equals(state, *kept_)) return absl::OkStatus();
+    HEARTH_ASSIGN_OR_RETURN(const Term term, TermOf(state));
+    if (const absl::StatusOr<v1::HomeState> former = ReadState(); former.ok()) {
+      const absl::StatusOr<Term> kept = TermOf(*former);
+      if (kept.ok() && term.IsBefore(*kept)) {
+        return absl::UnavailableError(absl::StrCat("it leads in term ", term.number,
+                                                   " of the home, and this host has "
+                                                   "the state of term ",
+                                                   kept->number));
+      }
     }
+    HEARTH_RETURN_IF_ERROR(WriteFile(state_path_, answer.sealed(), Replace::kRegularFile, kStateMode));
+    if (!kept_)
+      spdlog::info("has the state of the home of {}, and may take its lead",
+                   Printable(state.leader().host()));
+    kept_ = state;
     return absl::OkStatus();
   }
 
@@ -183,8 +196,8 @@ class WorkerRole final : public StandbyRole {
     HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(options_.state_dir));
     HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<StateStore> store,
                             OpenSqliteStore(options_.state_dir + "/state.sqlite"));
-    HEARTH_RETURN_IF_ERROR(TakeHomeState(state, files, *store));
     HEARTH_ASSIGN_OR_RETURN(v1::Succession succession, NewSuccession(state));
+    HEARTH_RETURN_IF_ERROR(TakeHomeState(state, files, *store));
     if (known && known->home() == succession.home())
       succession.set_term(std::max(succession.term(), known->term() + 1));
     HEARTH_RETURN_IF_ERROR(WriteSuccession(options_.state_dir, succession));
@@ -199,9 +212,10 @@ class WorkerRole final : public StandbyRole {
 
   // In which this host leads after the one that has left this state.
   absl::StatusOr<v1::Succession> NewSuccession(const v1::HomeState& state) const {
+    HEARTH_ASSIGN_OR_RETURN(const Term former, TermOf(state));
     v1::Succession succession;
-    HEARTH_ASSIGN_OR_RETURN(*succession.mutable_home(), HomeIdOf(state.texts().at(kHomeTexts.back())));
-    succession.set_term(state.term() + 1);
+    succession.set_home(former.home);
+    succession.set_term(former.number + 1);
     for (const v1::Leader& standby : state.standbys()) {
       if (standby.host() != options_.host) NoteStandby(standby, succession);
     }
@@ -216,8 +230,8 @@ class WorkerRole final : public StandbyRole {
   CoordinatorStub<v1::Standby::Stub> stubs_;
 
   // Of the thread.
-  std::string kept_;    // the state as it is kept; empty: not fetched since the start
-  std::string warned_;  // why it could not be fetched; empty: it could
+  std::optional<v1::HomeState> kept_;  // as it is on the disk; nullopt: not fetched since the start
+  std::string warned_;                 // why it could not be fetched; empty: it could
 
   std::atomic<bool> over_{false};
   mutable Mutex mutex_;

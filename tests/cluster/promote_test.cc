@@ -132,7 +132,7 @@ TEST_F(Standby, WithAnotherSecretHasNothingOfTheHome) {
   const absl::Time end = absl::Now() + kPatience;
   while (refusal().find("another secret") == std::string::npos && absl::Now() < end)
     absl::SleepFor(absl::Milliseconds(50));
-  EXPECT_THAT(refusal(), HasSubstr("give this host the same file"));
+  EXPECT_THAT(refusal(), HasSubstr("give both hosts the same file"));
   EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/b/standby-state"));
   EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/b/identity/authority-key.pem"));
 }

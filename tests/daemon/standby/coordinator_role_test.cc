@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -15,13 +16,6 @@
 namespace hearth {
 namespace {
 
-v1::Leader PlaceAt(const std::string& host, const std::string& address) {
-  v1::Leader place;
-  place.set_host(host);
-  place.set_address(address);
-  return place;
-}
-
 // a leads home H in term 1.
 class CoordinatorRoleTest : public ::testing::Test {
  protected:
@@ -31,7 +25,7 @@ class CoordinatorRoleTest : public ::testing::Test {
   }
   static v1::HomeStateRequest Asks(const v1::Leader& place) {
     v1::HomeStateRequest request;
-    *request.mutable_place() = place;
+    request.set_sealed_place(SealPlace(place, SealerOf(1)));
     return request;
   }
 
@@ -65,6 +59,58 @@ TEST_F(CoordinatorRoleTest, WithoutASecretNobodyHasTheState) {
   EXPECT_EQ(Role(std::nullopt)->HomeState(Asks(PlaceAt("b", "127.0.0.1:2"))).status().code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(ReadSuccession(state_.path()).value(), std::nullopt);
+}
+
+TEST_F(CoordinatorRoleTest, BeforeItsOwnPlaceIsKnownStandbysWait) {
+  EXPECT_EQ(Role()->HomeState(Asks(PlaceAt("b", "127.0.0.1:2"))).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(CoordinatorRoleTest, WhoDoesNotShowTheSecretHasNothingAndIsNotNoted) {
+  const auto role = Role();
+  role->Stand(PlaceAt("a", "127.0.0.1:1"));
+  v1::HomeStateRequest other;
+  for (const std::string& sealed :
+       {std::string(), PlaceAt("b", "127.0.0.1:2").SerializeAsString(),
+        SealPlace(PlaceAt("b", "127.0.0.1:2"), SealerOf(2)), SealHomeState({}, SealerOf(1))}) {
+    other.set_sealed_place(sealed);
+    EXPECT_EQ(role->HomeState(other).status().code(), absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_TRUE(role->Places().plain.empty());
+  EXPECT_EQ(ReadSuccession(state_.path()).value(), std::nullopt);
+}
+
+TEST_F(CoordinatorRoleTest, AStandbyThatOthersCouldNotReachHasNothing) {
+  const auto role = Role();
+  role->Stand(PlaceAt("a", "10.0.0.1:7770"));
+  for (const char* address : {"127.0.0.1:7770", "[::1]:7770", "localhost:7770"}) {
+    const absl::Status refused = role->HomeState(Asks(PlaceAt("b", address))).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << address;
+    EXPECT_NE(refused.message().find("no other machine reaches it"), std::string::npos);
+  }
+  for (const v1::Leader& none : {v1::Leader(), PlaceAt("b", ""), PlaceAt("b", "10.0.0.2:0"),
+                                 PlaceAt(std::string(100'000, 'b'), "10.0.0.2:7770")})
+    EXPECT_EQ(role->HomeState(Asks(none)).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(role->HomeState(Asks(PlaceAt("b", "10.0.0.2:7770"))).ok());
+}
+
+TEST_F(CoordinatorRoleTest, AStandbyThatCannotBeWrittenDownHasNothingHoweverOftenItAsks) {
+  const auto role = Role();
+  role->Stand(PlaceAt("a", "127.0.0.1:1"));
+  std::filesystem::create_directory(state_.path() + "/succession");  // nothing can be written there
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(role->HomeState(Asks(PlaceAt("b", "127.0.0.1:2"))).ok());
+  EXPECT_TRUE(role->Places().plain.empty());
+}
+
+TEST_F(CoordinatorRoleTest, OfSeveralThatLeadTheLastTermCounts) {
+  FakeRole first(LeadOf("b", "H", 2)), last(LeadOf("c", "H", 3));
+  const StandbyServer first_server(&first), last_server(&last);
+  for (const bool in_order : {true, false}) {
+    own_.clear_standbys();
+    *own_.add_standbys() = PlaceAt("x", (in_order ? first_server : last_server).address());
+    *own_.add_standbys() = PlaceAt("y", (in_order ? last_server : first_server).address());
+    EXPECT_EQ(FindSuccessor(own_, "a", {}, kPatience)->term(), 3u);
+  }
 }
 
 TEST_F(CoordinatorRoleTest, ItIsNotPromotedWhereItLeads) {

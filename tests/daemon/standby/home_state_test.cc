@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -61,17 +62,28 @@ TEST_F(HomeStateTest, ItHasTheModelsThatAreLoadedInPlaceOfItsOwn) {
     const auto store = OpenSqliteStore(to_.path() + "/state.sqlite");
     ASSERT_TRUE((*store)->PutModel("old", {"/old.gguf"}).ok());
   }
-  ASSERT_TRUE(Take(Collect({Model("m", "/m.gguf"), Model("bad", "/bad.gguf", ModelState::kFailed)})).ok());
+  ASSERT_TRUE(Take(Collect({Model("m", "/m.gguf"), Model("lost", "/lost.gguf", ModelState::kFailed)})).ok());
   const auto models = (*OpenSqliteStore(to_.path() + "/state.sqlite"))->Models();
-  EXPECT_THAT(*models, ElementsAre(Key("m")));
+  EXPECT_THAT(*models, ElementsAre(Key("lost"), Key("m"))) << "one that found no room is tried again";
   EXPECT_EQ(models->at("m").path, "/m.gguf");
 }
 
 TEST_F(HomeStateTest, OneThatLacksATextChangesNothing) {
   const std::string own = Home::Open(to_.path(), "b").value()->key().authority_pem;
-  v1::HomeState state = Collect();
-  state.mutable_texts()->erase("authority.pem");
-  EXPECT_EQ(Take(state).code(), absl::StatusCode::kFailedPrecondition);
+  for (const char* name : {"authority.pem", "authority-key.pem"}) {
+    for (const bool is_empty : {true, false}) {
+      v1::HomeState state = Collect();
+      state.mutable_texts()->erase(name);
+      if (is_empty) (*state.mutable_texts())[name] = "";
+      EXPECT_EQ(Take(state).code(), absl::StatusCode::kFailedPrecondition);
+    }
+  }
+  v1::HomeState damaged = Collect();
+  (*damaged.mutable_texts())["authority.pem"] = "no certificate";
+  EXPECT_EQ(Take(damaged).code(), absl::StatusCode::kFailedPrecondition);
+  std::filesystem::remove(from_.path() + "/identity/authority.pem");
+  EXPECT_EQ(CollectHomeState(IdentityFiles::Open(from_.path()).value(), {}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Home::Open(to_.path(), "b").value()->key().authority_pem, own);
 }
 

@@ -25,6 +25,13 @@ inline Sealer SealerOf(uint8_t byte) {
   return Sealer(secret);
 }
 
+inline v1::Leader PlaceAt(const std::string& host, const std::string& address) {
+  v1::Leader place;
+  place.set_host(host);
+  place.set_address(address);
+  return place;
+}
+
 // A port on loopback that has a role's service, or only another one.
 class StandbyServer {
  public:

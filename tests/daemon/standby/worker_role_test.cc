@@ -4,13 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <string>
 
 #include "absl/time/clock.h"
 #include "daemon/identity/home.h"
+#include "daemon/identity/identity_files.h"
 #include "daemon/standby/coordinator_role.h"
+#include "daemon/standby/home_state.h"
 #include "daemon/standby/succession.h"
 #include "tests/daemon/identity/temporary_state.h"
 #include "tests/daemon/standby/standby_server.h"
@@ -29,11 +32,14 @@ class WorkerRoleTest : public ::testing::Test {
     own.set_term(4);
     coordinator_ =
         MakeCoordinatorRole({"a", a_.path(), SealerOf(1), {}}, own, [] { return std::vector<ModelInfo>(); });
+    coordinator_->Stand(PlaceAt("a", "127.0.0.1:2"));
     server_ = std::make_unique<StandbyServer>(coordinator_.get());
   }
 
   std::unique_ptr<StandbyRole> Role(std::optional<Sealer> sealer) const {
-    return MakeWorkerRole({"b", b_.path(), std::move(sealer), {}}, server_->address());
+    auto role = MakeWorkerRole({"b", b_.path(), std::move(sealer), {}}, server_->address());
+    role->Stand(PlaceAt("b", "127.0.0.1:1"));
+    return role;
   }
   void AwaitState() const {
     const absl::Time end = absl::Now() + kPatience;
@@ -82,6 +88,21 @@ TEST_F(WorkerRoleTest, TakesItInALaterTermThanAnyItHasHeardOf) {
   AwaitState();
   server_->End();
   EXPECT_EQ(Promote(*role)->term(), 10u);
+}
+
+TEST_F(WorkerRoleTest, KeepsALaterStateThanThatOfWhoLeadsInAFormerTerm) {
+  v1::HomeState later = CollectHomeState(IdentityFiles::Open(a_.path()).value(), {}).value();
+  later.set_term(6);
+  later.mutable_leader()->set_host("c");
+  const std::string sealed = SealHomeState(later, SealerOf(1));
+  std::ofstream(b_.path() + "/standby-state", std::ios::binary) << sealed;
+  {
+    const auto role = Role(SealerOf(1));
+    // It asks at least once before it is promoted.
+    EXPECT_FALSE(Promote(*role).ok());
+  }
+  server_->End();
+  EXPECT_EQ(Promote(*Role(SealerOf(1)))->term(), 7u);
 }
 
 TEST_F(WorkerRoleTest, IsRefusedWhileTheCoordinatorAnswersAndChangesNothing) {

@@ -51,6 +51,8 @@ ALSO_GOOD = {
     ("hearth", "show"): {"name": "no-such-model"},
     ("hearth", "report"): {"file": "{new}"},
     ("hearth", "key revoke"): {"name": "no-such-key"},
+    ("hearth", "pause"): {"host": "no-such-machine"},
+    ("hearth", "resume"): {"host": "no-such-machine"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "plan"): {"--objective": "prompt"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
