@@ -10,6 +10,7 @@
 #include "daemon/etcd/sealer.h"
 #include "daemon/identity/live_key.h"
 #include "proto/hearth/v1/standby.pb.h"
+#include "proto/hearth/v1/stored.pb.h"
 
 namespace hearth {
 
