@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/printable.h"
+#include "proto/channel.h"
 
 namespace hearth {
 namespace {
@@ -48,7 +49,8 @@ std::string FieldWithoutUtf8(const google::protobuf::Message& message) {
 
 }  // namespace
 
-absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
+absl::Status FromGrpc(const grpc::Status& ended, const std::string& server) {
+  const grpc::Status status = Uncancelled(ended);
   if (status.ok()) return absl::OkStatus();
   if (NotReached(status)) {
     return absl::UnavailableError(absl::StrCat(

@@ -12,7 +12,8 @@
 
 namespace hearth {
 
-// How a call ended, for whoever made it: a server that is not there says how to start it.
+// How a call ended that was not cancelled here, for whoever made it: a server that is not there says how to
+// start it.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& server);
 
 // Finds what gRPC and protobuf would refuse in words of their own. INVALID_ARGUMENT for text that is no

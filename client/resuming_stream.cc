@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "client/call_status.h"
 #include "engine/base/printable.h"
+#include "proto/channel.h"
 #include "proto/stream_metadata.h"
 
 namespace hearth {
@@ -165,7 +166,7 @@ void ResumingStream::EndAttempt() {
     MutexLock lock(&mutex_);
     attempt = attempt_;
   }
-  const grpc::Status status = attempt->reader->Finish();
+  const grpc::Status status = Uncancelled(attempt->reader->Finish());
   if (status.ok()) {
     status_ = absl::OkStatus();
   } else if (cancelled()) {

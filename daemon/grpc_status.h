@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "engine/base/printable.h"
+#include "proto/channel.h"
 
 namespace hearth {
 
@@ -17,8 +18,9 @@ inline grpc::Status ToGrpcStatus(const absl::Status& status) {
                       Printable(status.message(), 2 * kMaxDetailBytes));
 }
 
-// The same code and message.
-inline absl::Status FromGrpcStatus(const grpc::Status& status) {
+// The same code and message; of a call that was not cancelled here (see Uncancelled).
+inline absl::Status FromGrpcStatus(const grpc::Status& ended) {
+  const grpc::Status status = Uncancelled(ended);
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
                       Printable(status.error_message(), 2 * kMaxDetailBytes));
 }

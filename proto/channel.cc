@@ -82,6 +82,12 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address, const Con
   return grpc::CreateCustomChannel(address, CredentialsOf(key), arguments);
 }
 
+grpc::Status Uncancelled(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::CANCELLED || status.error_message() != "CANCELLED")
+    return status;
+  return {grpc::StatusCode::UNAVAILABLE, "the daemon is stopping or begins another part; try again"};
+}
+
 void KeepConnectionsAlive(grpc::ServerBuilder& builder) {
   KeepCallbackThreads();
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kAskClientAfterMs);

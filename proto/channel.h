@@ -4,6 +4,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/support/status.h>
 
 #include <memory>
 #include <string>
@@ -23,6 +24,10 @@ grpc::ChannelArguments HearthChannelArguments();
 // leads to the coordinator of the key's home or nowhere; an empty key makes a plain one.
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address, const ConnectionKey& key,
                                            grpc::ChannelArguments arguments = HearthChannelArguments());
+// How a call went that its caller has not cancelled. A gRPC server answers calls that reach it while it shuts
+// down with CANCELLED and nothing else (gRPC 1.51), which reads as if the caller had; such an end becomes
+// UNAVAILABLE.
+grpc::Status Uncancelled(const grpc::Status& status);
 // What a server needs in order to bear with such channels, and to notice clients that have gone.
 void KeepConnectionsAlive(grpc::ServerBuilder& builder);
 

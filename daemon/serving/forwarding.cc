@@ -86,7 +86,8 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
     ForwardedCall& call_;
   };
 
-  grpc::Status Explained(const grpc::Status& status) const {
+  grpc::Status Explained(const grpc::Status& ended) const {
+    const grpc::Status status = Uncancelled(ended);  // where it was cancelled here nobody reads this
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
     return grpc::Status(status.error_code(),
                         absl::StrCat("from the coordinator ", coordinator_, ": ", status.error_message()));

@@ -45,7 +45,7 @@ LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, abs
   v1::Standby::Stub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
-  const grpc::Status status = stub.WhoLeads(&context, v1::WhoLeadsRequest(), &answer.lead);
+  const grpc::Status status = Uncancelled(stub.WhoLeads(&context, v1::WhoLeadsRequest(), &answer.lead));
   if (IsSilence(status)) {
     answer.why = status.error_message();
   } else {

@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "client/hearth_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -218,6 +219,62 @@ TEST_F(RestartedDaemonTest, WithoutPatienceTheFirstBreakIsTheEnd) {
   while (stream->Next()) {
   }
   EXPECT_TRUE(absl::IsUnavailable(stream->Finish())) << stream->Finish();
+}
+
+// Answers what gRPC does while a server shuts down.
+class StoppingServer final : public grpc::CallbackGenericService {
+ public:
+  explicit StoppingServer(const std::string& address) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterCallbackGenericService(this);
+    server_ = builder.BuildAndStart();
+  }
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+    class Refused final : public grpc::ServerGenericBidiReactor {
+     public:
+      Refused() { Finish({grpc::StatusCode::CANCELLED, "CANCELLED"}); }
+      void OnDone() override { delete this; }
+    };
+    if (!called_.HasBeenNotified()) called_.Notify();
+    return new Refused;
+  }
+  void AwaitCall() { called_.WaitForNotification(); }
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+ private:
+  int port_ = 0;
+  absl::Notification called_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_F(RestartedDaemonTest, OneThatStopsJustAsAStreamComesBackIsWaitedFor) {
+  Client client(address_);
+  std::string whole;
+  ASSERT_TRUE(client.Generate(Drawn(900), [&](const auto& event) { whole += event.delta().text(); }).ok());
+  Stall();
+  const auto stream = client.StartGenerate(Drawn(900));
+  ASSERT_TRUE(stream->Next());
+  Stop();
+  auto stopping = std::make_unique<StoppingServer>(address_);
+  std::thread restart([&] {
+    stopping->AwaitCall();
+    stopping.reset();
+    Start(true);
+  });
+  std::string text;
+  while (const auto event = stream->Next()) text += event->delta().text();
+  restart.join();
+  EXPECT_TRUE(stream->Finish().ok()) << stream->Finish();
+  EXPECT_EQ(text, whole);
+}
+
+TEST(ClientOfAStoppingServerTest, IsNotToldThatItCancelledItsCall) {
+  StoppingServer stopping("127.0.0.1:0");
+  Client client(stopping.address());
+  const absl::Status status = client.ListModels().status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("is stopping"));
 }
 
 TEST_F(ClientTest, ADaemonThatGivesARequestUpIsBelieved) {
