@@ -21,9 +21,11 @@ namespace hearth {
 
 // What the cluster half of the daemon needs to know.
 struct NodeOptions {
-  std::string name;           // of this host, unique in the cluster
-  std::string state_dir;      // exists and is writable; the node keeps its identity in it
-  std::string cache_dir;      // of fetched weights; empty: "cache" in state_dir
+  std::string name;        // of this host, unique in the cluster
+  std::string state_dir;   // exists and is writable; the node keeps its identity in it
+  std::string cache_dir;   // of fetched weights; empty: "cache" in state_dir
+  std::string copies_dir;  // of copies of other hosts' models (weights/model_copies); empty: there are none
+  bool may_lead = false;   // a worker that keeps such copies for the day on which it leads
   CoordinatorAddresses join;  // of the coordinator; empty: this host is it
   std::string told_file;      // in which a worker keeps where others may lead; empty: it is told by the store
   std::function<PlacesToLead()> places_to_lead;  // a coordinator's, which tells its workers; null: only here

@@ -788,6 +788,11 @@ absl::StatusOr<std::vector<uint8_t>> ClusterModel::FindBundle(const Sha256Digest
   return catalog->Find(sha256);
 }
 
+std::optional<ServedFiles> ClusterModel::Files() const {
+  if (!HasServed()) return std::nullopt;
+  return FilesOf(Info().path, digest_, file_.file, file_.options.profile);
+}
+
 ReservedBytes ClusterModel::Held() const {
   PlanSlots slots;
   {

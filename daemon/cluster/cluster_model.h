@@ -25,6 +25,7 @@
 #include "daemon/planning/memory_book.h"
 #include "daemon/weights/bundle_catalog.h"
 #include "daemon/weights/model_file.h"
+#include "daemon/weights/model_files.h"
 #include "engine/base/mutex.h"
 #include "engine/base/thread_pool.h"
 
@@ -74,6 +75,8 @@ class ClusterModel : public ServedModel {
   std::optional<PlanView> View(const std::vector<Roster::Host>& hosts) const;
   // The bundle of a hash that one of this model's plans names.
   absl::StatusOr<std::vector<uint8_t>> FindBundle(const Sha256Digest& sha256) const;
+  // What it is read from; nullopt as long as it has never been ready, and once its file has changed.
+  std::optional<ServedFiles> Files() const;
   // What the plans that are loaded take of each device's memory.
   ReservedBytes Held() const;
 

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "daemon/capacity/shared_machine.h"
 #include "daemon/membership/host_view.h"
+#include "daemon/weights/model_copies.h"
 #include "engine/base/check.h"
 #include "engine/base/freed_memory.h"
 #include "engine/base/printable.h"
@@ -210,7 +211,9 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
   HEARTH_RETURN_IF_ERROR(CheckSlots(objective.value_or(options_.objective), options_.slots));
   const std::string chosen = name.empty() ? NameOfModelFile(path) : name;
   HEARTH_RETURN_IF_ERROR(CheckName(name.empty() ? "name (taken from the file's; give one)" : "name", chosen));
-  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file,
+                          GgufFile::Open(ModelCopies(options_.copies_dir).Resolve(path)));
+  const std::string file_name = file->name();
   std::unique_ptr<Entry> failed;
   {
     MutexLock lock(&mutex_);
@@ -235,7 +238,8 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
     failed->model->Stop();
     failed->keeper.join();
   }
-  spdlog::info("model {}: loading {}", chosen, path);
+  spdlog::info("model {}: loading {}", chosen,
+               file_name == path ? path : path + " from its copy " + file_name);
   OnModelsChanged();
   return chosen;
 }
@@ -404,6 +408,14 @@ absl::StatusOr<std::vector<uint8_t>> Coordinator::FindBundle(const std::string& 
     if (bundle.ok()) return bundle;
   }
   return absl::NotFoundError(absl::StrCat("no current plan has the bundle ", Sha256Hex(sha256)));
+}
+
+std::vector<ServedFiles> Coordinator::Files() const {
+  std::vector<ServedFiles> files;
+  for (const auto& model : Models()) {
+    if (std::optional<ServedFiles> of_model = model->Files()) files.push_back(*std::move(of_model));
+  }
+  return files;
 }
 
 // ---- What the cluster shows.

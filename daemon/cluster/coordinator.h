@@ -45,6 +45,8 @@ class Coordinator : public ModelHost, public HostPauses {
   // A bundle of the model with this digest. NOT_FOUND when there is no such model or bundle.
   absl::StatusOr<std::vector<uint8_t>> FindBundle(const std::string& model_digest,
                                                   const Sha256Digest& sha256) const;
+  // What the models that are ready are read from.
+  std::vector<ServedFiles> Files() const;
 
   absl::StatusOr<std::string> Load(const ModelSource& source) override;
   absl::Status Unload(const std::string& name) override;

@@ -31,7 +31,8 @@ class CoordinatorNode : public Node {
             [this](const SessionToken& token) { return coordinator_.roster().KnowsToken(token); },
             [this](const std::string& model_digest, const Sha256Digest& sha256) {
               return coordinator_.FindBundle(model_digest, sha256);
-            })) {}
+            },
+            [this] { return coordinator_.Files(); })) {}
 
   void RegisterServices(grpc::ServerBuilder& builder) override {
     builder.RegisterService(membership_.get());

@@ -82,7 +82,11 @@ Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<Ho
         }
         Wake();
         listener_.Call();
-      }) {}
+      }) {
+  if (!options_.may_lead) return;
+  copier_ = std::make_unique<ModelCopier>(MakeFilesClient(options_.join, options_.key),
+                                          ModelCopies(options_.copies_dir));
+}
 
 Worker::~Worker() { Stop(); }
 
@@ -97,6 +101,7 @@ void Worker::Stop() {
   }
   wake_.SignalAll();
   loader_.Stop();
+  if (copier_ != nullptr) copier_->Stop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -214,6 +219,7 @@ bool Worker::TakeAnswer(SyncCall& call, absl::Status& ended) {
   if (!sync_.answered()) spdlog::info("in the cluster of {}", coordinator_);
   if (!sync_.TakeAnswer(desired, Clock::now())) return true;
   server_->SetSession(desired.token);
+  if (copier_ != nullptr) copier_->Use(desired.token);
   loader_.SetDesired(desired.token, std::move(desired.shards));
   MutexLock lock(&mutex_);
   report_now_ = true;

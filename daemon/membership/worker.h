@@ -22,6 +22,7 @@
 #include "daemon/membership/told_coordinators.h"
 #include "daemon/node_options.h"
 #include "daemon/weights/bundle_source.h"
+#include "daemon/weights/model_copier.h"
 #include "daemon/weights/shard_loader.h"
 #include "engine/base/mutex.h"
 
@@ -98,7 +99,8 @@ class Worker : public ClusterView {
   size_t refusals_ ABSL_GUARDED_BY(mutex_) = 0;    // one after the other, by as many addresses
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::string detail_ ABSL_GUARDED_BY(mutex_) = "calling the coordinator";
-  ShardLoader loader_;  // after what it borrows
+  ShardLoader loader_;                   // after what it borrows
+  std::unique_ptr<ModelCopier> copier_;  // null: this host will never lead
   std::thread thread_;
 };
 

@@ -36,6 +36,7 @@
 #include "daemon/state/sqlite_store.h"
 #include "daemon/watchdog.h"
 #include "daemon/web/http_face.h"
+#include "daemon/weights/model_copies.h"
 #include "engine/base/output_file.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -94,6 +95,9 @@ absl::Status WritePortFile(const Config& config, const char* name, const std::st
                    Replace::kRegularFile);
 }
 
+// Where a host that may lead keeps the models of who does.
+std::string CopiesFolder(const Config& config) { return config.state_dir + "/model-copies"; }
+
 NodeOptions ToNodeOptions(const Part& part, const LiveKey& key, const std::shared_ptr<StandbyRole>& role) {
   const Config& config = part.config;
   NodeOptions options;
@@ -102,6 +106,8 @@ NodeOptions ToNodeOptions(const Part& part, const LiveKey& key, const std::share
   options.name = config.name;
   options.state_dir = config.state_dir;
   options.cache_dir = config.cache_dir;
+  options.copies_dir = CopiesFolder(config);
+  options.may_lead = part.may_change();
   options.join = part.join;
   if (part.shares()) {
     options.places_to_lead = [&election = part.shared->election()] {
@@ -160,6 +166,9 @@ absl::StatusOr<std::shared_ptr<StandbyRole>> OpenRole(const Part& part, const Li
                                                       const std::unique_ptr<Node>& node) {
   if (part.shares()) return nullptr;
   StandbyOptions options{part.config.name, part.config.state_dir, std::nullopt, key};
+  options.find_model = [copies = ModelCopies(CopiesFolder(part.config))](const std::string& path) {
+    return copies.Resolve(path);
+  };
   if (!part.config.standby.empty()) {
     absl::StatusOr<Sealer> sealer = Sealer::FromFile(part.config.standby);
     if (!sealer.ok())

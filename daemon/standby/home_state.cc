@@ -93,11 +93,12 @@ absl::StatusOr<v1::Leader> OpenPlace(absl::string_view sealed, const Sealer& sea
   return OpenSealed<v1::Leader>(kPlaceName, sealed, sealer);
 }
 
-std::vector<std::string> MissingModels(const v1::HomeState& state) {
+std::vector<std::string> MissingModels(const v1::HomeState& state,
+                                       const std::function<std::string(const std::string&)>& find) {
   std::vector<std::string> missing;
   for (const auto& [name, model] : std::map(state.models().begin(), state.models().end())) {
     std::error_code error;
-    if (!std::filesystem::exists(model.path(), error)) missing.push_back(name);
+    if (!std::filesystem::exists(find(model.path()), error)) missing.push_back(name);
   }
   return missing;
 }

@@ -1,6 +1,7 @@
 #ifndef HEARTH_DAEMON_STANDBY_HOME_STATE_H_
 #define HEARTH_DAEMON_STANDBY_HOME_STATE_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,9 @@ absl::StatusOr<v1::HomeState> OpenHomeState(absl::string_view sealed, const Seal
 std::string SealPlace(const v1::Leader& place, const Sealer& sealer);
 absl::StatusOr<v1::Leader> OpenPlace(absl::string_view sealed, const Sealer& sealer);
 
-// The models of a state whose files are not on this host.
-std::vector<std::string> MissingModels(const v1::HomeState& state);
+// The models of a state that this host cannot open: `find` says under which path it would.
+std::vector<std::string> MissingModels(const v1::HomeState& state,
+                                       const std::function<std::string(const std::string& path)>& find);
 
 }  // namespace hearth
 

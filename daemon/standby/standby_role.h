@@ -46,6 +46,10 @@ struct StandbyOptions {
   std::string state_dir;
   std::optional<Sealer> sealer;  // nullopt: it is no standby, or has none
   LiveKey key;                   // with which it calls others; empty: plain
+  // Where this host would open the file that the home knows under a path.
+  std::function<std::string(const std::string& path)> find_model = [](const std::string& path) {
+    return path;
+  };
 };
 
 }  // namespace hearth

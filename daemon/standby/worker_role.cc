@@ -206,7 +206,7 @@ class WorkerRole final : public StandbyRole {
     v1::PromoteResponse response;
     response.set_former(state.leader().host());
     response.set_term(succession.term());
-    for (const std::string& model : MissingModels(state)) response.add_missing_models(model);
+    for (const std::string& model : MissingModels(state, options_.find_model)) response.add_missing_models(model);
     return response;
   }
 

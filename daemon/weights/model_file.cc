@@ -9,8 +9,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/sha256.h"
 #include "engine/base/output_file.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 #include "engine/neuron/profile_file.h"
 #include "engine/outline/default_sparsity.h"
@@ -63,11 +63,6 @@ std::string DigestCachePath(const GgufFile& file, const std::string& cache_dir) 
   return absl::StrCat(cache_dir, "/", Sha256Hex(Sha256Of({bytes, state.size()})));
 }
 
-bool IsDigest(const std::string& text) {
-  return text.size() == 71 && absl::StartsWith(text, "sha256:") &&
-         text.find_first_not_of("0123456789abcdef", 7) == std::string::npos;
-}
-
 void KeepDigest(const std::string& cache_path, const std::string& digest) {
   std::error_code ignored;
   fs::create_directories(fs::path(cache_path).parent_path(), ignored);
@@ -76,6 +71,11 @@ void KeepDigest(const std::string& cache_path, const std::string& digest) {
 }
 
 }  // namespace
+
+bool IsDigest(const std::string& text) {
+  return text.size() == 71 && absl::StartsWith(text, "sha256:") &&
+         text.find_first_not_of("0123456789abcdef", 7) == std::string::npos;
+}
 
 absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
                                         std::optional<SparsityMode> sparsity, uint32_t context_length,

@@ -40,6 +40,9 @@ absl::StatusOr<std::string> DigestOfFile(const GgufFile& file, const std::string
                                          const std::atomic<bool>& stop,
                                          const std::function<void(uint64_t bytes)>& progress);
 
+// Whether a text has the form of one.
+bool IsDigest(const std::string& text);
+
 }  // namespace hearth
 
 #endif  // HEARTH_DAEMON_WEIGHTS_MODEL_FILE_H_

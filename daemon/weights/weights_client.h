@@ -7,6 +7,7 @@
 #include "daemon/coordinator_addresses.h"
 #include "daemon/identity/live_key.h"
 #include "daemon/weights/bundle_source.h"
+#include "daemon/weights/model_file_source.h"
 
 namespace hearth {
 
@@ -15,6 +16,10 @@ namespace hearth {
 // the connection is lost. Encrypted where there is a key.
 std::unique_ptr<BundleSource> MakeWeightsClient(const CoordinatorAddresses& coordinator,
                                                 const LiveKey& key = {});
+
+// The files of its models, likewise over one of their own.
+std::unique_ptr<ModelFileSource> MakeFilesClient(const CoordinatorAddresses& coordinator,
+                                                 const LiveKey& key = {});
 
 }  // namespace hearth
 

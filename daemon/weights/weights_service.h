@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "daemon/weights/model_files.h"
 #include "daemon/weights/session_token.h"
 #include "engine/base/sha256.h"
 
@@ -23,9 +24,12 @@ using BundleFinder = std::function<absl::StatusOr<std::vector<uint8_t>>(const st
 // Whether a token is that of a member that is not lost.
 using TokenCheck = std::function<bool(const SessionToken& token)>;
 
-// The coordinator's end of weights.proto. Both functions are called by any thread; `bundles` by the service's
+// The models that are ready.
+using FileLister = std::function<std::vector<ServedFiles>()>;
+
+// The coordinator's end of weights.proto. All functions are called by any thread; `bundles` by the service's
 // own, of which there are two: it may read files. The server is shut down before the service goes.
-std::unique_ptr<grpc::Service> MakeWeightsService(TokenCheck known, BundleFinder bundles);
+std::unique_ptr<grpc::Service> MakeWeightsService(TokenCheck known, BundleFinder bundles, FileLister files);
 
 }  // namespace hearth
 

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/weights/weights_client.h"
+#include "engine/base/status_macros.h"
+#include "engine/file/gguf_writer.h"
 
 namespace hearth {
 namespace {
@@ -24,6 +26,7 @@ class WeightsServiceTest : public ::testing::Test {
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
     client_ = MakeWeightsClient(absl::StrCat("127.0.0.1:", port));
+    files_ = MakeFilesClient(absl::StrCat("127.0.0.1:", port));
   }
   ~WeightsServiceTest() override { server_->Shutdown(); }
 
@@ -41,13 +44,35 @@ class WeightsServiceTest : public ::testing::Test {
                                  });
   }
 
-  std::vector<uint8_t> bundle_;
+  // A model that is ready, of 1.5 chunks.
+  void AddModel() {
+    GgufWriter writer;
+    writer.Set("note", std::string(3 << 19, 'x'));
+    content_ = *writer.Serialize();
+    models_.push_back(
+        FilesOf("/theirs/m.gguf", kDigest, *GgufFile::Parse(content_, "/here/copy.gguf"), nullptr));
+  }
+  absl::StatusOr<std::string> FetchFile(const SessionToken& token, const std::string& digest,
+                                        const std::string& name, uint64_t offset) {
+    std::string bytes;
+    HEARTH_RETURN_IF_ERROR(files_->Fetch(token, digest, name, offset, [&](absl::Span<const uint8_t> piece) {
+      bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+      return absl::OkStatus();
+    }));
+    return bytes;
+  }
+
+  const std::string kDigest = "sha256:" + std::string(64, '5');
+  std::vector<uint8_t> bundle_, content_;
   SessionToken token_;
+  std::vector<ServedFiles> models_;
   std::unique_ptr<grpc::Service> service_ = MakeWeightsService(
       [this](const SessionToken& token) { return token == token_; },
-      [this](const std::string& digest, const Sha256Digest& sha256) { return Find(digest, sha256); });
+      [this](const std::string& digest, const Sha256Digest& sha256) { return Find(digest, sha256); },
+      [this] { return models_; });
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<BundleSource> client_;
+  std::unique_ptr<ModelFileSource> files_;
 };
 
 TEST_F(WeightsServiceTest, BundleComesWholeOrFromAnOffset) {
@@ -68,6 +93,34 @@ TEST_F(WeightsServiceTest, FetchesThatMayNotBeAreRefused) {
   EXPECT_EQ(Fetch(token_, "sha256:model", {sha256, bundle_.size() + 1}).code(),
             absl::StatusCode::kOutOfRange);
   EXPECT_EQ(Fetch(token_, "sha256:model", {sha256, ~uint64_t{0}}).code(), absl::StatusCode::kOutOfRange);
+}
+
+TEST_F(WeightsServiceTest, FilesOfModelsComeWholeOrFromAnOffset) {
+  EXPECT_TRUE(files_->List(token_)->empty());
+  AddModel();
+  const auto models = files_->List(token_);
+  ASSERT_EQ(models->size(), 1u);
+  EXPECT_EQ(models->front().path, "/theirs/m.gguf");
+  EXPECT_EQ(models->front().digest, kDigest);
+  EXPECT_EQ(models->front().files.at(0).name, "copy.gguf");
+  EXPECT_EQ(models->front().files.at(0).bytes, content_.size());
+  const std::string whole(content_.begin(), content_.end());
+  EXPECT_EQ(FetchFile(token_, kDigest, "copy.gguf", 0).value(), whole);
+  EXPECT_EQ(FetchFile(token_, kDigest, "copy.gguf", whole.size() - 3).value(),
+            whole.substr(whole.size() - 3));
+  EXPECT_EQ(FetchFile(token_, kDigest, "copy.gguf", whole.size()).value(), "");
+}
+
+TEST_F(WeightsServiceTest, FilesThatMayNotBeFetchedAreRefused) {
+  AddModel();
+  SessionToken guessed = token_;
+  guessed[5] ^= 1;
+  EXPECT_TRUE(absl::IsPermissionDenied(files_->List(guessed).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(FetchFile(guessed, kDigest, "copy.gguf", 0).status()));
+  EXPECT_TRUE(absl::IsNotFound(FetchFile(token_, "sha256:model", "copy.gguf", 0).status()));
+  EXPECT_TRUE(absl::IsNotFound(FetchFile(token_, kDigest, "/etc/passwd", 0).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(FetchFile(token_, kDigest, "copy.gguf", content_.size() + 1).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(FetchFile(token_, kDigest, "copy.gguf", ~uint64_t{0}).status()));
 }
 
 TEST_F(WeightsServiceTest, ErrorOfTheReceiverEndsTheFetch) {
