@@ -130,6 +130,7 @@ absl::Status PlayByElection(Config given, const StopSignals& signals, const Serv
     if (!part) return absl::OkStatus();
     HEARTH_ASSIGN_OR_RETURN(const int signal, Play(*part, signals, manager, first, given));
     if (signal > 0) return absl::OkStatus();
+    ReturnFreedMemory();
     if (part->coordinates()) {
       const absl::Status why = shared->election().standing().ended;
       // The clock may say so before the store's silence has ended the term.
@@ -189,6 +190,7 @@ absl::Status PlayInSuccession(Config given, const ServiceManager& manager) {
   for (bool first = true;; first = false) {
     HEARTH_ASSIGN_OR_RETURN(const int signal, Play(part, signals, manager, first, given));
     if (signal > 0) return absl::OkStatus();
+    ReturnFreedMemory();
     HEARTH_ASSIGN_OR_RETURN(part, NextPart(given));
   }
 }

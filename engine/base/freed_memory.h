@@ -8,8 +8,9 @@ namespace hearth {
 // milliseconds, during which others may have to wait for memory. Thread-safe.
 void ReturnFreedMemory();
 
-// Lets the allocator keep fewer pools of memory than one for each thread that comes and goes, each of which
-// holds on to what its threads have freed: for a process that runs for months. Before the first thread.
+// Lets the allocator keep fewer pools of memory than one for each thread that comes and goes, and little in
+// each of what its threads have freed: left alone it holds on to twice the largest piece that was ever given
+// back, once for each pool. For a process that runs for months. Before the first thread.
 void KeepFewPools();
 
 // How a std::shared_ptr deletes something large: whoever is the last to let go of it, the system has its
