@@ -52,8 +52,10 @@ class CoordinatorRole final : public StandbyRole {
     return places;
   }
 
-  v1::Lead WhoLeads() const override {
+  v1::Lead WhoLeads(const v1::WhoLeadsRequest& request) override {
+    const std::optional<v1::Leader> other = PlaceOfWhoAsks(request);
     MutexLock lock(&mutex_);
+    if (other && CheckPlace(*other, place_).ok()) heard_of_ = other;
     v1::Lead lead;
     lead.set_host(options_.host);
     lead.set_leads(leads_);
@@ -93,15 +95,27 @@ class CoordinatorRole final : public StandbyRole {
   }
 
  private:
+  // nullopt for one that does not say that it leads, or does not show the secret.
+  std::optional<v1::Leader> PlaceOfWhoAsks(const v1::WhoLeadsRequest& request) const {
+    if (request.sealed_place().empty() || !options_.sealer) return std::nullopt;
+    absl::StatusOr<v1::Leader> place = OpenPlace(request.sealed_place(), *options_.sealer);
+    if (!place.ok() || place->host() == options_.host) return std::nullopt;
+    return *std::move(place);
+  }
+
   void LookForSuccessor() {
     if (!leads_) return;
     v1::Succession succession;
+    v1::WhoLeadsRequest request;
     {
       MutexLock lock(&mutex_);
       succession = succession_;
+      if (heard_of_) NoteStandby(*std::exchange(heard_of_, std::nullopt), succession);
+      if (options_.sealer && !place_.host().empty())
+        request.set_sealed_place(SealPlace(place_, *options_.sealer));
     }
     const std::optional<v1::Succession> successor =
-        FindSuccessor(succession, options_.host, options_.key.get(), kPatience);
+        FindSuccessor(succession, options_.host, options_.key.get(), kPatience, request);
     if (!successor) return;
     MutexLock lock(&mutex_);
     leads_ = false;
@@ -116,6 +130,8 @@ class CoordinatorRole final : public StandbyRole {
   mutable Mutex mutex_;
   v1::Leader place_ ABSL_GUARDED_BY(mutex_);
   v1::Succession succession_ ABSL_GUARDED_BY(mutex_);
+  // Leads as well, as it says; asked at the next look.
+  std::optional<v1::Leader> heard_of_ ABSL_GUARDED_BY(mutex_);
   const Repeater looks_;  // last: it uses the others
 };
 
@@ -127,12 +143,14 @@ std::unique_ptr<StandbyRole> MakeCoordinatorRole(StandbyOptions options, v1::Suc
 }
 
 std::optional<v1::Succession> FindSuccessor(const v1::Succession& succession, const std::string& host,
-                                            const ConnectionKey& key, absl::Duration patience) {
+                                            const ConnectionKey& key, absl::Duration patience,
+                                            const v1::WhoLeadsRequest& request) {
   std::optional<v1::Succession> next;
   v1::Lead highest;
   for (const v1::Leader& standby : succession.standbys()) {
     const bool plain = standby.encrypted_address().empty();
-    const v1::Lead lead = AskWhoLeads(AddressOf(standby), plain ? ConnectionKey() : key, patience).lead;
+    const v1::Lead lead =
+        AskWhoLeads(AddressOf(standby), plain ? ConnectionKey() : key, patience, request).lead;
     if (!Outranks(lead, {succession.home(), succession.term()}, host)) continue;
     if (next && !Outranks(lead, {highest.home(), highest.term()}, highest.host())) continue;
     highest = lead;

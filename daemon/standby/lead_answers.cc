@@ -29,7 +29,8 @@ bool IsSilence(const grpc::Status& status) {
 
 }  // namespace
 
-LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, absl::Duration patience) {
+LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, absl::Duration patience,
+                       const v1::WhoLeadsRequest& request) {
   LeadAnswer answer;
   answer.address = address;
   const absl::Status connected =
@@ -45,7 +46,7 @@ LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, abs
   v1::Standby::Stub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
-  const grpc::Status status = Uncancelled(stub.WhoLeads(&context, v1::WhoLeadsRequest(), &answer.lead));
+  const grpc::Status status = Uncancelled(stub.WhoLeads(&context, request, &answer.lead));
   if (IsSilence(status)) {
     answer.why = status.error_message();
   } else {

@@ -25,8 +25,10 @@ struct LeadAnswer {
   std::string why;  // of kSilent
 };
 
-// Calls HOST:PORT; takes `patience` at most for each of connecting and answering.
-LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, absl::Duration patience);
+// Calls HOST:PORT; takes `patience` at most for each of connecting and answering. `request`: of one that
+// leads.
+LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, absl::Duration patience,
+                       const v1::WhoLeadsRequest& request = {});
 
 // Whether a standby may take the lead after these answers: not while somebody leads, and where nobody can
 // tell only by force. FAILED_PRECONDITION says in one line what to do.

@@ -35,7 +35,7 @@ class StandbyRole {
 
   // ---- The calls of standby.proto.
 
-  virtual v1::Lead WhoLeads() const = 0;
+  virtual v1::Lead WhoLeads(const v1::WhoLeadsRequest& request) = 0;
   virtual absl::StatusOr<v1::SealedHomeState> HomeState(const v1::HomeStateRequest& request) = 0;
   // Calls `promoted` from another thread, some seconds later, or at once with an error.
   virtual void Promote(bool force, Promoted promoted) = 0;

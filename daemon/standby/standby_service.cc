@@ -15,9 +15,9 @@ class StandbyService final : public v1::Standby::CallbackService {
  public:
   explicit StandbyService(StandbyRole& role) : role_(role) {}
 
-  grpc::ServerUnaryReactor* WhoLeads(grpc::CallbackServerContext* context, const v1::WhoLeadsRequest*,
+  grpc::ServerUnaryReactor* WhoLeads(grpc::CallbackServerContext* context, const v1::WhoLeadsRequest* request,
                                      v1::Lead* lead) override {
-    *lead = role_.WhoLeads();
+    *lead = role_.WhoLeads(*request);
     return Finish(context, absl::OkStatus());
   }
 

@@ -70,7 +70,7 @@ class WorkerRole final : public StandbyRole {
   }
   PlacesToLead Places() const override { return {}; }
 
-  v1::Lead WhoLeads() const override {
+  v1::Lead WhoLeads(const v1::WhoLeadsRequest&) override {
     v1::Lead lead;
     lead.set_host(options_.host);
     return lead;
@@ -206,7 +206,8 @@ class WorkerRole final : public StandbyRole {
     v1::PromoteResponse response;
     response.set_former(state.leader().host());
     response.set_term(succession.term());
-    for (const std::string& model : MissingModels(state, options_.find_model)) response.add_missing_models(model);
+    for (const std::string& model : MissingModels(state, options_.find_model))
+      response.add_missing_models(model);
     return response;
   }
 

@@ -112,6 +112,26 @@ TEST_F(Standby, StreamsGoOnAtItAndTheFormerCoordinatorWorksForItWhenItIsBack) {
   EXPECT_TRUE(LeadsWith("b", {"a", "worker"}));
 }
 
+TEST_F(Standby, OneThatTheFormerCoordinatorNeverKnewIsFollowedWhenThatIsBack) {
+  Start();
+  const std::string address = a_->address();
+  a_->Kill();
+  ASSERT_TRUE(Promote(*b_).ok());
+  const auto c = Host("c", {"--join", b_->address(), "--standby", Secret('a')});
+  absl::StrAppend(&servers_, ",", c->address());
+  EXPECT_TRUE(LeadsWith("b", {"c", "worker"}));
+  b_->Kill();
+  const absl::Time end = absl::Now() + kPatience;
+  absl::Status promoted = Promote(*c);  // refused until it has the state of b
+  while (!promoted.ok() && absl::Now() < end) {
+    absl::SleepFor(absl::Milliseconds(20));
+    promoted = Promote(*c);
+  }
+  ASSERT_TRUE(promoted.ok()) << promoted;
+  a_ = Coordinator({"--listen", address});  // knows b alone, which is gone
+  EXPECT_TRUE(LeadsWith("c", {"a", "worker"}));
+}
+
 TEST_F(Standby, IsNotPromotedWhileTheCoordinatorLivesNorWhereNobodyCanTellUnlessByForce) {
   Start();
   for (const bool force : {false, true})

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "daemon/identity/home.h"
 #include "daemon/standby/home_state.h"
@@ -127,10 +128,50 @@ TEST_F(CoordinatorRoleTest, LeadsNoMoreOnceAStandbyDoesAndRemembersIt) {
   const absl::Time end = absl::Now() + kPatience;
   while (role->Leads() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
   EXPECT_TRUE(role->IsOver());
-  EXPECT_FALSE(role->WhoLeads().leads());
+  EXPECT_FALSE(role->WhoLeads({}).leads());
   const auto succession = ReadSuccession(state_.path());
   EXPECT_EQ((*succession)->term(), 2u);
   EXPECT_EQ((*succession)->leader().address(), server.address());
+}
+
+TEST_F(CoordinatorRoleTest, OneThatAsksAndLeadsInALaterTermIsGivenWayTo) {
+  FakeRole next(LeadOf("c", "H", 3));
+  const StandbyServer server(&next);
+  const auto asks = [&](const Sealer& sealer, const std::string& host) {
+    v1::WhoLeadsRequest request;
+    request.set_sealed_place(SealPlace(PlaceAt(host, server.address()), sealer));
+    return request;
+  };
+  const auto role = Role();
+  role->Stand(PlaceAt("a", "127.0.0.1:1"));
+  // What does not show the secret, or says that it is this very host, is not asked.
+  role->WhoLeads(asks(SealerOf(2), "c"));
+  role->WhoLeads(asks(SealerOf(1), "a"));
+  // Where the two meet first depends on nobody's list: this one's is empty.
+  EXPECT_TRUE(role->WhoLeads(asks(SealerOf(1), "c")).leads());
+  const absl::Time end = absl::Now() + kPatience;
+  while (role->Leads() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(role->IsOver());
+  EXPECT_EQ((*ReadSuccession(state_.path()))->leader().host(), "c");
+}
+
+TEST_F(CoordinatorRoleTest, WhoLeadsTellsItsStandbysWhereItIsReached) {
+  class Listening final : public FakeRole {
+   public:
+    using FakeRole::FakeRole;
+    v1::Lead WhoLeads(const v1::WhoLeadsRequest& request) override {
+      const auto place = OpenPlace(request.sealed_place(), SealerOf(1));
+      if (place.ok() && place->address() == "127.0.0.1:1" && !told.HasBeenNotified()) told.Notify();
+      return FakeRole::WhoLeads(request);
+    }
+    absl::Notification told;
+  };
+  Listening standby(LeadOf("b", "H", 1, false));
+  const StandbyServer server(&standby);
+  *own_.add_standbys() = PlaceAt("b", server.address());
+  const auto role = Role();
+  role->Stand(PlaceAt("a", "127.0.0.1:1"));
+  EXPECT_TRUE(standby.told.WaitForNotificationWithTimeout(kPatience));
 }
 
 TEST_F(CoordinatorRoleTest, WhoWorksOrLeadsInAFormerTermOrAnotherHomeIsNoSuccessor) {

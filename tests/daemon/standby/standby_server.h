@@ -59,14 +59,14 @@ class StandbyServer {
 };
 
 // What a test says of a role.
-class FakeRole final : public StandbyRole {
+class FakeRole : public StandbyRole {
  public:
   explicit FakeRole(v1::Lead lead) : lead_(std::move(lead)) {}
   bool Leads() const override { return lead_.leads(); }
   bool IsOver() const override { return false; }
   void Stand(const v1::Leader&) override {}
   PlacesToLead Places() const override { return {}; }
-  v1::Lead WhoLeads() const override { return lead_; }
+  v1::Lead WhoLeads(const v1::WhoLeadsRequest&) override { return lead_; }
   absl::StatusOr<v1::SealedHomeState> HomeState(const v1::HomeStateRequest&) override {
     return absl::UnimplementedError("");
   }
