@@ -209,13 +209,18 @@ class AsioLobby final : public Lobby {
     std::vector<std::string> present;
     for (const auto& other : strangers_) present.push_back(other->network());
     if (const auto index =
-            WhoMakesRoom(present, stranger->network(), options_.per_network, options_.strangers)) {
+            WhoMakesRoom(present, stranger->network(), options_.per_network, options_.strangers, knock())) {
       const auto leaving = std::next(strangers_.begin(), static_cast<ptrdiff_t>(*index));
       (*leaving)->SendAway();
       strangers_.erase(leaving);
     }
     strangers_.push_back(stranger);
     stranger->Start(options_.patience);
+  }
+
+  std::string knock() {
+    MutexLock lock(&mutex_);
+    return knock_;
   }
 
   bool MayBegin(Stranger& stranger, absl::Span<const uint8_t> first_bytes) {

@@ -22,12 +22,14 @@ std::string NetworkOf(absl::Span<const uint8_t> address) {
 }
 
 std::optional<size_t> WhoMakesRoom(absl::Span<const std::string> present, const std::string& next,
-                                   size_t per_network, size_t total) {
+                                   size_t per_network, size_t total, const std::string& spared) {
   std::map<std::string, size_t> counts;
   for (const std::string& network : present) ++counts[network];
+  if (counts.size() > 1) counts.erase(spared);
   size_t most = 0;
   for (const auto& [network, count] : counts) most = std::max(most, count);
-  const bool own_is_full = counts[next] >= per_network;
+  const auto own = std::count(present.begin(), present.end(), next);
+  const bool own_is_full = static_cast<size_t>(own) >= per_network;
   if (!own_is_full && present.size() < total) return std::nullopt;
   for (size_t i = 0; i < present.size(); ++i) {
     if (own_is_full ? present[i] == next : counts[present[i]] == most) return i;

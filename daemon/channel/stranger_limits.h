@@ -17,10 +17,11 @@ namespace hearth {
 std::string NetworkOf(absl::Span<const uint8_t> address);
 
 // Who has to go so that one more of `next` finds room: the oldest of its own network where that has
-// `per_network` already, else, where there are `total`, the oldest of the network that has most. `present` is
-// in the order in which they came. Nothing where there is room.
+// `per_network` already, else, where there are `total`, the oldest of the network that has most; those of
+// `spared` only where nobody else is there. `present` is in the order in which they came. Nothing where there
+// is room.
 std::optional<size_t> WhoMakesRoom(absl::Span<const std::string> present, const std::string& next,
-                                   size_t per_network, size_t total);
+                                   size_t per_network, size_t total, const std::string& spared = "");
 
 // How often a network may have work done for it: a token bucket each. Keeps at most `networks` of them; the
 // one that has not been seen for longest is forgotten, which gives it a full bucket.

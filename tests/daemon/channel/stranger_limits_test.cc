@@ -41,6 +41,13 @@ TEST(WhoMakesRoomTest, NetworkOfManyMakesRoomForAnotherOne) {
   EXPECT_EQ(WhoMakesRoom({"leader", "a", "b", "c"}, "leader", 8, 4), 0u);
 }
 
+TEST(WhoMakesRoomTest, ThoseThatAreSparedGoLast) {
+  EXPECT_EQ(WhoMakesRoom({"leader", "a", "b", "c"}, "d", 8, 4, "leader"), 1u);
+  EXPECT_EQ(WhoMakesRoom({"leader", "leader", "leader", "c"}, "d", 8, 4, "leader"), 3u);
+  EXPECT_EQ(WhoMakesRoom({"leader", "leader"}, "d", 8, 2, "leader"), 0u);
+  EXPECT_EQ(WhoMakesRoom({"a", "leader", "leader"}, "leader", 2, 8, "leader"), 1u);
+}
+
 class StrangerRateTest : public ::testing::Test {
  protected:
   int Allowed(const std::string& network, int times) {
