@@ -145,19 +145,23 @@ std::unique_ptr<StandbyRole> MakeCoordinatorRole(StandbyOptions options, v1::Suc
 std::optional<v1::Succession> FindSuccessor(const v1::Succession& succession, const std::string& host,
                                             const ConnectionKey& key, absl::Duration patience,
                                             const v1::WhoLeadsRequest& request) {
-  std::optional<v1::Succession> next;
-  v1::Lead highest;
+  std::vector<LeadQuestion> questions;
   for (const v1::Leader& standby : succession.standbys()) {
     const bool plain = standby.encrypted_address().empty();
-    const v1::Lead lead =
-        AskWhoLeads(AddressOf(standby), plain ? ConnectionKey() : key, patience, request).lead;
+    questions.push_back({AddressOf(standby), plain ? ConnectionKey() : key});
+  }
+  const std::vector<LeadAnswer> answers = AskAllWhoLeads(questions, patience, request);
+  std::optional<v1::Succession> next;
+  v1::Lead highest;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const v1::Lead& lead = answers[i].lead;
     if (!Outranks(lead, {succession.home(), succession.term()}, host)) continue;
     if (next && !Outranks(lead, {highest.home(), highest.term()}, highest.host())) continue;
     highest = lead;
     next.emplace();
     next->set_home(lead.home());
     next->set_term(lead.term());
-    *next->mutable_leader() = standby;
+    *next->mutable_leader() = succession.standbys(static_cast<int>(i));
   }
   return next;
 }

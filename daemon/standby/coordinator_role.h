@@ -23,7 +23,7 @@ std::unique_ptr<StandbyRole> MakeCoordinatorRole(StandbyOptions options, v1::Suc
                                                  std::function<std::vector<ModelInfo>()> models);
 
 // What has become of a succession by which this host leads, where one of its standbys does by now; nullopt:
-// none does, as far as they can be reached. Takes `patience` at most twice for each. `request`: says where
+// none does, as far as they can be reached. Takes `patience` at most twice. `request`: says where
 // this host is reached, if it leads by now.
 std::optional<v1::Succession> FindSuccessor(const v1::Succession& succession, const std::string& host,
                                             const ConnectionKey& key, absl::Duration patience,

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <system_error>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -53,6 +54,18 @@ LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, abs
     answer.kind = status.ok() && !answer.lead.leads() ? LeadAnswer::Kind::kWorks : LeadAnswer::Kind::kLeads;
   }
   return answer;
+}
+
+std::vector<LeadAnswer> AskAllWhoLeads(absl::Span<const LeadQuestion> questions, absl::Duration patience,
+                                       const v1::WhoLeadsRequest& request) {
+  std::vector<LeadAnswer> answers(questions.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    threads.emplace_back(
+        [&, i] { answers[i] = AskWhoLeads(questions[i].address, questions[i].key, patience, request); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return answers;
 }
 
 absl::Status CheckPromotion(absl::Span<const LeadAnswer> answers, bool force) {

@@ -2,6 +2,7 @@
 #define HEARTH_DAEMON_STANDBY_LEAD_ANSWERS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -29,6 +30,14 @@ struct LeadAnswer {
 // leads.
 LeadAnswer AskWhoLeads(const std::string& address, const ConnectionKey& key, absl::Duration patience,
                        const v1::WhoLeadsRequest& request = {});
+
+// The same of several at the same time; the answers are in the order of the questions.
+struct LeadQuestion {
+  std::string address;
+  ConnectionKey key;
+};
+std::vector<LeadAnswer> AskAllWhoLeads(absl::Span<const LeadQuestion> questions, absl::Duration patience,
+                                       const v1::WhoLeadsRequest& request = {});
 
 // Whether a standby may take the lead after these answers: not while somebody leads, and where nobody can
 // tell only by force. FAILED_PRECONDITION says in one line what to do.

@@ -182,11 +182,11 @@ class WorkerRole final : public StandbyRole {
       own = AddressOf(place_);
     }
     const std::vector<std::string> addresses = absl::StrSplit(coordinators_.text(), ',', absl::SkipEmpty());
-    std::vector<LeadAnswer> answers;
+    std::vector<LeadQuestion> questions;
     for (const std::string& address : addresses) {
-      if (address != own) answers.push_back(AskWhoLeads(address, options_.key.get(), kAskPatience));
+      if (address != own) questions.push_back({address, options_.key.get()});
     }
-    return answers;
+    return AskAllWhoLeads(questions, kAskPatience);
   }
 
   absl::StatusOr<v1::PromoteResponse> TakeLead(bool force) {

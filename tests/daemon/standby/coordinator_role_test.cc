@@ -124,14 +124,15 @@ TEST_F(CoordinatorRoleTest, LeadsNoMoreOnceAStandbyDoesAndRemembersIt) {
   FakeRole next(LeadOf("b", "H", 2));
   const StandbyServer server(&next);
   *own_.add_standbys() = PlaceAt("b", server.address());
-  const auto role = Role();
+  auto role = Role();
   const absl::Time end = absl::Now() + kPatience;
   while (role->Leads() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
   EXPECT_TRUE(role->IsOver());
   EXPECT_FALSE(role->WhoLeads({}).leads());
-  const auto succession = ReadSuccession(state_.path());
-  EXPECT_EQ((*succession)->term(), 2u);
-  EXPECT_EQ((*succession)->leader().address(), server.address());
+  role.reset();  // its thread has written what it knows
+  const v1::Succession succession = ReadSuccession(state_.path()).value().value();
+  EXPECT_EQ(succession.term(), 2u);
+  EXPECT_EQ(succession.leader().address(), server.address());
 }
 
 TEST_F(CoordinatorRoleTest, OneThatAsksAndLeadsInALaterTermIsGivenWayTo) {
@@ -142,7 +143,7 @@ TEST_F(CoordinatorRoleTest, OneThatAsksAndLeadsInALaterTermIsGivenWayTo) {
     request.set_sealed_place(SealPlace(PlaceAt(host, server.address()), sealer));
     return request;
   };
-  const auto role = Role();
+  auto role = Role();
   role->Stand(PlaceAt("a", "127.0.0.1:1"));
   // What does not show the secret, or says that it is this very host, is not asked.
   role->WhoLeads(asks(SealerOf(2), "c"));
@@ -152,7 +153,8 @@ TEST_F(CoordinatorRoleTest, OneThatAsksAndLeadsInALaterTermIsGivenWayTo) {
   const absl::Time end = absl::Now() + kPatience;
   while (role->Leads() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
   EXPECT_TRUE(role->IsOver());
-  EXPECT_EQ((*ReadSuccession(state_.path()))->leader().host(), "c");
+  role.reset();  // its thread has written what it knows
+  EXPECT_EQ(ReadSuccession(state_.path()).value().value().leader().host(), "c");
 }
 
 TEST_F(CoordinatorRoleTest, WhoLeadsTellsItsStandbysWhereItIsReached) {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <latch>
 #include <vector>
 
 #include "tests/daemon/standby/standby_server.h"
@@ -58,6 +59,29 @@ TEST(LeadAnswers, WhoTakesTheConnectionAndSaysNothingIsSilent) {
   EXPECT_EQ(answer.kind, Kind::kSilent);
   EXPECT_FALSE(answer.why.empty());
   close(listener);
+}
+
+TEST(LeadAnswers, SeveralAreAskedAtTheSameTime) {
+  // Neither answers before the other is asked as well.
+  class Waiting final : public FakeRole {
+   public:
+    Waiting(const std::string& host, std::latch& both) : FakeRole(LeadOf(host, "H", 3)), both_(both) {}
+    v1::Lead WhoLeads(const v1::WhoLeadsRequest& request) override {
+      both_.arrive_and_wait();
+      return FakeRole::WhoLeads(request);
+    }
+
+   private:
+    std::latch& both_;
+  };
+  std::latch both(2);
+  Waiting a("a", both), b("b", both);
+  const StandbyServer first(&a), second(&b);
+  const std::vector<LeadAnswer> answers =
+      AskAllWhoLeads({{first.address(), {}}, {"nowhere", {}}, {second.address(), {}}}, kPatience);
+  EXPECT_EQ(answers[0].lead.host(), "a");
+  EXPECT_EQ(answers[1].kind, Kind::kSilent);
+  EXPECT_EQ(answers[2].lead.host(), "b");
 }
 
 TEST(LeadAnswers, WhatIsNoAddressIsSilent) {
