@@ -174,6 +174,14 @@ absl::StatusOr<v1::Invitation> Client::Invite(const v1::InviteRequest& request) 
   return stubs_->Call(&CalledServer::home, &v1::Home::Stub::Invite, request);
 }
 
+absl::StatusOr<v1::ListApplicantsResponse> Client::ListApplicants() {
+  return stubs_->Call(&CalledServer::home, &v1::Home::Stub::ListApplicants, v1::ListApplicantsRequest());
+}
+
+absl::StatusOr<v1::Applicant> Client::DecideApplicant(const v1::DecideApplicantRequest& request) {
+  return stubs_->Call(&CalledServer::home, &v1::Home::Stub::DecideApplicant, request);
+}
+
 absl::StatusOr<v1::ListMembersResponse> Client::ListMembers() {
   return stubs_->Call(&CalledServer::home, &v1::Home::Stub::ListMembers, v1::ListMembersRequest());
 }

@@ -93,6 +93,8 @@ class Client {
 
   // The calls of the same names in proto/hearth/v1/home.proto.
   absl::StatusOr<v1::Invitation> Invite(const v1::InviteRequest& request);
+  absl::StatusOr<v1::ListApplicantsResponse> ListApplicants();
+  absl::StatusOr<v1::Applicant> DecideApplicant(const v1::DecideApplicantRequest& request);
   absl::StatusOr<v1::ListMembersResponse> ListMembers();
   absl::StatusOr<v1::Key> CreateKey(const v1::CreateKeyRequest& request);
   absl::StatusOr<v1::Member> RemoveMember(const v1::RemoveMemberRequest& request);

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "daemon/etcd/etcd_address.h"
@@ -142,13 +143,15 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
                "Speak plain HTTP to a reverse proxy that speaks HTTPS; keys are asked for, on loopback too")
       ->group(kNetwork);
   app.add_option_function<std::string>(
-         "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinHome : join; },
+         "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinLan : join; },
          "Be a worker: of the home that made this code (`hearth invite`), of the coordinator at this "
-         "address or at one of several, or without either of the home joined before; a code or \"home\" may "
-         "have the encrypted addresses of other hosts that may lead behind it, with commas; a worker is told "
-         "those by its coordinator too")
+         "address or at one of several, or without either of the home joined before, else of one on the "
+         "local "
+         "network (\"lan\") where its user types `hearth approve` and the digits that this machine shows; a "
+         "code, \"lan\" or \"home\", which asks nobody, may have the encrypted addresses of other hosts that "
+         "may lead behind it, with commas; a worker is told those by its coordinator too")
       ->expected(0, 1)
-      ->type_name("[CODE|home|HOST:PORT,...]")
+      ->type_name("[CODE|lan[:HOST:PORT]|home|HOST:PORT,...]")
       ->group(kNetwork);
   app.add_option_function<std::string>(
          "--lan",
@@ -462,13 +465,17 @@ bool AreLoopbackAddresses(const std::vector<std::string>& addresses) {
 
 std::vector<std::string> AddressesToJoin(const Config& config) { return absl::StrSplit(config.join, ','); }
 
+// Whether it says by which home a worker is to be had, or how.
+bool IsHome(const std::string& join) {
+  return join == kJoinHome || join == kJoinLan || absl::StartsWith(join, kJoinLanAt) ||
+         LooksLikeJoinCode(join);
+}
+
 // What stands behind a code or the home is other addresses of it.
 void SplitJoin(Config& config) {
   const size_t comma = config.join.find(',');
   const std::string first = config.join.substr(0, comma);
-  if (comma == std::string::npos || comma + 1 == config.join.size() ||
-      (first != kJoinHome && !LooksLikeJoinCode(first)))
-    return;
+  if (comma == std::string::npos || comma + 1 == config.join.size() || !IsHome(first)) return;
   config.join_others = config.join.substr(comma + 1);
   config.join = first;
 }
@@ -559,7 +566,9 @@ absl::Status CheckNetwork(const Config& config) {
   if (config.lan && !config.join.empty() && config.standby.empty()) {
     return absl::InvalidArgumentError("--lan: a worker is reached through its coordinator; give --lan there");
   }
-  if (config.join == kJoinHome || LooksLikeJoinCode(config.join)) {
+  if (JoinsHome(config)) {
+    if (absl::StartsWith(config.join, kJoinLanAt))
+      HEARTH_RETURN_IF_ERROR(CheckAddressesToJoin({config.join.substr(sizeof(kJoinLanAt) - 1)}));
     if (!config.join_others.empty())
       HEARTH_RETURN_IF_ERROR(CheckAddressesToJoin(absl::StrSplit(config.join_others, ',')));
     return CheckLocal(config, false);
@@ -688,6 +697,8 @@ HttpGuard HttpGuardOf(const Config& config) {
   guard.keys = guard.tls || config.http_behind_proxy;
   return guard;
 }
+
+bool JoinsHome(const Config& config) { return IsHome(config.join); }
 
 bool IsLoopbackAddress(std::string_view address) {
   const size_t colon = address.rfind(':');

@@ -21,6 +21,8 @@ namespace hearth {
 inline constexpr char kDefaultHttp[] = "127.0.0.1:7780";
 inline constexpr char kHttpOff[] = "off";
 inline constexpr char kJoinHome[] = "home";
+inline constexpr char kJoinLan[] = "lan";
+inline constexpr char kJoinLanAt[] = "lan:";  // HOST:PORT behind it
 
 // Everything hearthd can be told, by flags or by a TOML file whose keys are the long names of the flags. A
 // flag wins over the file, the file over the default.
@@ -35,8 +37,10 @@ struct Config {
   std::string http_key;            // PEM file
   bool http_behind_proxy = false;  // which encrypts
   bool insecure_network = false;   // allows addresses that other machines can reach
-  // HOST:PORT of the coordinator, or of each host that may be it, with commas between them, a code of `hearth
-  // invite`, or kJoinHome for the home that this host has joined before; empty: this host is the coordinator.
+  // HOST:PORT of the coordinator, or of each host that may be it, with commas between them; a code of `hearth
+  // invite`; kJoinHome for the home that this host has joined before; kJoinLan the same, or where there is
+  // none the one on the local network, kJoinLanAt one that takes new hosts at HOST:PORT, whose user approves
+  // this host. Empty: this host is the coordinator.
   std::string join;
   // Of a worker that joins by a code or its home: HOST:PORT of the encrypted port of each other host that may
   // be the coordinator, with commas between them.
@@ -101,6 +105,10 @@ struct ParsedConfig {
 // Reads the flags (without the program's name) and the file that --config names. INVALID_ARGUMENT with one
 // line that names the flag or the file's line and says what is allowed; NOT_FOUND for a missing file.
 absl::StatusOr<ParsedConfig> ParseConfig(absl::Span<const std::string> arguments);
+
+// Whether a worker is told to join a home, by a code, by asking, or one that it has joined before, rather
+// than a plain address.
+bool JoinsHome(const Config& config);
 
 // What the HTTP port asks of clients. On loopback nothing: this machine's users are admins.
 struct HttpGuard {

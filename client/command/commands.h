@@ -99,6 +99,10 @@ absl::Status RunTop(Client& client, bool once, bool json);
 
 // Prints the line that makes another machine a host of the home. With json: the Invitation.
 absl::Status RunInvite(Client& client, uint32_t lifetime_seconds, bool json);
+// Prints the hosts that wait to be let in.
+absl::Status RunApplicants(Client& client, bool json);
+// Lets the host in that shows this code, or sends it away.
+absl::Status RunDecide(Client& client, const std::string& code, bool refuse, bool json);
 // Those who belong to the home and have one of the roles: hosts with their state, or keys.
 absl::Status RunHosts(Client& client, bool json);
 absl::Status RunKeys(Client& client, bool json);

@@ -235,6 +235,19 @@ std::string SummaryText(const v1::Finished& finished) {
   return text;
 }
 
+std::string ApplicantsText(const v1::ListApplicantsResponse& response) {
+  if (response.applicants().empty())
+    return "no host waits to be let in: start `hearthd --join` on the other machine\n";
+  std::string text;
+  for (const v1::Applicant& applicant : response.applicants()) {
+    absl::StrAppend(&text,
+                    absl::StrFormat("%-20s %s  %-15s  waits for %s\n", Printable(applicant.name()),
+                                    Printable(applicant.id().substr(0, 7)), Printable(applicant.address()),
+                                    absl::FormatDuration(absl::Seconds(applicant.waiting_seconds()))));
+  }
+  return text + "`hearth approve CODE` lets the one in that shows this code\n";
+}
+
 std::string MembersText(const v1::ListMembersResponse& members, bool hosts,
                         const v1::ClusterStatus* cluster) {
   std::string text;

@@ -43,6 +43,9 @@ bool IsForOtherThanLatency(const v1::PlanStatus& plan);
 // The plan in words, with its figures.
 std::string PlanText(const v1::PlanStatus& plan);
 
+// Hosts that wait to be let in, one line each, and what to do about them.
+std::string ApplicantsText(const v1::ListApplicantsResponse& response);
+
 // Members of the home with one of the roles, one line each: name, short id, state or role, last day of the
 // certificate. States come from `cluster`; null: roles are shown.
 std::string MembersText(const v1::ListMembersResponse& members, bool hosts, const v1::ClusterStatus* cluster);

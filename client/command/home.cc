@@ -41,6 +41,24 @@ absl::Status RunInvite(Client& client, uint32_t lifetime_seconds, bool json) {
   return Print(absl::StrCat("hearthd --join ", Printable(invitation->code()), "\n"));
 }
 
+absl::Status RunApplicants(Client& client, bool json) {
+  const absl::StatusOr<v1::ListApplicantsResponse> response = client.ListApplicants();
+  if (!response.ok()) return response.status();
+  return Print(json ? ToJsonLine(*response) + "\n" : ApplicantsText(*response));
+}
+
+absl::Status RunDecide(Client& client, const std::string& code, bool refuse, bool json) {
+  v1::DecideApplicantRequest request;
+  request.set_code(code);
+  request.set_refuse(refuse);
+  const absl::StatusOr<v1::Applicant> host = client.DecideApplicant(request);
+  if (!host.ok()) return host.status();
+  if (json) return Print(ToJsonLine(*host) + "\n");
+  return Print(absl::StrCat(Printable(host->name()), " (", Printable(host->id().substr(0, 7)), ") at ",
+                            Printable(host->address()),
+                            refuse ? " is sent away\n" : " belongs to the home now\n"));
+}
+
 absl::Status RunHosts(Client& client, bool json) { return PrintMembers(client, true, json); }
 
 absl::Status RunKeys(Client& client, bool json) { return PrintMembers(client, false, json); }

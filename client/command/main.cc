@@ -16,6 +16,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
@@ -537,6 +538,19 @@ void AddHosts(CLI::App& main, const Common& common, Command& command) {
                  7u * 24 * 60);
   invite.callback([=, &common, &command] {
     command = [=, &common](Client& client) { return RunInvite(client, *lifetime_minutes * 60, common.json); };
+  });
+  CLI::App& approve = *main.add_subcommand(
+      "approve",
+      "Let a machine join that waits without a code (`hearthd --join`); without digits: who waits");
+  auto digits = std::make_shared<std::vector<std::string>>();
+  auto refuse = std::make_shared<bool>(false);
+  CLI::Option* const code = approve.add_option("code", *digits, "The six digits that it shows, as 123 456");
+  approve.add_flag("--refuse", *refuse, "Send it away")->needs(code);
+  approve.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      if (digits->empty()) return RunApplicants(client, common.json);
+      return RunDecide(client, absl::StrJoin(*digits, " "), *refuse, common.json);
+    };
   });
   main.add_subcommand("hosts", "Machines that have joined the home")->callback([&common, &command] {
     command = [&common](Client& client) { return RunHosts(client, common.json); };

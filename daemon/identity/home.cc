@@ -125,6 +125,12 @@ absl::StatusOr<std::string> Home::Admit(const JoinSecret& secret, absl::string_v
   return Issue(request, Role::kHost);
 }
 
+absl::StatusOr<std::string> Home::AdmitApproved(absl::string_view request_pem) {
+  HEARTH_ASSIGN_OR_RETURN(const SigningRequest request, ParseSigningRequest(request_pem));
+  MutexLock lock(&mutex_);
+  return Issue(request, Role::kHost);
+}
+
 absl::StatusOr<std::string> Home::Renew(absl::string_view certificate_pem, absl::string_view request_pem) {
   HEARTH_ASSIGN_OR_RETURN(const Certificate certificate, ParseOurs(certificate_pem));
   HEARTH_ASSIGN_OR_RETURN(SigningRequest request, ParseSigningRequest(request_pem));

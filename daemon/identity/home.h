@@ -59,6 +59,8 @@ class Home {
   // A host shows a code's secret and what its certificate is to say: it is a member from now on, and gets its
   // certificate. Errors in one line each: Invitations::Claim's; INVALID_ARGUMENT for a bad request.
   absl::StatusOr<std::string> Admit(const JoinSecret& secret, absl::string_view request_pem);
+  // The same of a host whose short code a person has compared.
+  absl::StatusOr<std::string> AdmitApproved(absl::string_view request_pem);
   // Who shows this certificate, a host, gets a new one for the same key, which the request is to be for. The
   // name and the role stay. Errors: Recognise's; INVALID_ARGUMENT for a bad request, PERMISSION_DENIED for
   // another's key.

@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/discovery/lan_addresses.h"
 #include "daemon/identity/join_code.h"
-#include "daemon/joining/lan_addresses.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
@@ -44,6 +44,11 @@ absl::StatusOr<Ports> WantedPorts(const std::string& listen, const std::optional
   return last ? absl::StatusOr<Ports>(*last) : PortsFrom(kDefaultLan);
 }
 
+absl::Status Closed() {
+  return absl::FailedPreconditionError(
+      "other machines do not reach this one, so none waits: `hearth invite` opens it to them");
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> CoordinatorLan::ListensAt(const IdentityFiles& files, bool asked,
@@ -70,10 +75,12 @@ absl::StatusOr<bool> CoordinatorLan::WasOpen() const {
 
 void CoordinatorLan::Close() {
   std::unique_ptr<Door> door;
+  std::unique_ptr<MdnsResponder> responder;
   {
     MutexLock lock(&mutex_);
     server_ = nullptr;
     door = std::move(door_);
+    responder = std::move(responder_);
   }
 }
 
@@ -98,6 +105,18 @@ std::string CoordinatorLan::server() {
   return servers.empty() ? "" : servers[0];
 }
 
+absl::StatusOr<std::vector<Applicant>> CoordinatorLan::Waiting() {
+  MutexLock lock(&mutex_);
+  if (door_ == nullptr) return Closed();
+  return door_->Waiting();
+}
+
+absl::StatusOr<Applicant> CoordinatorLan::Decide(const std::string& code, bool refuse) {
+  MutexLock lock(&mutex_);
+  if (door_ == nullptr) return Closed();
+  return door_->Decide(code, refuse);
+}
+
 absl::Status CoordinatorLan::OpenPorts() {
   if (door_ != nullptr) return absl::OkStatus();
   HEARTH_ASSIGN_OR_RETURN(const std::optional<Ports> last, ReadPorts(files_));
@@ -112,6 +131,12 @@ absl::Status CoordinatorLan::OpenPorts() {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<Door> door, Door::Open(options, home_));
   HEARTH_RETURN_IF_ERROR(files_.Write(kFile, absl::StrCat(grpc_address_, "\n", door->address(), "\n")));
   door_ = std::move(door);
+  HEARTH_ASSIGN_OR_RETURN(const Certificate authority, ParseCertificate(home_.key().authority_pem));
+  HEARTH_ASSIGN_OR_RETURN(const Certificate own, ParseCertificate(home_.key().certificate_pem));
+  LanHome shown;
+  shown.id = authority.id.Short();
+  shown.coordinator = own.name;
+  responder_ = MdnsResponder::Start(door_->address(), std::move(shown));
   spdlog::info("open to other machines: encrypted gRPC on {}, new hosts on {}", grpc_address_,
                door_->address());
   return absl::OkStatus();

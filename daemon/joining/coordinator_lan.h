@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "daemon/discovery/mdns_responder.h"
 #include "daemon/identity/home.h"
 #include "daemon/joining/door.h"
 #include "daemon/joining/home_service.h"
@@ -14,8 +16,8 @@
 namespace hearth {
 
 // A coordinator's two ports to other machines: encrypted gRPC for those who belong to the home, and the door
-// for those who want to join, at the port after it. Once opened they are opened again whenever the daemon
-// starts, at the same addresses, so that hosts find it.
+// for those who want to join, at the port after it, where they find it by multicast DNS. Once opened they are
+// opened again whenever the daemon starts, at the same addresses, so that hosts find it.
 class CoordinatorLan final : public Lan {
  public:
   // `listen`: HOST:PORT of the first, port 0 for any two; empty: where it was open last, or kDefaultLan.
@@ -35,6 +37,8 @@ class CoordinatorLan final : public Lan {
 
   absl::StatusOr<LanAddresses> Open() override;
   std::string server() override;
+  absl::StatusOr<std::vector<Applicant>> Waiting() override;
+  absl::StatusOr<Applicant> Decide(const std::string& code, bool refuse) override;
 
  private:
   absl::Status OpenPorts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -47,6 +51,7 @@ class CoordinatorLan final : public Lan {
   Server* server_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::string grpc_address_ ABSL_GUARDED_BY(mutex_);  // empty: closed
   std::unique_ptr<Door> door_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<MdnsResponder> responder_ ABSL_GUARDED_BY(mutex_);
 };
 
 inline constexpr char kDefaultLan[] = "0.0.0.0:7771";

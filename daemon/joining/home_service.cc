@@ -2,13 +2,16 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/grpc_status.h"
 #include "daemon/joining/machine_user.h"
+#include "daemon/joining/short_code.h"
 #include "daemon/peer_certificate.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "proto/hearth/v1/home.grpc.pb.h"
 
@@ -42,6 +45,17 @@ v1::Member ToProto(const Member& member) {
   return proto;
 }
 
+v1::Applicant ToProto(const Applicant& applicant) {
+  v1::Applicant proto;
+  proto.set_name(applicant.name);
+  proto.set_id(applicant.id.Text());
+  proto.set_address(applicant.address);
+  proto.set_waiting_seconds(static_cast<uint32_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - applicant.since)
+          .count()));
+  return proto;
+}
+
 // Nothing here takes longer than writing a small file, so calls are answered where they come in.
 class HomeService final : public v1::Home::CallbackService {
  public:
@@ -51,6 +65,23 @@ class HomeService final : public v1::Home::CallbackService {
                                    v1::Invitation* invitation) override {
     if (const absl::Status caller = CheckMachineUser(*context); !caller.ok()) return Finish(context, caller);
     return Answer(context, MakeInvitation(*request), invitation);
+  }
+
+  grpc::ServerUnaryReactor* ListApplicants(grpc::CallbackServerContext* context,
+                                           const v1::ListApplicantsRequest*,
+                                           v1::ListApplicantsResponse* response) override {
+    if (const absl::Status caller = CheckMachineUser(*context); !caller.ok()) return Finish(context, caller);
+    const absl::StatusOr<std::vector<Applicant>> waiting = lan_.Waiting();
+    if (!waiting.ok()) return Finish(context, waiting.status());
+    for (const Applicant& applicant : *waiting) *response->add_applicants() = ToProto(applicant);
+    return Finish(context, absl::OkStatus());
+  }
+
+  grpc::ServerUnaryReactor* DecideApplicant(grpc::CallbackServerContext* context,
+                                            const v1::DecideApplicantRequest* request,
+                                            v1::Applicant* applicant) override {
+    if (const absl::Status caller = CheckMachineUser(*context); !caller.ok()) return Finish(context, caller);
+    return Answer(context, Decide(*request), applicant);
   }
 
   grpc::ServerUnaryReactor* ListMembers(grpc::CallbackServerContext* context, const v1::ListMembersRequest*,
@@ -107,9 +138,19 @@ class HomeService final : public v1::Home::CallbackService {
     return invitation;
   }
 
+  absl::StatusOr<v1::Applicant> Decide(const v1::DecideApplicantRequest& request) {
+    const std::optional<std::string> code = ReadShortCode(request.code());
+    if (!code) {
+      return absl::InvalidArgumentError(absl::StrCat("code: \"", Printable(request.code(), 20),
+                                                     "\" is not six digits, which the other machine shows"));
+    }
+    HEARTH_ASSIGN_OR_RETURN(const Applicant applicant, lan_.Decide(*code, request.refuse()));
+    return ToProto(applicant);
+  }
+
   absl::StatusOr<v1::Key> MakeKey(const v1::CreateKeyRequest& request) {
     if (request.role() == v1::ROLE_HOST) {
-      return absl::InvalidArgumentError("role: a host joins by a code of `hearth invite`");
+      return absl::InvalidArgumentError("role: a host joins by `hearth invite` or `hearth approve`");
     }
     const Role role = request.role() == v1::ROLE_ADMIN ? Role::kAdmin : Role::kClient;
     v1::Key key;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/identity/home.h"
+#include "daemon/joining/applicants.h"
 
 namespace grpc {
 class Service;
@@ -28,6 +29,9 @@ class Lan {
   virtual absl::StatusOr<LanAddresses> Open() = 0;
   // The encrypted gRPC port; empty while it is closed.
   virtual std::string server() = 0;
+  // As the door's. FAILED_PRECONDITION while it is closed.
+  virtual absl::StatusOr<std::vector<Applicant>> Waiting() = 0;
+  virtual absl::StatusOr<Applicant> Decide(const std::string& code, bool refuse) = 0;
 };
 
 // home.proto. What is passed outlives the service.

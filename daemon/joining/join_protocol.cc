@@ -13,7 +13,7 @@
 namespace hearth {
 namespace {
 
-constexpr char kVersion[] = "1";
+constexpr char kByCode[] = "1", kByApproval[] = "2";  // versions
 constexpr size_t kFieldLengthBytes = 2;
 
 void AppendNumber(uint64_t number, size_t bytes, std::string& out) {
@@ -27,6 +27,38 @@ uint64_t NumberOf(absl::Span<const uint8_t> bytes) {
 }
 
 absl::Status Malformed() { return absl::InvalidArgumentError("the message makes no sense"); }
+
+template <class Array>
+std::string TextOf(const Array& bytes) {
+  return std::string(bytes.begin(), bytes.end());
+}
+
+// False where the field has another length.
+template <class Array>
+bool Fill(const std::string& field, Array& bytes) {
+  if (field.size() != bytes.size()) return false;
+  std::copy(field.begin(), field.end(), bytes.begin());
+  return true;
+}
+
+// What a coordinator says: fields, or its refusal.
+std::string EncodeReply(const absl::Status& status, std::vector<std::string> fields) {
+  const std::string code = absl::StrCat(static_cast<int>(status.code()));
+  if (!status.ok()) return EncodeJoinFields({code, Printable(status.message())});
+  fields.insert(fields.begin(), code);
+  return EncodeJoinFields(fields);
+}
+
+absl::StatusOr<std::vector<std::string>> DecodeReply(absl::Span<const uint8_t> bytes, size_t count) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<std::string> fields, DecodeJoinFields(bytes));
+  int code = 0;
+  if (fields.empty() || !absl::SimpleAtoi(fields[0], &code)) return Malformed();
+  if (code != 0 && fields.size() >= 2)
+    return absl::Status(static_cast<absl::StatusCode>(code), Printable(fields[1]));
+  if (code != 0 || fields.size() != 1 + count) return Malformed();
+  fields.erase(fields.begin());
+  return fields;
+}
 
 }  // namespace
 
@@ -65,40 +97,69 @@ absl::StatusOr<std::vector<std::string>> DecodeJoinFields(absl::Span<const uint8
 }
 
 std::string EncodeJoinRequest(const JoinRequest& request) {
-  return EncodeJoinFields(
-      {kVersion, std::string(request.secret.begin(), request.secret.end()), request.signing_request_pem});
+  return EncodeJoinFields({kByCode, TextOf(request.secret), request.signing_request_pem});
 }
 
-absl::StatusOr<JoinRequest> DecodeJoinRequest(absl::Span<const uint8_t> bytes) {
+std::string EncodeJoinCommitment(const Sha256Digest& commitment) {
+  return EncodeJoinFields({kByApproval, TextOf(commitment)});
+}
+
+absl::StatusOr<JoinOpening> DecodeJoinOpening(absl::Span<const uint8_t> bytes) {
   HEARTH_ASSIGN_OR_RETURN(std::vector<std::string> fields, DecodeJoinFields(bytes));
   if (fields.empty()) return Malformed();
-  if (fields[0] != kVersion) {
+  if (fields[0] == kByApproval) {
+    Sha256Digest commitment;
+    if (fields.size() != 2 || !Fill(fields[1], commitment)) return Malformed();
+    return commitment;
+  }
+  if (fields[0] != kByCode) {
     return absl::FailedPreconditionError(absl::StrCat("this host joins by version ", Printable(fields[0], 20),
-                                                      " and the coordinator by ", kVersion,
-                                                      ": install the same hearthd on both"));
+                                                      " and the coordinator by ", kByCode, " or ",
+                                                      kByApproval, ": install the same hearthd on both"));
   }
   JoinRequest request;
-  if (fields.size() != 3 || fields[1].size() != request.secret.size()) return Malformed();
-  std::copy(fields[1].begin(), fields[1].end(), request.secret.begin());
+  if (fields.size() != 3 || !Fill(fields[1], request.secret)) return Malformed();
   request.signing_request_pem = std::move(fields[2]);
   return request;
 }
 
+std::string EncodeJoinNonce(const absl::StatusOr<JoinNonce>& nonce) {
+  return EncodeReply(nonce.status(), {nonce.ok() ? TextOf(*nonce) : ""});
+}
+
+absl::StatusOr<JoinNonce> DecodeJoinNonce(absl::Span<const uint8_t> bytes) {
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<std::string> fields, DecodeReply(bytes, 1));
+  JoinNonce nonce;
+  if (!Fill(fields[0], nonce)) return Malformed();
+  return nonce;
+}
+
+std::string EncodeJoinReveal(const JoinReveal& reveal) {
+  return EncodeJoinFields({TextOf(reveal.nonce), reveal.signing_request_pem});
+}
+
+absl::StatusOr<JoinReveal> DecodeJoinReveal(absl::Span<const uint8_t> bytes) {
+  HEARTH_ASSIGN_OR_RETURN(std::vector<std::string> fields, DecodeJoinFields(bytes));
+  JoinReveal reveal;
+  if (fields.size() != 2 || !Fill(fields[0], reveal.nonce)) return Malformed();
+  reveal.signing_request_pem = std::move(fields[1]);
+  return reveal;
+}
+
+std::string EncodeJoinWaiting(const absl::Status& waiting) { return EncodeReply(waiting, {}); }
+
+absl::Status DecodeJoinWaiting(absl::Span<const uint8_t> bytes) { return DecodeReply(bytes, 0).status(); }
+
 std::string EncodeJoinAnswer(const absl::StatusOr<JoinAnswer>& answer) {
-  const std::string code = absl::StrCat(static_cast<int>(answer.status().code()));
-  if (!answer.ok()) return EncodeJoinFields({code, Printable(answer.status().message())});
-  return EncodeJoinFields({code, answer->certificate_pem, absl::StrCat(answer->port)});
+  if (!answer.ok()) return EncodeReply(answer.status(), {});
+  return EncodeReply(absl::OkStatus(), {answer->certificate_pem, absl::StrCat(answer->port)});
 }
 
 absl::StatusOr<JoinAnswer> DecodeJoinAnswer(absl::Span<const uint8_t> bytes) {
-  HEARTH_ASSIGN_OR_RETURN(std::vector<std::string> fields, DecodeJoinFields(bytes));
-  int code = 0;
+  HEARTH_ASSIGN_OR_RETURN(std::vector<std::string> fields, DecodeReply(bytes, 2));
   uint32_t port = 0;
-  if (fields.size() < 2 || !absl::SimpleAtoi(fields[0], &code)) return Malformed();
-  if (code != 0) return absl::Status(static_cast<absl::StatusCode>(code), Printable(fields[1]));
-  if (fields.size() != 3 || !absl::SimpleAtoi(fields[2], &port) || port == 0 || port > 65535)
-    return Malformed();
-  return JoinAnswer{std::move(fields[1]), static_cast<uint16_t>(port)};
+  if (!absl::SimpleAtoi(fields[1], &port) || port == 0 || port > 65535) return Malformed();
+  return JoinAnswer{std::move(fields[0]), static_cast<uint16_t>(port)};
 }
 
 }  // namespace hearth

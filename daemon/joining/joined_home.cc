@@ -4,16 +4,22 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "daemon/discovery/lan_search.h"
 #include "daemon/identity/certificate.h"
 #include "daemon/identity/identity_files.h"
 #include "daemon/identity/join_code.h"
 #include "daemon/joining/join_client.h"
+#include "daemon/joining/short_code.h"
 #include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
+#include "engine/command_line/program.h"
 
 namespace hearth {
 namespace {
@@ -47,10 +53,44 @@ absl::StatusOr<ConnectionKey> JoinByCode(const JoinCode& code, const IdentityFil
   }
 }
 
+absl::Status Show(const AtTheDoor& waiting) {
+  return Print(absl::StrCat("on ", waiting.coordinator, ", whose home is ", waiting.authority.Short(),
+                            ", type: hearth approve ", ShownCode(waiting.code), "\n"));
+}
+
+// Where a host asks to be let in.
+absl::StatusOr<std::vector<std::string>> DoorsOf(const std::string& join) {
+  if (join != kJoinLan) return std::vector<std::string>{join.substr(sizeof(kJoinLanAt) - 1)};
+  const std::vector<FoundHome> homes = SearchLan();
+  if (homes.size() == 1) return homes[0].doors;
+  if (homes.empty()) {
+    return absl::NotFoundError(
+        "no coordinator answers on the local network: run `hearth invite` on its machine and start this "
+        "again, "
+        "or where something keeps multicast DNS (UDP 5353) from passing use the code that it prints");
+  }
+  const auto show = [](std::string* out, const FoundHome& home) {
+    absl::StrAppend(out, home.coordinator, " (", home.id, ") at ", home.doors[0]);
+  };
+  return absl::FailedPreconditionError(
+      absl::StrCat("several homes answer on the local network: ", absl::StrJoin(homes, ", ", show),
+                   ": choose one, as with ", "--join ", kJoinLanAt, homes[0].doors[0]));
+}
+
+// Of a host that has joined none yet.
+absl::StatusOr<ConnectionKey> JoinByApproval(const std::string& join, const IdentityFiles& files,
+                                             const std::string& name) {
+  HEARTH_ASSIGN_OR_RETURN(const std::string host_key, files.HostKey());
+  HEARTH_ASSIGN_OR_RETURN(const std::vector<std::string> doors, DoorsOf(join));
+  HEARTH_ASSIGN_OR_RETURN(const ConnectionKey key, AskToJoin(doors, host_key, name, absl::Now(), Show));
+  HEARTH_RETURN_IF_ERROR(files.SetJoinedHome(key));
+  return key;
+}
+
 absl::StatusOr<ConnectionKey> Find(const Config& config) {
   HEARTH_ASSIGN_OR_RETURN(const IdentityFiles files, IdentityFiles::Open(config.state_dir));
   HEARTH_ASSIGN_OR_RETURN(const std::optional<ConnectionKey> joined, files.JoinedHome());
-  if (config.join != kJoinHome) {
+  if (LooksLikeJoinCode(config.join)) {
     HEARTH_ASSIGN_OR_RETURN(const JoinCode code, ParseJoinCode(config.join));
     // A start with the same code again, by a script or a unit, goes on with what it brought.
     HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> used, files.Read(kJoinedBy));
@@ -61,9 +101,11 @@ absl::StatusOr<ConnectionKey> Find(const Config& config) {
       return key;
     }
   }
+  if (!joined && config.join != kJoinHome) return JoinByApproval(config.join, files, config.name);
   if (!joined) {
     return absl::FailedPreconditionError(
-        "this host has joined no home yet: give a code, which `hearth invite` on the coordinator prints");
+        "this host has joined no home yet: give a code, which `hearth invite` on the coordinator prints, or "
+        "\"lan\"");
   }
   HEARTH_ASSIGN_OR_RETURN(const Certificate certificate, ParseCertificate(joined->certificate_pem));
   HEARTH_RETURN_IF_ERROR(CheckLife(certificate.life, absl::Now()));
@@ -71,8 +113,6 @@ absl::StatusOr<ConnectionKey> Find(const Config& config) {
 }
 
 }  // namespace
-
-bool JoinsHome(const Config& config) { return config.join == kJoinHome || LooksLikeJoinCode(config.join); }
 
 absl::StatusOr<ConnectionKey> FindHome(const Config& config) {
   if (!JoinsHome(config)) return ConnectionKey();

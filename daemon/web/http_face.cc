@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/discovery/lan_addresses.h"
 #include "daemon/http/https_files.h"
-#include "daemon/joining/lan_addresses.h"
 #include "daemon/openai/openai_api.h"
 #include "engine/base/status_macros.h"
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Joining over a network that is watched: machines a, b and c are network namespaces at one bridge. a invites, b joins by
-one command, c has no code. Skipped where namespaces cannot be made (it needs root and `ip`)."""
+"""Joining over a network: machines a, b and c are network namespaces at one bridge. a invites, b joins by one command, c has no
+code, and all is watched; and b is let in without a code, c is not. Skipped where namespaces cannot be made (it needs root and
+`ip`)."""
 
 import argparse
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -37,15 +39,13 @@ with open(sys.argv[1], "wb", buffering=0) as file:
 """
 
 
-class JoiningTest(unittest.TestCase):
-    """One story, told in the order of its steps."""
+class NetworkTest(unittest.TestCase):
+    """Daemons on the machines; they end with the class."""
 
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="hearth-joining-"))
         cls.started = []
-        wire = cls.start("a", [sys.executable, "-c", CAPTURE, cls.folder / "wire"])
-        assert wire.stdout.readline() == "ready\n"
 
     @classmethod
     def tearDownClass(cls):
@@ -63,10 +63,15 @@ class JoiningTest(unittest.TestCase):
         return process
 
     @classmethod
+    def begin(cls, letter, *words):
+        """A hearthd that begins."""
+        return cls.start(letter, [ARGUMENTS.hearthd, "--name", letter, "--state-dir", cls.folder / letter, "--http", "off",
+                                  "--device", "cpu,memory=1GiB,threads=1,bandwidth=10G", *words])
+
+    @classmethod
     def daemon(cls, letter, *words):
         """A hearthd that is ready."""
-        process = cls.start(letter, [ARGUMENTS.hearthd, "--name", letter, "--state-dir", cls.folder / letter, "--http", "off",
-                                     "--device", "cpu,memory=1GiB,threads=1,bandwidth=10G", *words])
+        process = cls.begin(letter, *words)
         line = process.stdout.readline()
         assert " on " in line, line + (cls.folder / f"{letter}.log").read_text()
         return process
@@ -88,11 +93,11 @@ class JoiningTest(unittest.TestCase):
     def generate(self, letter, *words, tokens=16):
         return self.ask(letter, *words, "generate", PROMPT, "-n", tokens, "--temperature", "0", "--ignore-eos")
 
-    def refusal(self, code):
+    def refusal(self, join):
         """The one line with which a worker on c ends."""
         result = subprocess.run(
             NETWORK.words("c", [ARGUMENTS.hearthd, "--name", "c", "--state-dir", self.folder / "c", "--http", "off",
-                                "--log-level", "off", "--join", code]),
+                                "--log-level", "off", "--join", join]),
             capture_output=True, text=True, timeout=PATIENCE_S)
         self.assertEqual(result.returncode, 1, result.stderr)
         self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
@@ -107,6 +112,16 @@ class JoiningTest(unittest.TestCase):
                 return
             self.assertLess(time.monotonic(), deadline, states)
             time.sleep(0.1)
+
+
+class JoiningTest(NetworkTest):
+    """One story, told in the order of its steps."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        wire = cls.start("a", [sys.executable, "-c", CAPTURE, cls.folder / "wire"])
+        assert wire.stdout.readline() == "ready\n"
 
     def test_story(self):
         self.check_self_join()
@@ -235,6 +250,83 @@ class JoiningTest(unittest.TestCase):
         weights = MODEL.read_bytes()
         for at in range(len(weights) // 2, len(weights) - 64, len(weights) // 200):
             self.assertNotIn(weights[at:at + 64], wire)
+
+
+class ApprovalTest(NetworkTest):
+    """Another story: nobody has a code."""
+
+    def asks(self, letter, join="lan"):
+        """A hearthd that waits to be let in, and the digits that it shows."""
+        process = self.begin(letter, "--join", join)
+        line = process.stdout.readline()
+        shown = re.fullmatch(r"on a, whose home is [A-Z2-7]{7}, type: hearth approve (\d{3} \d{3})\n", line)
+        self.assertIsNotNone(shown, line + (self.folder / f"{letter}.log").read_text())
+        return process, shown.group(1).split()
+
+    def fails(self, *words):
+        """The one line with which a command on a ends."""
+        result = self.hearth("a", *words)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        return result.stderr
+
+    def test_story(self):
+        self.assertIn("no coordinator answers", self.refusal("lan"))
+        self.coordinator()
+        self.assertIn("`hearth invite` opens it", self.fails("approve"))
+        self.assertIn("no coordinator answers", self.refusal("lan"))
+        self.ask("a", "invite")
+        self.assertIn("no host waits", self.ask("a", "approve"))
+        alone = self.generate("a")
+
+        worker, of_b = self.asks("b")
+        stranger, of_c = self.asks("c")
+        waiting = self.ask("a", "approve")
+        self.assertRegex(waiting, r"b +[A-Z2-7]{7} +10\.77\.0\.2")
+        self.assertRegex(waiting, r"c +[A-Z2-7]{7} +10\.77\.0\.3")
+        self.assertNotIn(of_b[0] + of_b[1], waiting.replace(" ", ""))
+        wrong = next(code for code in ("000 000", "000 001", "000 002") if code.split() not in (of_b, of_c))
+        self.assertIn("shows this code", self.fails("approve", wrong))
+        self.assertIn("six digits", self.fails("approve", of_b[0]))
+        self.assertIn("no host has joined", self.ask("a", "hosts"))
+        self.await_states({"a": "alive"})
+
+        self.assertIn("belongs to the home now", self.ask("a", "approve", *of_b))
+        self.assertIn(" on ", worker.stdout.readline())
+        self.ask("a", "status", "--wait-hosts", "2", "--timeout", PATIENCE_S)
+        self.assertEqual(self.generate("a"), alone)
+        self.assertEqual(self.generate("b"), alone)
+        self.assertIn("shows this code", self.fails("approve", *of_b))
+
+        # c, which nobody lets in, gets nothing; then it is sent away.
+        self.assertNotIn("c ", self.ask("a", "hosts"))
+        self.await_states({"a": "alive", "b": "alive"})
+        self.assertIsNone(stranger.poll())
+        self.assertIn("is sent away", self.ask("a", "approve", "--refuse", *of_c))
+        self.assertEqual(stranger.wait(timeout=PATIENCE_S), 1)
+        self.assertEqual(stranger.stdout.read(), "")
+        self.assertIn("has refused this host", (self.folder / "c.log").read_text())
+        self.assertIn("no host waits", self.ask("a", "approve"))
+
+        # With the same command b comes back by itself, until it is forgotten.
+        worker.terminate()
+        worker.wait()
+        self.daemon("b", "--join", "lan")
+        self.ask("a", "status", "--wait-hosts", "2", "--timeout", PATIENCE_S)
+        self.ask("a", "forget", "b")
+        self.await_states({"a": "alive", "b": "lost"})
+        self.check_second_home()
+
+    def check_second_home(self):
+        """Where several homes answer one has to be named."""
+        self.start("b", [ARGUMENTS.hearthd, "--name", "second", "--state-dir", self.folder / "second", "--http", "off",
+                         "--listen", "127.0.0.1:7775", "--lan", "0.0.0.0:7781"]).stdout.readline()
+        refusal = self.refusal("lan")
+        self.assertIn("at 10.77.0.1:7772", refusal)
+        self.assertIn("at 10.77.0.2:7782", refusal)
+        stranger, digits = self.asks("c", "lan:10.77.0.1:7772")
+        self.ask("a", "approve", *digits)
+        self.assertIn(" on ", stranger.stdout.readline())
 
 
 def main():

@@ -327,7 +327,19 @@ TEST(ConfigTest, JoiningByACodeNeedsNoOtherFlag) {
   EXPECT_TRUE(Parse({"--join", "hearthABCDEFG", "--tensor-listen", "0.0.0.0:0"}).ok());
   EXPECT_THAT(Refusal({"--join", "hearthABCDEFG", "--listen", "0.0.0.0:7770"}),
               HasSubstr("--insecure-network"));
-  EXPECT_EQ(Parse({"--join"})->config.join, kJoinHome);
+  EXPECT_EQ(Parse({"--join"})->config.join, kJoinLan);
+}
+
+TEST(ConfigTest, JoiningByApprovalNeedsNoOtherFlag) {
+  for (const char* join :
+       {"lan", "lan:192.168.1.10:7772", "lan:[fd00::1]:7772", "lan,10.0.0.1:7771", "home"}) {
+    const auto parsed = Parse({"--join", join});
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_TRUE(JoinsHome(parsed->config)) << join;
+  }
+  for (const char* join : {"lan:", "lan:x", "lan:192.168.1.10", "lan:192.168.1.10:0", "lan,"})
+    EXPECT_THAT(Refusal({"--join", join}), HasSubstr("--join")) << join;
+  EXPECT_FALSE(JoinsHome(Parse({"--join", "127.0.0.1:7777"})->config));
 }
 
 TEST(ConfigTest, AWorkerMayKnowSeveralCoordinators) {

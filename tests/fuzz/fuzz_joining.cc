@@ -24,7 +24,10 @@ void Check(uint8_t kind, absl::Span<const uint8_t> input) {
     const auto id = ParseHostId(text);
     if (id.ok()) HEARTH_CHECK(ParseHostId(id->Text()).value() == *id);
   } else if (kind == 2) {
-    (void)DecodeJoinRequest(input);
+    (void)DecodeJoinOpening(input);
+    (void)DecodeJoinNonce(input);
+    (void)DecodeJoinReveal(input);
+    (void)DecodeJoinWaiting(input);
     (void)DecodeJoinAnswer(input);
   } else if (kind == 3) {
     const auto request = ParseSigningRequest(text);

@@ -227,15 +227,28 @@ def joining():
     fields = [b"1", bytes(16), b"-----BEGIN CERTIFICATE REQUEST-----\n"]
     yield "request", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in fields)
     yield "answer", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in [b"0", b"pem", b"7771"])
+    yield "commitment", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in [b"2", bytes(32)])
+    yield "reveal", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in [bytes(32), fields[2]])
     yield "code", b"\0hearthAE6QDAKQ"
     yield "certificate", b"\4-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def dns_messages():
+    service = b"\7_hearth\4_tcp\5local\0"
+    yield "question", struct.pack(">6H", 0, 0, 1, 0, 0, 0) + service + struct.pack(">HH", 12, 0x8001)
+    records = [(service, 12, b"\1a\xc0\x0c"), (b"\1a\xc0\x0c", 33, struct.pack(">3H", 0, 0, 7772) + b"\1h\xc0\x19"),
+               (b"\1a\xc0\x0c", 16, b"\x0chome=ABCDEFG\6host=a"), (b"\1h\xc0\x19", 1, bytes([10, 0, 0, 1])),
+               (b"\1h\xc0\x19", 28, bytes(16))]
+    yield "answer", struct.pack(">6H", 0, 0x8400, 0, 1, 0, 4) + b"".join(
+        name + struct.pack(">HHIH", kind, 1, 120, len(data)) + data for name, kind, data in records)
 
 
 def main():
     folder = pathlib.Path(sys.argv[1])
     targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts(),
                "gbnf": grammars(), "json_schema": schemas(), "skeleton": skeletons(), "jinja": templates(),
-               "frame": frames(), "plan_messages": messages(), "http": http_requests(), "joining": joining()}
+               "frame": frames(), "plan_messages": messages(), "http": http_requests(), "joining": joining(),
+               "discovery": dns_messages()}
     for target, files in targets.items():
         target = f"fuzz_{target}"
         (folder / target).mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ ENGINE_ORDER = [
 
 # Along the data's way: each room may know those above it.
 DAEMON_ORDER = ["identity", "capacity", "weights", "channel", "membership", "planning", "model_tool", "cluster", "steps", "scheduling", "state",
-                "etcd", "requests", "serving", "joining", "standby", "http", "openai", "dashboard", "web", "program"]
+                "etcd", "requests", "serving", "discovery", "joining", "standby", "http", "openai", "dashboard", "web", "program"]
 
 # Rooms that know neither proto nor the network.
 DAEMON_PURE = {"capacity", "planning", "model_tool", "steps"}

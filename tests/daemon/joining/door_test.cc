@@ -10,6 +10,8 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
+#include <future>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -110,6 +112,157 @@ TEST_F(DoorTest, SecretIsNotShownToAnotherHome) {
   const auto door = Open();
   code.addresses.push_back(door->address());
   EXPECT_TRUE(Join(code).ok());
+}
+
+// A host without a code, on a thread of its own.
+class Asking {
+ public:
+  Asking(std::string door, std::string name)
+      : thread_([this, door = std::move(door), name = std::move(name)] {
+          key_ = AskToJoin({door}, MakePrivateKey(), name, absl::Now(), [this](const AtTheDoor& shown) {
+            shown_.set_value(shown);
+            return absl::OkStatus();
+          });
+        }) {}
+  ~Asking() { Outcome(); }
+
+  // Waits until it shows something.
+  AtTheDoor Shown() { return shown_.get_future().get(); }
+  const absl::StatusOr<ConnectionKey>& Outcome() {
+    if (thread_.joinable()) thread_.join();
+    return key_;
+  }
+
+ private:
+  std::promise<AtTheDoor> shown_;
+  absl::StatusOr<ConnectionKey> key_;
+  std::thread thread_;
+};
+
+TEST_F(DoorTest, HostWithoutACodeIsLetInByTheDigitsThatItShows) {
+  const auto door = Open();
+  Asking b(door->address(), "b");
+  const AtTheDoor shown = b.Shown();
+  EXPECT_EQ(shown.coordinator, "a");
+  EXPECT_EQ(shown.authority, ParseCertificate(home_->key().authority_pem)->id);
+  const std::vector<Applicant> waiting = door->Waiting();
+  ASSERT_EQ(waiting.size(), 1u);
+  EXPECT_EQ(waiting[0].code, shown.code);
+  EXPECT_EQ(waiting[0].name, "b");
+  EXPECT_EQ(waiting[0].address, "127.0.0.1");
+  EXPECT_THAT(home_->members(), IsEmpty());
+
+  EXPECT_EQ(door->Decide(shown.code, /*refuse=*/false)->name, "b");
+  const auto& key = b.Outcome();
+  ASSERT_TRUE(key.ok()) << key.status();
+  EXPECT_EQ(key->server, "127.0.0.1:7771");
+  EXPECT_EQ(key->authority_pem, home_->key().authority_pem);
+  const auto member = home_->Recognise(key->certificate_pem);
+  ASSERT_TRUE(member.ok()) << member.status();
+  EXPECT_EQ(member->id, waiting[0].id);
+  EXPECT_EQ(member->role, Role::kHost);
+  EXPECT_EQ(IdOfPrivateKey(key->private_key_pem).value(), member->id);
+  EXPECT_THAT(door->Waiting(), IsEmpty());
+  EXPECT_TRUE(absl::IsNotFound(door->Decide(shown.code, false).status()));
+}
+
+TEST_F(DoorTest, HostThatIsRefusedGetsNothingAndTheOtherIsLetIn) {
+  const auto door = Open();
+  Asking b(door->address(), "b"), c(door->address(), "c");
+  const std::string of_b = b.Shown().code, of_c = c.Shown().code;
+  EXPECT_EQ(door->Decide(of_c, /*refuse=*/true)->name, "c");
+  EXPECT_EQ(c.Outcome().status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(c.Outcome().status().message(), HasSubstr("has refused"));
+  EXPECT_THAT(home_->members(), IsEmpty());
+  EXPECT_TRUE(door->Decide(of_b, false).ok());
+  EXPECT_TRUE(b.Outcome().ok());
+}
+
+TEST_F(DoorTest, WrongDigitsLetNobodyIn) {
+  auto door = Open();
+  Asking b(door->address(), "b");
+  const std::string code = b.Shown().code;
+  const std::string wrong = code == "000000" ? "000001" : "000000";
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(absl::IsNotFound(door->Decide(wrong, false).status()));
+  EXPECT_TRUE(absl::IsResourceExhausted(door->Decide(code, false).status()));
+  EXPECT_THAT(home_->members(), IsEmpty());
+  door.reset();
+  EXPECT_TRUE(absl::IsUnavailable(b.Outcome().status()));
+  EXPECT_THAT(b.Outcome().status().message(), HasSubstr("start this again"));
+}
+
+TEST_F(DoorTest, HostThatNobodyDecidesAboutIsToldSo) {
+  DoorOptions options;
+  options.applicants_patience = std::chrono::milliseconds(20);
+  const auto door = Open(options);
+  Asking b(door->address(), "b");
+  EXPECT_EQ(b.Outcome().status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(b.Outcome().status().message(), HasSubstr("`hearth approve`"));
+}
+
+// One end of TLS that says what it likes.
+class Talker {
+ public:
+  explicit Talker(const std::string& address) : caller_(address), stream_(caller_.socket(), context_) {
+    stream_.handshake(asio::ssl::stream_base::client);
+  }
+  void Say(const std::string& message) { asio::write(stream_, asio::buffer(message)); }
+  // The next message, without its length.
+  std::vector<uint8_t> Hear() {
+    std::vector<uint8_t> bytes(kJoinLengthBytes);
+    asio::read(stream_, asio::buffer(bytes));
+    bytes.resize(DecodeJoinLength(bytes).value());
+    asio::read(stream_, asio::buffer(bytes));
+    return bytes;
+  }
+
+ private:
+  Caller caller_;
+  asio::ssl::context context_{asio::ssl::context::tls_client};
+  asio::ssl::stream<tcp::socket&> stream_;
+};
+
+TEST_F(DoorTest, WhoRevealsAnotherThingThanItHasCommittedToIsRefused) {
+  const auto door = Open();
+  JoinReveal reveal{{}, MakeSigningRequest(MakePrivateKey(), "b").value()};
+  Talker talker(door->address());
+  talker.Say(EncodeJoinCommitment(CommitmentTo(reveal)));
+  ASSERT_TRUE(DecodeJoinNonce(talker.Hear()).ok());
+  reveal.nonce[0] = 1;
+  talker.Say(EncodeJoinReveal(reveal));
+  EXPECT_THAT(DecodeJoinWaiting(talker.Hear()).message(), HasSubstr("committed"));
+  EXPECT_THAT(door->Waiting(), IsEmpty());
+}
+
+TEST_F(DoorTest, RequestThatIsNoneAndTooManyTurnsAreRefused) {
+  const auto door = Open();
+  for (int i = 0; i < 5; ++i) {
+    const JoinReveal reveal{{}, "no request"};
+    Talker talker(door->address());
+    talker.Say(EncodeJoinCommitment(CommitmentTo(reveal)));
+    ASSERT_TRUE(DecodeJoinNonce(talker.Hear()).ok());
+    talker.Say(EncodeJoinReveal(reveal));
+    EXPECT_EQ(DecodeJoinWaiting(talker.Hear()).code(), absl::StatusCode::kInvalidArgument);
+  }
+  Talker talker(door->address());
+  talker.Say(EncodeJoinCommitment({}));
+  EXPECT_EQ(DecodeJoinNonce(talker.Hear()).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Join(Invite(*door)).ok());  // a code is as good as before
+}
+
+TEST_F(DoorTest, HostThatHasLeftWaitsNoMore) {
+  const auto door = Open();
+  {
+    const JoinReveal reveal{{}, MakeSigningRequest(MakePrivateKey(), "b").value()};
+    Talker talker(door->address());
+    talker.Say(EncodeJoinCommitment(CommitmentTo(reveal)));
+    talker.Hear();
+    talker.Say(EncodeJoinReveal(reveal));
+    EXPECT_TRUE(DecodeJoinWaiting(talker.Hear()).ok());
+    EXPECT_EQ(door->Waiting().size(), 1u);
+  }
+  while (!door->Waiting().empty()) {  // its connection's end is on the way
+  }
 }
 
 TEST_F(DoorTest, NobodyAtTheAddressIsUnavailable) {

@@ -106,6 +106,8 @@ class FakeLan final : public Lan {
  public:
   absl::StatusOr<LanAddresses> Open() override { return absl::UnimplementedError("no other machines"); }
   std::string server() override { return ""; }
+  absl::StatusOr<std::vector<Applicant>> Waiting() override { return std::vector<Applicant>(); }
+  absl::StatusOr<Applicant> Decide(const std::string&, bool) override { return absl::NotFoundError("none"); }
 };
 
 // The same through the coordinator's encrypted port. Time is the system's, which TLS goes by; the host has

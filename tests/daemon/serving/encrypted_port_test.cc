@@ -25,8 +25,8 @@ TEST(MayCall, RolesHaveTheirMethodsAndNobodyTheOthers) {
     EXPECT_FALSE(MayCall(Role::kClient, method));
     EXPECT_FALSE(MayCall(Role::kAdmin, method));
   }
-  for (const char* method :
-       {"/hearth.v1.Models/Load", "/hearth.v1.Models/Unload", "/hearth.v1.Home/Invite"}) {
+  for (const char* method : {"/hearth.v1.Models/Load", "/hearth.v1.Models/Unload", "/hearth.v1.Home/Invite",
+                             "/hearth.v1.Home/DecideApplicant"}) {
     EXPECT_FALSE(MayCall(Role::kHost, method));
     EXPECT_FALSE(MayCall(Role::kClient, method));
     EXPECT_TRUE(MayCall(Role::kAdmin, method));
@@ -47,6 +47,8 @@ class FakeLan final : public Lan {
  public:
   absl::StatusOr<LanAddresses> Open() override { return LanAddresses{{"192.168.1.10:7772"}, server()}; }
   std::string server() override { return "192.168.1.10:7771"; }
+  absl::StatusOr<std::vector<Applicant>> Waiting() override { return std::vector<Applicant>(); }
+  absl::StatusOr<Applicant> Decide(const std::string&, bool) override { return absl::NotFoundError("none"); }
 };
 
 // The port with the service of home.proto behind it.

@@ -51,6 +51,7 @@ ALSO_GOOD = {
     ("hearth", "show"): {"name": "no-such-model"},
     ("hearth", "report"): {"file": "{new}"},
     ("hearth", "key revoke"): {"name": "no-such-key"},
+    ("hearth", "approve"): {"code": "123 456"},
     ("hearth", "pause"): {"host": "no-such-machine"},
     ("hearth", "resume"): {"host": "no-such-machine"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
@@ -63,7 +64,7 @@ ALSO_GOOD = {
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client", "--from": "--text"}
-FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "promote"), ("hearth", "key revoke"),
+FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "approve"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "promote"), ("hearth", "key revoke"),
                 ("hearth", "rm"), ("hearth", "show"), ("hearth", "pull"),  # nobody serves models here
                 ("hearth-model", "render")}  # the demo model has no chat template
 # A text is read, however long it is, which takes its time.

@@ -1,4 +1,4 @@
-#include "daemon/joining/lan_addresses.h"
+#include "daemon/discovery/lan_addresses.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#ifndef HEARTH_DAEMON_JOINING_LAN_ADDRESSES_H_
-#define HEARTH_DAEMON_JOINING_LAN_ADDRESSES_H_
+#ifndef HEARTH_DAEMON_DISCOVERY_LAN_ADDRESSES_H_
+#define HEARTH_DAEMON_DISCOVERY_LAN_ADDRESSES_H_
 
 #include <cstdint>
 #include <string>
@@ -28,4 +28,4 @@ std::vector<std::string> ReachedAt(const std::string& listen, size_t most);
 
 }  // namespace hearth
 
-#endif  // HEARTH_DAEMON_JOINING_LAN_ADDRESSES_H_
+#endif  // HEARTH_DAEMON_DISCOVERY_LAN_ADDRESSES_H_
