@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <list>
 #include <memory>
 #include <optional>
@@ -89,6 +89,7 @@ class Search {
 
   const std::string query_ = LanHomeQuery();
   asio::io_context context_{1};
+  const asio::executor_work_guard<asio::io_context::executor_type> until_the_end_{context_.get_executor()};
   std::list<std::unique_ptr<Asker>> askers_;
   Clock::time_point end_;
   std::vector<FoundHome> homes_;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -59,7 +60,7 @@ Places PlacesOf(const std::string& door) {
   return places;
 }
 
-// One of these, as long as it can be heard there.
+// One of these.
 class Station {
  public:
   Station(asio::io_context& context, LanHome home, bool v6, std::function<bool(const std::string&)> may_ask)
@@ -68,13 +69,17 @@ class Station {
   error_code Open(const std::string& interface) {
     const error_code error = OpenMdnsSocket(interface, group_.address().is_v6(), /*listens=*/true, socket_);
     if (!error) Receive();
+    broken_ = static_cast<bool>(error);
     return error;
   }
+  // It hears nothing: another one may.
+  bool broken() const { return broken_; }
 
  private:
   void Receive() {
     socket_.async_receive_from(asio::buffer(bytes_), sender_, [this](const error_code& error, size_t size) {
-      if (error) return;  // another one takes its place soon, if it can
+      broken_ = static_cast<bool>(error);
+      if (error) return;
       Answer({bytes_.data(), size});
       Receive();
     });
@@ -85,7 +90,10 @@ class Station {
     if (!may_ask_(NetworkOf(sender_.address()))) return;
     const std::optional<LanAnswer> answer = AnswerFor(message, sender_.port() != kMdnsPort, home_);
     if (!answer) return;
-    if (!answer->unicast && Clock::now() - std::exchange(multicast_, Clock::now()) < kMulticastsApart) return;
+    if (!answer->unicast) {
+      if (Clock::now() - multicast_ < kMulticastsApart) return;
+      multicast_ = Clock::now();
+    }
     error_code ignored;  // as if it were lost on the way
     socket_.send_to(asio::buffer(answer->message), answer->unicast ? sender_ : group_, 0, ignored);
   }
@@ -96,6 +104,7 @@ class Station {
   const std::function<bool(const std::string&)> may_ask_;
   std::array<uint8_t, kMaxDnsBytes> bytes_;
   udp::endpoint sender_;
+  bool broken_ = false;
   Clock::time_point multicast_{};
 };
 
@@ -114,7 +123,11 @@ class AsioResponder final : public MdnsResponder {
 
  private:
   void Look() {
-    if (Places places = PlacesOf(door_); places != places_) Settle(std::move(places));
+    Places places = PlacesOf(door_);
+    const bool broken =
+        std::any_of(stations_.begin(), stations_.end(),
+                    [](const std::unique_ptr<Station>& station) { return station->broken(); });
+    if (places != places_ || broken) Settle(std::move(places));
     again_.expires_after(kLookAgain);
     again_.async_wait([this](const error_code& error) {
       if (!error) Look();
@@ -135,7 +148,7 @@ class AsioResponder final : public MdnsResponder {
         spdlog::warn("other machines do not find this home on {}: multicast DNS: {}; they join with a code",
                      place.first, error.message());
       }
-      if (!error) stations_.push_back(std::move(station));
+      stations_.push_back(std::move(station));
     }
   }
 
