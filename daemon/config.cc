@@ -146,8 +146,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
          "--join", [&config](const std::string& join) { config.join = join.empty() ? kJoinLan : join; },
          "Be a worker: of the home that made this code (`hearth invite`), of the coordinator at this "
          "address or at one of several, or without either of the home joined before, else of one on the "
-         "local "
-         "network (\"lan\") where its user types `hearth approve` and the digits that this machine shows; a "
+         "local network (\"lan\") where its user types `hearth approve` and the digits that this machine "
+         "shows; a "
          "code, \"lan\" or \"home\", which asks nobody, may have the encrypted addresses of other hosts that "
          "may lead behind it, with commas; a worker is told those by its coordinator too")
       ->expected(0, 1)

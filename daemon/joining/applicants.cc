@@ -60,8 +60,9 @@ absl::StatusOr<Applicants::Taken> Applicants::Take(const std::string& code, Time
     hears_again_ = now + kInterval;
   }
   return absl::NotFoundError(
-      "no host that waits here shows this code: compare it with the other machine's; if it is the same, "
-      "another machine stands between the two, or that one waits no more");
+      "no host that waits here shows this code: compare it with the other machine's; if it is the same that "
+      "one waits no more, or has asked another than this: stop it, and let it join by a code of `hearth "
+      "invite`");
 }
 
 std::vector<Applicant> Applicants::List(TimePoint now) {

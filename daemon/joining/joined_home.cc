@@ -66,15 +66,14 @@ absl::StatusOr<std::vector<std::string>> DoorsOf(const std::string& join) {
   if (homes.empty()) {
     return absl::NotFoundError(
         "no coordinator answers on the local network: run `hearth invite` on its machine and start this "
-        "again, "
-        "or where something keeps multicast DNS (UDP 5353) from passing use the code that it prints");
+        "again, or where something keeps multicast DNS (UDP 5353) from passing use the code that it prints");
   }
   const auto show = [](std::string* out, const FoundHome& home) {
     absl::StrAppend(out, home.coordinator, " (", home.id, ") at ", home.doors[0]);
   };
   return absl::FailedPreconditionError(
       absl::StrCat("several homes answer on the local network: ", absl::StrJoin(homes, ", ", show),
-                   ": choose one, as with ", "--join ", kJoinLanAt, homes[0].doors[0]));
+                   ": choose one, as with --join ", kJoinLanAt, homes[0].doors[0]));
 }
 
 // Of a host that has joined none yet.

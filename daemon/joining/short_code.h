@@ -15,7 +15,9 @@ namespace hearth {
 // The six digits by which a person sees that a new host and a coordinator speak to each other, and not both
 // to somebody between them: a hash of a nonce of each side, the home's authority and the host's signing
 // request. The host commits to its part before it learns the coordinator's, so whoever stands between has
-// chosen its own by then and has one guess in a million for each try. Pure but for MakeJoinNonce.
+// chosen its own by then and has one guess in a million for each try. The person types them at the
+// coordinator: that shows it who the host is, and the host nothing, unless the coordinator's lack of such a
+// host makes the person stop it. Pure but for MakeJoinNonce.
 
 using JoinNonce = std::array<uint8_t, 32>;
 JoinNonce MakeJoinNonce();
