@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -28,7 +31,7 @@ size_t PageBytes() {
 
 }  // namespace
 
-// A mapping that pieces are cut from, each part of it once: what was never written is zero.
+// A mapping that pieces are cut from: what nobody holds is zero. Used under the mutex of `Regions`.
 class WeightMemory::Region {
  public:
   // Null when the system refuses.
@@ -40,29 +43,60 @@ class WeightMemory::Region {
     return std::make_shared<Region>(static_cast<uint8_t*>(data), mapped);
   }
 
-  Region(uint8_t* data, size_t size)
-      : data_(data),
-        size_(size),
-        used_(RoundUp(reinterpret_cast<uintptr_t>(data), kHugePage) - reinterpret_cast<uintptr_t>(data)) {}
+  Region(uint8_t* data, size_t size) : data_(data), size_(size) {
+    const auto address = reinterpret_cast<uintptr_t>(data);
+    const size_t first = RoundUp(address, kHugePage) - address;
+    free_[first] = size - first;
+  }
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
   ~Region() { munmap(data_, size_); }
 
-  // Null when there is not enough left. `bytes` are whole pages.
+  // The first place that has room; null where none has. `bytes` are whole pages.
   uint8_t* Cut(size_t bytes) {
-    if (bytes > size_ - used_) return nullptr;
-    return data_ + std::exchange(used_, used_ + bytes);
+    const auto room = std::find_if(free_.begin(), free_.end(),
+                                   [bytes](const auto& place) { return place.second >= bytes; });
+    if (room == free_.end()) return nullptr;
+    const auto [offset, size] = *room;
+    free_.erase(room);
+    if (size > bytes) free_[offset + bytes] = size - bytes;
+    return data_ + offset;
+  }
+
+  // The other way.
+  void Return(const uint8_t* piece, size_t bytes) {
+    auto place = free_.emplace(piece - data_, bytes).first;
+    if (const auto next = std::next(place); next != free_.end() && place->first + bytes == next->first) {
+      place->second += next->second;
+      free_.erase(next);
+    }
+    if (place == free_.begin()) return;
+    if (const auto former = std::prev(place); former->first + former->second == place->first) {
+      former->second += place->second;
+      free_.erase(place);
+    }
   }
 
  private:
   uint8_t* const data_;
   const size_t size_;
-  size_t used_;
+  std::map<size_t, size_t> free_;  // bytes by offset; no two of them touch
+};
+
+// All that are mapped.
+struct WeightMemory::Regions {
+  static Regions& Get() {
+    static Regions& regions = *new Regions;
+    return regions;
+  }
+
+  Mutex mutex;
+  std::vector<std::weak_ptr<Region>> all ABSL_GUARDED_BY(mutex);
+  // Stays, for the next piece.
+  std::shared_ptr<Region> newest ABSL_GUARDED_BY(mutex);
 };
 
 absl::StatusOr<WeightMemory> WeightMemory::Allocate(size_t bytes) {
-  static Mutex mutex;
-  static std::shared_ptr<Region>& current ABSL_GUARDED_BY(mutex) = *new std::shared_ptr<Region>;
   WeightMemory piece;
   if (bytes == 0) return piece;
   const auto refusal = [&] {
@@ -70,18 +104,24 @@ absl::StatusOr<WeightMemory> WeightMemory::Allocate(size_t bytes) {
   };
   if (bytes > std::numeric_limits<size_t>::max() / 2) return refusal();
   const size_t pages = RoundUp(bytes, PageBytes());
-
-  MutexLock lock(&mutex);
-  if (current != nullptr) piece.data_ = current->Cut(pages);
-  if (piece.data_ == nullptr) {
-    std::shared_ptr<Region> region = Region::Map(std::max(kRegionBytes, pages));
-    if (region == nullptr) region = Region::Map(pages);
-    if (region == nullptr) return refusal();
-    current = std::move(region);
-    piece.data_ = current->Cut(pages);
-  }
-  piece.region_ = current;
   piece.size_ = bytes;
+
+  Regions& regions = Regions::Get();
+  MutexLock lock(&regions.mutex);
+  std::erase_if(regions.all, [](const auto& region) { return region.expired(); });
+  // The room that other pieces have left comes first: those that stay would else keep huge pages all over the
+  // address space, which the system fills again around them.
+  for (const std::weak_ptr<Region>& weak : regions.all) {
+    piece.region_ = weak.lock();
+    if (piece.region_ != nullptr) piece.data_ = piece.region_->Cut(pages);
+    if (piece.data_ != nullptr) return piece;
+  }
+  piece.region_ = Region::Map(std::max(kRegionBytes, pages));
+  if (piece.region_ == nullptr) piece.region_ = Region::Map(pages);
+  if (piece.region_ == nullptr) return refusal();
+  piece.data_ = piece.region_->Cut(pages);
+  regions.all.push_back(piece.region_);
+  regions.newest = piece.region_;
   return piece;
 }
 
@@ -98,7 +138,11 @@ WeightMemory& WeightMemory::operator=(WeightMemory&& other) noexcept {
 }
 
 WeightMemory::~WeightMemory() {
-  if (data_ != nullptr) madvise(data_, RoundUp(size_, PageBytes()), MADV_DONTNEED);
+  if (data_ == nullptr) return;
+  const size_t pages = RoundUp(size_, PageBytes());
+  madvise(data_, pages, MADV_DONTNEED);
+  MutexLock lock(&Regions::Get().mutex);
+  region_->Return(data_, pages);
 }
 
 }  // namespace hearth

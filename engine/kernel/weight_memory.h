@@ -12,8 +12,8 @@ namespace hearth {
 // Zeroed memory for packed weights, aligned to pages. Pieces lie one after another in large regions, in huge
 // pages where the system has them: prefetchers stop at every page, so weights in small pages, and be it only
 // the end of each matrix, are read at a lower bandwidth. A piece's pages go back to the system with it (those
-// of a huge page that it shares with others when memory runs short), its addresses with the region's last
-// piece. Movable.
+// of a huge page that it shares with others when memory runs short), and the next piece that fits takes its
+// place. Movable.
 class WeightMemory {
  public:
   // RESOURCE_EXHAUSTED when the system has no such memory. Thread-safe.
@@ -30,6 +30,7 @@ class WeightMemory {
 
  private:
   class Region;
+  struct Regions;
 
   std::shared_ptr<Region> region_;
   uint8_t* data_ = nullptr;

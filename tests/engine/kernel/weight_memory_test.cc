@@ -86,6 +86,35 @@ TEST(WeightMemory, WhatWasReleasedIsNotInMemoryAnyMoreAndNewPiecesAreZero) {
   EXPECT_TRUE(IsZero(AllocateOrDie(bytes)));
 }
 
+TEST(WeightMemory, ThoseThatComeTakeThePlaceOfThoseThatWent) {
+  const WeightMemory stays = AllocateOrDie(100);
+  const uint8_t* const place = AllocateOrDie(1 << 20).data();
+  for (int i = 0; i < 1000; ++i) {
+    const WeightMemory piece = AllocateOrDie(1 << 20);
+    ASSERT_EQ(piece.data(), place);
+    piece.data()[i] = 1;
+  }
+}
+
+TEST(WeightMemory, NeighboursThatWentLeaveOneRoomInWhateverOrder) {
+  constexpr size_t kBytes = 1 << 20;
+  for (const std::vector<size_t>& order :
+       {std::vector<size_t>{0, 1, 2}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}}) {
+    std::vector<WeightMemory> pieces;
+    for (int i = 0; i < 4; ++i) pieces.push_back(AllocateOrDie(kBytes));  // the last one stays
+    const uint8_t* const first = pieces[0].data();
+    for (size_t i = 0; i < 3; ++i) ASSERT_EQ(pieces[i].data(), first + i * kBytes);
+    for (const size_t i : order) {
+      std::fill_n(pieces[i].data(), kBytes, 0xAB);
+      pieces[i] = {};
+    }
+    const WeightMemory larger = AllocateOrDie(3 * kBytes + 1), all = AllocateOrDie(3 * kBytes);
+    EXPECT_NE(larger.data(), first);
+    EXPECT_EQ(all.data(), first);
+    EXPECT_TRUE(IsZero(all));
+  }
+}
+
 TEST(WeightMemory, MovingHandsThePieceOver) {
   WeightMemory a = AllocateOrDie(100);
   a.data()[0] = 7;
