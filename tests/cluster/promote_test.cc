@@ -120,13 +120,11 @@ TEST_F(Standby, OneThatTheFormerCoordinatorNeverKnewIsFollowedWhenThatIsBack) {
   const auto c = Host("c", {"--join", b_->address(), "--standby", Secret('a')});
   absl::StrAppend(&servers_, ",", c->address());
   EXPECT_TRUE(LeadsWith("b", {"c", "worker"}));
-  b_->Kill();
   const absl::Time end = absl::Now() + kPatience;
-  absl::Status promoted = Promote(*c);  // refused until it has the state of b
-  while (!promoted.ok() && absl::Now() < end) {
-    absl::SleepFor(absl::Milliseconds(20));
-    promoted = Promote(*c);
-  }
+  const auto has_state = [this] { return std::filesystem::exists(folder_.path() + "/c/standby-state"); };
+  while (!has_state() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(20));
+  b_->Kill();
+  const absl::Status promoted = Promote(*c);
   ASSERT_TRUE(promoted.ok()) << promoted;
   a_ = Coordinator({"--listen", address});  // knows b alone, which is gone
   EXPECT_TRUE(LeadsWith("c", {"a", "worker"}));
