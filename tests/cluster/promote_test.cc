@@ -54,7 +54,7 @@ class Standby : public ::testing::Test {
     worker_ = Host("worker", {"--join", a_->address()});
     servers_ = absl::StrCat(a_->address(), ",", b_->address());
     EXPECT_TRUE(LeadsWith("a", {"b", "worker"}));
-    AwaitState(b_->address());
+    AwaitState("b", b_->address());
   }
   // Whether `host` leads and the others have shares of its plan.
   bool LeadsWith(const std::string& host, const std::vector<std::string>& others) const {
@@ -64,13 +64,13 @@ class Standby : public ::testing::Test {
       return met;
     });
   }
-  // Until b has the state of the home, and the worker has heard that b would lead at `place`.
-  void AwaitState(const std::string& place) const {
+  // Until `host` has the state of the home, and the worker has heard that it would lead at `place`.
+  void AwaitState(const std::string& host, const std::string& place) const {
     const absl::Time end = absl::Now() + kPatience;
     const auto is_there = [&] {
       std::ifstream told(folder_.path() + "/worker/coordinators");
       const std::string text{std::istreambuf_iterator<char>(told), {}};
-      return std::filesystem::exists(folder_.path() + "/b/standby-state") &&
+      return std::filesystem::exists(absl::StrCat(folder_.path(), "/", host, "/standby-state")) &&
              absl::StrContains(text, "\n" + place + "\n");
     };
     while (!is_there() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(20));
@@ -120,9 +120,7 @@ TEST_F(Standby, OneThatTheFormerCoordinatorNeverKnewIsFollowedWhenThatIsBack) {
   const auto c = Host("c", {"--join", b_->address(), "--standby", Secret('a')});
   absl::StrAppend(&servers_, ",", c->address());
   EXPECT_TRUE(LeadsWith("b", {"c", "worker"}));
-  const absl::Time end = absl::Now() + kPatience;
-  const auto has_state = [this] { return std::filesystem::exists(folder_.path() + "/c/standby-state"); };
-  while (!has_state() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(20));
+  AwaitState("c", c->address());
   b_->Kill();
   const absl::Status promoted = Promote(*c);
   ASSERT_TRUE(promoted.ok()) << promoted;
@@ -167,7 +165,7 @@ TEST_F(Standby, ThatJoinedByACodeLeadsTheSameHome) {
   worker_ = Host("worker", {"--join", code()});
   servers_ = absl::StrCat(a_->address(), ",", b_->address());
   EXPECT_TRUE(LeadsWith("a", {"b", "worker"}));
-  AwaitState(lan(4));
+  AwaitState("b", lan(4));
   const std::string address = a_->address();
   a_->Kill();
   const absl::Status promoted = Promote(*b_);
