@@ -7,8 +7,10 @@
 
 #include <numeric>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/weights/weights_client.h"
+#include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
 #include "engine/file/gguf_writer.h"
 
@@ -49,6 +51,7 @@ class WeightsServiceTest : public ::testing::Test {
     GgufWriter writer;
     writer.Set("note", std::string(3 << 19, 'x'));
     content_ = *writer.Serialize();
+    MutexLock lock(&mutex_);
     models_.push_back(
         FilesOf("/theirs/m.gguf", kDigest, *GgufFile::Parse(content_, "/here/copy.gguf"), nullptr));
   }
@@ -65,11 +68,16 @@ class WeightsServiceTest : public ::testing::Test {
   const std::string kDigest = "sha256:" + std::string(64, '5');
   std::vector<uint8_t> bundle_, content_;
   SessionToken token_;
-  std::vector<ServedFiles> models_;
+  // gRPC, whose locks ThreadSanitizer does not see, reads them on threads of its own.
+  Mutex mutex_;
+  std::vector<ServedFiles> models_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<grpc::Service> service_ = MakeWeightsService(
       [this](const SessionToken& token) { return token == token_; },
       [this](const std::string& digest, const Sha256Digest& sha256) { return Find(digest, sha256); },
-      [this] { return models_; });
+      [this] {
+        MutexLock lock(&mutex_);
+        return models_;
+      });
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<BundleSource> client_;
   std::unique_ptr<ModelFileSource> files_;
