@@ -2,6 +2,8 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -14,12 +16,8 @@ namespace hearth {
 namespace {
 
 // gRPC's own words for a server that is not there.
-bool NotReached(const grpc::Status& status) {
-  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
-         (absl::StartsWith(status.error_message(), "failed to connect") ||
-          absl::StartsWith(status.error_message(), "DNS resolution failed") ||
-          absl::StartsWith(status.error_message(), "connections to all backends failing"));
-}
+constexpr std::array kNotReached = {"failed to connect", "DNS resolution failed",
+                                    "connections to all backends failing"};
 
 constexpr size_t kMaxRequestBytes = size_t{4} << 20;  // what a gRPC server takes unless told otherwise
 
@@ -52,13 +50,22 @@ std::string FieldWithoutUtf8(const google::protobuf::Message& message) {
 absl::Status FromGrpc(const grpc::Status& ended, const std::string& server) {
   const grpc::Status status = Uncancelled(ended);
   if (status.ok()) return absl::OkStatus();
-  if (NotReached(status)) {
+  const bool from_here = std::ranges::any_of(
+      kNotReached, [&](const char* words) { return absl::StartsWith(status.error_message(), words); });
+  if (NotReached(status) && from_here) {
     return absl::UnavailableError(absl::StrCat(
         "no hearthd answers at ", server,
         "; start one with `hearthd --model FILE.gguf`, or name another one with --server HOST:PORT"));
   }
   // The codes of both have the same numbers.
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+bool NotReached(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         std::ranges::any_of(kNotReached, [&](const char* words) {
+           return absl::StrContains(status.error_message(), words);
+         });
 }
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {

@@ -16,6 +16,9 @@ namespace hearth {
 // start it.
 absl::Status FromGrpc(const grpc::Status& status, const std::string& server);
 
+// Whether there was no connection over which to call, from here or from a host that passes calls on.
+bool NotReached(const grpc::Status& status);
+
 // Finds what gRPC and protobuf would refuse in words of their own. INVALID_ARGUMENT for text that is no
 // UTF-8, OUT_OF_RANGE above 4 MiB.
 absl::Status CheckCanBeSent(const google::protobuf::Message& request);

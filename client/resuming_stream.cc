@@ -122,6 +122,7 @@ void ResumingStream::Begin() {
   auto attempt = std::make_shared<Attempt>();
   if (deadline_ != absl::InfiniteFuture()) attempt->context.set_deadline(absl::ToChronoTime(deadline_));
   attempt->server = attempts_ == 1 ? &servers_->Reachable() : &servers_->current();
+  attempt->connected = attempt->server->channel->GetState(false) == GRPC_CHANNEL_READY;
   attempt->reader = StartCall(attempt->server->generation, attempt->context);
   MutexLock lock(&mutex_);
   attempt_ = std::move(attempt);
@@ -172,7 +173,7 @@ void ResumingStream::EndAttempt() {
   } else if (cancelled()) {
     status_ = absl::CancelledError("the request was cancelled");
     Forget();
-  } else if (!MayGoOn(status, attempt->context)) {
+  } else if (!MayGoOn(status, *attempt)) {
     status_ = FromGrpc(status, attempt->server->name);
   } else if (servers_->PassOver(*attempt->server); AwaitNextAttempt()) {
     Begin();
@@ -180,22 +181,31 @@ void ResumingStream::EndAttempt() {
     status_ = absl::CancelledError("the request was cancelled");
   } else {
     const absl::Status last = FromGrpc(status, attempt->server->name);
-    status_ = absl::UnavailableError(absl::StrCat(
-        "the answer broke off after ", tokens_.size(), " tokens and could not be gone on with for ",
-        absl::FormatDuration(resume_within_), ": ", last.message()));
+    const std::string broke = accepted_ ? absl::StrCat("the answer broke off after ", tokens_.size(),
+                                                       " tokens and could not be gone on with for ")
+                                        : "nobody has taken the request for ";
+    status_ = absl::UnavailableError(
+        absl::StrCat(broke, absl::FormatDuration(resume_within_), ": ", last.message()));
   }
 }
 
-bool ResumingStream::MayGoOn(const grpc::Status& status, const grpc::ClientContext& context) {
+bool ResumingStream::MayGoOn(const grpc::Status& status, const Attempt& attempt) {
   if (resume_within_ <= absl::ZeroDuration()) return false;
-  accepted_ = accepted_ || started_ || Has(context.GetServerInitialMetadata(), kAcceptedKey);
-  if (!accepted_ || Has(context.GetServerTrailingMetadata(), kFinalKey)) return false;
+  accepted_ = accepted_ || started_ || Has(attempt.context.GetServerInitialMetadata(), kAcceptedKey);
+  if (Has(attempt.context.GetServerTrailingMetadata(), kFinalKey)) return false;
+  if (attempts_ == 1 && !accepted_) return MayBeSentAgain(status, attempt);
   if (Broke(status)) return true;
   if (attempts_ == 1) return false;
   // A daemon that has just been started may not know the request any more, and its model not yet.
   if (status.error_code() == grpc::StatusCode::NOT_FOUND) forgotten_ = started_.has_value();
   return status.error_code() == grpc::StatusCode::NOT_FOUND ||
          status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+}
+
+bool ResumingStream::MayBeSentAgain(const grpc::Status& status, const Attempt& attempt) const {
+  if (!Broke(status) || Has(attempt.context.GetServerTrailingMetadata(), kRefusedKey)) return false;
+  // Where nobody is, only one of several that was there a moment ago is worth looking for.
+  return !NotReached(status) || (attempt.connected && servers_->several());
 }
 
 bool ResumingStream::AwaitNextAttempt() {

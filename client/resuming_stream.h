@@ -24,11 +24,12 @@ struct StreamPatience {
   absl::Duration resume_within;  // without an event, once it broke
 };
 
-// A generation over as many calls as it takes. A request has an id, its own or one that is drawn. Once the
-// daemon has accepted it, a call that breaks is followed by another that goes on behind the tokens that have
+// A generation over as many calls as it takes. A request has an id, its own or one that is drawn, by which
+// daemons know it again. A call that breaks is followed by another that goes on behind the tokens that have
 // come, at the same host or at another one that is known: by the id, and where the daemon has forgotten it by
-// the request itself, the seed and the tokens. What the daemon says of a request that it gives up, and lives
-// on, is the end. Cancelling tells the daemon, which then forgets the request.
+// the request itself, the seed and the tokens. A request that nobody has accepted yet is sent again unless it
+// was refused, or there was nobody to send it to. What the daemon says of a request that it gives up, and
+// lives on, is the end. Cancelling tells the daemon, which then forgets the request.
 class ResumingStream final : public GenerationStream {
  public:
   // What cannot be sent ends it at once.
@@ -44,6 +45,7 @@ class ResumingStream final : public GenerationStream {
   using Reader = grpc::ClientReader<v1::GenerateResponse>;
   struct Attempt {
     CalledServer* server;
+    bool connected;  // when it began
     grpc::ClientContext context;
     std::unique_ptr<Reader> reader;
   };
@@ -58,7 +60,8 @@ class ResumingStream final : public GenerationStream {
   bool Take(const v1::GenerateResponse& event);
   // The call is over: sets status_ unless there is to be another one.
   void EndAttempt();
-  bool MayGoOn(const grpc::Status& status, const grpc::ClientContext& context);
+  bool MayGoOn(const grpc::Status& status, const Attempt& attempt);
+  bool MayBeSentAgain(const grpc::Status& status, const Attempt& attempt) const;
   // False once it was tried for too long or cancelled.
   bool AwaitNextAttempt();
   // Tells the daemon that nobody will come back.
@@ -74,7 +77,7 @@ class ResumingStream final : public GenerationStream {
   // For the thread that calls Next.
   std::optional<v1::Started> started_;
   std::vector<int32_t> tokens_;
-  bool accepted_ = false;   // by the daemon, once
+  bool accepted_ = false;   // by a daemon, once
   bool forgotten_ = false;  // by the daemon
   int attempts_ = 0;
   int failures_ = 0;  // in a row

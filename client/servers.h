@@ -41,6 +41,7 @@ class Servers {
   // The one in use; where there are several and it cannot be reached, another one that can, if there is.
   CalledServer& Reachable();
   CalledServer& current() const;
+  bool several() const { return servers_.size() > 1; }
   // It is of no use: from now on the next one is, unless that was decided already.
   void PassOver(const CalledServer& server);
   // Waits until one can be reached, `each` long with each. False where none can.

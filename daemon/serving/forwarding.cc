@@ -12,6 +12,7 @@
 #include "daemon/coordinator_stub.h"
 #include "daemon/serving/services.h"
 #include "proto/channel.h"
+#include "proto/stream_metadata.h"
 
 namespace hearth {
 namespace {
@@ -36,20 +37,19 @@ class RejectedCall final : public grpc::ServerGenericBidiReactor {
 // one message is under way in each direction, so a slow reader at one end slows the other end down.
 //
 // Messages of the client are pumped by server OnReadDone -> upstream OnWriteDone -> ..., those of the
-// coordinator by upstream OnReadDone -> server OnWriteDone -> .... As each pump starts upstream operations
-// from the server's callbacks, it keeps a hold on the upstream call until it has run dry; upstream OnDone,
-// which ends the client's call, is therefore the last upstream callback, and the server's OnDone the last of
-// all.
+// coordinator, from its initial metadata on, by upstream OnReadDone -> server OnWriteDone -> .... As each
+// pump starts upstream operations from the server's callbacks, it keeps a hold on the upstream call until it
+// has run dry; upstream OnDone, which ends the client's call, is therefore the last upstream callback, and
+// the server's OnDone the last of all.
 class ForwardedCall final : public grpc::ServerGenericBidiReactor {
  public:
-  ForwardedCall(grpc::GenericStub& stub, const grpc::GenericCallbackServerContext& context,
-                const std::string& host, std::string coordinator)
-      : coordinator_(std::move(coordinator)), upstream_(*this) {
+  ForwardedCall(grpc::GenericStub& stub, grpc::GenericCallbackServerContext& context, const std::string& host,
+                std::string coordinator)
+      : coordinator_(std::move(coordinator)), context_(context), upstream_(*this) {
     upstream_context_.set_deadline(context.deadline());
     upstream_context_.AddMetadata(kForwardedBy, host);
     stub.PrepareBidiStreamingCall(&upstream_context_, context.method(), grpc::StubOptions(), &upstream_);
     upstream_.AddMultipleHolds(2);
-    upstream_.StartRead(&response_);
     upstream_.StartCall();
     StartRead(&request_);
   }
@@ -72,6 +72,10 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
    public:
     explicit Upstream(ForwardedCall& call) : call_(call) {}
 
+    void OnReadInitialMetadataDone(bool ok) override {
+      if (ok) call_.PassOnAcceptance();
+      StartRead(&call_.response_);
+    }
     void OnWriteDone(bool ok) override {
       if (ok) return call_.StartRead(&call_.request_);
       RemoveHold();
@@ -80,11 +84,27 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
       if (ok) return call_.StartWrite(&call_.response_);
       RemoveHold();
     }
-    void OnDone(const grpc::Status& status) override { call_.Finish(call_.Explained(status)); }
+    void OnDone(const grpc::Status& status) override {
+      call_.PassOnEnd();
+      call_.Finish(call_.Explained(status));
+    }
 
    private:
     ForwardedCall& call_;
   };
+
+  // The client is to know what its request has come to, whatever becomes of the connections.
+  void PassOnAcceptance() {
+    if (upstream_context_.GetServerInitialMetadata().count(kAcceptedKey) == 0) return;
+    context_.AddInitialMetadata(kAcceptedKey, "1");
+    StartSendInitialMetadata();
+  }
+  void PassOnEnd() {
+    for (const char* key : {kRefusedKey, kFinalKey}) {
+      if (upstream_context_.GetServerTrailingMetadata().count(key) > 0)
+        context_.AddTrailingMetadata(key, "1");
+    }
+  }
 
   grpc::Status Explained(const grpc::Status& ended) const {
     const grpc::Status status = Uncancelled(ended);  // where it was cancelled here nobody reads this
@@ -94,6 +114,7 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
   }
 
   const std::string coordinator_;
+  grpc::GenericCallbackServerContext& context_;
   grpc::ClientContext upstream_context_;
   grpc::ByteBuffer request_;   // on its way up
   grpc::ByteBuffer response_;  // on its way down

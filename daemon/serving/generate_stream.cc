@@ -83,6 +83,7 @@ void GenerateStream::Submitted() {
 void GenerateStream::Reject(const absl::Status& status) {
   MutexLock lock(&mutex_);
   if (client_gone_) return;
+  if (!status.GetPayload(kComesBack)) context_.AddTrailingMetadata(kRefusedKey, "1");
   status_ = ToGrpcStatus(status);
   Pump();
 }

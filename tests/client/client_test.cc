@@ -2,6 +2,7 @@
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "client/hearth_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/stream_metadata.h"
 #include "tests/daemon/serving/served.h"
 #include "tests/daemon/state/temporary_store.h"
 
@@ -221,29 +223,38 @@ TEST_F(RestartedDaemonTest, WithoutPatienceTheFirstBreakIsTheEnd) {
   EXPECT_TRUE(absl::IsUnavailable(stream->Finish())) << stream->Finish();
 }
 
-// Answers what gRPC does while a server shuts down.
+// Answers every call with an error: as it is, what gRPC does while a server shuts down.
 class StoppingServer final : public grpc::CallbackGenericService {
  public:
-  explicit StoppingServer(const std::string& address) {
+  // `trailing`: the key of metadata that goes with it; empty: none.
+  explicit StoppingServer(const std::string& address,
+                          grpc::Status answer = {grpc::StatusCode::CANCELLED, "CANCELLED"},
+                          std::string trailing = "")
+      : answer_(std::move(answer)), trailing_(std::move(trailing)) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterCallbackGenericService(this);
     server_ = builder.BuildAndStart();
   }
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
     class Refused final : public grpc::ServerGenericBidiReactor {
      public:
-      Refused() { Finish({grpc::StatusCode::CANCELLED, "CANCELLED"}); }
+      explicit Refused(const grpc::Status& answer) { Finish(answer); }
       void OnDone() override { delete this; }
     };
-    if (!called_.HasBeenNotified()) called_.Notify();
-    return new Refused;
+    if (!trailing_.empty()) context->AddTrailingMetadata(trailing_, "1");
+    if (calls_++ == 0) called_.Notify();
+    return new Refused(answer_);
   }
   void AwaitCall() { called_.WaitForNotification(); }
+  int calls() const { return calls_; }
   std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
 
  private:
+  const grpc::Status answer_;
+  const std::string trailing_;
   int port_ = 0;
+  std::atomic<int> calls_ = 0;
   absl::Notification called_;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -267,6 +278,58 @@ TEST_F(RestartedDaemonTest, OneThatStopsJustAsAStreamComesBackIsWaitedFor) {
   restart.join();
   EXPECT_TRUE(stream->Finish().ok()) << stream->Finish();
   EXPECT_EQ(text, whole);
+}
+
+TEST_F(RestartedDaemonTest, OneThatStopsJustAsARequestReachesItIsSentItAgain) {
+  Stop();
+  auto stopping = std::make_unique<StoppingServer>(address_);
+  std::thread restart([&] {
+    stopping->AwaitCall();
+    stopping.reset();
+    Start(false);
+  });
+  size_t tokens = 0;
+  const auto finished = Client(address_).Generate(TextRequest("x", 9), [&](const auto& event) {
+    tokens += static_cast<size_t>(event.delta().tokens_size());
+  });
+  restart.join();
+  EXPECT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(tokens, 9u);
+}
+
+TEST_F(ClientTest, ARequestThatOneOfSeveralDidNotTakeIsSentToTheNext) {
+  const grpc::Status lost(grpc::StatusCode::UNAVAILABLE,
+                          "from the coordinator a:1: failed to connect to all addresses");
+  StoppingServer first("127.0.0.1:0", lost);
+  Client client(absl::StrCat(first.address(), ",", served_.server->address()));
+  EXPECT_TRUE(client.Generate(TextRequest("x", 9), [](const auto&) {}).ok());
+  EXPECT_EQ(first.calls(), 1);
+}
+
+TEST(ClientOfAStoppingServerTest, HearsAtOnceThatItsOnlyHostHasNoCoordinator) {
+  const grpc::Status lost(grpc::StatusCode::UNAVAILABLE,
+                          "from the coordinator a:1: failed to connect to all addresses");
+  StoppingServer worker("127.0.0.1:0", lost);
+  const auto finished = Client(worker.address()).Generate(TextRequest("x", 9), [](const auto&) {});
+  EXPECT_EQ(finished.status().message(), lost.error_message());
+  EXPECT_EQ(worker.calls(), 1);
+}
+
+TEST(ClientOfAStoppingServerTest, HearsAtOnceWhatTheDaemonHasRefused) {
+  const grpc::Status refused(grpc::StatusCode::UNAVAILABLE, "the model is being unloaded");
+  StoppingServer daemon("127.0.0.1:0", refused, kRefusedKey);
+  const auto finished = Client(daemon.address()).Generate(TextRequest("x", 9), [](const auto&) {});
+  EXPECT_EQ(finished.status().message(), refused.error_message());
+  EXPECT_EQ(daemon.calls(), 1);
+}
+
+TEST(ClientOfAStoppingServerTest, IsToldThatNobodyTookItsRequest) {
+  StoppingServer stopping("127.0.0.1:0");
+  Client client(stopping.address(), {}, absl::Seconds(30), absl::Milliseconds(300));
+  const auto finished = client.Generate(TextRequest("x", 9), [](const auto&) {});
+  EXPECT_TRUE(absl::IsUnavailable(finished.status())) << finished.status();
+  EXPECT_THAT(std::string(finished.status().message()), HasSubstr("nobody has taken the request for 300ms"));
+  EXPECT_GT(stopping.calls(), 1);
 }
 
 TEST(ClientOfAStoppingServerTest, IsNotToldThatItCancelledItsCall) {

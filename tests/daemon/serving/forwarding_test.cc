@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/hearth/v1/worker.grpc.pb.h"
+#include "proto/stream_metadata.h"
 #include "tests/daemon/serving/served.h"
 
 namespace hearth {
@@ -64,6 +65,23 @@ TEST_F(ForwardingTest, ErrorsComeThroughWithTheirMessage) {
   const Outcome outcome = Generate(*generation_, TextRequest("x", 100000));
   EXPECT_EQ(outcome.status.error_code(), StatusCode::OUT_OF_RANGE);
   EXPECT_THAT(outcome.status.error_message(), HasSubstr("100000"));
+}
+
+TEST_F(ForwardingTest, WhetherARequestWasTakenComesThrough) {
+  auto model = std::make_shared<FakeModel>();
+  model->SetReady(absl::UnavailableError("no plan"));
+  const Served coordinator(model, {.replan_wait = absl::Milliseconds(20)});
+  const auto worker = Worker(coordinator.server->address());
+  const auto stub = v1::Generation::NewStub(Connect(worker->address()));
+  const auto given_up = Start(*stub, TextRequest("x", 9));
+  EXPECT_EQ(ReadAll(*given_up).status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(given_up->context.GetServerInitialMetadata().count(kAcceptedKey), 1u);
+  EXPECT_EQ(given_up->context.GetServerTrailingMetadata().count(kFinalKey), 1u);
+  EXPECT_EQ(given_up->context.GetServerTrailingMetadata().count(kRefusedKey), 0u);
+  const auto refused = Start(*stub, TextRequest("x", 100000));
+  EXPECT_EQ(ReadAll(*refused).status.error_code(), StatusCode::OUT_OF_RANGE);
+  EXPECT_EQ(refused->context.GetServerInitialMetadata().count(kAcceptedKey), 0u);
+  EXPECT_EQ(refused->context.GetServerTrailingMetadata().count(kRefusedKey), 1u);
 }
 
 TEST_F(ForwardingTest, CancellationReachesTheCoordinator) {
