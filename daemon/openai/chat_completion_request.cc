@@ -103,7 +103,7 @@ absl::Status ReadTools(const JsonFields& fields, const nlohmann::ordered_json& i
   return absl::OkStatus();
 }
 
-absl::Status RefuseMissing(const JsonFields& fields) {
+absl::Status RefuseUnsupportedChatFields(const JsonFields& fields) {
   for (const char* name : {"functions", "function_call"}) {
     if (fields.Find(name) != nullptr) return ParamError(name, "is not supported; use tools");
   }
@@ -168,7 +168,7 @@ absl::StatusOr<ChatCompletionRequest> ReadChatCompletionRequest(const json& body
   ChatCompletionRequest request;
   v1::ChatRequest chat;
   chat.set_parsed(true);
-  HEARTH_RETURN_IF_ERROR(RefuseMissing(fields));
+  HEARTH_RETURN_IF_ERROR(RefuseUnsupportedChatFields(fields));
   HEARTH_ASSIGN_OR_RETURN(request.answer, ReadAnswerOptions(fields));
   HEARTH_RETURN_IF_ERROR(ReadMessages(fields, chat));
   HEARTH_RETURN_IF_ERROR(ReadTools(fields, tools, chat));

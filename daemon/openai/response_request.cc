@@ -20,7 +20,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 // What would change the answer, or what a later request hopes to find, and is not there.
-absl::Status RefuseMissing(const JsonFields& fields) {
+absl::Status RefuseUnsupportedResponseFields(const JsonFields& fields) {
   for (const char* name : {"previous_response_id", "conversation"}) {
     if (fields.Find(name) == nullptr) continue;
     return ParamError(name, "is not supported: answers are not stored; send the whole conversation as input");
@@ -82,7 +82,7 @@ absl::StatusOr<ordered_json> ToChatTool(const ordered_json& tool) {
   return ordered_json{{"type", "function"}, {"function", std::move(function)}};
 }
 
-absl::Status ReadTools(const JsonFields& fields, const ordered_json& in_order, v1::ChatRequest& chat) {
+absl::Status ReadFlatTools(const JsonFields& fields, const ordered_json& in_order, v1::ChatRequest& chat) {
   HEARTH_RETURN_IF_ERROR(ReadToolChoice(fields, chat));
   const json* tools = fields.Find("tools");
   const json* choice = fields.Find("tool_choice");
@@ -143,14 +143,14 @@ absl::StatusOr<ResponseRequest> ReadResponseRequest(const json& body, const orde
   ResponseRequest request;
   v1::ChatRequest& chat = request.chat;
   chat.set_parsed(true);
-  HEARTH_RETURN_IF_ERROR(RefuseMissing(fields));
+  HEARTH_RETURN_IF_ERROR(RefuseUnsupportedResponseFields(fields));
   HEARTH_ASSIGN_OR_RETURN(const auto stream, fields.Bool("stream"));
   request.stream = stream.value_or(false);
   HEARTH_RETURN_IF_ERROR(ReadInstructions(fields, chat));
   const json* input = fields.Find("input");
   if (input == nullptr) return ParamError("input", "is missing; give a text or a list of items");
   HEARTH_RETURN_IF_ERROR(ReadResponseInput(*input, chat));
-  HEARTH_RETURN_IF_ERROR(ReadTools(fields, tools, chat));
+  HEARTH_RETURN_IF_ERROR(ReadFlatTools(fields, tools, chat));
   HEARTH_RETURN_IF_ERROR(ReadText(text, chat));
   HEARTH_ASSIGN_OR_RETURN(const json* reasoning, fields.Object("reasoning"));
   std::optional<std::string> effort;

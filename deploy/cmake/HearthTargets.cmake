@@ -54,6 +54,17 @@ function(hearth_precompile name)
   target_precompile_headers(${name} REUSE_FROM hearth_test_headers)
 endfunction()
 
+# hearth_start_hosts(TESTS...): they start daemons, which notice whom nobody hears of: others' load would be taken for
+# that. Under sanitizers, where nothing is said of how long streams pause, one of them runs at a time, others beside it,
+# the long ones first.
+function(hearth_start_hosts)
+  if(HEARTH_SANITIZE)
+    set_tests_properties(${ARGN} PROPERTIES RESOURCE_LOCK hosts COST 100)
+  else()
+    set_tests_properties(${ARGN} PROPERTIES RUN_SERIAL TRUE)
+  endif()
+endfunction()
+
 # hearth_test(NAME SOURCES a_test.cc DEPENDS targets [LABELS unit]): a GoogleTest program, one ctest entry.
 function(hearth_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
@@ -71,9 +82,8 @@ function(hearth_test name)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT}
     ENVIRONMENT "${HEARTH_TEST_ENVIRONMENT}")
-  # Daemons notice whom nobody hears of: others' load would be taken for that.
   if("cluster" IN_LIST TEST_LABELS)
-    set_tests_properties(${name} PROPERTIES RUN_SERIAL TRUE)
+    hearth_start_hosts(${name})
   endif()
   hearth_label_program(${name} ${TEST_LABELS})
 endfunction()

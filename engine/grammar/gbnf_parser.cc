@@ -19,7 +19,6 @@ namespace hearth::grammar {
 namespace {
 
 constexpr int kMaxNesting = 64;
-constexpr uint32_t kMaxRepetitions = 100'000;
 
 bool IsNamePart(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; }
 

@@ -9,6 +9,7 @@
 
 namespace hearth::grammar {
 
+inline constexpr uint32_t kMaxRepetitions = 100'000;  // of a part, that a grammar or a pattern may ask for
 inline constexpr char32_t kLastCodePoint = 0x10FFFF;  // of Unicode
 
 // Both ends belong to it.

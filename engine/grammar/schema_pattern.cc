@@ -18,7 +18,6 @@ namespace {
 using Ranges = std::vector<CodePointRange>;
 
 constexpr int kMaxPatternDepth = 64;
-constexpr uint32_t kMaxRepetitions = 100'000;
 
 Ranges Digits() { return {{'0', '9'}}; }
 Ranges WordCharacters() { return {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}; }

@@ -20,10 +20,6 @@ constexpr size_t kRegion = kStaticRegion + (size_t{256} << 10);
 // Between objects, so that AddressSanitizer sees accesses past their ends.
 constexpr size_t kGap = kAddressSanitizer ? 128 : 0;
 
-constexpr size_t RoundUp(size_t value, size_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace
 
 SharedMemory::SharedMemory() : page_bytes_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
@@ -48,7 +44,7 @@ void SharedMemory::Begin(size_t dynamic_bytes) {
   object_count_ = 0;
   placed_bytes_ = 0;
   static_bytes_ = 0;
-  dynamic_bytes_ = RoundUp(dynamic_bytes, 16);
+  dynamic_bytes_ = (dynamic_bytes + 15) / 16 * 16;
   dynamic_ = end_ - dynamic_bytes_;
   memset(dynamic_, 0xff, dynamic_bytes_);
 }

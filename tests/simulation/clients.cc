@@ -15,7 +15,7 @@ constexpr int kMostAttempts = 12;
 }  // namespace
 
 void Clients::Begin(Micros until) {
-  const auto wait = static_cast<Micros>(world_.random().Exponential(1'000'000));
+  const auto wait = static_cast<Micros>(world_.random().Exponential(EventLoop::kSecond));
   world_.loop().At(world_.loop().now() + wait, [this, until] {
     if (world_.loop().now() > until) return;
     Ask(Draw());

@@ -44,6 +44,7 @@ class Random {
 class EventLoop {
  public:
   using Micros = int64_t;
+  static constexpr Micros kSecond = 1'000'000;
 
   Micros now() const { return now_; }
   uint64_t now_ms() const { return static_cast<uint64_t>(now_ / 1000); }
@@ -79,7 +80,7 @@ class EventLoop {
     }
   };
 
-  Micros now_ = 1'000'000;
+  Micros now_ = kSecond;
   uint64_t next_ = 0;
   uint64_t events_ = 0;
   std::priority_queue<Event> queue_;

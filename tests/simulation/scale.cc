@@ -18,12 +18,11 @@
 namespace hearth::simulation {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000;
-constexpr int64_t kSteady = 60 * kSecond;
+constexpr int64_t kSteady = 60 * EventLoop::kSecond;
 // As on a LAN of 1 Gbit/s.
-constexpr int64_t kThoroughProbe = kSecond / 10;
-constexpr int64_t kQuickProbe = kSecond / 25;
-constexpr int64_t kStep = kSecond / 20;
+constexpr int64_t kThoroughProbe = EventLoop::kSecond / 10;
+constexpr int64_t kQuickProbe = EventLoop::kSecond / 25;
+constexpr int64_t kStep = EventLoop::kSecond / 20;
 
 double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
@@ -33,7 +32,7 @@ class Crowd {
  public:
   Crowd(uint32_t hosts, uint32_t streams) : streams_(streams), scheduler_(Limits(streams)) {
     for (uint32_t i = 0; i < hosts; ++i) {
-      loop_.At(loop_.now() + static_cast<int64_t>(random_.Below(kSecond)), [this, i] { Join(i); });
+      loop_.At(loop_.now() + static_cast<int64_t>(random_.Below(EventLoop::kSecond)), [this, i] { Join(i); });
     }
     Watch();
   }
@@ -79,7 +78,8 @@ class Crowd {
     if (revision != 0) HEARTH_CHECK(roster_.Report(session, Report(host, revision), loop_.now_ms()).ok());
     const uint64_t wanted = roster_.Desired(session, revision)->revision;
     Follow();
-    loop_.At(loop_.now() + kSecond / 4, [this, host, session, wanted] { Sync(host, session, wanted); });
+    loop_.At(loop_.now() + EventLoop::kSecond / 4,
+             [this, host, session, wanted] { Sync(host, session, wanted); });
   }
 
   void Watch() {
@@ -106,7 +106,7 @@ class Crowd {
                });
     }
     if (effects.changed && !std::exchange(kicked_, true)) {
-      loop_.At(loop_.now() + kSecond / 100, [this] { Look(); });  // it plans meanwhile
+      loop_.At(loop_.now() + EventLoop::kSecond / 100, [this] { Look(); });  // it plans meanwhile
     }
   }
 
@@ -154,9 +154,9 @@ ScaleFigures MeasureScale(uint32_t hosts, uint32_t streams) {
   Crowd crowd(hosts, streams);
   const int64_t start = crowd.loop().now();
   double cpu = CpuSeconds();
-  while (crowd.alive() < hosts && crowd.loop().now() < start + 600 * kSecond)
-    crowd.loop().RunUntil(crowd.loop().now() + kSecond / 10);
-  figures.joined_s = static_cast<double>(crowd.loop().now() - start) / kSecond;
+  while (crowd.alive() < hosts && crowd.loop().now() < start + 600 * EventLoop::kSecond)
+    crowd.loop().RunUntil(crowd.loop().now() + EventLoop::kSecond / 10);
+  figures.joined_s = static_cast<double>(crowd.loop().now() - start) / EventLoop::kSecond;
   figures.joining_cores = (CpuSeconds() - cpu) / figures.joined_s;
   crowd.BeginStreams();
   cpu = CpuSeconds();
@@ -165,7 +165,7 @@ ScaleFigures MeasureScale(uint32_t hosts, uint32_t streams) {
   const int64_t before = used();
   crowd.loop().RunUntil(crowd.loop().now() + 2 * kSteady / 3);
   figures.growth_bytes = used() - before;
-  figures.steady_cores = (CpuSeconds() - cpu) * kSecond / kSteady;
+  figures.steady_cores = (CpuSeconds() - cpu) * EventLoop::kSecond / kSteady;
   return figures;
 }
 

@@ -248,7 +248,7 @@ void Worker::Finish(uint64_t epoch, const absl::Status& status) {
     const ShardFailure failure = JudgeShardFailure(status);
     if (failure.disk_is_full && problem_.empty()) {
       problem_ = std::string(status.message());
-      After(1'000'000, [this] { LookAgain(); });
+      After(EventLoop::kSecond, [this] { LookAgain(); });
     }
     job.not_before = loop().steady() + failure.again_after;
     job.status.phase = failure.phase;
@@ -261,7 +261,7 @@ void Worker::Finish(uint64_t epoch, const absl::Status& status) {
 
 void Worker::LookAgain() {
   if (problem_.empty()) return;
-  if (host_.disk_is_full) return After(1'000'000, [this] { LookAgain(); });
+  if (host_.disk_is_full) return After(EventLoop::kSecond, [this] { LookAgain(); });
   problem_.clear();
   Changed();
 }
@@ -318,7 +318,7 @@ void Worker::TakeRequest(const std::shared_ptr<Line>& line, const FrameHeader& h
   After(TimeOf(bytes, speed), [this, line, header, sums, answer] {
     line->Send(1, [header, sums, answer] { answer(StepAnswer(header), sums); });
     if (!world_.is_harsh() || !world_.random().Chance(0.03)) return;
-    const auto late = static_cast<Micros>(world_.random().Exponential(1'000'000));
+    const auto late = static_cast<Micros>(world_.random().Exponential(EventLoop::kSecond));
     line->end(0).After(late, [header, sums, answer] { answer(StepAnswer(header), sums); });
   });
 }

@@ -13,11 +13,10 @@
 namespace hearth::simulation {
 namespace {
 
-constexpr Micros kSecond = 1'000'000;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 // In which everything is ready again once nothing goes wrong any more: hosts sit out five minutes at most,
 // ten where they did not pay.
-constexpr Micros kRecovery = 660 * kSecond;
+constexpr Micros kRecovery = 660 * EventLoop::kSecond;
 
 }  // namespace
 
@@ -27,8 +26,8 @@ World::World(const Options& options)
       network_(loop_, random_),
       clients_(std::make_unique<Clients>(*this)) {
   harsh_ = random_.Chance(0.3);
-  trouble_every_ = random_.Uniform(0.3, 4) * kSecond;
-  trouble_until_ = loop_.now() + static_cast<Micros>(random_.Uniform(5, 30) * kSecond);
+  trouble_every_ = random_.Uniform(0.3, 4) * EventLoop::kSecond;
+  trouble_until_ = loop_.now() + static_cast<Micros>(random_.Uniform(5, 30) * EventLoop::kSecond);
   for (uint32_t i = 0; i < options.models; ++i)
     models_.push_back(std::make_unique<ToyModel>(absl::StrCat("m", i), random_));
   MakeHosts();
@@ -72,14 +71,14 @@ void World::MakeHosts() {
 std::string World::Run() {
   StartCoordinator();
   for (const auto& host : hosts_) {
-    loop_.At(loop_.now() + static_cast<Micros>(random_.Exponential(kSecond)),
+    loop_.At(loop_.now() + static_cast<Micros>(random_.Exponential(EventLoop::kSecond)),
              [this, &host] { StartWorker(*host); });
   }
   clients_->Begin(trouble_until_);
   ScheduleTrouble();
   const auto run_for = [this](Micros time) {
     for (const Micros end = loop_.now() + time; loop_.now() < end && !violated();)
-      loop_.RunUntil(std::min(end, loop_.now() + kSecond / 4));
+      loop_.RunUntil(std::min(end, loop_.now() + EventLoop::kSecond / 4));
   };
   run_for(trouble_until_ - loop_.now());
   // From now on nothing goes wrong.
@@ -95,13 +94,13 @@ std::string World::Run() {
   if (coordinator_ == nullptr) StartCoordinator();
   const Micros bound = loop_.now() + kRecovery;
   do {
-    run_for(kSecond / 4);
+    run_for(EventLoop::kSecond / 4);
   } while (!violated() && !IsSettled() && loop_.now() < bound);
   if (!violated() && !IsSettled()) Violate("not everything is ready again");
   if (violated()) return violation_;
   clients_->AskAll();
   do {
-    run_for(2 * kSecond);
+    run_for(2 * EventLoop::kSecond);
   } while (!violated() && !IsSettled() && loop_.now() < bound + kRecovery);
   if (!violated()) CheckAtRest();
   return violation_;
@@ -188,7 +187,7 @@ void World::ScheduleTrouble() {
 
 void World::MakeTrouble() {
   WorkerHost& host = *hosts_[random_.Below(hosts_.size())];
-  const auto lasts = static_cast<Micros>(random_.Exponential(2 * kSecond));
+  const auto lasts = static_cast<Micros>(random_.Exponential(2 * EventLoop::kSecond));
   const auto later = [&](std::function<void()> what) { loop_.At(loop_.now() + lasts, std::move(what)); };
   const int at = host.machine->number;
   switch (random_.Below(11)) {
