@@ -54,6 +54,8 @@ struct NodeOptions {
   bool keep_attention = false;           // gives other hosts neurons only
   // Bytes that this process may still take for the leader's weights.
   std::function<uint64_t()> free_memory = [] { return ReadProcessLimits().memory_free_bytes; };
+
+  std::string digests_dir() const { return state_dir + "/digests"; }  // of model files (weights/model_file)
 };
 
 }  // namespace hearth

@@ -169,8 +169,8 @@ placement::Objective ClusterModel::PlannedObjective() const {
 absl::Status ClusterModel::IdentifyFile() {
   const uint64_t file_bytes = file_.file->file_bytes();
   const auto progress = [&](uint64_t done) { SetProgress("computing the file's digest", done, file_bytes); };
-  HEARTH_ASSIGN_OR_RETURN(
-      digest_, DigestOfFile(*file_.file, context_->options.state_dir + "/digests", stop_, progress));
+  HEARTH_ASSIGN_OR_RETURN(digest_,
+                          DigestOfFile(*file_.file, context_->options.digests_dir(), stop_, progress));
   preparer_ = MakePreparer();
   MutexLock lock(&mutex_);
   info_.digest = digest_;

@@ -85,7 +85,8 @@ Worker::Worker(const NodeOptions& options, HostIdentity identity, std::vector<Ho
       }) {
   if (!options_.may_lead) return;
   copier_ = std::make_unique<ModelCopier>(MakeFilesClient(options_.join, options_.key),
-                                          ModelCopies(options_.copies_dir));
+                                          ModelCopies(options_.copies_dir),
+                                          ModelCopierOptions{.digests_dir = options_.digests_dir()});
 }
 
 Worker::~Worker() { Stop(); }
@@ -201,6 +202,7 @@ void Worker::LookForOwner(Clock::time_point now) {
     yields_ = yielding_.reason();
     report_now_ = true;
   }
+  if (copier_ != nullptr) copier_->Rest(!yielding_.reason().empty());
   spdlog::info("{}", yielding_.reason().empty() ? "takes part again" : yielding_.reason());
   listener_.Call();
 }

@@ -11,29 +11,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/weights/file_hash.h"
+#include "engine/base/file_descriptor.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A file descriptor that is closed at the end of its scope.
-class File {
- public:
-  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  bool ok() const { return fd_ >= 0; }
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 // Written instead where a disk cannot be asked for room.
 constexpr size_t kProbeBytes = 64 << 10;
@@ -43,47 +28,10 @@ absl::Status DiskError(const std::string& what, const std::string& path, int err
       absl::StrCat("cache: cannot ", what, " ", path, ": ", std::strerror(error)));
 }
 
-bool WriteAll(int fd, absl::Span<const uint8_t> data) {
-  while (!data.empty()) {
-    const ssize_t written = ::write(fd, data.data(), data.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    data.remove_prefix(static_cast<size_t>(written));
-  }
-  return true;
-}
-
-bool ReadAll(int fd, absl::Span<uint8_t> out) {
-  while (!out.empty()) {
-    const ssize_t got = ::read(fd, out.data(), out.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    out.remove_prefix(static_cast<size_t>(got));
-  }
-  return true;
-}
-
-// The hash of a file of exactly `bytes` bytes, read in pieces; false when it cannot be read or has another
-// size.
-bool HashFile(int fd, uint64_t bytes, Sha256Digest* digest) {
-  Sha256 sha;
-  std::vector<uint8_t> piece(1 << 20);
-  for (uint64_t left = bytes; left > 0;) {
-    const size_t count = static_cast<size_t>(std::min<uint64_t>(left, piece.size()));
-    if (!ReadAll(fd, absl::MakeSpan(piece).first(count))) return false;
-    sha.Update(absl::MakeSpan(piece).first(count));
-    left -= count;
-  }
-  uint8_t extra;
-  if (::read(fd, &extra, 1) != 0) return false;
-  *digest = sha.Finish();
-  return true;
-}
-
 // Makes a rename in the directory durable.
 void SyncDirectory(const std::string& path) {
-  const File directory(path, O_RDONLY | O_DIRECTORY);
-  if (directory.ok()) ::fsync(directory.fd());
+  const FileDescriptor directory(path, O_RDONLY | O_DIRECTORY);
+  if (directory.ok()) ::fsync(directory.get());
 }
 
 // The time as files have it.
@@ -148,10 +96,10 @@ absl::StatusOr<std::vector<uint8_t>> BundleStore::Read(const Sha256Digest& sha25
   const auto found = entries_.find(hex);
   if (found == entries_.end()) return absl::NotFoundError(absl::StrCat("cache: no bundle ", hex));
   if (found->second.bytes == bytes) {
-    const File file(EntryPath(hex), O_RDONLY);
+    const FileDescriptor file(EntryPath(hex), O_RDONLY);
     std::vector<uint8_t> data(bytes);
-    if (file.ok() && ReadAll(file.fd(), absl::MakeSpan(data)) && Sha256Of(data) == sha256) {
-      ::futimens(file.fd(), nullptr);  // for the order in which entries go
+    if (file.ok() && ReadAll(file.get(), absl::MakeSpan(data)) && Sha256Of(data) == sha256) {
+      ::futimens(file.get(), nullptr);  // for the order in which entries go
       found->second.last_use_ns = NowNs();
       if (!found->second.fetched) ++counters_.cached_bundles;
       return data;
@@ -177,8 +125,8 @@ absl::Status BundleStore::Append(const Sha256Digest& sha256, uint64_t offset,
                                                    " on, but ", PartialBytes(sha256), " bytes are here"));
   }
   HEARTH_RETURN_IF_ERROR(MakeRoom(offset + data.size()));
-  const File file(path, O_WRONLY | O_CREAT | O_APPEND);
-  if (!file.ok() || !WriteAll(file.fd(), data)) return DiskError("write", path);
+  const FileDescriptor file(path, O_WRONLY | O_CREAT | O_APPEND);
+  if (!file.ok() || !WriteAll(file.get(), data)) return DiskError("write", path);
   counters_.fetched_bytes += data.size();
   return absl::OkStatus();
 }
@@ -187,15 +135,15 @@ absl::Status BundleStore::Finish(const Sha256Digest& sha256, uint64_t bytes) {
   const std::string hex = Sha256Hex(sha256);
   const std::string partial = PartialPath(hex);
   {
-    const File file(partial, O_RDWR);
+    const FileDescriptor file(partial, O_RDWR);
     if (!file.ok()) return DiskError("open", partial);
-    Sha256Digest digest;
-    if (!HashFile(file.fd(), bytes, &digest) || digest != sha256) {
+    Sha256 sha;
+    if (!HashFile(file.get(), bytes, sha) || sha.Finish() != sha256) {
       ::unlink(partial.c_str());
       ++counters_.discarded_bundles;
       return absl::DataLossError(absl::StrCat("bundle ", hex, " arrived damaged; it will be fetched again"));
     }
-    if (::fsync(file.fd()) != 0) return DiskError("write", partial);
+    if (::fsync(file.get()) != 0) return DiskError("write", partial);
   }
   const std::string path = EntryPath(hex);
   const std::string directory = fs::path(path).parent_path().string();
@@ -211,10 +159,11 @@ absl::Status BundleStore::Finish(const Sha256Digest& sha256, uint64_t bytes) {
 
 absl::Status BundleStore::Probe(uint64_t bytes) const {
   const std::string path = PartialPath("probe");
-  const File file(path, O_WRONLY | O_CREAT);
+  const FileDescriptor file(path, O_WRONLY | O_CREAT);
   if (!file.ok()) return DiskError("write", path);
-  int error = ::fallocate(file.fd(), 0, 0, static_cast<off_t>(std::max<uint64_t>(bytes, 1))) == 0 ? 0 : errno;
-  if (error == EOPNOTSUPP) error = WriteAll(file.fd(), std::vector<uint8_t>(kProbeBytes)) ? 0 : errno;
+  int error =
+      ::fallocate(file.get(), 0, 0, static_cast<off_t>(std::max<uint64_t>(bytes, 1))) == 0 ? 0 : errno;
+  if (error == EOPNOTSUPP) error = WriteAll(file.get(), std::vector<uint8_t>(kProbeBytes)) ? 0 : errno;
   ::unlink(path.c_str());
   return error == 0 ? absl::OkStatus() : DiskError("write", path, error);
 }

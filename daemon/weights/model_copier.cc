@@ -5,7 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/weights/model_file.h"
 #include "engine/base/printable.h"
+#include "engine/file/gguf.h"
 
 namespace hearth {
 
@@ -31,17 +33,23 @@ void ModelCopier::Use(const SessionToken& token) {
   wake_.SignalAll();
 }
 
+void ModelCopier::Rest(bool rests) {
+  MutexLock lock(&mutex_);
+  rests_ = rests;
+  wake_.SignalAll();
+}
+
 void ModelCopier::Run() {
   for (;;) {
     std::optional<SessionToken> token;
     {
       MutexLock lock(&mutex_);
-      while (!stopped_ && !token_) wake_.Wait(&mutex_);
+      while (!stopped_ && (rests_ || !token_)) wake_.Wait(&mutex_);
       if (stopped_) return;
       token = token_;
     }
     Look(*token);
-    if (!Pause(options_.looks_apart).ok()) return;
+    Pause(options_.looks_apart).IgnoreError();  // above it is seen what has ended it
   }
 }
 
@@ -50,12 +58,14 @@ void ModelCopier::Look(const SessionToken& token) {
   if (!models.ok()) return;  // the coordinator is away, or another one: whoever calls it says so
   for (const ModelFiles& model : *models) {
     if (copies_.Has(model)) continue;
+    if (!Pause(absl::ZeroDuration()).ok()) return;
     absl::Status copied = Copy(model, token);
     if (absl::IsResourceExhausted(copied)) {
       copies_.KeepOnly(*models);
       copied = Copy(model, token);
     }
     if (copied.ok()) {
+      NoteDigest(model);
       spdlog::info("has a copy of {}: it could serve the model", Printable(model.path));
     } else if (!absl::IsUnavailable(copied) && !absl::IsCancelled(copied)) {
       std::string why = Printable(copied.message());
@@ -78,12 +88,19 @@ absl::Status ModelCopier::Copy(const ModelFiles& model, const SessionToken& toke
   });
 }
 
+// So that a host that comes to lead need not read the copy twice.
+void ModelCopier::NoteDigest(const ModelFiles& model) const {
+  if (options_.digests_dir.empty()) return;
+  const auto copy = GgufFile::Open(copies_.Resolve(model.path));
+  if (copy.ok()) KeepDigest(**copy, options_.digests_dir, model.digest);
+}
+
 absl::Status ModelCopier::Pause(absl::Duration duration) {
   const auto end = CondVar::Clock::now() + absl::ToChronoNanoseconds(duration);
   MutexLock lock(&mutex_);
-  while (!stopped_ && wake_.WaitUntil(&mutex_, end)) {
+  while (!stopped_ && !rests_ && wake_.WaitUntil(&mutex_, end)) {
   }
-  return stopped_ ? absl::CancelledError("the daemon stops") : absl::OkStatus();
+  return stopped_ || rests_ ? absl::CancelledError("nothing is copied now") : absl::OkStatus();
 }
 
 }  // namespace hearth

@@ -18,6 +18,7 @@
 namespace hearth {
 
 struct ModelCopierOptions {
+  std::string digests_dir;  // where DigestOfFile is to find those of copies; empty: nowhere
   absl::Duration looks_apart = absl::Seconds(10);
   // Copies take a quarter of a gigabit network, so that streams keep the rest.
   uint64_t bytes_per_second = 30'000'000;
@@ -32,6 +33,8 @@ class ModelCopier {
 
   // The token of the session that this host has by now; nothing is copied before the first.
   void Use(const SessionToken& token);
+  // Whether nothing is to be copied for now: the machine is its owner's. What is under way breaks off.
+  void Rest(bool rests);
   // Idempotent.
   void Stop();
 
@@ -41,8 +44,9 @@ class ModelCopier {
 
  private:
   void Run();
+  void NoteDigest(const ModelFiles& model) const;
   absl::Status Copy(const ModelFiles& model, const SessionToken& token);
-  // CANCELLED when the copier stops meanwhile.
+  // CANCELLED when the copier stops or rests meanwhile.
   absl::Status Pause(absl::Duration duration);
 
   const std::unique_ptr<ModelFileSource> source_;
@@ -53,6 +57,7 @@ class ModelCopier {
   Mutex mutex_;
   CondVar wake_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool rests_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<SessionToken> token_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;  // last: it uses the others
 };

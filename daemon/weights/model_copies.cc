@@ -15,6 +15,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/weights/file_hash.h"
+#include "engine/base/file_descriptor.h"
 #include "engine/base/input_file.h"
 #include "engine/base/output_file.h"
 #include "engine/base/printable.h"
@@ -31,23 +33,6 @@ constexpr char kBegun[] = ".part";
 // In each folder, whose copy it is.
 constexpr char kDigestFile[] = ".digest";
 constexpr uint64_t kMostDigestBytes = 1024;
-constexpr size_t kPiece = 1 << 20;
-
-// A file descriptor that is closed at the end of its scope.
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 absl::Status DiskError(const std::string& path, int error) {
   return absl::FailedPreconditionError(
@@ -70,51 +55,31 @@ std::string DigestIn(const std::string& folder) {
   return ReadInputFile(absl::StrCat(folder, "/", kDigestFile), kMostDigestBytes).value_or("");
 }
 
-absl::Status Append(int fd, absl::Span<const uint8_t> bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return DiskError(path, errno);
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
-}
-
 // Brings a file to its size, from what is there of it.
 absl::Status Complete(const ModelFiles::Named& file, const std::string& path,
                       const ModelCopies::Fetch& fetch) {
-  const Descriptor descriptor(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW);
-  if (descriptor.get() < 0) return DiskError(path, errno);
+  const FileDescriptor descriptor(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW);
+  if (!descriptor.ok()) return DiskError(path, errno);
   const uint64_t there = SizeOf(path);
   uint64_t left = file.bytes - there;  // Begin has looked
   if (left > 0) {
     HEARTH_RETURN_IF_ERROR(fetch(file, there, [&](absl::Span<const uint8_t> bytes) -> absl::Status {
       if (bytes.size() > left) return absl::DataLossError("more bytes came than the file has");
       left -= bytes.size();
-      return Append(descriptor.get(), bytes, path);
+      return WriteAll(descriptor.get(), bytes) ? absl::OkStatus() : DiskError(path, errno);
     }));
   }
   if (left > 0) return absl::DataLossError("fewer bytes came than the file has");
   return ::fsync(descriptor.get()) == 0 ? absl::OkStatus() : DiskError(path, errno);
 }
 
-absl::Status Hash(const std::string& path, Sha256& sha) {
-  const Descriptor descriptor(path, O_RDONLY);
-  if (descriptor.get() < 0) return DiskError(path, errno);
-  std::vector<uint8_t> piece(kPiece);
-  for (;;) {
-    const ssize_t count = ::read(descriptor.get(), piece.data(), piece.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return DiskError(path, errno);
-    if (count == 0) return absl::OkStatus();
-    sha.Update({piece.data(), static_cast<size_t>(count)});
-  }
-}
-
 absl::StatusOr<std::string> DigestOf(const ModelFiles& model, const std::string& folder) {
   Sha256 sha;
   for (const ModelFiles::Named& file : model.files) {
-    if (!file.beside) HEARTH_RETURN_IF_ERROR(Hash(absl::StrCat(folder, "/", file.name), sha));
+    if (file.beside) continue;
+    const std::string path = absl::StrCat(folder, "/", file.name);
+    const FileDescriptor descriptor(path, O_RDONLY);
+    if (!descriptor.ok() || !HashFile(descriptor.get(), file.bytes, sha)) return DiskError(path, errno);
   }
   return absl::StrCat("sha256:", Sha256Hex(sha.Finish()));
 }

@@ -29,7 +29,6 @@ class ModelCopies {
   bool Has(const ModelFiles& model) const;
 
   // Gives the bytes of a file from `offset` on to `sink`.
-  using PieceSink = std::function<absl::Status(absl::Span<const uint8_t> bytes)>;
   using Fetch =
       std::function<absl::Status(const ModelFiles::Named& file, uint64_t offset, const PieceSink& sink)>;
   // Makes a copy, in place of a former one of that path. RESOURCE_EXHAUSTED, in words, where the disk has not

@@ -63,13 +63,6 @@ std::string DigestCachePath(const GgufFile& file, const std::string& cache_dir) 
   return absl::StrCat(cache_dir, "/", Sha256Hex(Sha256Of({bytes, state.size()})));
 }
 
-void KeepDigest(const std::string& cache_path, const std::string& digest) {
-  std::error_code ignored;
-  fs::create_directories(fs::path(cache_path).parent_path(), ignored);
-  // Without the cache the digest is simply computed again.
-  WriteFile(cache_path, digest + "\n", Replace::kRegularFile).IgnoreError();
-}
-
 }  // namespace
 
 bool IsDigest(const std::string& text) {
@@ -107,9 +100,8 @@ absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
 absl::StatusOr<std::string> DigestOfFile(const GgufFile& file, const std::string& cache_dir,
                                          const std::atomic<bool>& stop,
                                          const std::function<void(uint64_t bytes)>& progress) {
-  const std::string cache_path = DigestCachePath(file, cache_dir);
   std::string digest;
-  if (std::ifstream(cache_path) >> digest && IsDigest(digest)) return digest;
+  if (std::ifstream(DigestCachePath(file, cache_dir)) >> digest && IsDigest(digest)) return digest;
 
   constexpr size_t kPiece = 4 << 20;
   Sha256 sha;
@@ -127,8 +119,15 @@ absl::StatusOr<std::string> DigestOfFile(const GgufFile& file, const std::string
   }
   HEARTH_RETURN_IF_ERROR(file.CheckUnchanged());
   digest = absl::StrCat("sha256:", Sha256Hex(sha.Finish()));
-  KeepDigest(cache_path, digest);
+  KeepDigest(file, cache_dir, digest);
   return digest;
+}
+
+void KeepDigest(const GgufFile& file, const std::string& cache_dir, const std::string& digest) {
+  std::error_code ignored;
+  fs::create_directories(cache_dir, ignored);
+  // Without the cache the digest is simply computed again.
+  WriteFile(DigestCachePath(file, cache_dir), digest + "\n", Replace::kRegularFile).IgnoreError();
 }
 
 }  // namespace hearth

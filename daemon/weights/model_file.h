@@ -40,6 +40,9 @@ absl::StatusOr<std::string> DigestOfFile(const GgufFile& file, const std::string
                                          const std::atomic<bool>& stop,
                                          const std::function<void(uint64_t bytes)>& progress);
 
+// Lets DigestOfFile find a digest that is known already.
+void KeepDigest(const GgufFile& file, const std::string& cache_dir, const std::string& digest);
+
 // Whether a text has the form of one.
 bool IsDigest(const std::string& text);
 

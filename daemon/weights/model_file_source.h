@@ -2,13 +2,11 @@
 #define HEARTH_DAEMON_WEIGHTS_MODEL_FILE_SOURCE_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "daemon/weights/model_files.h"
 #include "daemon/weights/session_token.h"
 
@@ -21,8 +19,6 @@ class ModelFileSource {
 
   // Those of the models that are ready.
   virtual absl::StatusOr<std::vector<ModelFiles>> List(const SessionToken& token) = 0;
-  // Called with the next bytes; an error ends the call.
-  using PieceSink = std::function<absl::Status(absl::Span<const uint8_t> bytes)>;
   // Blocks until all bytes of a file from `offset` on were given to `sink`. Returns its error or the call's.
   virtual absl::Status Fetch(const SessionToken& token, const std::string& model_digest,
                              const std::string& name, uint64_t offset, const PieceSink& sink) = 0;

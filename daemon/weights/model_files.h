@@ -2,12 +2,14 @@
 #define HEARTH_DAEMON_WEIGHTS_MODEL_FILES_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "engine/file/gguf.h"
@@ -26,6 +28,9 @@ struct ModelFiles {
   std::string digest;
   std::vector<Named> files;
 };
+
+// Called with the next bytes of a file; an error is to be the end.
+using PieceSink = std::function<absl::Status(absl::Span<const uint8_t> bytes)>;
 
 // The same where it is loaded.
 struct ServedFiles {

@@ -9,23 +9,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/file_descriptor.h"
 
 namespace hearth {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 absl::Status TooLarge(const std::string& path, uint64_t max_bytes) {
   return absl::InvalidArgumentError(
@@ -36,8 +23,8 @@ absl::Status TooLarge(const std::string& path, uint64_t max_bytes) {
 
 absl::StatusOr<std::string> ReadInputFile(const std::string& path, uint64_t max_bytes) {
   // O_NONBLOCK: opening a named pipe must be refused below, not wait for a writer.
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+  const FileDescriptor file(path, O_RDONLY | O_NONBLOCK);
+  if (!file.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
   struct stat info;
   if (fstat(file.get(), &info) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot examine ", path));
   if (S_ISDIR(info.st_mode))

@@ -4,19 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/file_descriptor.h"
 #include "engine/base/status_macros.h"
 
 namespace hearth {
 namespace {
-
-constexpr size_t kMostBytesAtOnce = size_t{1} << 30;  // below what write() takes
 
 std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -109,13 +107,7 @@ OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
 OutputFile::~OutputFile() { Discard(); }
 
 absl::Status OutputFile::Write(absl::Span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd_, bytes.data(), std::min(bytes.size(), kMostBytesAtOnce));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return Failure();
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
+  return WriteAll(fd_, bytes) ? absl::OkStatus() : Failure();
 }
 
 absl::Status OutputFile::Write(std::string_view text) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "engine/base/absl_view.h"
+#include "engine/base/file_descriptor.h"
 #include "engine/base/printable.h"
 
 namespace hearth {
@@ -64,13 +65,9 @@ std::optional<int> ParseArguments(CLI::App& app, int argc, const char* const* ar
 }
 
 absl::Status Print(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return absl::ErrnoToStatus(errno, "cannot write to standard output");
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
+  if (WriteAll(STDOUT_FILENO, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}))
+    return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "cannot write to standard output");
 }
 
 absl::StatusOr<std::string> ReadStandardInput() {

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -15,7 +18,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/weights/model_copier.h"
+#include "daemon/weights/model_file.h"
 #include "engine/base/sha256.h"
+#include "engine/file/gguf.h"
 
 namespace hearth {
 namespace {
@@ -63,10 +68,12 @@ class FakeSource final : public ModelFileSource {
   std::vector<std::string> asked_;  // NAME@OFFSET
   size_t breaks_after_ = SIZE_MAX;  // bytes of a call
   std::string instead_;             // is sent in place of what is asked for
+  std::function<void()> sends_;     // called before bytes are sent
 
  private:
   absl::Status Send(const Model& model, const std::string& name, uint64_t offset, const PieceSink& sink) {
     asked_.push_back(absl::StrCat(name, "@", offset));
+    if (sends_) sends_();
     std::string bytes = name == "profile" ? model.profile : "";
     for (const auto& [file, content] : model.files) {
       if (file == name) bytes = content;
@@ -100,7 +107,7 @@ class ModelCopiesTest : public ::testing::Test {
     auto source = std::make_unique<FakeSource>();
     *source = source_;
     FakeSource& asked = *source;
-    ModelCopier copier(std::move(source), Copies());
+    ModelCopier copier(std::move(source), Copies(), {.digests_dir = folder_ + "/digests"});
     copier.Look({});
     source_ = asked;
   }
@@ -122,6 +129,35 @@ TEST_F(ModelCopiesTest, AModelThatIsNotHereIsOpenedFromItsCopy) {
   EXPECT_EQ(Copies().Resolve("/theirs/other.gguf"), "/theirs/other.gguf");
   Look();
   EXPECT_THAT(source_.asked_, ElementsAre("m.gguf@0"));  // and is not copied again
+}
+
+TEST_F(ModelCopiesTest, ACopyBreaksOffWhenTheMachineIsItsOwnersAndIsGoneOnWithAfterwards) {
+  source_.models_ = {Model("/theirs/a.gguf", "weights of a"), Model("/theirs/b.gguf", "weights of b")};
+  auto source = std::make_unique<FakeSource>();
+  FakeSource& asked = *source;
+  asked.models_ = source_.models_;
+  ModelCopier copier(std::move(source), Copies());
+  asked.sends_ = [&] { copier.Rest(true); };
+  copier.Look({});
+  EXPECT_EQ(Copies().Resolve("/theirs/a.gguf"), "/theirs/a.gguf");
+  EXPECT_THAT(asked.asked_, ElementsAre("a.gguf@0"));
+  asked.sends_ = nullptr;
+  copier.Rest(false);
+  copier.Look({});
+  EXPECT_EQ(TextOf(Copies().Resolve("/theirs/a.gguf")), "weights of a");
+  EXPECT_THAT(asked.asked_, ElementsAre("a.gguf@0", "b.gguf@0"));  // of a all had come
+}
+
+TEST_F(ModelCopiesTest, ACopyIsNotReadAgainForItsDigest) {
+  free_ = UINT64_MAX;
+  source_.models_ = {Model("/theirs/m.gguf", TextOf("deploy/demo_model/hearth-demo-q8_0.gguf"))};
+  Look();
+  const auto copy = GgufFile::Open(Copies().Resolve("/theirs/m.gguf"));
+  ASSERT_TRUE(copy.ok()) << copy.status();
+  const std::atomic<bool> reads_nothing = true;
+  const auto digest = DigestOfFile(**copy, folder_ + "/digests", reads_nothing, [](uint64_t) {});
+  ASSERT_TRUE(digest.ok()) << digest.status();
+  EXPECT_EQ(*digest, absl::StrCat("sha256:", Sha256Hex(Sha256Of(source_.models_[0].files[0].second))));
 }
 
 TEST_F(ModelCopiesTest, OneThatIsHereAtTheSamePathIsNotCopied) {
