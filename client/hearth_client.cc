@@ -170,6 +170,10 @@ absl::Status Client::Resume(const v1::ResumeHostRequest& request) {
   return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Resume, request).status();
 }
 
+absl::StatusOr<v1::WakeResponse> Client::Wake(const v1::WakeRequest& request) {
+  return stubs_->Call(&CalledServer::cluster, &v1::Cluster::Stub::Wake, request);
+}
+
 absl::StatusOr<v1::Invitation> Client::Invite(const v1::InviteRequest& request) {
   return stubs_->Call(&CalledServer::home, &v1::Home::Stub::Invite, request);
 }

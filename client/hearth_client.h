@@ -90,6 +90,7 @@ class Client {
   // The calls of the same names in cluster.proto.
   absl::Status Pause(const v1::PauseRequest& request);
   absl::Status Resume(const v1::ResumeHostRequest& request);
+  absl::StatusOr<v1::WakeResponse> Wake(const v1::WakeRequest& request);
 
   // The calls of the same names in proto/hearth/v1/home.proto.
   absl::StatusOr<v1::Invitation> Invite(const v1::InviteRequest& request);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "engine/disk/disk_counters.h"
 #include "engine/spec/model_figures.h"
 #include "placement/objective.h"
@@ -104,11 +105,20 @@ struct PlanView {
   double measured_tokens_per_second = 0;  // 0 while there are too few
 };
 
+// hearth.v1.AwayHost as a struct.
+struct AwayHostView {
+  std::string name;
+  std::vector<std::string> macs;
+  std::optional<bool> wakes;
+  absl::Time woken = absl::InfinitePast();
+};
+
 struct ClusterSnapshot {
   std::vector<HostView> hosts;  // the coordinator first, then by name
   std::vector<LinkView> links;
   std::vector<TransferView> transfers;
   std::vector<PlanView> plans;  // one per loaded model that has one
+  std::vector<AwayHostView> away;
 };
 
 // hearth.v1.ExpectedPlan as a struct.

@@ -102,6 +102,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}};
   const std::map<std::string, YieldMode> yield_modes = {
       {"auto", YieldMode::kAuto}, {"on", YieldMode::kOn}, {"off", YieldMode::kOff}};
+  const std::map<std::string, WakePolicy> wake_policies = {{"auto", WakePolicy::kAuto},
+                                                           {"off", WakePolicy::kOff}};
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.add_flag("--version", flags.version, "Print the version and exit");
   app.add_option("--config", flags.config_file, "TOML file with settings; flags win over it")
@@ -273,6 +275,11 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       app, "--yield-quiet", [&config](uint32_t seconds) { config.yield.quiet = absl::Seconds(seconds); },
       "Seconds without other programs at work before it takes part again; default: 60", 1u, 86400u)
       ->type_name("SECONDS")
+      ->group(kDevices);
+  app.add_option("--wake", config.wake,
+                 "Whether a coordinator wakes machines that sleep (Wake-on-LAN) when a model does not fit "
+                 "without them: auto or off; default: auto")
+      ->transform(CLI::CheckedTransformer(wake_policies).description(""))
       ->group(kDevices);
   app.add_flag("--use-every-host", config.use_every_host,
                "Give every host a share, even where that is slower")

@@ -24,6 +24,9 @@ inline constexpr char kJoinHome[] = "home";
 inline constexpr char kJoinLan[] = "lan";
 inline constexpr char kJoinLanAt[] = "lan:";  // HOST:PORT behind it
 
+// Whether a coordinator wakes hosts without being told to.
+enum class WakePolicy { kAuto, kOff };
+
 // Everything hearthd can be told, by flags or by a TOML file whose keys are the long names of the flags. A
 // flag wins over the file, the file over the default.
 struct Config {
@@ -88,6 +91,7 @@ struct Config {
   uint32_t token_wait_ms = 300;       // how long those who generate wait for one while prompts are read
   uint32_t draft_tokens = 8;          // that are guessed and computed ahead, at most; 0: none
   YieldOptions yield;
+  WakePolicy wake = WakePolicy::kAuto;
   uint32_t replan_wait_seconds = 30;  // how long requests wait for another plan when a host is lost
   bool use_every_host = false;        // gives every host a share even where that is slower
   uint32_t stages = 1;                // hosts that lead consecutive layers each

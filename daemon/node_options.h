@@ -3,14 +3,18 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "daemon/capacity/device_option.h"
 #include "daemon/capacity/yielding.h"
 #include "daemon/coordinator_addresses.h"
+#include "daemon/identity/kept_hosts.h"
 #include "daemon/identity/live_key.h"
+#include "daemon/network_card.h"
 #include "engine/base/process_limits.h"
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
@@ -33,6 +37,14 @@ struct NodeOptions {
   LiveKey key;        // of this host in its home; empty: connections are plain
   std::string tensor_listen = "127.0.0.1:0";  // HOST:PORT of a worker's tensor channel
   std::string version;                        // of this daemon
+
+  // By what a worker's machine can be woken, which it tells; null: it does not.
+  std::function<std::vector<NetworkCard>()> network_cards;
+  // A coordinator's, which wakes machines by these cards and returns the networks' addresses; null: it
+  // cannot.
+  std::function<absl::StatusOr<std::vector<std::string>>(const std::vector<MacAddress>&)> wake;
+  bool wake_for_models = true;  // a coordinator wakes by itself the hosts without which a model does not fit
+  std::shared_ptr<KeptHosts> kept_hosts;  // in which it keeps whom it can wake; null: nowhere
 
   std::vector<DeviceOption> devices;  // empty: one CPU device with all cores
   uint32_t threads = 0;               // of all CPU devices together; 0: one per core

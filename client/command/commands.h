@@ -112,6 +112,9 @@ absl::Status RunRemove(Client& client, const std::string& who, v1::Role role, bo
 // that is asked.
 absl::Status RunPause(Client& client, const std::string& host, std::optional<absl::Duration> time, bool json);
 absl::Status RunResume(Client& client, const std::string& host, bool json);
+// Wakes a host that is away (an empty name: each that can be woken), says what was sent, and waits until it
+// is there, at most for so long; then DEADLINE_EXCEEDED.
+absl::Status RunWake(Client& client, const std::string& host, absl::Duration wait, bool json);
 // Makes the host that is asked, a standby, the coordinator of its home.
 absl::Status RunPromote(Client& client, bool force, bool json);
 // Makes a key and writes it to the file `path`, which must not be there yet and which nobody else may read.

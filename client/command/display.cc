@@ -55,6 +55,14 @@ std::string HostText(const v1::HostStatus& host) {
   return text;
 }
 
+std::string AwayText(const v1::AwayHost& host) {
+  const char* set = host.wakes() ? "set to wake it" : "not set to wake it";
+  return absl::StrFormat("  %-14s away; network card %s, %s; %s\n", Printable(host.name()),
+                         Printable(absl::StrJoin(host.macs(), ", ")),
+                         host.has_wakes() ? set : "not known whether set to wake it",
+                         WakeAdvice(host.name()));
+}
+
 std::string LinkLine(const v1::LinkStatus& link) {
   return absl::StrFormat("  %s - %s: round trip %.0f us, %.0f MB/s\n", Printable(link.from()),
                          Printable(link.to()), link.round_trip_us(), link.bytes_per_second() / 1e6);
@@ -129,6 +137,7 @@ std::string LoadingText(const v1::ModelStatus& model) {
 std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
   std::string text = "Hosts\n";
   for (const v1::HostStatus& host : cluster.hosts()) text += HostText(host);
+  for (const v1::AwayHost& host : cluster.away()) text += AwayText(host);
   if (cluster.links_size() > 0) text += "Links\n";
   for (const v1::LinkStatus& link : cluster.links()) text += LinkLine(link);
   if (cluster.transfers_size() > 0) text += "Transfers\n";
@@ -260,15 +269,42 @@ std::string MembersText(const v1::ListMembersResponse& members, bool hosts,
       if (cluster->hosts(i).name() == member.name()) state = StateName(cluster->hosts(i));
     }
     const absl::Time expires = absl::FromUnixSeconds(member.expires_unix_seconds());
-    absl::StrAppend(&text, absl::StrFormat("%-20s %s  %-13s  until %s\n", Printable(member.name()),
-                                           Printable(member.id().substr(0, 7)), state,
-                                           member.api_key()
-                                               ? "revoked"
-                                               : absl::FormatTime("%Y-%m-%d", expires, absl::UTCTimeZone())));
+    absl::StrAppend(
+        &text,
+        absl::StrFormat(
+            "%-20s %s  %-13s  until %s", Printable(member.name()), Printable(member.id().substr(0, 7)), state,
+            member.api_key() ? "revoked" : absl::FormatTime("%Y-%m-%d", expires, absl::UTCTimeZone())));
+    const bool wakes = cluster != nullptr && FindAway(*cluster, member.name()) != nullptr;
+    text += wakes ? absl::StrCat("; ", WakeAdvice(member.name()), "\n") : "\n";
   }
   if (!text.empty()) return text;
   return hosts ? "no host has joined: `hearth invite` prints the command for another machine\n"
                : "there are no keys: make one with `hearth key create --client NAME`, for HTTP --api NAME\n";
+}
+
+const v1::AwayHost* FindAway(const v1::ClusterStatus& cluster, const std::string& host) {
+  for (const v1::AwayHost& away : cluster.away()) {
+    if (away.name() == host) return &away;
+  }
+  return nullptr;
+}
+
+std::string WakeAdvice(const std::string& host) {
+  return absl::StrCat("`hearth wake ", Printable(host), "` wakes it");
+}
+
+std::string WokenText(const v1::WakeResponse& response) {
+  std::string text;
+  const auto where = absl::StrJoin(response.broadcasts(), ", ");
+  for (const v1::AwayHost& host : response.hosts()) {
+    absl::StrAppend(&text, "sent to ", Printable(host.name()), " (",
+                    Printable(absl::StrJoin(host.macs(), ", ")), ") by ", Printable(where));
+    if (host.has_wakes() && !host.wakes()) {
+      absl::StrAppend(&text, "; it said that its network card is not set to wake it (ethtool -s CARD wol g)");
+    }
+    text += "\n";
+  }
+  return text;
 }
 
 std::string KeyWarning(const ConnectionKey& key, absl::Time now) {

@@ -50,6 +50,13 @@ std::string ApplicantsText(const v1::ListApplicantsResponse& response);
 // certificate. States come from `cluster`; null: roles are shown.
 std::string MembersText(const v1::ListMembersResponse& members, bool hosts, const v1::ClusterStatus* cluster);
 
+// How the host may be woken where it is away; null: it is here or cannot be woken.
+const v1::AwayHost* FindAway(const v1::ClusterStatus& cluster, const std::string& host);
+// By which command: "`hearth wake study` wakes it".
+std::string WakeAdvice(const std::string& host);
+// What was sent to whom, a line for each host.
+std::string WokenText(const v1::WakeResponse& response);
+
 // What the owner of a key ought to know: that it does not hold, or ends within a month, and what to do. Empty
 // where there is nothing to say.
 std::string KeyWarning(const ConnectionKey& key, absl::Time now);

@@ -1,7 +1,9 @@
 #include <optional>
+#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/command/commands.h"
 #include "client/command/display.h"
 #include "client/command/proto_json.h"
@@ -93,6 +95,33 @@ absl::Status RunResume(Client& client, const std::string& host, bool json) {
   if (absl::Status status = client.Resume(request); !status.ok()) return status;
   if (json) return Print("{}\n");
   return Print(absl::StrCat(host.empty() ? "this machine" : Printable(host), " takes part again\n"));
+}
+
+absl::Status RunWake(Client& client, const std::string& host, absl::Duration wait, bool json) {
+  v1::WakeRequest request;
+  request.set_host(host);
+  const absl::StatusOr<v1::WakeResponse> woken = client.Wake(request);
+  if (!woken.ok()) return woken.status();
+  if (absl::Status status = Print(json ? ToJsonLine(*woken) + "\n" : WokenText(*woken)); !status.ok())
+    return status;
+  if (wait <= absl::ZeroDuration()) return absl::OkStatus();
+  std::set<std::string> missing;
+  for (const v1::AwayHost& away : woken->hosts()) missing.insert(away.name());
+  absl::Status status;
+  const absl::Status watched = client.WatchCluster(
+      [&](const v1::ClusterStatus& cluster) {
+        for (const v1::HostStatus& here : cluster.hosts()) {
+          if (here.state() != v1::HOST_STATE_ALIVE || missing.erase(here.name()) == 0 || json) continue;
+          status = Print(absl::StrCat(Printable(here.name()), " is here\n"));
+        }
+        return status.ok() && !missing.empty();
+      },
+      wait);
+  if (!status.ok() || !absl::IsDeadlineExceeded(watched)) return status.ok() ? watched : status;
+  return absl::DeadlineExceededError(absl::StrCat(
+      Printable(absl::StrJoin(missing, ", ")), " did not come within ", absl::FormatDuration(wait),
+      ": Wake-on-LAN has to be on in the firmware and for the network card (ethtool -s CARD wol g), and "
+      "hearthd to start with the machine"));
 }
 
 absl::Status RunPromote(Client& client, bool force, bool json) {

@@ -608,6 +608,20 @@ void AddPauses(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+void AddWake(CLI::App& main, const Common& common, Command& command) {
+  CLI::App& wake = *main.add_subcommand("wake", "Wake a machine of the home that sleeps (Wake-on-LAN)");
+  auto host = std::make_shared<std::string>();
+  auto seconds = std::make_shared<uint32_t>(120);
+  wake.add_option("host", *host, "Its name; default: all that are away and can be woken");
+  AddWholeNumber(wake, "--wait", *seconds, "How long to wait until it is there", 0u, 86400u)
+      ->type_name("SECONDS");
+  wake.callback([=, &common, &command] {
+    command = [=, &common](Client& client) {
+      return RunWake(client, *host, absl::Seconds(*seconds), common.json);
+    };
+  });
+}
+
 void AddKeys(CLI::App& main, const Common& common, Command& command) {
   CLI::App& key = *main.add_subcommand("key", "Keys of those who use the home from other machines");
   key.require_subcommand(1);
@@ -704,6 +718,7 @@ int Main(int argc, char** argv) {
   AddHosts(app, common, command);
   AddPromote(app, common, command);
   AddPauses(app, common, command);
+  AddWake(app, common, command);
   AddKeys(app, common, command);
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
   Interrupt::Get();

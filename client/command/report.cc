@@ -49,6 +49,8 @@ void AddNames(const HomeView& home, const v1::ListModelsResponse& models, Privat
         if (!IsPlainDevice(device.name())) AddWord(words, device.name(), absl::StrCat("device-", ++devices));
       }
     }
+    for (const v1::AwayHost& host : home.cluster->away())
+      AddWord(words, host.name(), absl::StrCat("host-", ++hosts));
   }
   if (home.members) {
     for (const v1::Member& member : home.members->members())

@@ -28,6 +28,12 @@ constexpr absl::Duration kIdle = absl::Hours(1);
 constexpr absl::Duration kAwaitRoom = absl::Minutes(2);
 // After how many steps the keeper looks how fast devices were.
 constexpr uint32_t kStepsPerLook = 16;
+// Those who wait for a plan ask for it again and again; whether others are to be woken takes a plan to find
+// out.
+constexpr absl::Duration kWantsApart = absl::Seconds(5);
+
+// Whether the newest plan, if there is one, can be used.
+bool IsUsable(const std::shared_ptr<ActivePlan>& newest) { return newest != nullptr && !newest->broken; }
 
 }  // namespace
 
@@ -54,6 +60,23 @@ void ClusterModel::Kick() {
   kicked_.SignalAll();
 }
 
+void ClusterModel::Want() {
+  {
+    const absl::Time now = absl::Now();
+    MutexLock lock(&mutex_);
+    if (now < want_again_) return;
+    want_again_ = now + kWantsApart;
+    wanted_ = true;
+  }
+  Kick();
+}
+
+// Whether somebody has waited for a plan since this was asked.
+bool ClusterModel::TakeWish() {
+  MutexLock lock(&mutex_);
+  return std::exchange(wanted_, false);
+}
+
 // False when the time has passed without a kick.
 bool ClusterModel::AwaitKick(absl::Duration at_most) {
   MutexLock lock(&mutex_);
@@ -75,7 +98,7 @@ void ClusterModel::Run() {
     Keep();
   } else if (!stop_) {
     spdlog::error("model {}: {}", name_, std::string(status.message()));
-    SetState(ModelState::kFailed, std::string(status.message()), status);
+    SetFailed(status);
   }
   MutexLock lock(&mutex_);
   while (!stop_) kicked_.Wait(&mutex_);
@@ -230,14 +253,18 @@ void ClusterModel::Keep() {
     const PlanKeeper::Hosts hosts = context_->roster->hosts();
     LearnFromPlan(hosts);
     keeper_.NoteOwner(context_->own_problem());
+    if (!no_memory_.ok() && TakeWish()) SetFailed(WakeMissing());
     if (!keeper_.PlanIsDue(hosts, Newest().get(), TakenByOthers(), absl::Now())) {
       AwaitKick(keeper_.UntilNextLook(hosts, absl::Now()));
       continue;
     }
     const absl::Status status = Replan();
     SetPreparing(nullptr);
+    const bool lacks_memory = absl::IsResourceExhausted(status) && !IsUsable(Newest());
+    no_memory_ = lacks_memory ? status : absl::OkStatus();
+    if (status.ok()) TakeWish();
     if (status.ok() || stop_) continue;
-    StayAfter(status);
+    StayAfter(lacks_memory && TakeWish() ? WakeMissing() : status);
   }
 }
 
@@ -245,7 +272,7 @@ void ClusterModel::Keep() {
 // used.
 void ClusterModel::StayAfter(const absl::Status& status) {
   const std::shared_ptr<ActivePlan> newest = Newest();
-  const bool usable = newest != nullptr && !newest->broken;
+  const bool usable = IsUsable(newest);
   if (usable) context_->memory->Keep(name_, newest->plan.Use());
   if (absl::IsAborted(status)) {
     spdlog::info("model {}: {}; planning anew", name_, std::string(status.message()));
@@ -256,12 +283,38 @@ void ClusterModel::StayAfter(const absl::Status& status) {
     MutexLock lock(&mutex_);
     given_up_.clear();  // nothing is on its way
   }
-  SetState(usable ? ModelState::kReady : ModelState::kFailed, std::string(status.message()),
-           usable ? absl::OkStatus() : status);
+  if (usable) {
+    SetState(ModelState::kReady, std::string(status.message()));
+  } else {
+    SetFailed(status);
+  }
   if (!usable) context_->memory->Release(name_);
   // A broken plan holds what others may wait for.
   if (!usable && newest != nullptr && !context_->memory->UseOfOthers(name_).empty()) GiveUpBroken();
   context_->memory_changed();
+}
+
+// Where there would be a plan with hosts that are away, wakes these, and says so behind what is wrong. Only
+// for who waits for the model: otherwise they may sleep.
+absl::Status ClusterModel::WakeMissing() {
+  std::vector<Roster::Host> hosts = UsableHosts();
+  const size_t here = hosts.size();
+  for (const Sleepers::Host& away : context_->away()) {
+    Roster::Host& host = hosts.emplace_back();
+    host.name = away.name();
+    host.capacity = away.known.report.capacity;
+    host.link = away.known.link;
+  }
+  if (hosts.size() == here) return no_memory_;
+  const absl::StatusOr<ClusterPlan> plan = TryPlan(hosts, Room::kMade);
+  if (!plan.ok()) return no_memory_;
+  std::vector<std::string> names;
+  for (size_t i = here; i < hosts.size(); ++i) {
+    if (plan->Uses(i + 1)) names.push_back(hosts[i].name);  // the leader is the first
+  }
+  if (names.empty()) return no_memory_;
+  return absl::Status(no_memory_.code(),
+                      absl::StrCat(no_memory_.message(), "; ", context_->wake(name_, names)));
 }
 
 ReservedBytes ClusterModel::HeldByOthers() const {
@@ -390,7 +443,7 @@ absl::StatusOr<std::optional<ClusterPlan>> ClusterModel::ReservePlan(ActivePlan*
 
 absl::Status ClusterModel::Replan() {
   const std::shared_ptr<ActivePlan> newest = Newest();
-  const bool usable = newest != nullptr && !newest->broken;
+  const bool usable = IsUsable(newest);
   if (newest != nullptr && !usable) {
     SetState(ModelState::kLoading, absl::StrCat(LossOf(*newest), " and is being placed anew"));
   }
@@ -647,7 +700,8 @@ void ClusterModel::TakeOverCaches(const ActivePlan* former, const ActivePlan* pl
 }
 
 // What is missing, for clients.
-absl::Status ClusterModel::Outage() const {
+absl::Status ClusterModel::Outage() {
+  Want();
   std::shared_ptr<ActivePlan> broken;
   std::string outlook = "it is being placed anew";
   {
@@ -723,6 +777,10 @@ void ClusterModel::SetState(ModelState state, const std::string& detail, const a
     if (!ChangeState(state, detail, error)) return;
   }
   context_->changed();
+}
+
+void ClusterModel::SetFailed(const absl::Status& status) {
+  SetState(ModelState::kFailed, std::string(status.message()), status);
 }
 
 // False when there is nothing to change, or no more.

@@ -17,6 +17,7 @@
 #include "daemon/cluster/plan_keeper.h"
 #include "daemon/cluster/plan_preparer.h"
 #include "daemon/cluster/plan_slots.h"
+#include "daemon/cluster/sleepers.h"
 #include "daemon/membership/roster.h"
 #include "daemon/model_host.h"
 #include "daemon/node_options.h"
@@ -41,6 +42,10 @@ struct ClusterModelContext {
   std::function<uint64_t()> next_epoch;
   std::shared_ptr<MemoryBook> memory;  // of all devices
   std::function<HeldByModel()> held;   // by the plans of all models, whatever is reserved
+  // Hosts that are away and may be woken for a model, and what wakes them by their names, each once in a
+  // while; says in words what is waited for.
+  std::function<std::vector<Sleepers::Host>()> away;
+  std::function<std::string(const std::string& model, const std::vector<std::string>& names)> wake;
   // Held while a model tries how much memory there is, so that two do not count on the same.
   mutable Mutex trying;
   std::function<void()> changed;         // models or plans have changed; called without locks
@@ -64,6 +69,8 @@ class ClusterModel : public ServedModel {
   void Run();
   // Something has changed that plans depend on: hosts, or what they report.
   void Kick();
+  // Somebody waits for a plan: hosts without which there is none may be woken.
+  void Want();
   // Ends Run and makes every later step fail with UNAVAILABLE.
   void Stop();
 
@@ -109,6 +116,8 @@ class ClusterModel : public ServedModel {
   bool AwaitKick(absl::Duration at_most);
   PlanKeeper::Hosts UsableHosts() const;
   void StayAfter(const absl::Status& status);
+  bool TakeWish();
+  absl::Status WakeMissing();
   ReservedBytes HeldByOthers() const;
   ReservedBytes TakenByOthers() const;
   void TakeNotes();
@@ -134,7 +143,7 @@ class ClusterModel : public ServedModel {
   void ReleaseRetired();
   bool LetGoOfRetired();
   std::shared_ptr<ActivePlan> Newest() const;
-  absl::Status Outage() const;
+  absl::Status Outage();
   ReuseRules ReuseWith(const ActivePlan& plan) const;
   void TakeOverCaches(const ActivePlan* former, const ActivePlan* plan);
   void Retire();
@@ -143,6 +152,7 @@ class ClusterModel : public ServedModel {
   // `add` puts a step beside what the plan in use expects.
   void CountStep(const std::function<void(ActivePlan&)>& add);
   void SetState(ModelState state, const std::string& detail, const absl::Status& error = absl::OkStatus());
+  void SetFailed(const absl::Status& status);
   bool ChangeState(ModelState state, const std::string& detail, const absl::Status& error)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetProgress(const std::string& detail, uint64_t done, uint64_t total);
@@ -166,6 +176,8 @@ class ClusterModel : public ServedModel {
   std::unique_ptr<PlanPreparer> preparer_;
   // For the plan that could not be prepared; there would be without the former one.
   bool no_room_beside_ = false;
+  // Why there is no plan, where that is memory; else OK.
+  absl::Status no_memory_;
 
   ReuseRules reuse_;  // the scheduler's thread's
 
@@ -173,6 +185,8 @@ class ClusterModel : public ServedModel {
   mutable Mutex mutex_;
   CondVar kicked_;
   bool kick_ ABSL_GUARDED_BY(mutex_) = false;
+  bool wanted_ ABSL_GUARDED_BY(mutex_) = true;  // somebody has loaded it, or waits for a plan
+  absl::Time want_again_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   CondVar ready_;
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<BundleCatalog> shared_catalog_ ABSL_GUARDED_BY(mutex_);

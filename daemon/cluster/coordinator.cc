@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "daemon/capacity/shared_machine.h"
 #include "daemon/membership/host_view.h"
@@ -25,6 +26,8 @@ namespace {
 constexpr size_t kMaxModels = 64;
 // Plans of one term; those of the next one have higher epochs.
 constexpr uint64_t kEpochsOfATerm = 1'000'000;
+// Between two times that models wake the same host.
+constexpr absl::Duration kWakeAgainAfter = absl::Minutes(5);
 
 std::string PhaseName(ShardPhase phase) {
   switch (phase) {
@@ -98,6 +101,24 @@ bool HasOthers(const std::vector<Roster::Host>& hosts) {
                      [](const Roster::Host& host) { return host.state == HostState::kAlive; });
 }
 
+// Why the host that somebody has named is not woken. `names`: of all that are known.
+absl::Status CannotWake(const std::string& name, std::vector<std::string> names,
+                        const std::vector<Roster::Host>& hosts) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return absl::NotFoundError(absl::StrCat("there is no machine called \"", Printable(name, kMaxNameBytes),
+                                            "\": ", NameList(names)));
+  }
+  const bool is_lost = std::any_of(hosts.begin(), hosts.end(), [&](const Roster::Host& host) {
+    return host.name == name && host.state == HostState::kLost;
+  });
+  return absl::FailedPreconditionError(
+      is_lost ? absl::StrCat("machine ", name,
+                             " has told no network card by which it could be woken: start it by hand")
+              : absl::StrCat("machine ", name, " is here already"));
+}
+
 TlsContext TlsOf(const LiveKey& key) {
   if (key.empty()) return nullptr;
   absl::StatusOr<TlsContext> context = MakeTlsContext(key);
@@ -117,6 +138,7 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
                                                        .identity = std::move(identity),
                                                        .offered_bytes = OfferedBytes(capacity_)},
                                        TlsOf(options.key), options.places_to_lead)),
+      sleepers_(options.kept_hosts),
       last_epoch_(options.term * kEpochsOfATerm),
       own_host_(options.yield, [this] { OnOwnerChanged(); }),
       pauses_(std::move(pauses)) {
@@ -132,6 +154,13 @@ Coordinator::Coordinator(const NodeOptions& options, HostIdentity identity,
                                                           .stages = options_.stages,
                                                           .keep_attention = options_.keep_attention});
   context->held = [this] { return Held(); };
+  context->away = [this] {
+    return options_.wake && options_.wake_for_models ? sleepers_.Away(roster_->hosts())
+                                                     : std::vector<Sleepers::Host>();
+  };
+  context->wake = [this](const std::string& model, const std::vector<std::string>& names) {
+    return WakeForModel(model, names);
+  };
   context->changed = [this] { OnModelsChanged(); };
   context->memory_changed = [this] { KickAll(); };
   context_ = std::move(context);
@@ -173,6 +202,7 @@ void Coordinator::OnModelsChanged() {
 }
 
 void Coordinator::OnHostsChanged() {
+  sleepers_.See(roster_->hosts());
   KickAll();
   cluster_listener_.Call();
 }
@@ -323,6 +353,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> Coordinator::Find(const std::string
     const ModelInfo info = model->Info();
     if (model->HasServed()) return model;
     if (info.state == ModelState::kFailed) {
+      model->Want();
       return absl::FailedPreconditionError(
           absl::StrCat("model ", info.name, " could not be loaded: ", info.detail));
     }
@@ -392,6 +423,63 @@ absl::Status Coordinator::Resume(const std::string& name, const std::optional<Ho
   return absl::OkStatus();
 }
 
+absl::StatusOr<WokenHosts> Coordinator::Wake(const std::string& name) {
+  const std::vector<Roster::Host> hosts = roster_->hosts();
+  std::vector<Sleepers::Host> away = sleepers_.Away(hosts);
+  if (!name.empty()) {
+    std::vector<std::string> names = {options_.name};
+    for (const Roster::Host& host : hosts) names.push_back(host.name);
+    for (const Sleepers::Host& host : away) names.push_back(host.name());
+    std::erase_if(away, [&](const Sleepers::Host& host) { return host.name() != name; });
+    if (away.empty()) return CannotWake(name, std::move(names), hosts);
+  }
+  if (away.empty()) {
+    return absl::FailedPreconditionError(
+        "no machine is away that could be woken: it has to have joined from another machine before");
+  }
+  WokenHosts woken;
+  HEARTH_ASSIGN_OR_RETURN(woken.broadcasts, SendTo(away));
+  for (const Sleepers::Host& host : away) woken.hosts.push_back(ViewOf(host));
+  return woken;
+}
+
+// To all their cards.
+absl::StatusOr<std::vector<std::string>> Coordinator::SendTo(std::vector<Sleepers::Host>& hosts) {
+  if (!options_.wake) return absl::UnimplementedError("hosts cannot be woken here");
+  std::vector<MacAddress> macs;
+  for (const Sleepers::Host& host : hosts) {
+    for (const NetworkCard& card : host.known.report.network_cards) macs.push_back(card.mac);
+  }
+  HEARTH_ASSIGN_OR_RETURN(std::vector<std::string> broadcasts, options_.wake(macs));
+  for (Sleepers::Host& host : hosts) {
+    spdlog::info("host {} is sent magic packets", host.name());
+    host.woken = absl::Now();
+    sleepers_.NoteWoken(host);
+  }
+  cluster_listener_.Call();
+  return broadcasts;
+}
+
+// Each of the hosts once in a while, whatever the model asks for. What is waited for, in words.
+std::string Coordinator::WakeForModel(const std::string& model, const std::vector<std::string>& names) {
+  const auto others = [&](const Sleepers::Host& host) {
+    return std::find(names.begin(), names.end(), host.name()) == names.end();
+  };
+  std::vector<Sleepers::Host> due = sleepers_.Away(roster_->hosts());
+  std::erase_if(due, others);
+  std::erase_if(due, [](const Sleepers::Host& host) { return absl::Now() < host.woken + kWakeAgainAfter; });
+  if (!due.empty()) {
+    spdlog::info("model {} does not fit without hosts that are away", model);
+    if (const auto sent = SendTo(due); !sent.ok()) return std::string(sent.status().message());
+  }
+  return absl::StrCat("woken for it: ", absl::StrJoin(names, ", "));
+}
+
+void Coordinator::Forget(const HostId& id) {
+  sleepers_.Forget(id);
+  roster_->Forget(id);
+}
+
 // To those whom they concern.
 void Coordinator::ShowPauses() {
   const std::map<std::string, absl::Time> pauses = pauses_.Now(absl::Now());
@@ -454,6 +542,7 @@ ClusterSnapshot Coordinator::Snapshot() const {
     }
     ShowTransfers(host, snapshot.transfers);
   }
+  for (const Sleepers::Host& host : sleepers_.Away(hosts)) snapshot.away.push_back(ViewOf(host));
   return snapshot;
 }
 

@@ -13,8 +13,9 @@
 #include "daemon/cluster/cluster_model.h"
 #include "daemon/cluster/expected_plan.h"
 #include "daemon/cluster/own_host.h"
+#include "daemon/cluster/sleepers.h"
 #include "daemon/cluster_view.h"
-#include "daemon/host_pauses.h"
+#include "daemon/host_control.h"
 #include "daemon/membership/host_identity.h"
 #include "daemon/membership/listener.h"
 #include "daemon/membership/pauses.h"
@@ -27,7 +28,7 @@ namespace hearth {
 
 // The models of a cluster and what it shows of itself. Each model has a thread, its keeper (see
 // ClusterModel); another one joins the keepers of models that were unloaded. Thread-safe.
-class Coordinator : public ModelHost, public HostPauses {
+class Coordinator : public ModelHost, public HostControl {
  public:
   // `devices` and `capacity` are this host's.
   Coordinator(const NodeOptions& options, HostIdentity identity, std::vector<HostDeviceSpec> devices,
@@ -54,6 +55,9 @@ class Coordinator : public ModelHost, public HostPauses {
   absl::StatusOr<std::shared_ptr<ServedModel>> Find(const std::string& name) const override;
   absl::Status Pause(const std::string& host, absl::Time until, const std::optional<HostId>& caller) override;
   absl::Status Resume(const std::string& host, const std::optional<HostId>& caller) override;
+  absl::StatusOr<WokenHosts> Wake(const std::string& host) override;
+  // Somebody was removed from the home.
+  void Forget(const HostId& id);
   void SetListener(std::function<void()> listener) override { models_listener_.Set(std::move(listener)); }
 
  private:
@@ -85,6 +89,8 @@ class Coordinator : public ModelHost, public HostPauses {
   // The host that the caller wants to pause or resume.
   absl::StatusOr<NamedHost> HostToPause(const std::string& name, const std::optional<HostId>& caller) const;
   void ShowPauses() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pauses_mutex_);
+  absl::StatusOr<std::vector<std::string>> SendTo(std::vector<Sleepers::Host>& hosts);
+  std::string WakeForModel(const std::string& model, const std::vector<std::string>& names);
   ClusterSnapshot Snapshot() const;
   HostView ShowOwnHost(const std::vector<Roster::Host>& others) const;
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
@@ -102,6 +108,7 @@ class Coordinator : public ModelHost, public HostPauses {
   const HostCapacity capacity_;
   const std::string own_id_;
   const std::shared_ptr<Roster> roster_;
+  Sleepers sleepers_;
   View view_{*this};
   Listener models_listener_;
   Listener cluster_listener_;

@@ -42,9 +42,9 @@ class CoordinatorNode : public Node {
   absl::Status Refusal() const override { return absl::OkStatus(); }
   void Start() override { coordinator_.Start(); }
   void Stop() override { coordinator_.Stop(); }
-  void Forget(const HostId& id) override { coordinator_.roster().Forget(id); }
+  void Forget(const HostId& id) override { coordinator_.Forget(id); }
   ModelHost* model_host() override { return &coordinator_; }
-  HostPauses* host_pauses() override { return &coordinator_; }
+  HostControl* host_control() override { return &coordinator_; }
   ClusterView& cluster_view() override { return coordinator_.view(); }
 
  private:
@@ -64,7 +64,7 @@ class WorkerNode : public Node {
   void Stop() override { worker_->Stop(); }
   void Forget(const HostId&) override {}
   ModelHost* model_host() override { return nullptr; }
-  HostPauses* host_pauses() override { return nullptr; }
+  HostControl* host_control() override { return nullptr; }
   ClusterView& cluster_view() override { return *worker_; }
 
  private:

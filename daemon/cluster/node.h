@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/cluster_view.h"
-#include "daemon/host_pauses.h"
+#include "daemon/host_control.h"
 #include "daemon/identity/host_id.h"
 #include "daemon/model_host.h"
 #include "daemon/node_options.h"
@@ -47,7 +47,7 @@ class Node {
   // Null on a worker.
   virtual ModelHost* model_host() = 0;
   // Null on a worker.
-  virtual HostPauses* host_pauses() = 0;
+  virtual HostControl* host_control() = 0;
   // On a worker it shows this host alone.
   virtual ClusterView& cluster_view() = 0;
 };

@@ -51,6 +51,15 @@ void AddHost(const v1::HostStatus* before, const v1::HostStatus& host, std::vect
   }
 }
 
+void AddWoken(const HomeState& before, const v1::AwayHost& host, std::vector<Happening>& to) {
+  const v1::HostStatus* const there = FindHost(before, host.name());
+  if (there != nullptr && there->state() != v1::HOST_STATE_LOST) return;  // that was before it came
+  const v1::AwayHost* const away = Find(before.cluster.away(), host.name(), &v1::AwayHost::name);
+  if (host.woken_unix_seconds() == (away == nullptr ? 0 : away->woken_unix_seconds())) return;
+  to.push_back({"host-woken",
+                absl::StrCat(Printable(host.name(), kMaxNameBytes), " is sent magic packets that wake it")});
+}
+
 void AddModel(const v1::ModelStatus* before, const v1::ModelStatus& model, std::vector<Happening>& to) {
   if (before != nullptr && before->state() == model.state()) return;
   const std::string name = Printable(model.name(), kMaxNameBytes);
@@ -128,6 +137,7 @@ std::vector<Happening> HappeningsBetween(const HomeState& before, const HomeStat
     if (FindHost(after, host.name()) != nullptr) continue;
     found.push_back({"host-gone", absl::StrCat(Printable(host.name(), kMaxNameBytes), " has left")});
   }
+  for (const v1::AwayHost& host : after.cluster.away()) AddWoken(before, host, found);
   for (const v1::ModelStatus& model : after.models.models()) {
     AddModel(Find(before.models.models(), model.name(), &v1::ModelStatus::name), model, found);
   }

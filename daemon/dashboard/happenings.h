@@ -17,7 +17,8 @@ struct HomeState {
 
 // Something that people want to hear of.
 struct Happening {
-  std::string kind;  // "host-joined", "host-lost", "host-gone", "plan", "model" or "model-failed"
+  std::string
+      kind;  // "host-joined", "host-lost", "host-gone", "host-woken", "plan", "model" or "model-failed"
   std::string text;  // one printable sentence, with the reason where it is known
 };
 

@@ -9,8 +9,9 @@ namespace hearth {
 
 // An address of this machine.
 struct InterfaceAddress {
-  std::string interface;  // "eth0"
-  std::string address;    // in numbers, without an interface
+  std::string interface;       // "eth0"
+  std::string address;         // in numbers, without an interface
+  std::string broadcast = {};  // of its network; empty: there is none, as of IPv6
 
   bool operator==(const InterfaceAddress&) const = default;
 };
@@ -18,6 +19,9 @@ struct InterfaceAddress {
 // Those that other machines may reach, the likeliest first: network cards, then what containers, virtual
 // machines and tunnels have made, IPv4 before IPv6. Loopback and link-local addresses are left out. Pure.
 std::vector<std::string> ReachableFirst(std::vector<InterfaceAddress> addresses);
+
+// The same, but of network cards alone. Pure.
+std::vector<InterfaceAddress> OfNetworkCards(std::vector<InterfaceAddress> addresses);
 
 // Of the interfaces that are up now.
 std::vector<InterfaceAddress> OwnAddresses();

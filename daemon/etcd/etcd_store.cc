@@ -19,6 +19,7 @@ namespace etcd = ::etcdserverpb;
 constexpr char kRequests[] = "requests/";
 constexpr char kTokens[] = "tokens/";
 constexpr char kModels[] = "models/";
+constexpr char kHosts[] = "hosts/";
 constexpr char kHome[] = "home/";
 
 // etcd takes 128 operations and 1.5 MiB in one transaction.
@@ -29,6 +30,7 @@ constexpr size_t kMostPieceTokens = size_t{1} << 17;
 constexpr int64_t kRequestsPage = 32;
 constexpr int64_t kTokensPage = 1000;
 constexpr int64_t kModelsPage = 1000;
+constexpr int64_t kHostsPage = 1000;
 
 etcd::RequestOp Delete(const std::string& key) {
   etcd::RequestOp operation;
@@ -166,6 +168,24 @@ absl::Status EtcdStore::PutModel(const std::string& name, const KeptModel& model
 
 absl::Status EtcdStore::RemoveModel(const std::string& name) {
   return Commit({Delete(absl::StrCat(prefix_, kModels, name))});
+}
+
+absl::StatusOr<std::map<std::string, std::string>> EtcdStore::Hosts() {
+  HEARTH_ASSIGN_OR_RETURN(const auto values, client_.ReadAll(prefix_ + kHosts, kHostsPage));
+  std::map<std::string, std::string> hosts;
+  for (const etcd::KeyValue& value : values) {
+    const std::string id = value.key().substr(prefix_.size() + sizeof(kHosts) - 1);
+    HEARTH_ASSIGN_OR_RETURN(hosts[id], Open(value));
+  }
+  return hosts;
+}
+
+absl::Status EtcdStore::PutHost(const std::string& id, const std::string& content) {
+  return Commit({Put(absl::StrCat(prefix_, kHosts, id), content)});
+}
+
+absl::Status EtcdStore::RemoveHost(const std::string& id) {
+  return Commit({Delete(absl::StrCat(prefix_, kHosts, id))});
 }
 
 absl::StatusOr<std::optional<std::string>> EtcdStore::Read(absl::string_view name) const {

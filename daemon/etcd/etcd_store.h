@@ -22,14 +22,15 @@ struct Fence {
   int64_t create_revision = -1;  // of it; -1: may not write at all
 };
 
-// What a coordinator keeps in etcd, for the next one, wherever that runs: requests, models, and the home's
-// authority and members. All of it is sealed, and no name of a request can be read. What is written is
-// written by the leader or not at all: FAILED_PRECONDITION once another host leads or nobody does. Below
-// `prefix`:
+// What a coordinator keeps in etcd, for the next one, wherever that runs: requests, models, hosts that can be
+// woken, and the home's authority and members. All of it is sealed, and no name of a request can be read.
+// What is written is written by the leader or not at all: FAILED_PRECONDITION once another host leads or
+// nobody does. Below `prefix`:
 //
 //   requests/P       a request; P stands for its name
 //   tokens/P/N       its tokens behind the first N
 //   models/NAME      a path
+//   hosts/ID         a host that can be woken
 //   home/NAME        the authority, the members
 //
 // A change of many requests is written in several pieces, each whole: where one fails the former ones stay.
@@ -44,6 +45,9 @@ class EtcdStore final : public StateStore, public HomeFiles {
   absl::StatusOr<std::map<std::string, KeptModel>> Models() override;
   absl::Status PutModel(const std::string& name, const KeptModel& model) override;
   absl::Status RemoveModel(const std::string& name) override;
+  absl::StatusOr<std::map<std::string, std::string>> Hosts() override;
+  absl::Status PutHost(const std::string& id, const std::string& content) override;
+  absl::Status RemoveHost(const std::string& id) override;
 
   absl::StatusOr<std::optional<std::string>> Read(absl::string_view name) const override;
   absl::Status Write(absl::string_view name, const std::string& text) const override;

@@ -158,6 +158,20 @@ absl::StatusOr<HostCapacity> CapacityFromProto(const v1::HostCapacity& proto) {
   return capacity;
 }
 
+void CardToProto(const NetworkCard& card, v1::NetworkCard* proto) {
+  proto->set_mac(std::string(card.mac.begin(), card.mac.end()));
+  if (card.wakes) proto->set_wakes(*card.wakes);
+}
+
+absl::StatusOr<NetworkCard> CardFromProto(const v1::NetworkCard& proto) {
+  NetworkCard card;
+  HEARTH_ASSIGN_OR_RETURN(card.mac,
+                          BytesFromProto<std::tuple_size_v<MacAddress>>(proto.mac(), "network_cards.mac"));
+  if (!IsOfOneCard(card.mac)) return Invalid("network_cards.mac: ", MacText(card.mac), " is no card's");
+  if (proto.has_wakes()) card.wakes = proto.wakes();
+  return card;
+}
+
 void FiringToProto(const LayerFiring& firing, v1::LayerFiring* proto) {
   proto->set_layer(firing.layer);
   proto->set_rows(firing.rows);
@@ -301,6 +315,7 @@ v1::WorkerState ToProto(const WorkerReport& report) {
   proto.set_home(report.identity.home);
   proto.set_problem(report.problem);
   proto.set_clock_unix_ms(report.clock_unix_ms);
+  for (const NetworkCard& card : report.network_cards) CardToProto(card, proto.add_network_cards());
   return proto;
 }
 
@@ -325,6 +340,11 @@ absl::StatusOr<WorkerReport> FromProto(const v1::WorkerState& proto) {
   report.problem = Printable(proto.problem());
   if (proto.clock_unix_ms() > 0 && proto.clock_unix_ms() <= kLastClock)
     report.clock_unix_ms = proto.clock_unix_ms();
+  HEARTH_RETURN_IF_ERROR(CheckAtMost(proto.network_cards_size(), kMostNetworkCards, "network_cards"));
+  for (const v1::NetworkCard& proto_card : proto.network_cards()) {
+    HEARTH_ASSIGN_OR_RETURN(const NetworkCard card, CardFromProto(proto_card));
+    report.network_cards.push_back(card);
+  }
   report.store = {proto.store().fetched_bytes(), proto.store().fetched_bundles(),
                   proto.store().cached_bundles(), proto.store().discarded_bundles()};
   return report;

@@ -54,11 +54,6 @@ bool IsLoopback(const std::string& host) {
          (absl::StartsWith(host, "127.") && host.find_first_not_of("0123456789.") == std::string::npos);
 }
 
-bool IsOnLoopback(const std::string& address) {
-  const absl::StatusOr<HostPort> parts = ParseHostPort(address);
-  return parts.ok() && IsLoopback(parts->host);
-}
-
 // Where the coordinator reaches a worker's tensor channel: where the worker calls from, at the port that it
 // names. It may name the host too (an unspecified one stands for that), but not one that the coordinator
 // would then call for it; names are not resolved.
@@ -75,6 +70,11 @@ absl::StatusOr<std::string> ReachableAddress(const std::string& tensor_address, 
 }
 
 }  // namespace
+
+bool IsOnLoopback(const std::string& address) {
+  const absl::StatusOr<HostPort> parts = ParseHostPort(address);
+  return parts.ok() && IsLoopback(parts->host);
+}
 
 struct Roster::Calls {
   bool changed = false;

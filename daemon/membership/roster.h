@@ -20,6 +20,9 @@
 
 namespace hearth {
 
+// Whether HOST:PORT is this machine's alone.
+bool IsOnLoopback(const std::string& address);
+
 // The coordinator's end of a worker's Synchronize stream. Thread-safe; harmless after the stream has ended.
 class SessionStream {
  public:

@@ -162,7 +162,8 @@ absl::Status RosterCore::Report(Session session, WorkerReport report, uint64_t n
     return absl::InvalidArgumentError(
         "a host's name, identity and tensor address cannot change during a session");
   }
-  effects_.changed |= ShardsDiffer(entry->report, report) || entry->report.problem != report.problem;
+  effects_.changed |= ShardsDiffer(entry->report, report) || entry->report.problem != report.problem ||
+                      entry->report.network_cards != report.network_cards;
   if (entry->report.problem != report.problem) {
     spdlog::info("host {}: {}", report.host,
                  report.problem.empty() ? "can hold shards again" : report.problem);

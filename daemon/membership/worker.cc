@@ -33,6 +33,9 @@ uint64_t CacheBytes(const NodeOptions& options, const std::string& directory) {
 // Between calls where the coordinator may be at several addresses.
 constexpr std::chrono::milliseconds kPauseAmongSeveral{150};
 
+// Between looks at the network cards, which people set once.
+constexpr std::chrono::minutes kLookAtCards{1};
+
 // Whether a coordinator that answers so would do so again.
 bool IsRefusal(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsAlreadyExists(status) ||
@@ -179,6 +182,7 @@ void Worker::Synchronize() {
       return;
     }
     LookForOwner(now);
+    LookAtCards(now);
     MutexLock lock(&mutex_);
     if (stopped_) return;
     if (sync_.ReportIsDue(report_now_, now)) {
@@ -205,6 +209,12 @@ void Worker::LookForOwner(Clock::time_point now) {
   if (copier_ != nullptr) copier_->Rest(!yielding_.reason().empty());
   spdlog::info("{}", yielding_.reason().empty() ? "takes part again" : yielding_.reason());
   listener_.Call();
+}
+
+void Worker::LookAtCards(Clock::time_point now) {
+  if (options_.network_cards == nullptr || now < look_at_cards_) return;
+  look_at_cards_ = now + kLookAtCards;
+  cards_ = options_.network_cards();
 }
 
 // Follows the newest answer. False when there is none; `ended` says when the stream is over.
@@ -239,6 +249,7 @@ WorkerReport Worker::MakeReport() const {
   report.store = loader_.counters();
   report.identity = identity_;
   report.clock_unix_ms = absl::ToUnixMillis(absl::Now());
+  report.network_cards = cards_;
   report.problem = yielding_.reason().empty() ? loader_.problem() : yielding_.reason();
   return report;
 }

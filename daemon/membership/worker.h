@@ -65,6 +65,8 @@ class Worker : public ClusterView {
   void Wake();
   // Asks, once a second, whether this host is to leave its machine to its owner.
   void LookForOwner(Clock::time_point now);
+  // Asks, once a minute, by what this machine can be woken.
+  void LookAtCards(Clock::time_point now);
   WorkerReport MakeReport() const;
   HostCapacity CurrentCapacity() const;
   void SetConnected(bool connected, const std::string& detail);
@@ -85,6 +87,8 @@ class Worker : public ClusterView {
   std::unique_ptr<CoordinatorClient> client_;  // of it
   uint64_t key_version_ = 0;                   // that it shows
   Yielding yielding_;
+  std::vector<NetworkCard> cards_;
+  Clock::time_point look_at_cards_{};  // again
 
   mutable Mutex mutex_;
   CondVar wake_;

@@ -7,6 +7,7 @@
 
 #include "daemon/capacity/capacity.h"
 #include "daemon/membership/host_identity.h"
+#include "daemon/network_card.h"
 #include "daemon/term.h"
 #include "daemon/weights/bundle_store.h"
 #include "daemon/weights/session_token.h"
@@ -27,6 +28,7 @@ struct WorkerReport {
   HostIdentity identity;
   std::string problem;
   int64_t clock_unix_ms = 0;
+  std::vector<NetworkCard> network_cards = {};  // at most kMostNetworkCards
 };
 
 // hearth.v1.DesiredState as a struct.

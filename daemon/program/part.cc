@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "daemon/cluster/node.h"
 #include "daemon/discovery/lan_addresses.h"
+#include "daemon/discovery/wake_on_lan.h"
 #include "daemon/identity/home.h"
 #include "daemon/joining/coordinator_lan.h"
 #include "daemon/joining/home_service.h"
@@ -98,7 +99,8 @@ absl::Status WritePortFile(const Config& config, const char* name, const std::st
 // Where a host that may lead keeps the models of who does.
 std::string CopiesFolder(const Config& config) { return config.state_dir + "/model-copies"; }
 
-NodeOptions ToNodeOptions(const Part& part, const LiveKey& key, const std::shared_ptr<StandbyRole>& role) {
+NodeOptions ToNodeOptions(const Part& part, const LiveKey& key, const std::shared_ptr<StandbyRole>& role,
+                          const std::shared_ptr<StateStore>& state) {
   const Config& config = part.config;
   NodeOptions options;
   options.term = part.term;
@@ -119,6 +121,10 @@ NodeOptions ToNodeOptions(const Part& part, const LiveKey& key, const std::share
   }
   options.tensor_listen = config.tensor_listen;
   options.version = HEARTH_VERSION;
+  options.network_cards = OwnNetworkCards;
+  options.wake = SendMagicPackets;
+  options.wake_for_models = config.wake == WakePolicy::kAuto;
+  options.kept_hosts = state;
   options.devices = config.devices;
   options.threads = config.threads;
   options.cache_bytes = config.cache_bytes;
@@ -203,7 +209,7 @@ std::shared_ptr<StateStore> OpenState(const Part& part) {
   absl::StatusOr<std::unique_ptr<StateStore>> store =
       OpenSqliteStore(part.config.state_dir + "/state.sqlite");
   if (store.ok()) return *std::move(store);
-  spdlog::warn("requests and loaded models do not outlive this daemon: {}",
+  spdlog::warn("requests, loaded models and hosts to wake do not outlive this daemon: {}",
                Printable(store.status().message()));
   return nullptr;
 }
@@ -237,7 +243,7 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node
                          config.models_idle_minutes == 0 ? absl::InfiniteDuration()
                                                          : absl::Minutes(config.models_idle_minutes)};
   }
-  options.pauses = node.host_pauses();
+  options.control = node.host_control();
   options.host = config.name;
   options.listen = config.listen;
   options.scheduler.queue = config.queue;
@@ -346,8 +352,8 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
   std::unique_ptr<Node> node;
   HEARTH_ASSIGN_OR_RETURN(home.role, OpenRole(part, key, node));
   if (home.role != nullptr) home.standby = MakeStandbyService(*home.role);
-  HEARTH_ASSIGN_OR_RETURN(node, Node::Create(ToNodeOptions(part, key, home.role)));
   const std::shared_ptr<StateStore> state = OpenState(part);
+  HEARTH_ASSIGN_OR_RETURN(node, Node::Create(ToNodeOptions(part, key, home.role, state)));
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<RememberedModels> remembered,
                           OpenRememberedModels(config, *node, state.get()));
   ModelHost* const served = remembered ? remembered.get() : node->model_host();

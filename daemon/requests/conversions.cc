@@ -178,12 +178,29 @@ v1::PlanStatus ToProto(const PlanView& plan) {
   return result;
 }
 
+v1::AwayHost ToProto(const AwayHostView& host) {
+  v1::AwayHost result;
+  result.set_name(host.name);
+  result.mutable_macs()->Assign(host.macs.begin(), host.macs.end());
+  if (host.wakes) result.set_wakes(*host.wakes);
+  if (host.woken > absl::InfinitePast()) result.set_woken_unix_seconds(absl::ToUnixSeconds(host.woken));
+  return result;
+}
+
+v1::WakeResponse ToProto(const WokenHosts& woken) {
+  v1::WakeResponse result;
+  for (const AwayHostView& host : woken.hosts) *result.add_hosts() = ToProto(host);
+  result.mutable_broadcasts()->Assign(woken.broadcasts.begin(), woken.broadcasts.end());
+  return result;
+}
+
 v1::ClusterStatus ToProto(const ClusterSnapshot& cluster) {
   v1::ClusterStatus result;
   for (const HostView& host : cluster.hosts) *result.add_hosts() = ToProto(host);
   for (const LinkView& link : cluster.links) *result.add_links() = ToProto(link);
   for (const TransferView& transfer : cluster.transfers) *result.add_transfers() = ToProto(transfer);
   for (const PlanView& plan : cluster.plans) *result.add_plans() = ToProto(plan);
+  for (const AwayHostView& host : cluster.away) *result.add_away() = ToProto(host);
   return result;
 }
 

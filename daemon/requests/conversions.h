@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "daemon/cluster_view.h"
+#include "daemon/host_control.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/generation.h"
 #include "proto/hearth/v1/cluster.pb.h"
@@ -23,6 +24,7 @@ namespace hearth {
 v1::ModelStatus ToProto(const ModelInfo& model);
 v1::PlanStatus ToProto(const PlanView& plan);
 v1::ClusterStatus ToProto(const ClusterSnapshot& cluster);
+v1::WakeResponse ToProto(const WokenHosts& woken);
 v1::ExpectedPlan ToProto(const ExpectedPlan& plan);
 v1::Delta ToProto(GenerationDelta delta);
 v1::Finished ToProto(const GenerationSummary& summary);

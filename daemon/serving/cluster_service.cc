@@ -41,7 +41,7 @@ absl::StatusOr<PlanView> FindPlan(ClusterSnapshot cluster, const std::string& mo
 constexpr int kMostExpecting = 16;
 constexpr uint32_t kLongestPauseSeconds = 366 * 24 * 3600;
 
-absl::Status NobodyPauses() { return absl::UnimplementedError("hosts cannot be paused here"); }
+absl::Status NobodyListens() { return absl::UnimplementedError("hosts cannot be paused or woken here"); }
 
 // The host that is named; else the worker that has passed the call on, which a certificate tells by itself.
 std::string HostMeant(const std::string& name, const grpc::CallbackServerContext& context,
@@ -54,8 +54,8 @@ std::string HostMeant(const std::string& name, const grpc::CallbackServerContext
 
 class ClusterService final : public v1::Cluster::CallbackService {
  public:
-  ClusterService(const ClusterView& cluster, HostPauses* pauses, ChangeNotifier& notifier)
-      : cluster_(cluster), pauses_(pauses), notifier_(notifier) {}
+  ClusterService(const ClusterView& cluster, HostControl* control, ChangeNotifier& notifier)
+      : cluster_(cluster), control_(control), notifier_(notifier) {}
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetClusterRequest*,
                                 v1::ClusterStatus* response) override {
@@ -110,24 +110,34 @@ class ClusterService final : public v1::Cluster::CallbackService {
       }
       const absl::Time until =
           request->seconds() == 0 ? absl::InfiniteFuture() : absl::Now() + absl::Seconds(request->seconds());
-      if (pauses_ == nullptr) return NobodyPauses();
+      if (control_ == nullptr) return NobodyListens();
       const std::optional<HostId> caller = PeerId(*context->auth_context());
-      return pauses_->Pause(HostMeant(request->host(), *context, caller), until, caller);
+      return control_->Pause(HostMeant(request->host(), *context, caller), until, caller);
     });
   }
 
   grpc::ServerUnaryReactor* Resume(grpc::CallbackServerContext* context, const v1::ResumeHostRequest* request,
                                    v1::ResumeHostResponse*) override {
     return Answer(context, [&]() -> absl::Status {
-      if (pauses_ == nullptr) return NobodyPauses();
+      if (control_ == nullptr) return NobodyListens();
       const std::optional<HostId> caller = PeerId(*context->auth_context());
-      return pauses_->Resume(HostMeant(request->host(), *context, caller), caller);
+      return control_->Resume(HostMeant(request->host(), *context, caller), caller);
+    });
+  }
+
+  grpc::ServerUnaryReactor* Wake(grpc::CallbackServerContext* context, const v1::WakeRequest* request,
+                                 v1::WakeResponse* response) override {
+    return Answer(context, [&]() -> absl::Status {
+      if (control_ == nullptr) return NobodyListens();
+      HEARTH_ASSIGN_OR_RETURN(const WokenHosts woken, control_->Wake(request->host()));
+      *response = ToProto(woken);
+      return absl::OkStatus();
     });
   }
 
  private:
   const ClusterView& cluster_;
-  HostPauses* pauses_;
+  HostControl* control_;
   ChangeNotifier& notifier_;
   std::atomic<int> expecting_ = 0;  // calls in `expectations_`
   TaskQueue expectations_{1};       // plans take long
@@ -135,9 +145,9 @@ class ClusterService final : public v1::Cluster::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, HostPauses* pauses,
+std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, HostControl* control,
                                                   ChangeNotifier& notifier) {
-  return std::make_unique<ClusterService>(cluster, pauses, notifier);
+  return std::make_unique<ClusterService>(cluster, control, notifier);
 }
 
 }  // namespace hearth

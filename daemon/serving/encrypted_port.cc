@@ -51,6 +51,7 @@ constexpr Rule kRules[] = {
     {"/hearth.v1.Generation/", true, true, true},
     {"/hearth.v1.Cluster/Pause", true, false, true},
     {"/hearth.v1.Cluster/Resume", true, false, true},
+    {"/hearth.v1.Cluster/Wake", false, false, true},
     {"/hearth.v1.Cluster/", true, true, true},
     {"/grpc.health.v1.Health/", true, true, true},
     {"/grpc.reflection.v1alpha.ServerReflection/", true, true, true},

@@ -102,7 +102,7 @@ class CoordinatorServer final : public Server {
         on_demand_(std::make_shared<ModelsOnDemand>(*schedulers_, options.on_demand)),
         services_{MakeGenerationService(*schedulers_, *on_demand_, kept_requests_, options.leads),
                   MakeModelsService(models, *schedulers_, *on_demand_, notifier_),
-                  MakeClusterService(cluster, options.pauses, notifier_)} {}
+                  MakeClusterService(cluster, options.control, notifier_)} {}
 
   ~CoordinatorServer() override {
     models_.SetListener(nullptr);

@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "daemon/cluster_view.h"
 #include "daemon/coordinator_addresses.h"
-#include "daemon/host_pauses.h"
+#include "daemon/host_control.h"
 #include "daemon/identity/home.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/models_on_demand.h"
@@ -37,10 +37,10 @@ struct ServerOptions {
   // Of a coordinator that others may follow: whether it still leads. Where not it gives no tokens. Asked
   // before each message; empty: always.
   std::function<bool()> leads;
-  bool may_lead = false;         // of a worker: it may be the next coordinator
-  OnDemandOptions on_demand;     // of a coordinator
-  HostPauses* pauses = nullptr;  // of a coordinator, whose server it outlives; null: no host can be paused
-  std::string host;              // of this daemon: what a worker says who passes calls on
+  bool may_lead = false;           // of a worker: it may be the next coordinator
+  OnDemandOptions on_demand;       // of a coordinator
+  HostControl* control = nullptr;  // of a coordinator, whose server it outlives; null: nobody listens
+  std::string host;                // of this daemon: what a worker says who passes calls on
   // Adds further services; called for each port, before it opens.
   std::function<void(grpc::ServerBuilder&)> register_services;
 };

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "daemon/cluster_view.h"
-#include "daemon/host_pauses.h"
+#include "daemon/host_control.h"
 #include "daemon/model_host.h"
 #include "daemon/scheduling/change_notifier.h"
 #include "daemon/scheduling/models_on_demand.h"
@@ -32,11 +32,11 @@ std::unique_ptr<grpc::Service> MakeGenerationService(SchedulerPool& schedulers, 
                                                      KeptRequests& requests,
                                                      std::function<bool()> leads = {});
 
-// The services of models.proto and cluster.proto. What is passed outlives them; without `pauses` no host can
-// be paused.
+// The services of models.proto and cluster.proto. What is passed outlives them; without `control` no host can
+// be paused or woken.
 std::unique_ptr<grpc::Service> MakeModelsService(ModelHost& models, const SchedulerPool& schedulers,
                                                  const ModelsOnDemand& on_demand, ChangeNotifier& notifier);
-std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, HostPauses* pauses,
+std::unique_ptr<grpc::Service> MakeClusterService(const ClusterView& cluster, HostControl* control,
                                                   ChangeNotifier& notifier);
 
 }  // namespace hearth

@@ -18,7 +18,7 @@
 namespace hearth {
 namespace {
 
-constexpr int kVersion = 2;  // of the tables
+constexpr int kVersion = 3;  // of the tables
 constexpr int kPageBytes = 4096;
 
 // Tokens lie in pieces, in the order in which they were generated, each known by the place of its first one.
@@ -28,7 +28,8 @@ constexpr char kTables[] =
     "CREATE TABLE tokens (caller TEXT, id TEXT, first INTEGER, tokens BLOB, PRIMARY KEY (caller, id, first))"
     "  WITHOUT ROWID;"
     "CREATE TABLE models (name TEXT PRIMARY KEY, path TEXT, objective TEXT) WITHOUT ROWID;";
-// Tables of version 1 become such ones.
+constexpr char kHostsTable[] = "CREATE TABLE hosts (id TEXT PRIMARY KEY, content BLOB) WITHOUT ROWID;";
+// Tables of version 1 become such ones of version 2.
 constexpr char kFromVersion1[] = "ALTER TABLE models ADD COLUMN objective TEXT;";
 
 struct CloseDatabase {
@@ -205,6 +206,27 @@ class SqliteStore final : public StateStore {
     return Failure(remove.Bind(name).Run());
   }
 
+  absl::StatusOr<std::map<std::string, std::string>> Hosts() override {
+    MutexLock lock(&mutex_);
+    std::map<std::string, std::string> hosts;
+    Statement select(database_.get(), "SELECT id, content FROM hosts");
+    while (select.Step()) hosts[select.Text(0)] = select.Text(1);
+    HEARTH_RETURN_IF_ERROR(Failure(select.result()));
+    return hosts;
+  }
+
+  absl::Status PutHost(const std::string& id, const std::string& content) override {
+    MutexLock lock(&mutex_);
+    Statement put(database_.get(), "INSERT OR REPLACE INTO hosts VALUES (?, ?)");
+    return Failure(put.Bind(id).BindBytes(content.data(), content.size()).Run());
+  }
+
+  absl::Status RemoveHost(const std::string& id) override {
+    MutexLock lock(&mutex_);
+    Statement remove(database_.get(), "DELETE FROM hosts WHERE id = ?");
+    return Failure(remove.Bind(id).Run());
+  }
+
  private:
   // OK where `result` is none.
   absl::Status Failure(int result) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -237,13 +259,14 @@ class SqliteStore final : public StateStore {
     const int64_t version = select.Number(0);
     select.Run();
     if (version == kVersion) return absl::OkStatus();
-    if (version != 0 && version != 1) {
+    if (version < 0 || version > kVersion) {
       return absl::FailedPreconditionError(
           absl::StrCat(path_, ": was written by another version of Hearth (its tables are ", version,
                        ", this hearthd knows ", kVersion, ")", AdviceFor(SQLITE_CORRUPT)));
     }
-    const char* const change = version == 0 ? kTables : kFromVersion1;
-    return Execute(absl::StrCat("BEGIN;", change, "PRAGMA user_version = ", kVersion, ";COMMIT").c_str());
+    const char* const change = version == 0 ? kTables : version == 1 ? kFromVersion1 : "";
+    return Execute(
+        absl::StrCat("BEGIN;", change, kHostsTable, "PRAGMA user_version = ", kVersion, ";COMMIT").c_str());
   }
 
   // Pieces from the first on, up to one that is missing.

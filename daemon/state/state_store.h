@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "daemon/identity/kept_hosts.h"
 
 namespace hearth {
 
@@ -63,10 +64,8 @@ struct KeptModel {
 // Where a coordinator keeps what it is to have again after its death. One implementation lies beside it on
 // the disk (sqlite_store.h); what several hosts share can be another. Thread-safe; calls block. Errors say in
 // one line what does not work and what to do.
-class StateStore {
+class StateStore : public KeptHosts {
  public:
-  virtual ~StateStore() = default;
-
   virtual absl::StatusOr<std::vector<KeptRequest>> Requests() = 0;
   // All of it. After an error a part of it may be there: the next changes begin with forget_all.
   virtual absl::Status Write(const RequestChanges& changes) = 0;

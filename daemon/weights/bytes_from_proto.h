@@ -12,11 +12,13 @@
 
 namespace hearth {
 
-// A token or hash from the wire. INVALID_ARGUMENT, with the field's name, for any other number of bytes.
-inline absl::StatusOr<std::array<uint8_t, 32>> BytesFromProto(const std::string& bytes, const char* field) {
-  std::array<uint8_t, 32> result;
+// A token, hash or address from the wire. INVALID_ARGUMENT, with the field's name, for any other number of
+// bytes.
+template <size_t kBytes = 32>
+absl::StatusOr<std::array<uint8_t, kBytes>> BytesFromProto(const std::string& bytes, const char* field) {
+  std::array<uint8_t, kBytes> result;
   if (bytes.size() != result.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(field, ": ", bytes.size(), " bytes instead of 32"));
+    return absl::InvalidArgumentError(absl::StrCat(field, ": ", bytes.size(), " bytes instead of ", kBytes));
   }
   std::memcpy(result.data(), bytes.data(), result.size());
   return result;

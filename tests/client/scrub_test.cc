@@ -31,6 +31,7 @@ TEST(ScrubTest, KeysCodesAndPemAreSecrets) {
 TEST(ScrubTest, AddressesOfOthersAndPathsOfPeopleAreReplaced) {
   EXPECT_EQ(Scrub("10.0.0.7:7771 [fe80::1:2]:5 127.0.0.1:7770 0.0.0.0:1 [::1]:2", {}),
             "ADDRESS:7771 [ADDRESS]:5 127.0.0.1:7770 0.0.0.0:1 [::1]:2");
+  EXPECT_EQ(Scrub("network card 0a:00:1f:ff:10:01, not set", {}), "network card ADDRESS, not set");
   EXPECT_EQ(
       Scrub("/home/anna/m.gguf '/data/tax returns' ~/m /etc/hearth/hearthd.toml /proc/meminfo /metrics", {}),
       "PATH 'PATH returns' PATH /etc/hearth/hearthd.toml /proc/meminfo /metrics");

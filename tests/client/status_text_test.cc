@@ -82,6 +82,16 @@ TEST_F(StatusTextTest, LostMachineIsNamedWithTheReasonAndWhatToDo) {
   EXPECT_THAT(Text(), Not(HasSubstr("Nothing is wrong")));
 }
 
+TEST_F(StatusTextTest, MachinesThatAreAwayCanBeWoken) {
+  cluster_.mutable_hosts(1)->set_state(v1::HOST_STATE_LOST);
+  cluster_.add_away()->set_name("cellar");
+  EXPECT_THAT(Text(),
+              HasSubstr("Start hearthd there again, `hearth wake cellar` wakes it, or strike it off"));
+  EXPECT_THAT(Text(), Not(HasSubstr("away;")));  // it is listed as lost
+  cluster_.add_away()->set_name("loft\n");
+  EXPECT_THAT(Text(), HasSubstr("away; `hearth wake loft\\n` wakes it\n"));
+}
+
 TEST_F(StatusTextTest, MachineThatIsLeftOutSaysWhy) {
   cluster_.mutable_hosts(1)->set_detail("cannot write to its disk");
   EXPECT_THAT(Text(), HasSubstr("Machine cellar is left out: cannot write to its disk."));

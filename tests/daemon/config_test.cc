@@ -138,6 +138,8 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "3",
                              "--replan-wait",
                              "5",
+                             "--wake",
+                             "off",
                              "--use-every-host",
                              "--log-level",
                              "debug",
@@ -167,6 +169,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.token_wait_ms, 100u);
   EXPECT_EQ(config.draft_tokens, 3u);
   EXPECT_EQ(config.replan_wait_seconds, 5u);
+  EXPECT_EQ(config.wake, WakePolicy::kOff);
   EXPECT_TRUE(config.use_every_host);
   EXPECT_EQ(config.log_level, "debug");
   EXPECT_EQ(config.log_format, "json");

@@ -154,6 +154,9 @@ class FullStore final : public StateStore {
   absl::StatusOr<std::map<std::string, KeptModel>> Models() override { return Full(); }
   absl::Status PutModel(const std::string&, const KeptModel&) override { return Full(); }
   absl::Status RemoveModel(const std::string&) override { return Full(); }
+  absl::StatusOr<std::map<std::string, std::string>> Hosts() override { return Full(); }
+  absl::Status PutHost(const std::string&, const std::string&) override { return Full(); }
+  absl::Status RemoveHost(const std::string&) override { return Full(); }
 
  private:
   static absl::Status Full() { return absl::ResourceExhaustedError("the disk is full"); }

@@ -19,11 +19,15 @@
 #include "daemon/channel/tensor_server.h"
 #include "daemon/identity/host_id.h"
 #include "daemon/membership/host_identity.h"
+#include "daemon/membership/known_host.h"
 
 namespace hearth {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kModel[] = DEMO_MODELS "hearth-demo-q8_0.powerinfer.gguf";
 constexpr char kPrompt[] = "In the beginning God created";
@@ -343,7 +347,7 @@ TEST_F(NodeTest, PausedHostGivesItsShareAwayWithoutLosingContext) {
   auto worker = StartWorker(*coordinator);
   const auto model = coordinator->AwaitModel();
   ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-  HostPauses& pauses = *coordinator->node().host_pauses();
+  HostControl& pauses = *coordinator->node().host_control();
   const auto tokens = Generate(*model, 40, [&](size_t count) {
     if (count == 10) {
       const uint32_t length = model->decoder().SequenceLength(0);
@@ -384,7 +388,7 @@ TEST_F(NodeTest, PlanWithoutRoomBesideTheOneInUseComesInTwoStepsAndTheTextGoesOn
   std::string detail;
   const auto tokens = Generate(*model, 30, [&](size_t count) {
     if (count != 10) return;
-    ASSERT_EQ(coordinator.node().host_pauses()->Pause("b", absl::InfiniteFuture(), std::nullopt),
+    ASSERT_EQ(coordinator.node().host_control()->Pause("b", absl::InfiniteFuture(), std::nullopt),
               absl::OkStatus());
     EXPECT_TRUE(coordinator.Await([&](const ClusterSnapshot&) { return model->NewPlanWaits(); }));
     EXPECT_TRUE(model->PlanIsOnItsWay());
@@ -405,7 +409,7 @@ TEST_F(NodeTest, PauseOutlivesTheCoordinatorAndEndsByItself) {
   const auto worker = StartWorker(*coordinator);
   ASSERT_TRUE(coordinator->Await(SharedWith("b")));
   const absl::Time until = absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()) + 7);
-  ASSERT_TRUE(coordinator->node().host_pauses()->Pause("b", until, std::nullopt).ok());
+  ASSERT_TRUE(coordinator->node().host_control()->Pause("b", until, std::nullopt).ok());
   ASSERT_TRUE(coordinator->Await(Alone()));
   const int port = coordinator->port();
   coordinator.reset();
@@ -418,7 +422,7 @@ TEST_F(NodeTest, PausesThatCannotBeAreRefused) {
   const auto coordinator = StartCoordinator();
   const auto worker = StartWorker(*coordinator);
   ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-  HostPauses& pauses = *coordinator->node().host_pauses();
+  HostControl& pauses = *coordinator->node().host_control();
   const absl::Time forever = absl::InfiniteFuture();
   const absl::Status not_its_own =
       pauses.Pause("a", forever, ParseHostId(ReadHostIdentity(dir_ + "/b")->id).value());
@@ -437,7 +441,7 @@ TEST_F(NodeTest, PausedCoordinatorOnlyLeadsAndTheTextGoesOn) {
   const auto worker = StartWorker(*coordinator);
   const auto model = coordinator->AwaitModel();
   ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-  HostPauses& pauses = *coordinator->node().host_pauses();
+  HostControl& pauses = *coordinator->node().host_control();
   const auto tokens = Generate(*model, 40, [&](size_t count) {
     if (count == 10) {
       const uint32_t length = model->decoder().SequenceLength(0);
@@ -462,7 +466,7 @@ TEST_F(NodeTest, PausedCoordinatorKeepsWhatNoOtherHostHolds) {
   const std::vector<TokenId> expected = Expected(10);
   const auto coordinator = StartCoordinator();
   const auto model = coordinator->AwaitModel();
-  ASSERT_EQ(coordinator->node().host_pauses()->Pause("a", absl::InfiniteFuture(), std::nullopt),
+  ASSERT_EQ(coordinator->node().host_control()->Pause("a", absl::InfiniteFuture(), std::nullopt),
             absl::OkStatus());
   NodeOptions small = WorkerOptions(*coordinator);
   small.devices = TestNode::Devices(1);
@@ -935,6 +939,158 @@ TEST(NodeCreate, GpuThatIsNotThereIsRefusedByName) {
   const absl::Status status = Node::Create(options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("device g: "));
+}
+
+// Hosts that a former coordinator has seen, and the packets that this one sends.
+class Bedroom : public KeptHosts {
+ public:
+  // `memory_bytes`: of its one device.
+  void Add(const std::string& name, uint8_t number, uint64_t memory_bytes) {
+    KnownHost host;
+    host.report.host = name;
+    host.report.tensor_address = "192.168.1.20:7773";
+    host.report.identity.id = HostId({number}).Text();
+    host.report.network_cards = {{{2, 0, 0, 0, 0, number}, true}};
+    host.report.capacity.devices = {{.name = "cpu",
+                                     .kind = "cpu",
+                                     .memory_budget_bytes = memory_bytes,
+                                     .threads = 1,
+                                     .read_bytes_per_s = 1e10,
+                                     .operations_per_s = 1e11}};
+    host.link = {.round_trip_us = 100, .bytes_per_s = 1e8};
+    hosts_[host.report.identity.id] = ToStored(host);
+  }
+  absl::StatusOr<std::map<std::string, std::string>> Hosts() override { return hosts_; }
+  absl::Status PutHost(const std::string&, const std::string&) override { return absl::OkStatus(); }
+  absl::Status RemoveHost(const std::string&) override { return absl::OkStatus(); }
+
+  absl::StatusOr<std::vector<std::string>> Send(const std::vector<MacAddress>& macs) {
+    std::lock_guard lock(mutex_);
+    for (const MacAddress& mac : macs) sent_.push_back(mac[5]);
+    return std::vector<std::string>{"192.168.1.255"};
+  }
+  // The numbers of those to whom packets were sent.
+  std::vector<int> sent() {
+    std::lock_guard lock(mutex_);
+    return sent_;
+  }
+
+ private:
+  std::map<std::string, std::string> hosts_;
+  std::mutex mutex_;
+  std::vector<int> sent_;
+};
+
+// A coordinator, alone, that has no memory for the demo model.
+class WakingTest : public NodeTest {
+ protected:
+  static constexpr uint64_t kPlenty = uint64_t{1} << 30, kTooLittle = 1 << 10;
+
+  std::unique_ptr<TestNode> StartSmallCoordinator(bool wakes = true) {
+    NodeOptions options = CoordinatorOptions();
+    options.use_every_host = false;
+    options.devices = TestNode::Devices(1);
+    options.devices[0].memory_bytes = uint64_t{1} << 20;
+    options.wake_for_models = wakes;
+    options.kept_hosts = bedroom_;
+    options.wake = [bedroom = bedroom_](const auto& macs) { return bedroom->Send(macs); };
+    return std::make_unique<TestNode>(options);
+  }
+  // Loads the model, which fails, and returns why.
+  std::string LoadInVain(TestNode& coordinator) {
+    ModelHost& models = *coordinator.node().model_host();
+    EXPECT_TRUE(models.Load({"demo", kModel}).ok());
+    EXPECT_TRUE(coordinator.Await(
+        [&](const ClusterSnapshot&) { return models.List()[0].state == ModelState::kFailed; }));
+    return models.List()[0].detail;
+  }
+  // Lets the model's thread end.
+  static void Unload(TestNode& coordinator) {
+    ModelHost& models = *coordinator.node().model_host();
+    EXPECT_TRUE(models.Unload("demo").ok());
+    EXPECT_TRUE(coordinator.Await([&](const ClusterSnapshot&) { return models.List().empty(); }));
+  }
+
+  const std::shared_ptr<Bedroom> bedroom_ = std::make_shared<Bedroom>();
+};
+
+TEST_F(WakingTest, ModelWakesTheHostWithoutWhichItDoesNotFitOnce) {
+  bedroom_->Add("b", 2, kPlenty);
+  bedroom_->Add("c", 3, kTooLittle);
+  const auto coordinator = StartSmallCoordinator();
+  EXPECT_THAT(LoadInVain(*coordinator), HasSubstr("; woken for it: b"));
+  const absl::Status asked = coordinator->node().model_host()->Find("demo").status();
+  EXPECT_THAT(std::string(asked.message()), HasSubstr("woken for it: b"));
+  Unload(*coordinator);
+  EXPECT_THAT(bedroom_->sent(), ElementsAre(2));
+}
+
+TEST_F(WakingTest, NobodyIsWokenForAModelThatDoesNotFitThenEither) {
+  bedroom_->Add("c", 3, kTooLittle);
+  const auto coordinator = StartSmallCoordinator();
+  EXPECT_THAT(LoadInVain(*coordinator), Not(HasSubstr("woken")));
+  EXPECT_THAT(bedroom_->sent(), IsEmpty());
+}
+
+TEST_F(WakingTest, NobodyIsWokenWhereThatIsOff) {
+  bedroom_->Add("b", 2, kPlenty);
+  const auto coordinator = StartSmallCoordinator(false);
+  EXPECT_THAT(LoadInVain(*coordinator), Not(HasSubstr("woken")));
+  EXPECT_THAT(bedroom_->sent(), IsEmpty());
+  EXPECT_TRUE(coordinator->node().host_control()->Wake("b").ok());
+  EXPECT_THAT(bedroom_->sent(), ElementsAre(2));
+}
+
+TEST_F(WakingTest, HostsAreWokenByNameOrAllOfThem) {
+  bedroom_->Add("b", 2, kPlenty);
+  bedroom_->Add("c", 3, kPlenty);
+  const auto coordinator = StartSmallCoordinator();
+  HostControl& control = *coordinator->node().host_control();
+  const absl::StatusOr<WokenHosts> one = control.Wake("c");
+  ASSERT_TRUE(one.ok()) << one.status();
+  ASSERT_EQ(one->hosts.size(), 1u);
+  EXPECT_EQ(one->hosts[0].name, "c");
+  EXPECT_THAT(one->hosts[0].macs, ElementsAre("02:00:00:00:00:03"));
+  EXPECT_GT(one->hosts[0].woken, absl::InfinitePast());
+  EXPECT_THAT(one->broadcasts, ElementsAre("192.168.1.255"));
+  EXPECT_EQ(control.Wake("")->hosts.size(), 2u);
+  EXPECT_THAT(bedroom_->sent(), ElementsAre(3, 2, 3));
+  const ClusterSnapshot snapshot = coordinator->node().cluster_view().Snapshot();
+  EXPECT_EQ(snapshot.hosts.size(), 1u);
+  EXPECT_EQ(snapshot.away.size(), 2u);
+}
+
+TEST_F(WakingTest, ForgottenHostIsNotWoken) {
+  bedroom_->Add("b", 2, kPlenty);
+  const auto coordinator = StartSmallCoordinator();
+  coordinator->node().Forget(HostId({2}));
+  EXPECT_THAT(LoadInVain(*coordinator), Not(HasSubstr("woken")));
+  EXPECT_EQ(coordinator->node().host_control()->Wake("b").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(bedroom_->sent(), IsEmpty());
+}
+
+TEST_F(WakingTest, WakingThatCannotBeIsRefused) {
+  const auto coordinator = StartSmallCoordinator();
+  HostControl& control = *coordinator->node().host_control();
+  const auto refusal = [&](const std::string& host, absl::StatusCode code) {
+    const absl::Status status = control.Wake(host).status();
+    EXPECT_EQ(status.code(), code) << status;
+    return std::string(status.message());
+  };
+  EXPECT_THAT(refusal("", absl::StatusCode::kFailedPrecondition), HasSubstr("no machine is away"));
+  EXPECT_THAT(refusal("a", absl::StatusCode::kFailedPrecondition), HasSubstr("is here already"));
+  EXPECT_THAT(refusal("nobody", absl::StatusCode::kNotFound), HasSubstr("\"nobody\": a"));
+  {
+    const auto worker = StartWorker(*coordinator);
+    ASSERT_TRUE(coordinator->Await([](const ClusterSnapshot& snapshot) {
+      return snapshot.hosts.size() == 2 && snapshot.hosts[1].state == HostState::kAlive;
+    }));
+    EXPECT_THAT(refusal("b", absl::StatusCode::kFailedPrecondition), HasSubstr("is here already"));
+  }
+  ASSERT_TRUE(coordinator->Await(
+      [](const ClusterSnapshot& snapshot) { return snapshot.hosts[1].state == HostState::kLost; }));
+  EXPECT_THAT(refusal("b", absl::StatusCode::kFailedPrecondition), HasSubstr("has told no network card"));
+  EXPECT_THAT(bedroom_->sent(), IsEmpty());
 }
 
 }  // namespace

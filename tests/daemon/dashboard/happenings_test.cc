@@ -63,6 +63,20 @@ TEST(HappeningsTest, HostsComeAreLostAndComeBack) {
   EXPECT_THAT(Texts(alive, none), ElementsAre("cellar has left"));
 }
 
+TEST(HappeningsTest, HostThatIsWokenIsToldOnce) {
+  HomeState none, away, woken, alive;
+  AddHost(alive, "cellar", v1::HOST_STATE_ALIVE);
+  away.cluster.add_away()->set_name("cellar");
+  *woken.cluster.add_away() = away.cluster.away(0);
+  woken.cluster.mutable_away(0)->set_woken_unix_seconds(1'800'000'000);
+  EXPECT_THAT(Texts(none, away), IsEmpty());
+  EXPECT_THAT(Texts(away, woken), ElementsAre("cellar is sent magic packets that wake it"));
+  EXPECT_THAT(Texts(woken, woken), IsEmpty());
+  HomeState asleep_again = woken;
+  AddHost(asleep_again, "cellar", v1::HOST_STATE_LOST, "its stream has ended");
+  EXPECT_THAT(Texts(alive, asleep_again), ElementsAre("cellar is lost: its stream has ended"));
+}
+
 TEST(HappeningsTest, ModelThatFailedSaysWhy) {
   HomeState none, loading, ready, failed;
   AddModel(loading, v1::MODEL_STATE_LOADING);

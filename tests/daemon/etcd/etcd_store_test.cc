@@ -133,16 +133,28 @@ TEST_F(EtcdStoreTest, ModelsAndFilesOfTheHomeAreKept) {
   EXPECT_EQ(store_->Read("members")->value_or(""), "somebody\n");
 }
 
+TEST_F(EtcdStoreTest, HostsAreKeptForWhoLeadsNext) {
+  ASSERT_TRUE(store_->PutHost("A", "one").ok());
+  ASSERT_TRUE(store_->PutHost("B", "two").ok());
+  ASSERT_TRUE(store_->PutHost("A", "three").ok());
+  ASSERT_TRUE(store_->RemoveHost("B").ok());
+  const auto next = Open(TakeLead());
+  EXPECT_THAT(*next->Hosts(), ElementsAre(Pair("A", "three")));
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->PutHost("A", "four")));
+  EXPECT_THAT(*next->Hosts(), ElementsAre(Pair("A", "three")));
+}
+
 TEST_F(EtcdStoreTest, NothingOfItCanBeReadInEtcd) {
   KeptRequest request = RequestToKeep("the-id-is-a-secret");
   request.content = "a text of its user";
   Write(PutOf(request));
   ASSERT_TRUE(store_->PutModel("name", {"/a/path"}).ok());
+  ASSERT_TRUE(store_->PutHost("an-id", "cards of a host").ok());
   ASSERT_TRUE(store_->Write("authority-key.pem", "BEGIN PRIVATE KEY").ok());
   const auto all = client_->ReadAll("test/", 100);
-  ASSERT_THAT(*all, SizeIs(4));  // the leader's key among them
+  ASSERT_THAT(*all, SizeIs(5));  // the leader's key among them
   for (const auto& value : *all) {
-    for (const char* secret : {"the-id", "caller", "its user", "/a/path", "PRIVATE"}) {
+    for (const char* secret : {"the-id", "caller", "its user", "/a/path", "cards of", "PRIVATE"}) {
       EXPECT_THAT(value.key(), Not(HasSubstr(secret)));
       EXPECT_THAT(value.value(), Not(HasSubstr(secret)));
     }

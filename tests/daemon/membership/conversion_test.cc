@@ -111,6 +111,7 @@ WorkerReport GoodReport() {
   report.identity = {"0123", "boot-1", "boot-1:2:3"};
   report.problem = "the disk is full";
   report.clock_unix_ms = 1'800'000'000'000;
+  report.network_cards = {{{2, 3, 4, 5, 6, 7}, true}, {{8, 3, 4, 5, 6, 7}, std::nullopt}};
   return report;
 }
 
@@ -170,6 +171,22 @@ TEST(ReportConversion, ClocksThatCannotBeCountAsNotTold) {
     proto.set_clock_unix_ms(clock);
     EXPECT_EQ(FromProto(proto)->clock_unix_ms, 0) << clock;
   }
+}
+
+TEST(ReportConversion, NetworkCardsThatCannotBeAreRefused) {
+  EXPECT_EQ(FromProto(ToProto(GoodReport()))->network_cards, GoodReport().network_cards);
+  const auto refusal = [](const std::string& mac, int cards) {
+    v1::WorkerState proto = ToProto(GoodReport());
+    proto.clear_network_cards();
+    for (int i = 0; i < cards; ++i) proto.add_network_cards()->set_mac(mac);
+    return std::string(FromProto(proto).status().message());
+  };
+  const std::string good = "\x02\x01\x01\x01\x01\x01";
+  EXPECT_EQ(refusal(good, 4), "");
+  EXPECT_THAT(refusal(good, 5), HasSubstr("network_cards"));
+  for (const std::string& mac : {std::string(), good.substr(1), good + "x", std::string(6, '\0'),
+                                 std::string(6, '\xff'), "\x01" + good.substr(1), std::string(1 << 20, '\2')})
+    EXPECT_THAT(refusal(mac, 1), HasSubstr("network_cards.mac")) << mac.size();
 }
 
 TEST(ReportConversion, NamesThatCannotBeShownAreRefusedAndDetailsMadePrintable) {

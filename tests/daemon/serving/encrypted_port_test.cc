@@ -26,7 +26,7 @@ TEST(MayCall, RolesHaveTheirMethodsAndNobodyTheOthers) {
     EXPECT_FALSE(MayCall(Role::kAdmin, method));
   }
   for (const char* method : {"/hearth.v1.Models/Load", "/hearth.v1.Models/Unload", "/hearth.v1.Home/Invite",
-                             "/hearth.v1.Home/DecideApplicant"}) {
+                             "/hearth.v1.Home/DecideApplicant", "/hearth.v1.Cluster/Wake"}) {
     EXPECT_FALSE(MayCall(Role::kHost, method));
     EXPECT_FALSE(MayCall(Role::kClient, method));
     EXPECT_TRUE(MayCall(Role::kAdmin, method));

@@ -42,6 +42,9 @@ class UnreliableStore final : public StateStore {
   absl::StatusOr<std::map<std::string, KeptModel>> Models() override { return store_->Models(); }
   absl::Status PutModel(const std::string&, const KeptModel&) override { return absl::OkStatus(); }
   absl::Status RemoveModel(const std::string&) override { return absl::OkStatus(); }
+  absl::StatusOr<std::map<std::string, std::string>> Hosts() override { return store_->Hosts(); }
+  absl::Status PutHost(const std::string&, const std::string&) override { return absl::OkStatus(); }
+  absl::Status RemoveHost(const std::string&) override { return absl::OkStatus(); }
 
   std::atomic<bool> failing = false;
 

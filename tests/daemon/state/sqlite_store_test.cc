@@ -107,6 +107,16 @@ TEST(SqliteStoreTest, ModelsAreReplacedAndRemoved) {
   EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/c.gguf", "prompt:512"})));
 }
 
+TEST(SqliteStoreTest, HostsAreReplacedAndRemoved) {
+  const TemporaryStore folder;
+  const auto store = folder.Open();
+  ASSERT_TRUE(store->PutHost("a", "one").ok());
+  ASSERT_TRUE(store->PutHost("b", "two").ok());
+  ASSERT_TRUE(store->PutHost("a", std::string("\0bytes\xff", 7)).ok());
+  ASSERT_TRUE(store->RemoveHost("b").ok());
+  EXPECT_THAT(*folder.Open()->Hosts(), ElementsAre(Pair("a", std::string("\0bytes\xff", 7))));
+}
+
 TEST(SqliteStoreTest, ModelsThatNobodyCanHaveWrittenAreLeftOut) {
   const TemporaryStore folder;
   const auto store = folder.Open();
@@ -174,17 +184,27 @@ TEST(SqliteStoreTest, PagesThatAreDamagedAreNoticedAtTheStart) {
 TEST(SqliteStoreTest, TheFormerVersionsModelsStayAndGetObjectives) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf"}).ok());
-  RunSql(folder.path(), "ALTER TABLE models DROP COLUMN objective; PRAGMA user_version = 1");
+  RunSql(folder.path(),
+         "ALTER TABLE models DROP COLUMN objective; DROP TABLE hosts; PRAGMA user_version = 1");
   const auto store = folder.Open();
   ASSERT_TRUE(store->PutModel("b", {"/m/b.gguf", "throughput:8"}).ok());
   EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf"}),
                                                     Pair("b", KeptModel{"/m/b.gguf", "throughput:8"})));
 }
 
+TEST(SqliteStoreTest, TheLastVersionsModelsStayAndHostsAreKept) {
+  const TemporaryStore folder;
+  ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf", "prompt:512"}).ok());
+  RunSql(folder.path(), "DROP TABLE hosts; PRAGMA user_version = 2");
+  ASSERT_TRUE(folder.Open()->PutHost("a", "one").ok());
+  EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf", "prompt:512"})));
+  EXPECT_THAT(*folder.Open()->Hosts(), ElementsAre(Pair("a", "one")));
+}
+
 TEST(SqliteStoreTest, ANewerVersionsFileIsLeftAlone) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf"}).ok());
-  RunSql(folder.path(), "PRAGMA user_version = 3");
+  RunSql(folder.path(), "PRAGMA user_version = 4");
   const absl::Status status = OpenSqliteStore(folder.path()).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("another version of Hearth"));

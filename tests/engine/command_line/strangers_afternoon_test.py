@@ -54,6 +54,7 @@ ALSO_GOOD = {
     ("hearth", "approve"): {"code": "123 456"},
     ("hearth", "pause"): {"host": "no-such-machine"},
     ("hearth", "resume"): {"host": "no-such-machine"},
+    ("hearth", "wake"): {"host": "no-such-machine", "--wait": "1"},
     ("hearth-model", "generate"): {"--tokens": "1,2,3", "--count": "4"},
     ("hearth-model", "plan"): {"--objective": "prompt"},
     ("hearth-model", "bench"): {"--prompt-tokens": "2", "--generate-tokens": "1", "--repetitions": "1"},
@@ -64,7 +65,7 @@ ALSO_GOOD = {
 }
 # Values that exclude the good one of another argument.
 INSTEAD_OF = {"--prompt": "--tokens", "--tokens": "prompt", "--api": "--client", "--from": "--text"}
-FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "approve"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "promote"), ("hearth", "key revoke"),
+FAILS_ANYHOW = {("hearth", "unload"), ("hearth", "approve"), ("hearth", "forget"), ("hearth", "pause"), ("hearth", "resume"), ("hearth", "wake"), ("hearth", "promote"), ("hearth", "key revoke"),
                 ("hearth", "rm"), ("hearth", "show"), ("hearth", "pull"),  # nobody serves models here
                 ("hearth-model", "render")}  # the demo model has no chat template
 # A text is read, however long it is, which takes its time.
