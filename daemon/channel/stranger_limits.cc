@@ -56,4 +56,9 @@ bool StrangerRate::Allow(const std::string& network, TimePoint now) {
   return true;
 }
 
+void StrangerRate::GiveBack(const std::string& network) {
+  const auto found = buckets_.find(network);
+  if (found != buckets_.end()) found->second.tokens = std::min(options_.burst, found->second.tokens + 1);
+}
+
 }  // namespace hearth

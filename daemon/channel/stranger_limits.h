@@ -38,6 +38,8 @@ class StrangerRate {
 
   // Takes a token of the network's bucket; false where it is empty. `now` does not go back.
   bool Allow(const std::string& network, TimePoint now);
+  // A token comes back: the work was not for a stranger.
+  void GiveBack(const std::string& network);
 
  private:
   struct Bucket {

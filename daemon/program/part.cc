@@ -246,6 +246,7 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const Part& part, Node& node
   options.control = node.host_control();
   options.host = config.name;
   options.listen = config.listen;
+  options.limits_callers = !IsLoopbackAddress(config.listen);
   options.scheduler.queue = config.queue;
   options.scheduler.token_wait = absl::Milliseconds(config.token_wait_ms);
   options.scheduler.draft_tokens = config.draft_tokens;

@@ -21,6 +21,8 @@
 #include "daemon/channel/log_limiter.h"
 #include "daemon/grpc_status.h"
 #include "daemon/peer_certificate.h"
+#include "daemon/serving/limited_port.h"
+#include "engine/base/check.h"
 #include "engine/base/mutex.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -137,13 +139,15 @@ class CallWatcher final : public grpc::experimental::Interceptor {
 
 class CallWatchers final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit CallWatchers(LiveCalls& calls) : calls_(calls) {}
+  CallWatchers(LiveCalls& calls, LimitedPort& port) : calls_(calls), port_(port) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo* info) override {
+    port_.Welcome(info->server_context()->peer());
     return new CallWatcher(calls_, info->server_context());
   }
 
  private:
   LiveCalls& calls_;
+  LimitedPort& port_;
 };
 
 // Whose certificate is of this home gets through the handshake, and is told in words where its time or its
@@ -179,37 +183,36 @@ class EncryptedPortImpl final : public EncryptedPort {
                      const std::function<void(grpc::ServerBuilder&)>& register_services,
                      absl::Duration look_again) {
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
     KeepConnectionsAlive(builder);
-    builder.AddListeningPort(listen, CredentialsOf(home_, look_again), &port);
+    HEARTH_ASSIGN_OR_RETURN(
+        port_,
+        LimitedPort::Open({.listen = listen, .advice = "choose another address with hearthd --lan HOST:PORT"},
+                          TakeFor(builder, CredentialsOf(home_, look_again))));
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> watchers;
-    watchers.push_back(std::make_unique<CallWatchers>(calls_));
+    watchers.push_back(std::make_unique<CallWatchers>(calls_, *port_));
     builder.experimental().SetInterceptorCreators(std::move(watchers));
     register_services(builder);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", listen,
-                                                 ": the address is in use or not one of this host; choose "
-                                                 "another one with hearthd --lan HOST:PORT"));
-    }
-    address_ = absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+    HEARTH_CHECK(server_ != nullptr);  // it has no address that it could lack
+    port_->Start();
     return absl::OkStatus();
   }
 
-  const std::string& address() const override { return address_; }
+  const std::string& address() const override { return port_->address(); }
   grpc::HealthCheckServiceInterface& health() override { return *server_->GetHealthCheckService(); }
   void EndCallsOf(const HostId& id) override { calls_.End(id); }
   void Shutdown(absl::Duration grace) override {
+    if (port_ != nullptr) port_->Close();
     if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
   }
 
  private:
   const Home& home_;
-  LiveCalls calls_;  // outlives the server
+  // These outlive the server.
+  LiveCalls calls_;
+  std::unique_ptr<LimitedPort> port_;
   std::unique_ptr<grpc::Server> server_;
-  std::string address_;
 };
 
 }  // namespace

@@ -18,10 +18,12 @@
 #include "daemon/serving/encrypted_port.h"
 #include "daemon/serving/forwarding.h"
 #include "daemon/serving/generate_stream.h"
+#include "daemon/serving/limited_port.h"
 #include "daemon/serving/services.h"
 #include "daemon/serving/status_metrics.h"
 #include "daemon/state/kept_requests.h"
 #include "engine/base/mutex.h"
+#include "engine/base/status_macros.h"
 #include "proto/channel.h"
 
 namespace hearth {
@@ -29,6 +31,9 @@ namespace {
 
 constexpr absl::Duration kChangeInterval = absl::Milliseconds(200);
 constexpr absl::Duration kHeartbeat = absl::Seconds(1);
+constexpr char kOtherAddress[] = "stop the other daemon or choose another --listen";
+// For each address: nobody shows there who he is, and programs may connect anew for each call.
+constexpr StrangerRate::Options kPlainConnections{.per_second = 16, .burst = 64};
 
 // Health as load balancers and people ask for it: the daemon as a whole ("") and hearth.v1.Generation serve
 // when a model is there to answer; models and cluster can be asked about at any time.
@@ -60,20 +65,32 @@ class Listener {
     // Without this two daemons could share a port, and each would get some of the calls.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     KeepConnectionsAlive(builder);
-    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+    if (options.limits_callers) {
+      HEARTH_ASSIGN_OR_RETURN(limited_,
+                              LimitedPort::Open({.listen = options.listen,
+                                                 .advice = kOtherAddress,
+                                                 .connections = kPlainConnections,
+                                                 .spares_loopback = true},
+                                                TakeFor(builder, grpc::InsecureServerCredentials())));
+    } else {
+      builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+    }
     if (options.register_services) options.register_services(builder);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
-      return absl::UnavailableError(
-          absl::StrCat("cannot listen on ", options.listen,
-                       ": the address is in use or not one of this host; stop the other "
-                       "daemon or choose another --listen"));
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen,
+                                                 ": the address is in use or not one of this host; ",
+                                                 kOtherAddress));
     }
-    address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
+    address_ = limited_ != nullptr
+                   ? limited_->address()
+                   : absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
+    if (limited_ != nullptr) limited_->Start();
     return absl::OkStatus();
   }
 
   void Shutdown(absl::Duration grace) {
+    if (limited_ != nullptr) limited_->Close();
     if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
   }
 
@@ -86,6 +103,7 @@ class Listener {
   const std::string& address() const { return address_; }
 
  private:
+  std::unique_ptr<LimitedPort> limited_;  // null: gRPC's own
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

@@ -30,6 +30,7 @@ namespace hearth {
 
 struct ServerOptions {
   std::string listen = "127.0.0.1:7770";  // HOST:PORT; port 0 takes any free one
+  bool limits_callers = false;            // other machines reach this port: those who call too often wait
   SchedulerOptions scheduler;
   // Where requests with an id outlive the server, which it outlives; null: nowhere.
   StateStore* state = nullptr;

@@ -75,6 +75,16 @@ TEST_F(StrangerRateTest, OneNetworkTakesNothingFromAnother) {
   EXPECT_EQ(Allowed("b", 5), 5);
 }
 
+TEST_F(StrangerRateTest, WhatIsGivenBackIsAllowedOnceMoreUpToTheBurst) {
+  EXPECT_EQ(Allowed("a", 100), 5);
+  rate_.GiveBack("a");
+  rate_.GiveBack("b");
+  EXPECT_EQ(Allowed("a", 100), 1);
+  for (int i = 0; i < 100; ++i) rate_.GiveBack("a");
+  EXPECT_EQ(Allowed("a", 100), 5);
+  EXPECT_EQ(Allowed("b", 100), 5);
+}
+
 TEST_F(StrangerRateTest, OnlySoManyNetworksAreRememberedTheLatestOnes) {
   EXPECT_EQ(Allowed("busy", 100), 5);
   for (int i = 0; i < 1000; ++i) {

@@ -4,6 +4,11 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <list>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/channel/frame_socket.h"
@@ -206,6 +211,49 @@ TEST_F(WrongClockTest, KeyThatIsOverIsToldSoInWords) {
   const grpc::Status refused = List(stub);
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_THAT(refused.error_message(), HasSubstr("the certificate of root was good until"));
+}
+
+// They come from 127.0.0.`address` with bytes that are no handshake, and stay.
+class Strangers {
+ public:
+  explicit Strangers(const std::string& address) : where_(ParseHostPort(address).value()) {}
+
+  void Knock(int address, int times) {
+    for (int i = 0; i < times; ++i) {
+      boost::asio::ip::tcp::socket& socket = sockets_.emplace_back(context_);
+      socket.open(boost::asio::ip::tcp::v4());
+      socket.bind({boost::asio::ip::make_address(absl::StrCat("127.0.0.", address)), 0});
+      socket.connect({boost::asio::ip::make_address(where_.host), where_.port});
+      socket.send(boost::asio::buffer("hello", 5));
+    }
+  }
+
+ private:
+  const HostPort where_;
+  boost::asio::io_context context_;
+  std::list<boost::asio::ip::tcp::socket> sockets_;
+};
+
+TEST_F(EncryptedPortTest, StrangersOfOtherAddressesDoNotKeepMembersOut) {
+  const ConnectionKey key = Key("root", Role::kAdmin);
+  v1::Home::Stub open = Stub(key);
+  ASSERT_TRUE(List(open).ok());
+  Strangers strangers(port_->address());
+  for (int address = 2; address < 12; ++address) strangers.Knock(address, 40);
+  EXPECT_TRUE(List(open).ok());
+  v1::Home::Stub another = Stub(key);
+  EXPECT_TRUE(List(another).ok());
+}
+
+TEST_F(EncryptedPortTest, MembersConnectAsOftenAsTheyWant) {
+  const ConnectionKey key = Key("root", Role::kAdmin);
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 100; ++i) {
+    v1::Home::Stub stub = Stub(key);
+    ASSERT_TRUE(List(stub).ok()) << i;
+  }
+  // Strangers would have had eight connections, and one a second from then on.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
 }
 
 TEST_F(EncryptedPortTest, PortInUseIsAClearError) {

@@ -362,6 +362,29 @@ TEST(ServerTest, ReflectionListsTheServices) {
   }
 }
 
+TEST(ServerTest, PortThatOtherMachinesReachAnswersThisOneAsOftenAsItCalls) {
+  FakeModelHost models;
+  FakeCluster cluster;
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.limits_callers = true;
+  const auto server = Server::Start(options, models, cluster).value();
+  const std::string port = server->address().substr(server->address().rfind(':'));
+  EXPECT_EQ(server->address(), "127.0.0.1" + port);
+  grpc::ChannelArguments anew;
+  anew.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  for (int i = 0; i < 100; ++i) {
+    const auto channel =
+        grpc::CreateCustomChannel("127.0.0.1" + port, grpc::InsecureChannelCredentials(), anew);
+    ASSERT_EQ(Health(channel, "hearth.v1.Models"), "serving") << i;
+  }
+  options.listen = server->address();
+  EXPECT_THAT(std::string(Server::Start(options, models, cluster).status().message()),
+              HasSubstr("choose another --listen"));
+  server->Shutdown(absl::ZeroDuration());
+  EXPECT_NE(Health(Connect("127.0.0.1" + port), "hearth.v1.Models"), "serving");
+}
+
 TEST(ServerTest, PortInUseIsRefusedWithAdvice) {
   Served served;
   ServerOptions options;
