@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Writes seeds for the fuzz targets: make_corpus.py DIR gives DIR/TARGET/* for each of them. Messages are encoded by
-protoc (Debian: protobuf-compiler)."""
+protoc (Debian: protobuf-compiler), certificates made by openssl."""
 
+import base64
+import hashlib
 import pathlib
+import ssl
 import struct
 import subprocess
 import sys
@@ -116,11 +119,12 @@ def skeletons():
             yield f"{path.stem}_{mode}", bytes([mode]) + skeleton(path.read_bytes())
 
 
+def header(operation, kind, layer, rows, choices, payload):
+    return struct.pack("<IHHQQQIIIBBHQ", 0x48545248, 4, operation, 7, 1, 1, layer, rows, choices, kind, 0, 0, payload)
+
+
 def frames():
     """Sound requests to the plan of fuzz_frame.cc, with an answer behind them."""
-    def header(operation, kind, layer, rows, choices, payload):
-        return struct.pack("<IHHQQQIIIBBHQ", 0x48545248, 4, operation, 7, 1, 1, layer, rows, choices, kind, 0, 0, payload)
-
     places = struct.pack("<6I", 0, 3, 1, 1, 0, 0)
     sums = header(8, 3, 0, 2, 0, 2 * 64 * 4)
     yield "hello", header(1, 0, 0, 0, 0, 32)
@@ -133,6 +137,32 @@ def frames():
     yield "stage", header(13, 1, 0, 2, 0, 2 * (64 * 4 + 12)) + places + header(14, 1, 0, 2, 0, 2 * 64 * 4)
     yield "read", header(10, 0, 1, 0, 0, 16) + struct.pack("<4I", 0, 1, 0, 5) + header(12, 0, 1, 0, 0, 5 * 128)
     yield "write", header(11, 0, 1, 0, 0, 16 + 128) + struct.pack("<4I", 0, 1, 0, 1) + header(12, 0, 1, 0, 0, 0)
+
+
+def client_hello(version):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = context.maximum_version = version
+    sent = ssl.MemoryBIO()
+    connection = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="coordinator.hearth")
+    try:
+        connection.do_handshake()
+    except ssl.SSLWantReadError:
+        return sent.read()
+
+
+def callers():
+    """What comes to a tensor port; the first byte says whether in clear, instead of a handshake or behind one."""
+    hello = header(1, 0, 0, 0, 0, 32) + bytes(range(32))
+    for kind in (b"\0", b"\2"):
+        yield f"hello_{kind[0]}", kind + hello
+        yield f"ping_{kind[0]}", kind + hello + header(3, 0, 0, 0, 0, 16) + bytes(16)
+    first = client_hello(ssl.TLSVersion.TLSv1_3)
+    yield "client_hello", b"\1" + first
+    yield "changed_cipher", b"\1" + first + b"\x14\3\3\0\1\1" + b"\x17\3\3\0\x20" + bytes(32)
+    yield "alert", b"\1" + first + b"\x15\3\3\0\2\2\x28"
+    yield "older", b"\1" + client_hello(ssl.TLSVersion.TLSv1_2)
+    yield "fragments", b"\1" + b"".join(b"\x16\3\1" + struct.pack(">H", len(first[i:i + 9])) + first[i:i + 9]
+                                       for i in range(5, len(first), 9))
 
 
 DESIRED_STATE = """
@@ -229,8 +259,18 @@ def joining():
     yield "answer", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in [b"0", b"pem", b"7771"])
     yield "commitment", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in [b"2", bytes(32)])
     yield "reveal", b"\2" + b"".join(struct.pack(">H", len(field)) + field for field in [bytes(32), fields[2]])
-    yield "code", b"\0hearthAE6QDAKQ"
-    yield "certificate", b"\4-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    body = b"\2\4\x0a\0\0\1\x1e\x5c\x10" + bytes(16) + b"\x1e\x5c" + bytes(32 + 16)
+    code = bytes([1, len(body) + 6]) + body
+    code += hashlib.sha256(code).digest()[:4]
+    yield "code", b"\0hearth" + base64.b32encode(code).rstrip(b"=")
+    yield "checked_code", b"\7" + body
+    yield "name", b"\x09study \xc3\xa4"
+    for name, first, more in (("signing_request", b"\3", []), ("certificate", b"\4", ["-x509"])):
+        command = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                   "/dev/null", "-subj", "/CN=study", *more, "-outform"]
+        for form, kind in (("PEM", first), ("DER", b"\x08")):
+            made = subprocess.run([*command, form], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+            yield f"{name}_{form}", kind + made.stdout
 
 
 def dns_messages():
@@ -247,7 +287,7 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     targets = {"ffn_layer": layers(), "gguf": model_files(), "dequantize": block_files(), "tokenizer": texts(),
                "gbnf": grammars(), "json_schema": schemas(), "skeleton": skeletons(), "jinja": templates(),
-               "frame": frames(), "plan_messages": messages(), "http": http_requests(), "joining": joining(),
+               "frame": frames(), "lobby": callers(), "plan_messages": messages(), "http": http_requests(), "joining": joining(),
                "discovery": dns_messages()}
     for target, files in targets.items():
         target = f"fuzz_{target}"
