@@ -613,7 +613,7 @@ void AddWake(CLI::App& main, const Common& common, Command& command) {
   auto host = std::make_shared<std::string>();
   auto seconds = std::make_shared<uint32_t>(120);
   wake.add_option("host", *host, "Its name; default: all that are away and can be woken");
-  AddWholeNumber(wake, "--wait", *seconds, "How long to wait until it is there", 0u, 86400u)
+  AddWholeNumber(wake, "--wait", *seconds, "How long to wait until it is there; default: 120", 0u, 86400u)
       ->type_name("SECONDS");
   wake.callback([=, &common, &command] {
     command = [=, &common](Client& client) {

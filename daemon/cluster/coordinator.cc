@@ -476,8 +476,8 @@ std::string Coordinator::WakeForModel(const std::string& model, const std::vecto
 }
 
 void Coordinator::Forget(const HostId& id) {
-  sleepers_.Forget(id);
   roster_->Forget(id);
+  sleepers_.Forget(id);
 }
 
 // To those whom they concern.

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -60,17 +61,19 @@ void Sleepers::See(const std::vector<Roster::Host>& hosts) {
     const auto namesake = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
       return entry.first != id && entry.second.host.name() == host.name;
     });
-    if (namesake != entries_.end()) Remove(namesake);
+    if (namesake != entries_.end()) {
+      Keep(namesake->first);
+      entries_.erase(namesake);
+    }
     Entry& entry = entries_[id];
     entry = {{Known(host), entry.host.woken}, host.session};
-    Keep(id, entry.host);
+    Keep(id);
   }
 }
 
 void Sleepers::Forget(const HostId& id) {
   MutexLock lock(&mutex_);
-  const auto found = entries_.find(id.Text());
-  if (found != entries_.end()) Remove(found);
+  if (entries_.erase(id.Text()) > 0) Keep(id.Text());
 }
 
 std::vector<Sleepers::Host> Sleepers::Away(const std::vector<Roster::Host>& hosts) const {
@@ -93,16 +96,20 @@ void Sleepers::NoteWoken(const Host& host) {
   if (found != entries_.end()) found->second.host.woken = host.woken;
 }
 
-void Sleepers::Remove(std::map<std::string, Entry>::iterator entry) {
-  if (kept_ != nullptr)
-    writes_.Add([kept = kept_, id = entry->first] { WarnUnlessKept(kept->RemoveHost(id)); });
-  entries_.erase(entry);
+void Sleepers::Keep(const std::string& id) {
+  if (kept_ == nullptr || !unwritten_.insert(id).second) return;
+  writes_.Add([this, id] { Write(id); });
 }
 
-void Sleepers::Keep(const std::string& id, const Host& host) {
-  if (kept_ == nullptr) return;
-  writes_.Add(
-      [kept = kept_, id, content = ToStored(host.known)] { WarnUnlessKept(kept->PutHost(id, content)); });
+void Sleepers::Write(const std::string& id) {
+  std::optional<std::string> content;
+  {
+    MutexLock lock(&mutex_);
+    unwritten_.erase(id);
+    if (const auto found = entries_.find(id); found != entries_.end())
+      content = ToStored(found->second.host.known);
+  }
+  WarnUnlessKept(content ? kept_->PutHost(id, *content) : kept_->RemoveHost(id));
 }
 
 AwayHostView ViewOf(const Sleepers::Host& host) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,13 +49,15 @@ class Sleepers {
     Roster::Session session = 0;  // in which it was seen last; 0: in none of this coordinator's
   };
 
-  void Remove(std::map<std::string, Entry>::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Keep(const std::string& id, const Host& host);
+  // Has what is known of a host written, behind those who ask.
+  void Keep(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Write(const std::string& id);
 
   const std::shared_ptr<KeptHosts> kept_;
   mutable Mutex mutex_;
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);  // by id
-  TaskQueue writes_{1};                                           // one for each time that a host joins
+  std::set<std::string> unwritten_ ABSL_GUARDED_BY(mutex_);       // ids
+  TaskQueue writes_{1};  // one for each of these; last: ends before they do
 };
 
 // For status.
