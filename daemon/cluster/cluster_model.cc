@@ -32,9 +32,6 @@ constexpr uint32_t kStepsPerLook = 16;
 // out.
 constexpr absl::Duration kWantsApart = absl::Seconds(5);
 
-// Whether the newest plan, if there is one, can be used.
-bool IsUsable(const std::shared_ptr<ActivePlan>& newest) { return newest != nullptr && !newest->broken; }
-
 }  // namespace
 
 ClusterModel::ClusterModel(const ModelSource& source, std::shared_ptr<const GgufFile> file,

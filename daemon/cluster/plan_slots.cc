@@ -5,11 +5,8 @@
 #include <string>
 
 namespace hearth {
-namespace {
 
 bool IsUsable(const PlanSlots::Plan& plan) { return plan != nullptr && !plan->broken; }
-
-}  // namespace
 
 void PlanSlots::GiveUp() {
   give_up_ = active_ != nullptr;

@@ -73,6 +73,9 @@ class PlanSlots {
   bool give_up_ = false;
 };
 
+// Whether there is one and steps may compute with it.
+bool IsUsable(const PlanSlots::Plan& plan);
+
 }  // namespace hearth
 
 #endif  // HEARTH_DAEMON_CLUSTER_PLAN_SLOTS_H_
