@@ -69,10 +69,6 @@ nlohmann::ordered_json ModelJson(const CatalogueModel& model, const Prospect& pr
   return json;
 }
 
-std::string JsonLine(const nlohmann::ordered_json& json) {
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-}
-
 absl::StatusOr<Prospect> AskFor(Client& client, const CatalogueModel& model) {
   HEARTH_ASSIGN_OR_RETURN(const v1::ModelFigures figures, FiguresOf(model));
   return client.Expect(figures);

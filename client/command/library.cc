@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/command/commands.h"
+#include "client/command/proto_json.h"
 #include "client/library/bytes_text.h"
 #include "client/library/local_models.h"
 #include "engine/base/printable.h"
@@ -24,11 +25,6 @@ nlohmann::ordered_json ModelJson(const LocalModel& model) {
           {"files", model.files},
           {"missing_parts", model.missing_parts},
           {"unfinished", model.unfinished}};
-}
-
-// One line; names on the disk may be no UTF-8.
-std::string JsonLine(const nlohmann::ordered_json& json) {
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string RemarkOn(const LocalModel& model) {

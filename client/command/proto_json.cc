@@ -80,6 +80,10 @@ Json ToJson(const Message& message) {
   return json;
 }
 
+std::string JsonLine(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
 std::string ToJsonLine(const Message& message) {
   return ToJson(message).dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -13,6 +13,9 @@ namespace hearth {
 // Absent messages and absent optional fields are left out. Non-finite numbers are null.
 nlohmann::ordered_json ToJson(const google::protobuf::Message& message);
 
+// One line with a line feed; what is no UTF-8, as names on a disk may be, becomes U+FFFD.
+std::string JsonLine(const nlohmann::ordered_json& json);
+
 // One line without line feed.
 std::string ToJsonLine(const google::protobuf::Message& message);
 
