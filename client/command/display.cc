@@ -1,5 +1,7 @@
 #include "client/command/display.h"
 
+#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -55,12 +57,27 @@ std::string HostText(const v1::HostStatus& host) {
   return text;
 }
 
-std::string AwayText(const v1::AwayHost& host) {
+std::string CardText(const v1::AwayHost& host) {
   const char* set = host.wakes() ? "set to wake it" : "not set to wake it";
-  return absl::StrFormat("  %-14s away; network card %s, %s; %s\n", Printable(host.name()),
-                         Printable(absl::StrJoin(host.macs(), ", ")),
-                         host.has_wakes() ? set : "not known whether set to wake it",
-                         WakeAdvice(host.name()));
+  return absl::StrCat("network card ", Printable(absl::StrJoin(host.macs(), ", ")), ", ",
+                      host.has_wakes() ? set : "not known whether set to wake it", "; ",
+                      WakeAdvice(host.name()), "\n");
+}
+
+// Those that were lost a moment ago are still among the hosts.
+std::string HostsText(const v1::ClusterStatus& cluster) {
+  std::string text;
+  std::set<std::string> listed;
+  for (const v1::HostStatus& host : cluster.hosts()) {
+    text += HostText(host);
+    listed.insert(host.name());
+    if (const v1::AwayHost* away = FindAway(cluster, host.name())) text += "    " + CardText(*away);
+  }
+  for (const v1::AwayHost& away : cluster.away()) {
+    if (!listed.contains(away.name()))
+      absl::StrAppend(&text, absl::StrFormat("  %-14s away; ", Printable(away.name())), CardText(away));
+  }
+  return text;
 }
 
 std::string LinkLine(const v1::LinkStatus& link) {
@@ -135,9 +152,7 @@ std::string LoadingText(const v1::ModelStatus& model) {
 }
 
 std::string DetailsText(const v1::ClusterStatus& cluster, const v1::ListModelsResponse& models) {
-  std::string text = "Hosts\n";
-  for (const v1::HostStatus& host : cluster.hosts()) text += HostText(host);
-  for (const v1::AwayHost& host : cluster.away()) text += AwayText(host);
+  std::string text = absl::StrCat("Hosts\n", HostsText(cluster));
   if (cluster.links_size() > 0) text += "Links\n";
   for (const v1::LinkStatus& link : cluster.links()) text += LinkLine(link);
   if (cluster.transfers_size() > 0) text += "Transfers\n";

@@ -113,6 +113,22 @@ TEST(DetailsTextTest, ShowsHostsAndDevices) {
   }
 }
 
+TEST(DetailsTextTest, MachinesThatAreAwayShowTheirNetworkCardOnce) {
+  v1::ClusterStatus cluster = TwoHosts();
+  for (const std::string& name : {cluster.hosts(1).name(), std::string("cellar")}) {
+    v1::AwayHost& away = *cluster.add_away();
+    away.set_name(name);
+    away.add_macs("02:00:00:00:00:01");
+  }
+  cluster.mutable_away(1)->set_wakes(true);
+  const std::string text = DetailsText(cluster, {});
+  EXPECT_THAT(text, HasSubstr("    network card 02:00:00:00:00:01, not known whether set to wake it; "
+                              "`hearth wake " +
+                              cluster.hosts(1).name() + "` wakes it\n"));
+  EXPECT_THAT(text, HasSubstr("  cellar         away; network card 02:00:00:00:00:01, set to wake it; "));
+  EXPECT_EQ(text.find("away;"), text.rfind("away;"));  // the other one is listed as lost
+}
+
 TEST(DetailsTextTest, SaysHowFarFiringIsFromTheProfile) {
   v1::ClusterStatus cluster = TwoHosts();
   EXPECT_THAT(DetailsText(cluster, {}), Not(HasSubstr("Neurons")));
