@@ -6,6 +6,7 @@ import type { Store } from "../store";
 
 const KINDS: Record<string, ["good" | "busy" | "bad" | "plain", string, string]> = {
   "host-joined": ["good", "host", "hosts"],
+  "host-woken": ["busy", "host woken", "hosts"],
   "host-lost": ["bad", "host lost", "hosts"],
   "host-gone": ["plain", "host", "hosts"],
   plan: ["busy", "plan", "plans"],
