@@ -1,6 +1,6 @@
 #include "client/command/display.h"
 
-#include <set>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -64,19 +64,14 @@ std::string CardText(const v1::AwayHost& host) {
                       WakeAdvice(host.name()), "\n");
 }
 
-// Those that were lost a moment ago are still among the hosts.
 std::string HostsText(const v1::ClusterStatus& cluster) {
   std::string text;
-  std::set<std::string> listed;
   for (const v1::HostStatus& host : cluster.hosts()) {
     text += HostText(host);
-    listed.insert(host.name());
     if (const v1::AwayHost* away = FindAway(cluster, host.name())) text += "    " + CardText(*away);
   }
-  for (const v1::AwayHost& away : cluster.away()) {
-    if (!listed.contains(away.name()))
-      absl::StrAppend(&text, absl::StrFormat("  %-14s away; ", Printable(away.name())), CardText(away));
-  }
+  for (const v1::AwayHost* away : AwayAlone(cluster))
+    absl::StrAppend(&text, absl::StrFormat("  %-14s away; ", Printable(away->name())), CardText(*away));
   return text;
 }
 
@@ -302,6 +297,16 @@ const v1::AwayHost* FindAway(const v1::ClusterStatus& cluster, const std::string
     if (away.name() == host) return &away;
   }
   return nullptr;
+}
+
+std::vector<const v1::AwayHost*> AwayAlone(const v1::ClusterStatus& cluster) {
+  std::vector<const v1::AwayHost*> alone;
+  for (const v1::AwayHost& away : cluster.away()) {
+    const bool listed = std::any_of(cluster.hosts().begin(), cluster.hosts().end(),
+                                    [&](const v1::HostStatus& host) { return host.name() == away.name(); });
+    if (!listed) alone.push_back(&away);
+  }
+  return alone;
 }
 
 std::string WakeAdvice(const std::string& host) {

@@ -52,6 +52,8 @@ std::string MembersText(const v1::ListMembersResponse& members, bool hosts, cons
 
 // How the host may be woken where it is away; null: it is here or cannot be woken.
 const v1::AwayHost* FindAway(const v1::ClusterStatus& cluster, const std::string& host);
+// Those that are not among the hosts as well, as one that was lost a moment ago is.
+std::vector<const v1::AwayHost*> AwayAlone(const v1::ClusterStatus& cluster);
 // By which command: "`hearth wake study` wakes it".
 std::string WakeAdvice(const std::string& host);
 // What was sent to whom, a line for each host.

@@ -85,18 +85,6 @@ std::string MachineText(const v1::HostStatus& host, const v1::ClusterStatus& clu
   return absl::StrFormat("  %-20s %s\n", Printable(host.name()), absl::StrJoin(parts, ", "));
 }
 
-// Hosts that were never here since the coordinator started.
-std::string AwayMachinesText(const v1::ClusterStatus& cluster) {
-  std::string text;
-  for (const v1::AwayHost& away : cluster.away()) {
-    const bool listed = std::any_of(cluster.hosts().begin(), cluster.hosts().end(),
-                                    [&](const v1::HostStatus& host) { return host.name() == away.name(); });
-    if (!listed)
-      absl::StrAppendFormat(&text, "  %-20s away; %s\n", Printable(away.name()), WakeAdvice(away.name()));
-  }
-  return text;
-}
-
 // "3 min": how long ago.
 std::string AgoText(uint64_t ms) {
   if (ms < 120'000) return absl::StrCat(ms / 1000, " s");
@@ -149,7 +137,8 @@ std::string StatusText(const v1::ClusterStatus& cluster, const v1::ListModelsRes
   if (models.models().empty()) text += "  none; load one with `hearth load FILE.gguf`\n";
   if (!cluster.hosts().empty()) text += "Machines\n";
   for (const v1::HostStatus& host : cluster.hosts()) text += MachineText(host, cluster);
-  text += AwayMachinesText(cluster);
+  for (const v1::AwayHost* away : AwayAlone(cluster))
+    absl::StrAppendFormat(&text, "  %-20s away; %s\n", Printable(away->name()), WakeAdvice(away->name()));
   const std::vector<std::string> problems = ProblemsOf(cluster, models);
   for (const std::string& problem : problems) absl::StrAppend(&text, problem, "\n");
   if (problems.empty()) text += "Nothing is wrong. ";

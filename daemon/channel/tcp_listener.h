@@ -21,6 +21,13 @@ inline std::string NetworkOf(const boost::asio::ip::address& address) {
   return NetworkOf(address.to_v6().to_bytes());
 }
 
+// Whether it is this machine's own, also as IPv6 writes those of IPv4.
+inline bool IsLoopback(const boost::asio::ip::address& address) {
+  if (address.is_v6() && address.to_v6().is_v4_mapped())
+    return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6()).is_loopback();
+  return address.is_loopback();
+}
+
 // Takes the connections of a port as they come, by handlers of `context`, which outlives it. What the system
 // cannot give at the moment, for want of file descriptors say, is asked for again.
 class TcpListener {

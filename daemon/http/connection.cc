@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
+#include "daemon/channel/tcp_listener.h"
 #include "daemon/http/api_error.h"
 #include "daemon/http/own_page.h"
 

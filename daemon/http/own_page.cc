@@ -1,12 +1,12 @@
 #include "daemon/http/own_page.h"
 
-#include <boost/asio/ip/address_v4.hpp>
-#include <boost/asio/ip/address_v6.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "daemon/channel/tcp_listener.h"
 
 namespace hearth {
 namespace {
@@ -30,13 +30,6 @@ std::optional<ip::address> AddressOf(absl::string_view name) {
 }
 
 }  // namespace
-
-bool IsLoopback(const ip::address& address) {
-  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
-    return ip::make_address_v4(ip::v4_mapped, address.to_v6()).is_loopback();
-  }
-  return address.is_loopback();
-}
 
 bool IsAddressOrLocalhost(const std::string& host) {
   const absl::string_view name = WithoutPort(host);

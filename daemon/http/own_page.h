@@ -12,9 +12,6 @@ namespace hearth {
 // and what a name stands for its owner may change: a stranger's page can be one of this daemon's address a
 // moment later. So only names that no stranger owns count: addresses and "localhost".
 
-// ::ffff:127.0.0.1 as well.
-bool IsLoopback(const boost::asio::ip::address& address);
-
 // `host`: HOST[:PORT] as in a request, [HOST]:PORT for IPv6.
 bool IsAddressOrLocalhost(const std::string& host);
 // "localhost" or an address of this machine alone.

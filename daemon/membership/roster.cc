@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/channel/peer_host.h"
 #include "daemon/membership/pauses.h"
 #include "engine/base/check.h"
 #include "engine/base/printable.h"
@@ -34,19 +35,8 @@ SessionToken NewToken() {
   return token;
 }
 
-// The host part of what gRPC calls a peer: "ipv4:192.168.1.5:4711", "ipv6:%5B::1%5D:4711" or
-// "ipv6:[::1]:4711".
-std::string PeerHost(std::string peer) {
-  const size_t scheme = peer.find(':');
-  if (scheme != std::string::npos) peer.erase(0, scheme + 1);
-  for (const auto& [escaped, plain] : {std::pair{"%5B", "["}, std::pair{"%5D", "]"}}) {
-    if (const size_t at = peer.find(escaped); at != std::string::npos) peer.replace(at, 3, plain);
-  }
-  const absl::StatusOr<HostPort> address = ParseHostPort(peer);
-  if (!address.ok()) return "127.0.0.1";
-  const std::string host = address->host.substr(0, address->host.find('%'));  // without an interface
-  return absl::StartsWith(host, "::ffff:") ? host.substr(7) : host;           // IPv4 within IPv6
-}
+// Who has no address calls from within this machine.
+std::string CallerHost(const std::string& peer) { return PeerHost(peer).value_or("127.0.0.1"); }
 
 // Of an address in numbers: "127.example.org" is a name that may lead anywhere.
 bool IsLoopback(const std::string& host) {
@@ -59,7 +49,7 @@ bool IsLoopback(const std::string& host) {
 // would then call for it; names are not resolved.
 absl::StatusOr<std::string> ReachableAddress(const std::string& tensor_address, const std::string& peer) {
   HEARTH_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(tensor_address));
-  const std::string caller = PeerHost(peer);
+  const std::string caller = CallerHost(peer);
   if (address.host == "0.0.0.0" || address.host == "::") address.host = caller;
   if (address.host != caller && !(IsLoopback(address.host) && IsLoopback(caller))) {
     return absl::InvalidArgumentError(absl::StrCat("tensor_address: ", Printable(tensor_address),
@@ -126,7 +116,7 @@ absl::StatusOr<Roster::Session> Roster::Open(const WorkerReport& report, const s
     if (stopped_) return absl::UnavailableError("the coordinator stops");
     session = core_.Open(report, {address, tls, NewToken()}, NowMs());
     if (session.ok())
-      lines_[*session] = {std::move(stream), certified.has_value(), IsLoopback(PeerHost(peer)), {}};
+      lines_[*session] = {std::move(stream), certified.has_value(), IsLoopback(CallerHost(peer)), {}};
     calls = TakeCalls();
   }
   changed_.SignalAll();

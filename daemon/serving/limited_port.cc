@@ -15,9 +15,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "daemon/channel/frame_socket.h"
+#include "daemon/channel/peer_host.h"
 #include "daemon/channel/tcp_listener.h"
 #include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
@@ -32,17 +31,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kNextTry{50};
 
-// From gRPC's words for a peer: ipv4:ADDRESS:PORT, ipv6:%5BADDRESS%5D:PORT.
-std::optional<std::string> NetworkOfPeer(absl::string_view peer) {
-  peer = peer.substr(0, peer.rfind(':'));
-  if (absl::ConsumePrefix(&peer, "ipv6:%5B")) {
-    absl::ConsumeSuffix(&peer, "%5D");
-    peer = peer.substr(0, peer.find('%'));  // of an address that only one interface knows
-  } else if (!absl::ConsumePrefix(&peer, "ipv4:")) {
-    return std::nullopt;
-  }
+// nullopt where the peer has no address.
+std::optional<std::string> NetworkOfPeer(const std::string& peer) {
   error_code error;
-  const asio::ip::address address = asio::ip::make_address(std::string(peer), error);
+  const asio::ip::address address = asio::ip::make_address(PeerHost(peer).value_or(""), error);
   if (error) return std::nullopt;
   return NetworkOf(address);
 }
@@ -61,11 +53,9 @@ class Caller : public std::enable_shared_from_this<Caller> {
         may_go_on_(std::move(may_go_on)),
         leave_(std::move(leave)) {
     error_code ignored;
-    asio::ip::address address = socket_.remote_endpoint(ignored).address();
-    if (address.is_v6() && address.to_v6().is_v4_mapped())
-      address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+    const asio::ip::address address = socket_.remote_endpoint(ignored).address();
     network_ = NetworkOf(address);
-    is_loopback_ = address.is_loopback();
+    is_loopback_ = IsLoopback(address);
   }
 
   const std::string& network() const { return network_; }

@@ -21,10 +21,9 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from network import Network  # noqa: E402 (found by the line above)
+from network import Network, run_tests  # noqa: E402 (found by the line above)
 
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
-SKIPPED = 77
 PATIENCE_S = 300
 ARGUMENTS = None
 NETWORK = None
@@ -179,14 +178,8 @@ def main():
     parser.add_argument("--hearthd", required=True)
     parser.add_argument("--hearth", required=True)
     ARGUMENTS = parser.parse_args()
-    try:
-        with Network("abc") as NETWORK:
-            for letter in NETWORK.letters:
-                NETWORK.limit(letter, "1gbit")
-            unittest.main(argv=sys.argv[:1])
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"skipped: network namespaces with rates cannot be made here ({error})")
-        sys.exit(SKIPPED)
+    NETWORK = Network("abc")
+    run_tests(NETWORK, rate="1gbit")
 
 
 if __name__ == "__main__":

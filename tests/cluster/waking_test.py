@@ -15,10 +15,9 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from network import Network  # noqa: E402 (found by the line above)
+from network import Network, run_tests  # noqa: E402 (found by the line above)
 
 MODEL = ROOT / "deploy" / "demo_model" / "hearth-demo-q8_0.gguf"
-SKIPPED = 77
 PATIENCE_S = 120
 ARGUMENTS = None
 GENERATE = ["generate", "In the beginning", "-n", "8", "--temperature", "0", "--ignore-eos"]
@@ -176,12 +175,8 @@ def main():
     parser.add_argument("--hearthd", required=True)
     parser.add_argument("--hearth", required=True)
     ARGUMENTS = parser.parse_args()
-    try:
-        with Network("ab") as NETWORK:
-            unittest.main(argv=sys.argv[:1])
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"skipped: network namespaces cannot be made here ({error})")
-        sys.exit(SKIPPED)
+    NETWORK = Network("ab")
+    run_tests(NETWORK)
 
 
 if __name__ == "__main__":

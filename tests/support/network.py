@@ -11,7 +11,9 @@ import socket
 import struct
 import subprocess
 import sys
+import unittest
 
+SKIPPED = 77  # of ctest
 BAD_LINK = pathlib.Path(__file__).with_name("bad_link.py")
 
 
@@ -33,6 +35,18 @@ def _make_frames_plain(space, device):
                     fcntl.ioctl(asked, 0x8946, request)  # SIOCETHTOOL
         finally:
             libc.setns(home.fileno(), 0)
+
+
+def run_tests(network, rate=None):
+    """The unittest program in this network, whose links have that rate; skipped where it cannot be made."""
+    try:
+        with network:
+            for letter in network.letters if rate else "":
+                network.limit(letter, rate)
+            unittest.main(argv=sys.argv[:1])
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"skipped: such network namespaces cannot be made here ({error})")
+        sys.exit(SKIPPED)
 
 
 class Network:
