@@ -96,26 +96,33 @@ TEST_F(SleepersTest, NewCardsReplaceTheFormerOnesWithinASession) {
     host.report.network_cards[0].wakes = false;
     sleepers->See({host});
   }
-  EXPECT_THAT(Start()->Away({})[0].known.report.network_cards, ElementsAre(NetworkCard{kMac, false}));
+  const std::vector<Sleepers::Host> away = Start()->Away({});
+  ASSERT_THAT(Names(away), ElementsAre("study"));
+  EXPECT_THAT(away[0].known.report.network_cards, ElementsAre(NetworkCard{kMac, false}));
 }
 
 TEST_F(SleepersTest, WhoHasTheNameOfAnotherTakesItsPlace) {
   Start()->See({HostOf("study", 1)});
   Start()->See({HostOf("study", 2)});
   const auto hosts = folder_.Open()->Hosts();
+  ASSERT_TRUE(hosts.ok()) << hosts.status();
   EXPECT_THAT(*hosts, ElementsAre(Pair(HostId({2}).Text(), ::testing::_)));
 }
 
 TEST_F(SleepersTest, WhenOneWasWokenIsKnownUntilTheCoordinatorEnds) {
-  const auto sleepers = Start();
-  sleepers->See({HostOf("study", 1)});
   const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
-  Sleepers::Host host = sleepers->Away({})[0];
-  host.woken = now;
-  sleepers->NoteWoken(host);
-  sleepers->See({HostOf("study", 1)});
-  EXPECT_EQ(ViewOf(sleepers->Away({})[0]).woken, now);
-  EXPECT_EQ(ViewOf(Start()->Away({})[0]).woken, absl::InfinitePast());
+  {
+    const auto sleepers = Start();
+    sleepers->See({HostOf("study", 1)});
+    Sleepers::Host host = sleepers->Away({})[0];
+    host.woken = now;
+    sleepers->NoteWoken(host);
+    sleepers->See({HostOf("study", 1)});
+    EXPECT_EQ(ViewOf(sleepers->Away({})[0]).woken, now);
+  }
+  const std::vector<Sleepers::Host> away = Start()->Away({});
+  ASSERT_THAT(Names(away), ElementsAre("study"));
+  EXPECT_EQ(ViewOf(away[0]).woken, absl::InfinitePast());
 }
 
 TEST_F(SleepersTest, WhatIsDamagedIsLeftOut) {
