@@ -187,6 +187,11 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->group(kModels);
   app.add_option("--model-name", config.model_name, "What clients call it; default: the file's name")
       ->group(kModels);
+  app.add_option("--draft-model", config.draft_model,
+                 "Smaller model with the same vocabulary that guesses what the texts of --model go on with, "
+                 "where that makes them faster; the text is the same")
+      ->type_name("FILE")
+      ->group(kModels);
   app.add_option("--models-dir", config.models_dir,
                  "Directory of GGUF files: one is loaded when a request names it, and gives way to others "
                  "when memory "
@@ -251,8 +256,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->type_name("MILLISECONDS")
       ->group(kDevices);
   AddWholeNumber(app, "--draft-tokens", config.draft_tokens,
-                 "Tokens that are guessed and computed ahead at most, where a text repeats itself and that "
-                 "makes it faster; the text is the same. 0: none",
+                 "Tokens that are guessed and computed ahead at most, where a text repeats itself or another "
+                 "model guesses (--draft-model), and that makes it faster; the text is the same. 0: none",
                  0u, 32u)
       ->group(kDevices);
   AddWholeNumber(app, "--replan-wait", config.replan_wait_seconds,
@@ -603,6 +608,9 @@ absl::Status CheckModels(const Config& config) {
   if (!config.model_name.empty() && config.models.size() != 1) {
     return absl::InvalidArgumentError("--model-name: needs exactly one --model");
   }
+  if (!config.draft_model.empty() && config.models.size() != 1) {
+    return absl::InvalidArgumentError("--draft-model: needs exactly one --model, for which it guesses");
+  }
   return absl::OkStatus();
 }
 
@@ -610,6 +618,7 @@ absl::Status CheckTexts(const Config& config) {
   HEARTH_RETURN_IF_ERROR(CheckName("--name", config.name));
   if (!config.model_name.empty()) HEARTH_RETURN_IF_ERROR(CheckName("--model-name", config.model_name));
   for (const std::string& path : config.models) HEARTH_RETURN_IF_ERROR(CheckPath("--model", path));
+  if (!config.draft_model.empty()) HEARTH_RETURN_IF_ERROR(CheckPath("--draft-model", config.draft_model));
   if (!config.models_dir.empty()) HEARTH_RETURN_IF_ERROR(CheckPath("--models-dir", config.models_dir));
   if (!config.http_certificate.empty()) {
     HEARTH_RETURN_IF_ERROR(CheckPath("--http-certificate", config.http_certificate));

@@ -89,6 +89,7 @@ struct Config {
   std::optional<uint32_t> slots;      // sequences generated at the same time; nullopt: up to 8, as fit
   uint32_t queue = 256;               // requests that may wait for a slot
   uint32_t token_wait_ms = 300;       // how long those who generate wait for one while prompts are read
+  std::string draft_model;            // path of one that guesses for the model of --model; empty: none
   uint32_t draft_tokens = 8;          // that are guessed and computed ahead, at most; 0: none
   YieldOptions yield;
   WakePolicy wake = WakePolicy::kAuto;

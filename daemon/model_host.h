@@ -60,6 +60,10 @@ class ServedModel {
     return {spec.n_embd, spec.pooling, !spec.causal};
   }
 
+  // Another model, of the same vocabulary and as many slots, that guesses what this one's texts go on with;
+  // null: there is none, or not yet. For the scheduler of this one alone.
+  virtual std::shared_ptr<ServedModel> draft() const { return nullptr; }
+
   // Whether PrepareStep would take over a newer plan: where no step follows, it is worth a call, since the
   // former plan's memory is free then. Of any thread.
   virtual bool NewPlanWaits() const { return false; }
@@ -103,6 +107,9 @@ struct ModelInfo {
   std::string quantisation;  // most common weight type
   uint64_t plan_epoch = 0;
   placement::Objective objective = {};  // as it was asked for
+  std::string draft;                    // path of the model that guesses for it; empty: none
+  ModelState draft_state = ModelState::kLoading;
+  std::string draft_detail;  // as `detail`
 };
 
 // A model that is to be loaded.
@@ -110,6 +117,7 @@ struct ModelSource {
   std::string name;  // empty: the file's stem
   std::string path;
   std::optional<placement::Objective> objective = {};  // nullopt: as the daemon is set
+  std::string draft = {};                              // path of a model that guesses for it; empty: none
 };
 
 // The models of this cluster. Thread-safe.

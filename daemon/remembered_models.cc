@@ -43,7 +43,7 @@ void WarnUnlessRemembered(const absl::Status& status) {
 }
 
 absl::Status LoadAgain(ModelHost& host, const std::string& name, const KeptModel& model) {
-  ModelSource source{name, model.path};
+  ModelSource source{.name = name, .path = model.path, .draft = model.draft};
   if (!model.objective.empty()) {
     HEARTH_ASSIGN_OR_RETURN(source.objective, placement::ParseObjective(model.objective));
   }
@@ -87,7 +87,8 @@ absl::StatusOr<std::string> RememberedModels::Load(const ModelSource& source) {
   MutexLock lock(&mutex_);
   HEARTH_ASSIGN_OR_RETURN(std::string given, host_.Load(source));
   WarnUnlessRemembered(store_.PutModel(
-      given, {source.path, source.objective ? placement::ObjectiveText(*source.objective) : ""}));
+      given,
+      {source.path, source.objective ? placement::ObjectiveText(*source.objective) : "", source.draft}));
   return given;
 }
 

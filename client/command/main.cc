@@ -483,6 +483,19 @@ void AddTop(CLI::App& main, const Common& common, Command& command) {
   });
 }
 
+// The file that is meant; of a model of this machine's library, whose name is the file's own otherwise, with
+// that one.
+absl::StatusOr<LocalModel> ModelToLoad(const std::string& file, const std::string& server) {
+  std::error_code error;
+  if (IsThisMachine(server) && file.front() != '/' && !std::filesystem::exists(file, error))
+    return FindLocalModel(LocalFolders(), file);
+  // The daemon has another working directory.
+  LocalModel model;
+  model.path = std::filesystem::absolute(file, error);
+  if (error) return absl::NotFoundError(absl::StrCat(file, ": ", error.message()));
+  return model;
+}
+
 void AddLoading(CLI::App& main, const Common& common, Command& command) {
   CLI::App& load = *main.add_subcommand("load", "Load a model; the file lies on the coordinator's host");
   auto request = std::make_shared<v1::LoadModelRequest>();
@@ -503,21 +516,25 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
       },
       "What its plans are to make fast: latency (of one stream), throughput:N (of N streams together) or "
       "prompt:N (reading prompts, N tokens at a time; prompt: 512); default: as hearthd is set");
+  AddParsed(
+      load, "--draft", "FILE",
+      [=](const std::string& draft) {
+        request->set_draft(draft);
+        return CheckPath("the file", draft);
+      },
+      "Smaller model with the same vocabulary that guesses what its texts go on with; the text is the same");
   load.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
       if (absl::Status status = CheckPath("the file", request->path()); !status.ok()) return status;
-      std::error_code error;
-      if (IsThisMachine(ServerOf(common)) && request->path().front() != '/' &&
-          !std::filesystem::exists(request->path(), error)) {
-        const absl::StatusOr<LocalModel> model = FindLocalModel(LocalFolders(), request->path());
-        if (!model.ok()) return model.status();
-        request->set_path(model->path);
-        if (request->name().empty()) request->set_name(model->name);
+      const absl::StatusOr<LocalModel> model = ModelToLoad(request->path(), ServerOf(common));
+      if (!model.ok()) return model.status();
+      request->set_path(model->path);
+      if (request->name().empty()) request->set_name(model->name);
+      if (!request->draft().empty()) {
+        const absl::StatusOr<LocalModel> draft = ModelToLoad(request->draft(), ServerOf(common));
+        if (!draft.ok()) return draft.status();
+        request->set_draft(draft->path);
       }
-      // The daemon has another working directory.
-      const std::filesystem::path path = std::filesystem::absolute(request->path(), error);
-      if (error) return absl::NotFoundError(absl::StrCat(request->path(), ": ", error.message()));
-      request->set_path(path);
       return RunLoad(client, *request, common.json);
     };
   });

@@ -11,6 +11,7 @@
 #include "client/command/display.h"
 #include "client/library/bytes_text.h"
 #include "engine/base/printable.h"
+#include "engine/base/split_name.h"
 
 namespace hearth {
 namespace {
@@ -63,6 +64,9 @@ std::string ModelText(const v1::ModelStatus& model, const v1::ClusterStatus& clu
     return absl::StrCat("  ", ModelLine(model), "\n");
   }
   return absl::StrCat("  ", Printable(model.name()), "  ready ", WhereText(*plan), SpeedText(*plan), "; ",
+                      model.draft_state() == v1::MODEL_STATE_READY
+                          ? absl::StrCat(NameOfModelFile(Printable(model.draft())), " guesses for it; ")
+                          : "",
                       RequestsText(model), "\n");
 }
 
@@ -101,6 +105,10 @@ std::vector<std::string> ProblemsOf(const v1::ClusterStatus& cluster, const v1::
       problems.push_back(absl::StrCat("Model ", Printable(model.name()),
                                       " cannot be used: ", Printable(model.detail()), "."));
       continue;
+    }
+    if (model.draft_state() == v1::MODEL_STATE_FAILED) {
+      problems.push_back(absl::StrCat("Nothing guesses for model ", Printable(model.name()), ": ",
+                                      Printable(model.draft_detail()), "."));
     }
     const v1::PlanStatus* plan = PlanOf(cluster, model.name());
     if (plan == nullptr || plan->measured_token_ms() <= kMuchSlower * plan->expected_token_ms()) continue;

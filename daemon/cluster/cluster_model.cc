@@ -35,16 +35,21 @@ constexpr absl::Duration kWantsApart = absl::Seconds(5);
 }  // namespace
 
 ClusterModel::ClusterModel(const ModelSource& source, std::shared_ptr<const GgufFile> file,
-                           std::shared_ptr<const ClusterModelContext> context)
+                           std::shared_ptr<const ClusterModelContext> context,
+                           std::shared_ptr<const ClusterModel> drafts_for)
     : name_(source.name),
       objective_(source.objective.value_or(context->options.objective)),
       context_(std::move(context)),
-      keeper_(context_->options.name, context_->options.use_every_host || context_->options.stages > 1) {
+      drafts_for_(drafts_for == nullptr ? std::nullopt
+                                        : std::optional<Drafted>({drafts_for, drafts_for->cache_size_})),
+      keeper_(context_->options.name, context_->options.use_every_host || context_->options.stages > 1),
+      wanted_(drafts_for == nullptr) {
   file_.file = std::move(file);
   info_.name = name_;
   info_.path = source.path;
   info_.objective = objective_;
   info_.detail = "opening the file";
+  info_.draft = source.draft;
 }
 
 ClusterModel::~ClusterModel() = default;
@@ -109,7 +114,8 @@ void ClusterModel::Run() {
 absl::Status ClusterModel::OpenFile() {
   const NodeOptions& options = context_->options;
   HEARTH_ASSIGN_OR_RETURN(file_,
-                          ReadModelFile(file_.file, options.sparsity, kUsualContext, options.arithmetic));
+                          ReadModelFile(file_.file, WantedSparsity(), kUsualContext, options.arithmetic));
+  HEARTH_RETURN_IF_ERROR(CheckDraft());
   HEARTH_RETURN_IF_ERROR(
       KvCacheBytes(file_.outline->spec, {.context_length = 1, .kv_type = options.kv_type}).status());
   pool_ = std::make_unique<ThreadPool>(context_->devices.front().threads);
@@ -125,14 +131,44 @@ absl::Status ClusterModel::OpenFile() {
   return absl::OkStatus();
 }
 
+// What is asked for is of the model that answers.
+std::optional<SparsityMode> ClusterModel::WantedSparsity() const {
+  return drafts_for_ ? std::nullopt : context_->options.sparsity;
+}
+
+// Whether it can guess for the other model, if it is to.
+absl::Status ClusterModel::CheckDraft() const {
+  if (!drafts_for_) return absl::OkStatus();
+  const ModelSpec& spec = file_.outline->spec;
+  if (!spec.causal || spec.has_recurrent_state()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file_.file->name(), ": a model of the architecture ", spec.architecture,
+                     " cannot guess for another one: its state cannot be taken back"));
+  }
+  const std::shared_ptr<const ClusterModel> drafted = drafts_for_->model.lock();
+  if (drafted == nullptr) return absl::CancelledError("the model that it guesses for is gone");
+  if (const absl::Status alike = CheckSameVocabulary(*file_.tokenizer, drafted->tokenizer()); !alike.ok())
+    return absl::InvalidArgumentError(absl::StrCat(file_.file->name(), ": ", alike.message()));
+  return absl::OkStatus();
+}
+
+// One that guesses has the cache of the model that it guesses for, as far as it was made for such texts.
+CacheWish ClusterModel::WishForCache() const {
+  const uint32_t trained = file_.outline->spec.context_length;
+  if (drafts_for_) {
+    const uint32_t context = drafts_for_->cache.context;
+    return {trained == 0 ? context : std::min(context, trained), drafts_for_->cache.slots, trained};
+  }
+  return {context_->options.context_length, context_->options.slots, trained,
+          objective_.kind == placement::ObjectiveKind::kThroughput ? objective_.rows : kUsualSlots};
+}
+
 // Finds what the model's cache has room for on the hosts that are there now, and reserves it. Neurons stay on
 // a disk where memory does not do for the smallest cache, and then it is no larger.
 absl::Status ClusterModel::SettleCacheSize() {
   MutexLock trying(&context_->trying);
   const std::vector<Roster::Host> hosts = UsableHosts();
-  const CacheWish wish{
-      context_->options.context_length, context_->options.slots, file_.outline->spec.context_length,
-      objective_.kind == placement::ObjectiveKind::kThroughput ? objective_.rows : kUsualSlots};
+  const CacheWish wish = WishForCache();
   const auto choose = [&](const CacheWish& wished, Room room, bool from_disk) {
     return ChooseCacheSize(wished, [&](const CacheSize& tried) -> absl::Status {
       HEARTH_RETURN_IF_ERROR(SetCacheSize(tried));
@@ -801,9 +837,28 @@ void ClusterModel::SetProgress(const std::string& detail, uint64_t done, uint64_
   context_->changed();
 }
 
+void ClusterModel::SetDraft(std::shared_ptr<ClusterModel> draft) {
+  MutexLock lock(&mutex_);
+  draft_ = std::move(draft);
+}
+
+std::shared_ptr<ServedModel> ClusterModel::draft() const {
+  MutexLock lock(&mutex_);
+  const std::shared_ptr<ClusterModel> draft = draft_;
+  lock.Unlock();
+  return draft != nullptr && draft->HasServed() ? draft : nullptr;
+}
+
 ModelInfo ClusterModel::Info() const {
   MutexLock lock(&mutex_);
   ModelInfo info = info_;
+  const std::shared_ptr<const ClusterModel> draft = draft_;
+  lock.Unlock();
+  if (draft != nullptr) {
+    ModelInfo of_draft = draft->Info();
+    info.draft_state = of_draft.state;
+    info.draft_detail = std::move(of_draft.detail);
+  }
   if (info.state != ModelState::kReady) return info;
   if (const absl::Status status = file_.file->CheckUnchanged(); !status.ok()) {
     info.state = ModelState::kFailed;

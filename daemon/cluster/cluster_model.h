@@ -60,9 +60,11 @@ struct ClusterModelContext {
 //  - any thread: Info, View, Kick, Stop.
 class ClusterModel : public ServedModel {
  public:
-  // `source`: with its name and objective.
+  // `source`: with its name and objective. `drafts_for`, which has served: the model that it guesses for;
+  // null: none.
   ClusterModel(const ModelSource& source, std::shared_ptr<const GgufFile> file,
-               std::shared_ptr<const ClusterModelContext> context);
+               std::shared_ptr<const ClusterModelContext> context,
+               std::shared_ptr<const ClusterModel> drafts_for = nullptr);
   ~ClusterModel() override;
 
   // The keeper's work; returns after Stop.
@@ -71,6 +73,10 @@ class ClusterModel : public ServedModel {
   void Kick();
   // Somebody waits for a plan: hosts without which there is none may be woken.
   void Want();
+  // Whether it guesses for another one and answers nobody.
+  bool is_draft() const { return drafts_for_.has_value(); }
+  // Has another model guess for it; once it HasServed.
+  void SetDraft(std::shared_ptr<ClusterModel> draft);
   // Ends Run and makes every later step fail with UNAVAILABLE.
   void Stop();
 
@@ -93,6 +99,7 @@ class ClusterModel : public ServedModel {
   const Tokenizer& tokenizer() const override { return *file_.tokenizer; }
   const ChatTemplates& chat() const override { return file_.chat; }
   Decoder& decoder() override { return *decoder_; }
+  std::shared_ptr<ServedModel> draft() const override;
   int32_t vocab_size() const override { return static_cast<int32_t>(file_.outline->spec.n_vocab); }
   bool NewPlanWaits() const override;
   bool PlanIsOnItsWay() const override;
@@ -105,6 +112,9 @@ class ClusterModel : public ServedModel {
 
  private:
   absl::Status OpenFile();
+  absl::Status CheckDraft() const;
+  std::optional<SparsityMode> WantedSparsity() const;
+  CacheWish WishForCache() const;
   absl::Status SettleCacheSize();
   absl::Status SetCacheSize(const CacheSize& size);
   DecoderOptions DecoderOptionsOf() const;
@@ -160,6 +170,12 @@ class ClusterModel : public ServedModel {
   const std::string name_;
   const placement::Objective objective_;  // as it was asked for
   const std::shared_ptr<const ClusterModelContext> context_;
+  // The model that it guesses for, and that one's cache.
+  struct Drafted {
+    std::weak_ptr<const ClusterModel> model;
+    CacheSize cache;
+  };
+  const std::optional<Drafted> drafts_for_;
 
   // The keeper's; those that others read are set before the state becomes kReady.
   std::string digest_;
@@ -185,7 +201,7 @@ class ClusterModel : public ServedModel {
   mutable Mutex mutex_;
   CondVar kicked_;
   bool kick_ ABSL_GUARDED_BY(mutex_) = false;
-  bool wanted_ ABSL_GUARDED_BY(mutex_) = true;  // somebody has loaded it, or waits for a plan
+  bool wanted_ ABSL_GUARDED_BY(mutex_);  // somebody has loaded it, or waits for a plan
   absl::Time want_again_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   CondVar ready_;
   ModelInfo info_ ABSL_GUARDED_BY(mutex_);
@@ -194,6 +210,7 @@ class ClusterModel : public ServedModel {
   // Why there is no plan until another one is loaded; empty: there is.
   std::string given_up_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> lost_hosts_ ABSL_GUARDED_BY(mutex_);  // that the keeper has yet to hear of
+  std::shared_ptr<ClusterModel> draft_ ABSL_GUARDED_BY(mutex_);
   uint32_t steps_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
 };
 

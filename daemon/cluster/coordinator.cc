@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -197,6 +198,7 @@ void Coordinator::Stop() {
 }
 
 void Coordinator::OnModelsChanged() {
+  StartDrafts();
   models_listener_.Call();
   cluster_listener_.Call();
 }
@@ -227,6 +229,12 @@ std::vector<std::shared_ptr<ClusterModel>> Coordinator::Models() const {
   return models;
 }
 
+std::vector<std::shared_ptr<ClusterModel>> Coordinator::AnsweringModels() const {
+  std::vector<std::shared_ptr<ClusterModel>> models = Models();
+  std::erase_if(models, [](const auto& model) { return model->is_draft(); });
+  return models;
+}
+
 HeldByModel Coordinator::Held() const {
   HeldByModel held;
   for (const auto& model : Models()) AddBytes(model->Held(), held[model->name()]);
@@ -236,7 +244,7 @@ HeldByModel Coordinator::Held() const {
 // ---- Models.
 
 absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
-  const auto& [name, path, objective] = source;
+  const auto& [name, path, objective, draft] = source;
   HEARTH_RETURN_IF_ERROR(CheckPath("path", path));
   HEARTH_RETURN_IF_ERROR(CheckSlots(objective.value_or(options_.objective), options_.slots));
   const std::string chosen = name.empty() ? NameOfModelFile(path) : name;
@@ -244,6 +252,11 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file,
                           GgufFile::Open(ModelCopies(options_.copies_dir).Resolve(path)));
   const std::string file_name = file->name();
+  std::shared_ptr<const GgufFile> draft_file;
+  if (!draft.empty()) {
+    HEARTH_RETURN_IF_ERROR(CheckPath("draft", draft));
+    HEARTH_ASSIGN_OR_RETURN(draft_file, GgufFile::Open(ModelCopies(options_.copies_dir).Resolve(draft)));
+  }
   std::unique_ptr<Entry> failed;
   {
     MutexLock lock(&mutex_);
@@ -258,11 +271,8 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
       return absl::ResourceExhaustedError(
           absl::StrCat(kMaxModels, " models are here already; unload one with `hearth unload NAME`"));
     }
-    auto entry = std::make_unique<Entry>();
-    entry->model.reset(new ClusterModel({chosen, path, objective}, std::move(file), context_),
-                       DeleteAndReturnMemory<ClusterModel>);
-    entry->keeper = std::thread([model = entry->model] { model->Run(); });
-    entries_.push_back(std::move(entry));
+    entries_.push_back(MakeEntry({chosen, path, objective, draft}, std::move(file), nullptr));
+    entries_.back()->draft_file = std::move(draft_file);
   }
   if (failed != nullptr) {
     failed->model->Stop();
@@ -272,6 +282,37 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
                file_name == path ? path : path + " from its copy " + file_name);
   OnModelsChanged();
   return chosen;
+}
+
+std::unique_ptr<Coordinator::Entry> Coordinator::MakeEntry(
+    const ModelSource& source, std::shared_ptr<const GgufFile> file,
+    std::shared_ptr<const ClusterModel> drafts_for) const {
+  auto entry = std::make_unique<Entry>();
+  if (drafts_for != nullptr) entry->drafts_for = drafts_for->name();
+  entry->model.reset(new ClusterModel(source, std::move(file), context_, std::move(drafts_for)),
+                     DeleteAndReturnMemory<ClusterModel>);
+  entry->keeper = std::thread([model = entry->model] { model->Run(); });
+  return entry;
+}
+
+// Begins to load the models that guess for those that can be asked by now.
+void Coordinator::StartDrafts() {
+  MutexLock lock(&mutex_);
+  if (stopped_) return;
+  std::vector<std::unique_ptr<Entry>> drafts;
+  for (const auto& entry : entries_) {
+    if (entry->draft_file == nullptr || entry->unloading || !entry->model->HasServed()) continue;
+    const ModelSource draft{.name = absl::StrCat(entry->model->name(), ".draft"),
+                            .path = entry->model->Info().draft};
+    // A former one is still being unloaded.
+    if (std::any_of(entries_.begin(), entries_.end(),
+                    [&](const auto& other) { return other->model->name() == draft.name; }))
+      continue;
+    std::shared_ptr<const GgufFile> file = std::move(entry->draft_file);
+    drafts.push_back(MakeEntry(draft, std::move(file), entry->model));
+    entry->model->SetDraft(drafts.back()->model);
+  }
+  std::move(drafts.begin(), drafts.end(), std::back_inserter(entries_));
 }
 
 // A model of that name that could not be loaded, out of the list: another one may take its name. Null: there
@@ -290,18 +331,20 @@ std::unique_ptr<Coordinator::Entry> Coordinator::TakeFailed(const std::string& n
 
 absl::Status Coordinator::Unload(const std::string& name) {
   std::shared_ptr<ClusterModel> model;
+  std::vector<std::shared_ptr<ClusterModel>> stopping;  // with what guesses for it
   {
     MutexLock lock(&mutex_);
     for (const auto& entry : entries_) {
-      if (entry->model->name() != name) continue;
+      if (entry->model->name() == name && !entry->model->is_draft()) model = entry->model;
+    }
+    if (model == nullptr) return NoSuchModel(name);
+    for (const auto& entry : entries_) {
+      if (entry->model->name() != name && entry->drafts_for != name) continue;
       entry->unloading = true;
-      model = entry->model;
+      stopping.push_back(entry->model);
     }
   }
-  if (model == nullptr) {
-    return NoSuchModel(name);
-  }
-  model->Stop();
+  for (const auto& stopped : stopping) stopped->Stop();
   unloaded_.SignalAll();
   return absl::OkStatus();
 }
@@ -335,12 +378,12 @@ void Coordinator::Reap() {
 
 std::vector<ModelInfo> Coordinator::List() const {
   std::vector<ModelInfo> infos;
-  for (const auto& model : Models()) infos.push_back(model->Info());
+  for (const auto& model : AnsweringModels()) infos.push_back(model->Info());
   return infos;
 }
 
 absl::StatusOr<std::shared_ptr<ServedModel>> Coordinator::Find(const std::string& name) const {
-  const std::vector<std::shared_ptr<ClusterModel>> models = Models();
+  const std::vector<std::shared_ptr<ClusterModel>> models = AnsweringModels();
   // Where none is named, one that failed does not stand beside one that works.
   const auto fails = [](const auto& model) {
     return !model->HasServed() && model->Info().state == ModelState::kFailed;
@@ -369,7 +412,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> Coordinator::Find(const std::string
 // What to say of a name that means none of the models, or of no name where there are several.
 absl::Status Coordinator::NoSuchModel(const std::string& name) const {
   std::vector<std::string> names;
-  for (const auto& model : Models()) names.push_back(model->name());
+  for (const auto& model : AnsweringModels()) names.push_back(model->name());
   if (names.empty()) return absl::NotFoundError("no model is loaded: use `hearth load FILE`");
   const std::string problem =
       name.empty() ? "several models are loaded, name one"

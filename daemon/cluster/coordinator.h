@@ -79,6 +79,9 @@ class Coordinator : public ModelHost, public HostControl {
     std::shared_ptr<ClusterModel> model;
     std::thread keeper;
     bool unloading = false;
+    // Of the model that is to guess for it once it has served; null: none, or it is there.
+    std::shared_ptr<const GgufFile> draft_file = nullptr;
+    std::string drafts_for = {};  // name of the model that it guesses for; empty: it answers
   };
 
   struct NamedHost {
@@ -93,7 +96,12 @@ class Coordinator : public ModelHost, public HostControl {
   std::string WakeForModel(const std::string& model, const std::vector<std::string>& names);
   ClusterSnapshot Snapshot() const;
   HostView ShowOwnHost(const std::vector<Roster::Host>& others) const;
+  // All, and those that answer.
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
+  std::vector<std::shared_ptr<ClusterModel>> AnsweringModels() const;
+  std::unique_ptr<Entry> MakeEntry(const ModelSource& source, std::shared_ptr<const GgufFile> file,
+                                   std::shared_ptr<const ClusterModel> drafts_for) const;
+  void StartDrafts();
   // What models hold of the devices' memory.
   HeldByModel Held() const;
   std::unique_ptr<Entry> TakeFailed(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

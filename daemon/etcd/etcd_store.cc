@@ -154,7 +154,7 @@ absl::StatusOr<std::map<std::string, KeptModel>> EtcdStore::Models() {
     v1::StoredModel stored;
     if (!stored.ParseFromString(text)) continue;
     if (CheckName("name", name).ok() && CheckPath("path", stored.path()).ok())
-      models[name] = {stored.path(), stored.objective()};
+      models[name] = {stored.path(), stored.objective(), stored.draft()};
   }
   return models;
 }
@@ -163,6 +163,7 @@ absl::Status EtcdStore::PutModel(const std::string& name, const KeptModel& model
   v1::StoredModel stored;
   stored.set_path(model.path);
   stored.set_objective(model.objective);
+  stored.set_draft(model.draft);
   return Commit({Put(absl::StrCat(prefix_, kModels, name), stored.SerializeAsString())});
 }
 

@@ -375,8 +375,10 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
   Announce(part, *server, home, lan);
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   if (part.coordinates()) {
-    for (const std::string& path : config.models)
-      HEARTH_RETURN_IF_ERROR(node->model_host()->Load({config.model_name, path}).status());
+    for (const std::string& path : config.models) {
+      const ModelSource source{.name = config.model_name, .path = path, .draft = config.draft_model};
+      HEARTH_RETURN_IF_ERROR(node->model_host()->Load(source).status());
+    }
   }
   if (remembered) remembered->LoadAll();
   if (http.server) HEARTH_RETURN_IF_ERROR(WritePortFile(config, "http_port", http.server->address()));

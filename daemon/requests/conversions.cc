@@ -153,6 +153,10 @@ v1::ModelStatus ToProto(const ModelInfo& model) {
   result.set_quantisation(model.quantisation);
   result.set_plan_epoch(model.plan_epoch);
   result.set_objective(placement::ObjectiveText(model.objective));
+  if (model.draft.empty()) return result;
+  result.set_draft(model.draft);
+  result.set_draft_state(ToProto(model.draft_state));
+  result.set_draft_detail(model.draft_detail);
   return result;
 }
 

@@ -125,6 +125,7 @@ Scheduler::Usage Scheduler::usage() const {
 void Scheduler::Run() {
   while (AwaitWork()) {
     absl::Status status = Prepare();
+    if (status.ok()) Draft();
     FormBatch(status.ok());
     if (status.ok() && !batch_->rows.empty()) status = Evaluate();
     if (!status.ok()) AwaitPlan(status);
@@ -140,7 +141,7 @@ bool Scheduler::AwaitWork() {
   MutexLock lock(&mutex_);
   for (;;) {
     if (!stopped_.ok()) return false;
-    if (model_->NewPlanWaits()) return true;
+    if (model_->NewPlanWaits() || (draft_ != nullptr && draft_->model()->NewPlanWaits())) return true;
     const absl::Time now = absl::Now();
     UpdateBlocked(now);
     const absl::Time next = core_.NextEvent(now);
@@ -167,6 +168,22 @@ absl::Status Scheduler::Prepare() {
   }
   core_.SetReuse(model_->reuse());
   return absl::OkStatus();
+}
+
+void Scheduler::Draft() {
+  const std::shared_ptr<ServedModel> model = model_->draft();
+  if (model == nullptr) return draft_.reset();
+  if (draft_ == nullptr || draft_->model() != model)
+    draft_ = std::make_unique<DraftModel>(model, vocab_size());
+  if (!draft_->Prepare()) return;
+  MutexLock lock(&mutex_);
+  const std::vector<SchedulerCore::DraftWish> wishes = core_.WantedDrafts();
+  lock.Unlock();
+  if (wishes.empty()) return;
+  std::vector<std::vector<TokenId>> guesses = draft_->Guess(wishes);
+  lock.Lock();
+  for (size_t i = 0; i < wishes.size(); ++i) core_.Offer(wishes[i].id, std::move(guesses[i]));
+  if (draft_->token_took() > absl::ZeroDuration()) core_.NoteDraftToken(draft_->token_took());
 }
 
 void Scheduler::FormBatch(bool ready) {

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "daemon/model_host.h"
+#include "daemon/scheduling/draft_model.h"
 #include "daemon/scheduling/embedding.h"
 #include "daemon/scheduling/generation.h"
 #include "daemon/scheduling/generation_metrics.h"
@@ -88,6 +89,8 @@ class Scheduler {
   // Takes over the newest plan and notes what the decoder has lost of the sequences. UNAVAILABLE: see
   // ServedModel::PrepareStep.
   absl::Status Prepare();
+  // Has the model's draft guess the texts of which that is worth its time.
+  void Draft();
   // Forms the batch, without rows unless `ready`, and tells those whose time is over or who got a slot.
   void FormBatch(bool ready);
   absl::Status Evaluate();
@@ -122,6 +125,7 @@ class Scheduler {
   absl::Time outage_since_ = absl::InfiniteFuture();  // no step could be computed since
   absl::Time moved_until_ = absl::InfinitePast();     // a plan was on its way at last
   const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch
+  std::unique_ptr<DraftModel> draft_;                 // null: there is none
 
   mutable Mutex mutex_;
   CondVar changed_;

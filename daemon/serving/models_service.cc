@@ -104,7 +104,7 @@ class ModelsService final : public v1::Models::CallbackService {
 
  private:
   absl::StatusOr<std::string> Begin(const v1::LoadModelRequest& request) {
-    ModelSource source{request.name(), request.path()};
+    ModelSource source{.name = request.name(), .path = request.path(), .draft = request.draft()};
     if (!request.objective().empty()) {
       const absl::StatusOr<placement::Objective> objective = placement::ParseObjective(request.objective());
       if (!objective.ok())

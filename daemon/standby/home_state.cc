@@ -46,6 +46,7 @@ absl::StatusOr<v1::HomeState> CollectHomeState(const HomeFiles& files, absl::Spa
     v1::StoredModel& stored = (*state.mutable_models())[model.name];
     stored.set_path(model.path);
     stored.set_objective(placement::ObjectiveText(model.objective));
+    stored.set_draft(model.draft);
   }
   return state;
 }
@@ -60,7 +61,7 @@ absl::Status TakeHomeState(const v1::HomeState& state, const HomeFiles& files, S
   HEARTH_ASSIGN_OR_RETURN(const auto former, store.Models());
   for (const auto& [name, model] : former) HEARTH_RETURN_IF_ERROR(store.RemoveModel(name));
   for (const auto& [name, model] : state.models())
-    HEARTH_RETURN_IF_ERROR(store.PutModel(name, {model.path(), model.objective()}));
+    HEARTH_RETURN_IF_ERROR(store.PutModel(name, {model.path(), model.objective(), model.draft()}));
   return absl::OkStatus();
 }
 

@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "engine/base/mutex.h"
 #include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
@@ -18,19 +21,21 @@
 namespace hearth {
 namespace {
 
-constexpr int kVersion = 3;  // of the tables
 constexpr int kPageBytes = 4096;
 
-// Tokens lie in pieces, in the order in which they were generated, each known by the place of its first one.
-constexpr char kTables[] =
+// What makes the tables of each version from those of the one before; the first has none. Tokens lie in
+// pieces, in the order in which they were generated, each known by the place of its first one.
+constexpr const char* kChanges[] = {
     "CREATE TABLE requests (caller TEXT, id TEXT, kind INTEGER, content BLOB, digest TEXT, seed INTEGER,"
     "  arrived_us INTEGER, used_us INTEGER, PRIMARY KEY (caller, id)) WITHOUT ROWID;"
     "CREATE TABLE tokens (caller TEXT, id TEXT, first INTEGER, tokens BLOB, PRIMARY KEY (caller, id, first))"
     "  WITHOUT ROWID;"
-    "CREATE TABLE models (name TEXT PRIMARY KEY, path TEXT, objective TEXT) WITHOUT ROWID;";
-constexpr char kHostsTable[] = "CREATE TABLE hosts (id TEXT PRIMARY KEY, content BLOB) WITHOUT ROWID;";
-// Tables of version 1 become such ones of version 2.
-constexpr char kFromVersion1[] = "ALTER TABLE models ADD COLUMN objective TEXT;";
+    "CREATE TABLE models (name TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID;",
+    "ALTER TABLE models ADD COLUMN objective TEXT;",
+    "CREATE TABLE hosts (id TEXT PRIMARY KEY, content BLOB) WITHOUT ROWID;",
+    "ALTER TABLE models ADD COLUMN draft TEXT;",
+};
+constexpr int kVersion = std::size(kChanges);
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close(database); }
@@ -185,10 +190,11 @@ class SqliteStore final : public StateStore {
   absl::StatusOr<std::map<std::string, KeptModel>> Models() override {
     MutexLock lock(&mutex_);
     std::map<std::string, KeptModel> models;
-    Statement select(database_.get(), "SELECT name, path, objective FROM models");
+    Statement select(database_.get(), "SELECT name, path, objective, draft FROM models");
     while (select.Step()) {
       const std::string name = select.Text(0), path = select.Text(1);
-      if (CheckName("name", name).ok() && CheckPath("path", path).ok()) models[name] = {path, select.Text(2)};
+      if (CheckName("name", name).ok() && CheckPath("path", path).ok())
+        models[name] = {path, select.Text(2), select.Text(3)};
     }
     HEARTH_RETURN_IF_ERROR(Failure(select.result()));
     return models;
@@ -196,8 +202,8 @@ class SqliteStore final : public StateStore {
 
   absl::Status PutModel(const std::string& name, const KeptModel& model) override {
     MutexLock lock(&mutex_);
-    Statement put(database_.get(), "INSERT OR REPLACE INTO models VALUES (?, ?, ?)");
-    return Failure(put.Bind(name).Bind(model.path).Bind(model.objective).Run());
+    Statement put(database_.get(), "INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?)");
+    return Failure(put.Bind(name).Bind(model.path).Bind(model.objective).Bind(model.draft).Run());
   }
 
   absl::Status RemoveModel(const std::string& name) override {
@@ -264,9 +270,10 @@ class SqliteStore final : public StateStore {
           absl::StrCat(path_, ": was written by another version of Hearth (its tables are ", version,
                        ", this hearthd knows ", kVersion, ")", AdviceFor(SQLITE_CORRUPT)));
     }
-    const char* const change = version == 0 ? kTables : version == 1 ? kFromVersion1 : "";
+    const absl::Span<const char* const> changes = absl::MakeConstSpan(kChanges).subspan(version);
     return Execute(
-        absl::StrCat("BEGIN;", change, kHostsTable, "PRAGMA user_version = ", kVersion, ";COMMIT").c_str());
+        absl::StrCat("BEGIN;", absl::StrJoin(changes, ""), "PRAGMA user_version = ", kVersion, ";COMMIT")
+            .c_str());
   }
 
   // Pieces from the first on, up to one that is missing.

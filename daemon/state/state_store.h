@@ -57,6 +57,7 @@ struct RequestChanges {
 struct KeptModel {
   std::string path;
   std::string objective = {};  // as it was asked for; empty: as the daemon is set
+  std::string draft = {};      // path of the model that guesses for it; empty: none
 
   bool operator==(const KeptModel&) const = default;
 };

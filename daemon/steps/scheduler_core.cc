@@ -189,35 +189,86 @@ void SchedulerCore::AddGeneratingRows() {
   if (!generating.empty()) first_generating_ = (generating.back() + 1) % slots_.size();
 }
 
+bool SchedulerCore::CanGuess() const {
+  return limits_.draft_tokens > 0 && reuse_.can_cut && reuse_.rows_independent;
+}
+
+SequenceDraft* SchedulerCore::DraftOf(uint32_t slot) {
+  Sequence& sequence = *slots_[slot];
+  if (sequence.request.embed || sequence.pending() != 1) return nullptr;
+  if (!sequence.draft) sequence.draft.emplace(limits_.draft_tokens);
+  sequence.draft->Learn(sequence.tokens);
+  return &*sequence.draft;
+}
+
 std::vector<uint32_t> SchedulerCore::DraftTokens(const std::vector<uint32_t>& generating) {
-  std::vector<uint32_t> granted(generating.size(), 0);
-  if (limits_.draft_tokens == 0 || !reuse_.can_cut || !reuse_.rows_independent) return granted;
-  struct Guess {
-    size_t of;          // in `generating`
+  std::vector<Guesses> guesses(generating.size());
+  if (!CanGuess()) return std::vector<uint32_t>(generating.size(), 0);
+  for (size_t i = 0; i < generating.size(); ++i) {
+    const SequenceDraft* draft = DraftOf(generating[i]);
+    if (draft == nullptr) continue;
+    const uint32_t left = slots_[generating[i]]->request.max_tokens - 1;
+    guesses[i] = {std::min<size_t>(draft->guess().size(), left), draft->likelihood()};
+  }
+  return WorthComputing(guesses, absl::ZeroDuration());
+}
+
+std::vector<SchedulerCore::DraftWish> SchedulerCore::WantedDrafts() {
+  std::vector<DraftWish> wishes;
+  const bool prompts = !Runnable(0, true).empty() || (Claimants() > 0 && !FreeSlots().empty());
+  if (!CanGuess() || prompts) return wishes;
+  const std::vector<uint32_t> generating = Runnable(first_generating_, false);
+  std::vector<Guesses> guesses(generating.size());
+  uint32_t wanting = 0;
+  for (size_t i = 0; i < generating.size(); ++i) {
+    const SequenceDraft* draft = DraftOf(generating[i]);
+    if (draft == nullptr || !draft->WantsOffer()) continue;
+    const uint32_t left = slots_[generating[i]]->request.max_tokens - 1;
+    guesses[i] = {std::min(limits_.draft_tokens, left), draft->offers_right()};
+    ++wanting;
+  }
+  if (wanting == 0) return wishes;
+  const std::vector<uint32_t> worth = WorthComputing(guesses, draft_token_ / wanting);
+  for (size_t i = 0; i < generating.size(); ++i) {
+    const Sequence& sequence = *slots_[generating[i]];
+    if (worth[i] > 0) wishes.push_back({sequence.request.id, generating[i], sequence.tokens, worth[i]});
+  }
+  return wishes;
+}
+
+void SchedulerCore::Offer(RequestId id, std::vector<TokenId> guess) {
+  Sequence* sequence = FindBegun(id);
+  if (sequence != nullptr && sequence->draft) sequence->draft->Offer(std::move(guess));
+}
+
+void SchedulerCore::NoteDraftToken(absl::Duration took) {
+  draft_token_ = draft_token_ == absl::ZeroDuration() ? took : draft_token_ + (took - draft_token_) / 4;
+}
+
+std::vector<uint32_t> SchedulerCore::WorthComputing(const std::vector<Guesses>& guesses,
+                                                    absl::Duration before) const {
+  struct Token {
+    size_t of;          // in `guesses`
     double likelihood;  // that it is right, and so are those before it
   };
-  std::vector<Guess> guesses;
+  std::vector<Token> tokens;
   bool all_guess = true;
-  for (size_t i = 0; i < generating.size(); ++i) {
-    Sequence& sequence = *slots_[generating[i]];
-    if (sequence.request.embed || sequence.pending() != 1) continue;
-    if (!sequence.draft) sequence.draft.emplace(limits_.draft_tokens);
-    sequence.draft->Learn(sequence.tokens);
-    const size_t count = std::min<size_t>(sequence.draft->guess().size(), sequence.request.max_tokens - 1);
+  for (size_t i = 0; i < guesses.size(); ++i) {
     double likelihood = 1;
-    for (size_t j = 0; j < count; ++j) guesses.push_back({i, likelihood *= sequence.draft->likelihood()});
-    all_guess = all_guess && count > 0;
+    for (size_t j = 0; j < guesses[i].count; ++j) tokens.push_back({i, likelihood *= guesses[i].likelihood});
+    all_guess = all_guess && guesses[i].count > 0;
   }
-  std::stable_sort(guesses.begin(), guesses.end(),
-                   [](const Guess& a, const Guess& b) { return a.likelihood > b.likelihood; });
-  const auto certain = static_cast<uint32_t>(generating.size());
-  guesses.resize(std::min<size_t>(guesses.size(), limits_.max_rows - certain));
+  std::stable_sort(tokens.begin(), tokens.end(),
+                   [](const Token& a, const Token& b) { return a.likelihood > b.likelihood; });
+  const auto certain = static_cast<uint32_t>(guesses.size());
+  tokens.resize(std::min<size_t>(tokens.size(), limits_.max_rows - certain));
   std::vector<double> likelihoods;
-  for (const Guess& guess : guesses) likelihoods.push_back(guess.likelihood);
+  for (const Token& token : tokens) likelihoods.push_back(token.likelihood);
   const double slowest = all_guess ? std::numeric_limits<double>::infinity() : kSlowerForOthers;
-  guesses.resize(cost_.WorthAdding(certain, likelihoods, slowest));
-  for (const Guess& guess : guesses) ++granted[guess.of];
-  return granted;
+  tokens.resize(cost_.WorthAdding(certain, likelihoods, slowest, before));
+  std::vector<uint32_t> worth(guesses.size(), 0);
+  for (const Token& token : tokens) ++worth[token.of];
+  return worth;
 }
 
 uint32_t SchedulerCore::PromptBudget() const {

@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "daemon/steps/ngram_draft.h"
 #include "daemon/steps/prefix_cache.h"
 #include "daemon/steps/prompt_pace.h"
+#include "daemon/steps/sequence_draft.h"
 #include "daemon/steps/step_cost.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
@@ -51,10 +51,10 @@ enum class EndReason { kStopToken, kStopString, kLength, kCancelled, kDeadline, 
 // one's long prompt. How many prompt rows there are follows the measured time of the steps: as many as there
 // is time for.
 //
-// Where the next tokens can be guessed from what the text says already, a step computes them as well: those
-// that turn out right need no step of their own (speculative decoding). Each token is chosen from logits that
-// follow from those before it alone, so text does not depend on guesses. How many there are follows from how
-// often they are right and from what rows cost, both as measured.
+// Where the next tokens can be guessed, from what the text says already or by another, smaller model, a step
+// computes them as well: those that turn out right need no step of their own (speculative decoding). Each
+// token is chosen from logits that follow from those before it alone, so text does not depend on guesses. How
+// many there are follows from how often they are right and from what they cost, both as measured.
 //
 // A slot that becomes free still holds what was computed for it, and a request that begins alike goes on from
 // there.
@@ -106,6 +106,14 @@ class SchedulerCore {
     std::vector<Ended> ended;        // whose time was over before the step; forgotten by now
   };
 
+  // A text of which another model is to guess so many tokens.
+  struct DraftWish {
+    RequestId id;
+    uint32_t slot;
+    std::vector<TokenId> text;
+    uint32_t tokens;
+  };
+
   explicit SchedulerCore(SchedulerLimits limits);
 
   // The request waits from now on. RESOURCE_EXHAUSTED when the queue is full.
@@ -121,6 +129,12 @@ class SchedulerCore {
   // From the next step on. At first nothing is used again but what was read as a prompt.
   void SetReuse(const ReuseRules& rules) { reuse_ = rules; }
 
+  // Of which texts another model's guesses are worth their time in the next batch; for whom there is one.
+  std::vector<DraftWish> WantedDrafts();
+  // What it expects behind the text of a wish. Ignored where that has ended.
+  void Offer(RequestId id, std::vector<TokenId> guess);
+  // One token of each wish took it so long.
+  void NoteDraftToken(absl::Duration took);
   // Ends whose time is over, gives slots to the longest waiting and forms the next batch. One that was not
   // evaluated after all, or whose evaluation failed and may be repeated, is simply formed anew by the next
   // call. The result is valid until then.
@@ -166,7 +180,7 @@ class SchedulerCore {
     uint32_t prompt_tokens = 0;   // of these, the first ones
     uint32_t evaluated = 0;       // tokens the decoder holds
     uint32_t rows_in_batch = 0;
-    std::optional<NgramDraft> draft;
+    std::optional<SequenceDraft> draft;
     std::vector<TokenId> guessed;  // computed behind `tokens` by the last batch, and not yet compared
     bool cancelled = false;
     absl::Time blocked_since = absl::InfiniteFuture();
@@ -193,8 +207,19 @@ class SchedulerCore {
   void GiveSlot(const std::vector<uint32_t>& free, std::deque<Sequence>& from,
                 std::deque<Sequence>::iterator next);
   void AddGeneratingRows();
+  // Whether steps may compute guessed tokens.
+  bool CanGuess() const;
+  // What is guessed of the text in `slot`, where its next token is all that is pending; else null.
+  SequenceDraft* DraftOf(uint32_t slot);
   // How many guessed tokens each of `generating` has in the batch.
   std::vector<uint32_t> DraftTokens(const std::vector<uint32_t>& generating);
+  // Tokens that are guessed of one text.
+  struct Guesses {
+    size_t count = 0;
+    double likelihood = 0;  // that one is right if all before it are
+  };
+  // How many of each are worth the time of their rows and what each takes before.
+  std::vector<uint32_t> WorthComputing(const std::vector<Guesses>& guesses, absl::Duration before) const;
   void AddPromptRows();
   // How many rows each of `reading` gets of the budget: shares, or whole prompts as far as it reaches.
   std::vector<uint32_t> ShareOut(const std::vector<uint32_t>& reading, uint32_t budget) const;
@@ -217,6 +242,7 @@ class SchedulerCore {
   ReuseRules reuse_;
   PromptPace pace_;
   StepCost cost_;
+  absl::Duration draft_token_;  // what another model's guess takes; zero: not known
   Drafted drafted_;
   Batch batch_;
 };

@@ -36,7 +36,8 @@ double StepCost::ExpectedUs(uint32_t rows) const {
   return least;
 }
 
-size_t StepCost::WorthAdding(uint32_t certain, absl::Span<const double> likelihoods, double slowest) const {
+size_t StepCost::WorthAdding(uint32_t certain, absl::Span<const double> likelihoods, double slowest,
+                             absl::Duration before) const {
   if (certain == 0 || certain > kMostRows || !Knows(certain)) return 0;
   const double alone_us = ExpectedUs(certain);
   double tokens = certain, best = certain / alone_us;
@@ -44,7 +45,9 @@ size_t StepCost::WorthAdding(uint32_t certain, absl::Span<const double> likeliho
   for (size_t i = 0; i < likelihoods.size() && certain + i + 1 <= kMostRows; ++i) {
     if (likelihoods[i] < kLeastLikelihood) break;
     tokens += likelihoods[i];
-    const double us = std::max(ExpectedUs(certain + static_cast<uint32_t>(i) + 1), alone_us);
+    const double added = static_cast<double>(i + 1);
+    const double us = std::max(ExpectedUs(certain + static_cast<uint32_t>(i) + 1), alone_us) +
+                      added * absl::ToDoubleMicroseconds(before);
     if (us > slowest * alone_us || tokens / us <= best) continue;
     best = tokens / us;
     worth = i + 1;

@@ -19,9 +19,10 @@ class StepCost {
   // A step of so many rows, none of a prompt, took so long.
   void Note(uint32_t rows, absl::Duration took);
   // How many of the rows that are of use with `likelihoods`, in falling order, a step should have beside
-  // `certain` others, so that it makes the most tokens in its time. At most `slowest` times as long as
-  // without them.
-  size_t WorthAdding(uint32_t certain, absl::Span<const double> likelihoods, double slowest) const;
+  // `certain` others, so that it makes the most tokens in its time, and in what each of them takes before it.
+  // At most `slowest` times as long as without them.
+  size_t WorthAdding(uint32_t certain, absl::Span<const double> likelihoods, double slowest,
+                     absl::Duration before = absl::ZeroDuration()) const;
 
  private:
   struct Measured {

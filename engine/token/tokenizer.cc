@@ -1,8 +1,12 @@
 #include "engine/token/tokenizer.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/printable.h"
 #include "engine/base/status_macros.h"
 #include "engine/token/bpe_tokenizer.h"
 #include "engine/token/spm_tokenizer.h"
@@ -22,6 +26,23 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromMetadata(const GgufMet
       return std::make_unique<WordPieceTokenizer>(std::move(vocabulary));
   }
   HEARTH_CHECK(false);
+}
+
+absl::Status CheckSameVocabulary(const Tokenizer& one, const Tokenizer& other) {
+  constexpr int32_t kMostPadding = 128;
+  const int32_t common = std::min(one.vocab_size(), other.vocab_size());
+  if (std::abs(one.vocab_size() - other.vocab_size()) > kMostPadding) {
+    return absl::InvalidArgumentError(absl::StrCat("has ", one.vocab_size(), " tokens, the other model ",
+                                                   other.vocab_size(), "; take one of the same family"));
+  }
+  for (TokenId id = 0; id < common; ++id) {
+    if (one.TokenText(id) == other.TokenText(id) && one.IsControl(id) == other.IsControl(id)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "has another vocabulary: token ", id, " is '",
+        Printable(std::string(one.TokenText(id)), kMaxNameBytes), "', in the other model '",
+        Printable(std::string(other.TokenText(id)), kMaxNameBytes), "'; take one of the same family"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace hearth

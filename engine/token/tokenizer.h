@@ -64,6 +64,10 @@ class Tokenizer {
   virtual std::string description() const = 0;
 };
 
+// Whether one model's tokens mean the same to the other: INVALID_ARGUMENT names an id that does not. At the
+// end one may have a few more, with which files pad their matrices.
+absl::Status CheckSameVocabulary(const Tokenizer& one, const Tokenizer& other);
+
 // Turns a stream of tokens into text that never ends inside a UTF-8 character. Control tokens give nothing.
 // Spaces before punctuation stay (Decode drops them for some vocabularies), since what was sent cannot be
 // taken back. Not thread-safe.

@@ -109,6 +109,18 @@ TEST_F(StatusTextTest, ModelThatFailedSaysWhy) {
   EXPECT_THAT(Text(), HasSubstr("Model demo cannot be used: 3 GiB are missing."));
 }
 
+TEST_F(StatusTextTest, ModelThatGuessesIsNamedWhenItDoesAndItsFailureIsSaid) {
+  v1::ModelStatus& model = *models_.mutable_models(0);
+  model.set_draft("/m/small.gguf");
+  model.set_draft_state(v1::MODEL_STATE_LOADING);
+  EXPECT_THAT(Text(), Not(HasSubstr("small")));
+  model.set_draft_state(v1::MODEL_STATE_READY);
+  EXPECT_THAT(Text(), HasSubstr("; small guesses for it; 1 request"));
+  model.set_draft_state(v1::MODEL_STATE_FAILED);
+  model.set_draft_detail("10 MiB are missing");
+  EXPECT_THAT(Text(), HasSubstr("Nothing guesses for model demo: 10 MiB are missing."));
+}
+
 TEST_F(StatusTextTest, TransferShowsHowFarItIs) {
   v1::TransferStatus& transfer = *cluster_.add_transfers();
   transfer.set_host("cellar");

@@ -20,11 +20,12 @@ using testing::IsEmpty;
 class FakeHost final : public ModelHost {
  public:
   absl::StatusOr<std::string> Load(const ModelSource& source) override {
-    const auto& [name, path, objective] = source;
+    const auto& [name, path, objective, draft] = source;
     if (path.starts_with("/away/")) return absl::NotFoundError(absl::StrCat("there is no file ", path));
     const std::string given = name.empty() ? std::filesystem::path(path).stem().string() : name;
     if (!paths_.emplace(given, path).second) return absl::AlreadyExistsError("the name is in use");
     objectives_[given] = objective;
+    drafts_[given] = draft;
     return given;
   }
   absl::Status Unload(const std::string& name) override {
@@ -46,6 +47,7 @@ class FakeHost final : public ModelHost {
   std::optional<placement::Objective> ObjectiveOf(const std::string& name) const {
     return objectives_.at(name);
   }
+  std::string DraftOf(const std::string& name) const { return drafts_.at(name); }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
     for (const auto& [name, path] : paths_) names.push_back(name);
@@ -55,6 +57,7 @@ class FakeHost final : public ModelHost {
  private:
   std::map<std::string, std::string> paths_;
   std::map<std::string, std::optional<placement::Objective>> objectives_;
+  std::map<std::string, std::string> drafts_;
 };
 
 class RememberedModelsTest : public testing::Test {
@@ -95,6 +98,16 @@ TEST_F(RememberedModelsTest, ObjectivesComeBackAndWhatNobodyKnowsDoesNot) {
   EXPECT_EQ(host.ObjectiveOf("a"), prompts);
   EXPECT_EQ(host.ObjectiveOf("b"), std::nullopt);
   EXPECT_EQ(store_->Models()->count("c"), 1u);
+}
+
+TEST_F(RememberedModelsTest, ModelsThatGuessComeBackWithThoseForWhichTheyDo) {
+  FakeHost before;
+  ASSERT_TRUE(Open(before)->Load({.name = "a", .path = "/m/a.gguf", .draft = "/m/small.gguf"}).ok());
+  ASSERT_TRUE(Open(before)->Load({.name = "b", .path = "/m/b.gguf"}).ok());
+  FakeHost host;
+  Open(host)->LoadAll();
+  EXPECT_EQ(host.DraftOf("a"), "/m/small.gguf");
+  EXPECT_EQ(host.DraftOf("b"), "");
 }
 
 TEST_F(RememberedModelsTest, WhatWasUnloadedDoesNot) {

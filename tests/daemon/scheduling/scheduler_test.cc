@@ -208,7 +208,8 @@ TEST_F(SchedulerTest, StepsThatReadPromptsAreToldFromThoseThatGenerate) {
 // A model whose tokens may be computed ahead. Its steps take a millisecond, however many rows they have.
 class GuessingTest : public SchedulerTest {
  protected:
-  GuessingTest() {
+  GuessingTest() { LetGuess(); }
+  void LetGuess() {
     model_->set_reuse({.rows_alike = true, .can_cut = true, .rows_independent = true});
     model_->decoder().set_before_step([](absl::Span<const BatchRow>) {
       const absl::Time end = absl::Now() + absl::Milliseconds(1);
@@ -264,6 +265,120 @@ TEST_F(GuessingTest, SampledTextIsThatOfItsSeed) {
     sampled->AwaitEnd();
     EXPECT_EQ(sampled->tokens(), expected->tokens()) << "seed " << seed;
   }
+}
+
+// What no text of a few hundred tokens says twice.
+std::vector<TokenId> NewText() {
+  std::vector<TokenId> script;
+  for (uint32_t i = 0; i < 997; ++i) script.push_back(static_cast<TokenId>(i * i * 7919 / 31 % 200));
+  return script;
+}
+
+// A model that another one guesses for, whose steps take no time.
+class DraftModelTest : public GuessingTest {
+ protected:
+  DraftModelTest() {
+    model_ = std::make_shared<FakeModel>(NewText());
+    LetGuess();
+  }
+  // Its text is what it is without guesses.
+  std::shared_ptr<Collector> Generate(const std::string& prompt, uint32_t tokens) {
+    Scheduler scheduler(model_, {});
+    const auto sink = Submit(scheduler, Request(1, prompt, tokens));
+    sink->AwaitEnd();
+    const std::vector<TokenId> script = NewText();
+    for (size_t i = 0; i < sink->tokens().size(); ++i) {
+      EXPECT_EQ(sink->tokens()[i], script[(prompt.size() - 1 + i) % script.size()]) << i;
+    }
+    EXPECT_EQ(sink->tokens().size(), tokens);
+    return sink;
+  }
+  void SetDraft(std::shared_ptr<FakeModel> draft) {
+    draft_ = std::move(draft);
+    model_->set_draft(draft_);
+  }
+
+  std::shared_ptr<FakeModel> draft_;
+};
+
+TEST_F(DraftModelTest, WhatTheOtherModelExpectsRightlyNeedsNoStepsOfItsOwn) {
+  SetDraft(std::make_shared<FakeModel>(NewText()));
+  const auto sink = Generate("x", 300);
+  EXPECT_LE(model_->decoder().steps(), 200);
+  EXPECT_GE(sink->summary()->accepted_draft_tokens, 100u);
+}
+
+TEST_F(DraftModelTest, WhatItExpectsWronglyChangesNothingAndItIsAskedSeldom) {
+  SetDraft(std::make_shared<FakeModel>(std::vector<TokenId>{201, 202, 203}));
+  const auto sink = Generate("x", 300);
+  EXPECT_EQ(sink->summary()->accepted_draft_tokens, 0u);
+  EXPECT_LE(sink->summary()->drafted_tokens, 100u);
+}
+
+TEST_F(DraftModelTest, LongPromptIsReadInPartsBeforeItGuesses) {
+  SetDraft(std::make_shared<FakeModel>(NewText()));
+  std::atomic<size_t> most = 0;
+  draft_->decoder().set_before_step([&](absl::Span<const BatchRow> rows) {
+    most = std::max<size_t>(most, rows.size());
+    return absl::OkStatus();
+  });
+  const auto sink = Generate(std::string(400, 'x'), 300);
+  EXPECT_GT(sink->summary()->accepted_draft_tokens, 0u);
+  EXPECT_LT(most, 400u);
+}
+
+TEST_F(DraftModelTest, TextsBeyondItsContextAreNotGuessed) {
+  DecoderOptions options = FakeModel::SmallOptions();
+  options.context_length = 40;
+  SetDraft(std::make_shared<FakeModel>(NewText(), options));
+  const auto sink = Generate(std::string(60, 'x'), 50);
+  EXPECT_EQ(draft_->decoder().steps(), 0);
+  EXPECT_EQ(sink->summary()->drafted_tokens, 0u);
+}
+
+TEST_F(DraftModelTest, WithoutAPlanItGuessesNothingAndTheTextGoesOn) {
+  SetDraft(std::make_shared<FakeModel>(NewText()));
+  draft_->SetReady(absl::UnavailableError("no plan"));
+  Generate("x", 50);
+  EXPECT_EQ(draft_->decoder().steps(), 0);
+}
+
+TEST_F(DraftModelTest, LostDeviceOfItsIsReportedThereAndTheTextGoesOn) {
+  SetDraft(std::make_shared<FakeModel>(NewText()));
+  int steps = 0;
+  draft_->decoder().set_before_step([&](absl::Span<const BatchRow>) {
+    return ++steps == 7 ? absl::UnavailableError("host b is lost") : absl::OkStatus();
+  });
+  const auto sink = Generate("x", 300);
+  EXPECT_TRUE(absl::IsUnavailable(draft_->reported()));
+  EXPECT_TRUE(model_->reported().ok());
+  EXPECT_GE(sink->summary()->accepted_draft_tokens, 100u);
+}
+
+TEST_F(DraftModelTest, StepThatFailsForGoodEndsItsGuessesAndTheTextGoesOn) {
+  SetDraft(std::make_shared<FakeModel>(NewText()));
+  draft_->decoder().set_before_step(
+      [](absl::Span<const BatchRow>) { return absl::DataLossError("damaged"); });
+  const auto sink = Generate("x", 100);
+  EXPECT_EQ(draft_->decoder().steps(), 1);
+  EXPECT_EQ(sink->summary()->drafted_tokens, 0u);
+}
+
+TEST_F(DraftModelTest, SeveralTextsAreGuessedTogether) {
+  SetDraft(std::make_shared<FakeModel>(NewText()));
+  Scheduler scheduler(model_, {});
+  std::vector<std::shared_ptr<Collector>> sinks;
+  for (RequestId id = 1; id <= 4; ++id)
+    sinks.push_back(Submit(scheduler, Request(id, std::string(10 * id, 'x'), 200)));
+  const std::vector<TokenId> script = NewText();
+  for (size_t id = 1; id <= 4; ++id) {
+    sinks[id - 1]->AwaitEnd();
+    const std::vector<TokenId> tokens = sinks[id - 1]->tokens();
+    ASSERT_EQ(tokens.size(), 200u);
+    for (size_t i = 0; i < tokens.size(); ++i)
+      ASSERT_EQ(tokens[i], script[10 * id - 1 + i]) << id << " " << i;
+  }
+  EXPECT_GT(scheduler.usage().drafted.right, 100u);
 }
 
 TEST_F(SchedulerTest, StopTokenEndsAndAddsNoText) {

@@ -152,6 +152,7 @@ class FakeModel final : public ServedModel {
   ScriptedDecoder& decoder() override { return decoder_; }
   EmbeddingTraits embeddings() override { return embeddings_; }
   ReuseRules reuse() const override { return reuse_; }
+  std::shared_ptr<ServedModel> draft() const override { return draft_; }
   absl::Status PrepareStep() override {
     if (before_prepare_) before_prepare_();
     std::lock_guard lock(mutex_);
@@ -177,6 +178,7 @@ class FakeModel final : public ServedModel {
   void set_pooling(Pooling pooling) { embeddings_.pooling = pooling; }
   // Set before the first request.
   void set_reuse(const ReuseRules& reuse) { reuse_ = reuse; }
+  void set_draft(std::shared_ptr<FakeModel> draft) { draft_ = std::move(draft); }
   void set_whole_texts() { embeddings_.whole_texts = true; }
   // Called at each PrepareStep by the scheduler's thread; set before the first request.
   void set_before_prepare(std::function<void()> hook) { before_prepare_ = std::move(hook); }
@@ -207,6 +209,7 @@ class FakeModel final : public ServedModel {
   ScriptedDecoder decoder_;
   EmbeddingTraits embeddings_{ScriptedDecoder::kStateValues, std::nullopt, false};
   ReuseRules reuse_;
+  std::shared_ptr<FakeModel> draft_;
   std::function<void()> before_prepare_;
   std::atomic<bool> plan_is_on_its_way_ = false;
   std::mutex mutex_;
@@ -220,12 +223,13 @@ class FakeModel final : public ServedModel {
 class FakeModelHost final : public ModelHost {
  public:
   absl::StatusOr<std::string> Load(const ModelSource& source) override {
-    const auto& [name, path, objective] = source;
+    const auto& [name, path, objective, draft] = source;
     if (path == "/missing.gguf") return absl::NotFoundError("there is no file /missing.gguf");
     ModelInfo info;
     info.name = name.empty() ? "loaded" : name;
     info.path = path;
     info.objective = objective.value_or(placement::Objective{});
+    info.draft = draft;
     info.detail = "reading weights";
     info.bytes_total = 100;
     Update(info);

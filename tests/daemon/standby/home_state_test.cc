@@ -62,10 +62,13 @@ TEST_F(HomeStateTest, ItHasTheModelsThatAreLoadedInPlaceOfItsOwn) {
     const auto store = OpenSqliteStore(to_.path() + "/state.sqlite");
     ASSERT_TRUE((*store)->PutModel("old", {"/old.gguf"}).ok());
   }
-  ASSERT_TRUE(Take(Collect({Model("m", "/m.gguf"), Model("lost", "/lost.gguf", ModelState::kFailed)})).ok());
+  ModelInfo guessed = Model("m", "/m.gguf");
+  guessed.draft = "/small.gguf";
+  ASSERT_TRUE(Take(Collect({guessed, Model("lost", "/lost.gguf", ModelState::kFailed)})).ok());
   const auto models = (*OpenSqliteStore(to_.path() + "/state.sqlite"))->Models();
   EXPECT_THAT(*models, ElementsAre(Key("lost"), Key("m"))) << "one that found no room is tried again";
   EXPECT_EQ(models->at("m").path, "/m.gguf");
+  EXPECT_EQ(models->at("m").draft, "/small.gguf");
 }
 
 TEST_F(HomeStateTest, OneThatLacksATextChangesNothing) {

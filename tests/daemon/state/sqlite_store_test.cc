@@ -185,26 +185,38 @@ TEST(SqliteStoreTest, TheFormerVersionsModelsStayAndGetObjectives) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf"}).ok());
   RunSql(folder.path(),
-         "ALTER TABLE models DROP COLUMN objective; DROP TABLE hosts; PRAGMA user_version = 1");
+         "ALTER TABLE models DROP COLUMN draft; ALTER TABLE models DROP COLUMN objective; DROP TABLE hosts; "
+         "PRAGMA user_version = 1");
   const auto store = folder.Open();
   ASSERT_TRUE(store->PutModel("b", {"/m/b.gguf", "throughput:8"}).ok());
   EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf"}),
                                                     Pair("b", KeptModel{"/m/b.gguf", "throughput:8"})));
 }
 
-TEST(SqliteStoreTest, TheLastVersionsModelsStayAndHostsAreKept) {
+TEST(SqliteStoreTest, ModelsOfTheVersionWithoutHostsStayAndHostsAreKept) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf", "prompt:512"}).ok());
-  RunSql(folder.path(), "DROP TABLE hosts; PRAGMA user_version = 2");
+  RunSql(folder.path(), "ALTER TABLE models DROP COLUMN draft; DROP TABLE hosts; PRAGMA user_version = 2");
   ASSERT_TRUE(folder.Open()->PutHost("a", "one").ok());
   EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf", "prompt:512"})));
+  EXPECT_THAT(*folder.Open()->Hosts(), ElementsAre(Pair("a", "one")));
+}
+
+TEST(SqliteStoreTest, TheLastVersionsModelsStayAndGetDrafts) {
+  const TemporaryStore folder;
+  ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf", "prompt:512"}).ok());
+  ASSERT_TRUE(folder.Open()->PutHost("a", "one").ok());
+  RunSql(folder.path(), "ALTER TABLE models DROP COLUMN draft; PRAGMA user_version = 3");
+  ASSERT_TRUE(folder.Open()->PutModel("b", {"/m/b.gguf", "", "/m/draft.gguf"}).ok());
+  EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf", "prompt:512"}),
+                                                    Pair("b", KeptModel{"/m/b.gguf", "", "/m/draft.gguf"})));
   EXPECT_THAT(*folder.Open()->Hosts(), ElementsAre(Pair("a", "one")));
 }
 
 TEST(SqliteStoreTest, ANewerVersionsFileIsLeftAlone) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf"}).ok());
-  RunSql(folder.path(), "PRAGMA user_version = 4");
+  RunSql(folder.path(), "PRAGMA user_version = 5");
   const absl::Status status = OpenSqliteStore(folder.path()).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("another version of Hearth"));

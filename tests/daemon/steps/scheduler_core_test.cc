@@ -881,6 +881,96 @@ TEST_F(DraftTest, NothingIsGuessedForAModelThatCannotGoBack) {
   EXPECT_THAT(core_.Next(At(0)).rows, SizeIs(1));
 }
 
+// One sequence that says what it has not said before.
+class OfferTest : public DraftTest {
+ protected:
+  OfferTest() {
+    core_.End(1);
+    EXPECT_TRUE(core_.Submit(Chat(1, {50, 51, 52}, 500)).ok());
+    Take(core_.Next(At(0)), {next_++});
+    Take(core_.Next(At(0)), {next_++});  // what a step takes is known now
+  }
+  std::vector<TokenId> Following(size_t count) const {
+    std::vector<TokenId> tokens(count);
+    for (size_t i = 0; i < count; ++i) tokens[i] = next_ + static_cast<TokenId>(i);
+    return tokens;
+  }
+
+  TokenId next_ = 100;
+};
+
+TEST_F(OfferTest, AnotherModelIsAskedForAsManyTokensAsAreWorthTheirTime) {
+  const auto wishes = core_.WantedDrafts();
+  ASSERT_THAT(wishes, SizeIs(1));
+  EXPECT_EQ(wishes[0].id, 1u);
+  EXPECT_EQ(wishes[0].text, (std::vector<TokenId>{50, 51, 52, 100, 101}));
+  EXPECT_EQ(wishes[0].tokens, 5u) << "while nothing is known of its time, all that are likely enough";
+  core_.NoteDraftToken(kFast / 2);
+  ASSERT_THAT(core_.WantedDrafts(), SizeIs(1));
+  EXPECT_LT(core_.WantedDrafts()[0].tokens, 4u);
+  for (int i = 0; i < 20; ++i) core_.NoteDraftToken(kFast);
+  EXPECT_THAT(core_.WantedDrafts(), IsEmpty()) << "it takes as long as the model itself";
+}
+
+TEST_F(OfferTest, WhatItOffersIsComputedAheadAndTakenWhereItIsRight) {
+  ASSERT_THAT(core_.WantedDrafts(), SizeIs(1));
+  core_.Offer(1, Following(3));
+  const Batch step = core_.Next(At(0));
+  EXPECT_THAT(Tokens(step), ElementsAre(101, 102, 103, 104));
+  Take(step, {102, 103, 9, 9});
+  EXPECT_EQ(after_, SchedulerCore::After::kGoesOn);
+  EXPECT_EQ(core_.drafted().right, 2u);
+  EXPECT_THAT(Tokens(core_.Next(At(0))), ElementsAre(9)) << "what was guessed wrongly is not guessed on";
+}
+
+TEST_F(OfferTest, OfferThatComesTooLateIsIgnored) {
+  ASSERT_THAT(core_.WantedDrafts(), SizeIs(1));
+  core_.End(1);
+  core_.Offer(1, Following(3));
+  EXPECT_THAT(core_.Next(At(0)).rows, IsEmpty());
+}
+
+TEST_F(OfferTest, NobodyIsAskedWhileAPromptIsReadOrWaits) {
+  ASSERT_TRUE(core_.Submit(Request(2, 100)).ok());
+  EXPECT_THAT(core_.WantedDrafts(), IsEmpty());
+  core_.Next(At(0));
+  EXPECT_THAT(core_.WantedDrafts(), IsEmpty());
+}
+
+TEST_F(OfferTest, WhoIsAlwaysWrongIsAskedSeldom) {
+  size_t asked = 0;
+  for (int i = 0; i < 300; ++i) {
+    core_.NoteDraftToken(kFast / 4);
+    for (const auto& wish : core_.WantedDrafts()) {
+      core_.Offer(wish.id, std::vector<TokenId>(wish.tokens, 7));
+      ++asked;
+    }
+    const Batch step = core_.Next(At(0));
+    core_.Complete(kFast);
+    ASSERT_EQ(core_.Accept(1, next_++), SchedulerCore::After::kGoesOn);
+  }
+  EXPECT_GT(asked, 5u);
+  EXPECT_LT(asked, 60u);
+}
+
+TEST_F(OfferTest, NoMoreIsAskedForThanTheRequestMayHave) {
+  SchedulerCore core(Limits(1));
+  core.SetReuse({.rows_alike = true, .can_cut = true, .rows_independent = true});
+  ASSERT_TRUE(core.Submit(Chat(1, {50, 51, 52}, 4)).ok());
+  for (const TokenId token : {100, 101}) {
+    core.Next(At(0));
+    core.Complete(kFast);
+    core.Accept(1, token);
+  }
+  ASSERT_THAT(core.WantedDrafts(), SizeIs(1));
+  EXPECT_EQ(core.WantedDrafts()[0].tokens, 1u);
+}
+
+TEST_F(OfferTest, ModelThatCannotGoBackAsksNobody) {
+  core_.SetReuse({.rows_alike = true, .can_cut = false, .rows_independent = true});
+  EXPECT_THAT(core_.WantedDrafts(), IsEmpty());
+}
+
 SchedulerCore::Request Text(RequestId id, uint32_t tokens) {
   SchedulerCore::Request request = Request(id, tokens, 1);
   request.embed = true;

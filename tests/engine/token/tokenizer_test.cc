@@ -11,6 +11,7 @@ namespace hearth {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr Tokenizer::EncodeOptions kPlain = {.add_special = false, .parse_special = false};
@@ -260,6 +261,31 @@ TEST(Tokenizer, SpecialTokensInATextAreTextUnlessAskedFor) {
   const auto tokenizer = MakeTokenizer(SmallSpm());
   EXPECT_THAT(Pieces(*tokenizer, "<x>", true), ElementsAre("<x>"));
   EXPECT_EQ(Pieces(*tokenizer, "<x>", false).size(), 4u);
+}
+
+TEST(SameVocabulary, IsSoForOneThatHasPaddingAtItsEnd) {
+  std::vector<TokenSpec> tokens = {{"a"}, {"b"}};
+  const auto one = MakeTokenizer(SpmMetadata(tokens));
+  tokens.push_back({"[PAD]", kUnused});
+  const auto padded = MakeTokenizer(SpmMetadata(tokens));
+  EXPECT_TRUE(CheckSameVocabulary(*one, *padded).ok());
+  EXPECT_TRUE(CheckSameVocabulary(*padded, *one).ok());
+}
+
+TEST(SameVocabulary, IsNotWhereATokenIsAnotherOrAControlTokenThere) {
+  const auto one = MakeTokenizer(SpmMetadata({{"a"}, {"b"}}));
+  const absl::Status other = CheckSameVocabulary(*one, *MakeTokenizer(SpmMetadata({{"a"}, {"c"}})));
+  EXPECT_EQ(other.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(other.message()), HasSubstr("token 260 is 'b', in the other model 'c'"));
+  EXPECT_FALSE(CheckSameVocabulary(*one, *MakeTokenizer(SpmMetadata({{"a"}, {"b", kControl}}))).ok());
+}
+
+TEST(SameVocabulary, IsNotWhereOneHasFarMoreTokens) {
+  const auto one = MakeTokenizer(SpmMetadata({{"a"}}));
+  std::vector<TokenSpec> tokens = {{"a"}};
+  for (int i = 0; i < 200; ++i) tokens.push_back({"t" + std::to_string(i)});
+  const absl::Status status = CheckSameVocabulary(*one, *MakeTokenizer(SpmMetadata(tokens)));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("260 tokens, the other model 460"));
 }
 
 }  // namespace
