@@ -160,11 +160,12 @@ PayloadShape PayloadOf(const ShardShape& shape, const FrameHeader& header) {
   const LayerShape& layer = shape.layers[header.layer];
   if (header.operation == FrameOperation::kMix) {
     payload.places_bytes = rows * sizeof(WirePlace);
-    payload.sums = rows * shape.n_embd;
+    payload.hidden_bytes = header.hidden ? rows * layer.heads_adapted * sizeof(float) : 0;
+    payload.sums = rows * (uint64_t{shape.n_embd} + layer.heads_returned);
     return payload;
   }
   HEARTH_CHECK(header.operation == FrameOperation::kFfn && header.choices <= layer.blocks);
-  payload.hidden_bytes = header.hidden ? rows * layer.predictor_rank * sizeof(float) : 0;
+  payload.hidden_bytes = header.hidden ? rows * layer.hidden_values * sizeof(float) : 0;
   payload.choices_bytes = rows * header.choices * sizeof(BlockChoice);
   payload.sums = rows * layer.output_values;
   return payload;
@@ -212,7 +213,7 @@ absl::Status ValidateFfn(const FrameHeader& header, const ShardShape& shape) {
     return absl::InvalidArgumentError(
         absl::StrCat(header.choices, " choices per row in a layer of ", layer.blocks, " blocks"));
   }
-  if (header.hidden && layer.predictor_rank == 0) {
+  if (header.hidden && layer.hidden_values == 0) {
     return absl::InvalidArgumentError("predictor values for a layer without a predictor");
   }
   return absl::OkStatus();
@@ -250,7 +251,9 @@ absl::Status ValidateRequest(const FrameHeader& header, const ShardShape& shape)
   HEARTH_RETURN_IF_ERROR(ExpectEpoch(header, shape.epoch));
   HEARTH_RETURN_IF_ERROR(ExpectHeld(header, shape));
   const bool ffn = header.operation == FrameOperation::kFfn;
-  if (!ffn && (header.hidden || header.choices != 0)) {
+  const bool adapted =
+      header.operation == FrameOperation::kMix && shape.layers[header.layer].heads_adapted > 0;
+  if (!ffn && ((header.hidden && !adapted) || header.choices != 0)) {
     return absl::InvalidArgumentError("fields without meaning are set");
   }
   if (header.operation == FrameOperation::kReadKv || header.operation == FrameOperation::kWriteKv) {

@@ -42,12 +42,13 @@ namespace hearth {
 // Payloads:
 //   welcome uint64 for each head group that the host holds under the plan, in the order of layers and groups:
 //           what its cache is known by on this host
-//   mix     x, (rows, n_embd), float32 or rounded, see wire_input.h; the rows' places, (rows) of WirePlace
+//   mix     x, (rows, n_embd), float32 or rounded, see wire_input.h; the rows' places, (rows) of WirePlace; if
+//           `hidden` says so the values for the heads' LoRA adapter, float32 (rows, heads_adapted)
 //   stage   x, float32 (rows, n_embd); the rows' places
-//   ffn     x, as for mix; if `hidden` says so the predictor's hidden values, float32 (rows,
-//           predictor_rank); the block choices, (rows, choices) pairs of uint32 block and float32 weight
+//   ffn     x, as for mix; if `hidden` says so the values for predictor or adapter, float32 (rows,
+//           hidden_values); the block choices, (rows, choices) pairs of uint32 block and float32 weight
 //   output  x, as for mix
-//   sums    int32 or int64 (rows, output_values), see wire_sums.h
+//   sums    int32 or int64 (rows, output_values, or for mix n_embd + heads_returned), see wire_sums.h
 //   hidden  float32 (rows, n_embd)
 //   logits  float32 (rows, output rows that the host holds, rising)
 //   read_kv, write_kv   a WireKvRange; to write, what KvLayer::Read has given
@@ -81,7 +82,7 @@ enum class FrameType : uint8_t {
 struct FrameHeader {
   FrameOperation operation = FrameOperation::kHello;
   FrameType type = FrameType::kBytes;
-  bool hidden = false;  // ffn: the predictor's values follow x
+  bool hidden = false;  // mix and ffn: the values for adapter or predictor follow
   uint64_t epoch = 0;   // of the plan; 0 on connections that only measure
   uint64_t ticket = 0;  // counts the requests of a connection
   uint64_t step = 0;    // mix: MixRequest::step
@@ -121,12 +122,14 @@ struct WireKvRange {
 struct LayerShape {
   bool heads = false;    // it holds head groups
   bool neurons = false;  // it holds neuron groups
-  uint32_t predictor_rank = 0;
+  uint32_t hidden_values = 0;  // FfnLayerSpec's
   uint32_t output_values = 0;  // of an ffn's sums
   uint32_t blocks = 0;
   uint64_t position_bytes = 0;  // at most, of the cached values of a head group and a position
   uint32_t heads_block = 0;     // RoundedInputBlock of either
   uint32_t neurons_block = 0;
+  uint32_t heads_adapted = 0;   // AdapterRanks::mixer_inputs()
+  uint32_t heads_returned = 0;  // AdapterRanks::output: values of a mixer's sums beside n_embd
 };
 
 // What the messages of one plan to one host look like.

@@ -134,18 +134,21 @@ Ticket RemoteDevice::Submit(const Request& request) {
 }
 
 void RemoteDevice::SendWithPlaces(Slot& slot, FrameOperation operation, uint32_t layer, uint64_t step,
-                                  absl::Span<const RowPlace> rows, const float* x) {
+                                  absl::Span<const RowPlace> rows, const float* x, const float* adapted) {
   slot.header = HeaderWithInput(slot, operation, layer, static_cast<uint32_t>(rows.size()), x);
   slot.header.step = step;
+  slot.header.hidden = adapted != nullptr && shape_.layers[layer].heads_adapted > 0;
   slot.places.clear();
   for (const RowPlace& row : rows) slot.places.push_back({row.sequence, row.position, row.prompt});
   const PayloadShape payload = PayloadOf(shape_, slot.header);
   slot.header.payload_bytes = payload.request_bytes();
-  Send(slot.header, {slot.x.bytes(), AsBytes(slot.places.data(), payload.places_bytes)});
+  Send(slot.header, {slot.x.bytes(), AsBytes(slot.places.data(), payload.places_bytes),
+                     AsBytes(adapted, payload.hidden_bytes)});
 }
 
 void RemoteDevice::Send(Slot& slot, const MixRequest& request) {
-  SendWithPlaces(slot, FrameOperation::kMix, request.layer, request.step, request.rows, request.x);
+  SendWithPlaces(slot, FrameOperation::kMix, request.layer, request.step, request.rows, request.x,
+                 request.adapted);
 }
 
 absl::Status RemoteDevice::RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) {
@@ -160,7 +163,7 @@ absl::Status RemoteDevice::RunStage(uint64_t step, absl::Span<const RowPlace> ro
 
 void RemoteDevice::Send(Slot& slot, const FfnRequest& request) {
   slot.header = HeaderWithInput(slot, FrameOperation::kFfn, request.layer, request.rows, request.x);
-  slot.header.hidden = request.hidden != nullptr && shape_.layers[request.layer].predictor_rank > 0;
+  slot.header.hidden = request.hidden != nullptr && shape_.layers[request.layer].hidden_values > 0;
   slot.header.choices = request.choices_per_row;
   const PayloadShape payload = PayloadOf(shape_, slot.header);
   HEARTH_CHECK(request.choices.size() == size_t{request.rows} * request.choices_per_row);

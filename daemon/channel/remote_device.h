@@ -88,7 +88,7 @@ class RemoteDevice : public Device, public RemoteStage {
   FrameHeader HeaderWithInput(Slot& slot, FrameOperation operation, uint32_t layer, uint32_t rows,
                               const float* x);
   void SendWithPlaces(Slot& slot, FrameOperation operation, uint32_t layer, uint64_t step,
-                      absl::Span<const RowPlace> rows, const float* x);
+                      absl::Span<const RowPlace> rows, const float* x, const float* adapted = nullptr);
   void Send(Slot& slot, const MixRequest& request);
   void Send(Slot& slot, const FfnRequest& request);
   void Send(Slot& slot, const OutputRequest& request);

@@ -16,7 +16,10 @@ ShardShape ShapeOf(uint64_t epoch, const ModelOutline& outline, const DecoderOpt
   for (uint32_t i = 0; i < outline.spec.n_layers; ++i) {
     LayerShape& layer = shape.layers.emplace_back();
     const FfnLayerSpec& ffn = outline.ffn_specs[i];
-    layer.predictor_rank = ffn.predictor_rank;
+    const AdapterRanks& adapter = outline.spec.layers[i].adapter;
+    layer.heads_adapted = adapter.mixer_inputs();
+    layer.hidden_values = ffn.hidden_values();
+    layer.heads_returned = adapter.output;
     layer.output_values = ffn.output_values();
     layer.blocks = static_cast<uint32_t>(ffn.block_neurons.size());
     layer.heads_block = RoundedInputBlock(outline, UnitKind::kHeads, i);

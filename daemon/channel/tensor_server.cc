@@ -81,7 +81,9 @@ class Answerer {
     request.layer = header.layer;
     request.rows = rows_;
     request.x = Input(header);
-    request.output_values = shape_.n_embd;
+    const PayloadShape parts = PayloadOf(shape_, header);
+    if (header.hidden) request.adapted = PayloadPart<float>(parts.x_bytes + parts.places_bytes, 0).data();
+    request.output_values = shape_.n_embd + shape_.layers[header.layer].heads_returned;
     return ComputeSums(header, request);
   }
 

@@ -76,7 +76,8 @@ absl::StatusOr<placement::Section> DescribeFfn(const ModelOutline& outline, uint
   const bool has_profile = layer < frequencies.size() && !frequencies[layer].empty();
   const SparsityMode sparsity = LayerSparsity(spec, outline.options.sparsity);
   const uint64_t choices = ffn.router ? ffn.router->chosen + (ffn.shared_neurons > 0 ? 1 : 0) : 0;
-  const uint64_t hidden = sparsity == SparsityMode::kPredicted ? spec.predictor_rank : 0;
+  const bool sends_hidden = sparsity == SparsityMode::kPredicted || spec.has_adapter();
+  const uint64_t hidden = sends_hidden ? spec.hidden_values() : 0;
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kNeurons, layer}};
   section.sent_bytes =
       InputBytes(outline, UnitKind::kNeurons, layer) + hidden * sizeof(float) + choices * kChoiceBytes;
@@ -108,8 +109,10 @@ absl::StatusOr<placement::Group> DescribeUnit(const ModelOutline& outline, const
 absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, const DecoderOptions& options,
                                                  uint32_t layer) {
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kHeads, layer}};
-  section.sent_bytes = InputBytes(outline, UnitKind::kHeads, layer);
-  section.returned_bytes = outline.spec.n_embd * kSumBytes;
+  const AdapterRanks& adapter = outline.spec.layers[layer].adapter;
+  section.sent_bytes =
+      InputBytes(outline, UnitKind::kHeads, layer) + adapter.mixer_inputs() * sizeof(float);
+  section.returned_bytes = (outline.spec.n_embd + adapter.output) * kSumBytes;
   section.cpu_only = !GpuDevice::Supports(outline, {UnitKind::kHeads, layer, 0}, options.kv_type).ok();
   for (uint32_t g = 0; g < outline.head_groups[layer].size(); ++g) {
     HEARTH_ASSIGN_OR_RETURN(placement::Group group,

@@ -10,7 +10,10 @@ namespace hearth {
 
 BundleCatalog::BundleCatalog(std::shared_ptr<const GgufFile> file,
                              std::shared_ptr<const ModelOutline> outline)
-    : file_(std::move(file)), profile_(outline->options.profile), source_(file_, std::move(outline)) {}
+    : file_(std::move(file)),
+      profile_(outline->options.profile),
+      adapter_(outline->options.adapter),
+      source_(file_, std::move(outline)) {}
 
 absl::StatusOr<BundleId> BundleCatalog::Identify(const UnitId& unit) {
   {
@@ -28,7 +31,7 @@ absl::StatusOr<BundleId> BundleCatalog::Identify(const UnitId& unit) {
 absl::StatusOr<BundleId> BundleCatalog::IdentifySkeleton() {
   MutexLock lock(&mutex_);
   if (skeleton_id_) return *skeleton_id_;
-  HEARTH_ASSIGN_OR_RETURN(skeleton_, MakeSkeleton(*file_, profile_.get()));
+  HEARTH_ASSIGN_OR_RETURN(skeleton_, MakeSkeleton(*file_, profile_.get(), adapter_.get()));
   HEARTH_RETURN_IF_ERROR(file_->CheckUnchanged());
   skeleton_id_ = BundleId{Sha256Of(skeleton_), skeleton_.size()};
   return *skeleton_id_;

@@ -35,7 +35,7 @@ class BundleCatalog {
   void ReleaseLayer(uint32_t layer) { source_.ReleaseLayer(layer); }
 
  private:
-  const std::shared_ptr<const GgufFile> file_, profile_;  // of the model; the profile may be null
+  const std::shared_ptr<const GgufFile> file_, profile_, adapter_;  // of the model; the latter may be null
   FileSource source_;                                     // thread-safe: it has no state of its own
 
   Mutex mutex_;

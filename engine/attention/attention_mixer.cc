@@ -153,9 +153,12 @@ const float* Attend(const LayerSpec& layer, const AttentionWeights& weights, con
   const AttentionSpec& attention = layer.attention;
   const ModelSpec& model = step.model();
   step.work.activations.Set(input, step.row_count(), model.n_embd, model.n_embd);
-  ApplyLinear(step.work, {{&weights.query, step.query.data()},
-                          {&weights.key, step.key.data()},
-                          {&weights.value, step.value.data()}});
+  const AdapterRanks& ranks = layer.adapter;
+  const size_t stride = ranks.mixer_inputs();
+  const float* adapted = step.adapted;
+  ApplyLinear(step.work, {{&weights.query, step.query.data(), adapted, stride},
+                          {&weights.key, step.key.data(), adapted + ranks.query, stride},
+                          {&weights.value, step.value.data(), adapted + ranks.query + ranks.key, stride}});
 
   RowFinisher finisher(layer, weights, cache, step);
   step.ForEachRow([&](uint32_t t) { finisher.Finish(t); });

@@ -59,8 +59,9 @@ class PartLister {
       Take(absl::StrCat("attn_sub_norm", suffix), Axis::kNone, {});
     }
     Take("attn_sinks.weight", Axis::kCols, {query_heads});
-    Take("attn_output.weight", Axis::kCols,
-         {Heads(group_.first_kv_head * per_kv, group_.kv_heads * per_kv, a.value_dim)});
+    const IndexRange results = Heads(group_.first_kv_head * per_kv, group_.kv_heads * per_kv, a.value_dim);
+    Take("attn_output.weight", Axis::kCols, {results});
+    Take("attn_output.weight.lora_a", Axis::kCols, {results});
     return std::move(parts_);
   }
 
@@ -87,6 +88,7 @@ class PartLister {
 
   void Projection(std::string_view name, std::vector<IndexRange> runs) {
     Take(absl::StrCat(AbslView(name), ".weight"), Axis::kRows, runs);
+    Take(absl::StrCat(AbslView(name), ".weight.lora_b"), Axis::kRows, runs);
     Take(absl::StrCat(AbslView(name), ".bias"), Axis::kCols, runs);
     Take(absl::StrCat(AbslView(name), ".scale"), Axis::kNone, {});
   }

@@ -45,6 +45,7 @@ class MixStep {
 
   Workspace work;
   absl::Span<const RowPlace> rows;
+  const float* adapted = nullptr;  // (rows, AdapterRanks::mixer_inputs()): A x of the layer at hand
 
   std::vector<float> query, far_query;
   std::vector<float> key, far_key, value;

@@ -79,6 +79,9 @@ absl::Status MixerShard::CheckRows(absl::Span<const RowPlace> rows) const {
 
 absl::Status MixerShard::Run(const float* input, MixStep& step, absl::Span<int64_t> sums) {
   HEARTH_RETURN_IF_ERROR(CheckRows(step.rows));
+  if (layer_.adapter.mixer_inputs() > 0 && step.adapted == nullptr) {
+    return absl::InvalidArgumentError("the values for the layer's LoRA adapter are missing");
+  }
   const float* results;
   if (const auto* attention = std::get_if<AttentionWeights>(&weights_.mixer)) {
     results = Attend(layer_, *attention, input, cache_, step);
@@ -89,9 +92,13 @@ absl::Status MixerShard::Run(const float* input, MixStep& step, absl::Span<int64
   }
   const size_t cols = weights_.output.cols();
   step.work.activations.Set(results, step.row_count(), cols, cols);
-  MatMulFixedPoint(step.work.pool, step.work.activations, weights_.output, group_ends_, sums.data(),
-                   model_.n_embd);
-  step.work.bytes_touched += weights_.output.bytes();
+  const size_t stride = model_.n_embd + layer_.adapter.output;
+  const auto multiply = [&](const Matrix& matrix, int64_t* out) {
+    MatMulFixedPoint(step.work.pool, step.work.activations, matrix, group_ends_, out, stride);
+    step.work.bytes_touched += matrix.bytes();
+  };
+  multiply(weights_.output, sums.data());
+  if (layer_.adapter.output > 0) multiply(weights_.output_adapter, sums.data() + model_.n_embd);
   return absl::OkStatus();
 }
 

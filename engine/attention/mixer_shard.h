@@ -48,9 +48,11 @@ class MixerShard {
                                                           const DecoderOptions& options,
                                                           Arithmetic arithmetic, ThreadPool& pool);
 
-  // Adds the groups' part of the mixer's result for the rows that `step` has begun, to sums, (rows, n_embd).
-  // `input`: (rows, n_embd). `step` has reserved layer() (MixStep::Reserve). INVALID_ARGUMENT for places that
-  // the cache does not have, or that do not follow the state that it has (they may come from a peer).
+  // Adds the groups' part of the mixer's result for the rows that `step` has begun, to sums, (rows, n_embd);
+  // with an adapter of the output projection (rows, n_embd + rank), A x behind each row. `input`: (rows,
+  // n_embd). `step` has reserved layer() (MixStep::Reserve). INVALID_ARGUMENT for places that the cache does
+  // not have, or that do not follow the state that it has, and where adapters' values are missing (they may
+  // come from a peer).
   absl::Status Run(const float* input, MixStep& step, absl::Span<int64_t> sums);
 
   // Numbers of the layer's head groups that it holds, rising.

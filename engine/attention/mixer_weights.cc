@@ -40,6 +40,9 @@ class MixerLoader {
     std::string output = MixerOutputTensor(layer_, index_);
     output.resize(output.size() - std::string_view(".weight").size());
     weights.output = loader_.LoadMatrix(output, model_.n_embd, results);
+    if (const uint64_t rank = layer_.adapter.output; rank > 0) {
+      weights.output_adapter = loader_.LoadAdapter(output + ".weight.lora_a", 0, rank, rank, results);
+    }
     weights.rope_factors = LoadRopeFactors();
     return weights;
   }
@@ -64,12 +67,27 @@ class MixerLoader {
       weights.key = loader_.LoadLinear(Name("attn_k"), keys, model_.n_embd);
       weights.value = loader_.LoadLinear(Name("attn_v"), values, model_.n_embd);
     }
+    LoadAdapters(queries, keys, values, weights);
     weights.query_norm = LoadQkNorm("attn_q_norm", attention.heads);
     weights.key_norm = LoadQkNorm("attn_k_norm", attention.kv_heads);
     if (attention.output_norm) weights.output_norm = loader_.LoadNorm(Name("attn_sub_norm"), {results});
     if (attention.sinks) weights.sinks = loader_.LoadVector(Name("attn_sinks.weight"), {attention.heads});
     if (attention.alibi_max_bias > 0) weights.alibi_slopes = GroupSlopes();
     return weights;
+  }
+
+  void LoadAdapters(uint64_t queries, uint64_t keys, uint64_t values, AttentionWeights& weights) {
+    const AdapterRanks& ranks = layer_.adapter;
+    const bool fused = loader_.Has(Name("attn_qkv.weight"));
+    const uint64_t total = queries + keys + values;
+    const auto load = [&](std::string_view name, uint64_t first, uint64_t rows, uint64_t rank, Linear& linear) {
+      if (rank == 0) return;
+      const std::string tensor = absl::StrCat(Name(fused ? "attn_qkv" : name), ".weight.lora_b");
+      linear.adapter = loader_.LoadAdapter(tensor, fused ? first : 0, rows, fused ? total : rows, rank);
+    };
+    load("attn_q", 0, queries, ranks.query, weights.query);
+    load("attn_k", queries, keys, ranks.key, weights.key);
+    load("attn_v", queries + keys, values, ranks.value, weights.value);
   }
 
   // The slopes of the groups' query heads: they follow from the number of all heads.

@@ -45,6 +45,7 @@ struct ShortConvolutionWeights {
 struct MixerWeights {
   std::variant<AttentionWeights, LatentAttentionWeights, ShortConvolutionWeights> mixer;
   Matrix output;                    // (n_embd, results)
+  Matrix output_adapter;            // A of a LoRA adapter, (rank, results), or empty; B is the leader's
   std::vector<float> rope_factors;  // of the layer's rope; empty where it has none
 };
 

@@ -169,6 +169,7 @@ absl::Status CpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
 
 absl::StatusOr<uint64_t> CpuDevice::Compute(const MixRequest& request, absl::Span<int64_t> sums) {
   step_.Begin(request.step, request.rows);
+  step_.adapted = request.adapted;
   const uint64_t before = step_.work.bytes_touched;
   for (const auto& piece : pieces(UnitKind::kHeads, request.layer)) {
     HEARTH_RETURN_IF_ERROR(static_cast<MixerPiece&>(*piece).shard->Run(request.x, step_, sums));

@@ -26,7 +26,9 @@ struct MixRequest {
   uint32_t layer = 0;
   absl::Span<const RowPlace> rows;
   const float* x = nullptr;    // (rows, n_embd): the normed input
-  uint32_t output_values = 0;  // values per row that come back: n_embd
+  // (rows, AdapterRanks::mixer_inputs()): A x of the layer's LoRA adapter; null without.
+  const float* adapted = nullptr;
+  uint32_t output_values = 0;  // values per row that come back: n_embd and A x of the output projection
 };
 
 // The output head for a batch of rows.

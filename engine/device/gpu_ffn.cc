@@ -90,6 +90,7 @@ absl::Status GpuFfn::CanHold(const FfnLayerSpec& spec) {
   if (spec.normalize_hidden) {
     return absl::UnimplementedError("GPUs cannot normalise the hidden values of a feed-forward layer yet");
   }
+  if (spec.has_adapter()) return absl::UnimplementedError("GPUs cannot compute LoRA adapters yet");
   return absl::OkStatus();
 }
 

@@ -70,6 +70,7 @@ absl::Status GpuMixer::CanHold(const ModelSpec& model, const LayerSpec& layer, K
   if (layer.mixer == MixerKind::kLatentAttention) return cannot("latent attention");
   if (layer.mixer == MixerKind::kShortConvolution) return cannot("convolutions");
   if (!model.causal) return cannot("attention to later tokens");
+  if (layer.adapter.of_mixer()) return cannot("LoRA adapters");
   if (attention.output_norm) return cannot("a norm before the output projection");
   if (attention.qk_norm == QkNorm::kWhole) return cannot("a norm over all heads");
   if (attention.rope && model.ropes[*attention.rope].rectified_window > 0) return cannot("ReRoPE");

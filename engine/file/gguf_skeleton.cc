@@ -33,18 +33,24 @@ void AddTensor(const GgufTensor& tensor, TensorList& list, GgufWriter& writer) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file, const GgufFile* profile) {
+absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file, const GgufFile* profile,
+                                                  const GgufFile* adapter) {
   GgufWriter writer(file.is_powerinfer());
   std::vector<std::string> without = {"tokenizer.", "hearth.pack."};
   if (profile != nullptr) without.push_back("hearth.profile.");
   CopyMetadata(file, without, writer);
   if (profile != nullptr) CopyMetadata(*profile, {"general."}, writer);
   TensorList list;
+  const auto lies_beside = [&](const std::string& name) {
+    return (profile != nullptr && profile->FindTensor(name) != nullptr) ||
+           (adapter != nullptr && adapter->FindTensor(name) != nullptr);
+  };
   for (const GgufTensor& tensor : file.tensors()) {
-    if (profile == nullptr || profile->FindTensor(tensor.name) == nullptr) AddTensor(tensor, list, writer);
+    if (!lies_beside(tensor.name)) AddTensor(tensor, list, writer);
   }
-  if (profile != nullptr) {
-    for (const GgufTensor& tensor : profile->tensors()) AddTensor(tensor, list, writer);
+  for (const GgufFile* beside : {profile, adapter}) {
+    if (beside == nullptr) continue;
+    for (const GgufTensor& tensor : beside->tensors()) AddTensor(tensor, list, writer);
   }
   std::move(list).Write(kList, writer);
   return writer.Serialize();

@@ -16,8 +16,9 @@ namespace hearth {
 // what the model computes and in which units it is placed, as from the file itself. It is a GGUF file in
 // which the tensors without data are listed under "hearth.skeleton.*".
 // Of a model with a profile file (null: without) it tells both as one: the profile's figures and tensors in
-// place of the model's own.
-absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file, const GgufFile* profile = nullptr);
+// place of the model's own. So it does with the tensors of LoRA adapters (null: without).
+absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file, const GgufFile* profile = nullptr,
+                                                  const GgufFile* adapter = nullptr);
 
 // The file as its skeleton tells it: tensors of more than one value have no data. A skeleton may come from a
 // peer: everything is validated as in a file, and counts are bounded. The errors of GgufFile::Parse.

@@ -1,5 +1,6 @@
 #include "engine/model/layer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/base/status_macros.h"
@@ -22,22 +23,41 @@ void AddToResidual(const LayerContext& layer, LayerRun& run, const float* branch
 
 // Attention, latent attention or convolution: starts the devices that hold the layer's heads.
 void SubmitMixer(const LayerContext& layer, LayerRun& run, const float* normed) {
+  const std::vector<Matrix>& adapter = layer.weights.adapter.mixer_inputs;
+  if (!adapter.empty()) ApplyAll(run.work, adapter, normed, run.row_count(), run.adapted.data());
   run.devices->Submit(MixRequest{.step = run.step,
                                  .layer = layer.index,
                                  .rows = run.rows,
                                  .x = normed,
-                                 .output_values = layer.model.n_embd});
+                                 .adapted = adapter.empty() ? nullptr : run.adapted.data(),
+                                 .output_values = layer.model.n_embd + layer.spec.adapter.output});
+}
+
+// run.branch += B (A x), where the last values of each row of `sums` are A x.
+void AddAdapter(const Matrix& b, absl::Span<const int64_t> sums, LayerRun& run) {
+  if (b.empty()) return;
+  const size_t rank = b.cols(), values = sums.size() / run.row_count();
+  for (size_t t = 0; t < run.row_count(); ++t) {
+    FixedPointToFloat(sums.data() + (t + 1) * values - rank, rank, run.returned.data() + t * rank);
+  }
+  run.work.added.Add(run.work.pool, b, run.returned.data(), run.row_count(), rank, run.branch.data());
+  run.work.bytes_touched += b.bytes();
 }
 
 // y = scale * (sum over the devices) + bias, in run.branch.
 absl::Status CollectMixer(const LayerContext& layer, LayerRun& run) {
   const size_t n = layer.model.n_embd;
-  const absl::Span<int64_t> sums = absl::MakeSpan(run.mix_sums).first(run.row_count() * n);
+  const size_t values = n + layer.spec.adapter.output;
+  const absl::Span<int64_t> sums = absl::MakeSpan(run.mix_sums).first(run.row_count() * values);
   HEARTH_RETURN_IF_ERROR(run.devices->Collect(Work::kMix, sums));
   const LayerWeights& weights = layer.weights;
   run.work.ForEach(run.row_count(), [&](uint32_t t) {
+    FixedPointToFloat(sums.data() + t * values, n, run.branch.data() + t * n);
+  });
+  AddAdapter(weights.adapter.mixer_output, sums, run);
+  if (weights.mixer_scale == 1 && weights.mixer_bias.empty()) return absl::OkStatus();
+  run.work.ForEach(run.row_count(), [&](uint32_t t) {
     float* out = run.branch.data() + t * n;
-    FixedPointToFloat(sums.data() + t * n, n, out);
     if (weights.mixer_scale != 1) Scale(weights.mixer_scale, n, out);
     if (!weights.mixer_bias.empty()) Add(weights.mixer_bias.data(), n, out);
   });
@@ -72,6 +92,7 @@ absl::Status CollectFfn(const LayerContext& layer, LayerRun& run) {
     const float mean = square_sum / static_cast<float>(layer.ffn.block_neurons[0]);
     Scale(1 / std::sqrt(mean + layer.ffn.normalize_epsilon), n, out);
   });
+  AddAdapter(layer.weights.adapter.ffn_output, sums, run);
   return absl::OkStatus();
 }
 
@@ -81,8 +102,18 @@ LayerRun::LayerRun(const ModelOutline& outline, uint32_t max_rows, ThreadPool& p
     : work(pool), steerer(outline, max_rows) {
   const size_t stream = size_t{max_rows} * outline.spec.n_embd;
   for (std::vector<float>* buffer : {&normed, &ffn_input, &branch}) buffer->resize(stream);
-  mix_sums.resize(stream);
-  ffn_sums.resize(stream + max_rows);
+  uint32_t inputs = 0, output = 0, mix_values = 0, ffn_values = 0;
+  for (uint32_t i = 0; i < outline.spec.n_layers; ++i) {
+    const AdapterRanks& ranks = outline.spec.layers[i].adapter;
+    inputs = std::max(inputs, ranks.mixer_inputs());
+    output = std::max({output, ranks.output, ranks.down});
+    mix_values = std::max(mix_values, outline.spec.n_embd + ranks.output);
+    ffn_values = std::max(ffn_values, outline.ffn_specs[i].output_values());
+  }
+  mix_sums.resize(size_t{max_rows} * mix_values);
+  ffn_sums.resize(size_t{max_rows} * ffn_values);
+  adapted.resize(size_t{max_rows} * inputs);
+  returned.resize(size_t{max_rows} * output);
 }
 
 absl::Status RunLayer(const LayerContext& layer, LayerRun& run, float* x) {

@@ -31,6 +31,8 @@ struct LayerRun {
   std::vector<float> ffn_input;             // (rows, n_embd)
   std::vector<float> branch;                // (rows, n_embd): what a branch adds to the residual stream
   std::vector<int64_t> mix_sums, ffn_sums;  // (rows, values)
+  // A x of LoRA adapters: what the heads read, and what devices have returned.
+  std::vector<float> adapted, returned;  // (rows, rank)
 };
 
 // One layer of any supported architecture on the rows of a run: x, (rows, n_embd), the residual stream, goes

@@ -1,9 +1,11 @@
 #include "engine/model/steering.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
+#include "engine/base/check.h"
 #include "engine/kernel/neuron_rows.h"
 #include "engine/kernel/vector_ops.h"
 
@@ -22,8 +24,25 @@ float SharedWeight(const LayerContext& layer, const float* x) {
 
 }  // namespace
 
+void ApplyAll(Workspace& work, absl::Span<const Matrix> matrices, const float* x, size_t rows, float* out) {
+  constexpr size_t kMost = 3;
+  HEARTH_CHECK(!matrices.empty() && matrices.size() <= kMost);
+  size_t values = 0;
+  for (const Matrix& matrix : matrices) values += matrix.rows();
+  std::array<Product, kMost> products;
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    products[i] = {&matrices[i], out, values};
+    out += matrices[i].rows();
+    work.bytes_touched += matrices[i].bytes();
+  }
+  const size_t cols = matrices[0].cols();
+  work.activations.Set(x, rows, cols, cols);
+  MatMul(work.pool, work.activations, absl::MakeConstSpan(products.data(), matrices.size()));
+}
+
 std::optional<FfnSideInput> SideInputOf(const LayerContext& layer) {
   if (layer.spec.ffn.router) return layer.spec.ffn.router->input;
+  if (!layer.weights.adapter.ffn_inputs.empty()) return FfnSideInput::kNormed;
   if (layer.ffn.predictor_rank > 0) return layer.spec.ffn.predictor_input;
   return std::nullopt;
 }
@@ -34,7 +53,7 @@ Steerer::Steerer(const ModelOutline& outline, uint32_t max_rows) {
     const FfnSpec& ffn = outline.spec.layers[i].ffn;
     experts = std::max<size_t>(experts, ffn.router ? ffn.router->experts : 0);
     choices = std::max<size_t>(choices, ChoicesPerRow(ffn));
-    rank = std::max<size_t>(rank, outline.ffn_specs[i].predictor_rank);
+    rank = std::max<size_t>(rank, outline.ffn_specs[i].hidden_values());
   }
   logits_.resize(max_rows * experts);
   choices_.resize(max_rows * choices);
@@ -43,7 +62,13 @@ Steerer::Steerer(const ModelOutline& outline, uint32_t max_rows) {
 
 Steering Steerer::Steer(const LayerContext& layer, Workspace& work, absl::Span<const RowPlace> rows,
                         const float* x) {
-  return layer.spec.ffn.router ? ChooseExperts(layer, work, rows.size(), x) : Predict(layer, work, rows, x);
+  if (layer.spec.ffn.router) return ChooseExperts(layer, work, rows.size(), x);
+  return layer.ffn.has_adapter() ? Adapt(layer, work, rows.size(), x) : Predict(layer, work, rows, x);
+}
+
+Steering Steerer::Adapt(const LayerContext& layer, Workspace& work, size_t rows, const float* x) {
+  ApplyAll(work, layer.weights.adapter.ffn_inputs, x, rows, hidden_.data());
+  return {{}, 0, hidden_.data()};
 }
 
 Steering Steerer::ChooseExperts(const LayerContext& layer, Workspace& work, size_t rows, const float* x) {

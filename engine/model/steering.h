@@ -32,18 +32,22 @@ struct LayerContext {
   const LayerWeights& weights;
 };
 
-// What the leader tells a layer's FFN besides its input: which experts each row chose, or what the
-// predictors' second halves read. Empty where the layer has neither.
+// What the leader tells a layer's FFN besides its input: which experts each row chose, or what the second
+// halves of predictors or of a LoRA adapter read. Empty where the layer has none of them.
 struct Steering {
   absl::Span<const BlockChoice> choices;  // (rows, choices_per_row)
   uint32_t choices_per_row = 0;
-  const float* hidden = nullptr;  // (rows, predictor_rank)
+  const float* hidden = nullptr;  // (rows, FfnLayerSpec::hidden_values())
 };
 
-// The vector that the layer's router or predictor reads; nullopt where it has neither.
+// The products of each row of x, (rows, n_embd), with the matrices, one after another: out (rows, sum of their
+// rows).
+void ApplyAll(Workspace& work, absl::Span<const Matrix> matrices, const float* x, size_t rows, float* out);
+
+// The vector that the layer's router, predictor or adapter reads; nullopt where it has none of them.
 std::optional<FfnSideInput> SideInputOf(const LayerContext& layer);
 
-// Router and first half of the predictor. Its buffers are as large as the largest step needs.
+// Router, first half of the predictor or of the adapter. Its buffers are as large as the largest step needs.
 class Steerer {
  public:
   Steerer(const ModelOutline& outline, uint32_t max_rows);
@@ -53,6 +57,7 @@ class Steerer {
 
  private:
   Steering ChooseExperts(const LayerContext& layer, Workspace& work, size_t rows, const float* x);
+  Steering Adapt(const LayerContext& layer, Workspace& work, size_t rows, const float* x);
   // For the rows that have a prediction: those that are not of a prompt.
   Steering Predict(const LayerContext& layer, Workspace& work, absl::Span<const RowPlace> rows,
                    const float* x);
@@ -60,7 +65,7 @@ class Steerer {
   Router router_;
   std::vector<float> logits_;         // (rows, experts)
   std::vector<BlockChoice> choices_;  // (rows, choices)
-  std::vector<float> hidden_;         // (rows, predictor_rank)
+  std::vector<float> hidden_;         // (rows, hidden_values)
 };
 
 }  // namespace hearth

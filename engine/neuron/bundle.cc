@@ -73,6 +73,12 @@ absl::StatusOr<BundleLayout> MakeBundleLayout(const FfnLayerSpec& spec, uint32_t
       append(spec.normalize_hidden, BundlePart::kNeuronScale, TensorType::kF32, 1, neurons));
   HEARTH_RETURN_IF_ERROR(
       append(spec.down_bias && first_of_block, BundlePart::kDownBias, TensorType::kF32, 1, spec.n_embd));
+  const auto append_adapter = [&](BundlePart part, uint32_t rank, uint64_t rows, uint64_t cols) {
+    return append(rank > 0, part, TensorType::kF32, rows, cols);
+  };
+  HEARTH_RETURN_IF_ERROR(append_adapter(BundlePart::kGateAdapter, spec.gate_rank, neurons, spec.gate_rank));
+  HEARTH_RETURN_IF_ERROR(append_adapter(BundlePart::kUpAdapter, spec.up_rank, neurons, spec.up_rank));
+  HEARTH_RETURN_IF_ERROR(append_adapter(BundlePart::kDownAdapter, spec.down_rank, spec.down_rank, neurons));
   return layout;
 }
 

@@ -21,6 +21,9 @@ enum class BundlePart : uint8_t {
   kUpBias,       // float32 (neurons)
   kNeuronScale,  // float32 (neurons)
   kDownBias,     // float32 (n_embd); only in the first group of a block
+  kGateAdapter,  // float32 (neurons, gate_rank)
+  kUpAdapter,    // float32 (neurons, up_rank)
+  kDownAdapter,  // float32 (down_rank, neurons)
 };
 
 struct BundleEntry {

@@ -9,6 +9,7 @@ namespace hearth {
 
 SparsityMode LayerSparsity(const FfnLayerSpec& spec, SparsityMode mode) {
   if (spec.normalize_hidden) return SparsityMode::kDense;  // needs all of h
+  if (spec.has_adapter()) return SparsityMode::kDense;
   if (mode == SparsityMode::kPredicted && spec.predictor_rank > 0) return mode;
   return mode != SparsityMode::kDense && spec.is_relu_family() ? SparsityMode::kExact : SparsityMode::kDense;
 }
@@ -29,6 +30,9 @@ bool ReadsAllOf(const FfnLayerSpec& spec, uint32_t block, BundlePart part, Spars
     case BundlePart::kPredictor:
     case BundlePart::kDownBias:
     case BundlePart::kNeuronScale:
+    case BundlePart::kGateAdapter:
+    case BundlePart::kUpAdapter:
+    case BundlePart::kDownAdapter:
       return true;
   }
   return true;

@@ -43,7 +43,7 @@ class CpuShard {
 };
 
 // The mode in which a layer is computed where `mode` is wanted: predicted with a predictor, exact where a
-// ReLU tells which neurons fire, else dense.
+// ReLU tells which neurons fire, else dense; with a LoRA adapter dense, which has the results of exact.
 SparsityMode LayerSparsity(const FfnLayerSpec& spec, SparsityMode mode);
 // Whether every token reads all rows of a part of a block that it uses, where `mode` is wanted.
 bool ReadsAllOf(const FfnLayerSpec& spec, uint32_t block, BundlePart part, SparsityMode mode);

@@ -3,6 +3,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/kernel/added_product.h"
 #include "engine/kernel/fixed_point.h"
 #include "engine/kernel/vector_ops.h"
 #include "engine/neuron/cpu_shard.h"
@@ -27,9 +28,30 @@ struct DenseBlock {
   Matrix down;                                          // (n_embd, neurons)
   std::vector<float> gate_bias, up_bias, neuron_scale;  // (neurons) or empty
   std::vector<float> down_bias;                         // (n_embd) or empty
+  Matrix gate_adapter, up_adapter, down_adapter;        // (neurons, rank), (rank, neurons) or empty
 
-  uint64_t bytes() const { return gate.bytes() + up.bytes() + down.bytes(); }
+  uint64_t bytes() const {
+    return gate.bytes() + up.bytes() + down.bytes() + gate_adapter.bytes() + up_adapter.bytes() +
+           down_adapter.bytes();
+  }
 };
+
+absl::Status PackAdapter(const FfnLayerSpec& spec, const JoinedGroups& groups, ThreadPool& pool,
+                         Arithmetic arithmetic, DenseBlock& block) {
+  if (spec.gate_rank > 0) {
+    HEARTH_ASSIGN_OR_RETURN(block.gate_adapter, groups.PackNeurons(BundlePart::kGateAdapter, TensorType::kF32,
+                                                                   spec.gate_rank, pool, arithmetic));
+  }
+  if (spec.up_rank > 0) {
+    HEARTH_ASSIGN_OR_RETURN(block.up_adapter, groups.PackNeurons(BundlePart::kUpAdapter, TensorType::kF32,
+                                                                 spec.up_rank, pool, arithmetic));
+  }
+  if (spec.down_rank > 0) {
+    HEARTH_ASSIGN_OR_RETURN(block.down_adapter, groups.PackOutputs(BundlePart::kDownAdapter, TensorType::kF32,
+                                                                   spec.down_rank, pool, arithmetic));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const GroupWeights> weights,
                                      ThreadPool& pool, Arithmetic arithmetic) {
@@ -51,6 +73,7 @@ absl::StatusOr<DenseBlock> MakeBlock(const FfnLayerSpec& spec, absl::Span<const 
                                                        spec.n_embd, pool, arithmetic));
   HEARTH_ASSIGN_OR_RETURN(block.down,
                           groups.PackDown(spec.down_type(block.block), spec.n_embd, pool, arithmetic));
+  HEARTH_RETURN_IF_ERROR(PackAdapter(spec, groups, pool, arithmetic, block));
   return block;
 }
 
@@ -67,6 +90,9 @@ class DenseShard : public CpuShard {
   absl::StatusOr<ShardWork> Run(const FfnRequest& request, ThreadPool& pool,
                                 absl::Span<int64_t> sums) override {
     ShardWork work;
+    if (spec_.has_adapter() && spec_.hidden_values() > 0 && request.hidden == nullptr) {
+      return absl::InvalidArgumentError("the values for the layer's LoRA adapter are missing");
+    }
     choices_.Set(request, static_cast<uint32_t>(spec_.block_neurons.size()));
     for (const DenseBlock& block : blocks_) {
       const absl::Span<const ChosenRow> rows = choices_.rows(block.block);
@@ -85,7 +111,7 @@ class DenseShard : public CpuShard {
   void RunBlock(const DenseBlock& block, absl::Span<const ChosenRow> rows, const FfnRequest& request,
                 ThreadPool& pool, absl::Span<int64_t> sums) {
     input_.Set(ChosenInput(spec_, request, rows, gathered_x_), rows.size(), spec_.n_embd, spec_.n_embd);
-    ComputeHidden(block, rows, pool);
+    ComputeHidden(block, rows, request, pool);
     if (request.observer != nullptr) Show(block, rows, request);
     const bool all_rows = rows.size() == request.rows;
     int64_t* out = sums.data();
@@ -95,12 +121,17 @@ class DenseShard : public CpuShard {
     }
     hidden_input_.Set(up_.data(), rows.size(), block.neurons, block.neurons);
     MatMulFixedPoint(pool, hidden_input_, block.down, block.group_ends, out, spec_.output_values());
+    if (spec_.down_rank > 0) {
+      MatMulFixedPoint(pool, hidden_input_, block.down_adapter, block.group_ends, out + spec_.n_embd,
+                       spec_.output_values());
+    }
     AddExtras(block, rows, out);
     if (!all_rows) ScatterSums(rows, sums);
   }
 
   // up_ = h, (rows, neurons), with every factor that `down` is linear in already applied.
-  void ComputeHidden(const DenseBlock& block, absl::Span<const ChosenRow> rows, ThreadPool& pool) {
+  void ComputeHidden(const DenseBlock& block, absl::Span<const ChosenRow> rows, const FfnRequest& request,
+                     ThreadPool& pool) {
     const size_t values = rows.size() * block.neurons;
     up_.resize(values);
     Product products[2] = {{&block.up, up_.data(), block.neurons}, {}};
@@ -109,6 +140,7 @@ class DenseShard : public CpuShard {
       products[1] = {&block.gate, gate_.data(), block.neurons};
     }
     MatMul(pool, input_, absl::MakeConstSpan(products, spec_.gate.present ? 2 : 1));
+    if (spec_.has_adapter()) AddAdapter(block, rows, request, pool);
 
     squares_.assign(rows.size(), 0);
     if (spec_.normalize_hidden) {
@@ -131,6 +163,18 @@ class DenseShard : public CpuShard {
         FinishPiece(block, rows[i].weight, i, first, count);
       }
     });
+  }
+
+  // gate_ and up_ += B (A x).
+  void AddAdapter(const DenseBlock& block, absl::Span<const ChosenRow> rows, const FfnRequest& request,
+                  ThreadPool& pool) {
+    const size_t values = spec_.hidden_values();
+    adapted_.resize(rows.size() * values);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      std::copy_n(request.hidden + rows[i].row * values, values, adapted_.data() + i * values);
+    }
+    added_.Add(pool, block.gate_adapter, adapted_.data(), rows.size(), values, gate_.data());
+    added_.Add(pool, block.up_adapter, adapted_.data() + spec_.gate_rank, rows.size(), values, up_.data());
   }
 
   void Show(const DenseBlock& block, absl::Span<const ChosenRow> rows, const FfnRequest& request) const {
@@ -204,6 +248,8 @@ class DenseShard : public CpuShard {
   Activations input_, hidden_input_;
   std::vector<float> gathered_x_;  // (rows, n_embd)
   std::vector<float> gate_, up_;   // (rows, neurons); up_ becomes h
+  std::vector<float> adapted_;     // (rows, spec.hidden_values())
+  AddedProduct added_;
   std::vector<int64_t> squares_;   // (rows)
   std::vector<int64_t> gathered_sums_;
 };

@@ -21,7 +21,7 @@ struct FfnRequest {
   uint32_t rows = 0;
   const float* x = nullptr;  // (rows, n_embd): the normed input
   // (rows, predictor_rank): relu(fc1 p); null unless sparsity is predicted. A row that starts with NaN has no
-  // prediction: it is computed exactly.
+  // prediction: it is computed exactly. Of a layer with a LoRA adapter: (rows, hidden_values()), A x.
   const float* hidden = nullptr;
   // (rows, choices_per_row); weight 0 stands for "none". Empty: block 0 with weight 1 for every row.
   absl::Span<const BlockChoice> choices = {};

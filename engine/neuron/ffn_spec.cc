@@ -15,6 +15,7 @@ constexpr uint32_t kMaxEmbedding = 1 << 20;
 constexpr uint32_t kMaxNeurons = 1 << 28;
 constexpr uint32_t kMaxBlocks = 1 << 16;
 constexpr uint32_t kMaxPredictorRank = 1 << 16;
+constexpr uint32_t kMaxAdapterRank = 1 << 16;
 
 absl::Status Invalid(const auto&... parts) { return absl::InvalidArgumentError(absl::StrCat(parts...)); }
 absl::Status Unknown(const char* combination) {
@@ -50,6 +51,9 @@ absl::Status CheckCounts(const FfnLayerSpec& spec) {
   if (spec.predictor_rank > kMaxPredictorRank) {
     return Invalid("predictor_rank is ", spec.predictor_rank, ", more than ", kMaxPredictorRank);
   }
+  for (const uint32_t rank : {spec.gate_rank, spec.up_rank, spec.down_rank}) {
+    if (rank > kMaxAdapterRank) return Invalid("an adapter of rank ", rank, ", more than ", kMaxAdapterRank);
+  }
   return absl::OkStatus();
 }
 
@@ -77,6 +81,13 @@ absl::Status CheckCombinations(const FfnLayerSpec& spec) {
     if (spec.activation == Activation::kSwigluOai) return Unknown("SWIGLU_OAI and no gate");
     if (spec.gate_bias) return Unknown("a bias of the gate and no gate");
     if (spec.relu_up) return Unknown("ReLU on up and no gate");
+    if (spec.gate_rank > 0) return Unknown("an adapter of the gate and no gate");
+  }
+  if (spec.has_adapter()) {
+    if (spec.neuron_major) return Unknown("down stored by neuron and a LoRA adapter");
+    if (spec.normalize_hidden) return Unknown("a norm of its neurons and a LoRA adapter");
+    if (spec.block_neurons.size() > 1) return Unknown("several blocks and a LoRA adapter");
+    if (spec.predictor_rank > 0) return Unknown("a predictor and a LoRA adapter");
   }
   if (spec.normalize_hidden && spec.neuron_major)
     return Unknown("down stored by neuron and a norm of its neurons");

@@ -67,8 +67,16 @@ struct FfnLayerSpec {
   TensorType predictor_type = TensorType::kF32;
   float sparse_threshold = 0;
 
-  // Values a device returns per row: n_embd, and sum(h^2) with normalize_hidden.
-  uint32_t output_values() const { return n_embd + (normalize_hidden ? 1 : 0); }
+  // LoRA adapter, of a layer of one block and without a predictor: W x + B (A x) in place of W x. A x comes from
+  // the leader for gate and up, whose rows of B travel with their neurons; columns of A do for `down`, of which
+  // devices return A h. Its matrices are float32. 0: none.
+  uint32_t gate_rank = 0, up_rank = 0, down_rank = 0;
+
+  bool has_adapter() const { return gate_rank + up_rank + down_rank > 0; }
+  // Values a device gets per row beside x: the predictor's hidden ones, or A x of gate, then of up.
+  uint32_t hidden_values() const { return has_adapter() ? gate_rank + up_rank : predictor_rank; }
+  // Values a device returns per row: n_embd, sum(h^2) with normalize_hidden, A h of the adapter of `down`.
+  uint32_t output_values() const { return n_embd + (normalize_hidden ? 1 : 0) + down_rank; }
   bool is_relu_family() const {
     return activation == Activation::kRelu || activation == Activation::kReluSquared;
   }
@@ -105,6 +113,8 @@ struct WeightSlice {
 struct FfnBlockSource {
   WeightSlice gate, up, down;
   WeightSlice predictor;  // fc2
+  // Of an adapter: B of gate and up, A of down.
+  WeightSlice gate_adapter, up_adapter, down_adapter;
   // Vectors, float32 (or converted): first_row counts values here.
   WeightSlice gate_bias, up_bias, down_bias, neuron_scale;
   // Of a packed file: where gate, up and `down` lie, whose tensors have no data then (`down`, where it is not

@@ -44,6 +44,17 @@ void CopyNeurons(const WeightSlice& slice, absl::Span<const uint32_t> ids, uint6
   }
 }
 
+// Copies the columns `ids` of rows [first, first + count) of a float32 matrix.
+void CopyColumns(const GgufTensor& tensor, absl::Span<const uint32_t> ids, size_t first, size_t count,
+                 uint8_t* out, size_t out_stride) {
+  const uint8_t* row = tensor.data.data() + first * tensor.row_bytes();
+  for (size_t r = 0; r < count; ++r, row += tensor.row_bytes(), out += out_stride) {
+    for (size_t i = 0; i < ids.size(); ++i) {
+      std::memcpy(out + i * sizeof(float), row + ids[i] * sizeof(float), sizeof(float));
+    }
+  }
+}
+
 // Converts a vector's values to float32: those of the neurons `ids`, or the first `count`.
 void CopyVector(const WeightSlice& slice, absl::Span<const uint32_t> ids, uint64_t count, uint8_t* out) {
   const TypeInfo& info = GetTypeInfo(slice.tensor->type);
@@ -143,6 +154,12 @@ void GroupWeights::CopyFromFile(const BundleEntry& entry, size_t first, size_t c
       return CopyVector(source_->neuron_scale, neurons, entry.cols, out);
     case BundlePart::kDownBias:
       return CopyVector(source_->down_bias, {}, entry.cols, out);
+    case BundlePart::kGateAdapter:
+      return CopyNeurons(source_->gate_adapter, neurons.subspan(first, count), row_bytes, out, out_stride);
+    case BundlePart::kUpAdapter:
+      return CopyNeurons(source_->up_adapter, neurons.subspan(first, count), row_bytes, out, out_stride);
+    case BundlePart::kDownAdapter:
+      return CopyColumns(*source_->down_adapter.tensor, neurons, first, count, out, out_stride);
   }
   if (down_runs_.empty()) {  // stored by neuron
     return CopyNeurons(source_->down, neurons.subspan(first, count), row_bytes, out, out_stride);

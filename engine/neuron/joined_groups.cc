@@ -39,13 +39,14 @@ void JoinedGroups::CopyNeurons(BundlePart part, size_t first, size_t count, size
   }
 }
 
-void JoinedGroups::CopyOutputs(size_t first, size_t count, size_t row_bytes, uint8_t* out) const {
+void JoinedGroups::CopyOutputs(BundlePart part, size_t first, size_t count, size_t row_bytes,
+                               uint8_t* out) const {
   size_t offset = 0;
   for (const GroupWeights& group : groups_) {
-    const BundleEntry* down = group.layout().Find(BundlePart::kDown);
-    const size_t part_bytes = down->bytes / down->rows;
+    const BundleEntry* entry = group.layout().Find(part);
+    const size_t part_bytes = entry->bytes / entry->rows;
     HEARTH_CHECK(part_bytes <= row_bytes - offset);
-    group.CopyRows(*down, first, count, out + offset, row_bytes);
+    group.CopyRows(*entry, first, count, out + offset, row_bytes);
     offset += part_bytes;
   }
 }
@@ -79,13 +80,13 @@ absl::StatusOr<RowMatrix> JoinedGroups::PackNeuronRows(BundlePart part, TensorTy
   return RowMatrix::PackRows(type, neurons(), cols, read, pool, arithmetic);
 }
 
-absl::StatusOr<Matrix> JoinedGroups::PackDown(TensorType type, size_t n_embd, ThreadPool& pool,
-                                              Arithmetic arithmetic) const {
+absl::StatusOr<Matrix> JoinedGroups::PackOutputs(BundlePart part, TensorType type, size_t rows,
+                                                 ThreadPool& pool, Arithmetic arithmetic) const {
   HEARTH_ASSIGN_OR_RETURN(const uint64_t row_bytes, RowBytes(type, neurons()));
   const auto read = [&](size_t first, size_t count, uint8_t* out) {
-    CopyOutputs(first, count, row_bytes, out);
+    CopyOutputs(part, first, count, row_bytes, out);
   };
-  return Matrix::PackRows(type, n_embd, neurons(), read, pool, arithmetic);
+  return Matrix::PackRows(type, rows, neurons(), read, pool, arithmetic);
 }
 
 absl::StatusOr<DownRows> JoinedGroups::PackDownRows(TensorType type, size_t n_embd, bool neuron_major,
@@ -98,7 +99,7 @@ absl::StatusOr<DownRows> JoinedGroups::PackDownRows(TensorType type, size_t n_em
     return DownRows::ByNeuron(type, neurons(), n_embd, read, pool, arithmetic);
   }
   const auto read = [&](size_t first, size_t count, uint8_t* out) {
-    CopyOutputs(first, count, row_bytes, out);
+    CopyOutputs(BundlePart::kDown, first, count, row_bytes, out);
   };
   return DownRows::Turn(type, n_embd, neurons(), read, pool);
 }

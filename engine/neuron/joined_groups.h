@@ -39,7 +39,12 @@ class JoinedGroups {
                                            Arithmetic arithmetic) const;
   // `down` stored by output, (n_embd, neurons).
   absl::StatusOr<Matrix> PackDown(TensorType type, size_t n_embd, ThreadPool& pool,
-                                  Arithmetic arithmetic) const;
+                                  Arithmetic arithmetic) const {
+    return PackOutputs(BundlePart::kDown, type, n_embd, pool, arithmetic);
+  }
+  // A part with a column per neuron, of so many rows.
+  absl::StatusOr<Matrix> PackOutputs(BundlePart part, TensorType type, size_t rows, ThreadPool& pool,
+                                     Arithmetic arithmetic) const;
   // `down` by neuron, turned where it is not stored so.
   absl::StatusOr<DownRows> PackDownRows(TensorType type, size_t n_embd, bool neuron_major, ThreadPool& pool,
                                         Arithmetic arithmetic) const;
@@ -49,8 +54,8 @@ class JoinedGroups {
  private:
   // Rows [first, first + count) of a part with a row per neuron, each of row_bytes.
   void CopyNeurons(BundlePart part, size_t first, size_t count, size_t row_bytes, uint8_t* out) const;
-  // Rows of `down` stored by output: the groups' columns side by side.
-  void CopyOutputs(size_t first, size_t count, size_t row_bytes, uint8_t* out) const;
+  // Rows of a part with a column per neuron: the groups' columns side by side.
+  void CopyOutputs(BundlePart part, size_t first, size_t count, size_t row_bytes, uint8_t* out) const;
 
   const absl::Span<const GroupWeights> groups_;
   std::vector<uint32_t> ends_;

@@ -11,6 +11,12 @@
 namespace hearth {
 namespace {
 
+bool AdaptsEveryFfn(const ModelSpec& spec) {
+  return std::all_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) {
+    return !layer.ffn.present || layer.adapter.of_ffn();
+  });
+}
+
 // Whether weights of a layer's neurons that are silent are not read.
 bool SkipsWeights(const FfnLayerSpec& layer) {
   const auto skips = [&](uint32_t block) {
@@ -51,9 +57,7 @@ SparsityChoice DenseOrExact(const ModelOutline& outline) {
 }  // namespace
 
 absl::StatusOr<SparsityChoice> DefaultSparsity(const GgufFile& file, ModelOptions options) {
-  HEARTH_ASSIGN_OR_RETURN(
-      const ModelSpec spec,
-      ReadModelSpec(file, {options.context_length, options.rope_scaling, options.profile.get()}));
+  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(file, SpecOptionsOf(options)));
   const bool has_neurons = std::any_of(spec.layers.begin(), spec.layers.end(),
                                        [](const LayerSpec& layer) { return layer.ffn.present; });
   if (!has_neurons) return SparsityChoice{SparsityMode::kDense, "it has no neurons"};
@@ -62,6 +66,9 @@ absl::StatusOr<SparsityChoice> DefaultSparsity(const GgufFile& file, ModelOption
   }
   if (!CheckSparsity(spec, SparsityMode::kExact).ok()) {
     return SparsityChoice{SparsityMode::kDense, "without ReLU all neurons fire"};
+  }
+  if (AdaptsEveryFfn(spec)) {
+    return SparsityChoice{SparsityMode::kDense, "layers with a LoRA adapter are computed whole"};
   }
   options.sparsity = SparsityMode::kExact;
   HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(file, options));

@@ -20,7 +20,7 @@ struct SparsityChoice {
 // as dense for one token and as long for many, where 40 % do as long and twice as long.
 inline constexpr double kMostFiring = 0.25;
 
-// How a model is computed where no mode is asked for; follows from the file and options.profile alone, so
+// How a model is computed where no mode is asked for; follows from the file and what lies beside it alone, so
 // that text depends neither on load nor on the machine. Predicted where there are predictors. Else exact,
 // whose results are dense's, where a ReLU leaves neurons silent, some of their weights need not be read, and
 // no profile says that more than kMostFiring fire. Else dense. OutlineModel's errors; options.sparsity counts

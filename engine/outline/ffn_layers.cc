@@ -14,7 +14,11 @@ namespace {
 class FfnBinder {
  public:
   FfnBinder(const ModelSpec& model, uint32_t index, WeightLoader& loader)
-      : ffn_(model.layers[index].ffn), n_embd_(model.n_embd), index_(index), loader_(loader) {
+      : ffn_(model.layers[index].ffn),
+        adapter_(model.layers[index].adapter),
+        n_embd_(model.n_embd),
+        index_(index),
+        loader_(loader) {
     spec_.n_embd = model.n_embd;
     spec_.activation = ffn_.activation;
     spec_.activation_parameters = ffn_.activation_parameters;
@@ -31,6 +35,7 @@ class FfnBinder {
       BindDense();
     }
     BindPredictor(predicted, sparse_threshold);
+    if (adapter_.of_ffn()) BindAdapter();
     if (!loader_.ok()) return;
     TakeTypes();
     const absl::Status status = CheckFfnSpec(spec_);
@@ -49,9 +54,7 @@ class FfnBinder {
   void BindDense() {
     const uint64_t n = ffn_.neurons;
     FfnBlockSource& block = AddBlock(ffn_.neurons);
-    // Files that lack the gate stack it on top of `up`.
-    const bool stacked = ffn_.gated && !loader_.Has(Name("ffn_gate.weight"));
-    if (stacked) {
+    if (stacks_gate()) {
       block.gate = loader_.Slice(Name("ffn_up.weight"), {n_embd_, 2 * n});
       block.up = loader_.Slice(Name("ffn_up.weight"), {n_embd_, 2 * n}, n);
       block.gate_bias = loader_.OptionalVectorSlice(Name("ffn_up.bias"), {2 * n});
@@ -128,9 +131,33 @@ class FfnBinder {
     return source_.blocks.emplace_back();
   }
 
+  // Files that lack the gate stack it on top of `up`.
+  bool stacks_gate() const { return ffn_.gated && !loader_.Has(Name("ffn_gate.weight")); }
+
+  void BindAdapter() {
+    if (ffn_.router) return;
+    const uint64_t n = ffn_.neurons;
+    FfnBlockSource& block = source_.blocks[0];
+    spec_.gate_rank = adapter_.gate;
+    spec_.up_rank = adapter_.up;
+    spec_.down_rank = adapter_.down;
+    const bool stacked = stacks_gate();
+    if (adapter_.gate > 0) {
+      block.gate_adapter = loader_.AdapterSlice(Name(stacked ? "ffn_up.weight.lora_b" : "ffn_gate.weight.lora_b"),
+                                                {adapter_.gate, stacked ? 2 * n : n});
+    }
+    if (adapter_.up > 0) {
+      block.up_adapter = loader_.AdapterSlice(Name("ffn_up.weight.lora_b"), {adapter_.up, stacked ? 2 * n : n},
+                                              stacked ? n : 0);
+    }
+    if (adapter_.down > 0) {
+      block.down_adapter = loader_.AdapterSlice(Name("ffn_down.weight.lora_a"), {n, adapter_.down});
+    }
+  }
+
   void BindPredictor(bool predicted, float sparse_threshold) {
-    if (ffn_.predictor_rank == 0) return;
-    if (!predicted) {
+    if (ffn_.predictor_rank == 0 && !adapter_.of_ffn()) return;
+    if (!predicted || adapter_.of_ffn()) {
       loader_.Ignore(Name("fc1."));
       loader_.Ignore(Name("fc2."));
       return;
@@ -169,6 +196,7 @@ class FfnBinder {
   }
 
   const FfnSpec& ffn_;
+  const AdapterRanks& adapter_;
   uint64_t n_embd_;
   uint32_t index_;
   WeightLoader& loader_;
@@ -191,12 +219,13 @@ FfnLayers BindFfnLayers(const ModelSpec& spec, SparsityMode sparsity, float spar
 }
 
 absl::Status CheckSparsity(const ModelSpec& spec, SparsityMode sparsity) {
-  bool relu = true, predictors = false, neurons = false;
+  bool relu = true, predictors = false, neurons = false, adapted = false;
   for (const LayerSpec& layer : spec.layers) {
     if (!layer.ffn.present) continue;
     neurons = true;
     relu &= layer.ffn.activation == Activation::kRelu || layer.ffn.activation == Activation::kReluSquared;
     predictors |= layer.ffn.predictor_rank > 0;
+    adapted |= layer.adapter.of_ffn();
   }
   if (!neurons) return absl::OkStatus();
   if (sparsity == SparsityMode::kExact && !relu) {
@@ -206,8 +235,10 @@ absl::Status CheckSparsity(const ModelSpec& spec, SparsityMode sparsity) {
   }
   if (sparsity == SparsityMode::kPredicted && !predictors) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "predicted sparsity needs predictors (fc1, fc2), this model has none; ",
-        relu ? "make some with hearth-model profile --predictor, or use exact or dense" : "use dense"));
+        "predicted sparsity needs predictors (fc1, fc2), this model has none",
+        adapted ? " for layers that a LoRA adapter changes; use exact or dense" : "; ",
+        adapted ? ""
+        : relu  ? "make some with hearth-model profile --predictor, or use exact or dense" : "use dense"));
   }
   return absl::OkStatus();
 }

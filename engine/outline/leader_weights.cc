@@ -31,6 +31,7 @@ class LayerLoader {
     if (layer_.ffn.predictor_rank > 0 && with_predictors) {
       weights.predictor = loader_.LoadLinear(Name("fc1"), layer_.ffn.predictor_rank, spec_.n_embd);
     }
+    LoadAdapter(weights.adapter);
     return weights;
   }
 
@@ -49,6 +50,29 @@ class LayerLoader {
     weights.mixer_bias = loader_.LoadOptionalVector(tensor + "bias", {spec_.n_embd});
     const std::vector<float> scale = loader_.LoadOptionalVector(tensor + "scale", {1});
     if (!scale.empty()) weights.mixer_scale = scale[0];
+  }
+
+  void LoadAdapter(AdapterWeights& weights) {
+    const AdapterRanks& ranks = layer_.adapter;
+    const uint64_t n = spec_.n_embd;
+    const auto load_a = [&](std::string_view name, uint64_t rank, std::vector<Matrix>& to) {
+      const std::string tensor = absl::StrCat(Name(name), ".weight.lora_a");
+      if (rank > 0) to.push_back(loader_.LoadAdapter(tensor, 0, rank, rank, n));
+    };
+    const auto load_b = [&](std::string_view name, uint64_t rank, Matrix& to) {
+      const std::string tensor = absl::StrCat(Name(name), ".weight.lora_b");
+      if (rank > 0) to = loader_.LoadAdapter(tensor, 0, n, n, rank);
+    };
+    // Matrices that lie in one tensor have one A, which is read for each.
+    const bool fused = loader_.Has(Name("attn_qkv.weight.lora_a"));
+    const bool stacked = !loader_.Has(Name("ffn_gate.weight.lora_a"));
+    load_a(fused ? "attn_qkv" : "attn_q", ranks.query, weights.mixer_inputs);
+    load_a(fused ? "attn_qkv" : "attn_k", ranks.key, weights.mixer_inputs);
+    load_a(fused ? "attn_qkv" : "attn_v", ranks.value, weights.mixer_inputs);
+    load_b("attn_output", ranks.output, weights.mixer_output);
+    load_a(stacked ? "ffn_up" : "ffn_gate", ranks.gate, weights.ffn_inputs);
+    load_a("ffn_up", ranks.up, weights.ffn_inputs);
+    load_b("ffn_down", ranks.down, weights.ffn_output);
   }
 
   RouterWeights LoadRouter() {

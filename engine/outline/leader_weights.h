@@ -19,6 +19,14 @@ struct RouterWeights {
   std::vector<float> shared_gate;     // (n_embd)
 };
 
+// The leader's halves of a LoRA adapter, y = W x + B (A x): A of what reads a layer's own inputs, (rank, n_embd),
+// B of what devices return the sums of, (n_embd, rank).
+struct AdapterWeights {
+  std::vector<Matrix> mixer_inputs;  // of query, key and value, those that there are
+  std::vector<Matrix> ffn_inputs;    // of gate and up, those that there are
+  Matrix mixer_output, ffn_output;   // of the output projection and of down, or empty
+};
+
 struct LayerWeights {
   Norm attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;
   Norm attention_stream_norm, ffn_stream_norm;
@@ -27,6 +35,7 @@ struct LayerWeights {
   float mixer_scale = 1;
   RouterWeights router;
   Linear predictor;  // fc1: (predictor_rank)
+  AdapterWeights adapter;
 };
 
 struct LeaderWeights {

@@ -22,11 +22,13 @@
 namespace hearth {
 namespace {
 
-// The tensors of the model, with those of its profile in place of its own.
-TensorSet AllTensors(const GgufFile& file, const GgufFile* profile) {
+// The tensors of the model, with those of its side files in place of its own.
+TensorSet AllTensors(const GgufFile& file, const ModelOptions& options) {
   TensorSet tensors(file);
-  if (profile == nullptr) return tensors;
-  for (const GgufTensor& tensor : profile->tensors()) tensors.Add(tensor);
+  for (const GgufFile* beside : {options.profile.get(), options.adapter.get()}) {
+    if (beside == nullptr) continue;
+    for (const GgufTensor& tensor : beside->tensors()) tensors.Add(tensor);
+  }
   return tensors;
 }
 
@@ -154,15 +156,18 @@ absl::StatusOr<uint64_t> ModelOutline::CacheBytes(const UnitId& unit, const Deco
   return KvCacheBytes(narrow, options);
 }
 
+SpecOptions SpecOptionsOf(const ModelOptions& options) {
+  return {options.context_length, options.rope_scaling, options.profile.get(), options.adapter.get()};
+}
+
 absl::StatusOr<ModelOutline> OutlineModel(const GgufFile& file, const ModelOptions& options) {
   ModelOutline outline;
   outline.options = options;
-  HEARTH_ASSIGN_OR_RETURN(outline.spec, ReadModelSpec(file, {options.context_length, options.rope_scaling,
-                                                             options.profile.get()}));
+  HEARTH_ASSIGN_OR_RETURN(outline.spec, ReadModelSpec(file, SpecOptionsOf(options)));
   HEARTH_RETURN_IF_ERROR(CheckSparsity(outline.spec, options.sparsity));
   HEARTH_ASSIGN_OR_RETURN(const std::optional<float> threshold,
                           file.metadata().GetFloat("powerinfer.sparse_threshold"));
-  outline.tensors = std::make_shared<const TensorSet>(AllTensors(file, options.profile.get()));
+  outline.tensors = std::make_shared<const TensorSet>(AllTensors(file, options));
   HEARTH_RETURN_IF_ERROR(CheckWeights(file, threshold.value_or(0), outline));
   const GgufMetadata& profile = options.profile ? options.profile->metadata() : file.metadata();
   HEARTH_ASSIGN_OR_RETURN(outline.profile, ReadProfile(profile, outline.ffn_specs));

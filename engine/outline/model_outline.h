@@ -28,9 +28,13 @@ struct ModelOptions {
   uint32_t context_length = 512;
   std::string rope_scaling = {};  // override, e.g. "rerope:window=256"; empty: as the file says
   std::shared_ptr<const GgufFile> profile = {};  // the model's profile file (engine/neuron/profile_file.h)
+  std::shared_ptr<const GgufFile> adapter = {};  // LoRA adapters of the model (engine/weights/adapter_file.h)
 
   bool operator==(const ModelOptions&) const = default;
 };
+
+// What of them makes a spec.
+SpecOptions SpecOptionsOf(const ModelOptions& options);
 
 // Everything that is known about a model before a weight is read: what it computes, the units in which a plan
 // places it, and where each unit's weights are. Follows from the file's header, its profile and the options

@@ -174,7 +174,44 @@ class SpecReader {
         ReadAttention(i, heads[i], has_kv_heads ? kv_heads[i] : heads[i], layer);
       }
       layer.ffn = ReadFfnSpec(metadata_, file_, options_.profile, traits_, i, widths[i]);
+      ReadAdapter(i, layer);
     }
+  }
+
+  // Finds what an adapter adds to a layer. Predictors are made of the matrices without it.
+  void ReadAdapter(uint32_t i, LayerSpec& layer) {
+    const bool fused = Has(i, "attn_qkv");
+    AdapterRanks& ranks = layer.adapter;
+    ranks.query = RankOf(i, fused ? "attn_qkv" : "attn_q");
+    ranks.key = RankOf(i, fused ? "attn_qkv" : "attn_k");
+    ranks.value = RankOf(i, fused ? "attn_qkv" : "attn_v");
+    ranks.output = RankOf(i, "attn_output");
+    if (ranks.of_mixer() && layer.mixer != MixerKind::kAttention) {
+      metadata_.Fail(absl::UnimplementedError(absl::StrCat(
+          "the LoRA adapter changes the attention of layer ", i,
+          ", which is latent or a convolution: use one for the feed-forward layers alone, or none")));
+    }
+    ranks.up = RankOf(i, "ffn_up");
+    if (layer.ffn.gated) ranks.gate = Has(i, "ffn_gate") ? RankOf(i, "ffn_gate") : ranks.up;
+    ranks.down = RankOf(i, "ffn_down");
+    if (ranks.of_ffn()) layer.ffn.predictor_rank = 0;
+  }
+
+  bool Has(uint32_t i, std::string_view matrix) const {
+    return file_.FindTensor(LayerTensor(i, matrix)) != nullptr;
+  }
+
+  // 0 where it is not adapted.
+  uint32_t RankOf(uint32_t i, std::string_view matrix) {
+    constexpr uint64_t kHighestRank = 1 << 14;
+    const std::string name = LayerTensor(i, matrix) + ".lora_a";
+    const GgufTensor* a = options_.adapter != nullptr ? options_.adapter->FindTensor(name) : nullptr;
+    if (a == nullptr) a = file_.FindTensor(name);
+    if (a == nullptr) return 0;
+    if (a->rows() <= kHighestRank) return static_cast<uint32_t>(a->rows());
+    metadata_.Fail(absl::InvalidArgumentError(
+        absl::StrCat("tensor ", name, " is of rank ", a->rows(), "; at most ", kHighestRank, " is read")));
+    return 0;
   }
 
   // Which layers have a window.

@@ -149,11 +149,25 @@ struct FfnSpec {
 // How the states of a text's tokens become its embedding, see engine/model/pooling.h.
 enum class Pooling { kMean, kCls, kLast };
 
+// Of each of a layer's matrices W the rank of what a LoRA adapter adds to it, y = W x + B (A x); 0: nothing.
+// A matrix that is stored together with another one has that one's rank.
+struct AdapterRanks {
+  uint32_t query = 0, key = 0, value = 0, output = 0;
+  uint32_t gate = 0, up = 0, down = 0;
+
+  // Values of a row's A x that the heads, and the neurons, read.
+  uint32_t mixer_inputs() const { return query + key + value; }
+  uint32_t ffn_inputs() const { return gate + up; }
+  bool of_mixer() const { return mixer_inputs() + output > 0; }
+  bool of_ffn() const { return ffn_inputs() + down > 0; }
+};
+
 // One layer. Norms are named by their tensors ("blk.N." and ".weight" left out); empty: there is none.
 struct LayerSpec {
   MixerKind mixer = MixerKind::kAttention;
   AttentionSpec attention;
   FfnSpec ffn;
+  AdapterRanks adapter;
   std::string_view attention_norm;
   std::string_view attention_post_norm;  // on the attention's result, before it is added
   std::string_view ffn_norm;             // empty in a parallel layer: the FFN reads the attention's input
@@ -202,6 +216,7 @@ struct SpecOptions {
   std::string rope_scaling = {};      // override: "", "none", "linear:factor=F", "yarn:factor=F",
                                       // "rerope:window=W[,interval=K]"
   const GgufFile* profile = nullptr;  // the model's profile file, whose predictors count as the model's
+  const GgufFile* adapter = nullptr;  // what it is adapted by (engine/weights/adapter_file.h), likewise
 };
 
 // Reads the spec from the metadata. UNIMPLEMENTED for an unknown architecture (names it and lists those there

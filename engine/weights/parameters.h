@@ -12,9 +12,10 @@ namespace hearth {
 // The forms in which a model's parameters are held. Immutable after loading. Vectors that an architecture or
 // a file does not have are empty.
 
-// y = scale * W x + bias.
+// y = scale * (W x + B (A x)) + bias, where A x comes from elsewhere.
 struct Linear {
   Matrix weights;  // (outputs, inputs)
+  Matrix adapter;  // B of a LoRA adapter, (outputs, rank), or empty
   std::vector<float> bias;
   float scale = 1;
 };

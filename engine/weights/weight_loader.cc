@@ -94,6 +94,24 @@ Linear WeightLoader::LoadLinearPart(const std::string& name, uint64_t first, uin
   return linear;
 }
 
+const GgufTensor* WeightLoader::RequireAdapter(const std::string& name, Shape shape) {
+  const GgufTensor* tensor = Require(name, shape);
+  if (tensor == nullptr || tensor->type == TensorType::kF32) return tensor;
+  Fail(absl::InvalidArgumentError(absl::StrCat("tensor ", name, " of a LoRA adapter is not float32 here; give "
+                                               "the adapter as a file of its own, with --lora")));
+  return nullptr;
+}
+
+Matrix WeightLoader::LoadAdapter(const std::string& name, uint64_t first, uint64_t rows, uint64_t total,
+                                 uint64_t cols) {
+  const GgufTensor* half = RequireAdapter(name, {cols, total});
+  return half == nullptr ? Matrix() : Pack(*half, first, rows);
+}
+
+WeightSlice WeightLoader::AdapterSlice(const std::string& name, Shape shape, uint64_t first_row) {
+  return {RequireAdapter(name, shape), first_row};
+}
+
 Norm WeightLoader::LoadNorm(const std::string& name, Shape shape) {
   Norm norm;
   norm.present = true;

@@ -49,6 +49,8 @@ class WeightLoader {
   // Rows [first, first + rows) of a tensor `name` that stacks several matrices, `total` rows in all.
   Linear LoadLinearPart(const std::string& name, uint64_t first, uint64_t rows, uint64_t total,
                         uint64_t cols);
+  // Rows [first, first + rows) of `total` of one half of a LoRA adapter: a float32 tensor (adapter_file.h).
+  Matrix LoadAdapter(const std::string& tensor, uint64_t first, uint64_t rows, uint64_t total, uint64_t cols);
   // name.weight and, where it is there, name.bias.
   Norm LoadNorm(const std::string& name, Shape shape);
   // A tensor as float32 values.
@@ -61,6 +63,8 @@ class WeightLoader {
 
   // The part of a feed-forward block that a tensor holds; the loader does not count its bytes.
   WeightSlice Slice(const std::string& tensor, Shape shape, uint64_t first_row = 0);
+  // One half of a LoRA adapter, as LoadAdapter's.
+  WeightSlice AdapterSlice(const std::string& tensor, Shape shape, uint64_t first_row = 0);
   // The same for vectors, whose values stand alone: an error for a quantised type.
   WeightSlice VectorSlice(const std::string& tensor, Shape shape);
   WeightSlice OptionalVectorSlice(const std::string& tensor, Shape shape, uint64_t first_value = 0);
@@ -86,6 +90,8 @@ class WeightLoader {
  private:
   std::vector<float> ToVector(const GgufTensor& tensor);
   Matrix Pack(const GgufTensor& tensor, uint64_t first_row, uint64_t rows);
+  // Null and an error where it is not float32 either.
+  const GgufTensor* RequireAdapter(const std::string& tensor, Shape shape);
 
   const TensorSet& tensors_;
   Arithmetic arithmetic_;

@@ -14,12 +14,13 @@ void ApplyLinear(Workspace& work, absl::Span<const LinearProduct> linears) {
   for (size_t i = 0; i < linears.size(); ++i) {
     const Matrix& weights = linears[i].linear->weights;
     products[i] = {&weights, linears[i].out, weights.rows()};
-    work.bytes_touched += weights.bytes();
+    work.bytes_touched += weights.bytes() + linears[i].linear->adapter.bytes();
   }
   MatMul(work.pool, work.activations, absl::MakeConstSpan(products.data(), linears.size()));
   const size_t rows = work.activations.rows();
-  for (const auto& [linear, out] : linears) {
+  for (const auto& [linear, out, adapted, adapted_stride] : linears) {
     const size_t outputs = linear->weights.rows();
+    work.added.Add(work.pool, linear->adapter, adapted, rows, adapted_stride, out);
     if (linear->scale != 1) Scale(linear->scale, rows * outputs, out);
     if (linear->bias.empty()) continue;
     for (size_t t = 0; t < rows; ++t) Add(linear->bias.data(), outputs, out + t * outputs);

@@ -6,6 +6,7 @@
 
 #include "absl/types/span.h"
 #include "engine/base/thread_pool.h"
+#include "engine/kernel/added_product.h"
 #include "engine/kernel/matrix.h"
 #include "engine/spec/spec.h"
 #include "engine/weights/parameters.h"
@@ -28,13 +29,17 @@ struct Workspace {
 
   ThreadPool& pool;
   Activations activations;
+  AddedProduct added;  // of LoRA adapters
   uint64_t bytes_touched = 0;  // of weights and caches, so far
 };
 
-// y = scale * W x + bias for each row of `work.activations`; out (rows, outputs).
+// The linear map of each row of `work.activations`; out (rows, outputs). Where it has an adapter row t of A x
+// begins at adapted + t * adapted_stride.
 struct LinearProduct {
   const Linear* linear;
   float* out;
+  const float* adapted = nullptr;
+  size_t adapted_stride = 0;
 };
 void ApplyLinear(Workspace& work, absl::Span<const LinearProduct> products);
 // The same for one product with an input of (rows, cols).
