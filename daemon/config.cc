@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "daemon/etcd/etcd_address.h"
 #include "daemon/identity/join_code.h"
+#include "daemon/lora_flag.h"
 #include "daemon/objective_flag.h"
 #include "engine/base/input_file.h"
 #include "engine/base/printable.h"
@@ -191,6 +192,10 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
                  "Smaller model with the same vocabulary that guesses what the texts of --model go on with, "
                  "where that makes them faster; the text is the same")
       ->type_name("FILE")
+      ->group(kModels);
+  AddLora(app, config.lora,
+          "LoRA adapter (GGUF) that changes the model, S times as strong as it was trained; may be repeated; for a "
+          "single --model")
       ->group(kModels);
   app.add_option("--models-dir", config.models_dir,
                  "Directory of GGUF files: one is loaded when a request names it, and gives way to others "
@@ -611,6 +616,9 @@ absl::Status CheckModels(const Config& config) {
   if (!config.draft_model.empty() && config.models.size() != 1) {
     return absl::InvalidArgumentError("--draft-model: needs exactly one --model, for which it guesses");
   }
+  if (!config.lora.empty() && config.models.size() != 1) {
+    return absl::InvalidArgumentError("--lora: needs exactly one --model, which it changes");
+  }
   return absl::OkStatus();
 }
 
@@ -619,6 +627,7 @@ absl::Status CheckTexts(const Config& config) {
   if (!config.model_name.empty()) HEARTH_RETURN_IF_ERROR(CheckName("--model-name", config.model_name));
   for (const std::string& path : config.models) HEARTH_RETURN_IF_ERROR(CheckPath("--model", path));
   if (!config.draft_model.empty()) HEARTH_RETURN_IF_ERROR(CheckPath("--draft-model", config.draft_model));
+  for (const AdapterSource& lora : config.lora) HEARTH_RETURN_IF_ERROR(CheckPath("--lora", lora.path));
   if (!config.models_dir.empty()) HEARTH_RETURN_IF_ERROR(CheckPath("--models-dir", config.models_dir));
   if (!config.http_certificate.empty()) {
     HEARTH_RETURN_IF_ERROR(CheckPath("--http-certificate", config.http_certificate));

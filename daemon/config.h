@@ -14,6 +14,7 @@
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/neuron/ffn_spec.h"
+#include "engine/weights/adapter_file.h"
 #include "placement/objective.h"
 
 namespace hearth {
@@ -73,6 +74,7 @@ struct Config {
   // Models that are loaded at the start.
   std::vector<std::string> models;    // paths
   std::string model_name;             // what clients call it; for a single model only
+  std::vector<AdapterSource> lora;    // that change it; likewise
   std::string models_dir;             // of models that are loaded when a request names them; empty: none
   uint32_t models_idle_minutes = 30;  // without requests, after which such a model is unloaded; 0: never
   bool remember_models = false;       // loads what clients had loaded before as well; a worker has none

@@ -14,6 +14,7 @@
 #include "engine/chat/chat_templates.h"
 #include "engine/model/decoder.h"
 #include "engine/token/tokenizer.h"
+#include "engine/weights/adapter_file.h"
 #include "placement/objective.h"
 
 namespace hearth {
@@ -46,7 +47,7 @@ class ServedModel {
   virtual ~ServedModel() = default;
 
   virtual const std::string& name() const = 0;    // as clients name it
-  virtual const std::string& digest() const = 0;  // "sha256:..." of the model file
+  virtual const std::string& digest() const = 0;  // "sha256:..." of the model file and its adapters
   // Of the model's file.
   virtual const Tokenizer& tokenizer() const = 0;
   virtual const ChatTemplates& chat() const = 0;
@@ -110,6 +111,7 @@ struct ModelInfo {
   std::string draft;                    // path of the model that guesses for it; empty: none
   ModelState draft_state = ModelState::kLoading;
   std::string draft_detail;  // as `detail`
+  std::vector<AdapterSource> adapters;  // likewise
 };
 
 // A model that is to be loaded.
@@ -118,6 +120,7 @@ struct ModelSource {
   std::string path;
   std::optional<placement::Objective> objective = {};  // nullopt: as the daemon is set
   std::string draft = {};                              // path of a model that guesses for it; empty: none
+  std::vector<AdapterSource> adapters = {};            // LoRA adapters that change it
 };
 
 // The models of this cluster. Thread-safe.

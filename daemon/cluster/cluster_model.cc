@@ -16,6 +16,7 @@
 #include "daemon/planning/model_description.h"
 #include "engine/attention/kv_cache.h"
 #include "engine/base/check.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 #include "engine/device/gpu_device.h"
 
@@ -35,6 +36,7 @@ constexpr absl::Duration kWantsApart = absl::Seconds(5);
 }  // namespace
 
 ClusterModel::ClusterModel(const ModelSource& source, std::shared_ptr<const GgufFile> file,
+                           std::shared_ptr<const GgufFile> adapter,
                            std::shared_ptr<const ClusterModelContext> context,
                            std::shared_ptr<const ClusterModel> drafts_for)
     : name_(source.name),
@@ -45,8 +47,10 @@ ClusterModel::ClusterModel(const ModelSource& source, std::shared_ptr<const Gguf
       keeper_(context_->options.name, context_->options.use_every_host || context_->options.stages > 1),
       wanted_(drafts_for == nullptr) {
   file_.file = std::move(file);
+  file_.options.adapter = std::move(adapter);
   info_.name = name_;
   info_.path = source.path;
+  info_.adapters = source.adapters;
   info_.objective = objective_;
   info_.detail = "opening the file";
   info_.draft = source.draft;
@@ -113,8 +117,8 @@ void ClusterModel::Run() {
 
 absl::Status ClusterModel::OpenFile() {
   const NodeOptions& options = context_->options;
-  HEARTH_ASSIGN_OR_RETURN(file_,
-                          ReadModelFile(file_.file, WantedSparsity(), kUsualContext, options.arithmetic));
+  HEARTH_ASSIGN_OR_RETURN(file_, ReadModelFile(file_.file, WantedSparsity(), kUsualContext,
+                                               options.arithmetic, file_.options.adapter));
   HEARTH_RETURN_IF_ERROR(CheckDraft());
   HEARTH_RETURN_IF_ERROR(
       KvCacheBytes(file_.outline->spec, {.context_length = 1, .kv_type = options.kv_type}).status());
@@ -227,6 +231,11 @@ absl::Status ClusterModel::IdentifyFile() {
   const auto progress = [&](uint64_t done) { SetProgress("computing the file's digest", done, file_bytes); };
   HEARTH_ASSIGN_OR_RETURN(digest_,
                           DigestOfFile(*file_.file, context_->options.digests_dir(), stop_, progress));
+  identity_ = digest_;
+  if (const GgufFile* adapter = file_.options.adapter.get(); adapter != nullptr) {
+    HEARTH_ASSIGN_OR_RETURN(const auto of_adapter, adapter->metadata().GetString(kAdapterDigestKey));
+    identity_ = absl::StrCat("sha256:", Sha256Hex(Sha256Of(absl::StrCat(digest_, *of_adapter))));
+  }
   preparer_ = MakePreparer();
   MutexLock lock(&mutex_);
   info_.digest = digest_;

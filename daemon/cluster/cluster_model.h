@@ -60,10 +60,10 @@ struct ClusterModelContext {
 //  - any thread: Info, View, Kick, Stop.
 class ClusterModel : public ServedModel {
  public:
-  // `source`: with its name and objective. `drafts_for`, which has served: the model that it guesses for;
-  // null: none.
+  // `source`: with its name and objective. `adapter`: what its adapters do (OpenAdapters), or null.
+  // `drafts_for`, which has served: the model that it guesses for; null: none.
   ClusterModel(const ModelSource& source, std::shared_ptr<const GgufFile> file,
-               std::shared_ptr<const ClusterModelContext> context,
+               std::shared_ptr<const GgufFile> adapter, std::shared_ptr<const ClusterModelContext> context,
                std::shared_ptr<const ClusterModel> drafts_for = nullptr);
   ~ClusterModel() override;
 
@@ -95,7 +95,7 @@ class ClusterModel : public ServedModel {
 
   // ServedModel; all but PrepareStep, AwaitReady and ReportLostDevice only once it HasServed.
   const std::string& name() const override { return name_; }
-  const std::string& digest() const override { return digest_; }
+  const std::string& digest() const override { return identity_; }
   const Tokenizer& tokenizer() const override { return *file_.tokenizer; }
   const ChatTemplates& chat() const override { return file_.chat; }
   Decoder& decoder() override { return *decoder_; }
@@ -178,7 +178,8 @@ class ClusterModel : public ServedModel {
   const std::optional<Drafted> drafts_for_;
 
   // The keeper's; those that others read are set before the state becomes kReady.
-  std::string digest_;
+  std::string digest_;    // of the file
+  std::string identity_;  // the same, or with an adapter a hash of both
   ModelFile file_;
   CacheSize cache_size_;         // settled with the first plan
   double disk_bytes_per_s_ = 0;  // see MeasureDisk

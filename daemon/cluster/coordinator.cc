@@ -244,13 +244,16 @@ HeldByModel Coordinator::Held() const {
 // ---- Models.
 
 absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
-  const auto& [name, path, objective, draft] = source;
+  const auto& [name, path, objective, draft, adapters] = source;
   HEARTH_RETURN_IF_ERROR(CheckPath("path", path));
+  for (const AdapterSource& adapter : adapters)
+    HEARTH_RETURN_IF_ERROR(CheckPath("path of a LoRA adapter", adapter.path));
   HEARTH_RETURN_IF_ERROR(CheckSlots(objective.value_or(options_.objective), options_.slots));
   const std::string chosen = name.empty() ? NameOfModelFile(path) : name;
   HEARTH_RETURN_IF_ERROR(CheckName(name.empty() ? "name (taken from the file's; give one)" : "name", chosen));
   HEARTH_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file,
                           GgufFile::Open(ModelCopies(options_.copies_dir).Resolve(path)));
+  HEARTH_ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> adapter, OpenAdapters(adapters, *file));
   const std::string file_name = file->name();
   std::shared_ptr<const GgufFile> draft_file;
   if (!draft.empty()) {
@@ -271,7 +274,8 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
       return absl::ResourceExhaustedError(
           absl::StrCat(kMaxModels, " models are here already; unload one with `hearth unload NAME`"));
     }
-    entries_.push_back(MakeEntry({chosen, path, objective, draft}, std::move(file), nullptr));
+    entries_.push_back(
+        MakeEntry({chosen, path, objective, draft, adapters}, std::move(file), std::move(adapter), nullptr));
     entries_.back()->draft_file = std::move(draft_file);
   }
   if (failed != nullptr) {
@@ -285,11 +289,12 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
 }
 
 std::unique_ptr<Coordinator::Entry> Coordinator::MakeEntry(
-    const ModelSource& source, std::shared_ptr<const GgufFile> file,
+    const ModelSource& source, std::shared_ptr<const GgufFile> file, std::shared_ptr<const GgufFile> adapter,
     std::shared_ptr<const ClusterModel> drafts_for) const {
   auto entry = std::make_unique<Entry>();
   if (drafts_for != nullptr) entry->drafts_for = drafts_for->name();
-  entry->model.reset(new ClusterModel(source, std::move(file), context_, std::move(drafts_for)),
+  entry->model.reset(new ClusterModel(source, std::move(file), std::move(adapter), context_,
+                                      std::move(drafts_for)),
                      DeleteAndReturnMemory<ClusterModel>);
   entry->keeper = std::thread([model = entry->model] { model->Run(); });
   return entry;
@@ -309,7 +314,7 @@ void Coordinator::StartDrafts() {
                     [&](const auto& other) { return other->model->name() == draft.name; }))
       continue;
     std::shared_ptr<const GgufFile> file = std::move(entry->draft_file);
-    drafts.push_back(MakeEntry(draft, std::move(file), entry->model));
+    drafts.push_back(MakeEntry(draft, std::move(file), nullptr, entry->model));
     entry->model->SetDraft(drafts.back()->model);
   }
   std::move(drafts.begin(), drafts.end(), std::back_inserter(entries_));

@@ -100,6 +100,7 @@ class Coordinator : public ModelHost, public HostControl {
   std::vector<std::shared_ptr<ClusterModel>> Models() const;
   std::vector<std::shared_ptr<ClusterModel>> AnsweringModels() const;
   std::unique_ptr<Entry> MakeEntry(const ModelSource& source, std::shared_ptr<const GgufFile> file,
+                                   std::shared_ptr<const GgufFile> adapter,
                                    std::shared_ptr<const ClusterModel> drafts_for) const;
   void StartDrafts();
   // What models hold of the devices' memory.

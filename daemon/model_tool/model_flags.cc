@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/capacity/device_option.h"
+#include "daemon/lora_flag.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "engine/command_line/flags.h"
@@ -40,6 +41,7 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
           "for other ReLU models of whose neurons the profile, if any, says that few fire, else dense")
       ->check(CLI::IsMember({"dense", "exact", "predicted"}));
   AddProfileFlag(command, flags.profile_path);
+  AddLoraFlag(command, flags.adapters);
   CLI::Option* devices = command.add_option(
       "--devices", flags.devices,
       "devices that share the model: a number of CPUs, or name[,kind=gpu][,memory=4GiB][,threads=2] "
@@ -90,6 +92,12 @@ void AddProfileFlag(CLI::App& command, std::string& path) {
       "--profile", path,
       "the model's profile (hearth-model profile); unless given, the file M.profile beside the "
       "model M.gguf where there is one");
+}
+
+void AddLoraFlag(CLI::App& command, std::vector<AdapterSource>& adapters) {
+  AddLora(command, adapters,
+          "a LoRA adapter of the model (GGUF, as llama.cpp's convert_lora_to_gguf.py makes it), S times as strong "
+          "as it was trained; may be repeated");
 }
 
 void AddContextFlag(CLI::App& command, uint32_t& context, const std::string& help) {

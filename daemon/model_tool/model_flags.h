@@ -13,6 +13,7 @@
 #include "engine/kernel/attention.h"
 #include "engine/kernel/matrix.h"
 #include "engine/token/tokenizer.h"
+#include "engine/weights/adapter_file.h"
 
 namespace hearth::model_tool {
 
@@ -23,6 +24,7 @@ struct ModelFlags {
   std::string sparsity;      // dense, exact, predicted; empty: what the model is made for
   std::string profile_path;  // empty: the one beside the model where there is one
   bool use_profile = true;
+  std::vector<AdapterSource> adapters;
   std::string devices;  // ParseDeviceOptions; empty: one CPU device
   std::string kv_type = "f32";
   std::string arithmetic = "fast";
@@ -51,6 +53,9 @@ void AddForceFlag(CLI::App& command, Replace& replace);
 
 // --profile: see FindProfile.
 void AddProfileFlag(CLI::App& command, std::string& path);
+
+// --lora: adapters of the model, in any number, for all that it computes.
+void AddLoraFlag(CLI::App& command, std::vector<AdapterSource>& adapters);
 
 // --context, 0 unless given.
 void AddContextFlag(CLI::App& command, uint32_t& context, const std::string& help);

@@ -32,6 +32,7 @@ struct PlanFlags {
   std::string cluster_path;
   std::string model_path;
   std::string profile_path;
+  std::vector<AdapterSource> adapters;
   std::string sparsity;
   std::string kv_type = "f16";
   uint32_t context = 0;    // 0: what the model was trained for, at most kUsualContext
@@ -70,6 +71,7 @@ absl::Status MakeAndPrintPlan(const PlanFlags& flags) {
   HEARTH_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model_path));
   ModelOptions options;
   HEARTH_ASSIGN_OR_RETURN(options.profile, FindProfile(flags.profile_path, *file));
+  HEARTH_ASSIGN_OR_RETURN(options.adapter, OpenAdapters(flags.adapters, *file));
   HEARTH_ASSIGN_OR_RETURN(options.sparsity, ChooseSparsity(flags.sparsity, *file, options));
   HEARTH_ASSIGN_OR_RETURN(options.context_length, ChooseContext(flags.context, kUsualContext, *file));
   HEARTH_ASSIGN_OR_RETURN(const ModelOutline outline, OutlineModel(*file, options));
@@ -106,6 +108,7 @@ void AddPlan(CLI::App& app, Job& job) {
       ->required();
   command->add_option("--model", flags->model_path, "the model file")->required();
   AddProfileFlag(*command, flags->profile_path);
+  AddLoraFlag(*command, flags->adapters);
   command->add_option("--sparsity", flags->sparsity, "as for logits")
       ->check(CLI::IsMember({"dense", "exact", "predicted"}));
   command->add_option("--kv-type", flags->kv_type, "type of cached keys and values")

@@ -167,6 +167,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ModelFlags& flags, 
   if (flags.use_profile) {
     HEARTH_ASSIGN_OR_RETURN(model_options.profile, FindProfile(flags.profile_path, *session->file_));
   }
+  HEARTH_ASSIGN_OR_RETURN(model_options.adapter, OpenAdapters(flags.adapters, *session->file_));
   model_options.arithmetic = flags.arithmetic_mode();
   model_options.context_length = context;
   model_options.rope_scaling = flags.rope_scaling;

@@ -72,12 +72,13 @@ bool IsDigest(const std::string& text) {
 
 absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
                                         std::optional<SparsityMode> sparsity, uint32_t context_length,
-                                        Arithmetic arithmetic) {
+                                        Arithmetic arithmetic, std::shared_ptr<const GgufFile> adapter) {
   ModelFile model;
   model.file = std::move(file);
+  model.options.adapter = std::move(adapter);
   HEARTH_ASSIGN_OR_RETURN(model.options.profile, FindProfile("", *model.file));
-  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec,
-                          ReadModelSpec(*model.file, {context_length, "", model.options.profile.get()}));
+  model.options.context_length = context_length;
+  HEARTH_ASSIGN_OR_RETURN(const ModelSpec spec, ReadModelSpec(*model.file, SpecOptionsOf(model.options)));
   model.options.arithmetic = arithmetic;
   model.options.context_length =
       spec.context_length > 0 ? std::min(context_length, spec.context_length) : context_length;

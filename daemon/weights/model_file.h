@@ -27,11 +27,13 @@ struct ModelFile {
   std::string quantisation;  // the most common type of its weights
 };
 
-// Reads what `file` says of itself. `sparsity`: nullopt for the best that the file allows. INVALID_ARGUMENT
+// Reads what `file` says of itself. `sparsity`: nullopt for the best that the file allows. `adapter`: of
+// OpenAdapters, or null. INVALID_ARGUMENT
 // for a file that is no usable model and for a sparsity that it does not allow (says which it does).
 absl::StatusOr<ModelFile> ReadModelFile(std::shared_ptr<const GgufFile> file,
                                         std::optional<SparsityMode> sparsity, uint32_t context_length,
-                                        Arithmetic arithmetic = Arithmetic::kFast);
+                                        Arithmetic arithmetic = Arithmetic::kFast,
+                                        std::shared_ptr<const GgufFile> adapter = {});
 
 // "sha256:..." of a file, as it was opened. Large files take a while: the digest is kept in `cache_dir` under
 // the file's inode, size and time of change. `progress` gets the bytes read so far; `stop` ends it early with

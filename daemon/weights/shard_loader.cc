@@ -279,7 +279,9 @@ absl::StatusOr<std::shared_ptr<HostShare>> ShardLoader::MakeShare(const ShardDes
       new HostShare(std::move(outline), description.decoder, std::move(shares), devices_),
       DeleteAndReturnMemory<HostShare>);
   for (const auto& [epoch, other] : others.all()) {
-    if (other.held.share != nullptr) share->Adopt(*other.held.share);
+    const bool same = other.description.model == description.model &&
+                      other.description.model_digest == description.model_digest;
+    if (same && other.held.share != nullptr) share->Adopt(*other.held.share);
   }
   return share;
 }

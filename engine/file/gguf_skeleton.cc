@@ -40,6 +40,7 @@ absl::StatusOr<std::vector<uint8_t>> MakeSkeleton(const GgufFile& file, const Gg
   if (profile != nullptr) without.push_back("hearth.profile.");
   CopyMetadata(file, without, writer);
   if (profile != nullptr) CopyMetadata(*profile, {"general."}, writer);
+  if (adapter != nullptr) CopyMetadata(*adapter, {"general."}, writer);
   TensorList list;
   const auto lies_beside = [&](const std::string& name) {
     return (profile != nullptr && profile->FindTensor(name) != nullptr) ||

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/absl_view.h"
 #include "engine/base/printable.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 #include "engine/file/gguf_writer.h"
 #include "engine/quant/types.h"
@@ -174,17 +175,25 @@ absl::Status CheckFinite(const std::string& name, absl::Span<const float> values
       "the LoRA adapter's ", Printable(name), " holds a value that is not finite; fetch or convert it again"));
 }
 
+absl::Span<const uint8_t> BytesOf(absl::Span<const float> values) {
+  return {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)};
+}
+
 absl::StatusOr<std::vector<uint8_t>> Join(const Terms& terms) {
   GgufWriter writer;
+  Sha256 sha;
   for (const auto& [name, of_tensor] : terms) {
     uint64_t rank = 0;
     for (const Term& term : of_tensor) rank += term.a->rows();
     const std::vector<float> a = JoinA(of_tensor), b = JoinB(of_tensor);
     HEARTH_RETURN_IF_ERROR(CheckFinite(name, a));
     HEARTH_RETURN_IF_ERROR(CheckFinite(name, b));
+    const auto* text = reinterpret_cast<const uint8_t*>(name.data());
+    for (const auto bytes : {absl::MakeConstSpan(text, name.size()), BytesOf(a), BytesOf(b)}) sha.Update(bytes);
     writer.AddFloats(absl::StrCat(name, AbslView(kHalfA)), {of_tensor[0].a->cols(), rank}, a);
     writer.AddFloats(absl::StrCat(name, AbslView(kHalfB)), {rank, of_tensor[0].b->rows()}, b);
   }
+  writer.Set(kAdapterDigestKey, Sha256Hex(sha.Finish()));
   return writer.Serialize();
 }
 

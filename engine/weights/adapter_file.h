@@ -22,6 +22,10 @@ namespace hearth {
 //
 // W is a layer's query, key, value or output projection, or gate, up or down of its dense feed-forward network.
 
+// Of what OpenAdapters makes: a hash of names and values, so that models with different adapters have different
+// skeletons.
+inline constexpr char kAdapterDigestKey[] = "hearth.adapter.sha256";
+
 // One that a person asks for.
 struct AdapterSource {
   std::string path;
@@ -36,7 +40,7 @@ absl::StatusOr<AdapterSource> ParseAdapterSource(std::string_view text);
 std::string AdapterText(const AdapterSource& source);
 
 // What the adapters together do to `model`, as one in memory: W.lora_a and W.lora_b in float32, the factors in
-// the latter, and the rank of each W the sum of the adapters' own. Null without sources. INVALID_ARGUMENT for a
+// the latter, and the rank of each W the sum of the adapters' own; and its digest. Null without sources. INVALID_ARGUMENT for a
 // file that is no adapter of this model: another architecture, tensors that the model lacks, shapes that do not
 // fit, halves that are missing, values or factors that are not finite, a packed model. UNIMPLEMENTED for tensors
 // that cannot be adapted. What ReadInputFile and GgufFile::Parse say.
