@@ -3,7 +3,9 @@
 
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/cluster/daemon_process.h"
+#include "tests/support/lora_file.h"
 #include "tests/support/sanitizers.h"
 
 namespace hearth {
@@ -116,6 +118,61 @@ TEST(SharingDevices, DaemonsWithTwoDevicesEachGenerateTheTokensOfOneProcess) {
   Client client(coordinator.address());
   ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
   EXPECT_EQ(GenerateTokens(client, GreedyRequest(kSharedPrompt, kTokens)), expected);
+}
+
+// A LoRA adapter is no part of the model's file, and the worker has neither.
+class SharingAdapter : public ::testing::Test {
+ protected:
+  SharingAdapter() : lora_(LoraFile(**GgufFile::Open(kPlainModel)).Write("shared.gguf")) {}
+
+  std::vector<int> Expected(const std::string& lora) const {
+    return ReferenceTokens(kPlainModel, kSharedPrompt, kTokens, {"--lora", lora});
+  }
+  std::vector<std::string> Arguments(const std::string& lora) const {
+    return {"--model", kPlainModel, "--lora", lora, "--context", "512", "--kv-type", "f32"};
+  }
+
+  const std::string lora_;
+};
+
+TEST_F(SharingAdapter, TwoDaemonsGenerateTheTokensOfOneProcess) {
+  const auto expected = Expected(lora_);
+  ASSERT_EQ(expected.size(), kTokens);
+  EXPECT_NE(expected, ReferenceTokens(kPlainModel, kSharedPrompt, kTokens, {})) << "it changes nothing";
+  for (const char* devices : {"2", "4"}) {
+    EXPECT_EQ(ReferenceTokens(kPlainModel, kSharedPrompt, kTokens, {"--lora", lora_, "--devices", devices}),
+              expected);
+  }
+  TemporaryFolder folder;
+  std::vector<std::string> arguments = Arguments(lora_);
+  arguments.push_back("--use-every-host");
+  DaemonProcess coordinator(folder.path(), "coordinator", arguments);
+  DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
+  Client client(coordinator.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kSharedPrompt, kTokens)), expected);
+}
+
+TEST_F(SharingAdapter, HostWithoutTheModelsFileLeadsAStage) {
+  TemporaryFolder folder;
+  std::vector<std::string> arguments = Arguments(lora_ + ",scale=0.5");
+  arguments.push_back("--stages=2");
+  DaemonProcess coordinator(folder.path(), "coordinator", arguments);
+  DaemonProcess worker(folder.path(), "worker", {"--join", coordinator.address()});
+  Client client(coordinator.address());
+  ASSERT_TRUE(AwaitCluster(client, [](const auto& status) { return HostHasShare(status, "worker"); }));
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kSharedPrompt, kTokens)), Expected(lora_ + ",scale=0.5"));
+}
+
+TEST_F(SharingAdapter, DaemonEndsWithTheReasonWhereItCannotBeUsed) {
+  TemporaryFolder folder;
+  const std::string model = absl::StrCat("--model ", kPlainModel, " --lora ");
+  const Ended other = RunToItsEnd(folder.path(), absl::StrCat(model, kPlainModel));
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.errors.find("is no LoRA adapter"), std::string::npos) << other.errors;
+  const Ended absent = RunToItsEnd(folder.path(), model + "/nowhere.gguf");
+  EXPECT_EQ(absent.code, 1);
+  EXPECT_NE(absent.errors.find("/nowhere.gguf"), std::string::npos) << absent.errors;
 }
 
 }  // namespace

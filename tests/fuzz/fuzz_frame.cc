@@ -17,7 +17,7 @@ ShardShape Shape() {
   shape.limits = {.sequences = 2, .context_length = 32, .max_rows = 16};
   shape.n_embd = 64;
   shape.layers = {
-      {false, true, 8, 64, 1, 0}, {true, false, 0, 0, 0, 128}, {true, true, 0, 65, 4, 64, 32, 256}};
+      {false, true, 8, 64, 1, 0}, {true, false, 0, 0, 0, 128}, {true, true, 0, 65, 4, 64, 32, 256, 6, 3}};
   shape.output_block = 32;
   shape.leads_stage = true;
   shape.output_runs = {{0, 10}, {90, 100}};

@@ -150,6 +150,23 @@ TEST(ValidateRequest, HeadsAndOutputRowsAreAskedWhereTheyAre) {
   EXPECT_FALSE(ok(header));
 }
 
+TEST(ValidateRequest, ValuesForAnAdapterOfHeadsComeWhereThereIsOne) {
+  FrameHeader header = HeaderOf(FrameOperation::kMix, 1, 2, 2 * (64 * 4 + 12 + 6 * 4));
+  header.hidden = true;
+  EXPECT_FALSE(ValidateRequest(header, Shape()).ok()) << "there is none";
+  ShardShape shape = Shape();
+  shape.layers[1].heads_adapted = 6;
+  shape.layers[1].heads_returned = 3;
+  EXPECT_TRUE(ValidateRequest(header, shape).ok());
+  EXPECT_EQ(PayloadOf(shape, header).sums, 2u * (64 + 3));
+  ++header.payload_bytes;
+  EXPECT_FALSE(ValidateRequest(header, shape).ok());
+  FrameHeader stage = HeaderOf(FrameOperation::kStage, 0, 2, 2 * (64 * 4 + 12 + 6 * 4));
+  stage.hidden = true;
+  shape.leads_stage = true;
+  EXPECT_FALSE(ValidateRequest(stage, shape).ok()) << "who leads has them";
+}
+
 TEST(ValidateRequest, InputsTravelRoundedWhereDevicesRoundThem) {
   ShardShape shape = Shape();
   shape.layers[0].neurons_block = 32;

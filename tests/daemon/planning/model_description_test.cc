@@ -10,6 +10,8 @@
 #include "engine/file/gguf.h"
 #include "engine/neuron/cpu_shard.h"
 #include "engine/quant/types.h"
+#include "engine/weights/adapter_file.h"
+#include "tests/support/lora_file.h"
 
 namespace hearth {
 namespace {
@@ -114,6 +116,28 @@ TEST(DescribeModelTest, PredictedSparsityAlwaysReadsThePredictorOnly) {
   EXPECT_EQ(group.always_bytes,
             group.neurons * RowBytes(described.outline.ffn_specs[0].predictor_type, rank).value());
   EXPECT_EQ(Ffn(described.model, 0).sent_bytes, (described.outline.spec.n_embd + rank) * 4);
+}
+
+TEST(DescribeModelTest, AdapterCostsMemoryAndBytesOnTheWire) {
+  const auto file = GgufFile::Open("tests/engine/model/fixtures/llama_relu.gguf").value();
+  const Described plain = Describe("llama_relu", SparsityMode::kExact);
+  ModelOptions options = plain.outline.options;
+  options.adapter = OpenAdapters({{LoraFile(*file).Write("described.gguf")}}, *file).value();
+  const ModelOutline outline = OutlineModel(*file, options).value();
+  const placement::Model adapted = DescribeModel(outline, kOptions).value();
+  EXPECT_GT(adapted.leader_memory_bytes, plain.model.leader_memory_bytes);
+  const AdapterRanks& ranks = outline.spec.layers[0].adapter;
+  for (const GroupKind kind : {GroupKind::kHeads, GroupKind::kNeurons}) {
+    const placement::Section& with = SectionOf(adapted, kind, 0);
+    const placement::Section& without = SectionOf(plain.model, kind, 0);
+    const bool heads = kind == GroupKind::kHeads;
+    EXPECT_EQ(with.sent_bytes - without.sent_bytes, (heads ? ranks.mixer_inputs() : ranks.ffn_inputs()) * 4);
+    EXPECT_EQ(with.returned_bytes - without.returned_bytes, (heads ? ranks.output : ranks.down) * 4);
+    EXPECT_TRUE(with.cpu_only);
+    EXPECT_FALSE(without.cpu_only);
+    EXPECT_GT(with.groups[0].memory_bytes(), without.groups[0].memory_bytes());
+  }
+  EXPECT_EQ(Ffn(adapted, 0).groups[0].firing_bytes, 0u) << "its neurons are all computed";
 }
 
 TEST(DescribeModelTest, ExpertsFireAsOftenAsTheRouterPicksThem) {

@@ -270,6 +270,18 @@ TEST_F(ShardLoaderTest, SecondPlanSharesWhatTheFirstHolds) {
   ASSERT_TRUE(Await({2}, ShardPhase::kReady));
 }
 
+TEST_F(ShardLoaderTest, AnotherModelOfTheSameSkeletonSharesNothing) {
+  ShardDescription other_name = Whole(2), other_file = Whole(3);
+  other_name.model = "another";
+  other_file.model_digest = "sha256:another";
+  Want({Whole(1)});
+  ASSERT_TRUE(Await({1}, ShardPhase::kReady));
+  const uint64_t used = loader_->UsedBytes("cpu");
+  Want({Whole(1), other_name, other_file});
+  ASSERT_TRUE(Await({1, 2, 3}, ShardPhase::kReady));
+  EXPECT_EQ(loader_->UsedBytes("cpu"), 3 * used);
+}
+
 TEST_F(ShardLoaderTest, SkeletonThatIsNoModelFailsAndADesiredOneReplacesIt) {
   const std::vector<uint8_t> nonsense(64, 1);
   coordinator_.Add(nonsense);

@@ -253,6 +253,31 @@ TEST_F(AdapterTest, WorkersMakeTheUnitsOfTheSkeleton) {
   }
 }
 
+TEST_F(AdapterTest, RequestsOfAPeerWithoutItsValuesAreRefused) {
+  const std::shared_ptr<const GgufFile> model = *GroupedModel().Build();
+  Runtime runtime = *Open(model, {{LoraFile(*model).Write("missing.gguf")}});
+  Device& device = *runtime.devices.share->devices()[0];
+  const ModelOutline& outline = runtime.model->outline();
+  const std::vector<float> x(outline.spec.n_embd);
+  std::vector<int64_t> sums(2 * x.size());
+  const RowPlace place{0, 0, false};
+  const Request requests[] = {
+      MixRequest{.step = 1, .rows = {&place, 1}, .x = x.data(), .output_values = 32 + outline.spec.layers[0].adapter.output},
+      FfnRequest{.rows = 1, .x = x.data(), .output_values = outline.ffn_specs[0].output_values()}};
+  for (const Request& request : requests) {
+    const absl::Status status = device.Collect(device.Submit(request), absl::MakeSpan(sums).first(SumsOf(request)));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("LoRA adapter are missing"));
+  }
+}
+
+TEST_F(AdapterTest, OfLatentAttentionIsRefused) {
+  const auto latent = *GgufFile::Open(FixturePath("latent_split_grouped.gguf"));
+  LoraFile lora(*latent, 3, {"attn_output"});
+  ModelOptions options;
+  options.adapter = *OpenAdapters({{lora.Write("latent.gguf")}}, *latent);
+  EXPECT_THAT(std::string(OutlineModel(*latent, options).status().message()), HasSubstr("latent"));
+}
+
 TEST_F(AdapterTest, GpusLeaveAdaptedUnitsToProcessors) {
   const std::shared_ptr<const GgufFile> model = *GroupedModel().Build();
   ModelOptions options;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/engine/neuron/ffn_fixture.h"
 
 namespace hearth {
@@ -18,6 +20,22 @@ TEST(Bundle, DownBiasTravelsWithTheFirstGroupOnly) {
   EXPECT_FALSE(IsFirstOfBlock({0, {1, 5}, 1}));
   EXPECT_NE(MakeBundleLayout(ffn.spec(), 0, 4, true)->Find(BundlePart::kDownBias), nullptr);
   EXPECT_EQ(MakeBundleLayout(ffn.spec(), 0, 4, false)->Find(BundlePart::kDownBias), nullptr);
+}
+
+TEST(Bundle, AdapterTravelsWithItsNeurons) {
+  FfnLayerSpec spec = SmallSpec();
+  spec.gate_rank = 2;
+  spec.up_rank = 3;
+  spec.down_rank = 5;
+  const FfnFixture ffn(spec, 1, 12);
+  const BundleLayout layout = *MakeBundleLayout(ffn.spec(), 0, 4, false);
+  const auto shape = [&](BundlePart part) {
+    const BundleEntry* entry = layout.Find(part);
+    return entry == nullptr ? std::pair<uint64_t, uint64_t>() : std::pair(entry->rows, entry->cols);
+  };
+  EXPECT_EQ(shape(BundlePart::kGateAdapter), std::pair(uint64_t{4}, uint64_t{2}));
+  EXPECT_EQ(shape(BundlePart::kUpAdapter), std::pair(uint64_t{4}, uint64_t{3}));
+  EXPECT_EQ(shape(BundlePart::kDownAdapter), std::pair(uint64_t{5}, uint64_t{4}));
 }
 
 TEST(Bundle, PartsStartAtMultiplesOf64) {

@@ -55,6 +55,17 @@ TEST(CheckFfnSpecTest, LayersThatModelsHaveAreFine) {
   ExpectGood([](FfnLayerSpec& s) { s.neuron_major = true, s.block_neurons = {33}; });
 }
 
+TEST(CheckFfnSpecTest, AdaptersAreForDenseLayersStoredByOutput) {
+  ExpectGood([](FfnLayerSpec& s) { s.gate_rank = 3, s.up_rank = 16, s.down_rank = 1; });
+  ExpectGood([](FfnLayerSpec& s) { s.gate.present = false, s.up_rank = 16; });
+  ExpectUnknown([](FfnLayerSpec& s) { s.gate.present = false, s.gate_rank = 3; }, "no gate");
+  ExpectUnknown([](FfnLayerSpec& s) { s.neuron_major = true, s.up_rank = 3; }, "LoRA");
+  ExpectUnknown([](FfnLayerSpec& s) { s.normalize_hidden = true, s.down_rank = 3; }, "LoRA");
+  ExpectUnknown([](FfnLayerSpec& s) { s.block_neurons = {32, 32}, s.down_rank = 3; }, "LoRA");
+  ExpectUnknown([](FfnLayerSpec& s) { s.predictor_rank = 8, s.up_rank = 3; }, "LoRA");
+  ExpectInvalid([](FfnLayerSpec& s) { s.down_rank = ~0u; }, "adapter of rank");
+}
+
 TEST(CheckFfnSpecTest, CountsThatCannotBeAreRefused) {
   ExpectInvalid([](FfnLayerSpec& s) { s.n_embd = 0; }, "n_embd is 0");
   ExpectInvalid([](FfnLayerSpec& s) { s.n_embd = ~0u; }, "n_embd");
