@@ -194,7 +194,8 @@ void AddFlags(CLI::App& app, Config& config, Flags& flags) {
       ->type_name("FILE")
       ->group(kModels);
   AddLora(app, config.lora,
-          "LoRA adapter (GGUF) that changes the model, S times as strong as it was trained; may be repeated; for a "
+          "LoRA adapter (GGUF) that changes the model, S times as strong as it was trained; may be repeated; "
+          "for a "
           "single --model")
       ->group(kModels);
   app.add_option("--models-dir", config.models_dir,

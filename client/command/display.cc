@@ -129,6 +129,7 @@ std::string ModelLine(const v1::ModelStatus& model) {
     absl::StrAppend(&line, "  (", Printable(model.architecture()), ", ", Printable(model.quantisation()),
                     ", ", Printable(model.sparsity()), ", context ", model.context_length(), ")");
   }
+  for (const std::string& adapter : model.adapters()) absl::StrAppend(&line, ", with ", Printable(adapter));
   return line;
 }
 

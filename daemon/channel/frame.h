@@ -42,7 +42,8 @@ namespace hearth {
 // Payloads:
 //   welcome uint64 for each head group that the host holds under the plan, in the order of layers and groups:
 //           what its cache is known by on this host
-//   mix     x, (rows, n_embd), float32 or rounded, see wire_input.h; the rows' places, (rows) of WirePlace; if
+//   mix     x, (rows, n_embd), float32 or rounded, see wire_input.h; the rows' places, (rows) of WirePlace;
+//   if
 //           `hidden` says so the values for the heads' LoRA adapter, float32 (rows, heads_adapted)
 //   stage   x, float32 (rows, n_embd); the rows' places
 //   ffn     x, as for mix; if `hidden` says so the values for predictor or adapter, float32 (rows,
@@ -120,8 +121,8 @@ struct WireKvRange {
 
 // What a host's share of a layer takes and gives.
 struct LayerShape {
-  bool heads = false;    // it holds head groups
-  bool neurons = false;  // it holds neuron groups
+  bool heads = false;          // it holds head groups
+  bool neurons = false;        // it holds neuron groups
   uint32_t hidden_values = 0;  // FfnLayerSpec's
   uint32_t output_values = 0;  // of an ffn's sums
   uint32_t blocks = 0;

@@ -284,6 +284,8 @@ absl::StatusOr<std::string> Coordinator::Load(const ModelSource& source) {
   }
   spdlog::info("model {}: loading {}", chosen,
                file_name == path ? path : path + " from its copy " + file_name);
+  for (const AdapterSource& of_model : adapters)
+    spdlog::info("model {}: changed by {}", chosen, AdapterText(of_model));
   OnModelsChanged();
   return chosen;
 }

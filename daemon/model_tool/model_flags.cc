@@ -96,7 +96,8 @@ void AddProfileFlag(CLI::App& command, std::string& path) {
 
 void AddLoraFlag(CLI::App& command, std::vector<AdapterSource>& adapters) {
   AddLora(command, adapters,
-          "a LoRA adapter of the model (GGUF, as llama.cpp's convert_lora_to_gguf.py makes it), S times as strong "
+          "a LoRA adapter of the model (GGUF, as llama.cpp's convert_lora_to_gguf.py makes it), S times as "
+          "strong "
           "as it was trained; may be repeated");
 }
 

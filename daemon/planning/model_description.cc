@@ -110,8 +110,7 @@ absl::StatusOr<placement::Section> DescribeMixer(const ModelOutline& outline, co
                                                  uint32_t layer) {
   placement::Section section{.groups = {}, .name = {placement::GroupKind::kHeads, layer}};
   const AdapterRanks& adapter = outline.spec.layers[layer].adapter;
-  section.sent_bytes =
-      InputBytes(outline, UnitKind::kHeads, layer) + adapter.mixer_inputs() * sizeof(float);
+  section.sent_bytes = InputBytes(outline, UnitKind::kHeads, layer) + adapter.mixer_inputs() * sizeof(float);
   section.returned_bytes = (outline.spec.n_embd + adapter.output) * kSumBytes;
   section.cpu_only = !GpuDevice::Supports(outline, {UnitKind::kHeads, layer, 0}, options.kv_type).ok();
   for (uint32_t g = 0; g < outline.head_groups[layer].size(); ++g) {

@@ -153,6 +153,7 @@ v1::ModelStatus ToProto(const ModelInfo& model) {
   result.set_quantisation(model.quantisation);
   result.set_plan_epoch(model.plan_epoch);
   result.set_objective(placement::ObjectiveText(model.objective));
+  for (const AdapterSource& adapter : model.adapters) result.add_adapters(AdapterText(adapter));
   if (model.draft.empty()) return result;
   result.set_draft(model.draft);
   result.set_draft_state(ToProto(model.draft_state));

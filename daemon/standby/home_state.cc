@@ -43,6 +43,7 @@ absl::StatusOr<v1::HomeState> CollectHomeState(const HomeFiles& files, absl::Spa
     (*state.mutable_texts())[name] = text.value_or("");
   }
   for (const ModelInfo& model : models) {
+    if (!model.adapters.empty()) continue;  // their files lie on this host only
     v1::StoredModel& stored = (*state.mutable_models())[model.name];
     stored.set_path(model.path);
     stored.set_objective(placement::ObjectiveText(model.objective));

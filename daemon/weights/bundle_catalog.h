@@ -9,9 +9,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "engine/base/sha256.h"
 #include "daemon/weights/shard_description.h"
 #include "engine/base/mutex.h"
+#include "engine/base/sha256.h"
 #include "engine/device/weight_source.h"
 #include "engine/file/gguf.h"
 #include "engine/outline/model_outline.h"
@@ -36,7 +36,7 @@ class BundleCatalog {
 
  private:
   const std::shared_ptr<const GgufFile> file_, profile_, adapter_;  // of the model; the latter may be null
-  FileSource source_;                                     // thread-safe: it has no state of its own
+  FileSource source_;                                               // thread-safe: it has no state of its own
 
   Mutex mutex_;
   std::map<UnitId, BundleId> identities_ ABSL_GUARDED_BY(mutex_);

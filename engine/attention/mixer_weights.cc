@@ -80,7 +80,8 @@ class MixerLoader {
     const AdapterRanks& ranks = layer_.adapter;
     const bool fused = loader_.Has(Name("attn_qkv.weight"));
     const uint64_t total = queries + keys + values;
-    const auto load = [&](std::string_view name, uint64_t first, uint64_t rows, uint64_t rank, Linear& linear) {
+    const auto load = [&](std::string_view name, uint64_t first, uint64_t rows, uint64_t rank,
+                          Linear& linear) {
       if (rank == 0) return;
       const std::string tensor = absl::StrCat(Name(fused ? "attn_qkv" : name), ".weight.lora_b");
       linear.adapter = loader_.LoadAdapter(tensor, fused ? first : 0, rows, fused ? total : rows, rank);

@@ -25,7 +25,7 @@ struct MixRequest {
   uint64_t step = 0;  // the rows are those of the last request of the same step
   uint32_t layer = 0;
   absl::Span<const RowPlace> rows;
-  const float* x = nullptr;    // (rows, n_embd): the normed input
+  const float* x = nullptr;  // (rows, n_embd): the normed input
   // (rows, AdapterRanks::mixer_inputs()): A x of the layer's LoRA adapter; null without.
   const float* adapted = nullptr;
   uint32_t output_values = 0;  // values per row that come back: n_embd and A x of the output projection
@@ -61,7 +61,7 @@ struct DeviceCounters {
   // Of requests of one row alone, which tell how fast it reads while it generates: bytes, and time computed.
   uint64_t single_row_bytes = 0;
   uint64_t single_row_ns = 0;
-  DiskCounters disk;                       // of neurons that it reads while it computes
+  DiskCounters disk;  // of neurons that it reads while it computes
 };
 
 // What a device has seen of how often neurons fire, of some groups of one layer.

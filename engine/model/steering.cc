@@ -1,11 +1,9 @@
 #include "engine/model/steering.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
-#include "engine/base/check.h"
 #include "engine/kernel/neuron_rows.h"
 #include "engine/kernel/vector_ops.h"
 
@@ -23,22 +21,6 @@ float SharedWeight(const LayerContext& layer, const float* x) {
 }
 
 }  // namespace
-
-void ApplyAll(Workspace& work, absl::Span<const Matrix> matrices, const float* x, size_t rows, float* out) {
-  constexpr size_t kMost = 3;
-  HEARTH_CHECK(!matrices.empty() && matrices.size() <= kMost);
-  size_t values = 0;
-  for (const Matrix& matrix : matrices) values += matrix.rows();
-  std::array<Product, kMost> products;
-  for (size_t i = 0; i < matrices.size(); ++i) {
-    products[i] = {&matrices[i], out, values};
-    out += matrices[i].rows();
-    work.bytes_touched += matrices[i].bytes();
-  }
-  const size_t cols = matrices[0].cols();
-  work.activations.Set(x, rows, cols, cols);
-  MatMul(work.pool, work.activations, absl::MakeConstSpan(products.data(), matrices.size()));
-}
 
 std::optional<FfnSideInput> SideInputOf(const LayerContext& layer) {
   if (layer.spec.ffn.router) return layer.spec.ffn.router->input;

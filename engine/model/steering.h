@@ -40,10 +40,6 @@ struct Steering {
   const float* hidden = nullptr;  // (rows, FfnLayerSpec::hidden_values())
 };
 
-// The products of each row of x, (rows, n_embd), with the matrices, one after another: out (rows, sum of their
-// rows).
-void ApplyAll(Workspace& work, absl::Span<const Matrix> matrices, const float* x, size_t rows, float* out);
-
 // The vector that the layer's router, predictor or adapter reads; nullopt where it has none of them.
 std::optional<FfnSideInput> SideInputOf(const LayerContext& layer);
 

@@ -250,7 +250,7 @@ class DenseShard : public CpuShard {
   std::vector<float> gate_, up_;   // (rows, neurons); up_ becomes h
   std::vector<float> adapted_;     // (rows, spec.hidden_values())
   AddedProduct added_;
-  std::vector<int64_t> squares_;   // (rows)
+  std::vector<int64_t> squares_;  // (rows)
   std::vector<int64_t> gathered_sums_;
 };
 

@@ -67,9 +67,9 @@ struct FfnLayerSpec {
   TensorType predictor_type = TensorType::kF32;
   float sparse_threshold = 0;
 
-  // LoRA adapter, of a layer of one block and without a predictor: W x + B (A x) in place of W x. A x comes from
-  // the leader for gate and up, whose rows of B travel with their neurons; columns of A do for `down`, of which
-  // devices return A h. Its matrices are float32. 0: none.
+  // LoRA adapter, of a layer of one block and without a predictor: W x + B (A x) in place of W x. A x comes
+  // from the leader for gate and up, whose rows of B travel with their neurons; columns of A do for `down`,
+  // of which devices return A h. Its matrices are float32. 0: none.
   uint32_t gate_rank = 0, up_rank = 0, down_rank = 0;
 
   bool has_adapter() const { return gate_rank + up_rank + down_rank > 0; }

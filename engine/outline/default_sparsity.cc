@@ -12,9 +12,8 @@ namespace hearth {
 namespace {
 
 bool AdaptsEveryFfn(const ModelSpec& spec) {
-  return std::all_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) {
-    return !layer.ffn.present || layer.adapter.of_ffn();
-  });
+  return std::all_of(spec.layers.begin(), spec.layers.end(),
+                     [](const LayerSpec& layer) { return !layer.ffn.present || layer.adapter.of_ffn(); });
 }
 
 // Whether weights of a layer's neurons that are silent are not read.

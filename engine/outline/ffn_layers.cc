@@ -143,12 +143,13 @@ class FfnBinder {
     spec_.down_rank = adapter_.down;
     const bool stacked = stacks_gate();
     if (adapter_.gate > 0) {
-      block.gate_adapter = loader_.AdapterSlice(Name(stacked ? "ffn_up.weight.lora_b" : "ffn_gate.weight.lora_b"),
-                                                {adapter_.gate, stacked ? 2 * n : n});
+      block.gate_adapter =
+          loader_.AdapterSlice(Name(stacked ? "ffn_up.weight.lora_b" : "ffn_gate.weight.lora_b"),
+                               {adapter_.gate, stacked ? 2 * n : n});
     }
     if (adapter_.up > 0) {
-      block.up_adapter = loader_.AdapterSlice(Name("ffn_up.weight.lora_b"), {adapter_.up, stacked ? 2 * n : n},
-                                              stacked ? n : 0);
+      block.up_adapter = loader_.AdapterSlice(Name("ffn_up.weight.lora_b"),
+                                              {adapter_.up, stacked ? 2 * n : n}, stacked ? n : 0);
     }
     if (adapter_.down > 0) {
       block.down_adapter = loader_.AdapterSlice(Name("ffn_down.weight.lora_a"), {n, adapter_.down});
@@ -234,11 +235,12 @@ absl::Status CheckSparsity(const ModelSpec& spec, SparsityMode sparsity) {
         "always fire; use dense");
   }
   if (sparsity == SparsityMode::kPredicted && !predictors) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "predicted sparsity needs predictors (fc1, fc2), this model has none",
-        adapted ? " for layers that a LoRA adapter changes; use exact or dense" : "; ",
-        adapted ? ""
-        : relu  ? "make some with hearth-model profile --predictor, or use exact or dense" : "use dense"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("predicted sparsity needs predictors (fc1, fc2), this model has none",
+                     adapted ? " for layers that a LoRA adapter changes; use exact or dense" : "; ",
+                     adapted ? ""
+                     : relu  ? "make some with hearth-model profile --predictor, or use exact or dense"
+                             : "use dense"));
   }
   return absl::OkStatus();
 }

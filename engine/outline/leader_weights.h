@@ -19,8 +19,8 @@ struct RouterWeights {
   std::vector<float> shared_gate;     // (n_embd)
 };
 
-// The leader's halves of a LoRA adapter, y = W x + B (A x): A of what reads a layer's own inputs, (rank, n_embd),
-// B of what devices return the sums of, (n_embd, rank).
+// The leader's halves of a LoRA adapter, y = W x + B (A x): A of what reads a layer's own inputs, (rank,
+// n_embd), B of what devices return the sums of, (n_embd, rank).
 struct AdapterWeights {
   std::vector<Matrix> mixer_inputs;  // of query, key and value, those that there are
   std::vector<Matrix> ffn_inputs;    // of gate and up, those that there are

@@ -247,8 +247,9 @@ class SpecReader {
                                                   " KV heads; the first must be a multiple")));
     }
     if (heads > kMostHeads) {
-      return metadata_.Fail(absl::InvalidArgumentError(absl::StrCat(
-          "layer ", i, " has ", heads, " heads, more than any model has; at most ", kMostHeads, " are read")));
+      return metadata_.Fail(absl::InvalidArgumentError(
+          absl::StrCat("layer ", i, " has ", heads, " heads, more than any model has; at most ", kMostHeads,
+                       " are read")));
     }
     attention.heads = heads;
     attention.kv_heads = kv_heads;

@@ -9,6 +9,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "engine/base/absl_view.h"
 #include "engine/base/printable.h"
 #include "engine/base/sha256.h"
@@ -41,9 +42,9 @@ bool CanAdapt(std::string_view tensor) {
   if (!tensor.starts_with("blk.")) return false;
   const size_t dot = tensor.find('.', 4);
   if (dot == std::string_view::npos) return false;
-  constexpr std::string_view kNames[] = {".attn_q.weight",      ".attn_k.weight",   ".attn_v.weight",
-                                         ".attn_qkv.weight",    ".attn_output.weight", ".ffn_gate.weight",
-                                         ".ffn_up.weight",      ".ffn_down.weight"};
+  constexpr std::string_view kNames[] = {".attn_q.weight",   ".attn_k.weight",      ".attn_v.weight",
+                                         ".attn_qkv.weight", ".attn_output.weight", ".ffn_gate.weight",
+                                         ".ffn_up.weight",   ".ffn_down.weight"};
   return std::find(std::begin(kNames), std::end(kNames), tensor.substr(dot)) != std::end(kNames);
 }
 
@@ -94,14 +95,16 @@ class AdapterReader {
     HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> kind,
                             file_.metadata().GetString("adapter.type"));
     if (general != "adapter" || kind != "lora") {
-      return Invalid(file_, "is no LoRA adapter in GGUF (general.type \"adapter\", adapter.type \"lora\"); "
-                            "make one with llama.cpp's convert_lora_to_gguf.py");
+      return Invalid(file_,
+                     "is no LoRA adapter in GGUF (general.type \"adapter\", adapter.type \"lora\"); "
+                     "make one with llama.cpp's convert_lora_to_gguf.py");
     }
     for (const std::string& key : file_.metadata().keys()) {
       if (!key.starts_with("adapter.alora.")) continue;
-      return absl::UnimplementedError(absl::StrCat(
-          Printable(file_.name()), ": is an adapter for a part of a text (aLoRA), which Hearth does not know; "
-          "use a plain LoRA adapter"));
+      return absl::UnimplementedError(
+          absl::StrCat(Printable(file_.name()),
+                       ": is an adapter for a part of a text (aLoRA), which Hearth does not know; "
+                       "use a plain LoRA adapter"));
     }
     HEARTH_ASSIGN_OR_RETURN(const std::optional<std::string> own,
                             file_.metadata().GetString("general.architecture"));
@@ -171,8 +174,9 @@ std::vector<float> JoinB(absl::Span<const Term> terms) {
 absl::Status CheckFinite(const std::string& name, absl::Span<const float> values) {
   const auto finite = [](float value) { return std::isfinite(value); };
   if (std::all_of(values.begin(), values.end(), finite)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "the LoRA adapter's ", Printable(name), " holds a value that is not finite; fetch or convert it again"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the LoRA adapter's ", Printable(name),
+                   " holds a value that is not finite; fetch or convert it again"));
 }
 
 absl::Span<const uint8_t> BytesOf(absl::Span<const float> values) {
@@ -189,7 +193,8 @@ absl::StatusOr<std::vector<uint8_t>> Join(const Terms& terms) {
     HEARTH_RETURN_IF_ERROR(CheckFinite(name, a));
     HEARTH_RETURN_IF_ERROR(CheckFinite(name, b));
     const auto* text = reinterpret_cast<const uint8_t*>(name.data());
-    for (const auto bytes : {absl::MakeConstSpan(text, name.size()), BytesOf(a), BytesOf(b)}) sha.Update(bytes);
+    for (const auto bytes : {absl::MakeConstSpan(text, name.size()), BytesOf(a), BytesOf(b)})
+      sha.Update(bytes);
     writer.AddFloats(absl::StrCat(name, AbslView(kHalfA)), {of_tensor[0].a->cols(), rank}, a);
     writer.AddFloats(absl::StrCat(name, AbslView(kHalfB)), {rank, of_tensor[0].b->rows()}, b);
   }
@@ -219,7 +224,8 @@ absl::StatusOr<AdapterSource> ParseAdapterSource(std::string_view text) {
 }
 
 std::string AdapterText(const AdapterSource& source) {
-  return source.scale == 1 ? source.path : absl::StrCat(source.path, AbslView(kScale), source.scale);
+  if (source.scale == 1) return source.path;
+  return absl::StrFormat("%s%s%.9g", source.path, AbslView(kScale), source.scale);
 }
 
 absl::StatusOr<std::shared_ptr<const GgufFile>> OpenAdapters(absl::Span<const AdapterSource> sources,

@@ -97,7 +97,8 @@ Linear WeightLoader::LoadLinearPart(const std::string& name, uint64_t first, uin
 const GgufTensor* WeightLoader::RequireAdapter(const std::string& name, Shape shape) {
   const GgufTensor* tensor = Require(name, shape);
   if (tensor == nullptr || tensor->type == TensorType::kF32) return tensor;
-  Fail(absl::InvalidArgumentError(absl::StrCat("tensor ", name, " of a LoRA adapter is not float32 here; give "
+  Fail(absl::InvalidArgumentError(absl::StrCat("tensor ", name,
+                                               " of a LoRA adapter is not float32 here; give "
                                                "the adapter as a file of its own, with --lora")));
   return nullptr;
 }

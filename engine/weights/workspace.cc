@@ -34,6 +34,22 @@ void ApplyLinear(Workspace& work, const Linear& linear, const float* input, size
   ApplyLinear(work, absl::MakeConstSpan(&product, 1));
 }
 
+void ApplyAll(Workspace& work, absl::Span<const Matrix> matrices, const float* x, size_t rows, float* out) {
+  constexpr size_t kMost = 3;
+  HEARTH_CHECK(!matrices.empty() && matrices.size() <= kMost);
+  size_t values = 0;
+  for (const Matrix& matrix : matrices) values += matrix.rows();
+  std::array<Product, kMost> products;
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    products[i] = {&matrices[i], out, values};
+    out += matrices[i].rows();
+    work.bytes_touched += matrices[i].bytes();
+  }
+  const size_t cols = matrices[0].cols();
+  work.activations.Set(x, rows, cols, cols);
+  MatMul(work.pool, work.activations, absl::MakeConstSpan(products.data(), matrices.size()));
+}
+
 void NormalizeVector(NormFormula formula, const float* weight, const float* bias, size_t size, const float* x,
                      float* out) {
   if (formula.kind == NormKind::kLayer) return LayerNorm(x, weight, bias, formula.epsilon, size, out);

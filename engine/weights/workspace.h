@@ -29,7 +29,7 @@ struct Workspace {
 
   ThreadPool& pool;
   Activations activations;
-  AddedProduct added;  // of LoRA adapters
+  AddedProduct added;          // of LoRA adapters
   uint64_t bytes_touched = 0;  // of weights and caches, so far
 };
 
@@ -44,6 +44,10 @@ struct LinearProduct {
 void ApplyLinear(Workspace& work, absl::Span<const LinearProduct> products);
 // The same for one product with an input of (rows, cols).
 void ApplyLinear(Workspace& work, const Linear& linear, const float* input, size_t rows, float* out);
+
+// The products of each row of x, (rows, cols), with the matrices, at most three, side by side: out (rows, sum
+// of their rows).
+void ApplyAll(Workspace& work, absl::Span<const Matrix> matrices, const float* x, size_t rows, float* out);
 
 // How a model's norms work.
 struct NormFormula {

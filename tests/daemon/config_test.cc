@@ -116,6 +116,9 @@ TEST(ConfigTest, FlagsSetEveryField) {
                              "x.gguf",
                              "--model-name",
                              "m",
+                             "--lora",
+                             "l.gguf",
+                             "--lora=k.gguf,scale=0.5",
                              "--context",
                              "512",
                              "--kv-type",
@@ -158,6 +161,7 @@ TEST(ConfigTest, FlagsSetEveryField) {
   EXPECT_EQ(config.state_dir, "/tmp/s");
   EXPECT_THAT(config.models, ElementsAre("x.gguf"));
   EXPECT_EQ(config.model_name, "m");
+  EXPECT_THAT(config.lora, ElementsAre(AdapterSource{"l.gguf"}, AdapterSource{"k.gguf", 0.5f}));
   EXPECT_EQ(config.context, 512u);
   EXPECT_EQ(config.kv_type, KvType::kF32);
   EXPECT_EQ(config.arithmetic, Arithmetic::kFloat32);
@@ -442,6 +446,10 @@ TEST(ConfigTest, HostThatJoinsItselfIsRefused) {
 }
 
 TEST(ConfigTest, OneNameForTwoModelsIsRefused) {
+  EXPECT_THAT(Refusal({"--model", "a.gguf", "--model", "b.gguf", "--lora", "l.gguf"}),
+              HasSubstr("--lora: needs exactly one --model"));
+  EXPECT_THAT(Refusal({"--lora", "l.gguf"}), HasSubstr("--lora: needs exactly one --model"));
+  EXPECT_THAT(Refusal({"--model", "a.gguf", "--lora", "l.gguf,scale=x"}), HasSubstr("FILE,scale=S"));
   EXPECT_THAT(Refusal({"--model", "a.gguf", "--model", "b.gguf", "--model-name", "m"}),
               HasSubstr("--model-name"));
 }

@@ -56,13 +56,14 @@ TEST(ShippedConfigTest, IsTakenAsItIs) {
 TEST(ShippedConfigTest, EveryLineInItIsTaken) {
   ASSERT_FALSE(Settings().empty());
   for (const std::string& setting : Settings()) {
-    // What some settings need beside them: one name, or who guesses, is for one model, a certificate has its
-    // key.
+    // What some settings need beside them: one name, or who guesses, or adapters, are for one model, a
+    // certificate has its key.
     const std::string store = "state-store = \"etcd://127.0.0.1:1\"\n",
                       secret = "state-store-secret = \"s\"\n", authority = "state-store-ca = \"ca.pem\"\n",
                       key = "state-store-key = \"k.pem\"\n", certificate = "state-store-cert = \"c.pem\"\n";
     const std::map<std::string, std::string> others = {{"model-name", "model = \"m.gguf\"\n"},
                                                        {"draft-model", "model = \"m.gguf\"\n"},
+                                                       {"lora", "model = \"m.gguf\"\n"},
                                                        {"http-certificate", "http-key = \"k.pem\"\n"},
                                                        {"http-key", "http-certificate = \"c.pem\"\n"},
                                                        {"state-store", secret + authority},

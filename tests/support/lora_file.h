@@ -18,8 +18,9 @@
 
 namespace hearth {
 
-// A LoRA adapter that a test can change before it becomes a file: of the matrices of a model whose names end so,
-// each of its own rank, with values that follow from its name and change logits by about as much as they are.
+// A LoRA adapter that a test can change before it becomes a file: of the matrices of a model whose names end
+// so, each of its own rank, with values that follow from its name and change logits by about as much as they
+// are.
 class LoraFile {
  public:
   static constexpr float kAlpha = 6;
@@ -34,7 +35,8 @@ class LoraFile {
     Set("general.architecture", **model.metadata().GetString("general.architecture"));
     for (const GgufTensor& tensor : model.tensors()) {
       for (const std::string& matrix : matrices) {
-        if (tensor.name.ends_with("." + matrix + ".weight")) Add(tensor.name, tensor.cols(), tensor.rows(), rank++);
+        if (tensor.name.ends_with("." + matrix + ".weight"))
+          Add(tensor.name, tensor.cols(), tensor.rows(), rank++);
       }
     }
   }

@@ -13,6 +13,7 @@
 #include "engine/file/gguf_writer.h"
 #include "engine/neuron/profile_file.h"
 #include "tests/daemon/model_tool/run_tool.h"
+#include "tests/support/lora_file.h"
 
 namespace hearth {
 namespace {
@@ -157,6 +158,39 @@ TEST(GenerateTest, TextGoesToStandardOutputAlone) {
   EXPECT_EQ(result.out.find("tokens/s"), std::string::npos);
 }
 
+TEST(LoraTest, CommandsThatRunAModelTakeAdapters) {
+  const std::string lora = LoraFile(**GgufFile::Open(kDemoModel)).Write("tool.gguf");
+  const std::string tokens = std::string(kDemoModel) + " --tokens 1,431,1720 -n 12 --temperature 0 --json ";
+  const json plain = RunTool("generate " + tokens).json()["tokens"];
+  const std::string strong = "--lora " + lora + ",scale=8";
+  const json adapted = RunTool("generate " + tokens + strong).json()["tokens"];
+  EXPECT_NE(adapted, plain);
+  EXPECT_EQ(RunTool("generate " + tokens + "--devices 3 --threads 3 " + strong).json()["tokens"], adapted);
+  EXPECT_EQ(RunTool("generate " + tokens + "--lora " + lora + ",scale=0").json()["tokens"], plain);
+  const std::string rest =
+      " --lora " + lora + " --prompt-tokens 8 --generate-tokens 4 --repetitions 1 --json";
+  EXPECT_EQ(RunTool("bench " + std::string(kDemoModel) + rest).exit_code, 0);
+}
+
+TEST(LoraTest, AdapterThatCannotBeUsedIsOneClearError) {
+  const std::string tokens = std::string(kDemoModel) + " --tokens 1 -n 2 --lora ";
+  const ToolResult model = RunTool("generate " + tokens + kDemoModel);
+  EXPECT_EQ(model.exit_code, 1);
+  EXPECT_THAT(model.err, HasSubstr("is no LoRA adapter"));
+  EXPECT_EQ(std::count(model.err.begin(), model.err.end(), '\n'), 1);
+  EXPECT_THAT(RunTool("generate " + tokens + "/nowhere.gguf").err, HasSubstr("/nowhere.gguf"));
+  const ToolResult scale = RunTool("generate " + tokens + "a.gguf,scale=much");
+  EXPECT_NE(scale.exit_code, 0);
+  EXPECT_THAT(scale.err, HasSubstr("FILE,scale=S"));
+}
+
+TEST(LoraTest, PackedModelIsRefused) {
+  const std::string packed = TempPath("packed_for_lora.gguf");
+  ASSERT_EQ(RunTool("pack --force " + std::string(kDemoModel) + " " + packed).exit_code, 0);
+  const std::string lora = LoraFile(**GgufFile::Open(kDemoModel)).Write("packed_lora.gguf");
+  EXPECT_THAT(RunTool("generate " + packed + " --tokens 1 -n 2 --lora " + lora).err, HasSubstr("is packed"));
+}
+
 TEST(PerplexityTest, TextOfTheTrainingKindIsLikely) {
   const std::string likely = WriteTempFile("likely.txt",
                                            "And the LORD said unto Moses, Go in unto Pharaoh, and tell "
@@ -268,6 +302,14 @@ TEST(PlanTest, NearHostHelpsAndFarHostDoesNot) {
   EXPECT_LT(near["time_per_token_us"], far["time_per_token_us"]);
   EXPECT_THAT(far["explanation"].dump(),
               HasSubstr("Host b gets nothing: sending to it and back takes 100.00 ms"));
+}
+
+TEST(PlanTest, AdapterTakesMemoryAndTime) {
+  const std::string cluster = WriteTempFile("cluster.json", ClusterWithRoundTrip("20"));
+  const std::string plan = "plan --json --context 512 --cluster " + cluster + " --model " + kDemoModel;
+  const std::string lora = LoraFile(**GgufFile::Open(kDemoModel), 64).Write("plan.gguf");
+  EXPECT_GT(RunTool(plan + " --sparsity dense --lora " + lora).json()["time_per_token_us"],
+            RunTool(plan + " --sparsity dense").json()["time_per_token_us"]);
 }
 
 TEST(PlanTest, SlowLinkServesOneStreamAndNotEight) {

@@ -57,6 +57,14 @@ TEST_F(HomeStateTest, AHomeThatTheHostHadOfItsOwnIsReplaced) {
   EXPECT_NE(Home::Open(to_.path(), "b").value()->key().authority_pem, own);
 }
 
+TEST_F(HomeStateTest, ModelsWithAdaptersAreNotLoadedWithoutThem) {
+  ModelInfo adapted = Model("adapted", "/models/a.gguf");
+  adapted.adapters = {{"/models/lora.gguf", 1}};
+  const v1::HomeState state = Collect({adapted, Model("plain", "/models/a.gguf")});
+  EXPECT_EQ(state.models_size(), 1);
+  EXPECT_TRUE(state.models().contains("plain"));
+}
+
 TEST_F(HomeStateTest, ItHasTheModelsThatAreLoadedInPlaceOfItsOwn) {
   {
     const auto store = OpenSqliteStore(to_.path() + "/state.sqlite");

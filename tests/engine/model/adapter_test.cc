@@ -1,5 +1,5 @@
-// LoRA adapters: the logits of a model whose weights were merged with them beforehand, with the same bits however
-// the work is shared out.
+// LoRA adapters: the logits of a model whose weights were merged with them beforehand, with the same bits
+// however the work is shared out.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -43,7 +43,8 @@ TinyModel GroupedModel(const std::string& architecture = "llama") {
 TinyModel FusedModel() {
   TinyModel model = GroupedModel("phi3");
   for (const std::string layer : {"blk.0.", "blk.1."}) {
-    for (const char* name : {"attn_q", "attn_k", "attn_v", "ffn_gate"}) model.EraseTensor(layer + name + ".weight");
+    for (const char* name : {"attn_q", "attn_k", "attn_v", "ffn_gate"})
+      model.EraseTensor(layer + name + ".weight");
     model.AddTensor(layer + "attn_qkv.weight", {32, 64});
     model.AddTensor(layer + "ffn_up.weight", {32, 128});
   }
@@ -94,7 +95,8 @@ class AdapterTest : public ::testing::Test {
 float LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
   EXPECT_EQ(a.size(), b.size());
   float largest = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    largest = std::max(largest, std::abs(a[i] - b[i]));
   return largest;
 }
 
@@ -110,7 +112,8 @@ TEST_P(MergedTest, GivesTheLogitsOfMergedWeights) {
   const std::shared_ptr<const GgufFile> model = *GetParam().model.Build();
   const LoraFile lora(*model, 3, GetParam().matrices);
   const std::vector<float> expected = Evaluate(lora.MergedInto(*model), {});
-  EXPECT_GT(LargestDifference(Evaluate(model, {}), expected), 0.01f) << "the adapter changes too little to tell";
+  EXPECT_GT(LargestDifference(Evaluate(model, {}), expected), 0.01f)
+      << "the adapter changes too little to tell";
   EXPECT_LT(LargestDifference(Evaluate(model, {{lora.Write("merged.gguf")}}), expected), 2e-5f);
 }
 
@@ -146,7 +149,8 @@ TEST_P(SameBitsTest, AloneAndBesideOthers) {
   for (uint32_t t = 0; t < kTokens; ++t) {
     std::vector<BatchRow> rows;
     for (const uint32_t sequence : {1, 0, 2}) {
-      rows.push_back({sequence, t, sequence == 0 ? SomeTokens()[t] : static_cast<TokenId>((t + sequence) % 20), true});
+      rows.push_back(
+          {sequence, t, sequence == 0 ? SomeTokens()[t] : static_cast<TokenId>((t + sequence) % 20), true});
     }
     if (t == 0) ASSERT_TRUE(runtime.decoder->Truncate(0, 0).ok());
     ASSERT_TRUE(runtime.decoder->Step(rows, absl::MakeSpan(logits)).ok());
@@ -229,7 +233,8 @@ TEST_F(AdapterTest, LayersThatItChangesAreComputedWholeAndNotPredicted) {
   EXPECT_EQ(choice->mode, SparsityMode::kDense);
   EXPECT_THAT(choice->why, HasSubstr("LoRA"));
   options.sparsity = SparsityMode::kPredicted;
-  EXPECT_THAT(std::string(OutlineModel(*model, options).status().message()), HasSubstr("LoRA adapter changes"));
+  EXPECT_THAT(std::string(OutlineModel(*model, options).status().message()),
+              HasSubstr("LoRA adapter changes"));
 
   options.adapter = *OpenAdapters({{LoraFile(*model, 2, {"attn_q"}).Write("attention.gguf")}}, *model);
   EXPECT_EQ(DefaultSparsity(*model, options)->mode, SparsityMode::kPredicted);
@@ -262,10 +267,14 @@ TEST_F(AdapterTest, RequestsOfAPeerWithoutItsValuesAreRefused) {
   std::vector<int64_t> sums(2 * x.size());
   const RowPlace place{0, 0, false};
   const Request requests[] = {
-      MixRequest{.step = 1, .rows = {&place, 1}, .x = x.data(), .output_values = 32 + outline.spec.layers[0].adapter.output},
+      MixRequest{.step = 1,
+                 .rows = {&place, 1},
+                 .x = x.data(),
+                 .output_values = 32 + outline.spec.layers[0].adapter.output},
       FfnRequest{.rows = 1, .x = x.data(), .output_values = outline.ffn_specs[0].output_values()}};
   for (const Request& request : requests) {
-    const absl::Status status = device.Collect(device.Submit(request), absl::MakeSpan(sums).first(SumsOf(request)));
+    const absl::Status status =
+        device.Collect(device.Submit(request), absl::MakeSpan(sums).first(SumsOf(request)));
     EXPECT_THAT(std::string(status.message()), HasSubstr("LoRA adapter are missing"));
   }
 }

@@ -40,7 +40,9 @@ TEST_F(AdapterFileTest, JoinsHalvesInFloat32WithTheFactorInTheSecond) {
   ASSERT_TRUE(a != nullptr && b != nullptr);
   EXPECT_EQ(a->shape(), (std::vector<uint64_t>{32, 4}));
   EXPECT_EQ(b->shape(), (std::vector<uint64_t>{4, 32}));
-  const auto first = [](const GgufTensor& tensor) { return *reinterpret_cast<const float*>(tensor.data.data()); };
+  const auto first = [](const GgufTensor& tensor) {
+    return *reinterpret_cast<const float*>(tensor.data.data());
+  };
   EXPECT_EQ(first(*a), lora_.values(a->name)[0]);
   EXPECT_EQ(first(*b), 0.5f * LoraFile::kAlpha / 4 * lora_.values(b->name)[0]);
 }
@@ -77,7 +79,8 @@ TEST_F(AdapterFileTest, RefusesTheModelItself) {
 
 TEST_F(AdapterFileTest, RefusesAnAdapterOfAnotherArchitectureNamingBoth) {
   lora_.Set("general.architecture", std::string("gemma2"));
-  EXPECT_THAT(Refusal(lora_), AllOf(HasSubstr("gemma2"), HasSubstr("llama"), HasSubstr("made for this model")));
+  EXPECT_THAT(Refusal(lora_),
+              AllOf(HasSubstr("gemma2"), HasSubstr("llama"), HasSubstr("made for this model")));
 }
 
 TEST_F(AdapterFileTest, RefusesAnAdapterForAPartOfTheText) {
@@ -108,7 +111,8 @@ TEST_F(AdapterFileTest, RefusesShapesThatDoNotFit) {
   for (const auto& [name, shape] : wrong) {
     LoraFile lora = lora_;
     lora.AddTensor(name, shape);
-    EXPECT_THAT(Refusal(lora), AllOf(HasSubstr(kQuery), HasSubstr("wants {32, rank} and {rank, 32}"))) << name;
+    EXPECT_THAT(Refusal(lora), AllOf(HasSubstr(kQuery), HasSubstr("wants {32, rank} and {rank, 32}")))
+        << name;
   }
 }
 
@@ -146,13 +150,14 @@ TEST(AdapterSourceTest, ReadsPathAndScale) {
   EXPECT_EQ(*ParseAdapterSource("a.gguf"), (AdapterSource{"a.gguf", 1}));
   EXPECT_EQ(*ParseAdapterSource("a.gguf,scale=0.5"), (AdapterSource{"a.gguf", 0.5f}));
   EXPECT_EQ(*ParseAdapterSource("with,comma.gguf,scale=-2"), (AdapterSource{"with,comma.gguf", -2}));
-  for (const AdapterSource& source : {AdapterSource{"a.gguf", 1}, AdapterSource{"b,c.gguf", 0.3f}}) {
+  for (const AdapterSource& source : {AdapterSource{"a.gguf", 1}, AdapterSource{"b,c.gguf", 1 / 3.0f}}) {
     EXPECT_EQ(*ParseAdapterSource(AdapterText(source)), source);
   }
 }
 
 TEST(AdapterSourceTest, RefusesWhatIsNone) {
-  for (const char* text : {"", ",scale=1", "a.gguf,scale=", "a.gguf,scale=much", "a.gguf,scale=nan", "a,scale=inf"}) {
+  for (const char* text :
+       {"", ",scale=1", "a.gguf,scale=", "a.gguf,scale=much", "a.gguf,scale=nan", "a,scale=inf"}) {
     EXPECT_FALSE(ParseAdapterSource(text).ok()) << text;
   }
 }
