@@ -149,10 +149,18 @@ __global__ void __launch_bounds__(kThreads) FinishHeads(const FinishHeadsArgs ar
 
 constexpr uint32_t kDimsPerPass = 128;  // of values: four of each lane
 
+// Blocks of AttendChunk that share a multiprocessor's registers at least; 0 leaves it to the compiler, which
+// would spill to keep one more.
+constexpr int ChunkBlocks(int queries, uint32_t max_dim) {
+  if (queries == 1 || max_dim > 128) return 0;
+  return queries == 4 ? 10 : queries == 8 ? 8 : 5;
+}
+
 // A block of threads for one chunk of positions, one KV head and the queries of a tile that read it. Eight
 // lanes share a key, a warp a value; keys and values are read once for all of the tile's queries.
 template <GpuKv kKv, int kQueries, uint32_t kMaxDim>
-__global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args, uint32_t head_slices) {
+__global__ void __launch_bounds__(kThreads, ChunkBlocks(kQueries, kMaxDim))
+    AttendChunk(const AttentionArgs args, uint32_t head_slices) {
   HEARTH_DYNAMIC_SHARED(float, query);  // (kQueries, key_dim)
   HEARTH_SHARED(float[kQueries][kChunkPositions], score);
   HEARTH_SHARED(float[kQueries][kDimsPerPass], sums);
@@ -254,7 +262,8 @@ __global__ void __launch_bounds__(kThreads) AttendChunk(const AttentionArgs args
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) sum[q] = make_float4(0, 0, 0, 0);
     if (d < args.value_dim) {
-#pragma unroll(kQueries == 1 ? 8 : 4)
+      // As many bytes on their way at once from a cache of float32 as from one of halves.
+#pragma unroll(kQueries == 1 && kKv != GpuKv::kF32 ? 8 : 4)
       for (uint32_t p = warp; p < positions; p += kWarps) {
         const float4 v = LoadCached<kKv>(cache.values + (base + begin + p) * cache.value_bytes, d);
 #pragma unroll

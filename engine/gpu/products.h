@@ -264,9 +264,20 @@ __device__ __forceinline__ float Finished(const ProductOut& product, uint32_t ro
   return product.relu ? fmaxf(sum, 0.0f) : sum;
 }
 
+// Blocks of MatVec and FixedMatVec that share a multiprocessor's registers at least; 0 leaves it to the
+// compiler. Left to itself it keeps one more block than these, by spilling: these have the registers that the
+// kernels want.
+constexpr int ProductBlocks(ProductMode mode, uint32_t tokens) {
+  if (mode == ProductMode::kFloats) return 0;
+  return tokens == 2 ? 6 : tokens == 4 ? 5 : 0;
+}
+constexpr int FixedProductBlocks(ProductMode mode, uint32_t tokens) {
+  return mode == ProductMode::kFloats && tokens == 1 ? 10 : 0;
+}
+
 // A warp per pair of rows of whichever product they are of.
 template <GpuType kType, ProductMode kMode, uint32_t kTokens>
-__global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
+__global__ void __launch_bounds__(kWarps * 32, ProductBlocks(kMode, kTokens)) MatVec(const MatVecArgs args) {
   uint32_t warp = WarpOfGrid();
   int which = -1;
   for (uint32_t p = 0; p < args.product_count; ++p) {
@@ -307,7 +318,8 @@ __global__ void __launch_bounds__(kWarps * 32) MatVec(const MatVecArgs args) {
 }
 
 template <GpuType kType, ProductMode kMode, uint32_t kTokens>
-__global__ void __launch_bounds__(kWarps * 32) FixedMatVec(const FixedMatVecArgs args) {
+__global__ void __launch_bounds__(kWarps * 32, FixedProductBlocks(kMode, kTokens))
+    FixedMatVec(const FixedMatVecArgs args) {
   const uint32_t warp = WarpOfGrid();
   if (warp >= WarpsOf(args.weights.rows)) return;
   const WarpRows rows = RowsOfWarp(warp, args.weights.rows);
