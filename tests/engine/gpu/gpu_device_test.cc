@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/cuda_emu/emulator_control.h"
+#include "tests/engine/gpu/gpu_fixture.h"
 #include "tests/engine/model/fixture.h"
 #include "tests/support/local_devices.h"
 
@@ -194,10 +195,13 @@ TEST_F(GpuDeviceTest, LongPromptsAreTheSameInOnePieceAndInSeveral) {
 TEST_F(GpuDeviceTest, ResultsDoNotDependOnTheOrderOfThreadsOrStreams) {
   Open(SparsityMode::kPredicted);
   const LocalDevices gpu = Make({.cpus = 1, .gpus = 1, .gpus_alone = true});
-  const Run forward = Generate(gpu.share->devices());
-  cuda_emu::SetThreadOrder(cuda_emu::ThreadOrder::kRandom, 3);
-  cuda_emu::SetLazyStreams(false);
-  EXPECT_EQ(forward.logits, Generate(gpu.share->devices()).logits);
+  const Run forward = Generate(gpu.share->devices(), 3);
+  for (const GpuSetting& setting : kGpuSettings) {
+    if (setting.kind != gpu::GpuKind::kEmulated) continue;
+    cuda_emu::SetThreadOrder(setting.order, 3);
+    cuda_emu::SetLazyStreams(setting.lazy);
+    EXPECT_EQ(forward.logits, Generate(gpu.share->devices(), 3).logits) << setting.name;
+  }
 }
 
 TEST_F(GpuDeviceTest, CachedPositionsMoveBetweenGpuAndCpu) {

@@ -27,10 +27,14 @@ struct GpuSetting {
 
 inline std::string SettingName(const testing::TestParamInfo<GpuSetting>& info) { return info.param.name; }
 
+// Every order of threads with streams as late as allowed and at once; a real GPU once.
 inline const GpuSetting kGpuSettings[] = {
     {gpu::GpuKind::kEmulated, cuda_emu::ThreadOrder::kForward, true, "ForwardLazy"},
+    {gpu::GpuKind::kEmulated, cuda_emu::ThreadOrder::kForward, false, "ForwardEager"},
+    {gpu::GpuKind::kEmulated, cuda_emu::ThreadOrder::kReverse, true, "ReverseLazy"},
     {gpu::GpuKind::kEmulated, cuda_emu::ThreadOrder::kReverse, false, "ReverseEager"},
     {gpu::GpuKind::kEmulated, cuda_emu::ThreadOrder::kRandom, true, "RandomLazy"},
+    {gpu::GpuKind::kEmulated, cuda_emu::ThreadOrder::kRandom, false, "RandomEager"},
     {gpu::GpuKind::kCuda, {}, true, "Cuda"},
 };
 
