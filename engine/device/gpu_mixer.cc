@@ -15,7 +15,6 @@
 namespace hearth {
 namespace {
 
-constexpr uint32_t kMaxHeadValues = 256;                // what the attention kernel has room for
 constexpr uint64_t kPartialFloats = uint64_t{1} << 24;  // at most, of a batch
 
 gpu::GpuKv KvOf(KvType type) {
@@ -35,10 +34,22 @@ uint32_t ChunksOf(const DecoderOptions& options) {
                                gpu::kChunkPositions);
 }
 
+// A layer's attention as it is over the cache: latents are keys and values of one head.
+AttentionSpec OverCache(const LayerSpec& layer) {
+  AttentionSpec attention = layer.attention;
+  if (layer.mixer == MixerKind::kLatentAttention) {
+    attention.kv_heads = 1;
+    attention.key_dim = layer.cached_key_values();
+    attention.value_dim = attention.latent_rank;
+  }
+  return attention;
+}
+
 uint32_t TileRowsOf(const AttentionSpec& attention) {
   const uint32_t group = attention.heads / attention.kv_heads;
-  const uint32_t slices = (group + gpu::kTileQueries - 1) / gpu::kTileQueries;
-  return gpu::kTileQueries / ((group + slices - 1) / slices);
+  const uint32_t most = gpu::TileQueries(std::max(attention.key_dim, attention.value_dim));
+  const uint32_t slices = (group + most - 1) / most;
+  return most / ((group + slices - 1) / slices);
 }
 
 uint32_t BatchRowsOf(const AttentionSpec& attention, const DecoderOptions& options) {
@@ -63,11 +74,10 @@ uint64_t GpuMixer::KeyOf(const AttentionSpec& attention, const GpuMixRows& rows)
 }
 
 absl::Status GpuMixer::CanHold(const ModelSpec& model, const LayerSpec& layer, KvType kv) {
-  const AttentionSpec& attention = layer.attention;
+  const AttentionSpec attention = OverCache(layer);
   const auto cannot = [](std::string_view what) {
     return absl::UnimplementedError(absl::StrCat("GPUs cannot compute ", std::string(what), " yet"));
   };
-  if (layer.mixer == MixerKind::kLatentAttention) return cannot("latent attention");
   if (layer.mixer == MixerKind::kShortConvolution) return cannot("convolutions");
   if (!model.causal) return cannot("attention to later tokens");
   if (layer.adapter.of_mixer()) return cannot("LoRA adapters");
@@ -75,7 +85,7 @@ absl::Status GpuMixer::CanHold(const ModelSpec& model, const LayerSpec& layer, K
   if (attention.qk_norm == QkNorm::kWhole) return cannot("a norm over all heads");
   if (attention.rope && model.ropes[*attention.rope].rectified_window > 0) return cannot("ReRoPE");
   for (const uint32_t dim : {attention.key_dim, attention.value_dim}) {
-    if (dim % 4 != 0 || dim > kMaxHeadValues) return cannot("attention with heads of this size");
+    if (dim % 4 != 0 || dim > gpu::kMaxHeadValues) return cannot("attention with heads of this size");
     if (kv == KvType::kQ8_0 && dim % 32 != 0) return cannot("a Q8_0 cache of heads of this size");
   }
   return absl::OkStatus();
@@ -85,6 +95,7 @@ GpuMixer::GpuMixer(const LoadContext& context, LayerSpec layer, std::vector<uint
     : UnitPiece(std::move(groups)),
       model_(context.outline.spec),
       layer_(std::move(layer)),
+      attention_(OverCache(layer_)),
       options_(context.options),
       cache_id_(NextCacheId()) {}
 
@@ -102,19 +113,23 @@ absl::StatusOr<std::shared_ptr<GpuMixer>> GpuMixer::Load(const LoadContext& cont
   HEARTH_RETURN_IF_ERROR(loader.Finish());
   std::shared_ptr<GpuMixer> mixer(
       new GpuMixer(context, NarrowToGroups(outline.spec.layers[layer], held), std::move(groups)));
-  HEARTH_RETURN_IF_ERROR(
-      mixer->LoadWeights(std::get<AttentionWeights>(loaded.mixer), loaded.output, uploader));
+  if (const auto* latent = std::get_if<LatentAttentionWeights>(&loaded.mixer)) {
+    HEARTH_RETURN_IF_ERROR(mixer->latent_.emplace().Load(*latent, uploader));
+    mixer->weight_bytes_ += mixer->latent_->bytes();
+  } else {
+    HEARTH_RETURN_IF_ERROR(mixer->LoadWeights(std::get<AttentionWeights>(loaded.mixer), uploader));
+  }
+  HEARTH_ASSIGN_OR_RETURN(mixer->output_, uploader.Upload(loaded.output));
+  mixer->weight_bytes_ += mixer->output_.bytes();
   mixer->rope_factors_ = loaded.rope_factors;
   HEARTH_RETURN_IF_ERROR(mixer->MakeCache(held, context.options.kv_type, memory));
   return mixer;
 }
 
-absl::Status GpuMixer::LoadWeights(const AttentionWeights& weights, const Matrix& output,
-                                   GpuUploader& uploader) {
+absl::Status GpuMixer::LoadWeights(const AttentionWeights& weights, GpuUploader& uploader) {
   HEARTH_ASSIGN_OR_RETURN(query_, uploader.Upload(weights.query));
   HEARTH_ASSIGN_OR_RETURN(key_, uploader.Upload(weights.key));
   HEARTH_ASSIGN_OR_RETURN(value_, uploader.Upload(weights.value));
-  HEARTH_ASSIGN_OR_RETURN(output_, uploader.Upload(output));
   for (const auto& [from, to] :
        {std::pair{&weights.query_norm, &query_norm_}, {&weights.key_norm, &key_norm_}}) {
     to->present = from->present;
@@ -124,31 +139,34 @@ absl::Status GpuMixer::LoadWeights(const AttentionWeights& weights, const Matrix
   }
   HEARTH_ASSIGN_OR_RETURN(sinks_, uploader.Upload(weights.sinks));
   HEARTH_ASSIGN_OR_RETURN(alibi_slopes_, uploader.Upload(weights.alibi_slopes));
-  weight_bytes_ += query_.bytes() + key_.bytes() + value_.bytes() + output_.bytes() + sinks_.bytes() +
-                   alibi_slopes_.bytes();
+  weight_bytes_ += query_.bytes() + key_.bytes() + value_.bytes() + sinks_.bytes() + alibi_slopes_.bytes();
   return absl::OkStatus();
 }
 
 absl::Status GpuMixer::MakeCache(absl::Span<const HeadGroup> held, KvType type, GpuMemory& memory) {
-  const AttentionSpec& attention = layer_.attention;
   cache_.type = KvOf(type);
-  cache_.heads = attention.kv_heads;
+  cache_.heads = attention_.kv_heads;
   cache_.context = options_.context_length;
-  cache_.key_bytes = static_cast<uint32_t>(KvBytes(type, attention.key_dim));
-  cache_.value_bytes = static_cast<uint32_t>(KvBytes(type, attention.value_dim));
+  cache_.key_bytes = static_cast<uint32_t>(KvBytes(type, attention_.key_dim));
+  // Latents are the first values of their keys.
+  cache_.value_bytes =
+      latent_ ? cache_.key_bytes : static_cast<uint32_t>(KvBytes(type, attention_.value_dim));
   const std::optional<uint64_t> vectors =
-      CheckedMul<uint64_t>(uint64_t{options_.sequences} * options_.context_length, attention.kv_heads);
+      CheckedMul<uint64_t>(uint64_t{options_.sequences} * options_.context_length, attention_.kv_heads);
   const auto bytes = [&](uint32_t each) {
     return vectors ? CheckedMul<uint64_t>(*vectors, each).value_or(UINT64_MAX) : UINT64_MAX;
   };
   HEARTH_ASSIGN_OR_RETURN(keys_, memory.Allocate(bytes(cache_.key_bytes)));
-  HEARTH_ASSIGN_OR_RETURN(values_, memory.Allocate(bytes(cache_.value_bytes)));
-  cache_.keys = keys_.as<uint8_t>();
-  cache_.values = values_.as<uint8_t>();
+  cache_.keys = cache_.values = keys_.as<uint8_t>();
+  if (!latent_) {
+    HEARTH_ASSIGN_OR_RETURN(values_, memory.Allocate(bytes(cache_.value_bytes)));
+    cache_.values = values_.as<uint8_t>();
+  }
   uint32_t heads = 0;
   for (const HeadGroup& group : held) {
-    held_.push_back({heads, group.kv_heads});
-    heads += group.kv_heads;
+    const uint32_t cached = latent_ ? cache_.heads : group.kv_heads;
+    held_.push_back({heads, cached});
+    heads += cached;
   }
   return absl::OkStatus();
 }
@@ -157,23 +175,26 @@ uint32_t GpuMixer::AttendedCols() const {
   return gpu::PaddedCols(gpu::GpuType::kF32, layer_.attention.heads * layer_.attention.value_dim);
 }
 
-uint32_t GpuMixer::TileRows() const { return TileRowsOf(layer_.attention); }
+uint32_t GpuMixer::TileRows() const { return TileRowsOf(attention_); }
 
-uint32_t GpuMixer::BatchRows() const { return BatchRowsOf(layer_.attention, options_); }
+uint32_t GpuMixer::BatchRows() const { return BatchRowsOf(attention_, options_); }
 
 bool GpuMixer::TakesPrompts(bool exact, const gpu::Gpu& stream) const {
-  return !exact &&
-         stream.HasPromptAttention(cache_.type, layer_.attention.key_dim, layer_.attention.value_dim);
+  return !exact && stream.HasPromptAttention(cache_.type, attention_.key_dim, attention_.value_dim);
 }
 
 void GpuMixer::AddNeeds(const ModelSpec& model, const LayerSpec& layer, const DecoderOptions& options,
                         GpuNeeds& needs) {
-  const AttentionSpec& attention = layer.attention;
+  const AttentionSpec attention = OverCache(layer);
   const auto at_least = [](auto& need, auto value) { need = std::max(need, value); };
   at_least(needs.query, attention.heads * attention.key_dim);
   at_least(needs.key, attention.kv_heads * attention.key_dim);
-  at_least(needs.value, attention.kv_heads * attention.value_dim);
-  at_least(needs.results, attention.heads * attention.value_dim);
+  if (layer.mixer == MixerKind::kLatentAttention) {
+    GpuLatent::AddNeeds(layer.attention, needs);
+  } else {
+    at_least(needs.value, attention.kv_heads * attention.value_dim);
+  }
+  at_least(needs.results, layer.attention.heads * layer.attention.value_dim);
   at_least(needs.output_values, model.n_embd);
   if (const uint32_t chunks = ChunksOf(options); chunks > 1) {
     const uint32_t rows = std::min(BatchRowsOf(attention, options), needs.max_rows);
@@ -193,11 +214,24 @@ absl::Status GpuMixer::CheckRows(absl::Span<const RowPlace> rows) const {
 
 void GpuMixer::Run(const GpuMixRows& rows, bool exact, bool first_piece, GpuScratch& scratch,
                    gpu::Gpu& stream) const {
-  Project(rows, exact, scratch, stream);
-  FinishHeads(rows, scratch, stream);
-  Attend(rows, scratch, stream);
-
   const uint32_t count = static_cast<uint32_t>(rows.rows.size());
+  if (latent_) {
+    latent_->Project(model_, layer_.attention, count, exact, scratch, stream);
+  } else {
+    Project(rows, exact, scratch, stream);
+  }
+  FinishHeads(rows, scratch, stream);
+  if (AttendedCols() > layer_.attention.heads * layer_.attention.value_dim) {
+    // What fills up a row is multiplied as well.
+    stream.Clear(scratch.attended.values(), uint64_t{count} * AttendedCols() * sizeof(float));
+  }
+  if (latent_) {
+    Attend(rows, scratch.projected.as<float>(), attention_.heads * attention_.value_dim, scratch, stream);
+    latent_->Decompress(layer_.attention, count, AttendedCols(), scratch, stream);
+  } else {
+    Attend(rows, scratch.attended.values(), AttendedCols(), scratch, stream);
+  }
+
   gpu::GpuRows attended = scratch.attended.RoundedBy(output_.matrix.type, exact);
   attended.cols = AttendedCols();
   if (attended.codes != nullptr) stream.Round({attended, count, gpu::ActivationCols(output_.matrix.type)});
@@ -207,9 +241,10 @@ void GpuMixer::Run(const GpuMixRows& rows, bool exact, bool first_piece, GpuScra
 
 uint64_t GpuMixer::BytesTouched(absl::Span<const RowPlace> rows) const {
   uint64_t bytes = query_.bytes() + key_.bytes() + value_.bytes() + output_.bytes();
-  const uint64_t position_bytes = uint64_t{cache_.heads} * (cache_.key_bytes + cache_.value_bytes);
+  if (latent_) bytes += latent_->bytes();
+  const uint64_t of_position = uint64_t{cache_.heads} * position_bytes();
   for (const RowPlace& row : rows) {
-    bytes += (row.position - FirstVisible(layer_.attention, row.position) + 1) * position_bytes;
+    bytes += (row.position - FirstVisible(layer_.attention, row.position) + 1) * of_position;
   }
   return bytes;
 }
@@ -232,11 +267,11 @@ void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, 
 }
 
 void GpuMixer::FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const {
-  const AttentionSpec& attention = layer_.attention;
+  const AttentionSpec& attention = attention_;
   gpu::FinishHeadsArgs args;
   args.query = scratch.query.as<float>();
   args.key = scratch.key.as<float>();
-  args.value = scratch.value.as<float>();
+  args.value = latent_ ? nullptr : scratch.value.as<float>();
   args.heads = attention.heads;
   args.kv_heads = attention.kv_heads;
   args.key_dim = attention.key_dim;
@@ -255,6 +290,12 @@ void GpuMixer::FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu
   args.key_norm = key_norm_.weight.as<const float>();
   args.key_norm_bias = key_norm_.bias.as<const float>();
   args.norm_stride = attention.qk_norm == QkNorm::kPerHeadWeights ? attention.key_dim : 0;
+  if (latent_) {
+    args.norm = gpu::FinishHeadsArgs::HeadNorm::kRms;
+    args.norms_key = true;
+    args.key_norm = latent_->latent_norm();
+    args.norm_dims = args.rope_first = attention.latent_rank;
+  }
   if (attention.rope) {
     const RopeSpec& rope = model_.ropes[*attention.rope];
     args.angles = rows.angles;
@@ -268,8 +309,9 @@ void GpuMixer::FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu
   stream.FinishHeads(args);
 }
 
-void GpuMixer::Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const {
-  const AttentionSpec& attention = layer_.attention;
+void GpuMixer::Attend(const GpuMixRows& rows, float* out, uint32_t out_stride, GpuScratch& scratch,
+                      gpu::Gpu& stream) const {
+  const AttentionSpec& attention = attention_;
   gpu::AttentionArgs args;
   args.heads = attention.heads;
   args.kv_heads = attention.kv_heads;
@@ -285,14 +327,10 @@ void GpuMixer::Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& str
   args.cache = cache_;
   args.partial = scratch.partial.as<float>();
   const size_t query_values = size_t{attention.heads} * attention.key_dim;
-  args.out_stride = AttendedCols();
-  if (args.out_stride > attention.heads * attention.value_dim) {
-    // What fills up a row is multiplied as well.
-    stream.Clear(scratch.attended.values(), rows.rows.size() * args.out_stride * sizeof(float));
-  }
+  args.out_stride = out_stride;
   for (const GpuMixRows::Batch& batch : rows.batches) {
     args.query = scratch.query.as<float>() + batch.first * query_values;
-    args.out = scratch.attended.values() + size_t{batch.first} * args.out_stride;
+    args.out = out + size_t{batch.first} * out_stride;
     args.places = rows.places + batch.first;
     args.tiles = rows.tiles + batch.first_tile;
     args.tile_count = batch.tiles;
@@ -303,7 +341,7 @@ void GpuMixer::Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& str
   }
   if (rows.prompt_tiles == 0) return;
   args.query = scratch.query.as<float>();
-  args.out = scratch.attended.values();
+  args.out = out;
   args.places = rows.places;
   args.tiles = rows.tiles + rows.first_prompt_tile;
   args.tile_count = rows.prompt_tiles;
@@ -331,13 +369,12 @@ void GpuMixer::ForEachRange(const KvRange& range, const HeadGroup& heads, Fn fn)
     }
   };
   visit(cache_.keys, cache_.key_bytes);
-  visit(cache_.values, cache_.value_bytes);
+  if (!latent_) visit(cache_.values, cache_.value_bytes);
 }
 
 absl::StatusOr<std::vector<uint8_t>> GpuMixer::ReadKv(const KvRange& range, gpu::Gpu& stream) const {
   HEARTH_ASSIGN_OR_RETURN(const HeadGroup heads, FindHeads(range));
-  std::vector<uint8_t> bytes(size_t{heads.kv_heads} * (range.end - range.begin) *
-                             (cache_.key_bytes + cache_.value_bytes));
+  std::vector<uint8_t> bytes(size_t{heads.kv_heads} * (range.end - range.begin) * position_bytes());
   size_t at = 0;
   ForEachRange(range, heads, [&](const uint8_t* from, size_t count) {
     stream.CopyOut(bytes.data() + at, from, count);
@@ -351,8 +388,7 @@ absl::StatusOr<std::vector<uint8_t>> GpuMixer::ReadKv(const KvRange& range, gpu:
 absl::Status GpuMixer::WriteKv(const KvRange& range, absl::Span<const uint8_t> bytes,
                                gpu::Gpu& stream) const {
   HEARTH_ASSIGN_OR_RETURN(const HeadGroup heads, FindHeads(range));
-  const size_t expected =
-      size_t{heads.kv_heads} * (range.end - range.begin) * (cache_.key_bytes + cache_.value_bytes);
+  const size_t expected = size_t{heads.kv_heads} * (range.end - range.begin) * position_bytes();
   if (bytes.size() != expected) {
     return absl::InvalidArgumentError(
         absl::StrCat("these cached positions take ", expected, " bytes, got ", bytes.size()));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -11,6 +12,7 @@
 #include "engine/attention/kv_cache.h"
 #include "engine/attention/mixer_shard.h"
 #include "engine/attention/row_place.h"
+#include "engine/device/gpu_latent.h"
 #include "engine/device/gpu_scratch.h"
 #include "engine/device/gpu_weights.h"
 #include "engine/device/local_device.h"
@@ -84,22 +86,27 @@ class GpuMixer : public UnitPiece {
     GpuBuffer weight, bias;
   };
   GpuMixer(const LoadContext& context, LayerSpec layer, std::vector<uint32_t> groups);
-  absl::Status LoadWeights(const AttentionWeights& weights, const Matrix& output, GpuUploader& uploader);
+  absl::Status LoadWeights(const AttentionWeights& weights, GpuUploader& uploader);
   absl::Status MakeCache(absl::Span<const HeadGroup> held, KvType type, GpuMemory& memory);
   uint32_t AttendedCols() const;  // of a row of results, filled up to whole units
+  uint32_t position_bytes() const { return cache_.key_bytes + (latent_ ? 0 : cache_.value_bytes); }
   absl::StatusOr<HeadGroup> FindHeads(const KvRange& range) const;
   // Calls fn(bytes of the cache, how many) for each head's range in turn: keys, then values.
   template <class Fn>
   void ForEachRange(const KvRange& range, const HeadGroup& heads, Fn fn) const;
   void Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const;
   void FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const;
-  void Attend(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const;
+  // Results to `out`, (rows), out_stride apart: (heads, value_dim).
+  void Attend(const GpuMixRows& rows, float* out, uint32_t out_stride, GpuScratch& scratch,
+              gpu::Gpu& stream) const;
 
   const ModelSpec model_;
   const LayerSpec layer_;
+  const AttentionSpec attention_;  // as it is over the cache
   const DecoderOptions options_;
   std::vector<HeadGroup> held_;  // where each group's KV heads lie in the cache
   GpuLinear query_, key_, value_, output_;
+  std::optional<GpuLatent> latent_;  // in place of query_, key_ and value_
   HeadNorm query_norm_, key_norm_;
   GpuBuffer sinks_, alibi_slopes_;
   std::vector<float> rope_factors_;

@@ -71,16 +71,17 @@ uint64_t GpuActivations::Bytes(uint32_t rows, uint32_t cols) {
 uint64_t GpuScratch::Bytes(const GpuNeeds& needs) {
   const uint64_t rows = needs.max_rows;
   // As for a GPU that runs whole layers: residual and normed rows, and the predictor's hidden ones.
-  uint64_t bytes =
-      GpuActivations::Bytes(needs.max_rows, 3 * needs.n_embd + 2 * needs.predictor_rank + needs.results) +
-      GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd) +
-      GpuActivations::Bytes(needs.pass_rows(), needs.neurons);
+  uint64_t bytes = GpuActivations::Bytes(needs.max_rows, 3 * needs.n_embd + 2 * needs.predictor_rank +
+                                                             needs.results + needs.query_rank) +
+                   GpuActivations::Bytes(gpu::kMaxTokens, needs.n_embd) +
+                   GpuActivations::Bytes(needs.pass_rows(), needs.neurons);
   bytes += rows * needs.output_values * sizeof(int64_t);
-  bytes += sizeof(float) * (gpu::kMaxTokens * (uint64_t{1} * needs.neurons + needs.output_rows) +
-                            needs.pass_rows() * (uint64_t{2} * needs.neurons) +
-                            rows * (uint64_t{2} * needs.blocks_per_row + needs.query + needs.key +
-                                    needs.value + needs.rope_values + 4) +
-                            needs.partial_floats);
+  bytes +=
+      sizeof(float) * (gpu::kMaxTokens * (uint64_t{1} * needs.neurons + needs.output_rows) +
+                       needs.pass_rows() * (uint64_t{2} * needs.neurons) +
+                       rows * (uint64_t{2} * needs.blocks_per_row + needs.query + needs.key + needs.value +
+                               needs.projected + Filled(needs.query_rank) + needs.rope_values + 4) +
+                       needs.partial_floats);
   constexpr uint64_t kBuffers = 40;
   return bytes + kBuffers * GpuMemory::kPageBytes;
 }
@@ -129,6 +130,12 @@ absl::StatusOr<GpuScratch> GpuScratch::Create(GpuMemory& memory, const GpuNeeds&
     HEARTH_RETURN_IF_ERROR(take(made.query, uint64_t{rows} * needs.query, sizeof(float)));
     HEARTH_RETURN_IF_ERROR(take(made.key, uint64_t{rows} * needs.key, sizeof(float)));
     HEARTH_RETURN_IF_ERROR(take(made.value, uint64_t{rows} * needs.value, sizeof(float)));
+    HEARTH_RETURN_IF_ERROR(take(made.projected, uint64_t{rows} * needs.projected, sizeof(float)));
+    if (needs.query_rank > 0) {
+      HEARTH_ASSIGN_OR_RETURN(made.compressed, GpuActivations::Create(memory, rows, needs.query_rank));
+      HEARTH_RETURN_IF_ERROR(
+          take(made.compressed_raw, uint64_t{rows} * made.compressed.cols(), sizeof(float)));
+    }
     HEARTH_RETURN_IF_ERROR(take(made.partial, needs.partial_floats, sizeof(float)));
   }
   HEARTH_RETURN_IF_ERROR(take(made.logits, uint64_t{gpu::kMaxTokens} * needs.output_rows, sizeof(float)));

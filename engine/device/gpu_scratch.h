@@ -59,6 +59,7 @@ struct GpuNeeds {
   uint32_t neurons = 0;        // of a block of a piece
   uint32_t predictor_rank = 0;
   uint32_t query = 0, key = 0, value = 0, results = 0;  // values of a row
+  uint32_t projected = 0, query_rank = 0;               // of latent attention
   uint64_t partial_floats = 0;                          // AttentionArgs::partial
   uint32_t rope_values = 0;                             // of a row, all ropes
   uint32_t output_rows = 0;                             // of an output piece
@@ -85,6 +86,9 @@ struct GpuScratch {
   GpuBuffer scores;             // (kMaxTokens, neurons)
   GpuBuffer gate, up;           // (pass_rows, neurons)
   GpuBuffer query, key, value;  // (max_rows, ...)
+  GpuBuffer projected;          // (max_rows, projected): queries, then attended latents
+  GpuBuffer compressed_raw;     // (max_rows, compressed.cols()), before the norm
+  GpuActivations compressed;    // (max_rows, query_rank)
   GpuBuffer partial;
   GpuBuffer sums;    // (max_rows, output_values) int64
   GpuBuffer logits;  // (kMaxTokens, output_rows)

@@ -79,8 +79,8 @@ __device__ void RotateHead(const FinishHeadsArgs& args, uint32_t row, float* hea
   const float* angles = args.angles + static_cast<size_t>(row) * args.rope_dims;
   const uint32_t pairs = args.rope_dims / 2;
   for (uint32_t i = threadIdx.x; i < pairs; i += kThreads) {
-    const uint32_t first = args.interleaved ? 2 * i : i;
-    const uint32_t second = args.interleaved ? first + 1 : i + pairs;
+    const uint32_t first = args.rope_first + (args.interleaved ? 2 * i : i);
+    const uint32_t second = first + (args.interleaved ? 1 : pairs);
     const float cosine = angles[2 * i], sine = angles[2 * i + 1];
     const float a = head[first], b = head[second];
     head[first] = a * cosine - b * sine;
@@ -134,9 +134,10 @@ __global__ void __launch_bounds__(kThreads) FinishHeads(const FinishHeadsArgs ar
   const HeadNormWeights norm = {weight == nullptr ? nullptr : weight + offset,
                                 bias == nullptr ? nullptr : bias + offset};
   const bool norms = role == kQuery ? args.norms_query : args.norms_key;
-  if (norms && !args.norm_after_rope) NormalizeHead(args, norm, dim, head, parts);
+  const uint32_t normed = args.norm_dims > 0 ? args.norm_dims : dim;
+  if (norms && !args.norm_after_rope) NormalizeHead(args, norm, normed, head, parts);
   if (args.angles != nullptr) RotateHead(args, row, head);
-  if (norms && args.norm_after_rope) NormalizeHead(args, norm, dim, head, parts);
+  if (norms && args.norm_after_rope) NormalizeHead(args, norm, normed, head, parts);
   if (role == kKey) {
     StoreValues(cache.type, head, dim, cache.keys + at * cache.key_bytes);
     return;
@@ -349,27 +350,33 @@ cudaError_t LaunchOfSize(const AttentionArgs& args, uint32_t queries, uint32_t s
   if (queries == 1) return Launch(AttendChunk<kKv, 1, kMaxDim>, grid, block, shared(1), stream, args, slices);
   if (queries <= 4) return Launch(AttendChunk<kKv, 4, kMaxDim>, grid, block, shared(4), stream, args, slices);
   if (queries <= 8) return Launch(AttendChunk<kKv, 8, kMaxDim>, grid, block, shared(8), stream, args, slices);
-  return Launch(AttendChunk<kKv, 16, kMaxDim>, grid, block, shared(16), stream, args, slices);
+  if constexpr (TileQueries(kMaxDim) > 8) {
+    return Launch(AttendChunk<kKv, 16, kMaxDim>, grid, block, shared(16), stream, args, slices);
+  }
+  return cudaErrorInvalidValue;
 }
 
 template <GpuKv kKv>
 cudaError_t LaunchOfType(const AttentionArgs& args, cudaStream_t stream) {
   const uint32_t group = args.heads / args.kv_heads;
-  const uint32_t slices = (group + kTileQueries - 1) / kTileQueries;
+  const uint32_t dim = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
+  const uint32_t most = TileQueries(dim);
+  const uint32_t slices = (group + most - 1) / most;
   const uint32_t slice = (group + slices - 1) / slices;
   uint32_t rows = 1;  // of the largest tile
-  if (args.rows > args.tile_count) rows = kTileQueries / slice;
+  if (args.rows > args.tile_count) rows = most / slice;
   const uint32_t queries = rows * slice;
-  const uint32_t dim = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
   if (dim <= 128) return LaunchOfSize<kKv, 128>(args, queries, slices, stream);
-  return LaunchOfSize<kKv, 256>(args, queries, slices, stream);
+  if (dim <= 256) return LaunchOfSize<kKv, 256>(args, queries, slices, stream);
+  return LaunchOfSize<kKv, kMaxHeadValues>(args, queries, slices, stream);
 }
 
 }  // namespace
 
 cudaError_t LaunchFinishHeads(const FinishHeadsArgs& args, cudaStream_t stream) {
   const uint32_t dim = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
-  return Launch(FinishHeads, dim3(args.rows, args.heads + 2 * args.kv_heads), dim3(kThreads),
+  const uint32_t stored = args.value == nullptr ? 1 : 2;
+  return Launch(FinishHeads, dim3(args.rows, args.heads + stored * args.kv_heads), dim3(kThreads),
                 dim * sizeof(float), stream, args);
 }
 

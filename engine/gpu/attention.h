@@ -6,10 +6,12 @@
 
 namespace hearth::gpu::HEARTH_GPU_BACKEND {
 
-// The launches of attention.cu and prompt_attention.cu; what each computes stands with its arguments.
+// The launches of attention.cu, prompt_attention.cu and head_products.cu; what each computes stands with its
+// arguments.
 cudaError_t LaunchFinishHeads(const FinishHeadsArgs& args, cudaStream_t stream);
 cudaError_t LaunchAttention(const AttentionArgs& args, cudaStream_t stream);
 cudaError_t LaunchPromptAttention(const AttentionArgs& args, cudaStream_t stream);
+cudaError_t LaunchHeadProducts(const HeadProductArgs& args, cudaStream_t stream);
 
 }  // namespace hearth::gpu::HEARTH_GPU_BACKEND
 

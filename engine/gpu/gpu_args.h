@@ -212,8 +212,8 @@ struct GpuKvCache {
   uint32_t value_bytes = 0;
 };
 
-// What matrix units do at most: every warp of `blocks` blocks makes `rounds` times kPeakProducts products of (16, 32)
-// by (32, 8) codes, or of (16, 16) by (16, 8) halves, out of its registers.
+// What matrix units do at most: every warp of `blocks` blocks makes `rounds` times kPeakProducts products of
+// (16, 32) by (32, 8) codes, or of (16, 16) by (16, 8) halves, out of its registers.
 struct PeakArgs {
   bool codes = true;
   uint32_t blocks = 0;
@@ -229,12 +229,30 @@ struct GpuPlace {
   uint32_t position = 0;
 };
 
+// Every head's own matrix times its part of every row, in float32: x (count), x_stride apart: (heads), x_head
+// apart; out likewise. Head h has `rows` rows of the weights, from h * head_rows + first_row on. Of a row's
+// product, (rows), are read `cols` values; of a transposed one, (cols), `rows`. `kept` values that follow
+// those stand behind the results as they are.
+struct HeadProductArgs {
+  GpuMatrix weights;
+  uint32_t heads = 0;
+  uint32_t head_rows = 0, first_row = 0;
+  uint32_t rows = 0, cols = 0;
+  bool transposed = false;
+  const float* x = nullptr;
+  uint32_t x_stride = 0, x_head = 0;
+  float* out = nullptr;
+  uint32_t out_stride = 0, out_head = 0;
+  uint32_t kept = 0;
+  uint32_t count = 0;
+};
+
 // Finishes queries, keys and values of a step's rows: clamp, norms, rotation, temperature; stores keys and
 // values.
 struct FinishHeadsArgs {
   float* query = nullptr;  // (rows, heads * key_dim), in place
   float* key = nullptr;    // (rows, kv_heads * key_dim)
-  float* value = nullptr;  // (rows, kv_heads * value_dim)
+  float* value = nullptr;  // (rows, kv_heads * value_dim); null: keys are values as well
   uint32_t heads = 0, kv_heads = 0, key_dim = 0, value_dim = 0;
   uint32_t rows = 0;
   const GpuPlace* places = nullptr;
@@ -247,8 +265,10 @@ struct FinishHeadsArgs {
   const float* key_norm = nullptr;
   const float* key_norm_bias = nullptr;
   uint32_t norm_stride = 0;  // from one head's weights to the next: key_dim or 0
+  uint32_t norm_dims = 0;    // the first values of a head, which alone are normed; 0: all
   bool norms_query = false, norms_key = false;
   const float* angles = nullptr;  // (rows, rope_dims): cosine, sine of each pair; null: no rotation
+  uint32_t rope_first = 0;        // the first value of a head that is rotated
   uint32_t rope_dims = 0;
   bool interleaved = false;
   float temperature_scale = 0;
@@ -258,8 +278,11 @@ struct FinishHeadsArgs {
 
 // Positions that one block of threads takes at a time.
 inline constexpr uint32_t kChunkPositions = 128;
-// Queries (rows times query heads of one KV head) that share a block's reading of keys and values.
-inline constexpr uint32_t kTileQueries = 16;
+// Queries (rows times query heads of one KV head) that share a block's reading of keys and values: what a
+// block's shared memory has room for.
+constexpr uint32_t TileQueries(uint32_t head_values) { return head_values > 256 ? 8 : 16; }
+// Values of a head that the attention kernel has room for: a latent of 512, and 64 that are rotated.
+inline constexpr uint32_t kMaxHeadValues = 576;
 
 // Rows of a prompt that PromptAttention takes together, and the values of a head that it has room for.
 inline constexpr uint32_t kPromptTileRows = 64;

@@ -180,6 +180,9 @@ class Stream : public Gpu {
   void Residual(const ResidualArgs& args) override {
     if (Ready()) Keep(LaunchResidual(args, stream_), "a residual");
   }
+  void HeadProducts(const HeadProductArgs& args) override {
+    if (Ready()) Keep(LaunchHeadProducts(args, stream_), "products of heads");
+  }
   void FinishHeads(const FinishHeadsArgs& args) override {
     if (Ready()) Keep(LaunchFinishHeads(args, stream_), "finishing heads");
   }

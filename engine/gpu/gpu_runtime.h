@@ -71,6 +71,7 @@ class Gpu {
   virtual void Gather(const GatherArgs& args) = 0;
   virtual void AddBias(const AddBiasArgs& args) = 0;
   virtual void Residual(const ResidualArgs& args) = 0;
+  virtual void HeadProducts(const HeadProductArgs& args) = 0;
   virtual void FinishHeads(const FinishHeadsArgs& args) = 0;
   virtual void Attention(const AttentionArgs& args) = 0;
   // Whether PromptAttention takes such heads.

@@ -9,6 +9,7 @@ architecture takes a minute or two.
 
 import argparse
 import collections
+import concurrent.futures
 import pathlib
 import re
 import subprocess
@@ -18,7 +19,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-fmad=false"]  # as a release build has them
 # What runs for every token of a generation: products with one token and attention of one query.
-HOT = re.compile(r"(Fixed)?MatVec<.*, 1u>|AttendChunk<[^,]*, 1,|(NeuronSum|MergeChunks|FinishHeads|ResidualRow|RoundRows|ActivateRows)\b")
+HOT = re.compile(r"(Fixed)?MatVec<.*, 1u>|AttendChunk<[^,]*, 1,|(HeadProducts|NeuronSum|MergeChunks|FinishHeads|ResidualRow|RoundRows|ActivateRows)\b")
 ENTRY = re.compile(r"Function properties for (\S+)\n.*?(\d+) bytes spill stores, (\d+) bytes spill loads\n.*?Used (\d+) registers")
 
 Kernel = collections.namedtuple("Kernel", "name registers stored loaded")
@@ -70,10 +71,10 @@ def main():
     parser.add_argument("--architectures", default="75,80,86,89,90,100,120")
     parser.add_argument("--results", type=pathlib.Path)
     arguments = parser.parse_args()
-    kernels_of = {}
-    for architecture in arguments.architectures.split(","):
-        kernels_of[architecture] = compile_for(arguments.nvcc, architecture)
-        print(f"sm_{architecture}: {len(kernels_of[architecture])} kernels", file=sys.stderr)
+    architectures = arguments.architectures.split(",")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        found = pool.map(lambda architecture: compile_for(arguments.nvcc, architecture), architectures)
+    kernels_of = dict(zip(architectures, found))
 
     spilling = [(architecture, kernel) for architecture, kernels in kernels_of.items() for kernel in kernels
                 if kernel.stored + kernel.loaded > 0]

@@ -61,26 +61,39 @@ TEST_F(GpuMemoryNodeTest, LeaderWhoseGpuFailsAnAllocationPlansWithoutIt) {
     cuda_emu::FailAllocationAfter(site);
     load();
     EXPECT_FALSE(UsesGpu(coordinator.node().cluster_view().Snapshot(), "a"));
-    if (site % 8 == 0) EXPECT_EQ(Generate(*coordinator.AwaitModel(), kTokens).value(), expected);
+    if (site % 8 == 0) {
+      EXPECT_EQ(Generate(*coordinator.AwaitModel(), kTokens).value(), expected);
+    }
     unload();
   }
 }
 
 TEST_F(GpuMemoryNodeTest, WorkerWhoseGpuFailsAnAllocationComputesOnItsProcessorWhileTheTextGoesOn) {
   const std::vector<TokenId> expected = Expected(20);
-  const auto coordinator = StartCoordinator();
-  NodeOptions options = WorkerOptions(*coordinator);
-  options.devices = Devices();
-  const auto model = coordinator->AwaitModel();
-  std::unique_ptr<TestNode> worker;
-  const auto tokens = Generate(*model, 20, [&](size_t count) {
-    if (count != 8) return;
-    worker = std::make_unique<TestNode>(options);
-    cuda_emu::FailAllocationAfter(40);
-    ASSERT_TRUE(coordinator->Await(SharedWith("b")));
-    EXPECT_FALSE(UsesGpu(coordinator->node().cluster_view().Snapshot(), "b"));
-  });
-  EXPECT_EQ(tokens.value(), expected);
+  // Generates while a worker joins whose allocation of that number fails (-1: none); returns how many it
+  // makes.
+  const auto generate_with_worker = [&](int64_t failing) {
+    const auto coordinator = StartCoordinator();
+    NodeOptions options = WorkerOptions(*coordinator);
+    options.devices = Devices();
+    const auto model = coordinator->AwaitModel();
+    std::unique_ptr<TestNode> worker;
+    int64_t made = 0;
+    const auto tokens = Generate(*model, 20, [&](size_t count) {
+      if (count != 8) return;
+      const int64_t before = cuda_emu::AllocationCount();
+      cuda_emu::FailAllocationAfter(failing);
+      worker = std::make_unique<TestNode>(options);
+      ASSERT_TRUE(coordinator->Await(SharedWith("b")));
+      made = cuda_emu::AllocationCount() - before;
+      EXPECT_EQ(UsesGpu(coordinator->node().cluster_view().Snapshot(), "b"), failing < 0);
+    });
+    EXPECT_EQ(tokens.value(), expected);
+    return made;
+  };
+  const int64_t made = generate_with_worker(-1);
+  ASSERT_GT(made, 50);
+  generate_with_worker(made - 20);  // of its share: its measurements are long over
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Shape {
   gpu::AttentionArgs::Window window_kind = gpu::AttentionArgs::Window::kNone;
   uint32_t window = 0;
   bool prompt = false;  // by PromptAttention
+  bool latent = false;  // values are the first ones of the keys
 };
 
 constexpr uint32_t kSequences = 2, kContext = 600;
@@ -58,12 +59,13 @@ class GpuAttentionTest : public GpuTest {
     cache.heads = shape.kv_heads;
     cache.context = kContext;
     cache.key_bytes = static_cast<uint32_t>(KvBytes(shape.type, shape.key_dim));
-    cache.value_bytes = static_cast<uint32_t>(KvBytes(shape.type, shape.value_dim));
+    cache.value_bytes =
+        shape.latent ? cache.key_bytes : static_cast<uint32_t>(KvBytes(shape.type, shape.value_dim));
     const size_t vectors = size_t{kSequences} * shape.kv_heads * kContext;
     const GpuBuffer key_memory = Zeros(vectors * cache.key_bytes),
                     value_memory = Zeros(vectors * cache.value_bytes);
     cache.keys = key_memory.as<uint8_t>();
-    cache.values = value_memory.as<uint8_t>();
+    cache.values = (shape.latent ? key_memory : value_memory).as<uint8_t>();
 
     // Every position of both sequences goes through FinishHeads, in pieces.
     std::vector<float> keys = RandomFloats(vectors * shape.key_dim, 1),
@@ -77,7 +79,7 @@ class GpuAttentionTest : public GpuTest {
     gpu::FinishHeadsArgs finish;
     finish.query = no_query.as<float>();
     finish.key = key_rows.as<float>();
-    finish.value = value_rows.as<float>();
+    finish.value = shape.latent ? nullptr : value_rows.as<float>();
     finish.heads = shape.heads;
     finish.kv_heads = shape.kv_heads;
     finish.key_dim = shape.key_dim;
@@ -182,7 +184,8 @@ class GpuAttentionTest : public GpuTest {
     for (double& score : scores) sum += score = std::exp(score - largest);
     std::vector<double> out(shape.value_dim);
     for (uint32_t p = first; p <= place.position; ++p) {
-      const std::vector<float> value = at(values, p, shape.value_dim);
+      const std::vector<float> value =
+          shape.latent ? at(keys, p, shape.key_dim) : at(values, p, shape.value_dim);
       for (uint32_t d = 0; d < shape.value_dim; ++d) out[d] += scores[p - first] / sum * value[d];
     }
     return out;
@@ -242,8 +245,22 @@ TEST_P(GpuAttentionTest, EveryMechanismIsTheFormula) {
 TEST_P(GpuAttentionTest, HeadsOfOddSizesAndNumbersAreComputed) {
   Check({.heads = 8, .kv_heads = 1, .key_dim = 96, .value_dim = 160}, {{0, 100}}, {{0, 1}});
   Check({.heads = 3, .kv_heads = 3, .key_dim = 256, .value_dim = 256}, {{0, 300}}, {{0, 1}});
+  Check({.heads = 12, .kv_heads = 1, .key_dim = 64, .value_dim = 320}, PlacesFrom(0, 200, 2),
+        {{0, 1}, {1, 1}});
   Check({.heads = 2, .kv_heads = 1, .key_dim = 20, .value_dim = 12, .type = KvType::kF32}, {{0, 30}},
         {{0, 1}});
+}
+
+TEST_P(GpuAttentionTest, LatentsAreKeysAndValuesOfAllHeads) {
+  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+    Shape shape = {
+        .heads = 20, .kv_heads = 1, .key_dim = 576, .value_dim = 512, .type = type, .latent = true};
+    Check(shape, {{1, 140}}, {{0, 1}});
+    shape.heads = 3;
+    shape.key_dim = 288;
+    shape.value_dim = 256;
+    Check(shape, PlacesFrom(0, 126, 3), {{0, 2}, {2, 1}});
+  }
 }
 
 TEST_P(GpuAttentionTest, PromptsOnMatrixUnitsAreTheFormula) {
@@ -285,62 +302,68 @@ TEST_P(GpuAttentionTest, QueriesAreNormedRotatedAndScaledAsOnACpu) {
   const std::pair<RopeStyle, HeadNorm> kinds[] = {{RopeStyle::kInterleaved, HeadNorm::kRms},
                                                   {RopeStyle::kHalfSplit, HeadNorm::kRms},
                                                   {RopeStyle::kHalfSplit, HeadNorm::kLayer}};
-  for (const auto& kind : kinds) {
-    const HeadNorm head_norm = kind.second;
-    for (const bool after : {false, true}) {
-      RopeSpec rope;
-      rope.style = kind.first;
-      rope.dims = 24;
-      RopeAngles angles(rope, {}, kRows);
-      const std::vector<uint32_t> positions = {0, 1, 7, 400, 599};
-      angles.Set(positions);
-      std::vector<float> queries = RandomFloats(kRows * kHeads * kDim, 5, 3.0f);
-      const std::vector<float> norm = RandomFloats(kDim, 6);
-      std::vector<gpu::GpuPlace> places;
-      for (const uint32_t position : positions) places.push_back({0, position});
-      const GpuBuffer query = Upload(queries), weights = Upload(norm), row_places = UploadAll(places);
-      const GpuBuffer table = Upload(angles.table(kRows));
-      const GpuBuffer keys = Zeros(kRows * kDim * sizeof(float)),
-                      values = Zeros(kRows * kDim * sizeof(float));
-      const GpuBuffer cache = Zeros(kContext * kDim * sizeof(float));
-      gpu::FinishHeadsArgs args;
-      args.query = query.as<float>();
-      args.key = keys.as<float>();
-      args.value = values.as<float>();
-      args.heads = kHeads;
-      args.kv_heads = 1;
-      args.key_dim = args.value_dim = kDim;
-      args.rows = kRows;
-      args.places = row_places.as<gpu::GpuPlace>();
-      args.clamp = 4;
-      args.norm = head_norm;
-      args.norm_after_rope = after;
-      args.norm_epsilon = 1e-5f;
-      args.norms_query = true;
-      args.query_norm = weights.as<float>();
-      args.angles = table.as<float>();
-      args.rope_dims = rope.dims;
-      args.interleaved = rope.style == RopeStyle::kInterleaved;
-      args.temperature_scale = 0.1f;
-      args.temperature_floor = 100;
-      args.cache = {gpu::GpuKv::kF32, cache.as<uint8_t>(), cache.as<uint8_t>(), 1, kContext, kDim * 4,
-                    kDim * 4};
-      stream_->FinishHeads(args);
-      const std::vector<float> results = Read(query.as<float>(), queries.size());
-      const auto normalize = [&](float* head) {
-        if (head_norm == HeadNorm::kLayer) return LayerNorm(head, norm.data(), nullptr, 1e-5f, kDim, head);
-        RmsNorm(head, norm.data(), 1e-5f, kDim, head);
-      };
-      for (uint32_t t = 0; t < kRows; ++t) {
-        const float temperature = 1 + 0.1f * std::log(1 + static_cast<float>(positions[t] / 100));
-        for (uint32_t h = 0; h < kHeads; ++h) {
-          float* head = queries.data() + (t * kHeads + h) * kDim;
-          for (uint32_t i = 0; i < kDim; ++i) head[i] = std::clamp(head[i], -4.0f, 4.0f);
-          if (!after) normalize(head);
-          angles.Rotate(t, 1, kDim, 0, head);
-          if (after) normalize(head);
-          for (uint32_t i = 0; i < kDim; ++i) {
-            ASSERT_NEAR(results[(t * kHeads + h) * kDim + i], temperature * head[i], 2e-5) << "row " << t;
+  // Of a latent's key the first values are normed, the others rotated.
+  for (const uint32_t latent : {0u, 8u}) {
+    for (const auto& kind : kinds) {
+      const HeadNorm head_norm = kind.second;
+      for (const bool after : {false, true}) {
+        RopeSpec rope;
+        rope.style = kind.first;
+        rope.dims = 24;
+        RopeAngles angles(rope, {}, kRows);
+        const std::vector<uint32_t> positions = {0, 1, 7, 400, 599};
+        angles.Set(positions);
+        std::vector<float> queries = RandomFloats(kRows * kHeads * kDim, 5, 3.0f);
+        const std::vector<float> norm = RandomFloats(kDim, 6);
+        std::vector<gpu::GpuPlace> places;
+        for (const uint32_t position : positions) places.push_back({0, position});
+        const GpuBuffer query = Upload(queries), weights = Upload(norm), row_places = UploadAll(places);
+        const GpuBuffer table = Upload(angles.table(kRows));
+        const GpuBuffer keys = Zeros(kRows * kDim * sizeof(float)),
+                        values = Zeros(kRows * kDim * sizeof(float));
+        const GpuBuffer cache = Zeros(kContext * kDim * sizeof(float));
+        gpu::FinishHeadsArgs args;
+        args.query = query.as<float>();
+        args.key = keys.as<float>();
+        args.value = values.as<float>();
+        args.heads = kHeads;
+        args.kv_heads = 1;
+        args.key_dim = args.value_dim = kDim;
+        args.rows = kRows;
+        args.places = row_places.as<gpu::GpuPlace>();
+        args.clamp = 4;
+        args.norm = head_norm;
+        args.norm_after_rope = after;
+        args.norm_epsilon = 1e-5f;
+        args.norms_query = true;
+        args.query_norm = weights.as<float>();
+        args.norm_dims = args.rope_first = latent;
+        args.angles = table.as<float>();
+        args.rope_dims = rope.dims;
+        args.interleaved = rope.style == RopeStyle::kInterleaved;
+        args.temperature_scale = 0.1f;
+        args.temperature_floor = 100;
+        args.cache = {gpu::GpuKv::kF32, cache.as<uint8_t>(), cache.as<uint8_t>(), 1, kContext, kDim * 4,
+                      kDim * 4};
+        stream_->FinishHeads(args);
+        const std::vector<float> results = Read(query.as<float>(), queries.size());
+        const auto normalize = [&](float* head) {
+          const uint32_t normed = latent > 0 ? latent : kDim;
+          if (head_norm == HeadNorm::kLayer)
+            return LayerNorm(head, norm.data(), nullptr, 1e-5f, normed, head);
+          RmsNorm(head, norm.data(), 1e-5f, normed, head);
+        };
+        for (uint32_t t = 0; t < kRows; ++t) {
+          const float temperature = 1 + 0.1f * std::log(1 + static_cast<float>(positions[t] / 100));
+          for (uint32_t h = 0; h < kHeads; ++h) {
+            float* head = queries.data() + (t * kHeads + h) * kDim;
+            for (uint32_t i = 0; i < kDim; ++i) head[i] = std::clamp(head[i], -4.0f, 4.0f);
+            if (!after) normalize(head);
+            angles.Rotate(t, 1, kDim, latent, head);
+            if (after) normalize(head);
+            for (uint32_t i = 0; i < kDim; ++i) {
+              ASSERT_NEAR(results[(t * kHeads + h) * kDim + i], temperature * head[i], 2e-5) << "row " << t;
+            }
           }
         }
       }

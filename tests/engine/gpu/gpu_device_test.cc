@@ -35,7 +35,7 @@ class GpuDeviceTest : public testing::Test {
 
   void Open(SparsityMode mode, DecoderOptions options = kOptions, Arithmetic arithmetic = Arithmetic::kFast) {
     options_ = options;
-    model_ = Model::Load(GgufFile::Open(kDemo).value(), {.sparsity = mode, .arithmetic = arithmetic}, pool_)
+    model_ = Model::Load(GgufFile::Open(path_).value(), {.sparsity = mode, .arithmetic = arithmetic}, pool_)
                  .value();
   }
 
@@ -52,8 +52,8 @@ class GpuDeviceTest : public testing::Test {
     for (size_t i = 0; i < count; ++i) {
       std::vector<BatchRow> rows;
       for (const TokenId token : next) {
-        rows.push_back(
-            {0, decoder->SequenceLength(0) + static_cast<uint32_t>(rows.size()), token, false, i == 0});
+        rows.push_back({0, decoder->SequenceLength(0) + static_cast<uint32_t>(rows.size()),
+                        token % static_cast<TokenId>(model_->spec().n_vocab), false, i == 0});
       }
       rows.back().want_logits = true;
       std::vector<float> logits(model_->spec().n_vocab);
@@ -111,6 +111,7 @@ class GpuDeviceTest : public testing::Test {
     ExpectRoundedAlike(gpu_fast, cpu_fast, cpu_float);
   }
 
+  std::string path_ = kDemo;
   ThreadPool pool_{2};
   DecoderOptions options_ = kOptions;
   std::shared_ptr<const Model> model_;
@@ -205,7 +206,13 @@ TEST_F(GpuDeviceTest, ResultsDoNotDependOnTheOrderOfThreadsOrStreams) {
 }
 
 TEST_F(GpuDeviceTest, CachedPositionsMoveBetweenGpuAndCpu) {
-  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+  const std::pair<std::string, KvType> caches[] = {{kDemo, KvType::kF32},
+                                                   {kDemo, KvType::kF16},
+                                                   {kDemo, KvType::kQ8_0},
+                                                   {FixturePath("latent_split_grouped.gguf"), KvType::kF16}};
+  for (const auto& [path, type] : caches) {
+    SCOPED_TRACE(path);
+    path_ = path;
     DecoderOptions options = kOptions;
     options.kv_type = type;
     Open(SparsityMode::kDense, options);

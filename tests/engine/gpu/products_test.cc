@@ -217,6 +217,54 @@ TEST_P(ProductsTest, NeuronsThatFireAreSummedByNeuron) {
   }
 }
 
+// A gap of some rows, of values of `x` and of results between one head's and the next.
+TEST_P(ProductsTest, EveryHeadsOwnRowsTimesItsPartOfARow) {
+  constexpr uint32_t kHeads = 3, kHeadRows = 41, kFirst = 2, kKept = 5, kCount = 4;
+  for (const TensorType type : kTypes) {
+    SCOPED_TRACE(GetTypeInfo(type).name);
+    const uint32_t cols = Cols(type);
+    const TestMatrix w = RandomMatrix(type, kHeads * kHeadRows, cols, 13);
+    const GpuLinear linear = Upload(type, kHeads * kHeadRows, cols, w.blocks());
+    for (const bool transposed : {false, true}) {
+      const uint32_t read = transposed ? kRows : cols, made = transposed ? cols : kRows;
+      gpu::HeadProductArgs args;
+      args.weights = linear.matrix;
+      args.heads = kHeads;
+      args.head_rows = kHeadRows;
+      args.first_row = kFirst;
+      args.rows = kRows;
+      args.cols = cols;
+      args.transposed = transposed;
+      args.x_head = read + kKept + 1;
+      args.x_stride = kHeads * args.x_head + 3;
+      args.out_head = made + kKept + 2;
+      args.out_stride = kHeads * args.out_head + 1;
+      args.kept = kKept;
+      args.count = kCount;
+      const std::vector<float> x = RandomFloats(size_t{kCount} * args.x_stride, 14);
+      const GpuBuffer values = Upload(x), out = Zeros(size_t{kCount} * args.out_stride * sizeof(float));
+      args.x = values.as<float>();
+      args.out = out.as<float>();
+      stream_->HeadProducts(args);
+      const std::vector<float> results = Read(out.as<float>(), size_t{kCount} * args.out_stride);
+      for (uint32_t i = 0; i < kCount * kHeads; ++i) {
+        const uint32_t t = i / kHeads, head = i % kHeads;
+        const float* in = &x[size_t{t} * args.x_stride + head * args.x_head];
+        const float* result = &results[size_t{t} * args.out_stride + head * args.out_head];
+        const float* own = &w.values[size_t{head * kHeadRows + kFirst} * cols];
+        for (uint32_t m = 0; m < made; ++m) {
+          std::vector<float> column(kRows);
+          for (uint32_t r = 0; transposed && r < kRows; ++r) column[r] = own[size_t{r} * cols + m];
+          const Oracle oracle = DotOf(transposed ? column.data() : own + size_t{m} * cols, in, read);
+          ASSERT_NEAR(result[m], oracle.sum, ToleranceOf(oracle, read)) << "head " << head << ", value " << m;
+        }
+        for (uint32_t k = 0; k < kKept; ++k) EXPECT_EQ(result[made + k], in[read + k]);
+        EXPECT_EQ(result[made + kKept], 0) << "beyond the head's";
+      }
+    }
+  }
+}
+
 // Rows beyond whole tiles, columns that are more than one group of every chain, tokens in another order.
 class TilesTest : public ProductsTest {
  protected:

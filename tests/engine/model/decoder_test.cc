@@ -190,8 +190,8 @@ TEST_F(DecoderTest, BlocksOf32NeedHeadsOfThatSize) {
 }
 
 TEST_F(DecoderTest, LatentAttentionCachesTheLatentAndOneKey) {
-  // Two layers of 10 + 2 float32 values, whatever the number of heads.
-  EXPECT_EQ(Open("latent_split_grouped").decoder->kv_bytes(), uint64_t{2} * 12 * 4 * 3 * 16);
+  // Two layers of 12 + 4 float32 values, whatever the number of heads.
+  EXPECT_EQ(Open("latent_split_grouped").decoder->kv_bytes(), uint64_t{2} * 16 * 4 * 3 * 16);
 }
 
 TEST_F(DecoderTest, WideRectifiedWindowChangesNothing) {
