@@ -17,15 +17,6 @@ absl::StatusOr<GpuLinear> UploadTable(const RowTable& table, GpuUploader& upload
 
 uint32_t PlainDims(const AttentionSpec& attention) { return attention.key_dim - attention.rotated_dim; }
 
-// rows of scratch.x or the like, to rows of `to` that lie `stride` apart (0: that have as many values as the
-// product).
-void Multiply(const GpuLinear& linear, const gpu::GpuRows& x, float* to, uint32_t stride, uint32_t rows,
-              bool exact, gpu::Gpu& stream) {
-  const gpu::ProductOut product = {linear.matrix, to, stride == 0 ? linear.matrix.rows : stride,
-                                   linear.bias_values(), linear.scale};
-  MultiplyRows({&product, 1}, x, rows, exact, stream);
-}
-
 }  // namespace
 
 absl::Status GpuLatent::Load(const LatentAttentionWeights& weights, GpuUploader& uploader) {
@@ -53,11 +44,10 @@ void GpuLatent::AddNeeds(const AttentionSpec& attention, GpuNeeds& needs) {
 void GpuLatent::Project(const ModelSpec& model, const AttentionSpec& attention, uint32_t rows, bool exact,
                         GpuScratch& scratch, gpu::Gpu& stream) const {
   float* const projected = scratch.projected.as<float>();
-  Multiply(kv_down_, scratch.x.For(kv_down_.matrix.type, exact, rows, stream), scratch.key.as<float>(), 0,
-           rows, exact, stream);
+  const LinearOut kv_down = {kv_down_, scratch.key.as<float>(), kv_down_.matrix.rows};
+  const LinearOut query = {query_, projected, query_.matrix.rows};
   if (query_down_.empty()) {
-    Multiply(query_, scratch.x.For(query_.matrix.type, exact, rows, stream), projected, 0, rows, exact,
-             stream);
+    MultiplyRows({query, kv_down}, scratch.x, rows, exact, stream);
   } else {
     GpuActivations& compressed = scratch.compressed;
     gpu::ResidualArgs norm;
@@ -68,12 +58,10 @@ void GpuLatent::Project(const ModelSpec& model, const AttentionSpec& attention, 
     norm.stride = compressed.cols();
     norm.cols = attention.query_rank;
     norm.rows = rows;
-    Multiply(query_down_, scratch.x.For(query_down_.matrix.type, exact, rows, stream), norm.x, norm.stride,
-             rows, exact, stream);
+    MultiplyRows({{query_down_, norm.x, norm.stride}, kv_down}, scratch.x, rows, exact, stream);
     stream.Residual(norm);
     compressed.Reset();
-    Multiply(query_, compressed.For(query_.matrix.type, exact, rows, stream), projected, 0, rows, exact,
-             stream);
+    MultiplyRows({query}, compressed, rows, exact, stream);
   }
 
   gpu::HeadProductArgs absorb;

@@ -4,7 +4,6 @@
 #include <utility>
 #include <variant>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "engine/attention/mixer.h"
 #include "engine/attention/mixer_weights.h"
@@ -84,6 +83,7 @@ absl::Status GpuMixer::CanHold(const ModelSpec& model, const LayerSpec& layer, K
   if (attention.output_norm) return cannot("a norm before the output projection");
   if (attention.qk_norm == QkNorm::kWhole) return cannot("a norm over all heads");
   if (attention.rope && model.ropes[*attention.rope].rectified_window > 0) return cannot("ReRoPE");
+  if (attention.query_rank > gpu::kMaxResidualCols) return cannot("compressed queries of this size");
   for (const uint32_t dim : {attention.key_dim, attention.value_dim}) {
     if (dim % 4 != 0 || dim > gpu::kMaxHeadValues) return cannot("attention with heads of this size");
     if (kv == KvType::kQ8_0 && dim % 32 != 0) return cannot("a Q8_0 cache of heads of this size");
@@ -251,19 +251,10 @@ uint64_t GpuMixer::BytesTouched(absl::Span<const RowPlace> rows) const {
 
 void GpuMixer::Project(const GpuMixRows& rows, bool exact, GpuScratch& scratch, gpu::Gpu& stream) const {
   const uint32_t count = static_cast<uint32_t>(rows.rows.size());
-  const std::pair<const GpuLinear*, float*> products[] = {{&query_, scratch.query.as<float>()},
-                                                          {&key_, scratch.key.as<float>()},
-                                                          {&value_, scratch.value.as<float>()}};
-  // Those of one type go together.
-  for (size_t p = 0; p < std::size(products);) {
-    absl::InlinedVector<gpu::ProductOut, gpu::kMaxProducts> of_type;
-    const gpu::GpuType type = products[p].first->matrix.type;
-    for (; p < std::size(products) && products[p].first->matrix.type == type; ++p) {
-      const auto& [linear, out] = products[p];
-      of_type.push_back({linear->matrix, out, linear->matrix.rows, linear->bias_values(), linear->scale});
-    }
-    MultiplyRows(of_type, scratch.x.For(type, exact, count, stream), count, exact, stream);
-  }
+  const LinearOut products[] = {{query_, scratch.query.as<float>(), query_.matrix.rows},
+                                {key_, scratch.key.as<float>(), key_.matrix.rows},
+                                {value_, scratch.value.as<float>(), value_.matrix.rows}};
+  MultiplyRows(products, scratch.x, count, exact, stream);
 }
 
 void GpuMixer::FinishHeads(const GpuMixRows& rows, GpuScratch& scratch, gpu::Gpu& stream) const {

@@ -6,6 +6,8 @@
 
 #include "absl/types/span.h"
 #include "engine/base/check.h"
+#include "engine/device/gpu_scratch.h"
+#include "engine/device/gpu_weights.h"
 #include "engine/gpu/gpu_args.h"
 #include "engine/gpu/gpu_runtime.h"
 
@@ -29,6 +31,16 @@ void SetProducts(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows&
 // one type.
 void MultiplyRows(absl::Span<const gpu::ProductOut> products, const gpu::GpuRows& x, uint32_t rows,
                   bool exact, gpu::Gpu& stream);
+
+// What a matrix with its bias and scale gives: rows that lie `stride` apart.
+struct LinearOut {
+  const GpuLinear& linear;
+  float* out;
+  uint32_t stride;
+};
+// The same of matrices of any types: those of one type that follow one another go together.
+void MultiplyRows(absl::Span<const LinearOut> products, GpuActivations& x, uint32_t rows, bool exact,
+                  gpu::Gpu& stream);
 
 // The same in fixed point: sums (rows, stride) are added to, or overwritten.
 void SumRows(const gpu::GpuMatrix& matrix, const gpu::GpuRows& x, uint32_t rows, int64_t* sums,
