@@ -295,9 +295,9 @@ std::unique_ptr<Coordinator::Entry> Coordinator::MakeEntry(
     std::shared_ptr<const ClusterModel> drafts_for) const {
   auto entry = std::make_unique<Entry>();
   if (drafts_for != nullptr) entry->drafts_for = drafts_for->name();
-  entry->model.reset(new ClusterModel(source, std::move(file), std::move(adapter), context_,
-                                      std::move(drafts_for)),
-                     DeleteAndReturnMemory<ClusterModel>);
+  entry->model.reset(
+      new ClusterModel(source, std::move(file), std::move(adapter), context_, std::move(drafts_for)),
+      DeleteAndReturnMemory<ClusterModel>);
   entry->keeper = std::thread([model = entry->model] { model->Run(); });
   return entry;
 }
