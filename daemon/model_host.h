@@ -108,10 +108,10 @@ struct ModelInfo {
   std::string quantisation;  // most common weight type
   uint64_t plan_epoch = 0;
   placement::Objective objective = {};  // as it was asked for
+  std::vector<AdapterSource> adapters;  // likewise
   std::string draft;                    // path of the model that guesses for it; empty: none
   ModelState draft_state = ModelState::kLoading;
   std::string draft_detail;  // as `detail`
-  std::vector<AdapterSource> adapters;  // likewise
 };
 
 // A model that is to be loaded.

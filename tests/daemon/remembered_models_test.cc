@@ -20,7 +20,7 @@ using testing::IsEmpty;
 class FakeHost final : public ModelHost {
  public:
   absl::StatusOr<std::string> Load(const ModelSource& source) override {
-    const auto& [name, path, objective, draft] = source;
+    const auto& [name, path, objective, draft, adapters] = source;
     if (path.starts_with("/away/")) return absl::NotFoundError(absl::StrCat("there is no file ", path));
     const std::string given = name.empty() ? std::filesystem::path(path).stem().string() : name;
     if (!paths_.emplace(given, path).second) return absl::AlreadyExistsError("the name is in use");

@@ -223,7 +223,7 @@ class FakeModel final : public ServedModel {
 class FakeModelHost final : public ModelHost {
  public:
   absl::StatusOr<std::string> Load(const ModelSource& source) override {
-    const auto& [name, path, objective, draft] = source;
+    const auto& [name, path, objective, draft, adapters] = source;
     if (path == "/missing.gguf") return absl::NotFoundError("there is no file /missing.gguf");
     ModelInfo info;
     info.name = name.empty() ? "loaded" : name;
