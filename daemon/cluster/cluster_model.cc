@@ -377,10 +377,14 @@ ReservedBytes ClusterModel::TakenByOthers() const {
 // What the scheduler's thread has left for the keeper.
 void ClusterModel::TakeNotes() {
   std::vector<std::string> lost;
+  bool own_gpu_failed = false;
   {
     MutexLock lock(&mutex_);
     lost.swap(lost_hosts_);
+    own_gpu_failed = std::exchange(own_gpu_failed_, false);
   }
+  if (own_gpu_failed && SpareGpus(context_->options.name))
+    spdlog::warn("model {}: a card of this machine failed in a step; plans leave its cards out", name_);
   for (const std::string& host : lost) {
     const absl::Duration pause = keeper_.NoteLoss(host, absl::Now());
     if (pause <= absl::ZeroDuration()) continue;
@@ -777,6 +781,12 @@ void ClusterModel::ReportLostDevice(const absl::Status& status) {
       lost_hosts_.push_back(remote.host);
     }
     context_->roster->ReportLost(remote.session, std::string(status.message()));
+  }
+  const std::vector<LocalDevice*>& own = plan->local->locals();
+  if (std::any_of(own.begin(), own.end(),
+                  [](const LocalDevice* device) { return !device->failure().ok(); })) {
+    MutexLock lock(&mutex_);
+    own_gpu_failed_ = true;
   }
   Kick();
 }

@@ -212,7 +212,8 @@ class ClusterModel : public ServedModel {
   std::string given_up_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> lost_hosts_ ABSL_GUARDED_BY(mutex_);  // that the keeper has yet to hear of
   std::shared_ptr<ClusterModel> draft_ ABSL_GUARDED_BY(mutex_);
-  uint32_t steps_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
+  bool own_gpu_failed_ ABSL_GUARDED_BY(mutex_) = false;  // likewise
+  uint32_t steps_ ABSL_GUARDED_BY(mutex_) = 0;           // since the keeper was last asked to look at speeds
 };
 
 }  // namespace hearth

@@ -183,9 +183,10 @@ absl::Status GpuDevice::Collect(Ticket ticket, absl::Span<int64_t> sums) {
   return absl::OkStatus();
 }
 
-absl::Status GpuDevice::NoPinnedMemory() const {
-  return absl::ResourceExhaustedError(absl::StrCat(
+absl::Status GpuDevice::NoPinnedMemory() {
+  failure_ = absl::UnavailableError(absl::StrCat(
       "device ", name_, ": the system has no memory that stays where it is for what goes to the GPU"));
+  return failure_;
 }
 
 GpuExchange& GpuDevice::ExchangeFor(uint32_t rows, Slot& slot) {

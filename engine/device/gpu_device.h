@@ -44,6 +44,7 @@ class GpuDevice : public LocalDevice {
   bool CanLead(const ModelOutline& outline, uint32_t layer) const override;
   absl::Status LoadLayer(const LoadContext& context, uint32_t layer, const UnitWeights& weights) override;
   absl::Status Prepare() override;
+  absl::Status failure() const override { return failure_; }
 
   const std::string& name() const override { return name_; }
   Ticket Submit(const Request& request) override;
@@ -123,7 +124,8 @@ class GpuDevice : public LocalDevice {
                          uint32_t tile, std::vector<GpuMixRows::Batch>& batches);
   void QueueFfn(uint32_t layer, const GpuFfn::Rows& rows);
   void CountFfn(uint32_t layer, const GpuFfn::Rows& rows);
-  absl::Status NoPinnedMemory() const;
+  // The device is lost: whoever leads makes a plan without it.
+  absl::Status NoPinnedMemory();
   absl::Status StreamError() const;
 
   const std::string name_;

@@ -85,6 +85,8 @@ class LocalDevice : public Device {
   // After the last Add: takes what memory computing needs. RESOURCE_EXHAUSTED without.
   virtual absl::Status Prepare() { return absl::OkStatus(); }
 
+  // Why it computes nothing any more; for the thread that uses it.
+  virtual absl::Status failure() const { return absl::OkStatus(); }
   // What it has seen of how often its neurons fire; only what it counts. Of any thread once it is loaded.
   virtual std::vector<LayerFiring> firing() const { return {}; }
 

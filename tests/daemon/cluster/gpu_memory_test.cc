@@ -68,6 +68,30 @@ TEST_F(GpuMemoryNodeTest, LeaderWhoseGpuFailsAnAllocationPlansWithoutIt) {
   }
 }
 
+TEST_F(GpuMemoryNodeTest, LeaderWhoseGpuFailsAnAllocationInAStepPlansWithoutItAndTheTextGoesOn) {
+  const std::vector<TokenId> expected = Expected(kTokens);
+  NodeOptions options = CoordinatorOptions();
+  options.devices = Devices();
+  for (int64_t site = 0;; ++site) {
+    SCOPED_TRACE(site);
+    TestNode coordinator(options);
+    ASSERT_TRUE(coordinator.node().model_host()->Load({"demo", kModel}).ok());
+    const auto model = coordinator.AwaitModel();
+    ASSERT_TRUE(UsesGpu(coordinator.node().cluster_view().Snapshot(), "a"));
+    cuda_emu::FailAllocationAfter(site);
+    const int64_t before = cuda_emu::AllocationCount();
+    const auto tokens = Generate(*model, kTokens);
+    cuda_emu::FailAllocationAfter(-1);
+    EXPECT_TRUE(tokens.ok()) << tokens.status();
+    if (cuda_emu::AllocationCount() - before <= site) {
+      EXPECT_GT(site, 1) << "no allocation of a step has failed";
+      break;
+    }
+    EXPECT_EQ(*tokens, expected);
+    EXPECT_FALSE(UsesGpu(coordinator.node().cluster_view().Snapshot(), "a"));
+  }
+}
+
 TEST_F(GpuMemoryNodeTest, WorkerWhoseGpuFailsAnAllocationComputesOnItsProcessorWhileTheTextGoesOn) {
   const std::vector<TokenId> expected = Expected(20);
   // Generates while a worker joins whose allocation of that number fails (-1: none); returns how many it
