@@ -122,6 +122,12 @@ absl::StatusOr<v1::ModelStatus> Client::LoadModel(
   return model;
 }
 
+absl::StatusOr<v1::StepTimeline> Client::GetTimeline(const std::string& model) {
+  v1::GetTimelineRequest request;
+  request.set_model(model);
+  return stubs_->Call(&CalledServer::models, &v1::Models::Stub::GetTimeline, request);
+}
+
 absl::Status Client::UnloadModel(const std::string& name) {
   v1::UnloadModelRequest request;
   request.set_name(name);

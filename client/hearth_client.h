@@ -77,6 +77,7 @@ class Client {
   absl::StatusOr<v1::ModelStatus> LoadModel(const v1::LoadModelRequest& request,
                                             const std::function<void(const v1::ModelStatus&)>& on_progress);
   absl::Status UnloadModel(const std::string& name);
+  absl::StatusOr<v1::StepTimeline> GetTimeline(const std::string& model);
 
   // Cluster.Get of proto/hearth/v1/cluster.proto.
   absl::StatusOr<v1::ClusterStatus> GetCluster();

@@ -55,6 +55,9 @@ struct StatusOptions {
 };
 // Ask and print; the call's error where it fails.
 absl::Status RunStatus(Client& client, const StatusOptions& options);
+// Writes a picture of what happened when in a step of the model (empty: the only one) to a new file. With
+// json: also prints the StepTimeline.
+absl::Status RunTimeline(Client& client, const std::string& model, const std::string& svg_path, bool json);
 // `svg_path`: where a picture of it is written as well; empty: nowhere.
 absl::Status RunPlan(Client& client, const std::string& model, const std::string& svg_path, bool json);
 absl::Status RunModels(Client& client, bool json);

@@ -10,6 +10,7 @@
 #include "client/command/plan_picture.h"
 #include "client/command/proto_json.h"
 #include "client/command/status_text.h"
+#include "client/command/timeline_picture.h"
 #include "engine/base/output_file.h"
 #include "engine/base/printable.h"
 #include "engine/command_line/program.h"
@@ -118,6 +119,14 @@ absl::Status RunStatus(Client& client, const StatusOptions& options) {
     return status.ok();
   });
   return status.ok() ? watched : status;
+}
+
+absl::Status RunTimeline(Client& client, const std::string& model, const std::string& svg_path, bool json) {
+  const auto step = client.GetTimeline(model);
+  if (!step.ok()) return step.status();
+  const absl::Status written = WriteFile(svg_path, TimelinePicture(*step), Replace::kNever);
+  if (!written.ok() || !json) return written;
+  return Print(ToJsonLine(*step) + "\n");
 }
 
 absl::Status RunPlan(Client& client, const std::string& model, const std::string& svg_path, bool json) {

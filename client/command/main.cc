@@ -387,8 +387,17 @@ void AddInspection(CLI::App& main, const Common& common, Command& command) {
       status, "--timeout",
       [&timeout = options->timeout](double seconds) { timeout = absl::Seconds(seconds); },
       "Seconds to wait; default: for ever");
+  auto timeline_path = std::make_shared<std::string>();
+  CLI::Option* const timeline = status.add_option(
+      "--timeline", *timeline_path,
+      "New file for a picture of one step instead: what each device computed when, and what "
+      "was read from a disk");
+  timeline->type_name("FILE");
+  auto of_model = std::make_shared<std::string>();
+  status.add_option("--model", *of_model, "Whose; default: the only model")->needs(timeline);
   status.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
+      if (!timeline_path->empty()) return RunTimeline(client, *of_model, *timeline_path, common.json);
       options->json = common.json;
       return RunStatus(client, *options);
     };

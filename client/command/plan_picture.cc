@@ -6,10 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "client/command/display.h"
+#include "client/command/svg.h"
 #include "client/library/bytes_text.h"
-#include "engine/base/printable.h"
 
 namespace hearth {
 namespace {
@@ -26,16 +25,6 @@ struct Part {
   uint64_t neurons = 0;
   double firing = 1;  // share of its neurons that was computed
 };
-
-std::string Color(int device, int devices) {
-  return absl::StrFormat("hsl(%d,65%%,42%%)", 210 + 360 * device / std::max(devices, 1));
-}
-
-std::string Text(double x, double y, const char* anchor, absl::string_view text) {
-  return absl::StrFormat(
-      "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", x, y, anchor,
-      absl::StrReplaceAll(Printable(text), {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}}));
-}
 
 std::vector<Part> PartsOf(const v1::PlanStatus& plan, uint32_t layer) {
   std::vector<Part> parts;
@@ -63,11 +52,8 @@ std::string Bar(const v1::PlanStatus& plan, const std::vector<Part>& parts, doub
   double x = kLeft;
   for (const Part& part : parts) {
     const double width = (kRight - kLeft) * static_cast<double>(part.neurons) / static_cast<double>(neurons);
-    absl::StrAppendFormat(&svg,
-                          "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" "
-                          "fill-opacity=\"%.2f\"/>\n",
-                          x, y, width, height, Color(part.device, plan.shares_size()),
-                          kPalest + (1 - kPalest) * part.firing);
+    svg += SvgBox(x, y, width, height, SvgColor(part.device, plan.shares_size()),
+                  kPalest + (1 - kPalest) * part.firing);
     x += width;
   }
   return svg;
@@ -78,13 +64,11 @@ std::string LegendOf(const v1::PlanStatus& plan, int device, double y) {
   uint64_t neurons = 0;
   for (const uint64_t of_layer : share.neurons()) neurons += of_layer;
   const double x = kRight + 20;
-  return absl::StrCat(
-      absl::StrFormat("<rect x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\" fill=\"%s\"/>\n", x, y - 10,
-                      Color(device, plan.shares_size())),
-      Text(x + 18, y, "start", absl::StrCat(share.host(), "/", share.device())),
-      Text(x + 18, y + kLegendLine, "start",
-           absl::StrCat(BytesText(share.weight_bytes()), ", ", neurons, " neurons, ", share.head_groups(),
-                        " head groups")));
+  return absl::StrCat(SvgBox(x, y - 10, 12, 12, SvgColor(device, plan.shares_size()), 1),
+                      SvgText(x + 18, y, "start", absl::StrCat(share.host(), "/", share.device())),
+                      SvgText(x + 18, y + kLegendLine, "start",
+                              absl::StrCat(BytesText(share.weight_bytes()), ", ", neurons, " neurons, ",
+                                           share.head_groups(), " head groups")));
 }
 
 }  // namespace
@@ -95,26 +79,23 @@ std::string PlanPicture(const v1::PlanStatus& plan) {
   const int step = (layers + kNamedLayers - 1) / kNamedLayers;
   const int legend_height = plan.shares_size() * kLegendLine * kLegendLines;
   const int height = kTop + std::max(layers * bar, legend_height) + 32;
-  std::string svg = absl::StrFormat(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
-      "font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-      kWidth, height);
+  std::string svg = SvgBegin(kWidth, height);
   std::string title = absl::StrFormat("Plan %d of %s: %.2f ms per token expected", plan.epoch(), plan.model(),
                                       plan.expected_token_ms());
   if (plan.measured_token_ms() > 0) {
     absl::StrAppendFormat(&title, ", %.2f ms measured", plan.measured_token_ms());
   }
   if (IsForOtherThanLatency(plan)) absl::StrAppend(&title, "; ", ObjectiveText(plan));
-  svg += Text(kLeft, 24, "start", title);
-  svg += Text(kLeft, kTop - 12, "start", "neurons of each layer, those that fire most on the left");
+  svg += SvgText(kLeft, 24, "start", title);
+  svg += SvgText(kLeft, kTop - 12, "start", "neurons of each layer, those that fire most on the left");
   for (int layer = 0; layer < layers; ++layer) {
     const double y = kTop + layer * bar;
     svg += Bar(plan, PartsOf(plan, static_cast<uint32_t>(layer)), y, bar - 1);
-    if (layer % step == 0) svg += Text(kLeft - 8, y + bar - 2, "end", absl::StrCat("layer ", layer));
+    if (layer % step == 0) svg += SvgText(kLeft - 8, y + bar - 2, "end", absl::StrCat("layer ", layer));
   }
   for (int i = 0; i < plan.shares_size(); ++i)
     svg += LegendOf(plan, i, kTop + 10 + i * kLegendLine * kLegendLines);
-  return svg + "</svg>\n";
+  return svg + kSvgEnd;
 }
 
 }  // namespace hearth

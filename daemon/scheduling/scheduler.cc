@@ -15,6 +15,8 @@ namespace {
 
 // Bounds how late a cancellation or a deadline is noticed while there is no plan.
 constexpr int kAwaitReadyMs = 20;
+// Of so many steps that generate one is recorded.
+constexpr uint32_t kRecordedOf = 16;
 
 SchedulerLimits LimitsOf(const DecoderOptions& decoder, bool whole_texts, const SchedulerOptions& options) {
   SchedulerLimits limits;
@@ -221,8 +223,7 @@ absl::Status Scheduler::Evaluate() {
   if (logits_.size() < with_logits * vocab) logits_.resize(with_logits * vocab);
   CutSequences();
   const absl::Time start = absl::Now();
-  const absl::Status status =
-      model_->decoder().Step(batch_->rows, absl::MakeSpan(logits_.data(), with_logits * vocab));
+  const absl::Status status = Compute(absl::MakeSpan(logits_.data(), with_logits * vocab));
   if (absl::IsUnavailable(status)) {
     outage_since_ = std::min(outage_since_, start);
     model_->ReportLostDevice(status);
@@ -252,6 +253,32 @@ absl::Status Scheduler::Evaluate() {
   }
   TakeStates();
   return absl::OkStatus();
+}
+
+absl::Status Scheduler::Compute(absl::Span<float> logits) {
+  const bool generates =
+      !batch_->sampled.empty() &&
+      std::none_of(batch_->rows.begin(), batch_->rows.end(), [](const BatchRow& row) { return row.prompt; });
+  if (!generates || ++unrecorded_ < kRecordedOf) return model_->decoder().Step(batch_->rows, logits);
+  unrecorded_ = 0;
+  Timeline timeline;
+  RecordedStep step;
+  step.rows = static_cast<uint32_t>(batch_->rows.size());
+  step.begin = Timeline::Clock::now();
+  {
+    const Timeline::Scope scope(&timeline);
+    HEARTH_RETURN_IF_ERROR(model_->decoder().Step(batch_->rows, logits));
+  }
+  step.end = Timeline::Clock::now();
+  step.events = timeline.events();
+  MutexLock lock(&mutex_);
+  recorded_ = std::move(step);
+  return absl::OkStatus();
+}
+
+std::optional<Scheduler::RecordedStep> Scheduler::recorded_step() const {
+  MutexLock lock(&mutex_);
+  return recorded_;
 }
 
 // A step that is of one kind; where prompts are read few rows give logits.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "daemon/scheduling/grammar_cache.h"
 #include "daemon/steps/scheduler_core.h"
 #include "engine/base/mutex.h"
+#include "engine/base/timeline.h"
 
 namespace hearth {
 
@@ -78,6 +80,15 @@ class Scheduler {
   // Requests that wait and that run now, and the cache.
   Usage usage() const;
 
+  // A step, and what happened when in it.
+  struct RecordedStep {
+    uint32_t rows = 0;
+    Timeline::Clock::time_point begin, end;
+    std::vector<Timeline::Event> events;
+  };
+  // The newest that was recorded, of those that read no prompts; nullopt: none was.
+  std::optional<RecordedStep> recorded_step() const;
+
  private:
   using Jobs = std::vector<std::unique_ptr<Job>>;
 
@@ -94,6 +105,8 @@ class Scheduler {
   // Forms the batch, without rows unless `ready`, and tells those whose time is over or who got a slot.
   void FormBatch(bool ready);
   absl::Status Evaluate();
+  // Has the decoder compute the batch, and now and then records it.
+  absl::Status Compute(absl::Span<float> logits);
   void NoteStep(size_t with_logits, absl::Duration took);
   // Cuts from the decoder's sequences what the step computes otherwise: another's tokens, wrong guesses.
   void CutSequences();
@@ -126,6 +139,7 @@ class Scheduler {
   absl::Time moved_until_ = absl::InfinitePast();     // a plan was on its way at last
   const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch
   std::unique_ptr<DraftModel> draft_;                 // null: there is none
+  uint32_t unrecorded_ = 0;                           // steps that generated, since one was recorded
 
   mutable Mutex mutex_;
   CondVar changed_;
@@ -133,6 +147,7 @@ class Scheduler {
   // Erased by the scheduler's thread alone, which may therefore use a Job without the lock.
   absl::flat_hash_map<RequestId, std::unique_ptr<Job>> jobs_ ABSL_GUARDED_BY(mutex_);
   absl::Status stopped_ ABSL_GUARDED_BY(mutex_);  // the reason
+  std::optional<RecordedStep> recorded_ ABSL_GUARDED_BY(mutex_);
 
   Mutex join_mutex_;
   std::thread thread_;  // last: starts when all else is there

@@ -1,6 +1,8 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +38,40 @@ absl::StatusOr<ModelInfo> FindModel(const ModelHost& host, const std::string& na
   return absl::NotFoundError(
       name.empty() ? absl::StrCat("which model is meant? ", there)
                    : absl::StrCat("no model is called '", Printable(name, kMaxNameBytes), "'; ", there));
+}
+
+double MsBetween(Timeline::Clock::time_point begin, Timeline::Clock::time_point end) {
+  return std::chrono::duration<double, std::milli>(end - begin).count();
+}
+
+v1::TimelineEvent::Kind ToProto(Timeline::Kind kind) {
+  switch (kind) {
+    case Timeline::Kind::kComputed:
+      return v1::TimelineEvent::KIND_COMPUTED;
+    case Timeline::Kind::kAnswered:
+      return v1::TimelineEvent::KIND_ANSWERED;
+    case Timeline::Kind::kRead:
+      return v1::TimelineEvent::KIND_READ;
+    case Timeline::Kind::kAwaited:
+      return v1::TimelineEvent::KIND_AWAITED;
+  }
+  return v1::TimelineEvent::KIND_UNSPECIFIED;
+}
+
+v1::StepTimeline ToProto(const Scheduler::RecordedStep& step) {
+  v1::StepTimeline timeline;
+  timeline.set_rows(step.rows);
+  timeline.set_ms(MsBetween(step.begin, step.end));
+  for (const Timeline::Event& event : step.events) {
+    v1::TimelineEvent& shown = *timeline.add_events();
+    shown.set_kind(ToProto(event.kind));
+    shown.set_device(event.device);
+    shown.set_what(event.what);
+    shown.set_begin_ms(MsBetween(step.begin, event.begin));
+    shown.set_end_ms(MsBetween(step.begin, event.end));
+    shown.set_bytes(event.bytes);
+  }
+  return timeline;
 }
 
 using LoadStream = UpdateStream<v1::ModelStatus>;
@@ -90,6 +126,26 @@ class ModelsService final : public v1::Models::CallbackService {
     if (!name.ok()) return new RejectedStream<v1::ModelStatus>(ToGrpcStatus(name.status()));
     return LoadStream::Start(notifier_,
                              [&host = host_, name = *std::move(name)] { return LoadUpdate(host, name); });
+  }
+
+  grpc::ServerUnaryReactor* GetTimeline(grpc::CallbackServerContext* context,
+                                        const v1::GetTimelineRequest* request,
+                                        v1::StepTimeline* response) override {
+    return Answer(context, [&]() -> absl::Status {
+      HEARTH_ASSIGN_OR_RETURN(const ModelInfo model, FindModel(host_, request->model()));
+      for (const std::shared_ptr<Scheduler>& scheduler : schedulers_.All()) {
+        if (scheduler->model().name() != model.name) continue;
+        const std::optional<Scheduler::RecordedStep> step = scheduler->recorded_step();
+        if (!step) break;
+        *response = ToProto(*step);
+        response->set_model(model.name);
+        response->set_epoch(model.plan_epoch);
+        return absl::OkStatus();
+      }
+      return absl::NotFoundError(absl::StrCat("no step of the model '", model.name,
+                                              "' was recorded yet: generate some tokens first (one step of "
+                                              "sixteen is recorded)"));
+    });
   }
 
   grpc::ServerUnaryReactor* Unload(grpc::CallbackServerContext* context,

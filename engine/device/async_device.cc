@@ -6,6 +6,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/spin.h"
+#include "engine/base/timeline.h"
 #include "engine/kernel/fixed_point.h"
 
 namespace hearth {
@@ -17,6 +18,7 @@ struct AsyncDevice::Slot {
 
   std::atomic<int> phase{kIdle};
   Request request;
+  Timeline* timeline = nullptr;  // of who asks
   std::vector<int64_t> sums;
   absl::Status status;
 
@@ -61,6 +63,7 @@ Ticket AsyncDevice::Submit(const Request& request) {
   Slot& slot = SlotOf(++submitted_);
   HEARTH_CHECK(slot.phase.load(std::memory_order_relaxed) == Slot::kIdle);
   slot.request = request;
+  slot.timeline = Timeline::Current();
   slot.Set(Slot::kSubmitted);
   return submitted_;
 }
@@ -99,6 +102,9 @@ void AsyncDevice::Work() {
 
 void AsyncDevice::Compute(Slot& slot) {
   slot.sums.assign(SumsOf(slot.request), 0);
+  const Timeline::Scope scope(slot.timeline);
+  const Timeline::Span span(Timeline::Kind::kComputed, name(),
+                            [&] { return WorkText(WorkOf(slot.request), LayerOf(slot.request)); });
   slot.status = device_->Collect(device_->Submit(slot.request), absl::MakeSpan(slot.sums));
 }
 

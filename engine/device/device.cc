@@ -1,5 +1,7 @@
 #include "engine/device/device.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace hearth {
 namespace {
 
@@ -18,6 +20,18 @@ Work WorkOf(const Request& request) {
       Overloaded{[](const MixRequest&) { return Work::kMix; }, [](const FfnRequest&) { return Work::kFfn; },
                  [](const OutputRequest&) { return Work::kOutput; }},
       request);
+}
+
+std::string WorkText(Work work, uint32_t layer) {
+  switch (work) {
+    case Work::kMix:
+      return absl::StrCat("attention ", layer);
+    case Work::kFfn:
+      return absl::StrCat("ffn ", layer);
+    case Work::kOutput:
+      return "output";
+  }
+  return "";
 }
 
 uint32_t LayerOf(const Request& request) {

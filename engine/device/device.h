@@ -45,6 +45,8 @@ using Request = std::variant<MixRequest, FfnRequest, OutputRequest>;
 
 // The kind of a request.
 Work WorkOf(const Request& request);
+// "attention 3", "ffn 3", "output".
+std::string WorkText(Work work, uint32_t layer);
 // Of no meaning (0) for kOutput.
 uint32_t LayerOf(const Request& request);
 size_t RowsOf(const Request& request);

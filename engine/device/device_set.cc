@@ -17,8 +17,12 @@ void DeviceSet::Submit(const Request& request) {
   const Work work = WorkOf(request);
   std::vector<Pending>& pending = pending_[static_cast<size_t>(work)];
   HEARTH_CHECK(pending.empty());
+  layers_[static_cast<size_t>(work)] = LayerOf(request);
   for (Device* device : devices_) {
-    if (device->Holds(work, LayerOf(request))) pending.push_back({device, device->Submit(request)});
+    if (!device->Holds(work, LayerOf(request))) continue;
+    Timeline::Clock::time_point asked;
+    if (Timeline::Current() != nullptr) asked = Timeline::Clock::now();
+    pending.push_back({device, device->Submit(request), asked});
   }
 }
 
@@ -28,10 +32,22 @@ absl::Status DeviceSet::Collect(Work work, absl::Span<int64_t> sums) {
   absl::Status first_error;
   // The caller's own share first, while the others compute theirs.
   for (auto it = pending.rbegin(); it != pending.rend(); ++it) {
-    first_error.Update(it->device->Collect(it->ticket, sums));
+    first_error.Update(CollectFrom(*it, work, sums));
   }
   pending.clear();
   return first_error;
+}
+
+absl::Status DeviceSet::CollectFrom(const Pending& pending, Work work, absl::Span<int64_t> sums) {
+  const auto what = [&] { return WorkText(work, layers_[static_cast<size_t>(work)]); };
+  if (pending.device->computes_in_collect()) {
+    const Timeline::Span span(Timeline::Kind::kComputed, pending.device->name(), what);
+    return pending.device->Collect(pending.ticket, sums);
+  }
+  const absl::Status status = pending.device->Collect(pending.ticket, sums);
+  if (Timeline* timeline = Timeline::Current(); timeline != nullptr)
+    timeline->Add({Timeline::Kind::kAnswered, pending.device->name(), what(), pending.asked});
+  return status;
 }
 
 bool DeviceSet::wants_guesses() const {

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "engine/base/timeline.h"
 #include "engine/device/device.h"
 
 namespace hearth {
@@ -44,10 +45,13 @@ class DeviceSet {
   struct Pending {
     Device* device;
     Ticket ticket;
+    Timeline::Clock::time_point asked;  // where that is recorded
   };
+  absl::Status CollectFrom(const Pending& pending, Work work, absl::Span<int64_t> sums);
 
   std::vector<Device*> devices_;  // those that compute in Collect last
   std::array<std::vector<Pending>, kWorkKinds> pending_;
+  std::array<uint32_t, kWorkKinds> layers_ = {};  // of which they are
 };
 
 }  // namespace hearth

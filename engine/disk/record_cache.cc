@@ -1,13 +1,13 @@
 #include "engine/disk/record_cache.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/base/timeline.h"
 
 namespace hearth {
 namespace {
@@ -18,8 +18,6 @@ constexpr uint64_t kMostGapBytes = 16 << 10;
 // What is known of a record, and of a slot, beside its bytes.
 constexpr uint64_t kBytesPerRecord = sizeof(uint8_t*) + 3 * sizeof(uint32_t);
 constexpr uint64_t kBytesPerSlot = 24;
-
-using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
@@ -171,6 +169,7 @@ void RecordCache::StartReads() {
     }
     reader_->Start(spec.offset + first * spec.record_bytes + spec.skip,
                    (last - first + 1) * spec.record_bytes - spec.skip, tag);
+    run.begin = Clock::now();
     in_flight_[tag] = std::move(run);
   }
   if (started) reader_->Flush();
@@ -181,6 +180,8 @@ absl::Status RecordCache::FinishRead() {
   const Run run = std::move(in_flight_[done.tag]);
   free_tags_.push_back(done.tag);
   const TableSpec& spec = run.table->spec_;
+  if (Timeline* timeline = Timeline::Current(); timeline != nullptr)
+    timeline->Add({Timeline::Kind::kRead, "disk", spec.name, run.begin, {}, done.bytes.size()});
   const uint64_t first = spec.numbers[run.rows.front()];
   for (const uint32_t row : run.rows) {
     const uint8_t* bytes = done.bytes.data() + (spec.numbers[row] - first) * spec.record_bytes;
@@ -202,6 +203,7 @@ absl::Status RecordCache::Wait(Table& table) {
   HEARTH_RETURN_IF_ERROR(failure_);
   HEARTH_CHECK(table.busy_);
   if (table.missing_ == 0) return absl::OkStatus();
+  const Timeline::Span span(Timeline::Kind::kAwaited, "disk", [&] { return table.spec_.name; });
   const Clock::time_point start = Clock::now();
   while (table.missing_ > 0 && failure_.ok()) {
     failure_ = FinishRead();

@@ -1,6 +1,7 @@
 #ifndef HEARTH_ENGINE_DISK_RECORD_CACHE_H_
 #define HEARTH_ENGINE_DISK_RECORD_CACHE_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -109,6 +110,7 @@ class RecordCache {
   DiskCounters counters() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr uint8_t kMostUses = 3;
   static constexpr uint8_t kKept = UINT8_MAX;
@@ -124,6 +126,7 @@ class RecordCache {
   struct Run {
     Table* table = nullptr;
     std::vector<uint32_t> rows;
+    Clock::time_point begin;  // of its read
   };
 
   absl::Status Keep(Table& table, absl::Span<const uint32_t> rows);

@@ -154,9 +154,13 @@ void LayeredDecoder::SetStages(std::vector<StagePart> stages) {
 
 absl::Status LayeredDecoder::RunStages() {
   for (const StagePart& stage : stages_) {
-    HEARTH_RETURN_IF_ERROR(stage.remote != nullptr
-                               ? stage.remote->RunStage(step_, places_, x_.data())
-                               : stage_.Run(step_, places_, stage.layers, devices_, x_.data()));
+    if (stage.remote == nullptr) {
+      HEARTH_RETURN_IF_ERROR(stage_.Run(step_, places_, stage.layers, devices_, x_.data()));
+      continue;
+    }
+    const Timeline::Span span(Timeline::Kind::kAnswered, stage.remote->name(),
+                              [&] { return TextOf(stage.layers); });
+    HEARTH_RETURN_IF_ERROR(stage.remote->RunStage(step_, places_, x_.data()));
   }
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 #define HEARTH_ENGINE_MODEL_STAGE_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -21,11 +22,14 @@ struct LayerRange {
 
   bool operator==(const LayerRange&) const = default;
 };
+// "layers 0 to 7".
+std::string TextOf(const LayerRange& layers);
 
 // A stage that another leads: consecutive layers of a model, x in, x out.
 class RemoteStage {
  public:
   virtual ~RemoteStage() = default;
+  virtual const std::string& name() const = 0;  // of who leads it, for people
   // As Stage::Run.
   virtual absl::Status RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) = 0;
 };

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -102,6 +103,39 @@ TEST_P(NeuronsOnDisk, TextIsThatOfMemory) {
   EXPECT_LE(share->weight_bytes() + share->disk().memory_bytes(), kDiskBytes);
   EXPECT_EQ(share->head_groups(), 0u);
   EXPECT_THAT(status->plans(0).explanation(), HasSubstr("a/disk (disk) holds"));
+}
+
+TEST_P(NeuronsOnDisk, TimelineShowsWhatEachDeviceComputedAndWhatWasRead) {
+  const std::string packed = Pack(GetParam().model, folder_);
+  const DaemonProcess host(folder_.path(), "a",
+                           Leading(packed, GetParam().sparsity, {SmallCpu(packed), kDisk}));
+  Client client(host.address());
+  ASSERT_TRUE(AwaitCluster(client, ReadsDisk));
+  EXPECT_EQ(client.GetTimeline("").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(client.GetTimeline("nobody").status().code(), absl::StatusCode::kNotFound);
+  GenerateTokens(client, GreedyRequest(kPrompt, kTokens));
+  const auto step = client.GetTimeline("");
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_EQ(step->model(), "packed");
+  EXPECT_GE(step->rows(), 1u);
+  const uint32_t layers = client.GetPlan("")->layers();
+  std::set<std::string> computed, read;
+  uint64_t bytes = 0;
+  for (const v1::TimelineEvent& event : step->events()) {
+    EXPECT_LE(event.begin_ms(), event.end_ms());
+    EXPECT_LE(event.end_ms(), step->ms());
+    bytes += event.bytes();
+    if (event.kind() == v1::TimelineEvent::KIND_COMPUTED)
+      computed.insert(event.device() + " " + event.what());
+    if (event.kind() == v1::TimelineEvent::KIND_READ) read.insert(event.device());
+  }
+  for (uint32_t layer = 0; layer < layers; ++layer) {
+    EXPECT_TRUE(computed.contains(absl::StrCat("cpu attention ", layer))) << layer;
+  }
+  EXPECT_TRUE(computed.contains("cpu output"));
+  EXPECT_THAT(computed, testing::Contains(testing::StartsWith("disk ffn ")));
+  EXPECT_THAT(read, testing::ElementsAre("disk"));
+  EXPECT_GT(bytes, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, NeuronsOnDisk,

@@ -205,6 +205,27 @@ TEST_F(SchedulerTest, StepsThatReadPromptsAreToldFromThoseThatGenerate) {
   EXPECT_THAT(model_->prompt_steps(), testing::ElementsAre(64, 36)) << "as many as a step has";
 }
 
+TEST_F(SchedulerTest, OneOfSixteenStepsThatGenerateIsRecorded) {
+  SchedulerOptions none;
+  none.draft_tokens = 0;
+  Scheduler scheduler(model_, none);
+  std::vector<Timeline*> current;  // of each step
+  model_->decoder().set_before_step([&](absl::Span<const BatchRow>) {
+    current.push_back(Timeline::Current());
+    const Timeline::Span span(Timeline::Kind::kComputed, "cpu", [] { return "output"; });
+    return absl::OkStatus();
+  });
+  EXPECT_FALSE(scheduler.recorded_step());
+  Submit(scheduler, Request(1, "x", 40))->AwaitEnd();
+  const auto step = scheduler.recorded_step();
+  ASSERT_TRUE(step);
+  EXPECT_EQ(step->rows, 1u);
+  ASSERT_EQ(step->events.size(), 1u);
+  EXPECT_LE(step->begin, step->events[0].begin);
+  EXPECT_LE(step->events[0].end, step->end);
+  EXPECT_EQ(current.size() - static_cast<size_t>(std::count(current.begin(), current.end(), nullptr)), 2u);
+}
+
 // A model whose tokens may be computed ahead. Its steps take a millisecond, however many rows they have.
 class GuessingTest : public SchedulerTest {
  protected:

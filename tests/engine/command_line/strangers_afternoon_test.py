@@ -43,7 +43,7 @@ ALSO_GOOD = {
     ("hearth", "generate"): {"prompt": "x", "--max-tokens": "4"},
     ("hearth", "chat"): {"--max-tokens": "4"},
     ("hearth", "embed"): {"texts": "x"},
-    ("hearth", "status"): {"--timeout": "1"},
+    ("hearth", "status"): {"--timeout": "1", "--timeline": "{new}"},
     ("hearth", "load"): {"--name": "{unique}", "--objective": "throughput:2"},
     ("hearth", "unload"): {"model": "no-such-model"},
     ("hearth", "key create"): {"--client": "{unique}"},

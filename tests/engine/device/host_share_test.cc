@@ -135,12 +135,14 @@ TEST_F(HostShareTest, ShareFromBundlesOfAHostWithoutTheFileGivesTheSameBits) {
 class StageElsewhere : public RemoteStage {
  public:
   explicit StageElsewhere(LedStage& stage) : stage_(stage) {}
+  const std::string& name() const override { return name_; }
   absl::Status RunStage(uint64_t step, absl::Span<const RowPlace> rows, float* x) override {
     return stage_.Run(step, rows, x);
   }
 
  private:
   LedStage& stage_;
+  const std::string name_ = "elsewhere";
 };
 
 TEST_F(HostShareTest, StageLedByAHostWithoutTheFileGivesTheSameBits) {
