@@ -47,6 +47,9 @@ absl::Status LoadAgain(ModelHost& host, const std::string& name, const KeptModel
   if (!model.objective.empty()) {
     HEARTH_ASSIGN_OR_RETURN(source.objective, placement::ParseObjective(model.objective));
   }
+  for (const std::string& adapter : model.adapters) {
+    HEARTH_ASSIGN_OR_RETURN(source.adapters.emplace_back(), ParseAdapterSource(adapter));
+  }
   return host.Load(source).status();
 }
 
@@ -86,9 +89,10 @@ void RememberedModels::LoadAll() {
 absl::StatusOr<std::string> RememberedModels::Load(const ModelSource& source) {
   MutexLock lock(&mutex_);
   HEARTH_ASSIGN_OR_RETURN(std::string given, host_.Load(source));
-  WarnUnlessRemembered(store_.PutModel(
-      given,
-      {source.path, source.objective ? placement::ObjectiveText(*source.objective) : "", source.draft}));
+  KeptModel model{source.path, source.objective ? placement::ObjectiveText(*source.objective) : "",
+                  source.draft};
+  for (const AdapterSource& adapter : source.adapters) model.adapters.push_back(AdapterText(adapter));
+  WarnUnlessRemembered(store_.PutModel(given, model));
   return given;
 }
 

@@ -532,6 +532,14 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
         return CheckPath("the file", draft);
       },
       "Smaller model with the same vocabulary that guesses what its texts go on with; the text is the same");
+  load.add_option_function<std::vector<std::string>>(
+          "--lora",
+          [=](const std::vector<std::string>& adapters) {
+            for (const std::string& adapter : adapters) request->add_adapters(adapter);
+          },
+          "LoRA adapter (GGUF) that changes the model, S times as strong as it was trained; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("FILE[,scale=S]");
   load.callback([=, &common, &command] {
     command = [=, &common](Client& client) {
       if (absl::Status status = CheckPath("the file", request->path()); !status.ok()) return status;
@@ -543,6 +551,12 @@ void AddLoading(CLI::App& main, const Common& common, Command& command) {
         const absl::StatusOr<LocalModel> draft = ModelToLoad(request->draft(), ServerOf(common));
         if (!draft.ok()) return draft.status();
         request->set_draft(draft->path);
+      }
+      for (std::string& adapter : *request->mutable_adapters()) {
+        std::error_code error;
+        const std::filesystem::path path = std::filesystem::absolute(adapter, error);
+        if (error) return absl::NotFoundError(absl::StrCat(adapter, ": ", error.message()));
+        adapter = path;
       }
       return RunLoad(client, *request, common.json);
     };

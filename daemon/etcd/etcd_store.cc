@@ -154,7 +154,10 @@ absl::StatusOr<std::map<std::string, KeptModel>> EtcdStore::Models() {
     v1::StoredModel stored;
     if (!stored.ParseFromString(text)) continue;
     if (CheckName("name", name).ok() && CheckPath("path", stored.path()).ok())
-      models[name] = {stored.path(), stored.objective(), stored.draft()};
+      models[name] = {stored.path(),
+                      stored.objective(),
+                      stored.draft(),
+                      {stored.adapters().begin(), stored.adapters().end()}};
   }
   return models;
 }
@@ -164,6 +167,7 @@ absl::Status EtcdStore::PutModel(const std::string& name, const KeptModel& model
   stored.set_path(model.path);
   stored.set_objective(model.objective);
   stored.set_draft(model.draft);
+  stored.mutable_adapters()->Assign(model.adapters.begin(), model.adapters.end());
   return Commit({Put(absl::StrCat(prefix_, kModels, name), stored.SerializeAsString())});
 }
 

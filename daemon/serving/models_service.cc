@@ -19,6 +19,8 @@
 namespace hearth {
 namespace {
 
+constexpr int kMostAdapters = 16;
+
 // Without a name the only one; one that has never been ready and failed does not stand beside another.
 absl::StatusOr<ModelInfo> FindModel(const ModelHost& host, const std::string& name) {
   std::vector<ModelInfo> models = host.List();
@@ -166,6 +168,13 @@ class ModelsService final : public v1::Models::CallbackService {
       if (!objective.ok())
         return absl::InvalidArgumentError(absl::StrCat("objective: ", objective.status().message()));
       source.objective = *objective;
+    }
+    if (request.adapters_size() > kMostAdapters) {
+      return absl::InvalidArgumentError(absl::StrCat("the request has ", request.adapters_size(),
+                                                     " adapters; at most ", kMostAdapters, " are taken"));
+    }
+    for (const std::string& text : request.adapters()) {
+      HEARTH_ASSIGN_OR_RETURN(source.adapters.emplace_back(), ParseAdapterSource(text));
     }
     return host_.Load(source);
   }

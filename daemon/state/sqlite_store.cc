@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/types/span.h"
 #include "engine/base/mutex.h"
 #include "engine/base/printable.h"
@@ -33,7 +34,7 @@ constexpr const char* kChanges[] = {
     "CREATE TABLE models (name TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID;",
     "ALTER TABLE models ADD COLUMN objective TEXT;",
     "CREATE TABLE hosts (id TEXT PRIMARY KEY, content BLOB) WITHOUT ROWID;",
-    "ALTER TABLE models ADD COLUMN draft TEXT;",
+    "ALTER TABLE models ADD COLUMN draft TEXT; ALTER TABLE models ADD COLUMN adapters TEXT;",
 };
 constexpr int kVersion = std::size(kChanges);
 
@@ -130,6 +131,10 @@ class Statement {
   int bound_ = 0;
 };
 
+std::vector<std::string> LinesOf(const std::string& text) {
+  return absl::StrSplit(text, '\n', absl::SkipEmpty());
+}
+
 std::vector<int32_t> TokensOf(const std::string& bytes) {
   std::vector<int32_t> tokens(bytes.size() / sizeof(int32_t));
   if (!tokens.empty()) std::memcpy(tokens.data(), bytes.data(), tokens.size() * sizeof(int32_t));
@@ -190,11 +195,11 @@ class SqliteStore final : public StateStore {
   absl::StatusOr<std::map<std::string, KeptModel>> Models() override {
     MutexLock lock(&mutex_);
     std::map<std::string, KeptModel> models;
-    Statement select(database_.get(), "SELECT name, path, objective, draft FROM models");
+    Statement select(database_.get(), "SELECT name, path, objective, draft, adapters FROM models");
     while (select.Step()) {
       const std::string name = select.Text(0), path = select.Text(1);
       if (CheckName("name", name).ok() && CheckPath("path", path).ok())
-        models[name] = {path, select.Text(2), select.Text(3)};
+        models[name] = {path, select.Text(2), select.Text(3), LinesOf(select.Text(4))};
     }
     HEARTH_RETURN_IF_ERROR(Failure(select.result()));
     return models;
@@ -202,8 +207,13 @@ class SqliteStore final : public StateStore {
 
   absl::Status PutModel(const std::string& name, const KeptModel& model) override {
     MutexLock lock(&mutex_);
-    Statement put(database_.get(), "INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?)");
-    return Failure(put.Bind(name).Bind(model.path).Bind(model.objective).Bind(model.draft).Run());
+    Statement put(database_.get(), "INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?)");
+    return Failure(put.Bind(name)
+                       .Bind(model.path)
+                       .Bind(model.objective)
+                       .Bind(model.draft)
+                       .Bind(absl::StrJoin(model.adapters, "\n"))
+                       .Run());
   }
 
   absl::Status RemoveModel(const std::string& name) override {

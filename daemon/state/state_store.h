@@ -56,8 +56,9 @@ struct RequestChanges {
 // A model that clients have loaded.
 struct KeptModel {
   std::string path;
-  std::string objective = {};  // as it was asked for; empty: as the daemon is set
-  std::string draft = {};      // path of the model that guesses for it; empty: none
+  std::string objective = {};              // as it was asked for; empty: as the daemon is set
+  std::string draft = {};                  // path of the model that guesses for it; empty: none
+  std::vector<std::string> adapters = {};  // LoRA adapters that change it, as AdapterText
 
   bool operator==(const KeptModel&) const = default;
 };

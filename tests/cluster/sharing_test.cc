@@ -175,5 +175,26 @@ TEST_F(SharingAdapter, DaemonEndsWithTheReasonWhereItCannotBeUsed) {
   EXPECT_NE(absent.errors.find("/nowhere.gguf"), std::string::npos) << absent.errors;
 }
 
+TEST_F(SharingAdapter, ClientLoadsAModelWithAdaptersAndHearsWhatIsWrongWithThem) {
+  TemporaryFolder folder;
+  const DaemonProcess daemon(folder.path(), "alone", {"--context", "512", "--kv-type", "f32"});
+  Client client(daemon.address());
+  const auto load = [&](const std::vector<std::string>& adapters) {
+    v1::LoadModelRequest request;
+    request.set_path(kPlainModel);
+    for (const std::string& adapter : adapters) request.add_adapters(adapter);
+    return client.LoadModel(request, [](const auto&) {}).status();
+  };
+  EXPECT_EQ(load({"/nowhere.gguf"}).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(load({lora_ + ",scale=a lot"}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load({kPlainModel}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load(std::vector<std::string>(17, lora_)).code(), absl::StatusCode::kInvalidArgument);
+  const std::string half = lora_ + ",scale=0.5";
+  const absl::Status loaded = load({half, half});
+  ASSERT_TRUE(loaded.ok()) << loaded;
+  EXPECT_EQ(GenerateTokens(client, GreedyRequest(kSharedPrompt, kTokens)),
+            ReferenceTokens(kPlainModel, kSharedPrompt, kTokens, {"--lora", half, "--lora", half}));
+}
+
 }  // namespace
 }  // namespace hearth

@@ -26,6 +26,7 @@ class FakeHost final : public ModelHost {
     if (!paths_.emplace(given, path).second) return absl::AlreadyExistsError("the name is in use");
     objectives_[given] = objective;
     drafts_[given] = draft;
+    adapters_[given] = adapters;
     return given;
   }
   absl::Status Unload(const std::string& name) override {
@@ -48,6 +49,7 @@ class FakeHost final : public ModelHost {
     return objectives_.at(name);
   }
   std::string DraftOf(const std::string& name) const { return drafts_.at(name); }
+  std::vector<AdapterSource> AdaptersOf(const std::string& name) const { return adapters_.at(name); }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
     for (const auto& [name, path] : paths_) names.push_back(name);
@@ -58,6 +60,7 @@ class FakeHost final : public ModelHost {
   std::map<std::string, std::string> paths_;
   std::map<std::string, std::optional<placement::Objective>> objectives_;
   std::map<std::string, std::string> drafts_;
+  std::map<std::string, std::vector<AdapterSource>> adapters_;
 };
 
 class RememberedModelsTest : public testing::Test {
@@ -108,6 +111,17 @@ TEST_F(RememberedModelsTest, ModelsThatGuessComeBackWithThoseForWhichTheyDo) {
   Open(host)->LoadAll();
   EXPECT_EQ(host.DraftOf("a"), "/m/small.gguf");
   EXPECT_EQ(host.DraftOf("b"), "");
+}
+
+TEST_F(RememberedModelsTest, AdaptersComeBackAndAModelWithoutThemIsNotLoadedPlain) {
+  const std::vector<AdapterSource> adapters = {{"/m/x.gguf", 1}, {"/m/y.gguf", 0.5F}};
+  FakeHost before;
+  ASSERT_TRUE(Open(before)->Load({.name = "a", .path = "/m/a.gguf", .adapters = adapters}).ok());
+  ASSERT_TRUE(store_->PutModel("b", {"/m/b.gguf", "", "", {"/m/x.gguf,scale=a lot"}}).ok());
+  FakeHost host;
+  Open(host)->LoadAll();
+  EXPECT_THAT(host.Names(), ElementsAre("a"));
+  EXPECT_EQ(host.AdaptersOf("a"), adapters);
 }
 
 TEST_F(RememberedModelsTest, WhatWasUnloadedDoesNot) {

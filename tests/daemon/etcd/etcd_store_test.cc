@@ -124,11 +124,15 @@ TEST_F(EtcdStoreTest, WhatIsTooLargeForItIsLeftOut) {
 }
 
 TEST_F(EtcdStoreTest, ModelsAndFilesOfTheHomeAreKept) {
-  ASSERT_TRUE(store_->PutModel("a", {"/models/a.gguf", "throughput:4", "/models/small.gguf"}).ok());
+  ASSERT_TRUE(
+      store_->PutModel("a", {"/models/a.gguf", "throughput:4", "/models/small.gguf", {"/models/lora.gguf"}})
+          .ok());
   ASSERT_TRUE(store_->PutModel("b", {"/models/b.gguf"}).ok());
   ASSERT_TRUE(store_->RemoveModel("b").ok());
-  EXPECT_THAT(*store_->Models(),
-              ElementsAre(Pair("a", KeptModel{"/models/a.gguf", "throughput:4", "/models/small.gguf"})));
+  EXPECT_THAT(
+      *store_->Models(),
+      ElementsAre(Pair(
+          "a", KeptModel{"/models/a.gguf", "throughput:4", "/models/small.gguf", {"/models/lora.gguf"}})));
   EXPECT_FALSE(store_->Read("members")->has_value());
   ASSERT_TRUE(store_->Write("members", "somebody\n").ok());
   EXPECT_EQ(store_->Read("members")->value_or(""), "somebody\n");

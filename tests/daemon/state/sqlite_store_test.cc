@@ -185,7 +185,8 @@ TEST(SqliteStoreTest, TheFormerVersionsModelsStayAndGetObjectives) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf"}).ok());
   RunSql(folder.path(),
-         "ALTER TABLE models DROP COLUMN draft; ALTER TABLE models DROP COLUMN objective; DROP TABLE hosts; "
+         "ALTER TABLE models DROP COLUMN draft; ALTER TABLE models DROP COLUMN adapters; ALTER TABLE models "
+         "DROP COLUMN objective; DROP TABLE hosts; "
          "PRAGMA user_version = 1");
   const auto store = folder.Open();
   ASSERT_TRUE(store->PutModel("b", {"/m/b.gguf", "throughput:8"}).ok());
@@ -196,20 +197,29 @@ TEST(SqliteStoreTest, TheFormerVersionsModelsStayAndGetObjectives) {
 TEST(SqliteStoreTest, ModelsOfTheVersionWithoutHostsStayAndHostsAreKept) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf", "prompt:512"}).ok());
-  RunSql(folder.path(), "ALTER TABLE models DROP COLUMN draft; DROP TABLE hosts; PRAGMA user_version = 2");
+  RunSql(folder.path(),
+         "ALTER TABLE models DROP COLUMN draft; ALTER TABLE models DROP COLUMN adapters; DROP TABLE hosts; "
+         "PRAGMA user_version = 2");
   ASSERT_TRUE(folder.Open()->PutHost("a", "one").ok());
   EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf", "prompt:512"})));
   EXPECT_THAT(*folder.Open()->Hosts(), ElementsAre(Pair("a", "one")));
 }
 
-TEST(SqliteStoreTest, TheLastVersionsModelsStayAndGetDrafts) {
+TEST(SqliteStoreTest, TheLastVersionsModelsStayAndGetDraftsAndAdapters) {
   const TemporaryStore folder;
   ASSERT_TRUE(folder.Open()->PutModel("a", {"/m/a.gguf", "prompt:512"}).ok());
   ASSERT_TRUE(folder.Open()->PutHost("a", "one").ok());
-  RunSql(folder.path(), "ALTER TABLE models DROP COLUMN draft; PRAGMA user_version = 3");
-  ASSERT_TRUE(folder.Open()->PutModel("b", {"/m/b.gguf", "", "/m/draft.gguf"}).ok());
-  EXPECT_THAT(*folder.Open()->Models(), ElementsAre(Pair("a", KeptModel{"/m/a.gguf", "prompt:512"}),
-                                                    Pair("b", KeptModel{"/m/b.gguf", "", "/m/draft.gguf"})));
+  RunSql(folder.path(),
+         "ALTER TABLE models DROP COLUMN draft; ALTER TABLE models DROP COLUMN adapters; PRAGMA user_version "
+         "= 3");
+  ASSERT_TRUE(folder.Open()
+                  ->PutModel("b", {"/m/b.gguf", "", "/m/draft.gguf", {"/m/x.gguf", "/m/y.gguf,scale=0.5"}})
+                  .ok());
+  EXPECT_THAT(
+      *folder.Open()->Models(),
+      ElementsAre(
+          Pair("a", KeptModel{"/m/a.gguf", "prompt:512"}),
+          Pair("b", KeptModel{"/m/b.gguf", "", "/m/draft.gguf", {"/m/x.gguf", "/m/y.gguf,scale=0.5"}})));
   EXPECT_THAT(*folder.Open()->Hosts(), ElementsAre(Pair("a", "one")));
 }
 
