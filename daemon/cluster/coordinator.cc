@@ -337,21 +337,18 @@ std::unique_ptr<Coordinator::Entry> Coordinator::TakeFailed(const std::string& n
 }
 
 absl::Status Coordinator::Unload(const std::string& name) {
-  std::shared_ptr<ClusterModel> model;
-  std::vector<std::shared_ptr<ClusterModel>> stopping;  // with what guesses for it
+  std::vector<std::shared_ptr<ClusterModel>> stopping;  // it, and what guesses for it
   {
     MutexLock lock(&mutex_);
     for (const auto& entry : entries_) {
-      if (entry->model->name() == name && !entry->model->is_draft()) model = entry->model;
-    }
-    if (model == nullptr) return NoSuchModel(name);
-    for (const auto& entry : entries_) {
-      if (entry->model->name() != name && entry->drafts_for != name) continue;
+      const bool meant = entry->model->is_draft() ? entry->drafts_for == name : entry->model->name() == name;
+      if (!meant) continue;
       entry->unloading = true;
       stopping.push_back(entry->model);
     }
   }
-  for (const auto& stopped : stopping) stopped->Stop();
+  if (stopping.empty()) return NoSuchModel(name);
+  for (const auto& model : stopping) model->Stop();
   unloaded_.SignalAll();
   return absl::OkStatus();
 }
