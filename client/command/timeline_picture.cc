@@ -15,7 +15,7 @@ namespace {
 
 using Event = v1::TimelineEvent;
 
-constexpr int kWidth = 1200, kLeft = 20, kRight = 1180, kTop = 64;
+constexpr int kStepWidth = 1200, kStepLeft = 20, kStepRight = 1180, kStepTop = 64;
 constexpr int kLane = 40, kBox = 18, kRead = 4;
 constexpr int kMostReadLines = 32;  // of more at the same time the last ones lie on one another
 constexpr double kPale = 0.35;
@@ -93,24 +93,25 @@ class Picture {
   std::string Draw() {
     std::string body = Axis();
     for (const Lane& lane : LanesOf(step_)) {
-      body += SvgText(kLeft, y_ + 12, "start", WordsOf(lane, step_.ms()));
+      body += SvgText(kStepLeft, y_ + 12, "start", WordsOf(lane, step_.ms()));
       y_ += kLane - kBox - 4;
       body += lane.kind == Event::KIND_READ ? Reads(lane) : Boxes(lane);
     }
-    return SvgBegin(kWidth, static_cast<int>(y_) + 20) + Title() + body + kSvgEnd;
+    return SvgBegin(kStepWidth, static_cast<int>(y_) + 20) + Title() + body + kSvgEnd;
   }
 
  private:
-  double X(double ms) const { return kLeft + (kRight - kLeft) * ms / std::max(step_.ms(), 1e-9); }
+  double X(double ms) const { return kStepLeft + (kStepRight - kStepLeft) * ms / std::max(step_.ms(), 1e-9); }
 
   std::string Title() const {
-    return SvgText(kLeft, 24, "start",
+    return SvgText(kStepLeft, 24, "start",
                    absl::StrFormat("A step of %s, plan %d: %.2f ms for %d token%s", step_.model(),
                                    step_.epoch(), step_.ms(), step_.rows(), step_.rows() == 1 ? "" : "s")) +
-           SvgBox(kRight - 300, 14, 12, 12, kAttention, 1) +
-           SvgText(kRight - 284, 24, "start", "attention, layers") +
-           SvgBox(kRight - 170, 14, 12, 12, kFfn, 1) + SvgText(kRight - 154, 24, "start", "feed-forward") +
-           SvgBox(kRight - 70, 14, 12, 12, kOutput, 1) + SvgText(kRight - 54, 24, "start", "output");
+           SvgBox(kStepRight - 300, 14, 12, 12, kAttention, 1) +
+           SvgText(kStepRight - 284, 24, "start", "attention, layers") +
+           SvgBox(kStepRight - 170, 14, 12, 12, kFfn, 1) +
+           SvgText(kStepRight - 154, 24, "start", "feed-forward") +
+           SvgBox(kStepRight - 70, 14, 12, 12, kOutput, 1) + SvgText(kStepRight - 54, 24, "start", "output");
   }
 
   // About ten marks at round times.
@@ -120,7 +121,7 @@ class Picture {
     const double mark = power * (rough / power < 2 ? 2 : rough / power < 5 ? 5 : 10);
     std::string svg;
     for (int i = 0; i * mark <= step_.ms(); ++i)
-      svg += SvgText(X(i * mark), kTop - 16, "middle", absl::StrCat(i * mark, i == 0 ? " ms" : ""));
+      svg += SvgText(X(i * mark), kStepTop - 16, "middle", absl::StrCat(i * mark, i == 0 ? " ms" : ""));
     return svg;
   }
 
@@ -154,7 +155,7 @@ class Picture {
   }
 
   const v1::StepTimeline& step_;
-  double y_ = kTop;
+  double y_ = kStepTop;
 };
 
 }  // namespace
