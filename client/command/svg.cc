@@ -30,9 +30,9 @@ std::string SvgText(double x, double y, absl::string_view anchor, absl::string_v
 
 std::string SvgBox(double x, double y, double width, double height, absl::string_view color, double opacity,
                    absl::string_view text) {
-  const std::string box = absl::StrFormat(
-      "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" fill-opacity=\"%.2f\"", x, y,
-      width, height, color, opacity);
+  std::string box = absl::StrFormat("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"",
+                                    x, y, width, height, color);
+  if (opacity < 1) absl::StrAppendFormat(&box, " fill-opacity=\"%.2f\"", opacity);
   return text.empty() ? absl::StrCat(box, "/>\n")
                       : absl::StrCat(box, "><title>", Escaped(text), "</title></rect>\n");
 }

@@ -44,7 +44,7 @@ TEST(PlanPictureTest, EveryLayerIsCutAmongTheDevicesThatHoldIt) {
   AddShare(plan, "a", {300, 400}, {}, {});
   AddShare(plan, "b", {100, 0}, {}, {});
   const std::string svg = PlanPicture(plan);
-  EXPECT_EQ(Count(svg, "fill-opacity"), 3);
+  EXPECT_EQ(Count(svg, "<rect x="), 3 + 2) << "a bar for each part, and a box of the legend for each device";
   EXPECT_THAT(svg, HasSubstr("width=\"372.0\""));  // three quarters of a bar of 496
   EXPECT_THAT(svg, HasSubstr("width=\"124.0\""));
   EXPECT_THAT(svg, HasSubstr("width=\"496.0\""));
