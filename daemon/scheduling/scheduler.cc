@@ -39,6 +39,7 @@ Scheduler::Scheduler(std::shared_ptr<ServedModel> model, SchedulerOptions option
       options_(std::move(options)),
       metrics_(options_.metrics->Of(model_->name())),
       grammars_(model_->tokenizer()),
+      unrecorded_(kRecordedOf - 2),  // the second is the first to be recorded: short texts have one as well
       core_(LimitsOf(model_->decoder().options(), embeddings_.whole_texts, options_)),
       thread_([this] { Run(); }) {}
 

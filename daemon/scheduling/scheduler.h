@@ -139,7 +139,7 @@ class Scheduler {
   absl::Time moved_until_ = absl::InfinitePast();     // a plan was on its way at last
   const SchedulerCore::Batch* batch_ = nullptr;       // valid until the next FormBatch
   std::unique_ptr<DraftModel> draft_;                 // null: there is none
-  uint32_t unrecorded_ = 0;                           // steps that generated, since one was recorded
+  uint32_t unrecorded_;                               // steps that generated, since one was recorded
 
   mutable Mutex mutex_;
   CondVar changed_;

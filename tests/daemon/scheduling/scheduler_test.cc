@@ -223,7 +223,8 @@ TEST_F(SchedulerTest, OneOfSixteenStepsThatGenerateIsRecorded) {
   ASSERT_EQ(step->events.size(), 1u);
   EXPECT_LE(step->begin, step->events[0].begin);
   EXPECT_LE(step->events[0].end, step->end);
-  EXPECT_EQ(current.size() - static_cast<size_t>(std::count(current.begin(), current.end(), nullptr)), 2u);
+  EXPECT_EQ(current.size() - static_cast<size_t>(std::count(current.begin(), current.end(), nullptr)), 3u)
+      << "the second, and each sixteenth from there on";
 }
 
 // A model whose tokens may be computed ahead. Its steps take a millisecond, however many rows they have.

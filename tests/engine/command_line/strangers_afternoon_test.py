@@ -219,6 +219,9 @@ class StrangersAfternoonTest(unittest.TestCase):
         cls.environment["HEARTH_SERVER"] = cls.daemon.stdout.readline().split()[-1]
         subprocess.run([ARGUMENTS.hearth, "status", "--wait-hosts", "1", "--timeout", "60"], check=True,
                        stdout=subprocess.DEVNULL, env=cls.environment)
+        # Some of its steps are recorded, for status --timeline.
+        subprocess.run([ARGUMENTS.hearth, "generate", "x", "--max-tokens", "8", "--ignore-eos"], check=True,
+                       stdout=subprocess.DEVNULL, env=cls.environment)
 
     @classmethod
     def tearDownClass(cls):
