@@ -376,10 +376,8 @@ absl::StatusOr<int> Play(const Part& part, const StopSignals& signals, const Ser
   HEARTH_RETURN_IF_ERROR(node->AwaitAccepted());
   if (part.coordinates()) {
     for (const std::string& path : config.models) {
-      const ModelSource source{.name = config.model_name,
-                               .path = path,
-                               .draft = config.draft_model,
-                               .adapters = config.lora};
+      const ModelSource source{
+          .name = config.model_name, .path = path, .draft = config.draft_model, .adapters = config.lora};
       HEARTH_RETURN_IF_ERROR(node->model_host()->Load(source).status());
     }
   }
