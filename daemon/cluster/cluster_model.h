@@ -211,9 +211,9 @@ class ClusterModel : public ServedModel {
   // Why there is no plan until another one is loaded; empty: there is.
   std::string given_up_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> lost_hosts_ ABSL_GUARDED_BY(mutex_);  // that the keeper has yet to hear of
-  std::shared_ptr<ClusterModel> draft_ ABSL_GUARDED_BY(mutex_);
-  bool own_gpu_failed_ ABSL_GUARDED_BY(mutex_) = false;  // likewise
-  uint32_t steps_ ABSL_GUARDED_BY(mutex_) = 0;           // since the keeper was last asked to look at speeds
+  bool own_gpu_failed_ ABSL_GUARDED_BY(mutex_) = false;          // likewise
+  std::shared_ptr<ClusterModel> draft_ ABSL_GUARDED_BY(mutex_);  // null: none
+  uint32_t steps_ ABSL_GUARDED_BY(mutex_) = 0;  // since the keeper was last asked to look at speeds
 };
 
 }  // namespace hearth
